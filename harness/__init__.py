@@ -1,0 +1,1 @@
+"""A HEAR-compatible evaluation harness: any HEAR-API module on any HEAR-format task."""

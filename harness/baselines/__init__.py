@@ -1,0 +1,1 @@
+"""HEAR modules that stand beside every model in a results table."""

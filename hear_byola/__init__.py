@@ -1,0 +1,1 @@
+"""BYOL-A as a HEAR-API module."""

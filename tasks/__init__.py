@@ -1,0 +1,1 @@
+"""Task cards, and what makes task directories."""
