@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in what the user gave: its message is a sentence that says what, where and the cure.
+    """A mistake in what the user gave; its message says what is wrong, where, and the cure.
 
     The command line prints the message alone; a traceback is for the program's own faults.
     """
