@@ -1,0 +1,185 @@
+"""A HEAR task: what its directory says, the folds it defines, and its clips' targets.
+
+:mod:`harness.layout` describes the directory and reads its files. Audio is not touched here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.errors import UserError, did_you_mean
+from harness.layout import METADATA, VOCABULARY, Clip, Event, read_contents
+
+__all__ = [
+    "Clip",
+    "Event",
+    "Fold",
+    "Task",
+    "multiclass_targets",
+    "multilabel_targets",
+    "read_task",
+    "without_clips",
+]
+
+_SHOWN = 10  # problems spelt out in one message
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Which splits train, select and test; ``name`` is the test split's name."""
+
+    name: str
+    train: tuple[str, ...]
+    valid: str
+    test: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task directory as read by :func:`read_task`; other metadata keys are in ``metadata``."""
+
+    directory: Path
+    task_name: str
+    version: str
+    mode: str
+    embedding_type: str
+    prediction_type: str
+    split_mode: str
+    splits: tuple[str, ...]
+    sample_duration: float | None
+    evaluation: tuple[str, ...]
+    labels: tuple[str, ...]
+    clips: Mapping[str, tuple[Clip, ...]]
+    use_scoring_for_early_stopping: bool = True
+    event_postprocessing_grid: Mapping[str, tuple[float, ...]] | None = None
+    task_specific_param_grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
+    digests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """sha256 of each file that was read, by its name in the directory."""
+    skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names that :func:`without_clips` left out, by split."""
+
+    @property
+    def name(self) -> str:
+        """The name the directory carries: ``{task_name}-{version}-{mode}``."""
+        return f"{self.task_name}-{self.version}-{self.mode}"
+
+    @property
+    def primary_metric(self) -> str:
+        """The first metric of the metadata: the task's score."""
+        return self.evaluation[0]
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """One fold for train/valid/test; of k splits, split i tests and i+1 (cyclic) validates."""
+        if self.split_mode == "trainvaltest":
+            return (Fold("test", ("train",), "valid", "test"),)
+        count = len(self.splits)
+        folds = []
+        for i, test in enumerate(self.splits):
+            valid = self.splits[(i + 1) % count]
+            rest = tuple(split for split in self.splits if split not in (test, valid))
+            folds.append(Fold(test, rest, valid, test))
+        return tuple(folds)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the metadata, the vocabulary and every split's file, less what was left out."""
+        parts = [self.digests[METADATA], self.digests[VOCABULARY]]
+        parts += [self.split_sha256(split) for split in self.splits]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+    def split_sha256(self, split: str) -> str:
+        """Hash of the split's file; another one where clips of it were left out."""
+        digest = self.digests[f"{split}.json"]
+        left_out = self.skipped.get(split, ())
+        if not left_out:
+            return digest
+        return hashlib.sha256("\n".join((digest, *sorted(left_out))).encode()).hexdigest()
+
+
+def read_task(directory: Path) -> Task:
+    """Read a task directory's metadata, vocabulary and split files (no audio).
+
+    Raises:
+        UserError: naming each file and field that cannot be used. What can be read but makes no
+            sense (a label outside the vocabulary, an event that ends before it starts) is left to
+            :func:`harness.check.check_task`.
+    """
+    problems: list[str] = []
+    contents = read_contents(
+        directory, lambda file, reason: problems.append(f"{file or directory}: {reason}")
+    )
+    if problems:
+        shown = problems[:_SHOWN]
+        if len(problems) > _SHOWN:
+            shown.append(f"and {len(problems) - _SHOWN} more")
+        raise UserError("\n  ".join([f"The task directory {directory} cannot be read:", *shown]))
+    return Task(
+        directory=directory,
+        labels=contents.labels,
+        clips=contents.clips,
+        metadata=contents.metadata,
+        digests=contents.digests,
+        **contents.fields,
+    )
+
+
+def multiclass_targets(task: Task, split: str) -> np.ndarray:
+    """The class index of each clip of a split, in clip order: int64 (n,).
+
+    Raises:
+        UserError: naming the clip that has not exactly one label, or one outside the vocabulary.
+    """
+    for clip in task.clips[split]:
+        if len(clip.labels) != 1:
+            raise UserError(
+                f"{task.name}, {split}.json: clip '{clip.name}' has {len(clip.labels)} labels; "
+                "a multiclass task needs exactly one."
+            )
+    return np.array([row[0] for row in _label_indices(task, split)], dtype=np.int64)
+
+
+def multilabel_targets(task: Task, split: str) -> np.ndarray:
+    """The labels of each clip of a scene split as a multi-hot row: float32 (n, classes).
+
+    Raises:
+        UserError: naming the clip with a label outside the vocabulary.
+    """
+    targets = np.zeros((len(task.clips[split]), len(task.labels)), dtype=np.float32)
+    for row, indices in enumerate(_label_indices(task, split)):
+        targets[row, indices] = 1.0
+    return targets
+
+
+def without_clips(task: Task, names: Mapping[str, Collection[str]]) -> Task:
+    """The task lacking the named clips (split -> clip names); its hashes tell it apart."""
+    clips, skipped = dict(task.clips), dict(task.skipped)
+    for split, left_out in names.items():
+        wanted = set(left_out)
+        gone = tuple(clip.name for clip in clips[split] if clip.name in wanted)
+        if gone:
+            clips[split] = tuple(clip for clip in clips[split] if clip.name not in wanted)
+            skipped[split] = (*skipped.get(split, ()), *gone)
+    return dataclasses.replace(task, clips=clips, skipped=skipped)
+
+
+def _label_indices(task: Task, split: str) -> list[list[int]]:
+    index = {label: i for i, label in enumerate(task.labels)}
+    rows = []
+    for clip in task.clips[split]:
+        for label in clip.labels:
+            if label not in index:
+                raise UserError(
+                    f"{task.name}, {split}.json: the label '{label}' of clip '{clip.name}' is not "
+                    f"in {VOCABULARY}.{did_you_mean(label, task.labels)}"
+                )
+        rows.append([index[label] for label in clip.labels])
+    return rows
