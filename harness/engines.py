@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any, Protocol
 
 from harness.errors import UserError
@@ -80,7 +81,12 @@ class LocalEngine:
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         """Queue the unit for the next free worker."""
-        return self._pool.submit(_on_worker_device, function, *arguments)
+        try:
+            return self._pool.submit(_on_worker_device, function, *arguments)
+        except BrokenProcessPool as error:
+            future: Future = Future()
+            future.set_exception(error)
+            return future
 
     def restart(self) -> None:
         """Replace a pool that broke because a worker died."""
