@@ -160,7 +160,7 @@ def check_shapes(probabilities: np.ndarray, targets: np.ndarray) -> None:
             f"targets must be ({n},) class indices or ({n}, {n_classes}) multi-hot for "
             f"probabilities of shape {probabilities.shape}, not {targets.shape}"
         )
-    if targets.ndim == 1 and not (0 <= targets.min() and targets.max() < n_classes):
+    if targets.ndim == 1 and (targets.min() < 0 or targets.max() >= n_classes):
         raise ValueError(
             f"class indices must lie in 0..{n_classes - 1}, not {targets.min()}..{targets.max()}"
         )
