@@ -1,0 +1,302 @@
+"""Any module that follows the HEAR API, by import name or by file: options, device, calls, checks.
+
+The HEAR API (https://hearbenchmark.com/hear-api.html) is three functions, ``load_model``,
+``get_scene_embeddings`` and ``get_timestamp_embeddings``, and three plain-int attributes of the
+model. :class:`HearModule` is the only place that calls them: it takes and gives numpy arrays, and
+turns whatever a module does against the API into a :class:`~harness.errors.UserError`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import yaml
+
+from harness.backends import Backend, backend_of
+from harness.errors import UserError, did_you_mean
+from harness.imports import checkpoint_sha256, import_hear_module, sha256_of, source_sha256
+
+FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
+ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
+
+# hearvalidator 2021.0.6 calls a spacing irregular when it is off by more than this.
+MAX_SPACING_DEVIATION_MS = 1.0
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What the user named: a HEAR-API module, its checkpoint and the options of ``load_model``.
+
+    ``module`` is an import name or the path of a ``.py`` file. ``name``, where given, replaces
+    the label in tables.
+    """
+
+    module: str
+    checkpoint: str = ""
+    options: Mapping[str, object] = field(default_factory=dict)
+    name: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name in tables: ``module/checkpoint-stem(key=value,...)``, or ``name``."""
+        if self.name:
+            return self.name
+        label = _short_name(self.module)
+        if self.checkpoint:
+            label += f"/{Path(self.checkpoint).stem}"
+        if self.options:
+            label += "(" + ",".join(f"{k}={v}" for k, v in sorted(self.options.items())) + ")"
+        return label
+
+    @property
+    def folder(self) -> str:
+        """The label as a folder's name; different labels give different names."""
+        safe = re.sub(r"[^\w.+=-]", "_", self.label)
+        return safe if safe == self.label else f"{safe[:80]}-{sha256_of(self.label)[:6]}"
+
+
+def parse_model(text: str) -> ModelSpec:
+    """Read ``MODULE[=CHECKPOINT][,KEY=VALUE...]``; values are YAML scalars.
+
+    The key ``name`` is the model's label; every other one is an option of its ``load_model``. A
+    comma starts a new option only before ``KEY=``, so checkpoint paths may hold commas.
+
+    Raises:
+        UserError: no module, an option twice, or a value that is missing or not a single one.
+    """
+    head, *pairs = re.split(r",(?=\s*[A-Za-z_]\w*\s*=)", text)
+    module, _, checkpoint = (part.strip() for part in head.partition("="))
+    if not module:
+        raise UserError(
+            f"No module in the model '{text}': write MODULE[=CHECKPOINT][,KEY=VALUE...], "
+            "for example hear_byola=weights.safetensors,d=512."
+        )
+    options: dict[str, object] = {}
+    for pair in pairs:
+        key, _, value = (part.strip() for part in pair.partition("="))
+        if key in options:
+            raise UserError(f"The option '{key}' stands twice in the model '{text}'.")
+        options[key] = _option_value(key, value)
+    name = str(options.pop("name", ""))
+    return ModelSpec(module, checkpoint, options, name)
+
+
+def _option_value(key: str, text: str) -> object:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text
+    if not text or isinstance(value, (list, dict)):
+        raise UserError(
+            f"The option '{key}' has the value '{text}': give one number, word or true/false."
+        )
+    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+        return float(value)  # YAML 1.1 takes 1e-3 for a word
+    # YAML also knows dates, which a model option never is.
+    return value if isinstance(value, (bool, int, float, str, type(None))) else text
+
+
+def _short_name(module: str) -> str:
+    return Path(module).stem if module.endswith(".py") else module
+
+
+class HearModule:
+    """A loaded HEAR-API module: audio in, checked numpy embeddings out.
+
+    Attributes:
+        spec: what was asked for.
+        sample_rate: in Hz, of the audio the model wants.
+        scene_embedding_size, timestamp_embedding_size: widths of the two kinds of embedding.
+        device: where the model computes, for example ``"cpu"`` or ``"cuda:0"``.
+        checkpoint_sha256: of the checkpoint's content, empty without one.
+        frontend_convention: the model's attribute of that name, empty when it has none.
+        fingerprint: sha256 over the module's name, its source, the options, the content of the
+            weights and the checkpoint's content: two models that could differ in an embedding
+            differ in it, and it is the same in every process.
+    """
+
+    def __init__(self, spec: ModelSpec, module: ModuleType, model: object, device: str) -> None:
+        self.spec = spec
+        self._backend: Backend = backend_of(model, spec.label, device)
+        self.device = self._backend.device
+        self._scene: Callable = module.get_scene_embeddings
+        self._timestamps: Callable = module.get_timestamp_embeddings
+        sizes = [_plain_int(model, name, spec.label) for name in ATTRIBUTES]
+        self.sample_rate, self.scene_embedding_size, self.timestamp_embedding_size = sizes
+        self.frontend_convention = str(getattr(model, "frontend_convention", ""))
+        self.checkpoint_sha256 = checkpoint_sha256(spec.checkpoint)
+        self.fingerprint = sha256_of(
+            {
+                "module": _short_name(spec.module),
+                "source": source_sha256(module),
+                "options": json.loads(json.dumps(dict(spec.options), default=str)),
+                "weights": self._backend.weights_sha256(),
+                "checkpoint": self.checkpoint_sha256,
+            }
+        )
+
+    def scene(self, audio: np.ndarray) -> np.ndarray:
+        """Embed clips of equal length, one vector each.
+
+        Args:
+            audio: ``(n, samples)`` float32, mono, in [-1, 1], at ``sample_rate``.
+
+        Returns:
+            ``(n, scene_embedding_size)`` float32.
+
+        Raises:
+            UserError: the module's answer has another type, shape or dtype.
+        """
+        answer = self._call(self._scene, audio)
+        return self._embeddings(
+            "get_scene_embeddings", answer, (len(audio), self.scene_embedding_size)
+        )
+
+    def timestamps(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Embed clips of equal length, one vector a timestamp.
+
+        Args:
+            audio: as for :meth:`scene`.
+
+        Returns:
+            ``(n, t, timestamp_embedding_size)`` float32 and ``(n, t)`` float32: the centres in ms,
+            rising, at regular spacing.
+
+        Raises:
+            UserError: the module's answer has another type, shape or dtype, no timestamp at all,
+                or a spacing that is off its mean by more than 1 ms.
+        """
+        function = "get_timestamp_embeddings"
+        answer = self._call(self._timestamps, audio)
+        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+            raise self._against(function, f"a {type(answer).__name__}", "two tensors")
+        times = self._backend.array(answer[1])
+        if times is None or times.ndim != 2 or len(times) != len(audio) or not times.size:
+            raise self._against(
+                function,
+                f"timestamps that are {_found(answer[1])}",
+                f"({len(audio)}, t) with t > 0",
+            )
+        if times.dtype.kind not in "fiu":
+            raise self._against(function, f"timestamps of dtype {times.dtype}", "float32")
+        times = times.astype(np.float32)
+        embeddings = self._embeddings(
+            function, answer[0], (*times.shape, self.timestamp_embedding_size)
+        )
+        self._check_regular(times)
+        return embeddings, times
+
+    def _call(self, function: Callable, audio: np.ndarray) -> object:
+        if audio.ndim != 2:
+            raise ValueError(f"audio must be (n, samples), not of shape {audio.shape}")
+        return self._backend.call(function, np.ascontiguousarray(audio, dtype=np.float32))
+
+    def _embeddings(self, function: str, answer: object, shape: tuple[int, ...]) -> np.ndarray:
+        array = self._backend.array(answer)
+        if array is None or array.shape != shape or array.dtype != np.float32:
+            raise self._against(function, _found(answer), f"float32 {shape}")
+        return array
+
+    def _check_regular(self, times: np.ndarray) -> None:
+        steps = np.diff(times.astype(np.float64), axis=1)
+        if not np.isfinite(times).all():
+            raise self._against("get_timestamp_embeddings", "NaN or inf as a timestamp", "numbers")
+        if not steps.size:
+            return
+        if steps.min() <= 0:
+            raise self._against("get_timestamp_embeddings", "timestamps that do not rise", "rising")
+        deviation = np.abs(steps - steps.mean(axis=1, keepdims=True)).max()
+        if deviation > MAX_SPACING_DEVIATION_MS:
+            raise self._against(
+                "get_timestamp_embeddings",
+                f"timestamps whose spacing runs from {steps.min():.3f} to {steps.max():.3f} ms",
+                f"regular spacing, to {MAX_SPACING_DEVIATION_MS:g} ms",
+            )
+
+    def _against(self, function: str, found: str, expected: str) -> UserError:
+        return UserError(
+            f"{self.spec.label}: {function} gave {found}; the HEAR API asks for {expected}."
+        )
+
+
+def _found(answer: object) -> str:
+    shape, dtype = getattr(answer, "shape", None), getattr(answer, "dtype", None)
+    return f"a {type(answer).__name__}" if shape is None else f"{dtype} {tuple(shape)}"
+
+
+def _plain_int(model: object, name: str, label: str) -> int:
+    value = getattr(model, name, None)
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        found = "missing" if value is None else f"{value!r} ({type(value).__name__})"
+        raise UserError(
+            f"{label}: the model's attribute '{name}' is {found}; the HEAR API asks for a "
+            "positive int, set in load_model or in the model's class."
+        )
+    return value
+
+
+def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
+    """Import the module, call its ``load_model`` and put the model on a device in eval mode.
+
+    ``load_model`` gets the checkpoint as its first argument where there is one, and the options
+    by name. Eval mode is set because dropout or batch statistics would make an embedding depend
+    on chance or on the clips beside it.
+
+    Args:
+        spec: what to load.
+        device: ``"auto"`` takes CUDA when there is one and the CPU otherwise (Apple's ``"mps"``
+            only by name, since it lacks operators); else a torch device such as ``"cuda:1"``.
+
+    Raises:
+        UserError: no such module (with the nearest name), something it imports is missing, a
+            function or attribute of the API is missing or wrong, an option or checkpoint does
+            not exist, ``load_model`` fails, or the device is not there.
+    """
+    module = import_hear_module(spec.module)
+    missing = [name for name in FUNCTIONS if not callable(getattr(module, name, None))]
+    if missing:
+        raise UserError(
+            f"The module '{spec.module}' is not a HEAR-API module: it lacks {', '.join(missing)}."
+        )
+    _check_options(spec, module.load_model)
+    _check_checkpoint(spec)
+    try:
+        arguments = (spec.checkpoint,) if spec.checkpoint else ()
+        model = module.load_model(*arguments, **spec.options)
+    except Exception as error:
+        raise UserError(
+            f"load_model of '{spec.module}' failed: {type(error).__name__}: {error}"
+        ) from error
+    return HearModule(spec, module, model, device)
+
+
+def _check_options(spec: ModelSpec, load_model: Callable) -> None:
+    parameters = list(inspect.signature(load_model).parameters.values())
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    # The first parameter is the checkpoint's path, whatever its name.
+    allowed = [name for name in named if name != parameters[0].name]
+    for key in spec.options:
+        if key not in allowed:
+            raise UserError(
+                f"load_model of '{spec.module}' has no option '{key}'."
+                f"{did_you_mean(key, allowed)} Its options: {', '.join(allowed) or 'none'}."
+            )
+
+
+def _check_checkpoint(spec: ModelSpec) -> None:
+    path = Path(spec.checkpoint)
+    if spec.checkpoint and not path.exists():
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise UserError(
+            f"The checkpoint '{spec.checkpoint}' of '{spec.module}' does not exist."
+            f"{did_you_mean(path.name, beside)}"
+        )
