@@ -242,9 +242,7 @@ def check_protocols(protocols: Sequence[Protocol], tasks: Sequence[Task]) -> Non
         raise UserError("\n".join(refusals))
 
 
-def make_plan(
-    settings: Settings, say: Callable[[str], None] = lambda _: None
-) -> list[Evaluation]:
+def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -> list[Evaluation]:
     """Check everything that a run is given, and name all its units.
 
     Each model is loaded once, on the CPU, for the hash of its weights. ``say`` is told what takes
@@ -362,3 +360,22 @@ def _evaluations(
         for protocol in protocols
         for seed in range(settings.seeds)
     ]
+
+
+def require_embeddings(plan: Sequence[Evaluation]) -> None:
+    """Refuse to probe what is not embedded.
+
+    Raises:
+        UserError: embeddings are missing; each model and task is named.
+    """
+    lacking = dict.fromkeys(
+        f"{evaluation.model.label} on {evaluation.task_name}"
+        for evaluation in plan
+        if evaluation.embeddings.missing()
+    )
+    if lacking:
+        raise UserError(
+            "There are no embeddings, or none of this model and audio, of:\n"
+            + "\n".join(lacking)
+            + "\nMake them with `hear-byola embed`, or use `hear-byola run`."
+        )
