@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import struct
 from collections import deque
@@ -17,7 +16,7 @@ import soundfile
 import soxr
 
 from harness.errors import UserError
-from harness.files import write_file
+from harness.memory import FileMemory
 from harness.task import Task
 
 MAX_SECONDS = 1200.0
@@ -27,7 +26,6 @@ _OPEN_LENGTH = 0x7FFF0000  # wav writers on a pipe leave the length open: about 
 _AHEAD_BYTES = 512 << 20  # decoded audio that read_ahead may hold, estimated
 _EXPANSION = 4  # 16-bit samples become float32, held at both rates while resampled
 _BLOCK = 1 << 20
-_MEMORY_VERSION = 1
 
 
 class BadAudio(UserError):
@@ -57,26 +55,30 @@ class AudioInfo:
         return self.frames / max(self.rate, 1)
 
 
-def present_rates(task: Task) -> tuple[int, ...]:
-    """The sample rates that have a folder in the task directory, ascending."""
-    names = [path.name for path in task.directory.iterdir() if path.is_dir()]
+def present_rates(directory: Path) -> tuple[int, ...]:
+    """The sample rates that have a folder in a task directory, ascending."""
+    names = [path.name for path in directory.iterdir() if path.is_dir()]
     return tuple(sorted(int(name) for name in names if name.isascii() and name.isdecimal()))
 
 
+def nearest_rate(rates: Sequence[int], sample_rate: int) -> int:
+    """Of ascending ``rates`` the one to read: the same, else the next higher, else the highest."""
+    return next((rate for rate in rates if rate >= sample_rate), rates[-1])
+
+
 def source_rate(task: Task, sample_rate: int) -> int:
-    """The rate to read for a model at ``sample_rate``: the same, else the nearest higher one
-    present, else the highest.
+    """The rate of the task's audio to read for a model at ``sample_rate`` (:func:`nearest_rate`).
 
     Raises:
         UserError: when the task directory holds no audio folder.
     """
-    rates = present_rates(task)
+    rates = present_rates(task.directory)
     if not rates:
         raise UserError(
             f"{task.directory} holds no audio: it needs a folder named by a sample rate, "
             f"as {sample_rate}/{task.splits[0]}/."
         )
-    return min((rate for rate in rates if rate >= sample_rate), default=rates[-1])
+    return nearest_rate(rates, sample_rate)
 
 
 def audio_path(task: Task, split: str, clip_name: str, rate: int) -> Path:
@@ -95,29 +97,21 @@ def probe_audio(path: Path) -> AudioInfo:
         return _info(file)
 
 
-def header_faults(info: AudioInfo) -> list[str]:
-    """Why a file of this header cannot be used: sentences, none when it can."""
-    faults = []
-    if info.frames == 0:
-        faults.append("is empty: it holds no sample.")
-    if info.channels != 1:
-        faults.append(f"has {info.channels} channels; HEAR audio is mono.")
-    if info.seconds > MAX_SECONDS:
-        faults.append(f"is {info.seconds:.1f} s long; HEAR models take at most {MAX_SECONDS:g} s.")
-    return faults
-
-
-def decode(path: Path) -> tuple[np.ndarray, AudioInfo]:
+def decode(path: Path, rate: int | None = None) -> tuple[np.ndarray, AudioInfo]:
     """The samples of a file at its own rate, float32 (n_samples,), and its header.
 
+    Args:
+        path: any format that soundfile reads.
+        rate: the rate that it must have, where one is promised.
+
     Raises:
-        BadAudio: missing, unreadable, truncated, empty, not mono, longer than 20 minutes, or with
-            samples that are NaN or infinite.
+        BadAudio: missing, unreadable, truncated, empty, not mono, of another rate, longer than 20
+            minutes, or with samples that are NaN or infinite.
     """
     _refuse_truncated_wav(path)
     with _open(path) as file:
         info = _info(file)
-        if faults := header_faults(info):
+        if faults := _header_faults(info, rate):
             raise BadAudio(path, " ".join(faults))
         try:
             audio: np.ndarray = file.read(dtype="float32")
@@ -187,15 +181,12 @@ class ContentHashes:
     """sha256 of files, remembered on disk by path, size, modification time and inode.
 
     Args:
-        memory: a JSON file; one that is absent, damaged or of another version counts as empty.
+        memory: where to remember them, a JSON file.
         verify: hash each file again, once in this object's life, whatever is remembered.
     """
 
     def __init__(self, memory: Path, verify: bool = False) -> None:
-        self._memory = memory
-        self._verify = verify
-        self._remembered = _load_memory(memory)
-        self._new: dict[str, str] = {}
+        self._memory = FileMemory(memory, verify)
 
     def sha256(self, path: Path) -> str:
         """The hash of a file's content.
@@ -203,44 +194,17 @@ class ContentHashes:
         Raises:
             BadAudio: when the file is missing or cannot be read.
         """
-        key = os.fspath(path)
-        if not os.path.isabs(key):
-            key = os.path.abspath(key)
         try:
-            status = os.stat(key)
-            identity = f"{status.st_size} {status.st_mtime_ns} {status.st_ino} "
-            known = self._new.get(key, "" if self._verify else self._remembered.get(key, ""))
-            if known.startswith(identity):
-                return known[len(identity) :]
-            digest = _file_sha256(key)
+            return self._memory.recall(path, lambda: _file_sha256(path))
         except OSError as error:
             raise BadAudio(path, f"cannot be read ({error.strerror}).") from error
-        self._new[key] = identity + digest
-        return digest
 
     def save(self) -> None:
-        """Add what is new to the memory file, whole or not at all; others' entries are kept."""
-        if not self._new:
-            return
-        self._remembered = {**_load_memory(self._memory), **self._new}
-        self._new = {}
-        write_file(
-            self._memory, json.dumps({"version": _MEMORY_VERSION, "files": self._remembered})
-        )
+        """Write what is new to the memory, whole or not at all."""
+        self._memory.save()
 
 
-def _load_memory(memory: Path) -> dict[str, str]:
-    """Path -> "size mtime_ns inode sha256": one string each, as 100,000 must load in an instant."""
-    try:
-        content = json.loads(memory.read_bytes())
-        if content["version"] == _MEMORY_VERSION:
-            return dict(content["files"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return {}
-
-
-def _file_sha256(path: str) -> str:
+def _file_sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with open(path, "rb", buffering=0) as file:
         while block := file.read(_BLOCK):
@@ -260,6 +224,19 @@ def _open(path: Path) -> soundfile.SoundFile:
         return soundfile.SoundFile(path)
     except (soundfile.SoundFileError, OSError) as error:
         raise BadAudio(path, f"is no audio file that can be read ({error}).") from error
+
+
+def _header_faults(info: AudioInfo, rate: int | None) -> list[str]:
+    faults = []
+    if info.frames == 0:
+        faults.append("is empty: it holds no sample.")
+    if info.channels != 1:
+        faults.append(f"has {info.channels} channels; HEAR audio is mono.")
+    if rate is not None and info.rate != rate:
+        faults.append(f"has a sample rate of {info.rate} Hz in a folder of {rate} Hz.")
+    if info.seconds > MAX_SECONDS:
+        faults.append(f"is {info.seconds:.1f} s long; HEAR models take at most {MAX_SECONDS:g} s.")
+    return faults
 
 
 def _info(file: soundfile.SoundFile) -> AudioInfo:
