@@ -82,17 +82,13 @@ def event_table(
     events: Mapping[str, Sequence[Event]], files: Mapping[str, int], labels: dict[str, int]
 ) -> EventTable:
     """Put events into columns; a label that ``labels`` lacks gets the next number there."""
-    rows = [
-        (files[file], labels.setdefault(event.label, len(labels)), event.start, event.end)
-        for file, of_file in events.items()
-        for event in of_file
-    ]
-    file, label, start, end = zip(*rows, strict=True) if rows else ((), (), (), ())
+    rows = [(files[file], event) for file, of_file in events.items() for event in of_file]
+    names = [labels.setdefault(event.label, len(labels)) for _, event in rows]
     return EventTable(
-        np.array(file, dtype=np.int64),
-        np.array(label, dtype=np.int64),
-        np.array(start, dtype=np.float64),
-        np.array(end, dtype=np.float64),
+        np.array([file for file, _ in rows], dtype=np.int64),
+        np.array(names, dtype=np.int64),
+        np.array([event.start for _, event in rows], dtype=np.float64),
+        np.array([event.end for _, event in rows], dtype=np.float64),
     )
 
 
@@ -254,7 +250,7 @@ def _segment_errors(predicted: EventTable, reference: EventTable, n_files: int) 
     n_segments = 1 + int(np.ceil(latest / 1000.0))
 
     def active(table: EventTable) -> np.ndarray:
-        first = np.floor(table.start / 1000.0).astype(np.int64)
+        first = np.floor(np.maximum(table.start, 0.0) / 1000.0).astype(np.int64)
         last = np.ceil(table.end / 1000.0).astype(np.int64)
         count = np.maximum(last - first, 0)
         within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)

@@ -216,15 +216,22 @@ def _runs(
     active = _active(probabilities, timestamps, offsets, setting)
     lengths = np.diff(offsets)
     clip_of_row = np.repeat(np.arange(len(lengths)), lengths)
-    edge = np.ones(len(clip_of_row) + 1, dtype=bool)
-    edge[1:-1] = clip_of_row[1:] != clip_of_row[:-1]
+    inside = clip_of_row[1:] == clip_of_row[:-1]
+    goes_on = active[1:] & active[:-1] & inside[:, None]
     begins, ends = active.copy(), active.copy()
-    begins[1:] &= ~active[:-1] | edge[1:-1, None]
-    ends[:-1] &= ~active[1:] | edge[1:-1, None]
-    # Label-major order pairs the i-th begin with the i-th end.
-    label, first = np.nonzero(np.ascontiguousarray(begins.T))
-    last = np.nonzero(np.ascontiguousarray(ends.T))[1]
+    begins[1:] &= ~goes_on
+    ends[:-1] &= ~goes_on
+    # In label-major order the i-th begin belongs to the i-th end.
+    label, first = _label_major(begins)
+    last = _label_major(ends)[1]
     return EventTable(clip_of_row[first], label, timestamps[first], timestamps[last])
+
+
+def _label_major(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Column and row of the true entries of (rows, C), by column, then row."""
+    row, column = np.divmod(np.flatnonzero(mask), mask.shape[1])
+    order = np.argsort(column, kind="stable")
+    return column[order], row[order]
 
 
 def _active(
@@ -235,29 +242,36 @@ def _active(
     ``scipy.ndimage.median_filter`` gives the value of rank w // 2 (from 0, rising) of the w values
     at i - w // 2, ..., i - w // 2 + w - 1. It exceeds the threshold exactly when at most w // 2
     values of the window do not, that is when at least w - w // 2 values do. So the filter is a
-    count of active frames in a window, a difference of running sums, with ties and even widths as
-    in scipy. Beyond the clip's edges the signal is mirrored, the edge frame repeated (scipy's
-    ``reflect``): position k is row k mod 2n, or 2n - 1 minus that in the mirrored half.
+    count of active frames in a window, with ties and even widths as in scipy. Beyond the clip's
+    edges the signal is mirrored, the edge frame repeated (scipy's ``reflect``): position k is row
+    k mod 2n, or 2n - 1 minus that in the mirrored half. (scipy itself strays from this rule when a
+    window is eight times as long as its clip, or longer.)
     """
     above = probabilities > setting.threshold
+    active = above.copy()
     widths = _filter_widths(timestamps, offsets, setting.median_filter_ms)
-    if (widths <= 1).all():
-        return above
     lengths = np.diff(offsets)
-    padded = np.where(lengths > 0, lengths + widths - 1, 0)
-    padded_start = np.cumsum(padded) - padded
-    clip = np.repeat(np.arange(len(lengths)), padded)
-    position = np.arange(padded.sum()) - padded_start[clip] - widths[clip] // 2
-    folded = position % (2 * lengths[clip])
-    row = offsets[clip] + np.minimum(folded, 2 * lengths[clip] - 1 - folded)
-    running = np.zeros((len(row) + 1, above.shape[1]), dtype=np.int32)
-    np.cumsum(above[row], axis=0, out=running[1:])
+    for width in np.unique(widths[widths > 1]):
+        clips = np.flatnonzero(widths == width)
+        clip, position = _count_up(clips, lengths[clips] + width - 1)
+        folded = (position - width // 2) % (2 * lengths[clip])
+        mirrored = np.minimum(folded, 2 * lengths[clip] - 1 - folded)
+        padded = above[offsets[clip] + mirrored].astype(np.min_scalar_type(width))
+        counts = padded[: len(padded) - width + 1].copy()
+        for shift in range(1, width):
+            counts += padded[shift : shift + len(counts)]
+        # The windows that lie within one padded clip are those of its frames.
+        clip_window = position < lengths[clip]
+        clip, position = clip[clip_window], position[clip_window]
+        enough = counts[np.flatnonzero(clip_window)] >= width - width // 2
+        active[offsets[clip] + position] = enough
+    return active
 
-    clip = np.repeat(np.arange(len(lengths)), lengths)
-    window = np.arange(len(clip)) - offsets[clip] + padded_start[clip]
-    width = widths[clip]
-    counts = running[window + width] - running[window]
-    return counts >= (width - width // 2)[:, None]
+
+def _count_up(values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Repeat ``values[i]`` ``times[i]`` times, and beside each repetition its number from 0."""
+    repeated = np.repeat(values, times)
+    return repeated, np.arange(len(repeated)) - np.repeat(np.cumsum(times) - times, times)
 
 
 def _filter_widths(
