@@ -1,0 +1,223 @@
+"""Front end and encoder as one HEAR model: long audio in passes, and the time grid.
+
+Times of the timestamp embeddings
+---------------------------------
+Mel frame j of a spectrogram whose first frame is centred at sample `first` is centred at
+`first + 160 j`. Output k of an encoder with a stride of s mel frames pools the mel frames `s k` to
+`s k + w - 1` (w = 8 for the 2020 encoder, 4 for 2022). The convolutions and the STFT window reach
+equally far to both sides of these, so the output describes a stretch of signal that is centred at
+
+    c_k = first + 160 (s k + (w - 1) / 2)   samples,    t_k = c_k / 16   milliseconds.
+
+With first = 0 and the default hop of 40 ms (s = 4) that is t_k = (4 k + 3.5) 10 ms for the 2020
+encoder and t_k = (4 k + 1.5) 10 ms for 2022. Where the last of these that is not past the clip's
+end is within half a hop of the end, the grid is left there. Otherwise, and where it would begin
+later than one hop, the spectrogram is begun at another sample (`first` is not 0), such that the
+grid has n = ceil(duration / hop) points with equal margins at both ends,
+
+    t_k = duration / 2 + (k - (n - 1) / 2) hop      (rounded down to a whole sample).
+
+So every grid is regular, has a point within half a hop of the clip's end and none past it, and
+depends on the clip's length alone. All times are whole samples, i.e. multiples of 1/16 ms, and are
+computed from k as integers: nothing accumulates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from hear_byola.encoder import Encoder, pool_over_time
+from hear_byola.frontend import HOP, SAMPLE_RATE, LogMel
+
+# Mel frames that go through the encoder together, over all clips of the batch. The first block's
+# activations take 16 KiB a frame, so this bounds a pass to some 200 MB, whatever is handed over.
+FRAMES_PER_PASS = 4096
+DEFAULT_HOP_MS = 40.0
+
+
+def time_grid(samples: int, hop: int, natural: int) -> tuple[int, int]:
+    """Where the timestamps of a clip lie (see the module's docstring).
+
+    Args:
+        samples: the clip's length, at least 1.
+        hop: samples between two timestamps.
+        natural: first timestamp of a spectrogram that begins at sample 0, in samples.
+
+    Returns:
+        The first timestamp in samples, at least 0, and the number of timestamps, at least 1.
+    """
+    if natural <= min(hop, samples) and 2 * ((samples - natural) % hop) <= hop:
+        return natural, (samples - natural) // hop + 1
+    count = -(-samples // hop)
+    return (samples - (count - 1) * hop) // 2, count
+
+
+@contextmanager
+def full_precision_convolutions() -> Iterator[None]:
+    """Convolve in float32 on CUDA, where cuDNN rounds to TF32 unless told otherwise.
+
+    TF32 keeps 10 bits of the mantissa, and whether it is used depends on the algorithm chosen for
+    a batch size: embeddings of one clip would differ by 1e-3 with the clips beside it. The
+    setting is put back on the way out.
+    """
+    # The setting per operation came with PyTorch 2.9, and the older one must not be mixed with it.
+    per_operation = getattr(torch.backends.cudnn, "conv", None)
+    owner = per_operation or torch.backends.cudnn
+    name, value = ("fp32_precision", "ieee") if per_operation else ("allow_tf32", False)
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+class ByolA(nn.Module):
+    """BYOL-A with the attributes that the HEAR API asks for.
+
+    Args:
+        frontend: waveform to log-mel.
+        encoder: log-mel to embeddings over time.
+        hop_ms: time between timestamp embeddings: 40, 20, 10, or 80 with the 2020 encoder.
+
+    Attributes:
+        sample_rate: 16000.
+        scene_embedding_size, timestamp_embedding_size: d.
+        hop_ms: time between timestamp embeddings, milliseconds.
+        frontend_convention: name of the mel filterbank's convention.
+        frames_per_pass: mel frames that are computed together; bounds the memory, not the result.
+
+    Raises:
+        ValueError: a hop that this encoder does not offer.
+    """
+
+    def __init__(self, frontend: LogMel, encoder: Encoder, hop_ms: float = DEFAULT_HOP_MS) -> None:
+        super().__init__()
+        hops = [10.0 * 2**i for i in range(encoder.blocks, -1, -1)]
+        if hop_ms not in hops:
+            raise ValueError(
+                f"hop_ms={hop_ms!r}: the {encoder.version} encoder offers {hops} (milliseconds)."
+            )
+        self.frontend = frontend
+        self.encoder = encoder
+        self.sample_rate = SAMPLE_RATE
+        self.scene_embedding_size = encoder.d
+        self.timestamp_embedding_size = encoder.d
+        self.hop_ms = float(hop_ms)
+        self.frontend_convention = frontend.convention
+        self.frames_per_pass = FRAMES_PER_PASS
+
+    @property
+    def _centre(self) -> int:
+        """Samples from the centre of an output's first mel frame to the centre of the output."""
+        return (self.encoder.window - 1) * HOP // 2
+
+    def scene_embeddings(self, audio: Tensor) -> Tensor:
+        """One embedding a clip: maximum plus mean over time of the published, plain pass.
+
+        A clip with fewer mel frames than one output pools (under 70 ms for the 2020 encoder, 30 ms
+        for 2022) gets zeros at both ends, as many as that one output needs, with the clip at their
+        centre. No other clip is padded.
+
+        Args:
+            audio: (clips, samples), mono in [-1, 1], at least one sample.
+
+        Returns:
+            float32 (clips, d).
+        """
+        self._check(audio)
+        window, samples = self.encoder.window, audio.shape[1]
+        first, count = 0, samples // HOP + 1
+        if count < window:
+            first, count = samples // 2 - self._centre, window
+        scenes = audio.new_empty((len(audio), self.scene_embedding_size), dtype=torch.float32)
+        for clips in self._batches(audio, count):
+            scenes[clips] = pool_over_time(self._outputs(audio[clips], first, count, window))
+        return scenes
+
+    def timestamp_embeddings(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Embeddings on a regular grid of `hop_ms` (see the module's docstring).
+
+        Args:
+            audio: (clips, samples), mono in [-1, 1], at least one sample.
+
+        Returns:
+            Embeddings, float32 (clips, n, d), and the centres of what they describe, float32
+            (clips, n), in milliseconds.
+        """
+        self._check(audio)
+        window, stride = self.encoder.window, round(self.hop_ms * SAMPLE_RATE / 1000) // HOP
+        start, n = time_grid(audio.shape[1], stride * HOP, self._centre)
+        count = (n - 1) * stride + window
+        size = (len(audio), n, self.timestamp_embedding_size)
+        embeddings = audio.new_empty(size, dtype=torch.float32)
+        for clips in self._batches(audio, count):
+            done = 0
+            for piece in self._outputs(audio[clips], start - self._centre, count, stride):
+                embeddings[clips, done : done + piece.shape[1]] = piece
+                done += piece.shape[1]
+        # float64 is not available on every device, and a float32 sum would drift.
+        samples = start + stride * HOP * torch.arange(n)
+        times = (samples.double() * 1000 / SAMPLE_RATE).float().to(audio.device)
+        return embeddings, times.repeat(len(audio), 1)
+
+    def _check(self, audio: Tensor) -> None:
+        if self.training:
+            raise ValueError(
+                "the model is in training mode, where an embedding depends on the clips beside it "
+                "and on chance: call model.eval() first."
+            )
+        if not isinstance(audio, Tensor):
+            raise ValueError(
+                f"audio is a {type(audio).__name__}: a torch.Tensor (clips, samples) is needed; "
+                "torch.from_numpy makes one of a NumPy array."
+            )
+        if audio.ndim != 2 or audio.shape[1] == 0:
+            raise ValueError(
+                f"audio has the shape {tuple(audio.shape)}: (clips, samples) is needed, mono, with "
+                "at least one sample; a single clip is audio[None, :]."
+            )
+        if not audio.is_floating_point():
+            raise ValueError(
+                f"audio is {audio.dtype}: floating-point samples in [-1, 1] are needed; 16-bit "
+                "samples are divided by 32768."
+            )
+        if audio.device != self.frontend.mean.device:
+            raise ValueError(
+                f"audio is on {audio.device}, the model on {self.frontend.mean.device}: move one "
+                "of them with .to(device)."
+            )
+
+    def _batches(self, audio: Tensor, count: int) -> Iterator[slice]:
+        """The clips that go through together: as many as fit a pass, at least one."""
+        size = max(1, self.frames_per_pass // count)
+        return (slice(row, row + size) for row in range(0, len(audio), size))
+
+    def _outputs(self, audio: Tensor, first: int, count: int, stride: int) -> Iterator[Tensor]:
+        """The encoder's outputs on `count` mel frames, in passes of bounded length.
+
+        A pass is given one window of mel frames more on each side than its outputs pool, and the
+        outputs on those are dropped. An output depends on no more than `window - 1` frames on each
+        side of its own (see `Encoder`), and passes begin at multiples of the stride, where the
+        pools of an undivided pass would also begin. So the passes together give just what one
+        pass over everything would.
+
+        Yields:
+            float32 (clips, n, d), consecutive in time; ((count - window) // stride + 1) in all.
+        """
+        window = self.encoder.window
+        n = (count - window) // stride + 1
+        step = max(1, self.frames_per_pass // (stride * len(audio)))
+        for begin in range(0, n, step):
+            end = min(begin + step, n)
+            left = max(0, begin * stride - window)
+            right = count if end == n else min(count, (end - 1) * stride + 2 * window)
+            with full_precision_convolutions() if audio.is_cuda else nullcontext():
+                mel = self.frontend(audio.float(), first + left * HOP, right - left)
+                outputs = self.encoder(mel[:, None], stride)
+            skipped = begin - left // stride
+            yield outputs[:, skipped : skipped + end - begin]
