@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "Event",
     "Fold",
     "Task",
+    "folds_of",
     "multiclass_targets",
     "multilabel_targets",
     "read_task",
@@ -78,16 +79,8 @@ class Task:
 
     @property
     def folds(self) -> tuple[Fold, ...]:
-        """One fold for train/valid/test; of k splits, split i tests and i+1 (cyclic) validates."""
-        if self.split_mode == "trainvaltest":
-            return (Fold("test", ("train",), "valid", "test"),)
-        count = len(self.splits)
-        folds = []
-        for i, test in enumerate(self.splits):
-            valid = self.splits[(i + 1) % count]
-            rest = tuple(split for split in self.splits if split not in (test, valid))
-            folds.append(Fold(test, rest, valid, test))
-        return tuple(folds)
+        """The folds, in the order of ``splits`` (:func:`folds_of`)."""
+        return folds_of(self.split_mode, self.splits)
 
     @property
     def sha256(self) -> str:
@@ -103,6 +96,21 @@ class Task:
         if not left_out:
             return digest
         return hashlib.sha256("\n".join((digest, *sorted(left_out))).encode()).hexdigest()
+
+
+def folds_of(split_mode: str, splits: Sequence[str]) -> tuple[Fold, ...]:
+    """One fold for train/valid/test; of k splits, split i tests and i + 1 (cyclic) validates.
+
+    The rest trains, in the order of ``splits`` (HEAR's protocol).
+    """
+    if split_mode == "trainvaltest":
+        return (Fold("test", ("train",), "valid", "test"),)
+    folds = []
+    for i, test in enumerate(splits):
+        valid = splits[(i + 1) % len(splits)]
+        train = tuple(split for split in splits if split not in (test, valid))
+        folds.append(Fold(test, train, valid, test))
+    return tuple(folds)
 
 
 def read_task(directory: Path) -> Task:

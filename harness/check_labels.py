@@ -1,0 +1,165 @@
+"""Faults in what a task's tables say: metrics, labels, events, and what the folds lack."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from harness import events, scores
+from harness.errors import did_you_mean
+from harness.finding import Finding, clips, error, listing, warning
+from harness.layout import METADATA, VOCABULARY, Clip, Contents
+from harness.task import folds_of
+
+
+def check_labels(directory: Path, contents: Contents) -> Iterator[Finding]:
+    """Everything that can be judged from the tables alone, in whatever part of them was read."""
+    fields = contents.fields
+    yield from _check_names(directory, contents)
+    if {"evaluation", "embedding_type", "prediction_type"} <= fields.keys():
+        yield from _check_metrics(contents)
+    for split, listed in contents.clips.items():
+        file = f"{split}.json"
+        if not listed:
+            yield error(file, "lists no clip.")
+        if contents.labels:
+            yield from _check_known(file, listed, contents.labels)
+        if fields["embedding_type"] == "event":
+            yield from _check_times(file, listed)
+        elif fields.get("prediction_type"):
+            yield from _check_counts(file, listed, fields["prediction_type"])
+    if fields.get("embedding_type") == "event" and fields.get("sample_duration"):
+        yield from _check_unit(contents.clips, fields["sample_duration"])
+    if contents.labels and set(contents.clips) == set(fields.get("splits", ())):
+        yield from _check_coverage(contents)
+
+
+def _check_names(directory: Path, contents: Contents) -> Iterator[Finding]:
+    fields = contents.fields
+    if {"task_name", "version", "mode"} <= fields.keys():
+        name = f"{fields['task_name']}-{fields['version']}-{fields['mode']}"
+        if name != directory.resolve().name:
+            yield warning(METADATA, f"calls the task {name}, and the folder has another name.")
+    known = {METADATA, *(f"{split}.json" for split in fields.get("splits", ()))}
+    if "splits" in fields:
+        for path in sorted(directory.glob("*.json")):
+            if path.name not in known:
+                yield warning(path.name, f"is not used: splits in {METADATA} does not name it.")
+
+
+def _check_metrics(contents: Contents) -> Iterator[Finding]:
+    kind, prediction = contents.fields["embedding_type"], contents.fields["prediction_type"]
+    ours, others = scores.METRICS, events.METRICS
+    if kind == "event":
+        ours, others = others, ours
+    for name in contents.fields["evaluation"]:
+        if name in others:
+            reason = f"the metric '{name}' is not for {kind} tasks, which have {', '.join(ours)}."
+            yield error(METADATA, reason)
+        elif name not in ours:
+            near = did_you_mean(name, ours) or f" There are {', '.join(ours)}."
+            yield error(METADATA, f"the metric '{name}' is unknown.{near}")
+        elif prediction not in ours[name].prediction_types:
+            yield error(METADATA, f"the metric '{name}' is not defined for {prediction} tasks.")
+        elif name == "chroma_acc" and contents.labels and not _is_scale(contents.labels):
+            yield warning(
+                VOCABULARY,
+                "the labels are not consecutive whole numbers: chroma_acc compares idx modulo 12, "
+                "which is then no chroma.",
+            )
+
+
+def _is_scale(labels: Sequence[str]) -> bool:
+    if not all(label.isascii() and label.isdecimal() for label in labels):
+        return False
+    return [int(label) - int(labels[0]) for label in labels] == list(range(len(labels)))
+
+
+def _check_known(file: str, listed: Sequence[Clip], labels: Sequence[str]) -> Iterator[Finding]:
+    known = set(labels)
+    unknown: dict[str, list[str]] = defaultdict(list)
+    for clip in listed:
+        for label in _labels(clip) - known:
+            unknown[label].append(clip.name)
+    for label, names in unknown.items():
+        yield error(
+            file,
+            f"the label '{label}' of {clips(names)} is not in {VOCABULARY}."
+            f"{did_you_mean(label, labels)}",
+        )
+
+
+def _check_counts(file: str, listed: Sequence[Clip], prediction_type: str) -> Iterator[Finding]:
+    if prediction_type == "multiclass":
+        for count in sorted({len(clip.labels) for clip in listed} - {1}):
+            names = [clip.name for clip in listed if len(clip.labels) == count]
+            yield error(file, f"{clips(names)}: {count} labels; multiclass tasks need exactly one.")
+        return
+    names = [clip.name for clip in listed if len(set(clip.labels)) < len(clip.labels)]
+    if names:
+        yield warning(file, f"{clips(names)}: a label stands there twice.")
+
+
+def _check_times(file: str, listed: Sequence[Clip]) -> Iterator[Finding]:
+    for clip in listed:
+        for event in clip.events:
+            if 0 <= event.start < event.end:
+                continue
+            times = f"{event.start:g} to {event.end:g} ms"
+            what = f"clip '{clip.name}': the event '{event.label}' ({times})"
+            if event.end < event.start:
+                yield error(file, f"{what} ends before it starts.")
+            elif event.start < 0:
+                yield error(file, f"{what} starts before the clip.")
+            else:
+                yield warning(file, f"{what} has no length.")
+
+
+def _check_unit(splits: Mapping[str, Sequence[Clip]], seconds: float) -> Iterator[Finding]:
+    ends = [event.end for listed in splits.values() for clip in listed for event in clip.events]
+    if ends and max(ends) <= seconds:
+        yield warning(
+            f"{next(iter(splits))}.json",
+            f"no event ends after {max(ends):g} ms in clips of {seconds:g} s: "
+            "the times look like seconds, and HEAR's are milliseconds.",
+        )
+
+
+def _check_coverage(contents: Contents) -> Iterator[Finding]:
+    """Labels that a split or the training splits of a fold lack; macro means then lack them too."""
+    present = {split: _present(listed) for split, listed in contents.clips.items()}
+    everywhere = set().union(*present.values())
+    unused = [label for label in contents.labels if label not in everywhere]
+    if unused:
+        yield warning(VOCABULARY, f"{_lack(unused, contents)} no clip in any split.")
+    if len(contents.labels) == 1 and contents.fields.get("prediction_type") == "multiclass":
+        yield warning(VOCABULARY, "there is one label, so every prediction is right.")
+
+    def lacking(found: set[str]) -> list[str]:
+        return [label for label in contents.labels if label in everywhere - found]
+
+    for split, found in present.items():
+        if contents.clips[split] and (absent := lacking(found)):
+            yield warning(f"{split}.json", f"{_lack(absent, contents)} no clip in this split.")
+    mode, splits = contents.fields.get("split_mode"), contents.fields["splits"]
+    if mode is None or mode == "trainvaltest" or len(splits) < 3:
+        return
+    for fold in folds_of(mode, splits):
+        if absent := lacking(set().union(*(present[split] for split in fold.train))):
+            yield warning(
+                f"{fold.test}.json",
+                f"{_lack(absent, contents)} no training clip when this fold tests.",
+            )
+
+
+def _lack(absent: Sequence[str], contents: Contents) -> str:
+    return f"{len(absent)} of {len(contents.labels)} labels ({listing(absent)}) have"
+
+
+def _present(listed: Sequence[Clip]) -> set[str]:
+    return set().union(*map(_labels, listed))
+
+
+def _labels(clip: Clip) -> set[str]:
+    return {*clip.labels, *(event.label for event in clip.events)}
