@@ -57,7 +57,9 @@ class LinearFit:
         return rows @ self.weight.to(rows.dtype) + self.bias.to(rows.dtype)
 
 
-def fit_path(rows: Tensor, targets: Tensor, n_outputs: int, l2s: Sequence[float]) -> Iterator[LinearFit]:
+def fit_path(
+    rows: Tensor, targets: Tensor, n_outputs: int, l2s: Sequence[float]
+) -> Iterator[LinearFit]:
     """Fit at each strength in turn, each fit starting from the one before.
 
     A class that no row has gets probability 0 (one-vs-rest: one that every row has gets 1).

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.errors import UserError, did_you_mean
+from harness.heareval import permutations
 from harness.task import Task
 from harness.train import INITIALIZATIONS, Settings
 
@@ -40,6 +41,8 @@ class Protocol:
         search: ``first_fold`` (the winner on the first fold is trained anew on the others),
             ``each_fold`` (every fold chooses on its own validation split) or ``within_unit`` (each
             fold too, and one unit tries all points, since trying one more costs little).
+        thresholds: event thresholds tried on validation with each post-processing; where there are
+            none, the task's post-processing says it (0.5 by default).
         runs: how often each fold is trained, with other seeds; scores are averaged.
         task_overrides: whether a task's own grid keys, and its wish to select by validation loss,
             are obeyed.
@@ -56,6 +59,7 @@ class Protocol:
     n_points: int = 1
     search: str = "each_fold"
     runs: int = 1
+    thresholds: tuple[float, ...] = ()
     task_overrides: bool = False
     undefined_score_ends: bool = False
 
@@ -110,7 +114,15 @@ PROTOCOLS: Mapping[str, Protocol] = {
             undefined_score_ends=True,
         ),
         Protocol("mlp", _ALL, "mlp", _HEAR_GRID, n_points=8, task_overrides=True),
-        Protocol("linear", _ALL, "logistic", {"l2": _L2}, n_points=12, search="within_unit"),
+        Protocol(
+            "linear",
+            _ALL,
+            "logistic",
+            {"l2": _L2},
+            n_points=12,
+            search="within_unit",
+            thresholds=tuple(i / 10 for i in range(1, 10)),
+        ),
         Protocol("byola", ("multiclass",), "mlp", _BYOLA_GRID, runs=10),
         Protocol(
             "knn",
@@ -185,13 +197,8 @@ def heareval_order(task: Task) -> dict[str, list[int]]:
     One ``random.Random(0)`` shuffles the files of one split after the other, in the order of the
     metadata. Training reads rows in this order, every epoch: the kit never shuffles again.
     """
-    generator = random.Random(0)
-    orders = {}
-    for split in task.splits:
-        order = list(range(len(task.clips[split])))
-        generator.shuffle(order)
-        orders[split] = order
-    return orders
+    sizes = [len(task.clips[split]) for split in task.splits]
+    return dict(zip(task.splits, permutations(sizes), strict=True))
 
 
 def _own_keys(task: Task) -> list[str]:

@@ -1,0 +1,198 @@
+"""What a probe reads of one fold: embeddings as rows in memory, targets, and the order of rows.
+
+A row is a clip's embedding, or that of one timestamp of a clip for an event task.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness.errors import UserError
+from harness.events import frame_targets
+from harness.protocol import Protocol, heareval_order
+from harness.store import SplitEmbeddings
+from harness.task import Fold, Task, multiclass_targets, multilabel_targets
+
+_CHUNK_ROWS = 16384
+
+
+@dataclass(frozen=True)
+class FoldData:
+    """One fold of a task, its rows on the device that trains.
+
+    ``mean`` and ``scale`` standardise by the train rows; they are None where a protocol does not.
+    ``valid_targets`` is int64 (n,) classes, or float32 (n, C) multi-hot.
+    """
+
+    task: Task
+    fold: Fold
+    embeddings: Mapping[str, SplitEmbeddings]
+    train: Tensor
+    train_targets: Tensor
+    valid: Tensor
+    valid_targets: np.ndarray
+    mean: np.ndarray | None
+    scale: np.ndarray | None
+
+    def test(self) -> Tensor:
+        """Read the test split's rows."""
+        rows = read_rows(self.task, [self.embeddings[self.fold.test]])
+        return _to_device(rows, self.mean, self.scale, str(self.train.device))
+
+
+def read_fold(
+    protocol: Protocol,
+    task: Task,
+    fold: Fold,
+    embeddings: Mapping[str, SplitEmbeddings],
+    device: str,
+) -> FoldData:
+    """Read a fold's train and validation rows, standardised if the protocol says so.
+
+    Raises:
+        UserError: an empty split, embeddings of other clips than the task's, NaN or infinite
+            embeddings, or clips whose labels cannot be used.
+    """
+    for split in (*fold.train, fold.valid, fold.test):
+        _check_split(task, split, embeddings)
+    orders = None if protocol.shuffle else heareval_order(task)
+    rows = read_rows(task, [embeddings[split] for split in fold.train], orders)
+    targets = read_targets(task, [embeddings[split] for split in fold.train], orders)
+    mean, scale = standardiser(rows) if protocol.standardise else (None, None)
+    valid = [embeddings[fold.valid]]
+    return FoldData(
+        task,
+        fold,
+        embeddings,
+        _to_device(rows, mean, scale, device),
+        torch.from_numpy(targets).to(device),
+        _to_device(read_rows(task, valid), mean, scale, device),
+        read_targets(task, valid),
+        mean,
+        scale,
+    )
+
+
+def read_rows(
+    task: Task,
+    splits: Sequence[SplitEmbeddings],
+    orders: Mapping[str, Sequence[int]] | None = None,
+) -> np.ndarray:
+    """Copy the embeddings of splits, one after the other, into one float32 array (rows, size).
+
+    ``orders`` gives the order of each split's clips; the rows of a clip stay together, in order of
+    time. Memory-mapped embeddings are read once and held once.
+    """
+    size = splits[0].embeddings.shape[1]
+    rows = np.empty((sum(len(split.embeddings) for split in splits), size), dtype=np.float32)
+    end = 0
+    for split in splits:
+        if orders is None:
+            begin, end = end, end + len(split.embeddings)
+            rows[begin:end] = split.embeddings
+        else:
+            for clip in orders[split.split]:
+                part = split.embeddings[split.offsets[clip] : split.offsets[clip + 1]]
+                begin, end = end, end + len(part)
+                rows[begin:end] = part
+    # A sum is finite unless a term is not, or float64 overflows: no array of flags is needed.
+    if not np.isfinite(rows.sum(dtype=np.float64)):
+        _refuse_not_finite(task, splits)
+    return rows
+
+
+def read_targets(
+    task: Task,
+    splits: Sequence[SplitEmbeddings],
+    orders: Mapping[str, Sequence[int]] | None = None,
+) -> np.ndarray:
+    """Return the targets of the rows of :func:`read_rows`.
+
+    int64 (rows,) for a multiclass task, else float32 (rows, C) multi-hot.
+    """
+    parts = []
+    for split in splits:
+        clips = task.clips[split.split]
+        order = orders[split.split] if orders else range(len(clips))
+        if task.embedding_type == "event":
+            parts += [_clip_targets(task, split, clip) for clip in order]
+        elif task.prediction_type == "multiclass":
+            parts.append(multiclass_targets(task, split.split)[list(order)])
+        else:
+            parts.append(multilabel_targets(task, split.split)[list(order)])
+    return np.concatenate(parts)
+
+
+def timestamps_of(split: SplitEmbeddings) -> np.ndarray:
+    """Return the timestamps (rows,) in ms of an event split."""
+    if split.timestamps is None:
+        raise ValueError(f"the embeddings of split '{split.split}' have no timestamps")
+    return split.timestamps
+
+
+def standardiser(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each column, float32 (size,).
+
+    A column that never changes gets the deviation 1, so that it becomes 0 and not noise.
+    """
+    parts = [rows[i : i + _CHUNK_ROWS] for i in range(0, len(rows), _CHUNK_ROWS)]
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(rows)
+    square = sum(np.square(part - mean).sum(axis=0) for part in parts)
+    scale = np.sqrt(square / len(rows))
+    scale[(scale == 0) | (rows.min(axis=0) == rows.max(axis=0))] = 1.0
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def generator_seed(*names: object) -> int:
+    """Return a seed (63 bits) that depends on the names alone: on no process, order or device."""
+    digest = hashlib.sha256(json.dumps(names).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def _clip_targets(task: Task, split: SplitEmbeddings, clip: int) -> np.ndarray:
+    times = timestamps_of(split)[split.offsets[clip] : split.offsets[clip + 1]]
+    return frame_targets(times, task.clips[split.split][clip].events, task.labels)
+
+
+def _to_device(
+    rows: np.ndarray, mean: np.ndarray | None, scale: np.ndarray | None, device: str
+) -> Tensor:
+    if mean is not None and scale is not None:
+        for i in range(0, len(rows), _CHUNK_ROWS):
+            part = rows[i : i + _CHUNK_ROWS]
+            part -= mean
+            part /= scale
+    return torch.from_numpy(rows).to(device)
+
+
+def _check_split(task: Task, split: str, embeddings: Mapping[str, SplitEmbeddings]) -> None:
+    names = tuple(clip.name for clip in task.clips[split])
+    if not names:
+        raise UserError(f"{task.name}: the split '{split}' has no clips, so no probe can use it.")
+    if split not in embeddings:
+        raise UserError(f"{task.name}: the split '{split}' has no embeddings.")
+    if embeddings[split].clips != names:
+        raise UserError(
+            f"{task.name}: the embeddings of split '{split}' are of other clips than "
+            f"{split}.json lists ({len(embeddings[split].clips)} and {len(names)} clips). "
+            "Embed the task again."
+        )
+
+
+def _refuse_not_finite(task: Task, splits: Sequence[SplitEmbeddings]) -> None:
+    for split in splits:
+        for clip, begin, end in zip(
+            split.clips, split.offsets[:-1], split.offsets[1:], strict=True
+        ):
+            if not np.isfinite(split.embeddings[begin:end]).all():
+                raise UserError(
+                    f"{task.name}: the embedding of '{split.split}/{clip}' has NaN or infinite "
+                    "values. The model that made it must not return them."
+                )
