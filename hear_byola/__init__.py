@@ -1,8 +1,9 @@
-"""BYOL-A (arXiv 2103.06695, arXiv 2204.07402) as a module with the HEAR API::
+"""BYOL-A (arXiv 2103.06695, arXiv 2204.07402) as a module with the HEAR API.
 
-model = hear_byola.load_model()
-embeddings = hear_byola.get_scene_embeddings(audio, model)
-embeddings, timestamps = hear_byola.get_timestamp_embeddings(audio, model)
+Example:
+    model = hear_byola.load_model()
+    embeddings = hear_byola.get_scene_embeddings(audio, model)
+    embeddings, timestamps = hear_byola.get_timestamp_embeddings(audio, model)
 """
 
 from __future__ import annotations
