@@ -1,0 +1,131 @@
+"""The demo suite: small tasks of real recordings that come with the package.
+
+The package stores each task's clips as OGG Vorbis. ``demo_directory`` decodes them to the layout
+of a HEAR task (16-bit mono wav) in a cache, at first use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import soundfile as sf
+
+from harness.errors import UserError, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.abc import Traversable
+
+SAMPLE_RATE = 16000
+"""The one sample rate of the demo tasks, in Hz."""
+
+_LAYOUT = b"1"
+"""Changed whenever the same stored files are to be unpacked to something else."""
+
+
+def demo_names() -> tuple[str, ...]:
+    """Return the names of the demo tasks, sorted."""
+    return tuple(sorted(_stored()))
+
+
+def demo_directory(name: str) -> Path:
+    """Return the HEAR task directory of a demo task, unpacking it at first use.
+
+    The cache lies in ``$HEAR_BYOLA_CACHE``, else ``$XDG_CACHE_HOME/hear-byola``, else
+    ``~/.cache/hear-byola``. Its folder is named by the content's hash, and appears complete or not
+    at all: several processes may call this at once, and another version of the package never meets
+    an old cache.
+
+    Args:
+        name: such as ``"demo_guitar_chord"``.
+
+    Raises:
+        UserError: when there is no such task, or the cache cannot be written.
+    """
+    stored = _stored().get(name)
+    if stored is None:
+        known = ", ".join(demo_names())
+        raise UserError(
+            f"There is no demo task '{name}'.{did_you_mean(name, demo_names())} Known: {known}."
+        )
+    contents = dict(sorted(_contents(stored)))
+    parent = _cache_root() / "demo" / _fingerprint(contents)
+    directory = parent / stored.name
+    if not directory.exists():
+        try:
+            _unpack(contents, parent, stored.name)
+        except OSError as error:
+            raise UserError(
+                f"The demo task '{name}' cannot be unpacked to {parent}: {error}. Set "
+                "HEAR_BYOLA_CACHE to a folder that can be written."
+            ) from error
+    return directory
+
+
+def _stored() -> dict[str, Traversable]:
+    folder = files(__name__) / "data"
+    return {d.name.rsplit("-", 2)[0]: d for d in folder.iterdir() if d.is_dir()}
+
+
+def _contents(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+    """Yield each file below the folder as (path with slashes, content)."""
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _contents(entry, f"{prefix}{entry.name}/")
+        else:
+            yield prefix + entry.name, entry.read_bytes()
+
+
+def _fingerprint(contents: dict[str, bytes]) -> str:
+    digest = hashlib.sha256(_LAYOUT)
+    for path, content in contents.items():
+        digest.update(f"\0{path}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()[:16]
+
+
+def _cache_root() -> Path:
+    if named := os.environ.get("HEAR_BYOLA_CACHE"):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "hear-byola"
+
+
+def _unpack(contents: dict[str, bytes], parent: Path, directory_name: str) -> None:
+    """Write the task below a temporary folder, then rename that to ``parent``."""
+    parent.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{parent.name}-", dir=parent.parent))
+    try:
+        for path, content in contents.items():
+            target = temporary / directory_name / path
+            if target.suffix == ".ogg":
+                target = temporary / directory_name / str(SAMPLE_RATE) / path
+                target = target.with_suffix(".wav")
+                content = _decoded(content)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+        temporary.chmod(0o755)
+        with contextlib.suppress(OSError):  # raised when another process was faster
+            temporary.rename(parent)
+        if not parent.exists():
+            raise OSError(f"{temporary} could not be renamed")
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _decoded(ogg: bytes) -> bytes:
+    """Turn an OGG file into a 16-bit wav file; what overshoots full scale is clipped."""
+    audio, rate = sf.read(io.BytesIO(ogg), dtype="float32")
+    samples = np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
+    buffer = io.BytesIO()
+    sf.write(buffer, samples, rate, format="WAV", subtype="PCM_16")
+    return buffer.getvalue()

@@ -1,0 +1,34 @@
+"""Command line: ``python -m tasks.demo.recipes OUT --work DIR [--only NAME]...``."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from tasks.demo.recipes import guitar_chord, sample_mix
+from tasks.demo.recipes.layout import DemoTask, write
+
+RECIPES: dict[str, Callable[[Path], DemoTask]] = {
+    "demo_guitar_chord": guitar_chord.build,
+    "demo_sample_mix": sample_mix.build,
+}
+
+
+def main() -> None:
+    """Build the tasks asked for, all of them by default."""
+    parser = argparse.ArgumentParser(prog="python -m tasks.demo.recipes", description=__doc__)
+    parser.add_argument("out", type=Path, help="folder to write the task directories to")
+    parser.add_argument("--work", type=Path, required=True, help="folder for downloaded packages")
+    parser.add_argument("--only", action="append", choices=RECIPES, help="build this task alone")
+    arguments = parser.parse_args()
+    for name in arguments.only or RECIPES:
+        task = RECIPES[name](arguments.work.resolve())
+        write(task, arguments.out)
+        audio = list((arguments.out / task.directory).rglob("*.ogg"))
+        size = sum(path.stat().st_size for path in audio)
+        print(f"{task.directory}: {len(audio)} clips, {size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,99 @@
+"""Which of ten kinds of musical sound are in the mix?
+
+The files of each kind are divided over the splits first, and then mixed: no file is heard in two
+splits.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from tasks.demo.recipes.layout import Clip, DemoTask
+from tasks.demo.recipes.sonic_pi import Samples
+from tasks.demo.recipes.sound import RATE, Sound, at_level, cut, fade
+
+_KINDS = {
+    "ambience": "ambi_choir ambi_drone ambi_glass_hum ambi_glass_rub ambi_haunted_hum "
+    "ambi_lunar_land ambi_soft_buzz",
+    "bass": "bass_dnb_f bass_drop_c bass_hard_c bass_hit_c bass_thick_c bass_trance_c "
+    "bass_voxy_c bass_voxy_hit_c bass_woodsy_c",
+    "blip": "elec_beep elec_bell elec_blip elec_blip2 elec_blup elec_bong elec_chime elec_ping "
+    "elec_plip elec_pop elec_triangle elec_twang elec_twip",
+    "cymbal": "drum_cymbal_closed drum_cymbal_hard drum_cymbal_open drum_cymbal_pedal "
+    "drum_cymbal_soft drum_splash_hard drum_splash_soft elec_cymbal",
+    "guitar": "guit_e_fifths guit_e_slide guit_em9 guit_harmonics",
+    "kick": "bd_808 bd_ada bd_boom bd_fat bd_gas bd_haus bd_klub bd_pure bd_sone bd_tek bd_zome "
+    "bd_zum drum_bass_hard drum_bass_soft drum_heavy_kick elec_hollow_kick elec_soft_kick",
+    "snare": "drum_snare_hard drum_snare_soft elec_filt_snare elec_hi_snare elec_lo_snare "
+    "elec_mid_snare elec_snare sn_dolf sn_dub sn_zome",
+    "sweep": "ambi_dark_woosh ambi_swoosh perc_swash vinyl_backspin vinyl_rewind vinyl_scratch",
+    "tabla": "tabla_dhec tabla_ghe1 tabla_ghe2 tabla_ghe3 tabla_ghe4 tabla_ghe5 tabla_ghe6 "
+    "tabla_ghe7 tabla_ghe8 tabla_na tabla_na_o tabla_na_s tabla_re tabla_tas1 tabla_tas2 "
+    "tabla_tas3 tabla_te1 tabla_te2 tabla_te_m tabla_tun1 tabla_tun2 tabla_tun3",
+    "tom": "drum_tom_hi_hard drum_tom_hi_soft drum_tom_lo_hard drum_tom_lo_soft "
+    "drum_tom_mid_hard drum_tom_mid_soft elec_fuzz_tom",
+}
+_CLIPS = {"train": 120, "valid": 50, "test": 70}
+_SECONDS = 2.5
+_LONGEST = 1.5
+"""Seconds of a sample that are used at most, so that a sound stands at a place in the clip."""
+_TOGETHER = (1, 4)
+"""How many kinds sound together, at least and at most."""
+
+
+def build(work: Path) -> DemoTask:
+    """Mix one to four kinds into each of 240 clips."""
+    rng = np.random.default_rng(103)
+    samples = Samples(work)
+    files = _divide(rng)
+    return DemoTask(
+        name="demo_sample_mix",
+        title="Musical sounds in a mix",
+        embedding_type="scene",
+        prediction_type="multilabel",
+        split_mode="trainvaltest",
+        evaluation=("mAP", "d_prime", "aucroc"),
+        clip_seconds=_SECONDS,
+        vocabulary=tuple(_KINDS),
+        splits={
+            split: [_clip(f"{split}_{i:03d}", files[split], samples, rng) for i in range(n)]
+            for split, n in _CLIPS.items()
+        },
+        licence="CC0-1.0",
+        changes="One to four samples were cut to 1.5 s at most, set to random levels and added up "
+        "at random places of a clip.",
+    )
+
+
+def _divide(rng: np.random.Generator) -> dict[str, dict[str, list[str]]]:
+    """Deal each kind's files out to the splits, about 60, 20 and 20 percent, one at least."""
+    files: dict[str, dict[str, list[str]]] = {split: {} for split in _CLIPS}
+    for kind, names in _KINDS.items():
+        shuffled = [str(name) for name in rng.permutation(names.split())]
+        held_out = max(1, round(0.2 * len(shuffled)))
+        files["test"][kind] = shuffled[:held_out]
+        files["valid"][kind] = shuffled[held_out : 2 * held_out]
+        files["train"][kind] = shuffled[2 * held_out :]
+    return files
+
+
+def _clip(
+    name: str, files: dict[str, list[str]], samples: Samples, rng: np.random.Generator
+) -> Clip:
+    n_kinds = int(rng.integers(_TOGETHER[0], _TOGETHER[1] + 1))
+    kinds = sorted(str(kind) for kind in rng.choice(list(_KINDS), n_kinds, replace=False))
+    chosen = [str(rng.choice(files[kind])) for kind in kinds]
+    mix = np.zeros(round(_SECONDS * RATE))
+    for file in chosen:
+        sound = _excerpt(samples.sound(file), rng)
+        start = int(rng.integers(0, len(mix) - len(sound) + 1))
+        mix[start : start + len(sound)] += at_level(sound, rng.uniform(-32, -20))
+    return Clip(name, mix, kinds, tuple(samples.recording(file) for file in chosen))
+
+
+def _excerpt(sound: Sound, rng: np.random.Generator) -> Sound:
+    """Take at most the longest stretch allowed: the attack mostly lies at the start."""
+    longest = min(_LONGEST, len(sound) / RATE)
+    return fade(cut(sound, longest), start=0.0)

