@@ -91,11 +91,7 @@ def score(metric: str, probabilities: np.ndarray, targets: np.ndarray) -> Score:
         UserError: unknown metric.
         ValueError: no clips, or shapes that do not belong together.
     """
-    if metric not in METRICS:
-        raise UserError(
-            f"There is no scene metric '{metric}'.{did_you_mean(metric, METRICS)} "
-            f"Known: {', '.join(METRICS)}."
-        )
+    check_metric(metric)
     check_shapes(probabilities, targets)
     n_classes = probabilities.shape[1]
     if np.isnan(probabilities).any():
@@ -111,6 +107,15 @@ def score(metric: str, probabilities: np.ndarray, targets: np.ndarray) -> Score:
     value = float(macro_mean(by_class[:, None])[0])
     original = _original(metric, ranked, value, unscored)
     return Score(value, n_classes, n_classes - len(unscored), unscored, original)
+
+
+def check_metric(metric: str) -> None:
+    """Raise UserError, with the nearest name, for a metric that is not in ``METRICS``."""
+    if metric not in METRICS:
+        raise UserError(
+            f"There is no scene metric '{metric}'.{did_you_mean(metric, METRICS)} "
+            f"Known: {', '.join(METRICS)}."
+        )
 
 
 def correct(metric: str, probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
