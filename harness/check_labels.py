@@ -31,7 +31,7 @@ def check_labels(directory: Path, contents: Contents) -> Iterator[Finding]:
             yield from _check_counts(file, listed, fields["prediction_type"])
     if fields.get("embedding_type") == "event" and fields.get("sample_duration"):
         yield from _check_unit(contents.clips, fields["sample_duration"])
-    if contents.labels and set(contents.clips) == set(fields.get("splits", ())):
+    if contents.labels and contents.clips and set(contents.clips) == set(fields["splits"]):
         yield from _check_coverage(contents)
 
 
