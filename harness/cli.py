@@ -286,10 +286,9 @@ def _execute(
     directories: tuple[Path, ...] = (),
 ) -> int:
     from harness.engines import local_engine, worker_devices
-    from harness.heareval import write_layouts
     from harness.plan import Settings, make_plan, plan_probes, require_embeddings
     from harness.progress import ConsoleListener
-    from harness.run import execute
+    from harness.run import execute, write_layouts
     from harness.table import format_table
 
     out: Path = options["out"]

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -207,7 +208,7 @@ def write_predictions(fold: FoldPredictions, directory: Path) -> None:
     ``timestamps`` in ms; no pickled object.
     """
     stream = io.BytesIO()
-    arrays = {
+    arrays: dict[str, Any] = {
         "clips": np.array(fold.clips, dtype=np.str_),
         "probabilities": fold.probabilities.astype(np.float32),
         "targets": fold.targets,
@@ -260,7 +261,7 @@ def predicted_scores(
     first = results[0][0]
     document["hparams"] = {key: _plain(value) for key, value in first.params.items()}
     document["postprocessing"] = [list(p) for p in (first.postprocessing or {}).items()]
-    maximised = (scores.METRICS | events.METRICS)[task.primary_metric].higher_is_better
+    maximised = {**scores.METRICS, **events.METRICS}[task.primary_metric].higher_is_better
     document["score_mode"] = "max" if maximised else "min"
     document["embedding_path"] = embedding_path
     return document

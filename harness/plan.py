@@ -21,7 +21,9 @@ from harness.audio import ContentHashes
 from harness.check import check_task
 from harness.embed import embedding_directory, embedding_fingerprint
 from harness.errors import UserError, did_you_mean
-from harness.module import HearModule, ModelSpec, load_module
+from harness.imports import sha256_of
+from harness.memory import FileMemory
+from harness.module import HearModule, ModelSpec, folder_name, load_module
 from harness.probe import ProbeUnit, Protocol
 from harness.store import SplitEmbeddings, read_split
 from harness.task import Task, read_task, without_clips
@@ -30,6 +32,7 @@ from harness.task import Task, read_task, without_clips
 PROBE_VERSION = 1
 
 AUDIO_HASHES = "audio-hashes.json"
+CHECKED_AUDIO = "checked-audio.json"
 
 
 @dataclass(frozen=True)
@@ -148,11 +151,11 @@ class Evaluation:
 
     def probe_directory(self, unit: ProbeUnit) -> Path:
         """Where the probe unit's result stands; it exists when the unit is done."""
-        name = digest([self.fingerprint, unit.fold, unit.point, unit.run])[:16]
+        name = sha256_of([self.fingerprint, unit.fold, unit.point, unit.run])[:16]
         return self._place("probes", f"{self.protocol}-seed{self.seed}-{name}")
 
     def _place(self, kind: str, name: str) -> Path:
-        return self.out / kind / slug(self.model.label) / self.task_name / name
+        return self.out / kind / folder_name(self.model.label) / self.task_name / name
 
 
 @dataclass(frozen=True)
@@ -173,18 +176,6 @@ class Settings:
     shard: tuple[int, int] = (1, 1)
 
 
-def slug(label: str) -> str:
-    """Return a label as a folder's name; different labels give different names."""
-    safe = "".join(c if c.isalnum() or c in "._-=+" else "_" for c in label)
-    return safe if safe == label else f"{safe}-{digest(label)[:6]}"
-
-
-def digest(value: object) -> str:
-    """Return the sha256 of a value's canonical JSON."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def find_protocols(names: Sequence[str]) -> list[Protocol]:
     """Return protocols by name.
 
@@ -200,27 +191,33 @@ def find_protocols(names: Sequence[str]) -> list[Protocol]:
     return [probe.PROTOCOLS[name] for name in dict.fromkeys(names)]
 
 
-def check_tasks(sources: Sequence[TaskSource], *, skip_bad: bool) -> list[TaskSource]:
+def check_tasks(settings: Settings) -> list[TaskSource]:
     """Check tasks whole; with ``skip_bad``, leave out the clips whose audio is bad.
+
+    Audio that was once found good is not decoded again while its file stays the same.
 
     Raises:
         UserError: every error of every task, one a line.
     """
+    memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
     errors, checked = [], []
-    for source in sources:
+    for source in settings.tasks:
         skipped: dict[str, list[str]] = {}
-        for finding in check_task(source.directory):
+        for finding in check_task(source.directory, memory=memory):
             if finding.severity != "error":
                 continue
-            if skip_bad and finding.clip:
+            if settings.skip_bad and finding.clip:
                 skipped.setdefault(finding.split, []).append(finding.clip)
             else:
                 where = source.directory.name + (f"/{finding.file}" if finding.file else "")
                 errors.append(f"{where}: {finding.reason}")
         kept = {split: tuple(sorted(set(names))) for split, names in skipped.items()}
         checked.append(dataclasses.replace(source, skipped=kept))
+    memory.save()
     if errors:
-        hint = "" if skip_bad else "\nClips whose audio is bad are left out with --skip-bad."
+        hint = (
+            "" if settings.skip_bad else "\nClips whose audio is bad are left out with --skip-bad."
+        )
         raise UserError(f"The tasks have {len(errors)} errors:\n" + "\n".join(errors) + hint)
     return checked
 
@@ -255,7 +252,7 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
     if settings.seeds < 1:
         raise UserError(f"--seeds must be 1 or more, not {settings.seeds}.")
     say(f"checking {len(settings.tasks)} tasks")
-    sources = check_tasks(settings.tasks, skip_bad=settings.skip_bad)
+    sources = check_tasks(settings)
     tasks = [source.read() for source in sources]
     check_protocols(protocols, tasks)
     hashes = ContentHashes(settings.out / AUDIO_HASHES, verify=settings.verify)
@@ -296,7 +293,7 @@ def plan_probes(
     evaluations = []
     for path, task, embeddings in loaded:
         content = {split: array_digest(e.embeddings) for split, e in embeddings.items()}
-        model = ModelIdentity(path.resolve().parent.name, "", digest(content))
+        model = ModelIdentity(path.resolve().parent.name, "", sha256_of(content))
         evaluations += _evaluations(settings, model, HearevalEmbeddings(path), task, "", chosen)
     return evaluations
 
@@ -354,7 +351,7 @@ def _evaluations(
             suite,
             protocol.name,
             seed,
-            digest([PROBE_VERSION, read, task.sha256, dataclasses.asdict(protocol), seed]),
+            sha256_of([PROBE_VERSION, read, task.sha256, dataclasses.asdict(protocol), seed]),
             settings.out,
         )
         for protocol in protocols

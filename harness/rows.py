@@ -84,7 +84,7 @@ def result_rows(
                 n_classes_scored=value.n_classes_scored,
                 selected_params=_params(chosen),
                 probe_seconds=sum(run.seconds for _, runs in chosen for run in runs),
-                notes=_notes(manifests, value, chosen),
+                notes=_notes(manifests, value),
             )
         )
     return rows
@@ -149,18 +149,14 @@ def _params(chosen: Sequence[tuple[Fold, Sequence]]) -> str:
     return json.dumps(params, sort_keys=True, default=str)
 
 
-def _notes(
-    manifests: Sequence[Mapping], value: Value, chosen: Sequence[tuple[Fold, Sequence]]
-) -> str:
+def _notes(manifests: Sequence[Mapping], value: Value) -> str:
     notes = []
     if value.unscored:
         notes.append("classes not scored, absent from the test split: " + ", ".join(value.unscored))
     halvings = sum(m.get("batch_halvings", 0) for m in manifests)
     if halvings:
         notes.append(f"out of memory: batch halved {halvings} times")
-    for _, runs in chosen:
-        notes += [note for run in runs for note in run.notes]
-    return "; ".join(dict.fromkeys(notes))
+    return "; ".join(notes)
 
 
 def _sum(numbers: object) -> float | None:

@@ -23,7 +23,10 @@ from harness import jobs, probe
 from harness.engines import Engine
 from harness.errors import UserError
 from harness.files import write_file
-from harness.plan import EmbeddingUnit, Evaluation, digest
+from harness.heareval import write_layout
+from harness.imports import sha256_of
+from harness.module import folder_name
+from harness.plan import EmbeddingUnit, Evaluation
 from harness.probe import ProbeUnit, UnitResult
 from harness.results import collect, write_csv, write_result
 from harness.rows import Origin, failure_row
@@ -205,15 +208,24 @@ class _Scheduler:
             ready = [self._embedding_job(unit) for unit in missing]
         elif self._embed_only:
             return
-        elif units := progress.next_probes():
-            ready = [self._probe_job(evaluation, unit) for unit in units]
         else:
-            ready = [self._score_job(evaluation, progress.selected())]
+            try:
+                ready = self._probing_jobs(progress)
+            except UserError as error:
+                self._give_up(progress, str(error))
+                return
         broken = next((self._errors[job.key] for job in ready if job.key in self._errors), None)
         if broken is None:
             yield from ready
         else:
             self._give_up(progress, broken)
+
+    def _probing_jobs(self, progress: _Progress) -> list[_Job]:
+        evaluation = progress.evaluation
+        units = progress.next_probes()
+        if units:
+            return [self._probe_job(evaluation, unit) for unit in units]
+        return [self._score_job(evaluation, progress.selected())]
 
     def _embedding_job(self, unit: EmbeddingUnit) -> _Job:
         name = f"{unit.spec.label} · {unit.source.directory.name} · embedding of {unit.split}"
@@ -278,7 +290,7 @@ class _Scheduler:
     def _explain(self, job: _Job, error: BaseException) -> str:
         if isinstance(error, UserError):
             return str(error)
-        trace = self._out / "errors" / f"{digest(str(job.key))[:16]}.txt"
+        trace = self._out / "errors" / f"{sha256_of(str(job.key))[:16]}.txt"
         write_file(trace, "".join(traceback.format_exception(error)))
         return f"{job.name}: {type(error).__name__}: {error} (traceback in {trace})"
 
@@ -291,3 +303,15 @@ class _Scheduler:
             )
         self.failures.append((evaluation.name, error))
         self._listener.failed(evaluation.name, error)
+
+
+def write_layouts(plan: Sequence[Evaluation], directory: Path) -> list[Path]:
+    """Write what a plan has embedded in the original kit's layout: ``DIRECTORY/MODEL/TASK``."""
+    written = {}
+    for evaluation in plan:
+        target = directory / folder_name(evaluation.model.label) / evaluation.task_name
+        if target not in written and not evaluation.embeddings.missing():
+            task, embeddings = evaluation.embeddings.load()
+            write_layout(task, embeddings, target)
+            written[target] = True
+    return list(written)

@@ -1,0 +1,147 @@
+"""The command line as a user meets it: exit codes, sentences, tables."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import taskmaker
+
+from harness.results import read_csv
+
+
+def hear_byola(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "harness.cli", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def tasks_dir(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("cli") / "tasks"
+    taskmaker.make_task(root, "scene", n=12, seconds=0.5)
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(tasks_dir, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+    out = tmp_path_factory.mktemp("out")
+    done = hear_byola(
+        "run", "-m", "harness.baselines.logmel,name=logmel", "--tasks-dir", tasks_dir,
+        "-t", next(tasks_dir.iterdir()).name, "--protocol", "knn", "--out", out, "--jobs", "1",
+        "--layout", "heareval",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def test_run_ends_with_the_table_and_the_csv(finished):
+    out, done = finished
+    table = read_csv(out / "results.csv")
+    value = table[table.is_primary & (table.split == "all")].value.item()
+    assert "protocol knn" in done.stdout
+    assert f"{value:.3f}" in done.stdout
+    assert str(out / "results.csv") in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_results_table_prints_the_same_table(finished):
+    out, done = finished
+    again = hear_byola("results", "table", out)
+    assert again.stdout in done.stdout
+    from_csv = hear_byola("results", "table", out / "results.csv", "--format", "csv")
+    assert from_csv.stdout.splitlines()[1].startswith("logmel,")
+
+
+def test_probe_reads_what_embed_made_and_the_other_layout(finished, tasks_dir, tmp_path):
+    out, _ = finished
+    (layout,) = (out / "heareval").glob("*/*")
+    done = hear_byola("probe", layout, "--protocol", "knn", "--out", tmp_path, "--jobs", "1")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = read_csv(out / "results.csv"), read_csv(tmp_path / "results.csv")
+    assert theirs.value.tolist() == ours.value.tolist()
+    lacking = hear_byola(
+        "probe", "-m", "harness.baselines.logmel", "-t", next(tasks_dir.iterdir()), "--out",
+        tmp_path / "empty",
+    )  # fmt: skip
+    assert lacking.returncode == 2
+    assert "hear-byola embed" in lacking.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rum",), "Did you mean 'run'"),
+        (("run",), "Name a model"),
+        (("run", "-m", "hear_byola"), "Name tasks"),
+        (("run", "-m", "hear_byola", "-t", "demo_guitar_chort"), "Did you mean 'demo_guitar_chord'"),
+        (("run", "-m", "hear_byola", "--suite", "dem"), "Did you mean 'demo'"),
+        (("run", "--shard", "3/2", "-m", "hear_byola", "--suite", "demo"), "--shard must be"),
+        (("run", "--device", "gpu", "-m", "x", "--suite", "demo"), "--device must be"),
+        (("run", "--jobs", "0", "-m", "x", "--suite", "demo"), "--jobs must be 1 or more"),
+        (("run", "--protcol", "linear"), "--protocol"),
+        (("results", "table", "nowhere.csv"), "no such file"),
+        (("tasks", "show", "demo_guitar"), "Did you mean"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, said, tmp_path):
+    done = hear_byola(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_config_file_gives_defaults_and_its_mistakes_are_named(tasks_dir, tmp_path):
+    config = tmp_path / "run.yaml"
+    task = next(tasks_dir.iterdir())
+    config.write_text(
+        f"models: [harness.baselines.logmel]\ntasks: ['{task}']\nprotocols: [knn]\n"
+        f"out: {tmp_path / 'out'}\njobs: 1\n"
+    )
+    done = hear_byola("run", "--config", config)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "results.csv").exists()
+    config.write_text("protocol: knn\n")
+    wrong = hear_byola("run", "--config", config)
+    assert wrong.returncode == 2
+    assert "Did you mean 'protocols'" in wrong.stderr
+
+
+def test_check_lists_findings_and_fails_on_errors(tasks_dir, tmp_path):
+    good = hear_byola("tasks", "check", next(tasks_dir.iterdir()))
+    assert good.returncode == 0, good.stdout
+    broken = taskmaker.make_task(tmp_path, "scene", n=12, seconds=0.5)
+    wavs = sorted((broken / "16000" / "train").iterdir())
+    wavs[0].unlink()
+    wavs[1].write_bytes(b"")
+    bad = hear_byola("tasks", "check", broken)
+    assert bad.returncode == 1
+    assert wavs[0].name in bad.stdout
+    assert wavs[1].name in bad.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run", "embed", "probe", "validate", "tasks list", "tasks show", "tasks check",
+        "results table",
+    ],
+)  # fmt: skip
+def test_every_help_ends_in_examples(command):
+    done = hear_byola(*command.split(), "--help")
+    assert done.returncode == 0
+    examples = done.stdout.split("Examples:")[1]
+    assert examples.count(f"hear-byola {command}") == 2
+
+
+def test_help_is_quick_because_it_imports_nothing_heavy():
+    code = "import sys, harness.cli; print([m for m in ('torch', 'pandas') if m in sys.modules])"
+    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"
+
+
+def test_tasks_list_shows_built_in_tasks_and_those_in_the_folder(tasks_dir):
+    done = hear_byola("tasks", "list", "--tasks-dir", tasks_dir)
+    assert done.returncode == 0, done.stderr
+    assert "demo_guitar_chord" in done.stdout
+    assert next(tasks_dir.iterdir()).name in done.stdout
