@@ -21,7 +21,7 @@ from harness.audio import ContentHashes, audio_path, read_ahead, source_rate
 from harness.backends import is_out_of_memory
 from harness.errors import UserError
 from harness.imports import sha256_of
-from harness.module import HearModule, ModelSpec
+from harness.module import HearModule, ModelSpec, folder_name
 from harness.store import DTYPES, FORMAT_VERSION, SplitWriter
 from harness.task import Task
 
@@ -65,7 +65,7 @@ def embedding_directory(
     out: Path, spec: ModelSpec, task: Task, split: str, fingerprint: str
 ) -> Path:
     """Return the folder of a split's embeddings: it exists when they are complete."""
-    return out / "embeddings" / spec.folder / task.name / f"{split}-{fingerprint[:16]}"
+    return out / "embeddings" / folder_name(spec.label) / task.name / f"{split}-{fingerprint[:16]}"
 
 
 def embed_split(

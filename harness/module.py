@@ -55,11 +55,11 @@ class ModelSpec:
             label += "(" + ",".join(f"{k}={v}" for k, v in sorted(self.options.items())) + ")"
         return label
 
-    @property
-    def folder(self) -> str:
-        """The label as a folder's name; different labels give different names."""
-        safe = re.sub(r"[^\w.+=-]", "_", self.label)
-        return safe if safe == self.label else f"{safe[:80]}-{sha256_of(self.label)[:6]}"
+
+def folder_name(label: str) -> str:
+    """A model's label as a folder's name; different labels give different names."""
+    safe = re.sub(r"[^\w.+=-]", "_", label).lstrip(".")
+    return safe if safe == label else f"{safe[:80]}-{sha256_of(label)[:6]}"
 
 
 def parse_model(text: str) -> ModelSpec:

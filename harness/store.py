@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,10 +60,10 @@ class SplitWriter:
         self._dtype = np.dtype(dtype)
 
     def __enter__(self) -> SplitWriter:
-        self._cleanup = contextlib.ExitStack()
-        self._temporary = self._cleanup.enter_context(new_directory(self._directory))
+        self._stack = contextlib.ExitStack()
+        self._temporary = self._stack.enter_context(new_directory(self._directory))
         rows = self._temporary / f"{self._split}.npy"
-        self._file = self._cleanup.enter_context(rows.open("wb"))
+        self._file = self._stack.enter_context(rows.open("wb"))
         self._header(0)
         self._start = self._file.tell()
         return self
@@ -73,7 +74,9 @@ class SplitWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._cleanup.__exit__(kind, error, traceback)
+        # After finish() the stack is empty; before it, any exception makes it drop the folder.
+        dropped = error or GeneratorExit()
+        self._stack.__exit__(type(dropped), dropped, traceback)
 
     def _header(self, rows: int) -> None:
         # numpy leaves room in the header for the first axis to grow: the length stays the same.
@@ -98,7 +101,7 @@ class SplitWriter:
         timestamps: np.ndarray | None,
         manifest: Mapping[str, object],
     ) -> None:
-        """Write index and manifest; the folder gets its name when the context ends."""
+        """Write index and manifest; then the folder gets its name."""
         self._file.seek(0)
         self._header(int(offsets[-1]))
         assert self._file.tell() == self._start
@@ -108,6 +111,7 @@ class SplitWriter:
         np.savez(self._temporary / f"{self._split}.index.npz", **index)
         record = {**manifest, "format_version": FORMAT_VERSION, "split": self._split}
         (self._temporary / "manifest.json").write_text(json.dumps(record, indent=1, sort_keys=True))
+        self._stack.close()
 
 
 def write_split(
@@ -150,7 +154,7 @@ def read_split(directory: Path) -> SplitEmbeddings:
             clips = tuple(index["clips"].tolist())
             offsets = index["offsets"]
             timestamps = index.get("timestamps")
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise _damaged(directory, str(error)) from error
     rows = len(embeddings)
     if len(offsets) != len(clips) + 1 or offsets[-1] != rows:
