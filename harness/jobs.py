@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from harness.errors import UserError
 from harness.evaluation import evaluate, gather, predicted_scores, write_predictions
 from harness.files import new_directory, write_file
 from harness.lease import lease
-from harness.module import HearModule, ModelSpec, load_module
+from harness.module import HearModule, load_module
 from harness.plan import AUDIO_HASHES, EmbeddingUnit, Evaluation
 from harness.probe import ProbeUnit, UnitResult
 from harness.results import write_result
@@ -31,7 +32,7 @@ def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
     """Embed one split; False when another process is at it."""
     with _claimed(unit.directory) as mine:
         if mine:
-            module = _module(unit.spec, device)
+            module = _module(unit, device)
             hashes = ContentHashes(out / AUDIO_HASHES)
             made = embed_split(
                 unit.source.read(), unit.split, module, out, hashes, dtype=unit.dtype
@@ -96,15 +97,17 @@ def _claimed(directory: Path) -> Iterator[bool]:
         yield mine and not directory.is_dir()
 
 
-_loaded: dict[str, HearModule] = {}
+_loaded: dict[tuple[str, str, str], HearModule] = {}
 
 
-def _module(spec: ModelSpec, device: str) -> HearModule:
+def _module(unit: EmbeddingUnit, device: str) -> HearModule:
     # A worker meets all splits of a model one after the other: it keeps the last it loaded.
-    key = f"{spec!r} {device}"
+    key = (repr(unit.spec), unit.model_fingerprint, device)
     if key not in _loaded:
         _loaded.clear()
-        _loaded[key] = load_module(spec, device)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # planning loaded it, and showed them once
+            _loaded[key] = load_module(unit.spec, device)
     return _loaded[key]
 
 

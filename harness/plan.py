@@ -54,6 +54,7 @@ class EmbeddingUnit:
     """One model on one split of one task; ``directory`` exists when it is done."""
 
     spec: ModelSpec
+    model_fingerprint: str
     source: TaskSource
     split: str
     directory: Path
@@ -327,7 +328,11 @@ def _stored_embeddings(
     for split in task.splits:
         fingerprint = embedding_fingerprint(task, split, module, hashes, dtype=settings.dtype)
         directory = embedding_directory(settings.out, module.spec, task, split, fingerprint)
-        units.append(EmbeddingUnit(module.spec, source, split, directory, settings.dtype))
+        units.append(
+            EmbeddingUnit(
+                module.spec, module.fingerprint, source, split, directory, settings.dtype
+            )
+        )
     return StoredEmbeddings(source, tuple(units))
 
 
