@@ -5,10 +5,11 @@ from __future__ import annotations
 import filecmp
 import hashlib
 import itertools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from harness.audio import BadAudio, decode, nearest_rate, present_rates
 from harness.finding import Finding, clips, error, listing, warning
@@ -21,8 +22,7 @@ _LENGTH_SLACK = 2  # samples: what resampling rounds
 _EVENT_SLACK_MS = 1.0
 
 
-@dataclass(frozen=True)
-class _Sound:
+class _Sound(NamedTuple):
     """What decoding a file told; ``fault`` is "" for a good one."""
 
     fault: str = ""
@@ -77,11 +77,24 @@ def _list(rates: Sequence[int], without: int) -> str:
 def _decode_all(
     folder: Path, listed: Sequence[Clip], rate: int, memory: FileMemory | None
 ) -> dict[str, _Sound]:
-    names = [clip.name for clip in listed]
+    """Each clip's sound, in order; what is remembered costs no thread its time."""
+    sounds = {clip.name: _remembered(f"{folder}/{clip.name}", memory) for clip in listed}
+    unheard = [name for name, sound in sounds.items() if sound is None]
     with ThreadPoolExecutor(_THREADS) as pool:
-        return dict(
-            zip(names, pool.map(lambda n: _listen(folder / n, rate, memory), names), strict=True)
+        heard = dict(
+            zip(
+                unheard, pool.map(lambda n: _listen(folder / n, rate, memory), unheard), strict=True
+            )
         )
+    return {name: sound or heard[name] for name, sound in sounds.items()}
+
+
+def _remembered(path: str, memory: FileMemory | None) -> _Sound | None:
+    try:
+        told = memory.known(path) if memory else None
+    except OSError:
+        return None  # listening to it will say what is wrong
+    return None if told is None else _sound(told)
 
 
 def _listen(path: Path, rate: int, memory: FileMemory | None) -> _Sound:
@@ -92,11 +105,14 @@ def _listen(path: Path, rate: int, memory: FileMemory | None) -> _Sound:
         return f"{info.frames},{peak},{digest},{info.encoding}"
 
     try:
-        told = memory.recall(path, find_out) if memory else find_out()
+        return _sound(memory.recall(path, find_out) if memory else find_out())
     except FileNotFoundError:
         return _Sound("is missing.")
     except BadAudio as fault:
         return _Sound(fault.reason)
+
+
+def _sound(told: str) -> _Sound:
     frames, peak, digest, encoding = told.split(",", 3)
     return _Sound("", int(frames), float(peak), digest, encoding)
 
@@ -221,10 +237,21 @@ def _check_strays(directory: Path, rate: str, contents: Contents) -> Iterator[Fi
                 yield warning(f"{rate}/{folder.name}", "is not used: no split has this name.")
             continue
         listed = {clip.name for clip in splits[folder.name]}
-        files = (path for path in folder.rglob("*") if not path.is_dir())
-        strays = sorted({path.relative_to(folder).as_posix() for path in files} - listed)
+        strays = sorted(_files(folder, "") - listed)
         if strays:
             yield warning(
                 f"{rate}/{folder.name}",
                 f"{len(strays)} files ({listing(strays)}): not in {folder.name}.json.",
             )
+
+
+def _files(folder: Path | str, prefix: str) -> set[str]:
+    """Paths of all files below a folder, relative to it, with forward slashes."""
+    found: set[str] = set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                found |= _files(entry.path, f"{prefix}{entry.name}/")
+            else:
+                found.add(prefix + entry.name)
+    return found

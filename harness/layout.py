@@ -32,6 +32,8 @@ METADATA = "task_metadata.json"
 VOCABULARY = "labelvocabulary.csv"
 POSTPROCESSING_KEYS = ("median_filter_ms", "min_duration", "threshold")
 
+_UNSAFE_NAME = re.compile(r"[\\\0]|(^|/)\.{0,2}(/|$)")  # an empty, "." or ".." part
+
 Report = Callable[[str, str], None]
 """Called with (file relative to the task directory, reason) for each thing that is wrong."""
 
@@ -192,8 +194,7 @@ def _read_clips(
 
 
 def _check_clip_name(name: str) -> None:
-    parts = name.split("/")
-    if "\\" in name or "\0" in name or any(part in ("", ".", "..") for part in parts):
+    if _UNSAFE_NAME.search(name):
         raise ValueError("the name must be a plain file name that stays inside the split's folder.")
 
 
