@@ -1,0 +1,141 @@
+"""HEAR's longest clip, 20 minutes, in a process of its own: memory, and drift of timestamps."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.audio import MAX_SECONDS
+from harness.centres import Lag, click_train, measure_lag
+from harness.child import call_in_child
+from harness.conformance import N_CLICKS, SEGMENT_SECONDS, SPACING_MS
+from harness.module import ModelSpec
+from harness.subject import Failure, Subject, load_subject, said
+
+# HEAR API: "any length up to 20 minutes", embedded "within 16 GB of GPU memory".
+MEMORY_LIMIT = 16 * 2**30
+
+
+def check_long_audio(spec: ModelSpec, device: str, seconds: float = MAX_SECONDS) -> str:
+    """Embed a long clip both ways, with clicks at its beginning and its end.
+
+    The process may use 16 GB, on the GPU or, for a model on the CPU, of the machine's memory.
+
+    Args:
+        spec: the module.
+        device: as for :func:`harness.module.load_module`.
+        seconds: length of the clip, at least two minutes.
+
+    Raises:
+        Failure: out of memory, or any other end of the call; NaN; timestamps that are irregular,
+            run past the end, or drift against the sound.
+    """
+    request = {"spec": asdict(spec), "device": device, "seconds": seconds}
+    answer = call_in_child("harness.long_audio", "examine_here", request)
+    if answer.value is None:
+        raise Failure(answer.death)
+    if "failure" in answer.value:
+        raise Failure(answer.value["failure"])
+    return str(answer.value["measured"])
+
+
+def examine_here(request: Mapping[str, Any]) -> dict[str, str]:
+    """Make the check in this process, whose memory it limits; only a child should."""
+    try:
+        subject = load_subject(ModelSpec(**request["spec"]), request["device"])
+        return {"measured": _examine(subject, float(request["seconds"]))}
+    except Failure as failure:
+        return {"failure": str(failure)}
+    except Exception as error:
+        return {"failure": said(error)}
+
+
+def _examine(subject: Subject, seconds: float) -> str:
+    _limit_memory(subject)
+    before = _peak_memory(subject)
+    n_samples = subject.seconds(seconds)
+    train, clicks = click_train(subject.sample_rate, SEGMENT_SECONDS, N_CLICKS)
+    audio = np.zeros((1, n_samples), np.float32)
+    audio[0, : len(train)] = audio[0, -len(train) :] = train
+    began = time.perf_counter()
+    embeddings, times = (a[0] for a in subject.timestamps(audio))
+    timestamp_seconds = time.perf_counter() - began
+    began = time.perf_counter()
+    scene = subject.scene(audio)
+    scene_seconds = time.perf_counter() - began
+    if not (np.isfinite(embeddings).all() and np.isfinite(scene).all()):
+        raise Failure("NaN or inf in the embeddings")
+    duration = 1000 * n_samples / subject.sample_rate
+    times = times.astype(np.float64)
+    _check_grid(times, duration)
+    tail_start = 1000 * (n_samples - len(train)) / subject.sample_rate
+    head = measure_lag(*_between(embeddings, times, 0, 1000 * SEGMENT_SECONDS * N_CLICKS), clicks)
+    tail = measure_lag(*_between(embeddings, times, tail_start, duration), clicks + tail_start)
+    used = max(0, _peak_memory(subject) - before) / 2**30
+    return (
+        f"{seconds / 60:g} minutes: timestamps in {timestamp_seconds:.1f} s, scene in "
+        f"{scene_seconds:.1f} s, {used:.1f} GB beyond the loaded model; {_drift(head, tail)}"
+    )
+
+
+def _between(
+    embeddings: np.ndarray, times: np.ndarray, start: float, end: float
+) -> tuple[np.ndarray, np.ndarray]:
+    chosen = (times >= start) & (times < end)
+    return embeddings[chosen], times[chosen]
+
+
+def _check_grid(times: np.ndarray, duration: float) -> None:
+    """Fail unless the timestamps (ms) are a regular grid inside the clip, to 1 ms throughout."""
+    if len(times) < 2:
+        raise Failure("fewer than two timestamps")
+    if times[-1] > duration:
+        raise Failure(f"the last timestamp is {times[-1] - duration:.1f} ms past the clip's end")
+    regular = np.linspace(times[0], times[-1], len(times))
+    off = np.abs(times - regular).max()
+    if off > SPACING_MS:
+        raise Failure(f"timestamps stray {off:.1f} ms from a regular grid")
+    hop = (times[-1] - times[0]) / (len(times) - 1)
+    if times[-1] < duration - 2 * hop:
+        raise Failure(
+            f"the last timestamp is {duration - times[-1]:.1f} ms before the clip's end, at "
+            f"{hop:.1f} ms a step: the end has no embeddings, or timestamps drift"
+        )
+
+
+def _drift(head: Lag | None, tail: Lag | None) -> str:
+    if head is None or tail is None:
+        return "clicks are not answered, so drift is not measured"
+    drift = tail.offset - head.offset
+    if abs(drift) > head.allowed:
+        raise Failure(
+            f"timestamps drift by {drift:+.1f} ms against the sound from the first clicks to the "
+            f"last (allowed {head.allowed:.1f} ms): a rounded hop adds up"
+        )
+    return f"{drift:+.1f} ms of drift (allowed {head.allowed:.1f} ms)"
+
+
+def _limit_memory(subject: Subject) -> None:
+    if subject.backend.device.startswith("cuda"):
+        device = torch.device(subject.backend.device)
+        total = torch.cuda.get_device_properties(device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, MEMORY_LIMIT / total), device)
+    elif subject.backend.device == "cpu":
+        hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+        allowed = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
+        resource.setrlimit(resource.RLIMIT_DATA, (allowed, hard))
+
+
+def _peak_memory(subject: Subject) -> int:
+    """Most bytes used so far: of the GPU for a model there, else of this process."""
+    if subject.backend.device.startswith("cuda"):
+        return int(torch.cuda.max_memory_allocated(subject.backend.device))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak

@@ -1,0 +1,142 @@
+"""A HEAR-API module under examination: called as the API says, with nothing mended on the way."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.backends import Backend, backend_of
+from harness.imports import import_hear_module
+from harness.module import ATTRIBUTES, FUNCTIONS, ModelSpec
+from harness.process_state import changed_settings, restored_random_states, settings
+
+# A global generator seeded with this is found so after a call that seeds nothing.
+_ODD_SEED = 0x5EED_0DD
+
+
+class Failure(Exception):
+    """The module breaks the API; the message says how."""
+
+
+class Doubt(Exception):
+    """Not against the API, but likely to cost score or comfort; the message says what."""
+
+
+class Unmeasured(Exception):
+    """The check does not fit this module; the message says why."""
+
+
+@dataclass
+class Subject:
+    """A module under examination, called as the API says, and nothing mended on the way.
+
+    Attributes:
+        spec: what was asked for.
+        api: the module.
+        model: what its ``load_model`` returned.
+        was_training: names of layers found in training mode, which were then put in eval mode.
+        side_effects: settings that loading changed, and generators that it seeded.
+        backend: the model's framework and device.
+    """
+
+    spec: ModelSpec
+    api: ModuleType
+    model: Any
+    was_training: list[str]
+    side_effects: tuple[list[str], list[str]]
+    backend: Backend
+
+    @property
+    def sample_rate(self) -> int:
+        """In Hz; of use even where the attribute is not a plain int."""
+        return int(self.model.sample_rate)
+
+    def scene(self, audio: np.ndarray) -> np.ndarray:
+        """Call ``get_scene_embeddings`` with ``(n, samples)``; the answer's own dtype and shape."""
+        return self._array(self.backend.call(self.api.get_scene_embeddings, audio), "scene")
+
+    def timestamps(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Call ``get_timestamp_embeddings``: embeddings and timestamps, as they come."""
+        answer = self.backend.call(self.api.get_timestamp_embeddings, audio)
+        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+            raise Failure(f"get_timestamp_embeddings returns a {type(answer).__name__}, not a pair")
+        return self._array(answer[0], "timestamp"), self._array(answer[1], "timestamps of the")
+
+    def _array(self, answer: object, kind: str) -> np.ndarray:
+        array = self.backend.array(answer)
+        if array is None:
+            raise Failure(f"the {kind} embeddings are a {type(answer).__name__}, not a tensor")
+        return array
+
+    def seconds(self, seconds: float) -> int:
+        """A number of samples."""
+        return int(seconds * self.sample_rate)
+
+    def noise(self, n_sounds: int, seconds: float, seed: int = 0) -> np.ndarray:
+        """White noise ``(n_sounds, samples)`` float32, uniform in [-1, 1)."""
+        rng = np.random.default_rng(seed)
+        shape = (n_sounds, self.seconds(seconds))
+        return rng.uniform(-1, 1, shape).astype(np.float32)
+
+
+def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
+    """Import a module and load its model, as it is, noting what the loading did to the process.
+
+    Raises:
+        UserError: no such module, or no such device.
+        Failure: the module lacks a function or a usable attribute, or its ``load_model`` fails.
+    """
+    api = import_hear_module(spec.module)
+    missing = [name for name in FUNCTIONS if not callable(getattr(api, name, None))]
+    if missing:
+        raise Failure(f"the module lacks {', '.join(missing)}")
+    before = settings()
+    with restored_random_states():
+        torch.default_generator.manual_seed(_ODD_SEED)
+        try:
+            path = (spec.checkpoint,) if spec.checkpoint else ()
+            model = api.load_model(*path, **spec.options)
+        except Exception as error:
+            raise Failure(f"load_model raises {said(error)}") from error
+        seeded = ["torch"] if torch.initial_seed() != _ODD_SEED else []
+    changed = changed_settings(before)
+    for name in ATTRIBUTES:
+        value = getattr(model, name, None)
+        if not np.isscalar(value) or not isinstance(value, (int, float, np.number)) or value < 1:
+            raise Failure(f"the model's attribute {name} is {value!r}")
+    training = _training_layers(api, model, device)
+    return Subject(
+        spec, api, model, training, (changed, seeded), backend_of(model, spec.label, device)
+    )
+
+
+def _training_layers(api: ModuleType, model: object, device: str) -> list[str]:
+    """Layers still in training mode when an embedding is made."""
+    if not isinstance(model, torch.nn.Module):
+        return []
+    if any(layer.training for layer in model.modules()):
+        # A module may choose eval mode at each call instead of in load_model.
+        where = torch.device("cpu") if device == "auto" else torch.device(device)
+        with restored_random_states(), torch.no_grad():
+            n_samples = int(model.sample_rate)  # type: ignore[arg-type]
+            api.get_scene_embeddings(torch.zeros(1, n_samples, device=where), model.to(where))
+    return [name or type(model).__name__ for name, m in model.named_modules() if m.training]
+
+
+def said(error: BaseException) -> str:
+    """An exception in one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
+
+
+def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
+    """Largest difference of two arrays, relative to the largest value; inf for other shapes."""
+    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return float("inf")
+    a, b = a.astype(np.float64), b.astype(np.float64)
+    scale = max(np.abs(a).max(initial=0.0), np.abs(b).max(initial=0.0))
+    return float(np.abs(a - b).max(initial=0.0) / scale) if scale else 0.0

@@ -1,0 +1,165 @@
+"""``hear-byola validate``: the official hear-validator, then stricter checks, as one report."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from harness.audio import MAX_SECONDS
+from harness.conformance import CHECKS
+from harness.long_audio import check_long_audio
+from harness.module import ModelSpec
+from harness.official import INSTALL, VERSION, Verdict, run_official
+from harness.subject import Doubt, Failure, Unmeasured, load_subject, said
+
+OFFICIAL = "hear-validator"
+LONG_AUDIO = "20 minutes"
+
+_STATUSES = {"PASS": "passed", "WARN": "warned", "FAIL": "failed", "NOT RUN": "not run"}
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; status is PASS, WARN, FAIL or NOT RUN."""
+
+    name: str
+    status: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found about a module.
+
+    Attributes:
+        model: the module's label.
+        device: where it was asked to run.
+        checks: the official validator's line first, then ours.
+        transcript: all that the official validator printed.
+    """
+
+    model: str
+    device: str
+    checks: tuple[Check, ...]
+    transcript: str = ""
+
+
+def validate(
+    spec: ModelSpec,
+    device: str = "auto",
+    *,
+    quick: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> Report:
+    """Check a module against the HEAR API.
+
+    Args:
+        spec: the module, its checkpoint and options.
+        device: ``"auto"``, or a torch device.
+        quick: leave the clip of 20 minutes out.
+        progress: told the name of each check before it runs.
+
+    Raises:
+        UserError: no such module or device. Whatever else is wrong is a line of the report.
+    """
+    announce = progress or (lambda name: None)
+    announce("loading")
+    try:
+        subject = load_subject(spec, device)
+    except Failure as failure:
+        ours = [Check("load", "FAIL", str(failure))]
+    else:
+        ours = []
+        for name, check in CHECKS.items():
+            announce(name)
+            ours.append(_judged(name, partial(check, subject)))
+        # The child loads a model of its own: at most one is in memory.
+        del subject
+        announce(LONG_AUDIO)
+        if quick:
+            detail = f"left out: a clip of {MAX_SECONDS / 60:g} minutes takes its time"
+            ours.append(Check(LONG_AUDIO, "NOT RUN", detail))
+        else:
+            ours.append(_judged(LONG_AUDIO, partial(check_long_audio, spec, device)))
+    announce(OFFICIAL)
+    verdict = run_official(spec, device)
+    return Report(spec.label, device, (_official_line(verdict), *ours), verdict.transcript)
+
+
+def _judged(name: str, check: Callable[[], str]) -> Check:
+    try:
+        return Check(name, "PASS", check())
+    except Failure as failure:
+        return Check(name, "FAIL", str(failure))
+    except Doubt as doubt:
+        return Check(name, "WARN", str(doubt))
+    except Unmeasured as reason:
+        return Check(name, "NOT RUN", f"cannot be measured: {reason}")
+    except Exception as error:
+        return Check(name, "FAIL", f"the module raises {said(error)}")
+
+
+def _official_line(verdict: Verdict) -> Check:
+    if verdict.outcome == "absent":
+        found = f"hearvalidator {verdict.message}" if verdict.message else "no hearvalidator"
+        return Check(
+            OFFICIAL,
+            "NOT RUN",
+            f"{found} is installed here, and {VERSION} is needed; no plain requirement brings it "
+            f"on a Python of today, so install it with: {INSTALL}",
+        )
+    if verdict.tensorflow:
+        terms = [f"hearvalidator {VERSION} with TensorFlow {verdict.tensorflow}"]
+    else:
+        terms = [
+            f"hearvalidator {VERSION}; TensorFlow is not installed, so an empty class stood in for "
+            "tf.Module, in that process only"
+        ]
+    if verdict.shim:
+        terms.append("it imports by name and knows no options, so it was given a wrapper with them")
+    setting = "; ".join(terms)
+    if verdict.outcome == "passed":
+        if verdict.warnings:
+            return Check(OFFICIAL, "WARN", f"{' / '.join(verdict.warnings)} ({setting})")
+        return Check(OFFICIAL, "PASS", f"looks good ({setting})")
+    word = (
+        "refuses the module"
+        if verdict.outcome == "refused"
+        else "was stopped by an error in the module"
+    )
+    return Check(OFFICIAL, "FAIL", f"{word}: {verdict.message} ({setting})")
+
+
+def format_report(report: Report) -> str:
+    """The report as text: a line a check, wrapped; the official transcript after its failure."""
+    name_width = max(len(check.name) for check in report.checks)
+    indent = " " * (name_width + 13)
+    lines = [f"{report.model} (device: {report.device})", ""]
+    for check in report.checks:
+        head = f"  {check.status:<7}  {check.name:<{name_width}}  "
+        lines += textwrap.wrap(
+            check.detail,
+            width=110,
+            initial_indent=head,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    if report.checks[0].status == "FAIL":
+        lines += ["", f"What {OFFICIAL} printed:"]
+        lines += [f"  | {line}" for line in report.transcript.splitlines()]
+    counts = (
+        f"{sum(check.status == status for check in report.checks)} {word}"
+        for status, word in _STATUSES.items()
+    )
+    return "\n".join([*lines, "", ", ".join(counts)])
+
+
+def exit_code(report: Report) -> int:
+    """1 when a check failed, else 3 when the official validator was not run, else 0."""
+    if any(check.status == "FAIL" for check in report.checks):
+        return 1
+    official_ran = all(c.status != "NOT RUN" for c in report.checks if c.name == OFFICIAL)
+    return 0 if official_ran else 3
