@@ -63,7 +63,7 @@ def scene_value(metric: str, folds: Sequence[SceneFold]) -> float:
     """Return the reported score: the mean over folds of the mean over runs."""
     check_metric(metric)
     if metric in ACCURACIES:
-        return float(np.mean([_mean_correct(metric, fold).mean() for fold in folds]))
+        return float(np.mean([_correct(metric, fold).mean(axis=1).mean() for fold in folds]))
     return float(
         np.mean([_Resampler(metric, fold).values(_once(fold[0].shape[1]))[0] for fold in folds])
     )
@@ -99,7 +99,9 @@ def scene_interval(
         n_boot = max(n_boot, _N_BOOT_COUNTS)
         draws = np.mean(
             [
-                _posterior_accuracies(_mean_correct(metric, fold), 0.5 / len(folds), n_boot, rng)
+                _posterior_accuracies(
+                    _correct(metric, fold).mean(axis=0), 0.5 / len(folds), n_boot, rng
+                )
                 for fold, rng in zip(folds, rngs, strict=True)
             ],
             axis=0,
@@ -194,18 +196,18 @@ def _clip_weights(n: int, n_boot: int, rng: np.random.Generator) -> np.ndarray:
     return np.ascontiguousarray(counts.T, dtype=np.float64)
 
 
-def _mean_correct(metric: str, fold: SceneFold) -> np.ndarray:
-    """Share of the runs in which each clip is right, (n,)."""
+def _correct(metric: str, fold: SceneFold) -> np.ndarray:
+    """Whether each clip is right in each run, bool (runs, n)."""
     probabilities, targets = fold
     for run in probabilities:
         check_shapes(run, targets)
-    return np.mean([correct(metric, run, targets) for run in probabilities], axis=0)
+    return np.stack([correct(metric, run, targets) for run in probabilities])
 
 
 def _posterior_accuracies(
     correctness: np.ndarray, prior: float, n_boot: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Draw mean correctness from its Dirichlet posterior: (n_boot,).
+    """Draw the mean of clips' correctness (n,) from its Dirichlet posterior: (n_boot,).
 
     ``prior`` clips are added at 0 and at 1; only the count of clips at each level matters.
     """
