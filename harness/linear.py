@@ -19,7 +19,8 @@ leave all the solution's W in the rows' span, so z has then as many columns as t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -118,32 +119,20 @@ class _Problem:
         curvature = self._prediction_variance().clamp_min(1e-4)
         scale = (self.variances[:, None] * curvature + l2).rsqrt()
         bias_scale = curvature.rsqrt()
-        theta = torch.cat([self.weight / scale, (self.bias / bias_scale)[None]])
-        optimiser = torch.optim.LBFGS(
-            [theta],
-            max_iter=_MAX_STEPS,
-            max_eval=2 * _MAX_STEPS,
-            tolerance_grad=self.tolerance,
-            tolerance_change=self.tolerance**2 / 10,
-            history_size=_HISTORY,
-            line_search_fn="strong_wolfe",
-        )
 
-        def objective() -> Tensor:
+        def objective(flat: Tensor) -> tuple[float, Tensor]:
+            theta = flat.view(-1, len(curvature))
             weight, bias = theta[:-1] * scale, theta[-1] * bias_scale
             loss, residual = self._loss(self.z @ weight + bias)
-            theta.grad = torch.cat(
-                [(self.z.T @ residual + l2 * weight) * scale, (residual.sum(0) * bias_scale)[None]]
-            )
-            return loss + 0.5 * l2 * weight.square().sum()
+            by_weight = (self.z.T @ residual + l2 * weight) * scale
+            gradient = torch.cat([by_weight, (residual.sum(0) * bias_scale)[None]])
+            return float(loss + 0.5 * l2 * weight.square().sum()), gradient.flatten()
 
-        with torch.no_grad():
-            optimiser.step(objective)
-            objective()
+        start = torch.cat([self.weight / scale, (self.bias / bias_scale)[None]]).flatten()
+        flat, steps, gradient = _minimise(objective, start, self.tolerance)
+        theta = flat.view(-1, len(curvature))
         self.weight, self.bias = theta[:-1] * scale, theta[-1] * bias_scale
-        gradient = theta.grad
-        assert gradient is not None
-        return int(optimiser.state[theta]["n_iter"]), float(gradient.abs().max())
+        return steps, gradient
 
     def _loss(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """Return the mean loss and its gradient by the logits."""
@@ -158,6 +147,53 @@ class _Problem:
         logits = self.z @ self.weight + self.bias
         p = torch.softmax(logits, 1) if self.multinomial else torch.sigmoid(logits)
         return (p * (1 - p)).mean(0)
+
+
+def _minimise(
+    objective: Callable[[Tensor], tuple[float, Tensor]], x: Tensor, tolerance: float
+) -> tuple[Tensor, int, float]:
+    """L-BFGS (Nocedal and Wright, Numerical Optimization, algorithm 7.5), halving steps that are
+    too long; return the minimum, the steps taken and the largest element of its gradient.
+    """
+    value, gradient = objective(x)
+    pairs: deque[tuple[Tensor, Tensor]] = deque(maxlen=_HISTORY)
+    largest = float(gradient.abs().max())
+    for step in range(_MAX_STEPS):
+        if largest <= tolerance:
+            return x, step, largest
+        direction = _newton_direction(gradient, pairs)
+        slope, length = float(gradient @ direction), 1.0
+        slack = 4 * torch.finfo(x.dtype).eps * abs(value)
+        while True:
+            moved = x + length * direction
+            moved_value, moved_gradient = objective(moved)
+            if moved_value <= value + 1e-4 * length * slope + slack:
+                break
+            length /= 2
+            if length < 1e-8:  # the value's precision is exhausted
+                return x, step, largest
+        change = moved_gradient - gradient
+        if float(change @ (moved - x)) > 0:
+            pairs.append((moved - x, change))
+        x, value, gradient = moved, moved_value, moved_gradient
+        largest = float(gradient.abs().max())
+    return x, _MAX_STEPS, largest
+
+
+def _newton_direction(gradient: Tensor, pairs: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Minus the inverse Hessian times the gradient, by the two-loop recursion (algorithm 7.4)."""
+    direction = -gradient
+    if not pairs:
+        return direction
+    factors = []
+    for moved, change in reversed(pairs):
+        factors.append((moved @ direction) / (moved @ change))
+        direction = direction - factors[-1] * change
+    moved, change = pairs[-1]
+    direction *= (moved @ change) / (change @ change)
+    for (moved, change), factor in zip(pairs, reversed(factors), strict=True):
+        direction += (factor - (change @ direction) / (moved @ change)) * moved
+    return direction
 
 
 def _principal_axes(centred: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -69,9 +69,8 @@ class UnitResult:
     """What a unit found.
 
     Attributes:
-        valid_score: what selection compares: the task's first metric on validation, or the
-            validation loss where the task asks for it. Infinite, on the bad side, where it was
-            undefined.
+        valid_score: what selection compares: the task's first metric on validation, or the loss
+            where the protocol or the task says so. Infinite, on the bad side, where undefined.
         valid_loss: on validation; None for nearest neighbours, which have none.
         epoch: of the best validation, counted from 0; None where nothing is trained in epochs.
         curve: one row for each validation (epoch, train loss, valid loss, score), or for each
@@ -162,7 +161,8 @@ def _winner(
 
 def _criterion(protocol: Protocol, task: Task) -> tuple[str, bool]:
     """Return what selects, "loss" or a metric, and whether more of it is better."""
-    if protocol.task_overrides and not task.use_scoring_for_early_stopping:
+    by_task = protocol.task_overrides and not task.use_scoring_for_early_stopping
+    if by_task or protocol.select_by == "loss":
         return "loss", False
     metric = {**scores.METRICS, **events.METRICS}[task.primary_metric]
     return metric.name, metric.higher_is_better

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.optim.adam import adam
 
 INITIALIZATIONS: Mapping[str, Callable[..., Tensor]] = {
     "xavier_uniform": nn.init.xavier_uniform_,
@@ -91,6 +92,46 @@ class SeededDropout(nn.Module):
         return x * (kept * (1 / (1 - self.p)))
 
 
+class _Linear(nn.Linear):
+    def reset_parameters(self) -> None:
+        """Leave the weights unset: they are drawn below, and not from the global generator."""
+
+
+class _Adam:
+    """Adam (arXiv 1412.6980) with torch's defaults, by its fused kernel.
+
+    The function behind ``torch.optim.Adam``: the class imports torch's compiler when it is made,
+    which costs every worker process more than training a small probe does.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor], lr: float) -> None:
+        self.parameters = list(parameters)
+        self.lr = lr
+        self.means = [torch.zeros_like(p) for p in self.parameters]
+        self.squares = [torch.zeros_like(p) for p in self.parameters]
+        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
+
+    def step(self, gradients: Sequence[Tensor]) -> None:
+        with torch.no_grad():
+            adam(
+                self.parameters,
+                list(gradients),
+                self.means,
+                self.squares,
+                [],
+                self.steps,
+                foreach=False,
+                fused=self.parameters[0].device.type != "mps",
+                amsgrad=False,
+                beta1=0.9,
+                beta2=0.999,
+                lr=self.lr,
+                weight_decay=0.0,
+                eps=1e-8,
+                maximize=False,
+            )
+
+
 def build(
     settings: Settings,
     n_features: int,
@@ -118,8 +159,7 @@ def build(
 def _linear(
     settings: Settings, inputs: int, outputs: int, gain: float, generator: torch.Generator
 ) -> nn.Linear:
-    # Skipping torch's own initialisation leaves the global random stream alone.
-    layer = nn.utils.skip_init(nn.Linear, inputs, outputs)
+    layer = _Linear(inputs, outputs)
     bound = 1 / math.sqrt(inputs)
     with torch.no_grad():
         INITIALIZATIONS[settings.initialization](layer.weight, gain=gain, generator=generator)
@@ -203,7 +243,7 @@ def fit(
     probe = build(settings, rows.shape[1], n_outputs, generators("init", "cpu"), dropout)
     probe.to(device)
     order_generator = generators("order", "cpu")
-    optimiser = torch.optim.Adam(probe.parameters(), lr=settings.lr, fused=device.type != "mps")
+    optimiser = _Adam(probe.parameters(), settings.lr)
     bounds = batches(len(rows), settings.batch_size)
     worst = -math.inf if higher_is_better else math.inf
     best: Check | None = None
@@ -235,7 +275,7 @@ def fit(
 
 def _train_epoch(
     probe: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimiser: _Adam,
     rows: Tensor,
     targets: Tensor,
     bounds: list[tuple[int, int]],
@@ -249,9 +289,7 @@ def _train_epoch(
         else:
             chosen = order[start:stop]
             x, y = rows[chosen], targets[chosen]
-        optimiser.zero_grad()
         loss = loss_of(probe(x), y)
-        loss.backward()
-        optimiser.step()
+        optimiser.step(torch.autograd.grad(loss, optimiser.parameters))
         losses.append(loss.detach())
     return losses

@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from harness.train import (
+    Check,
+    SeededDropout,
+    Settings,
+    batches,
+    build,
+    fit,
+    loss_of,
+    predict,
+    probabilities_of,
+)
+
+QUICK = Settings(
+    hidden_layers=1,
+    hidden_dim=16,
+    dropout=0.1,
+    initialization="xavier_uniform",
+    norm_after_activation=False,
+    lr=1e-2,
+    batch_size=32,
+    max_epochs=30,
+    check_val_every_n_epoch=3,
+    patience=4,
+)
+
+
+def changed(**fields) -> Settings:
+    return Settings(**{**QUICK.__dict__, **fields})
+
+
+def generators(stream: str, device: str) -> torch.Generator:
+    return torch.Generator(device).manual_seed(sum(stream.encode()))
+
+
+def toy(n: int = 70, size: int = 6, classes: int = 3, seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.arange(n) % classes
+    centres = torch.randn(classes, size, generator=generator)
+    return centres[targets] + 0.3 * torch.randn(n, size, generator=generator), targets
+
+
+def run(settings: Settings, judge, *, higher=True, ends=True, shuffle=False, data=None):
+    rows, targets = data or toy()
+    return fit(
+        settings,
+        rows,
+        targets,
+        3,
+        rows,
+        judge,
+        generators,
+        shuffle=shuffle,
+        higher_is_better=higher,
+        undefined_ends=ends,
+    )
+
+
+class Scripted:
+    """Gives scores one after the other, and keeps the logits it was shown."""
+
+    def __init__(self, scores: Sequence[float]) -> None:
+        self.scores, self.seen = list(scores), []
+
+    def __call__(self, logits: torch.Tensor) -> Check:
+        self.seen.append(logits.clone())
+        return Check(self.scores[len(self.seen) - 1], 0.0, len(self.seen))
+
+
+@given(st.integers(1, 5000), st.integers(2, 1100))
+def test_batches_cover_the_rows_in_order_and_none_has_a_single_row(n: int, size: int) -> None:
+    bounds = batches(n, size)
+    assert [start for start, _ in bounds] == [0, *[stop for _, stop in bounds[:-1]]]
+    assert bounds[-1][1] == n
+    lengths = [stop - start for start, stop in bounds]
+    assert min(lengths) > 1 or n == 1
+    assert all(length == size for length in lengths[:-1])
+    assert lengths[-1] <= size + 1
+
+
+def test_weights_are_xavier_with_gain_one_then_sqrt_two() -> None:
+    settings = changed(hidden_layers=2, hidden_dim=400)
+    probe = build(settings, 300, 200, generators("init", "cpu"), generators("dropout", "cpu"))
+    linear = [layer for layer in probe if isinstance(layer, nn.Linear)]
+    assert [tuple(layer.weight.shape) for layer in linear] == [(400, 300), (400, 400), (200, 400)]
+    for layer, gain in zip(linear, (1, math.sqrt(2), math.sqrt(2)), strict=True):
+        outputs, inputs = layer.weight.shape
+        bound = gain * math.sqrt(6 / (inputs + outputs))
+        assert layer.weight.abs().max() <= bound
+        assert float(layer.weight.detach().std()) == pytest.approx(bound / math.sqrt(3), rel=0.02)
+        assert 0.9 / math.sqrt(inputs) < layer.bias.abs().max() <= 1 / math.sqrt(inputs)
+
+
+def test_normal_weights_have_the_same_deviation() -> None:
+    settings = changed(hidden_dim=400, initialization="xavier_normal")
+    probe = build(settings, 300, 5, generators("init", "cpu"), generators("dropout", "cpu"))
+    assert float(probe[0].weight.detach().std()) == pytest.approx(math.sqrt(2 / 700), rel=0.02)
+    assert probe[0].weight.abs().max() > math.sqrt(6 / 700)
+
+
+def test_order_of_the_layers() -> None:
+    def kinds(settings: Settings) -> list[str]:
+        probe = build(settings, 4, 2, generators("init", "cpu"), generators("dropout", "cpu"))
+        return [type(layer).__name__.lstrip("_") for layer in probe]
+
+    block = ["Linear", "BatchNorm1d", "SeededDropout", "ReLU"]
+    assert kinds(changed(hidden_layers=2)) == [*block, *block, "Linear"]
+    assert kinds(changed(hidden_layers=0)) == ["Linear"]
+    after = ["Linear", "SeededDropout", "ReLU", "BatchNorm1d", "Linear"]
+    assert kinds(changed(norm_after_activation=True)) == after
+
+
+def test_dropout_keeps_the_share_and_the_mean() -> None:
+    dropout = SeededDropout(0.1, generators("dropout", "cpu")).train()
+    x = torch.ones(1001, 999)
+    y = dropout(x)
+    assert torch.unique(y).tolist() == pytest.approx([0.0, 1 / 0.9])
+    assert float((y == 0).float().mean()) == pytest.approx(0.1, abs=0.002)
+    # Neighbours come from the same 64 random bits and must still be independent.
+    zero = (y == 0).float().flatten()
+    for lag in (1, 2, 3, 4):
+        assert float((zero[lag:] * zero[:-lag]).mean()) == pytest.approx(0.01, abs=0.001)
+    assert dropout.eval()(x) is x
+
+
+def test_training_leaves_the_global_generator_alone() -> None:
+    before = torch.random.get_rng_state()
+    run(QUICK, Scripted([1.0] * 9))
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_validates_every_third_epoch_and_stops_after_patience_checks_without_gain() -> None:
+    judge = Scripted([0.1, 0.5, 0.4, 0.5, 0.3, 0.5, 0.9])
+    fitted = run(QUICK, judge)
+    assert [row[0] for row in fitted.curve] == [2, 5, 8, 11, 14, 17]  # four checks without gain
+    assert fitted.epoch == 5  # an equal score is no gain
+    assert fitted.check == Check(0.5, 0.0, 2)
+    assert torch.equal(predict(fitted.probe, toy()[0]), judge.seen[1])
+
+
+def test_a_lower_score_is_a_gain_where_lower_is_better() -> None:
+    fitted = run(QUICK, Scripted([0.5, 0.3, 0.4, 0.4, 0.4, 0.4]), higher=False)
+    assert (fitted.epoch, fitted.check.score) == (5, pytest.approx(0.3))
+
+
+def test_ends_at_max_epochs_without_a_check_of_what_remains() -> None:
+    fitted = run(changed(max_epochs=11, patience=50), Scripted([0.1, 0.2, 0.3]))
+    assert [row[0] for row in fitted.curve] == [2, 5, 8]
+
+
+def test_noise_below_float32_is_no_gain() -> None:
+    fitted = run(QUICK, Scripted([0.5, *[0.5 + 1e-12] * 5]))
+    assert (fitted.epoch, len(fitted.curve)) == (2, 5)
+
+
+@pytest.mark.parametrize(
+    ("scores", "higher", "checks", "epoch", "score"),
+    [
+        ([math.nan], True, 1, 2, -math.inf),
+        ([math.nan], False, 1, 2, math.inf),
+        ([0.2, math.nan], True, 2, 2, 0.2),
+        ([0.2, math.inf], True, 2, 5, math.inf),
+        ([0.2, -math.inf], True, 2, 2, 0.2),
+    ],
+)
+def test_an_undefined_score_ends_the_grid_point(scores, higher, checks, epoch, score) -> None:
+    fitted = run(QUICK, Scripted(scores), higher=higher)
+    assert len(fitted.curve) == checks
+    assert fitted.epoch == epoch
+    assert fitted.check.score == pytest.approx(score)
+
+
+def test_an_undefined_score_is_only_no_gain_where_the_protocol_says_so() -> None:
+    fitted = run(QUICK, Scripted([math.nan, 0.2, math.nan, 0.3, 0.1, 0.1, 0.1, 0.1]), ends=False)
+    assert (fitted.epoch, len(fitted.curve)) == (11, 8)
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_equals_plain_torch_training(multilabel: bool) -> None:
+    settings = changed(hidden_layers=2, dropout=0.0, max_epochs=6, batch_size=32)
+    rows, classes = toy(70)
+    targets = functional.one_hot(classes, 3).float() if multilabel else classes
+    judge = Scripted([0.1, 0.2])
+    fitted = run(settings, judge, data=(rows, targets))
+
+    reference = build(settings, 6, 3, generators("init", "cpu"), generators("dropout", "cpu"))
+    loss = nn.BCEWithLogitsLoss() if multilabel else nn.CrossEntropyLoss()
+    optimiser = torch.optim.Adam(reference.parameters(), lr=settings.lr, foreach=False)
+    logits, losses = [], []
+    for _ in range(2):
+        reference.train()
+        steps = []
+        for _ in range(3):
+            for x, y in zip(rows.split(32), targets.split(32), strict=True):
+                optimiser.zero_grad()
+                steps.append(loss(reference(x), y))
+                steps[-1].backward()
+                optimiser.step()
+        reference.eval()
+        logits.append(reference(rows).detach())
+        losses.append(float(torch.stack(steps).detach().mean()))
+    assert [row[1] for row in fitted.curve] == pytest.approx(losses, rel=1e-4)
+    # A bias before a batch normalisation has no gradient but rounding noise, which Adam scales up:
+    # what training sees is unmoved, but the running averages of evaluation lag behind it.
+    for ours, plain in zip(judge.seen, logits, strict=True):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=0.1)
+
+
+def test_shuffling_sees_every_row_once_an_epoch_in_changing_order() -> None:
+    # Batches of one class each mislead batch normalisation; shuffled, the same rows are easy.
+    rows, targets = toy(96)
+    order = targets.argsort()
+    data = rows[order], targets[order]
+
+    def accuracy(logits: torch.Tensor) -> Check:
+        return Check(float((logits.argmax(1) == data[1]).float().mean()), 0.0)
+
+    settings = changed(lr=3e-2, patience=99)
+    assert run(settings, accuracy, shuffle=True, data=data).check.score > 0.95
+    assert run(settings, accuracy, shuffle=False, data=data).check.score < 0.9
+
+
+def test_a_last_batch_of_one_row_trains() -> None:
+    fitted = run(changed(batch_size=23), Scripted([1.0] * 9), data=toy(70))  # 23 + 23 + 24
+    assert torch.isfinite(predict(fitted.probe, toy()[0])).all()
+
+
+def test_one_row_is_refused() -> None:
+    with pytest.raises(ValueError, match="two rows"):
+        run(QUICK, Scripted([1.0]), data=toy(1))
+
+
+def test_probabilities_and_losses() -> None:
+    logits = torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 0.5]])
+    classes = torch.tensor([0, 1])
+    p = probabilities_of(logits, True)
+    assert p.dtype == np.float32
+    np.testing.assert_allclose(p.sum(1), 1, rtol=1e-6)
+    assert float(loss_of(logits, classes)) == pytest.approx(-np.log(p[[0, 1], [0, 1]]).mean())
+    hot = functional.one_hot(classes, 3).float()
+    q = probabilities_of(logits, False)
+    np.testing.assert_allclose(q, 1 / (1 + np.exp(-logits.numpy())), rtol=1e-6)
+    y = hot.numpy()
+    expected = -(y * np.log(q) + (1 - y) * np.log(1 - q)).mean()
+    assert float(loss_of(logits, hot)) == pytest.approx(expected, rel=1e-5)
