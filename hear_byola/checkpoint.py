@@ -252,7 +252,7 @@ def _differences(state: Mapping[str, Tensor], shapes: Mapping[str, tuple[int, ..
 
 def _summary(content: object, tensors: Mapping[str, Tensor]) -> str:
     if not tensors:
-        return f"a {type(content).__name__} without any tensor"
+        return f"no tensor, but an object of type {type(content).__name__}"
     name = next(iter(tensors))
     return f"{len(tensors)} tensors, the first {name!r} of shape {tuple(tensors[name].shape)}"
 

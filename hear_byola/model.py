@@ -56,6 +56,15 @@ def time_grid(samples: int, hop: int, natural: int) -> tuple[int, int]:
     return (samples - (count - 1) * hop) // 2, count
 
 
+def grid_times(first: int, hop: int, count: int) -> Tensor:
+    """Timestamps of a grid in milliseconds, float32 (count,), each rounded once.
+
+    Exact, multiples of 1/16 ms, up to 17 minutes; float32 resolves 1/8 ms from there on.
+    """
+    samples = first + hop * torch.arange(count)
+    return (samples.double() * 1000 / SAMPLE_RATE).float()
+
+
 @contextmanager
 def full_precision_convolutions() -> Iterator[None]:
     """Convolve in float32 on CUDA, where cuDNN rounds to TF32 unless told otherwise.
@@ -160,9 +169,7 @@ class ByolA(nn.Module):
             for piece in self._outputs(audio[clips], start - self._centre, count, stride):
                 embeddings[clips, done : done + piece.shape[1]] = piece
                 done += piece.shape[1]
-        # float64 is not available on every device, and a float32 sum would drift.
-        samples = start + stride * HOP * torch.arange(n)
-        times = (samples.double() * 1000 / SAMPLE_RATE).float().to(audio.device)
+        times = grid_times(start, stride * HOP, n).to(audio.device)
         return embeddings, times.repeat(len(audio), 1)
 
     def _check(self, audio: Tensor) -> None:

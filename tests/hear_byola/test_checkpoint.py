@@ -76,7 +76,8 @@ def test_an_incomplete_checkpoint_is_not_saved(
 
 
 @pytest.mark.parametrize(
-    ("version", "d"), [("2020", 512), ("2020", 1024), ("2020", 2048), ("2022", 2048), ("2022", 3072)]
+    ("version", "d"),
+    [("2020", 512), ("2020", 1024), ("2020", 2048), ("2022", 2048), ("2022", 3072)],
 )
 def test_published_files_are_recognised_by_their_shapes(
     tmp_path: Path, version: str, d: int
@@ -90,9 +91,7 @@ def test_published_files_are_recognised_by_their_shapes(
 
 @pytest.mark.parametrize("prefix", ["model.", "module.", "encoder.net.", "online_encoder.0."])
 @pytest.mark.parametrize("nested", [[], ["state_dict"], ["checkpoint", "model"]])
-def test_prefixes_and_nesting(
-    tmp_path: Path, state: State, prefix: str, nested: list[str]
-) -> None:
+def test_prefixes_and_nesting(tmp_path: Path, state: State, prefix: str, nested: list[str]) -> None:
     content: dict[str, Any] = {prefix + name: tensor for name, tensor in state.items()}
     content[prefix + "projector.0.weight"] = torch.zeros(4, 4)
     for key in nested:
@@ -135,10 +134,13 @@ def without(state: State, name: str) -> State:
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        ({"conv1.weight": torch.zeros(64, 3, 7, 7)}, r"1 tensors, the first 'conv1.weight' of shape"),
-        ({}, "a dict without any tensor"),
-        (7, "a int without any tensor"),
-        ([torch.zeros(3)], "a list without any tensor"),
+        (
+            {"conv1.weight": torch.zeros(64, 3, 7, 7)},
+            r"1 tensors, the first 'conv1.weight' of shape",
+        ),
+        ({}, "no tensor, but an object of type dict"),
+        (7, "no tensor, but an object of type int"),
+        ([torch.zeros(3)], "no tensor, but an object of type list"),
         ({"features.0.weight": torch.zeros(64, 3, 3, 3)}, "nearest is encoder"),
     ],
 )
@@ -211,7 +213,7 @@ def rewritten(path: Path, **changes: str) -> Path:
 def test_a_newer_format_is_refused(tmp_path: Path, state: State) -> None:
     path = tmp_path / "byola.safetensors"
     save_checkpoint(path, ours(state))
-    with pytest.raises(ValueError, match="format version is 2.*reads up to 1"):
+    with pytest.raises(ValueError, match=r"format version is 2.*reads up to 1"):
         read_checkpoint(rewritten(path, format_version="2"))
 
 

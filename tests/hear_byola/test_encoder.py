@@ -5,10 +5,10 @@ import hashlib
 import numpy as np
 import pytest
 import torch
+from naive_encoder import naive_frames, naive_scene
 from torch import Tensor
 
 from hear_byola.encoder import ENCODERS, Encoder, make_encoder, pool_over_time, random_encoder
-from naive_encoder import naive_frames, naive_scene
 
 ALL = [("2020", 512), ("2020", 1024), ("2020", 2048), ("2022", 2048), ("2022", 3072)]
 SMALLEST = [("2020", 512), ("2022", 2048)]
@@ -116,7 +116,7 @@ def test_an_unpublished_size_is_refused(version: str, d: int) -> None:
 
 
 def test_an_unknown_version_is_refused() -> None:
-    with pytest.raises(ValueError, match="unknown encoder '2021'.*'2020', '2022'"):
+    with pytest.raises(ValueError, match=r"unknown encoder '2021'.*'2020', '2022'"):
         make_encoder("2021", 512)
 
 

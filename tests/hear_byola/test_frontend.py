@@ -92,9 +92,7 @@ def test_filterbank_ignores_and_keeps_the_default_dtype() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    samples=st.integers(513, 3000), start=st.integers(-2000, 4000), length=st.integers(1, 3000)
-)
+@given(samples=st.integers(513, 3000), start=st.integers(-2000, 4000), length=st.integers(1, 3000))
 def test_a_clip_is_continued_by_its_mirror_image_then_by_zeros(
     samples: int, start: int, length: int
 ) -> None:

@@ -55,7 +55,7 @@ def test_the_shipped_checkpoint_is_the_default(
         warnings.simplefilter("error")
         assert hear_byola.load_model().scene_embedding_size == 1024
         assert hear_byola.load_model(seed=0).scene_embedding_size == 512
-    with pytest.raises(ValueError, match="d=512 was asked for.*give a seed"):
+    with pytest.raises(ValueError, match=r"d=512 was asked for.*give a seed"):
         hear_byola.load_model(d=512)
 
 
