@@ -6,12 +6,14 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.demo.recipes import guitar_chord, sample_mix
+from tasks.demo.recipes import guitar_chord, pipe_pitch, sample_mix, transport_events
 from tasks.demo.recipes.layout import DemoTask, write
 
 RECIPES: dict[str, Callable[[Path], DemoTask]] = {
     "demo_guitar_chord": guitar_chord.build,
+    "demo_pipe_pitch": pipe_pitch.build,
     "demo_sample_mix": sample_mix.build,
+    "demo_transport_events": transport_events.build,
 }
 
 

