@@ -76,12 +76,12 @@ class ConsoleListener(Listener):
         """Print the primary metric with its interval."""
         rows = json.loads((evaluation.directory / "result.json").read_text())["rows"]
         row = next(row for row in rows if row["is_primary"] and row["split"] == "all")
-        between = (
-            f" [{row['ci_low']:.3f}, {row['ci_high']:.3f}]" if row["ci_low"] is not None else ""
-        )
+        value = "undefined" if row["value"] is None else f"{row['value']:.3f}"
+        if row["ci_low"] is not None:
+            value += f" [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
         self._scored += 1
         self.say(
-            f"scored    {evaluation.name}: {row['metric']} {row['value']:.3f}{between} "
+            f"scored    {evaluation.name}: {row['metric']} {value} "
             f"({self._scored}/{self._total}, {time.monotonic() - self._started:.0f} s)"
         )
         self._progress.advance(self._score)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -27,7 +28,8 @@ class ResultRow:
 
     ``split`` is a test fold, or ``all``: the mean over test folds (the test split itself where
     there is one). Seconds are wall-clock; ``hop_ms`` is the spacing of timestamps; ``fold_std``
-    has ddof 1, as the original kit's. ``value`` is None where ``status`` is ``failed``.
+    has ddof 1, as the original kit's. ``value`` is None where ``status`` is ``failed``, and where
+    the metric is undefined (the area under a curve of a test split with one class, say).
     """
 
     schema_version: int
@@ -86,8 +88,13 @@ _FLAGS = [f.name for f in fields(ResultRow) if f.type == "bool"]
 
 def write_result(directory: Path, rows: Sequence[ResultRow]) -> None:
     """Write ``result.json`` with the rows of one model × task × protocol × seed."""
-    content = json.dumps({"rows": [asdict(row) for row in rows]}, indent=1)
+    entries = [{key: _defined(value) for key, value in asdict(row).items()} for row in rows]
+    content = json.dumps({"rows": entries}, indent=1, allow_nan=False)
     write_file(directory / "result.json", content + "\n")
+
+
+def _defined(value: object) -> object:
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def frame(rows: Iterable[ResultRow]) -> pd.DataFrame:

@@ -11,16 +11,12 @@ from harness.results import latest
 def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Return models × tasks of the primary metrics' values by one protocol, with their mean.
 
-    Values are means over seeds. A cell is NaN where the unit failed or was never run; the mean
-    stands on the tasks that are there, and the column ``tasks`` says on how many of how many. The
-    metrics that are minimised stand in the table but not in the mean.
+    Values are means over seeds. A cell is NaN where the unit failed, was never run or is
+    undefined; the mean stands on the tasks that are there, and the column ``tasks`` says on how
+    many of how many. Metrics that are minimised stand in the table but not in the mean.
     """
-    chosen = latest(table)
-    chosen = chosen[(chosen.protocol == protocol) & (chosen.split == "all") & chosen.is_primary]
-    cells = chosen.pivot_table(
-        index="model", columns="task", values="value", aggfunc="mean", dropna=False, sort=False
-    )
-    cells = cells.sort_index(axis=1)
+    chosen = _headlines(table, protocol)
+    cells = chosen.groupby(["model", "task"]).value.mean().unstack("task")
     ascending = chosen.groupby("task").higher_is_better.all()
     averaged = cells[[task for task in cells.columns if ascending[task]]]
     cells["mean"] = averaged.mean(axis=1)
@@ -31,29 +27,40 @@ def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
 def cell_texts(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Return :func:`wide` as texts: values to three digits with half the width of their interval.
 
-    The half-width is of the single seed's interval, or the mean of the seeds'. ``failed`` marks a
-    unit that failed, a dash one that was never run.
+    Over several seeds the half-width is the mean of theirs. ``failed`` marks a unit that failed,
+    ``undefined`` a metric that the test split does not define, a dash what was never run.
     """
-    values = wide(table, protocol)
-    chosen = latest(table)
-    chosen = chosen[(chosen.protocol == protocol) & (chosen.split == "all") & chosen.is_primary]
-    half = (chosen.ci_high - chosen.ci_low) / 2
-    widths = half.groupby([chosen.model, chosen.task]).mean()
-    failed = chosen[chosen.status == "failed"].set_index(["model", "task"]).index
-    texts = pd.DataFrame(index=values.index, columns=values.columns, dtype=object)
-    for model in values.index:
-        for task in values.columns.drop(["mean", "tasks"]):
-            value, width = values.loc[model, task], widths.get((model, task), float("nan"))
-            if pd.isna(value):
-                text = "failed" if (model, task) in failed else "-"
-            else:
-                text = f"{value:.3f}" + ("" if pd.isna(width) else f" ±{width:.3f}")
-                if (model, task) in failed:
-                    text += " (a seed failed)"
-            texts.loc[model, task] = text
-        mean, count = values.loc[model, "mean"], values.loc[model, "tasks"]
-        texts.loc[model, "mean"] = "-" if pd.isna(mean) else f"{mean:.3f} ({count})"
-    return texts.drop(columns="tasks")
+    chosen = _headlines(table, protocol)
+    texts = (
+        pd.DataFrame(
+            {pair: _cell(rows) for pair, rows in chosen.groupby(["model", "task"])}, index=["text"]
+        )
+        .T["text"]
+        .unstack()
+        .fillna("-")
+    )
+    means = wide(table, protocol)
+    texts["mean"] = [
+        "-" if pd.isna(mean) else f"{mean:.3f} ({count})"
+        for mean, count in zip(means["mean"], means["tasks"])
+    ]
+    return texts
+
+
+def _headlines(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    rows = latest(table)
+    return rows[(rows.protocol == protocol) & (rows.split == "all") & rows.is_primary]
+
+
+def _cell(seeds: pd.DataFrame) -> str:
+    done = seeds[seeds.status == "done"]
+    if done.empty:
+        return "failed"
+    if done.value.isna().any():
+        return "undefined"
+    width = ((done.ci_high - done.ci_low) / 2).mean()
+    text = f"{done.value.mean():.3f}" + ("" if pd.isna(width) else f" ±{width:.3f}")
+    return text if len(done) == len(seeds) else f"{text} (a seed failed)"
 
 
 def format_table(table: pd.DataFrame, style: str = "markdown") -> str:
@@ -65,12 +72,9 @@ def format_table(table: pd.DataFrame, style: str = "markdown") -> str:
     writers = {"markdown": _markdown, "csv": _csv, "latex": _latex, "html": _html}
     if style not in writers:
         raise UserError(f"--format must be one of {', '.join(writers)}, not '{style}'.")
-    primary = latest(table)
-    primary = primary[primary.is_primary & (primary.split == "all")]
     parts = []
-    for protocol in sorted(set(primary.protocol)):
-        mine = primary[primary.protocol == protocol]
-        metrics = mine.groupby("task").metric.first()
+    for protocol in sorted(set(table.protocol)):
+        metrics = _headlines(table, protocol).groupby("task").metric.first()
         parts.append(writers[style](cell_texts(table, protocol), protocol, metrics))
     return "\n".join(parts)
 

@@ -70,3 +70,11 @@ def test_every_format_shows_every_value(style):
 def test_an_unknown_format_is_refused():
     with pytest.raises(UserError, match="'word'"):
         format_table(results(), "word")
+
+
+def test_an_undefined_value_is_said_to_be_undefined():
+    rows = [row(task="t1", value=None, ci_low=None, ci_high=None), row(task="t2", value=0.25)]
+    line = format_table(frame(rows)).splitlines()[-1]
+    assert [cell.strip() for cell in line.split("|")[2:5]] == [
+        "undefined", "0.250 ±0.100", "0.250 (1/2)",
+    ]  # fmt: skip
