@@ -80,7 +80,8 @@ def measure_lag(embeddings: np.ndarray, timestamps: np.ndarray, clicks: np.ndarr
         clicks: ``(n,)`` in ms.
 
     Returns:
-        The lag, or None when no click was answered.
+        The lag, or None when clicks are not answered where they are: not at all, or by timestamps
+        all over the clip.
     """
     embeddings = embeddings.astype(np.float64)
     timestamps = timestamps.astype(np.float64)
@@ -100,4 +101,6 @@ def measure_lag(embeddings: np.ndarray, timestamps: np.ndarray, clicks: np.ndarr
     weight = answer[order] * np.gradient(lag)
     middle_of_mass = (np.cumsum(weight) - weight / 2) / weight.sum()
     low, middle, high = np.interp([0.25, 0.5, 0.75], middle_of_mass, lag)
+    if high - low > np.diff(clicks).mean() / 4:
+        return None
     return Lag(float(middle), float(high - low), float(np.diff(timestamps).mean()))

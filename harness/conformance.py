@@ -51,7 +51,7 @@ def check_attributes(subject: Subject) -> str:
     values = {name: getattr(subject.model, name) for name in ATTRIBUTES}
     for name, value in values.items():
         if type(value) is not int:
-            raise Failure(f"{name} is a {type(value).__name__}, {value!r}, not a plain int")
+            raise Failure(f"{name} is {value!r}, of type {type(value).__name__}, not a plain int")
     if values["sample_rate"] not in SAMPLE_RATES:
         raise Failure(
             f"sample_rate is {values['sample_rate']}; HEAR audio comes at "
@@ -153,6 +153,8 @@ def check_batch_mates(subject: Subject) -> str:
     batches = [([clip, silence], 0), ([loud, loud, clip, quiet, silence], 2), ([quiet, clip], 1)]
     worst = 0.0
     alone = subject.scene(clip)[0], subject.timestamps(clip)[0][0]
+    if relative_difference(alone[0], subject.scene(clip)[0]) > TOLERANCE:
+        raise Unmeasured("a clip alone has another embedding at each call")
     for clips, place in batches:
         audio = np.concatenate(clips)
         beside = subject.scene(audio)[place], subject.timestamps(audio)[0][place]
@@ -204,7 +206,7 @@ def check_input_untouched(subject: Subject) -> str:
 
         subject.backend.call(watched, 0.5 * subject.noise(2, 1.0) + 0.25)
     if changed:
-        raise Failure(f"{' and '.join(changed)} writes into the audio it is given")
+        raise Failure(f"the audio given is changed in place by {' and '.join(changed)}")
     return "the audio given is left as it was"
 
 
@@ -214,17 +216,14 @@ def check_no_gradient(subject: Subject) -> str:
         raise Unmeasured("not a torch module")
     audio = torch.from_numpy(subject.noise(1, 1.0)).to(subject.backend.device)
     with torch.enable_grad():
-        answers = {
-            "get_scene_embeddings": subject.api.get_scene_embeddings(audio, subject.model),
-            "get_timestamp_embeddings": subject.api.get_timestamp_embeddings(audio, subject.model)[
-                0
-            ],
-        }
+        scene = subject.api.get_scene_embeddings(audio, subject.model)
+        embeddings, _ = subject.api.get_timestamp_embeddings(audio, subject.model)
+    answers = {"get_scene_embeddings": scene, "get_timestamp_embeddings": embeddings}
     keeping = [name for name, answer in answers.items() if answer.requires_grad]
     if keeping:
         raise Doubt(
-            f"{' and '.join(keeping)} records a graph for gradients unless the caller forbids it, "
-            "as the harness does and the official validator does not"
+            f"a graph for gradients is recorded by {' and '.join(keeping)} unless the caller "
+            "forbids it, as the harness does and the official validator does not"
         )
     return "no graph for gradients is recorded"
 
@@ -326,16 +325,13 @@ def check_centres(subject: Subject) -> str:
     hop = float(np.diff(times).mean()) / 1000 if len(times) > 1 else 10.0
     if hop > 2.0:
         raise Unmeasured(f"timestamps {hop:.1f} s apart are too coarse")
-    segment = max(SEGMENT_SECONDS, 8 * hop)
-    audio, clicks = click_train(subject.sample_rate, segment, N_CLICKS)
+    audio, clicks = click_train(subject.sample_rate, max(SEGMENT_SECONDS, 8 * hop), N_CLICKS)
     embeddings, times = subject.timestamps(audio[None])
     if not np.isfinite(embeddings).all():
         raise Unmeasured("the embeddings of clicks in silence hold NaN or inf")
     lag = measure_lag(embeddings[0], times[0], clicks)
     if lag is None:
-        raise Unmeasured("not one click in silence changes an embedding")
-    if lag.spread > 1000 * segment / 4:
-        raise Unmeasured(f"the answer to a click is spread over {lag.spread:.0f} ms")
+        raise Unmeasured("a click in silence changes no embedding, or embeddings all over the clip")
     if abs(lag.offset) > lag.allowed:
         where = "before" if lag.offset < 0 else "after"
         raise Failure(

@@ -74,7 +74,7 @@ def _examine(subject: Subject, seconds: float) -> str:
         raise Failure("NaN or inf in the embeddings")
     duration = 1000 * n_samples / subject.sample_rate
     times = times.astype(np.float64)
-    _check_grid(times, duration)
+    check_grid(times, duration)
     tail_start = 1000 * (n_samples - len(train)) / subject.sample_rate
     head = measure_lag(*_between(embeddings, times, 0, 1000 * SEGMENT_SECONDS * N_CLICKS), clicks)
     tail = measure_lag(*_between(embeddings, times, tail_start, duration), clicks + tail_start)
@@ -92,7 +92,7 @@ def _between(
     return embeddings[chosen], times[chosen]
 
 
-def _check_grid(times: np.ndarray, duration: float) -> None:
+def check_grid(times: np.ndarray, duration: float) -> None:
     """Fail unless the timestamps (ms) are a regular grid inside the clip, to 1 ms throughout."""
     if len(times) < 2:
         raise Failure("fewer than two timestamps")
@@ -112,7 +112,7 @@ def _check_grid(times: np.ndarray, duration: float) -> None:
 
 def _drift(head: Lag | None, tail: Lag | None) -> str:
     if head is None or tail is None:
-        return "clicks are not answered, so drift is not measured"
+        return "clicks are not answered where they are, so drift is not measured"
     drift = tail.offset - head.offset
     if abs(drift) > head.allowed:
         raise Failure(

@@ -32,7 +32,7 @@ class Unmeasured(Exception):
 
 @dataclass
 class Subject:
-    """A module under examination, called as the API says, and nothing mended on the way.
+    """A module under examination; each call gets a copy of the audio, so one may write into it.
 
     Attributes:
         spec: what was asked for.
@@ -57,11 +57,12 @@ class Subject:
 
     def scene(self, audio: np.ndarray) -> np.ndarray:
         """Call ``get_scene_embeddings`` with ``(n, samples)``; the answer's own dtype and shape."""
-        return self._array(self.backend.call(self.api.get_scene_embeddings, audio), "scene")
+        answer = self.backend.call(self.api.get_scene_embeddings, audio.copy())
+        return self._array(answer, "scene")
 
     def timestamps(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Call ``get_timestamp_embeddings``: embeddings and timestamps, as they come."""
-        answer = self.backend.call(self.api.get_timestamp_embeddings, audio)
+        answer = self.backend.call(self.api.get_timestamp_embeddings, audio.copy())
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
             raise Failure(f"get_timestamp_embeddings returns a {type(answer).__name__}, not a pair")
         return self._array(answer[0], "timestamp"), self._array(answer[1], "timestamps of the")

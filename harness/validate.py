@@ -65,27 +65,32 @@ def validate(
         UserError: no such module or device. Whatever else is wrong is a line of the report.
     """
     announce = progress or (lambda name: None)
+    ours = stricter_checks(spec, device, quick=quick, announce=announce)
+    announce(OFFICIAL)
+    verdict = run_official(spec, device)
+    return Report(spec.label, device, (_official_line(verdict), *ours), verdict.transcript)
+
+
+def stricter_checks(
+    spec: ModelSpec, device: str, *, quick: bool, announce: Callable[[str], None]
+) -> list[Check]:
+    """Make all the checks of our own; arguments and errors as for :func:`validate`."""
     announce("loading")
     try:
         subject = load_subject(spec, device)
     except Failure as failure:
-        ours = [Check("load", "FAIL", str(failure))]
-    else:
-        ours = []
-        for name, check in CHECKS.items():
-            announce(name)
-            ours.append(_judged(name, partial(check, subject)))
-        # The child loads a model of its own: at most one is in memory.
-        del subject
-        announce(LONG_AUDIO)
-        if quick:
-            detail = f"left out: a clip of {MAX_SECONDS / 60:g} minutes takes its time"
-            ours.append(Check(LONG_AUDIO, "NOT RUN", detail))
-        else:
-            ours.append(_judged(LONG_AUDIO, partial(check_long_audio, spec, device)))
-    announce(OFFICIAL)
-    verdict = run_official(spec, device)
-    return Report(spec.label, device, (_official_line(verdict), *ours), verdict.transcript)
+        return [Check("load", "FAIL", str(failure))]
+    checks = []
+    for name, check in CHECKS.items():
+        announce(name)
+        checks.append(_judged(name, partial(check, subject)))
+    # The process that embeds the long clip loads a model of its own: one at a time in memory.
+    del subject
+    if quick:
+        detail = f"left out: a clip of {MAX_SECONDS / 60:g} minutes takes its time"
+        return [*checks, Check(LONG_AUDIO, "NOT RUN", detail)]
+    announce(LONG_AUDIO)
+    return [*checks, _judged(LONG_AUDIO, partial(check_long_audio, spec, device))]
 
 
 def _judged(name: str, check: Callable[[], str]) -> Check:
