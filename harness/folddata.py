@@ -20,7 +20,7 @@ from harness.protocol import Protocol, heareval_order
 from harness.store import SplitEmbeddings
 from harness.task import Fold, Task, multiclass_targets, multilabel_targets
 
-_CHUNK_ROWS = 16384
+_CHUNK_ROWS = 4096
 
 
 @dataclass(frozen=True)

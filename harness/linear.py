@@ -74,7 +74,7 @@ def fit_path(
     multinomial = targets.dtype == torch.int64
     if multinomial:
         targets = functional.one_hot(targets, n_outputs)
-    share = targets.double().mean(0) if rows.device.type != "mps" else targets.float().mean(0)
+    share = targets.double().mean(0)
     open_ = share > 0 if multinomial else (share > 0) & (share < 1)
     if multinomial and int(open_.sum()) == 1:
         open_ = torch.zeros_like(open_)  # one class: nothing to fit
@@ -96,8 +96,7 @@ class _Problem:
     """The objective in principal axes, and the present solution (B, b) in them."""
 
     def __init__(self, rows: Tensor, targets: Tensor, multinomial: bool) -> None:
-        double = rows.numel() <= _DOUBLE_ELEMENTS and rows.device.type != "mps"
-        design = rows.double() if double else rows
+        design = rows.double() if rows.numel() <= _DOUBLE_ELEMENTS else rows
         self.mean = design.mean(0)
         design -= self.mean
         self.z, self.axes, self.variances = _principal_axes(design)

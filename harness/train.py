@@ -121,7 +121,7 @@ class _Adam:
                 [],
                 self.steps,
                 foreach=False,
-                fused=self.parameters[0].device.type != "mps",
+                fused=True,
                 amsgrad=False,
                 beta1=0.9,
                 beta2=0.999,

@@ -425,6 +425,14 @@ def test_degenerate_splits_work(name: str, case: str) -> None:
     assert np.isfinite(found.probabilities).all()
     assert found.probabilities.shape == (len(DEGENERATE[case]["test"]), 3)
     assert math.isfinite(found.valid_score)
+    joined = (case, name) in (
+        ("last batch of one row", "hear2021"),
+        ("last batch of one row", "mlp"),
+        ("last batch of one row, batch 256", "hear2021"),
+        ("last batch of one row, batch 256", "mlp"),
+        ("last batch of one row, batch 256", "byola"),
+    )
+    assert found.params.get("last_row_joined", False) == joined
 
 
 @pytest.mark.parametrize("name", SCENE_PROTOCOLS)

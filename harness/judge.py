@@ -1,0 +1,86 @@
+"""The judgement of predictions on a fold's validation split, by which everything is chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from harness import events, scores
+from harness.events import Postprocessing, best_postprocessing, postprocessing_grid
+from harness.folddata import FoldData, timestamps_of
+from harness.protocol import Protocol
+from harness.task import Task
+from harness.train import Check, loss_of, probabilities_of
+
+
+def criterion(protocol: Protocol, task: Task) -> tuple[str, bool]:
+    """Return what selects, "loss" or a metric, and whether more of it is better."""
+    by_task = protocol.task_overrides and not task.use_scoring_for_early_stopping
+    if by_task or protocol.select_by == "loss":
+        return "loss", False
+    metric = {**scores.METRICS, **events.METRICS}[task.primary_metric]
+    return metric.name, metric.higher_is_better
+
+
+class Judge:
+    """Scores predictions of a fold's validation split; for events, chooses the post-processing."""
+
+    def __init__(self, protocol: Protocol, data: FoldData) -> None:
+        self.criterion, self.higher_is_better = criterion(protocol, data.task)
+        self.original = protocol.undefined_score_ends
+        self.data = data
+        self.targets = torch.from_numpy(data.valid_targets).to(data.train.device)
+        self.multiclass = data.valid_targets.dtype == np.int64
+        self.grid: list[Postprocessing] = []
+        if data.task.embedding_type == "event":
+            self.grid = [
+                dataclasses.replace(setting, threshold=threshold)
+                for setting in postprocessing_grid(data.task)
+                for threshold in protocol.thresholds or (setting.threshold,)
+            ]
+            clips = data.task.clips[data.fold.valid]
+            self.reference = {clip.name: clip.events for clip in clips}
+
+    def __call__(self, logits: Tensor) -> Check:
+        """Judge logits (rows, C)."""
+        loss = float(loss_of(logits, self.targets))
+        if self.criterion == "loss":
+            return Check(loss, loss)
+        score, choice = self.score(self.probabilities(logits))
+        return Check(score, loss, choice)
+
+    def probabilities(self, logits: Tensor) -> np.ndarray:
+        """Return what the task's predictions are: softmax of classes or sigmoids of labels."""
+        return probabilities_of(logits, self.multiclass)
+
+    def score(self, probabilities: np.ndarray) -> tuple[float, Postprocessing | None]:
+        """Return the task's first metric on validation, and the post-processing it is best with."""
+        metric = self.data.task.primary_metric
+        if not np.isfinite(probabilities).all():
+            return math.nan, self.grid[0] if self.grid else None
+        if not self.grid:
+            found = scores.score(metric, probabilities, self.data.valid_targets)
+            return (found.original if self.original else found.value), None
+        split = self.data.embeddings[self.data.fold.valid]
+        choice, value = best_postprocessing(
+            metric,
+            probabilities,
+            timestamps_of(split),
+            split.offsets,
+            split.clips,
+            self.reference,
+            self.grid,
+            self.data.task.labels,
+            original=self.original,
+        )
+        return value, choice
+
+    def better(self, score: float, best: float) -> bool:
+        """Whether a score is strictly better; one that is NaN never is, all others beat NaN."""
+        if math.isnan(score) or math.isnan(best):
+            return not math.isnan(score)
+        return score > best if self.higher_is_better else score < best

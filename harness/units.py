@@ -1,0 +1,87 @@
+"""Probe units: what is trained, and what was found, in memory and on disk."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.files import write_file
+from harness.protocol import Point
+
+
+@dataclass(frozen=True)
+class ProbeUnit:
+    """One training: a fold (its index in ``task.folds``), a grid point and a run."""
+
+    fold: int
+    point: Point = ()
+    run: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class UnitResult:
+    """What a unit found.
+
+    Attributes:
+        valid_score: what selection compares: the task's first metric on validation, or the loss
+            where the protocol or the task says so. Infinite, on the bad side, where undefined.
+        valid_loss: on validation; None for nearest neighbours, which have none.
+        epoch: of the best validation, counted from 0; None where nothing is trained in epochs.
+        curve: one row for each validation (epoch, train loss, valid loss, score), or for each
+            point that the unit tried (value, valid loss, score).
+        params: the grid point, what the unit chose itself and what it counted.
+        postprocessing: fields of :class:`harness.events.Postprocessing`; None for scenes.
+        seconds: that training and prediction took.
+        probabilities: float32 (rows of the test split, C).
+    """
+
+    valid_score: float
+    valid_loss: float | None
+    epoch: int | None
+    curve: list[list[float]]
+    params: dict[str, Any]
+    postprocessing: dict[str, float] | None
+    seconds: float
+    probabilities: np.ndarray
+
+    def to_files(self, directory: Path) -> None:
+        """Write ``unit.npz`` and ``unit.json``; the JSON comes last, so what has it is whole."""
+        stream = io.BytesIO()
+        np.savez_compressed(stream, probabilities=self.probabilities)
+        write_file(directory / "unit.npz", stream.getvalue())
+        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        del fields["probabilities"]
+        write_file(directory / "unit.json", json.dumps(_spell(fields), allow_nan=False) + "\n")
+
+    @staticmethod
+    def from_files(directory: Path) -> UnitResult:
+        """Read what :meth:`to_files` wrote."""
+        fields = _unspell(json.loads((directory / "unit.json").read_text()))
+        with np.load(directory / "unit.npz", allow_pickle=False) as arrays:
+            return UnitResult(**fields, probabilities=arrays["probabilities"])
+
+
+def _spell(value: Any) -> Any:
+    """Make a value JSON: numbers that JSON lacks become {"number": "inf"}."""
+    if isinstance(value, dict):
+        return {key: _spell(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spell(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"number": str(value)}
+    return value
+
+
+def _unspell(value: Any) -> Any:
+    if isinstance(value, dict):
+        if value.keys() == {"number"}:
+            return float(value["number"])
+        return {key: _unspell(item) for key, item in value.items()}
+    return [_unspell(item) for item in value] if isinstance(value, list) else value
