@@ -1,7 +1,7 @@
 """The two published BYOL-A encoders, by their published layer names, and their pooling over time.
 
 Both are a stack of convolution blocks that halves mel and time, and a small perceptron applied to
-each time step (arXiv 2103.06695, table in section III; arXiv 2204.07402, section IV-B).
+each time step (2020: arXiv 2103.06695; 2022: arXiv 2204.07402).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Waveform -> normalised log-mel spectrogram, on any stretch of a clip.
 
-The constants are those of BYOL-A (arXiv 2103.06695, section IV-A; arXiv 2204.07402, section V-A):
+The constants are those of BYOL-A (arXiv 2103.06695 and arXiv 2204.07402, same in both):
 16 kHz, 64 ms Hann windows every 10 ms, 64 mel bands from 60 Hz to 7,800 Hz, natural logarithm.
 """
 
@@ -183,7 +183,7 @@ class LogMel(nn.Module):
         """Log-mel frames before normalisation: frame j is centred at sample `first + j * HOP`.
 
         Args:
-            audio: float32 (clips, samples) in [-1, 1], at 16 kHz, at least one sample.
+            audio: floating point (clips, samples) in [-1, 1], at 16 kHz, at least one sample.
             first: centre of the first frame, in samples; may be negative.
             count: number of frames; by default all those centred inside the clip.
 
@@ -193,7 +193,7 @@ class LogMel(nn.Module):
         if count is None:
             count = (audio.shape[-1] - first) // HOP + 1
         start = first - WINDOW // 2
-        stretch = extended(audio, start, start + (count - 1) * HOP + WINDOW)
+        stretch = extended(audio, start, start + (count - 1) * HOP + WINDOW).float()
         spectrum = torch.stft(
             stretch, WINDOW, HOP, window=self.window, center=False, return_complex=True
         )

@@ -224,7 +224,7 @@ class ByolA(nn.Module):
             left = max(0, begin * stride - window)
             right = count if end == n else min(count, (end - 1) * stride + 2 * window)
             with full_precision_convolutions() if audio.is_cuda else nullcontext():
-                mel = self.frontend(audio.float(), first + left * HOP, right - left)
+                mel = self.frontend(audio, first + left * HOP, right - left)
                 outputs = self.encoder(mel[:, None], stride)
             skipped = begin - left // stride
             yield outputs[:, skipped : skipped + end - begin]

@@ -159,7 +159,7 @@ def test_every_length_works(model: ByolA, samples: int) -> None:
 def test_a_clip_too_short_for_one_output_is_centred_in_zeros(samples: int) -> None:
     model = load(**V1)
     audio = noise(1, samples)
-    # 4,480 samples of zeros on each side give whole outputs whose phase fits the centred clip.
+    # So placed among zeros, the clip's centre is that of mel frames 28 to 35.
     padded = torch.nn.functional.pad(audio, (4480 - samples // 2 + 560, 6000))
     mel = model.frontend(padded)[:, None, :, 28 : 28 + 8]
     with torch.no_grad():
