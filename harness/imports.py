@@ -85,6 +85,10 @@ def _no_such_module(name: str) -> UserError:
     near = ["hear_byola", *(m.name for m in baselines)]
     by_last_part = {full.rpartition(".")[2]: full for full in near}
     near += [m.name for m in pkgutil.iter_modules([str(Path.cwd())])]
+    parent = name.rpartition(".")[0]
+    if parent in sys.modules:
+        inside = getattr(sys.modules[parent], "__path__", ())
+        near += [m.name for m in pkgutil.iter_modules(inside, f"{parent}.")]
     hint = did_you_mean(by_last_part.get(name, name), near)
     hint = hint or did_you_mean(name, (m.name for m in pkgutil.iter_modules()))
     return UserError(

@@ -139,6 +139,12 @@ def test_a_clip_over_20_minutes_is_refused_by_name(tmp_path):
         run(read_task(directory), toy(tmp_path), tmp_path / "out")
 
 
+def test_a_split_without_clips_is_refused(tmp_path):
+    task = read_task(taskmaker.make_task(tmp_path, "scene", n={"train": 0, "valid": 1, "test": 1}))
+    with pytest.raises(UserError, match="train of tiny_scene-v1-full has no clip"):
+        run(task, toy(tmp_path), tmp_path / "out")
+
+
 def test_float16_is_stored_and_what_does_not_fit_is_refused(tmp_path):
     task = make(tmp_path)
     small = run(task, toy(tmp_path), tmp_path / "out", dtype="float16")

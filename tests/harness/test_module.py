@@ -131,6 +131,7 @@ def test_another_process_whose_folder_hides_nothing_of_ours_gives_the_same_finge
         ("logmel", "harness.baselines.logmel"),
         ("harness.baselines.logmell", "harness.baselines.logmel"),
         ("my_modul", "my_module"),
+        ("json.decodr", "json.decoder"),
     ],
 )
 def test_an_unknown_module_gets_the_nearest_name(folder, wrong, right):
