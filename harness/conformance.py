@@ -230,9 +230,8 @@ def check_no_gradient(subject: Subject) -> str:
 
 def check_global_state(subject: Subject) -> str:
     """Neither loading nor embedding changes what the whole process shares."""
-    changed, seeded = subject.side_effects
-    problems = [f"load_model changes {name}" for name in changed]
-    doubts = [f"load_model seeds the global generator of {name}" for name in seeded]
+    problems = [f"load_model changes {name}" for name in subject.changed_settings]
+    doubts = list(subject.other_side_effects)
     audio = subject.noise(1, 1.0)
     for name, call in {
         "get_scene_embeddings": subject.scene,
@@ -252,7 +251,7 @@ def check_global_state(subject: Subject) -> str:
         raise Failure("; ".join(problems + doubts))
     if doubts:
         raise Doubt("; ".join(doubts))
-    return "threads, grad mode, default dtype, random generators, environment are left alone"
+    return "settings of torch, random generators and the environment are left alone"
 
 
 def check_sounds_differ(subject: Subject) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,7 +27,6 @@ def settings() -> dict[str, Any]:
         "torch.get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
         "torch.backends.cudnn.benchmark": torch.backends.cudnn.benchmark,
         "torch.backends.cudnn.deterministic": torch.backends.cudnn.deterministic,
-        "os.environ": dict(os.environ),
         "os.getcwd()": os.getcwd(),
     }
 
@@ -35,11 +34,15 @@ def settings() -> dict[str, Any]:
 def changed_settings(before: dict[str, Any]) -> list[str]:
     """Name the settings that are no longer as they were, with both values."""
     now = settings()
-    changed = [name for name in now if now[name] != before[name]]
     return [
-        name if isinstance(now[name], dict) else f"{name} from {before[name]} to {now[name]}"
-        for name in changed
+        f"{name} from {before[name]} to {now[name]}" for name in now if now[name] != before[name]
     ]
+
+
+def changed_environment(before: Mapping[str, str]) -> list[str]:
+    """Name the environment variables that are not as they were."""
+    names = sorted({*before, *os.environ})
+    return [name for name in names if before.get(name) != os.environ.get(name)]
 
 
 def random_states() -> dict[str, Any]:

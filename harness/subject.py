@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,12 @@ import torch
 from harness.backends import Backend, backend_of
 from harness.imports import import_hear_module
 from harness.module import ATTRIBUTES, FUNCTIONS, ModelSpec
-from harness.process_state import changed_settings, restored_random_states, settings
+from harness.process_state import (
+    changed_environment,
+    changed_settings,
+    restored_random_states,
+    settings,
+)
 
 # A global generator seeded with this is found so after a call that seeds nothing.
 _ODD_SEED = 0x5EED_0DD
@@ -39,7 +45,8 @@ class Subject:
         api: the module.
         model: what its ``load_model`` returned.
         was_training: names of layers found in training mode, which were then put in eval mode.
-        side_effects: settings that loading changed, and generators that it seeded.
+        changed_settings: what loading changed of the settings that a process shares.
+        other_side_effects: what loading did to random generators and the environment.
         backend: the model's framework and device.
     """
 
@@ -47,7 +54,8 @@ class Subject:
     api: ModuleType
     model: Any
     was_training: list[str]
-    side_effects: tuple[list[str], list[str]]
+    changed_settings: list[str]
+    other_side_effects: list[str]
     backend: Backend
 
     @property
@@ -95,7 +103,7 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
     missing = [name for name in FUNCTIONS if not callable(getattr(api, name, None))]
     if missing:
         raise Failure(f"the module lacks {', '.join(missing)}")
-    before = settings()
+    before, environment = settings(), dict(os.environ)
     with restored_random_states():
         torch.default_generator.manual_seed(_ODD_SEED)
         try:
@@ -103,16 +111,17 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
             model = api.load_model(*path, **spec.options)
         except Exception as error:
             raise Failure(f"load_model raises {said(error)}") from error
-        seeded = ["torch"] if torch.initial_seed() != _ODD_SEED else []
+        seeded = torch.initial_seed() != _ODD_SEED
     changed = changed_settings(before)
+    others = ["load_model seeds the global generator of torch"] * seeded
+    others += [f"load_model changes the variable {n}" for n in changed_environment(environment)]
     for name in ATTRIBUTES:
         value = getattr(model, name, None)
         if not np.isscalar(value) or not isinstance(value, (int, float, np.number)) or value < 1:
             raise Failure(f"the model's attribute {name} is {value!r}")
     training = _training_layers(api, model, device)
-    return Subject(
-        spec, api, model, training, (changed, seeded), backend_of(model, spec.label, device)
-    )
+    backend = backend_of(model, spec.label, device)
+    return Subject(spec, api, model, training, changed, others, backend)
 
 
 def _training_layers(api: ModuleType, model: object, device: str) -> list[str]:
