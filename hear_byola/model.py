@@ -70,7 +70,7 @@ def full_precision_convolutions() -> Iterator[None]:
     """Convolve in float32 on CUDA, where cuDNN rounds to TF32 unless told otherwise.
 
     TF32 keeps 10 bits of the mantissa, and whether it is used depends on the algorithm chosen for
-    a batch size: embeddings of one clip would differ by 1e-3 with the clips beside it. The
+    a batch size, so that a clip's embedding could change in the third digit with its mates. The
     setting is put back on the way out.
     """
     # The setting per operation came with PyTorch 2.9, and the older one must not be mixed with it.
