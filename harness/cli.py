@@ -86,20 +86,26 @@ _Group.group_class = _Group
 
 
 def main() -> None:
-    """Run the command line; a user's mistake ends in one sentence and exit code 2."""
-    warnings.showwarning = _show_warning
+    """Run the command line of this process."""
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        sys.exit(cli(standalone_mode=False))
-    except UserError as error:
-        click.secho(f"Error: {error}", fg="red", err=True)
-        sys.exit(2)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("\nStopped. What is finished is kept: the same command goes on.", err=True)
-        sys.exit(INTERRUPTED)
+    sys.exit(call(sys.argv[1:]))
+
+
+def call(arguments: list[str]) -> int:
+    """Run one command; a user's mistake ends in one sentence and exit code 2."""
+    with warnings.catch_warnings():
+        warnings.showwarning = _show_warning
+        try:
+            return cli(arguments, prog_name="hear-byola", standalone_mode=False) or 0
+        except UserError as error:
+            click.secho(f"Error: {error}", fg="red", err=True)
+            return 2
+        except click.ClickException as error:
+            error.show()
+            return error.exit_code
+        except (click.Abort, KeyboardInterrupt):
+            click.echo("\nStopped. What is finished is kept: the same command goes on.", err=True)
+            return INTERRUPTED
 
 
 def _interrupt(*_: object) -> None:

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import taskmaker
 
+from harness.cli import call
 from harness.results import read_csv
 
 
-def hear_byola(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "harness.cli", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def hear_byola(*arguments: str | Path) -> Done:
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = call([str(argument) for argument in arguments])
+    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +38,7 @@ def tasks_dir(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(tasks_dir, tmp_path_factory) -> tuple[Path, subprocess.CompletedProcess]:
+def finished(tasks_dir, tmp_path_factory) -> tuple[Path, Done]:
     out = tmp_path_factory.mktemp("out")
     done = hear_byola(
         "run", "-m", "harness.baselines.logmel,name=logmel", "--tasks-dir", tasks_dir,
@@ -85,8 +98,9 @@ def test_probe_reads_what_embed_made_and_the_other_layout(finished, tasks_dir, t
         (("tasks", "show", "demo_guitar"), "Did you mean"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, said, tmp_path):
-    done = hear_byola(*arguments, cwd=tmp_path)
+def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = hear_byola(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
     assert "Traceback" not in done.stderr
@@ -133,6 +147,15 @@ def test_every_help_ends_in_examples(command):
     assert done.returncode == 0
     examples = done.stdout.split("Examples:")[1]
     assert examples.count(f"hear-byola {command}") == 2
+
+
+def test_the_process_ends_with_the_sentence_and_no_traceback(tmp_path):
+    command = [sys.executable, "-m", "harness.cli", "run", "-m", "hear_byola", "-t", "nothing"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("Error: No task 'nothing'")
+    assert "Traceback" not in done.stderr
 
 
 def test_help_is_quick_because_it_imports_nothing_heavy():
