@@ -19,7 +19,8 @@ from torch.nn import functional as F
 def _encoder() -> nn.Module:
     return torchaudio.models.wav2vec2_model(
         extractor_mode="group_norm",
-        extractor_conv_layer_config=None,
+        # Channels, kernel and stride of each convolution; HuBERT has 512 channels.
+        extractor_conv_layer_config=[(128, 10, 5), *[(128, 3, 2)] * 4, *[(128, 2, 2)] * 2],
         extractor_conv_bias=False,
         encoder_embed_dim=192,
         encoder_projection_dropout=0.1,
@@ -37,7 +38,7 @@ def _encoder() -> nn.Module:
     )
 
 
-# In samples: what one output frame of the convolutions looks at, and how far apart frames are.
+# In samples: what one output frame of these convolutions looks at, and how far apart frames are.
 WINDOW = 400
 HOP = 320
 # Attention costs the square of the length: 20 minutes in one piece would take 200 GB. Each piece

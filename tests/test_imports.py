@@ -1,0 +1,207 @@
+"""Which module may import which, and what importing costs."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("hear_byola", "harness", "tasks")
+SOURCES = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in PACKAGES
+    for path in sorted((ROOT / package).rglob("*.py"))
+}
+
+
+def imported_names(module: str, *, top_level_only: bool = False) -> Iterator[str]:
+    """Names that a module of ours imports, as absolute as they can be told."""
+    tree = ast.parse(SOURCES[module].read_text("utf-8"))
+    nodes = _executed_at_import(tree) if top_level_only else ast.walk(tree)
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import"
+            # "from harness import task" imports harness.task.
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _executed_at_import(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
+            continue
+        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
+            continue
+        yield child
+        yield from _executed_at_import(child)
+
+
+def our_imports(module: str, *, top_level_only: bool = False) -> set[str]:
+    """Modules of ours that a module imports."""
+    found = set()
+    for name in imported_names(module, top_level_only=top_level_only):
+        while name not in SOURCES and "." in name:
+            name = name.rpartition(".")[0]
+        if name in SOURCES:
+            found.add(name)
+    return found
+
+
+def package_of(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def test_there_is_something_to_look_at() -> None:
+    assert {"hear_byola", "harness.cli", "harness.task", "tasks.card"} <= set(SOURCES)
+    assert "harness.errors" in our_imports("harness.validate") | our_imports("harness.module")
+
+
+@pytest.mark.parametrize("module", [m for m in SOURCES if package_of(m) == "hear_byola"])
+def test_the_model_knows_nothing_of_the_harness(module: str) -> None:
+    assert {package_of(name) for name in our_imports(module)} <= {"hear_byola"}
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in SOURCES if package_of(m) == "harness" and m != "harness.cli"]
+)
+def test_the_harness_knows_models_and_tasks_by_their_interfaces_alone(module: str) -> None:
+    assert {package_of(name) for name in our_imports(module)} <= {"harness"}
+
+
+@pytest.mark.parametrize("module", [m for m in SOURCES if package_of(m) == "tasks"])
+def test_tasks_use_only_the_lowest_parts_of_the_harness(module: str) -> None:
+    foreign = {name for name in our_imports(module) if package_of(name) != "tasks"}
+    assert foreign <= {"harness.task", "harness.layout", "harness.errors"}
+
+
+def test_torchaudio_is_used_in_one_module() -> None:
+    users = [m for m in SOURCES if "torchaudio" in map(package_of, imported_names(m))]
+    assert users == ["hear_byola.frontend"]
+
+
+def test_no_module_is_a_drawer() -> None:
+    drawers = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert [m for m in SOURCES if drawers & set(m.split("."))] == []
+
+
+def test_imports_make_no_circle() -> None:
+    graph = {m: our_imports(m, top_level_only=True) - {m} for m in SOURCES}
+    assert set(TopologicalSorter(graph).static_order()) == set(SOURCES)
+
+
+def test_stages_stand_below_the_run_and_the_run_below_the_command_line() -> None:
+    def reached(module: str) -> set[str]:
+        found: set[str] = set()
+        queue = [module]
+        while queue:
+            new = our_imports(queue.pop()) - found
+            found |= new
+            queue += new
+        return found
+
+    upper = {"harness.cli", "harness.run"}
+    for module in ("harness.embed", "harness.probe", "harness.store", "harness.scores"):
+        assert not reached(module) & upper, module
+    assert "harness.cli" not in reached("harness.run")
+    for module in ("harness.task", "harness.audio", "harness.scores"):
+        assert not reached(module) & {"harness.embed", "harness.probe"}, module
+
+
+def in_new_process(code: str, folder: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+STATE = """
+import json, os, random, sys, time, warnings
+import numpy, torch
+def state():
+    return {
+        "threads": torch.get_num_threads(), "dtype": str(torch.get_default_dtype()),
+        "grad": torch.is_grad_enabled(), "torch": torch.get_rng_state().sum().item(),
+        "numpy": str(numpy.random.get_state()), "random": str(random.getstate()),
+        "environment": dict(os.environ), "folder": os.getcwd(), "path": list(sys.path),
+        "cudnn": torch.backends.cudnn.benchmark,
+    }
+"""
+
+
+def test_importing_changes_nothing_that_the_process_shares(tmp_path: Path) -> None:
+    # What others put into the environment at import (scikit-learn does) is not ours to answer for.
+    code = f"""{STATE}
+import pandas, scipy, sklearn, soundfile, soxr, torchaudio
+before = state()
+import hear_byola, harness.cli, harness.run, harness.embed, harness.probe, tasks.card
+import harness.validate, harness.baselines.logmel
+after = state()
+print(json.dumps([name for name in before if before[name] != after[name]]))
+"""
+    assert json.loads(in_new_process(code, tmp_path)) == []
+
+
+def test_importing_is_quick_beyond_what_torch_costs(tmp_path: Path) -> None:
+    code = f"""{STATE}
+import pandas, scipy.stats, sklearn.metrics, soundfile, soxr, torchaudio, safetensors.torch
+import yaml, click, rich.table
+began = time.process_time()
+import hear_byola, harness.cli, harness.run, harness.embed, harness.probe, tasks.card
+print(time.process_time() - began)
+"""
+    assert float(in_new_process(code, tmp_path)) < 2.0
+
+
+def test_asking_for_help_does_not_import_torch(tmp_path: Path) -> None:
+    code = "import sys, harness.cli; print('torch' in sys.modules)"
+    assert in_new_process(code, tmp_path).strip() == "False"
+
+
+@pytest.fixture
+def crowded_folder(tmp_path: Path) -> Path:
+    """A working directory of a user who has a ``tasks`` package and a ``harness.py``."""
+    (tmp_path / "tasks").mkdir()
+    (tmp_path / "tasks" / "__init__.py").write_text('raise ImportError("the user\'s tasks")\n')
+    (tmp_path / "harness.py").write_text('raise ImportError("the user\'s harness")\n')
+    (tmp_path / "my_module.py").write_text(
+        "from harness.baselines.logmel import *\n"
+        "from harness.baselines.logmel import load_model, get_scene_embeddings\n"
+        "from harness.baselines.logmel import get_timestamp_embeddings\n"
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["tasks", "list"],
+        ["validate", "my_module", "--device", "cpu", "--quick"],
+    ],
+)
+def test_the_command_works_beside_a_users_own_tasks_and_harness(
+    crowded_folder: Path, arguments: list[str]
+) -> None:
+    command = Path(sysconfig.get_path("scripts"), "hear-byola")
+    assert command.exists(), "the project is not installed in this environment"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [str(command), *arguments],
+        cwd=crowded_folder,
+        env={**environment, "HEAR_BYOLA_CACHE": str(crowded_folder / "cache")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "the user's" not in done.stdout + done.stderr
