@@ -25,8 +25,25 @@ def import_hear_module(name: str) -> ModuleType:
     it holds under the name of something installed, a folder ``tasks`` for instance, hides nothing.
 
     Raises:
-        UserError: there is no such module; it imports something that is missing; it fails.
+        UserError: there is no such module; it imports something that is missing; it fails; its
+            source is no longer what this process once imported.
     """
+    module = _import(name)
+    source = source_sha256(module)
+    if _source_at_import.setdefault(module.__name__, source) != source:
+        raise UserError(
+            f"The source of '{name}' has changed since this process imported it: start Python "
+            "again, so that the new code is what runs."
+        )
+    return module
+
+
+# A process runs the code that it imported, and fingerprints hash the source on disk: both must
+# be the same.
+_source_at_import: dict[str, str] = {}
+
+
+def _import(name: str) -> ModuleType:
     if name.endswith(".py"):
         return _import_file(Path(name))
     _append_to_path(Path.cwd())

@@ -24,9 +24,8 @@ def test_write_file_keeps_the_old_one_when_it_fails(tmp_path):
 
 def test_new_directory_appears_whole_or_not_at_all(tmp_path):
     final = tmp_path / "unit"
-    with pytest.raises(RuntimeError), new_directory(final) as temporary:
-        (temporary / "half").write_text("x")
-        raise RuntimeError
+    with pytest.raises(FileNotFoundError), new_directory(final) as temporary:
+        (temporary / "half").rename(temporary / "whole")
     assert list(tmp_path.iterdir()) == []
     with new_directory(final) as temporary:
         (temporary / "whole").write_text("x")

@@ -140,7 +140,8 @@ def test_other_weights_never_meet_the_first_ones_embeddings(tasks, tmp_path, mon
 def test_a_failing_unit_is_a_row_and_the_others_finish(tasks, tmp_path, monkeypatch):
     folder = tmp_path / "modules"
     folder.mkdir()
-    (folder / "nan_on_events.py").write_text(TINY_MODULE.replace("# NAN", "out = out * float('nan')"))
+    broken = TINY_MODULE.replace("# NAN", "out = out * float('nan')")
+    (folder / "nan_on_events.py").write_text(broken)
     monkeypatch.chdir(folder)
     spec = ModelSpec("nan_on_events")
     counting = Counting()
@@ -159,15 +160,26 @@ def test_a_failing_unit_is_a_row_and_the_others_finish(tasks, tmp_path, monkeypa
 def test_a_repaired_failure_replaces_its_row(tasks, tmp_path, monkeypatch):
     folder = tmp_path / "modules"
     folder.mkdir()
-    module = folder / "repaired.py"
+    broken = TINY_MODULE.replace("# NAN", "out = out * float(open('scale.txt').read())")
+    (folder / "repaired.py").write_text(broken)
     monkeypatch.chdir(folder)
     chosen = settings(tmp_path / "out", tasks["events"], models=(ModelSpec("./repaired.py"),))
-    module.write_text(TINY_MODULE.replace("# NAN", "out = out * float('nan')"))
+    (folder / "scale.txt").write_text("nan")
     assert len(run(chosen).failures) == 1
-    module.write_text(TINY_MODULE)
+    (folder / "scale.txt").write_text("1")
     summary = run(chosen)
     assert summary.failures == ()
     assert (summary.table.status == "done").all()
+
+
+def test_a_module_edited_after_its_import_is_refused(tasks, tmp_path, monkeypatch):
+    (tmp_path / "edited.py").write_text(TINY_MODULE)
+    monkeypatch.chdir(tmp_path)
+    chosen = settings(tmp_path / "out", tasks["scene"], models=(ModelSpec("./edited.py"),))
+    make_plan(chosen)
+    (tmp_path / "edited.py").write_text(TINY_MODULE + "\n# edited")
+    with pytest.raises(UserError, match="has changed since this process imported it"):
+        make_plan(chosen)
 
 
 def test_bad_audio_is_named_before_any_work_and_left_out_on_request(tmp_path):

@@ -6,7 +6,13 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.demo.recipes import guitar_chord, pipe_pitch, sample_mix, transport_events
+from tasks.demo.recipes import (
+    guitar_chord,
+    pipe_pitch,
+    sample_mix,
+    transport_events,
+    voice_count,
+)
 from tasks.demo.recipes.layout import DemoTask, write
 
 RECIPES: dict[str, Callable[[Path], DemoTask]] = {
@@ -14,6 +20,7 @@ RECIPES: dict[str, Callable[[Path], DemoTask]] = {
     "demo_pipe_pitch": pipe_pitch.build,
     "demo_sample_mix": sample_mix.build,
     "demo_transport_events": transport_events.build,
+    "demo_voice_count": voice_count.build,
 }
 
 

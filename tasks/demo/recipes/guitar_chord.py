@@ -58,7 +58,7 @@ def build(work: Path) -> DemoTask:
         chords.add(chord)
         splits[fold].append(
             Clip(
-                name=f"{chord.replace(' ', '_')}-{fold}-{named['take']}",
+                name=f"{chord.replace(' ', '_').replace('#', 'sharp')}-{fold}-{named['take']}",
                 sound=fade(at_level(mixed, rng.uniform(-32, -20))),
                 labels=[chord],
                 recordings=(_recording(path.name), samples.recording(loop)),

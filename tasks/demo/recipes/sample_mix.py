@@ -1,7 +1,7 @@
 """Which of ten kinds of musical sound are in the mix?
 
 The files of each kind are divided over the splits first, and then mixed: no file is heard in two
-splits.
+splits, but for a faint hiss under every clip.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 from tasks.demo.recipes.layout import Clip, DemoTask
 from tasks.demo.recipes.sonic_pi import Samples
-from tasks.demo.recipes.sound import RATE, Sound, at_level, cut, fade
+from tasks.demo.recipes.sound import RATE, Sound, at_level, cut, fade, random_stretch
 
 _KINDS = {
     "ambience": "ambi_choir ambi_drone ambi_glass_hum ambi_glass_rub ambi_haunted_hum "
@@ -36,9 +36,12 @@ _KINDS = {
     "drum_tom_mid_hard drum_tom_mid_soft elec_fuzz_tom",
 }
 _CLIPS = {"train": 120, "valid": 50, "test": 70}
-_SECONDS = 2.5
-_LONGEST = 1.5
+_SECONDS = 2.0
+_LONGEST = 1.25
 """Seconds of a sample that are used at most, so that a sound stands at a place in the clip."""
+_HISS = "vinyl_hiss"
+_HISS_LEVEL = -70.0
+"""In dB below full scale: every clip has this floor, for digital silence is in no recording."""
 _TOGETHER = (1, 4)
 """How many kinds sound together, at least and at most."""
 
@@ -62,8 +65,8 @@ def build(work: Path) -> DemoTask:
             for split, n in _CLIPS.items()
         },
         licence="CC0-1.0",
-        changes="One to four samples were cut to 1.5 s at most, set to random levels and added up "
-        "at random places of a clip.",
+        changes="One to four samples were cut to 1.25 s at most, set to random levels and added up "
+        "at random places of a clip, over a faint hiss.",
     )
 
 
@@ -85,12 +88,12 @@ def _clip(
     n_kinds = int(rng.integers(_TOGETHER[0], _TOGETHER[1] + 1))
     kinds = sorted(str(kind) for kind in rng.choice(list(_KINDS), n_kinds, replace=False))
     chosen = [str(rng.choice(files[kind])) for kind in kinds]
-    mix = np.zeros(round(_SECONDS * RATE))
+    mix = at_level(random_stretch(samples.sound(_HISS), _SECONDS, rng), _HISS_LEVEL)
     for file in chosen:
         sound = _excerpt(samples.sound(file), rng)
         start = int(rng.integers(0, len(mix) - len(sound) + 1))
         mix[start : start + len(sound)] += at_level(sound, rng.uniform(-32, -20))
-    return Clip(name, mix, kinds, tuple(samples.recording(file) for file in chosen))
+    return Clip(name, mix, kinds, tuple(samples.recording(file) for file in (*chosen, _HISS)))
 
 
 def _excerpt(sound: Sound, rng: np.random.Generator) -> Sound:

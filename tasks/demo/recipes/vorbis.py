@@ -15,8 +15,8 @@ import soundfile as sf
 
 from tasks.demo.recipes.sound import RATE, Sound
 
-COMPRESSION = 0.7
-"""libsndfile's 0 (largest) to 1 (smallest file): about 50 kbit/s for noisy music at 16 kHz."""
+COMPRESSION = 0.8
+"""libsndfile's 0 (largest) to 1 (smallest file): about 45 kbit/s for noisy music at 16 kHz."""
 
 _SERIAL = 1
 
