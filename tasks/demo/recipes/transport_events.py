@@ -52,7 +52,7 @@ _SECONDS = 8.0
 _LONGEST = 2.0
 """Seconds of a sound that are used at most."""
 _N_EVENTS = (2, 7)
-_ABOVE_AMBIENCE = (6.0, 24.0)
+_ABOVE_AMBIENCE = (9.0, 24.0)
 """Level of an event above the ambience in dB."""
 
 
@@ -128,8 +128,12 @@ def _clip(
 
 
 def _excerpt(sound: Sound) -> Sound:
-    """Trim, so that the sound starts at its onset, and cut to the longest length allowed."""
-    trimmed = trim(sound, below_peak=30.0)
+    """Trim and cut to the longest length allowed.
+
+    A sound that swells begins where it comes within 18 dB of its loudest, for what is softer than
+    that would drown in the ambience after the labelled onset.
+    """
+    trimmed = trim(sound, below_peak=18.0)
     return fade(cut(trimmed, min(_LONGEST, len(trimmed) / RATE)))
 
 

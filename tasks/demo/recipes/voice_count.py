@@ -1,0 +1,120 @@
+"""How many people, one to four, talk at once?
+
+Every voice is heard in one split only, and each split has four: the telephone prompts and the game
+voices of different languages. All are limited to the telephone's band, and set to about the same
+level over a little line noise, so that neither band nor loudness tells how many there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks.demo.recipes.layout import Clip, DemoTask, Recording
+from tasks.demo.recipes.sound import RATE, Sound, add_noise, at_level, cut, fade, resample, trim
+from tasks.demo.recipes.voices import Voice, all_voices
+
+_VOICES = {
+    "train": ("english_f", "greek_f", "napatan_f", "napatan_m"),
+    "valid": ("french_f", "italian_m", "latin_f", "latin_m"),
+    "test": ("italian_f", "persian_f", "persian_m", "russian_f"),
+}
+_CLIPS_PER_COUNT = {"train": 25, "valid": 10, "test": 15}
+_COUNTS = (1, 2, 3, 4)
+_SECONDS = 2.0
+_PHRASE = (0.5, 6.0)
+"""Seconds of the phrases used: shorter prompts may be beeps."""
+_PHRASES_PER_VOICE = 40
+_PAUSE = (0.05, 0.2)
+_TELEPHONE_RATE = 8000
+_LINE_NOISE = (25.0, 35.0)
+"""Talk above white noise in dB: without it, the pauses of a single voice are digital silence."""
+_LEVEL = (-2.0, 2.0)
+"""Level of one voice against the others in dB."""
+
+
+@dataclass(frozen=True)
+class _Phrase:
+    sound: Sound
+    recording: Recording
+
+
+def build(work: Path) -> DemoTask:
+    """Let one to four voices talk at the same time."""
+    rng = np.random.default_rng(105)
+    voices = all_voices(work)
+    phrases = {name: _phrases(voices[name], rng) for names in _VOICES.values() for name in names}
+    return DemoTask(
+        name="demo_voice_count",
+        title="Number of people talking",
+        embedding_type="scene",
+        prediction_type="multiclass",
+        split_mode="trainvaltest",
+        evaluation=("top1_acc", "mAP", "d_prime", "aucroc"),
+        clip_seconds=_SECONDS,
+        vocabulary=tuple(str(count) for count in _COUNTS),
+        splits={split: list(_clips(split, phrases, rng)) for split in _VOICES},
+        licence="CC-BY-SA-3.0",
+        changes="Phrases were trimmed, limited to 4 kHz and joined to 2 s of talk a voice; one to "
+        "four voices were added up at similar levels with a little white noise, and the "
+        "sum set to a random level.",
+    )
+
+
+def _phrases(voice: Voice, rng: np.random.Generator) -> list[_Phrase]:
+    """Read a random choice of a voice's phrases, trimmed and limited to the telephone's band."""
+    phrases = []
+    for file in rng.permutation(voice.files):
+        sound = trim(voice.sound(str(file)))
+        if _PHRASE[0] <= len(sound) / RATE <= _PHRASE[1]:
+            phrases.append(_Phrase(at_level(_narrow(sound), -26.0), voice.recording(str(file))))
+        if len(phrases) == _PHRASES_PER_VOICE:
+            break
+    return phrases
+
+
+def _narrow(sound: Sound) -> Sound:
+    """Limit the sound to the telephone's band; its length stays."""
+    return cut(
+        resample(resample(sound, RATE, _TELEPHONE_RATE), _TELEPHONE_RATE, RATE), len(sound) / RATE
+    )
+
+
+def _clips(
+    split: str, phrases: dict[str, list[_Phrase]], rng: np.random.Generator
+) -> Iterator[Clip]:
+    for count in _COUNTS:
+        for i in range(_CLIPS_PER_COUNT[split]):
+            mix = np.zeros(round(_SECONDS * RATE))
+            heard: set[Recording] = set()
+            for name in rng.choice(_VOICES[split], count, replace=False):
+                talk, recordings = _talk(phrases[name], rng)
+                mix += at_level(talk, -26.0 + rng.uniform(*_LEVEL))
+                heard |= recordings
+            mix = add_noise(mix, _narrow(rng.normal(size=len(mix))), rng.uniform(*_LINE_NOISE))
+            yield Clip(
+                name=f"{split}_{count}_{i:02d}",
+                sound=fade(at_level(mix, rng.uniform(-32, -20))),
+                labels=[str(count)],
+                recordings=tuple(sorted(heard, key=lambda r: (r.package.name, r.file))),
+            )
+
+
+def _talk(phrases: list[_Phrase], rng: np.random.Generator) -> tuple[Sound, set[Recording]]:
+    """Join phrases with short pauses, and start somewhere in the first one."""
+    n = round(_SECONDS * RATE)
+    parts: list[Sound] = []
+    heard: set[Recording] = set()
+    for i in rng.permutation(len(phrases)):
+        sound = phrases[i].sound
+        if not parts:
+            sound = sound[int(rng.integers(0, len(sound) // 2)) :]
+        pause = np.zeros(round(rng.uniform(*_PAUSE) * RATE))
+        parts += [sound, pause]
+        heard.add(phrases[i].recording)
+        if sum(map(len, parts)) >= n:
+            break
+    return np.concatenate(parts)[:n], heard
