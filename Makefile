@@ -31,9 +31,13 @@ demo: setup
 		-m hear_byola,seed=1,name=hear_byola-random --suite demo \
 		--protocol linear --protocol hear2021 --out runs/demo
 
-# What the two targets above install, exactly. Run in a fresh environment to move the pins.
+# Resolves the pins anew, in an environment of its own.
 lock:
-	$(BIN)/python -m pip freeze --exclude-editable --exclude hearvalidator > requirements.lock
+	$(PYTHON) -m venv build/lock
+	build/lock/bin/pip install -q --disable-pip-version-check -e '.[test,events-oracle]'
+	echo "# What make test and make demo install, on Linux x86-64 with Python 3.11;" \
+		"written by make lock." > requirements.lock
+	build/lock/bin/pip freeze --all --exclude-editable --exclude pip >> requirements.lock
 
 clean:
 	rm -rf .venv runs build dist
