@@ -123,7 +123,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
             {"l2": _L2},
             n_points=12,
             search="within_unit",
-            thresholds=tuple(i / 10 for i in range(1, 10)),
+            thresholds=(0.05, *(i / 10 for i in range(1, 10))),
         ),
         # The paper does not say what must gain on validation. By loss: on small tasks, where an
         # epoch is one step, accuracy can stand still for longer than the patience.

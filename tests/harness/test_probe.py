@@ -357,7 +357,7 @@ def test_linear_events_try_thresholds_and_sample_frames_without_events(monkeypat
     positives = int(targets.any(1).sum())
     assert found.params["positive_frames"] == positives
     assert found.params["negative_frames"] == max(positives, 100) < len(targets) - positives
-    assert found.postprocessing["threshold"] in [i / 10 for i in range(1, 10)]
+    assert found.postprocessing["threshold"] in PROTOCOLS["linear"].thresholds
     same, other = run_first("linear", task, embeddings), run_first("linear", task, embeddings, 1)
     np.testing.assert_array_equal(found.probabilities, same.probabilities)
     assert not np.array_equal(found.probabilities, other.probabilities)
