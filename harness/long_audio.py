@@ -80,8 +80,8 @@ def _examine(subject: Subject, seconds: float) -> str:
     tail = measure_lag(*_between(embeddings, times, tail_start, duration), clicks + tail_start)
     used = max(0, _peak_memory(subject) - before) / 2**30
     return (
-        f"{seconds / 60:g} minutes: timestamps in {timestamp_seconds:.1f} s, scene in "
-        f"{scene_seconds:.1f} s, {used:.1f} GB beyond the loaded model; {_drift(head, tail)}"
+        f"timestamps in {timestamp_seconds:.1f} s, scene in {scene_seconds:.1f} s, {used:.1f} GB "
+        f"beyond the loaded model; {_drift(head, tail)}"
     )
 
 

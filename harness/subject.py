@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import torch
 
 from harness.backends import Backend, backend_of
+from harness.errors import UserError
 from harness.imports import import_hear_module
 from harness.module import ATTRIBUTES, FUNCTIONS, ModelSpec
 from harness.process_state import (
@@ -119,21 +121,26 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
         value = getattr(model, name, None)
         if not np.isscalar(value) or not isinstance(value, (int, float, np.number)) or value < 1:
             raise Failure(f"the model's attribute {name} is {value!r}")
-    training = _training_layers(api, model, device)
-    backend = backend_of(model, spec.label, device)
+    training = _training_layers(api, model)
+    try:
+        backend = backend_of(model, spec.label, device)
+    except UserError as error:
+        if isinstance(model, torch.nn.Module):
+            raise  # the device
+        raise Failure(str(error)) from error
     return Subject(spec, api, model, training, changed, others, backend)
 
 
-def _training_layers(api: ModuleType, model: object, device: str) -> list[str]:
+def _training_layers(api: ModuleType, model: object) -> list[str]:
     """Layers still in training mode when an embedding is made."""
     if not isinstance(model, torch.nn.Module):
         return []
     if any(layer.training for layer in model.modules()):
         # A module may choose eval mode at each call instead of in load_model.
-        where = torch.device("cpu") if device == "auto" else torch.device(device)
-        with restored_random_states(), torch.no_grad():
-            n_samples = int(model.sample_rate)  # type: ignore[arg-type]
-            api.get_scene_embeddings(torch.zeros(1, n_samples, device=where), model.to(where))
+        # What this call raises is for the other checks to report.
+        with restored_random_states(), torch.no_grad(), suppress(Exception):
+            second = torch.zeros(1, int(model.sample_rate))  # type: ignore[arg-type]
+            api.get_scene_embeddings(second, model.cpu())
     return [name or type(model).__name__ for name, m in model.named_modules() if m.training]
 
 
