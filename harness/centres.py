@@ -44,7 +44,7 @@ class Lag:
         timestamp at the start of its window is off by half a window: at least half a hop where
         windows do not overlap, and about one spread where they do.
         """
-        return max(0.3 * self.hop, 0.25 * self.spread)
+        return max(0.25 * self.hop, 0.2 * self.spread)
 
 
 def click_train(

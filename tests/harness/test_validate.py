@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from harness.centres import click_train, measure_lag
 from harness.errors import UserError
 from harness.long_audio import check_grid, check_long_audio
 from harness.module import ModelSpec
@@ -103,6 +104,27 @@ def test_the_baseline_passes() -> None:
 def test_byola_passes(encoder: str) -> None:
     checks = quick_checks(ModelSpec("hear_byola", options={"encoder": encoder, "seed": 0}))
     assert [c for c in checks.values() if c.status in ("FAIL", "WARN")] == []
+
+
+@pytest.mark.parametrize("hop", [7.3, 25.0, 40.0])
+@pytest.mark.parametrize("offset", [-35.0, -4.0, 0.0, 12.5])
+def test_lag_finds_a_known_offset(hop: float, offset: float) -> None:
+    audio, clicks = click_train(16000, 1.5, 32)
+    assert np.count_nonzero(audio) == 32 * 32
+    times = np.arange(0, 48_000, hop) + hop / 2
+    answer = np.exp(-(((times[:, None] - offset - clicks) / 60) ** 2)).sum(1)
+    lag = measure_lag(np.stack([1 + answer, 2 - answer], axis=1), times, clicks)
+    assert lag is not None
+    assert lag.offset == pytest.approx(offset, abs=0.06 * hop)
+    assert lag.hop == pytest.approx(hop)
+
+
+def test_lag_is_not_guessed_where_no_click_is_answered() -> None:
+    _, clicks = click_train(16000, 1.5, 8)
+    times = np.arange(0, 12_000, 25.0)
+    noise = np.random.default_rng(0).standard_normal((len(times), 4))
+    assert measure_lag(np.ones((len(times), 4)), times, clicks) is None
+    assert measure_lag(noise, times, clicks) is None
 
 
 def test_the_checks_leave_the_process_as_it_was() -> None:
