@@ -67,9 +67,10 @@ def check_eval_mode(subject: Subject) -> str:
     names = subject.was_training
     kinds = {type(m).__name__ for m in subject.model.modules()}
     active = sorted(k for k in kinds if "Dropout" in k or "BatchNorm" in k or "DropPath" in k)
-    what = f"{len(names)} layers are in training mode after load_model (first: {names[0]})"
+    what = f"in training mode after load_model: {names[0]}"
+    what += f" and {len(names) - 1} more" * (len(names) > 1)
     if not active:
-        raise Doubt(f"{what}; none of them is a dropout or batch normalisation")
+        raise Doubt(f"{what}; no dropout or batch normalisation among them")
     raise Failure(
         f"{what}, with {', '.join(active)} among them: call model.eval() in load_model. The other "
         "checks were made in eval mode"
