@@ -379,9 +379,9 @@ def validate(
     Exit code 0: all passed; 1: a check failed; 3: the official validator is not installed and was
     not run.
     """
+    from harness.conformance.validate import exit_code, format_report
+    from harness.conformance.validate import validate as validate_module
     from harness.module import parse_model
-    from harness.validate import exit_code, format_report
-    from harness.validate import validate as validate_module
 
     head = f"{module}={checkpoint}" if checkpoint else module
     report = validate_module(parse_model(",".join([head, *options])), device, quick=quick)

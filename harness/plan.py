@@ -329,9 +329,7 @@ def _stored_embeddings(
         fingerprint = embedding_fingerprint(task, split, module, hashes, dtype=settings.dtype)
         directory = embedding_directory(settings.out, module.spec, task, split, fingerprint)
         units.append(
-            EmbeddingUnit(
-                module.spec, module.fingerprint, source, split, directory, settings.dtype
-            )
+            EmbeddingUnit(module.spec, module.fingerprint, source, split, directory, settings.dtype)
         )
     return StoredEmbeddings(source, tuple(units))
 

@@ -63,7 +63,9 @@ def package_of(module: str) -> str:
 
 def test_there_is_something_to_look_at() -> None:
     assert {"hear_byola", "harness.cli", "harness.task", "tasks.card"} <= set(SOURCES)
-    assert "harness.errors" in our_imports("harness.validate") | our_imports("harness.module")
+    assert "harness.errors" in our_imports("harness.conformance.validate") | our_imports(
+        "harness.module"
+    )
 
 
 @pytest.mark.parametrize("module", [m for m in SOURCES if package_of(m) == "hear_byola"])
@@ -145,7 +147,7 @@ def test_importing_changes_nothing_that_the_process_shares(tmp_path: Path) -> No
 import pandas, scipy, sklearn, soundfile, soxr, torchaudio
 before = state()
 import hear_byola, harness.cli, harness.run, harness.embed, harness.probe, tasks.card
-import harness.validate, harness.baselines.logmel
+import harness.conformance.validate, harness.baselines.logmel
 after = state()
 print(json.dumps([name for name in before if before[name] != after[name]]))
 """

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from sklearn.neighbors import KNeighborsClassifier
 
-from harness.knn import neighbour_scores
+from harness.probe.knn import neighbour_scores
 
 RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(80, 6)).astype(np.float32)

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from harness import linear
-from harness.linear import fit_path
+from harness.probe import linear
+from harness.probe.linear import fit_path
 
 STRENGTHS = [1.0, 1e-2, 1e-4]
 

@@ -12,7 +12,6 @@ from probemaker import QUICK, balanced, class_task, event_task, label_task
 
 from harness.errors import UserError
 from harness.events import Postprocessing, event_counts, frames_to_events, score_events
-from harness.folddata import read_fold, read_rows, standardiser
 from harness.probe import (
     PROTOCOLS,
     ProbeUnit,
@@ -22,7 +21,8 @@ from harness.probe import (
     run_unit,
     selected_units,
 )
-from harness.protocol import grid_points, heareval_order
+from harness.probe.folddata import read_fold, read_rows, standardiser
+from harness.probe.protocol import grid_points, heareval_order
 from harness.scores import score
 from harness.store import SplitEmbeddings
 from harness.task import Task, multiclass_targets
@@ -188,7 +188,7 @@ def test_a_task_sorted_by_class_needs_the_permutation() -> None:
     unit = next_units(protocol, task, {})[0]
     with pytest.MonkeyPatch.context() as patch:
         in_file_order = {split: list(range(len(task.clips[split]))) for split in task.splits}
-        patch.setattr("harness.folddata.heareval_order", lambda _: in_file_order)
+        patch.setattr("harness.probe.folddata.heareval_order", lambda _: in_file_order)
         unpermuted = run_unit(protocol, unit, task, embeddings, 0)
     assert accuracy(task, unpermuted) < 0.7
 

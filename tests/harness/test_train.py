@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from harness.train import (
+from harness.probe.train import (
     Check,
     SeededDropout,
     Settings,

@@ -9,14 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from harness.centres import click_train, measure_lag
-from harness.errors import UserError
-from harness.long_audio import check_grid, check_long_audio
-from harness.module import ModelSpec
-from harness.official import VERSION, run_official
-from harness.process_state import changed_settings, random_states, settings
-from harness.subject import Failure
-from harness.validate import (
+from harness.conformance.centres import click_train, measure_lag
+from harness.conformance.long_audio import check_grid, check_long_audio
+from harness.conformance.official import VERSION, run_official
+from harness.conformance.process_state import changed_settings, random_states, settings
+from harness.conformance.subject import Failure
+from harness.conformance.validate import (
     LONG_AUDIO,
     OFFICIAL,
     Check,
@@ -26,6 +24,8 @@ from harness.validate import (
     stricter_checks,
     validate,
 )
+from harness.errors import UserError
+from harness.module import ModelSpec
 
 DEFECTS = Path(__file__).parents[1] / "defectmodule.py"
 

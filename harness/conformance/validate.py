@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.audio import MAX_SECONDS
-from harness.conformance import CHECKS
-from harness.long_audio import check_long_audio
+from harness.conformance.checks import CHECKS
+from harness.conformance.long_audio import check_long_audio
+from harness.conformance.official import INSTALL, VERSION, Verdict, run_official
+from harness.conformance.subject import Doubt, Failure, Unmeasured, load_subject, said
 from harness.module import ModelSpec
-from harness.official import INSTALL, VERSION, Verdict, run_official
-from harness.subject import Doubt, Failure, Unmeasured, load_subject, said
 
 OFFICIAL = "hear-validator"
 LONG_AUDIO = "20 minutes"

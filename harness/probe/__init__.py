@@ -17,15 +17,22 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.events import Postprocessing
-from harness.folddata import FoldData, generator_seed, read_fold
-from harness.judge import Judge, criterion
-from harness.knn import neighbour_scores
-from harness.linear import LinearFit, fit_path
-from harness.protocol import PROTOCOLS, Point, Protocol, check_supported, grid_points, settings
+from harness.probe.folddata import FoldData, generator_seed, read_fold
+from harness.probe.judge import Judge, criterion
+from harness.probe.knn import neighbour_scores
+from harness.probe.linear import LinearFit, fit_path
+from harness.probe.protocol import (
+    PROTOCOLS,
+    Point,
+    Protocol,
+    check_supported,
+    grid_points,
+    settings,
+)
+from harness.probe.train import Check, fit, predict
+from harness.probe.units import ProbeUnit, UnitResult
 from harness.store import SplitEmbeddings
 from harness.task import Task
-from harness.train import Check, fit, predict
-from harness.units import ProbeUnit, UnitResult
 
 __all__ = [
     "PROTOCOLS",

@@ -14,15 +14,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.centres import click_train, measure_lag
-from harness.module import ATTRIBUTES
-from harness.process_state import (
+from harness.conformance.centres import click_train, measure_lag
+from harness.conformance.process_state import (
     changed_settings,
     random_states,
     restored_random_states,
     settings,
 )
-from harness.subject import Doubt, Failure, Subject, Unmeasured, relative_difference, said
+from harness.conformance.subject import (
+    Doubt,
+    Failure,
+    Subject,
+    Unmeasured,
+    relative_difference,
+    said,
+)
+from harness.module import ATTRIBUTES
 
 SAMPLE_RATES = (16000, 22050, 32000, 44100, 48000)  # HEAR API, "sample_rate"
 SUGGESTED_HOP_MS = 50.0  # HEAR API, "get_timestamp_embeddings"

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from harness import events, scores
 from harness.events import Postprocessing, best_postprocessing, postprocessing_grid
-from harness.folddata import FoldData, timestamps_of
-from harness.protocol import Protocol
+from harness.probe.folddata import FoldData, timestamps_of
+from harness.probe.protocol import Protocol
+from harness.probe.train import Check, loss_of, probabilities_of
 from harness.task import Task
-from harness.train import Check, loss_of, probabilities_of
 
 
 def criterion(protocol: Protocol, task: Task) -> tuple[str, bool]:

@@ -14,8 +14,8 @@ from typing import Any
 
 from harness.errors import UserError, did_you_mean
 from harness.heareval import permutations
+from harness.probe.train import INITIALIZATIONS, Settings
 from harness.task import Task
-from harness.train import INITIALIZATIONS, Settings
 
 Point = tuple[tuple[str, Any], ...]
 """A grid point: (key, value) pairs, sorted by key. Hashable."""
@@ -36,7 +36,7 @@ class Protocol:
         standardise: whether columns get mean 0 and variance 1, by the statistics of train.
         shuffle: whether an ``mlp`` sees the rows in a new order each epoch. If not, it sees them
             in the one order in which the original kit stores its embeddings.
-        grid: values by key; keys of an ``mlp`` are those of :class:`harness.train.Settings`.
+        grid: values by key; keys of an ``mlp`` are those of :class:`harness.probe.train.Settings`.
         n_points: how many points of the shuffled grid are tried.
         search: ``first_fold`` (the winner on the first fold is trained anew on the others),
             ``each_fold`` (every fold chooses on its own validation split) or ``within_unit`` (each

@@ -18,10 +18,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from harness.child import call_in_child
+from harness.conformance.child import call_in_child
+from harness.conformance.subject import said
 from harness.imports import import_hear_module
 from harness.module import ModelSpec
-from harness.subject import said
 
 VERSION = "2021.0.6"
 INSTALL = f"pip install --no-deps --ignore-requires-python hearvalidator=={VERSION}"
@@ -66,7 +66,7 @@ def run_official(spec: ModelSpec, device: str = "auto") -> Verdict:
     if found != VERSION:
         return Verdict("absent", found)
     request = {"spec": asdict(spec), "device": "" if device == "auto" else device}
-    answer = call_in_child("harness.official", "validate_here", request)
+    answer = call_in_child("harness.conformance.official", "validate_here", request)
     transcript = answer.stdout + answer.stderr
     if answer.value is None:
         return Verdict("crashed", answer.death, transcript=transcript)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.check_audio import check_audio, check_names
-from harness.check_labels import check_labels
-from harness.finding import Finding
+from harness.check.audio import check_audio, check_names
+from harness.check.finding import Finding
+from harness.check.labels import check_labels
 from harness.layout import read_contents
 from harness.memory import FileMemory
 

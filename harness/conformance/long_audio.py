@@ -7,17 +7,18 @@ import sys
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
 from harness.audio import MAX_SECONDS
-from harness.centres import Lag, click_train, measure_lag
-from harness.child import call_in_child
-from harness.conformance import N_CLICKS, SEGMENT_SECONDS, SPACING_MS
+from harness.conformance.centres import Lag, click_train, measure_lag
+from harness.conformance.checks import N_CLICKS, SEGMENT_SECONDS, SPACING_MS
+from harness.conformance.child import call_in_child
+from harness.conformance.subject import Failure, Subject, load_subject, said
 from harness.module import ModelSpec
-from harness.subject import Failure, Subject, load_subject, said
 
 # HEAR API: "any length up to 20 minutes", embedded "within 16 GB of GPU memory".
 MEMORY_LIMIT = 16 * 2**30
@@ -38,7 +39,7 @@ def check_long_audio(spec: ModelSpec, device: str, seconds: float = MAX_SECONDS)
             run past the end, or drift against the sound.
     """
     request = {"spec": asdict(spec), "device": device, "seconds": seconds}
-    answer = call_in_child("harness.long_audio", "examine_here", request)
+    answer = call_in_child("harness.conformance.long_audio", "examine_here", request)
     if answer.value is None:
         raise Failure(answer.death)
     if "failure" in answer.value:
@@ -137,5 +138,8 @@ def _peak_memory(subject: Subject) -> int:
     """Most bytes used so far: of the GPU for a model there, else of this process."""
     if subject.backend.device.startswith("cuda"):
         return int(torch.cuda.max_memory_allocated(subject.backend.device))
+    status = Path("/proc/self/status")
+    if status.exists():  # getrusage starts a child at what its parent held when it was forked
+        return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

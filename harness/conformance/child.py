@@ -19,7 +19,7 @@ from typing import Any
 
 _BOOT = (
     "import json, sys; call = json.load(sys.stdin); sys.path[:] = call['sys_path']; "
-    "import harness.child as child; child.answer(call)"
+    "import harness.conformance.child as child; child.answer(call)"
 )
 
 

@@ -12,15 +12,15 @@ import numpy as np
 import torch
 
 from harness.backends import Backend, backend_of
-from harness.errors import UserError
-from harness.imports import import_hear_module
-from harness.module import ATTRIBUTES, FUNCTIONS, ModelSpec
-from harness.process_state import (
+from harness.conformance.process_state import (
     changed_environment,
     changed_settings,
     restored_random_states,
     settings,
 )
+from harness.errors import UserError
+from harness.imports import import_hear_module
+from harness.module import ATTRIBUTES, FUNCTIONS, ModelSpec
 
 # A global generator seeded with this is found so after a call that seeds nothing.
 _ODD_SEED = 0x5EED_0DD

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.audio import BadAudio, decode, nearest_rate, present_rates
-from harness.finding import Finding, clips, error, listing, warning
+from harness.check.finding import Finding, clips, error, listing, warning
 from harness.layout import Clip, Contents
 from harness.memory import FileMemory
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from harness.errors import UserError
 from harness.events import frame_targets
-from harness.protocol import Protocol, heareval_order
+from harness.probe.protocol import Protocol, heareval_order
 from harness.store import SplitEmbeddings
 from harness.task import Fold, Task, multiclass_targets, multilabel_targets
 

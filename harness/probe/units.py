@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from harness.files import write_file
-from harness.protocol import Point
+from harness.probe.protocol import Point
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness import events, scores
+from harness.check.finding import Finding, clips, error, listing, warning
 from harness.errors import did_you_mean
-from harness.finding import Finding, clips, error, listing, warning
 from harness.layout import METADATA, VOCABULARY, Clip, Contents
 from harness.task import folds_of
 

@@ -1,0 +1,1 @@
+"""``hear-byola validate``: the official hear-validator, and stricter checks of the HEAR API."""
