@@ -86,17 +86,6 @@ def audio_path(task: Task, split: str, clip_name: str, rate: int) -> Path:
     return task.directory / str(rate) / split / clip_name
 
 
-def probe_audio(path: Path) -> AudioInfo:
-    """Read a file's header alone.
-
-    Raises:
-        BadAudio: missing, unreadable, or a wav that is shorter than its header says.
-    """
-    _refuse_truncated_wav(path)
-    with _open(path) as file:
-        return _info(file)
-
-
 def decode(path: Path, rate: int | None = None) -> tuple[np.ndarray, AudioInfo]:
     """The samples of a file at its own rate, float32 (n_samples,), and its header.
 

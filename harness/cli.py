@@ -384,7 +384,10 @@ def validate(
     from harness.module import parse_model
 
     head = f"{module}={checkpoint}" if checkpoint else module
-    report = validate_module(parse_model(",".join([head, *options])), device, quick=quick)
+    spec = parse_model(",".join([head, *options]))
+    report = validate_module(
+        spec, device, quick=quick, progress=lambda name: click.echo(f"... {name}", err=True)
+    )
     click.echo(format_report(report))
     return exit_code(report)
 

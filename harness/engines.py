@@ -130,7 +130,7 @@ def _on_worker_device(function: Callable[..., Any], *arguments: Any) -> Any:
 def worker_devices(device: str, jobs: int | None) -> list[str]:
     """Return the device of each worker: ``jobs`` of them, by default one a GPU or one a CPU core.
 
-    ``device`` is ``auto``, ``cpu``, ``mps``, ``cuda`` (all GPUs) or ``cuda:N``.
+    ``device`` is ``auto`` (all GPUs, else the CPU), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
 
     Raises:
         UserError: a device that this machine does not have, or fewer than one job.
@@ -141,7 +141,7 @@ def worker_devices(device: str, jobs: int | None) -> list[str]:
         raise UserError(f"--jobs must be 1 or more, not {jobs}.")
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if device == "auto":
-        device = "cuda" if gpus else "mps" if torch.backends.mps.is_available() else "cpu"
+        device = "cuda" if gpus else "cpu"
     kind, _, index = device.partition(":")
     if kind == "cuda":
         if not gpus:

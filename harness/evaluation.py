@@ -231,11 +231,13 @@ def predicted_scores(
     folds: Sequence[FoldPredictions],
     results: Folds,
     values: Sequence[Value],
+    maximised: bool,
     embedding_path: str,
 ) -> dict[str, object]:
     """Return the content of ``test.predicted-scores.json`` as the original kit writes it.
 
-    With several runs a fold, numbers are means over its runs, as a fold's value is.
+    With several runs a fold, numbers are means over its runs, as a fold's value is. ``maximised``:
+    whether more is better of what selected the probes.
     """
     document: dict[str, object] = {}
     per_fold: list[dict[str, float]] = []
@@ -261,7 +263,6 @@ def predicted_scores(
     first = results[0][0]
     document["hparams"] = {key: _plain(value) for key, value in first.params.items()}
     document["postprocessing"] = [list(p) for p in (first.postprocessing or {}).items()]
-    maximised = {**scores.METRICS, **events.METRICS}[task.primary_metric].higher_is_better
     document["score_mode"] = "max" if maximised else "min"
     document["embedding_path"] = embedding_path
     return document

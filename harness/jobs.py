@@ -24,6 +24,7 @@ from harness.lease import lease
 from harness.module import HearModule, load_module
 from harness.plan import AUDIO_HASHES, EmbeddingUnit, Evaluation
 from harness.probe import ProbeUnit, UnitResult
+from harness.probe.judge import criterion
 from harness.results import write_result
 from harness.rows import Origin, result_rows
 
@@ -77,7 +78,8 @@ def score(
                 values = evaluate(task, folds)
             rows = result_rows(evaluation, origin, task, embeddings, results, values, device)
             source = ", ".join(str(path) for path in evaluation.embeddings.paths())
-            document = predicted_scores(task, folds, results, values, source)
+            _, maximised = criterion(probe.PROTOCOLS[evaluation.protocol], task)
+            document = predicted_scores(task, folds, results, values, maximised, source)
             with new_directory(evaluation.directory) as temporary:
                 for fold in folds:
                     write_predictions(fold, temporary)

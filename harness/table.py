@@ -31,20 +31,21 @@ def cell_texts(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     ``undefined`` a metric that the test split does not define, a dash what was never run.
     """
     chosen = _headlines(table, protocol)
-    texts = (
-        pd.DataFrame(
-            {pair: _cell(rows) for pair, rows in chosen.groupby(["model", "task"])}, index=["text"]
-        )
-        .T["text"]
-        .unstack()
-        .fillna("-")
-    )
+    read = ["status", "value", "ci_low", "ci_high"]
+    texts = chosen.groupby(["model", "task"])[read].apply(_cell).unstack("task").fillna("-")
     means = wide(table, protocol)
+    texts.columns = _short_names(texts.columns)
     texts["mean"] = [
         "-" if pd.isna(mean) else f"{mean:.3f} ({count})"
         for mean, count in zip(means["mean"], means["tasks"])
     ]
     return texts
+
+
+def _short_names(tasks: pd.Index) -> list[str]:
+    """Return ``task_name`` for ``task_name-version-mode``, where that is no other task's too."""
+    short = [task.rsplit("-", 2)[0] for task in tasks]
+    return [name if short.count(name) == 1 else task for name, task in zip(short, tasks)]
 
 
 def _headlines(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -75,17 +76,19 @@ def format_table(table: pd.DataFrame, style: str = "markdown") -> str:
     parts = []
     for protocol in sorted(set(table.protocol)):
         metrics = _headlines(table, protocol).groupby("task").metric.first()
+        metrics.index = _short_names(metrics.index)
         parts.append(writers[style](cell_texts(table, protocol), protocol, metrics))
     return "\n".join(parts)
 
 
 def _markdown(texts: pd.DataFrame, protocol: str, metrics: pd.Series) -> str:
-    header = ["model", *[f"{c} ({metrics[c]})" if c in metrics else c for c in texts.columns]]
+    header = [protocol, *texts.columns]
+    second = ["metric", *[metrics.get(column, "") for column in texts.columns]]
     body = [[str(model), *map(str, row)] for model, row in zip(texts.index, texts.values)]
-    widths = [max(len(line[i]) for line in [header, *body]) for i in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *body]
+    widths = [max(len(line[i]) for line in [header, second, *body]) for i in range(len(header))]
+    lines = [header, ["-" * width for width in widths], second, *body]
     drawn = ["| " + " | ".join(t.ljust(w) for t, w in zip(row, widths)) + " |" for row in lines]
-    return f"protocol {protocol}\n\n" + "\n".join(drawn) + "\n"
+    return "\n".join(drawn) + "\n"
 
 
 def _csv(texts: pd.DataFrame, protocol: str, metrics: pd.Series) -> str:

@@ -87,7 +87,7 @@ def load_model(model_file_path: str = "") -> LogMelStatistics:
     """Return the baseline; it has no checkpoint."""
     if model_file_path:
         raise UserError("It has no weights to load: leave the checkpoint out.")
-    return LogMelStatistics()
+    return LogMelStatistics().eval()
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: LogMelStatistics) -> torch.Tensor:

@@ -21,7 +21,6 @@ from harness.audio import (
     audio_path,
     decode,
     nearest_rate,
-    probe_audio,
     read_ahead,
     read_audio,
     source_rate,
@@ -72,11 +71,6 @@ def test_other_formats_are_read(tmp_path: Path, suffix: str) -> None:
     assert read_audio(path, 16000).shape == (8000,)
 
 
-def test_header_alone(wav: Path) -> None:
-    info = probe_audio(wav)
-    assert (info.frames, info.rate, info.channels, info.seconds) == (8000, 16000, 1, 0.5)
-
-
 def reason(path: Path, rate: int = 16000) -> str:
     with pytest.raises(BadAudio) as error:
         read_audio(path, rate)
@@ -111,8 +105,6 @@ def test_a_cut_wav_is_not_read_short(tmp_path: Path, wav: Path) -> None:
     cut.write_bytes(whole[:9000])
     assert len(soundfile.read(cut)[0]) == 4478, "soundfile itself says nothing"
     assert "8956 of 16000 bytes" in reason(cut)
-    with pytest.raises(BadAudio, match="truncated"):
-        probe_audio(cut)
     for length in (4, 12, 30, 43):
         cut.write_bytes(whole[:length])
         assert reason(cut)

@@ -53,7 +53,7 @@ def test_run_ends_with_the_table_and_the_csv(finished):
     out, done = finished
     table = read_csv(out / "results.csv")
     value = table[table.is_primary & (table.split == "all")].value.item()
-    assert "protocol knn" in done.stdout
+    assert "| knn " in done.stdout
     assert f"{value:.3f}" in done.stdout
     assert str(out / "results.csv") in done.stdout
     assert "Traceback" not in done.stderr
