@@ -6,7 +6,7 @@ import hashlib
 import os
 import struct
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -132,7 +132,7 @@ def read_audio(path: Path, sample_rate: int) -> np.ndarray:
 
 def read_ahead(
     paths: Sequence[Path], sample_rate: int, *, threads: int = 2, ahead: int = 64
-) -> Iterator[np.ndarray]:
+) -> Generator[np.ndarray, None, None]:
     """Yield :func:`read_audio` of each path, in order, decoded by threads before it is asked for.
 
     At most ``ahead`` clips wait, fewer when they are long (about 512 MB, and always one). An

@@ -21,6 +21,9 @@ class Backend(Protocol):
     def call(self, function: Callable, audio: np.ndarray) -> Any:
         """Call an embedding function of the module with ``(n, samples)`` float32 audio."""
 
+    def fit(self, function: Callable, clips: Iterable[np.ndarray]) -> dict[str, object]:
+        """Call the module's ``task_options`` with clips ``(samples,)``."""
+
     def array(self, value: object) -> np.ndarray | None:
         """Return a tensor of the framework as numpy; None when it is not one."""
 
@@ -40,6 +43,11 @@ class TorchBackend:
     def call(self, function: Callable, audio: np.ndarray) -> Any:  # noqa: D102
         with torch.no_grad():
             return function(torch.from_numpy(audio).to(self._device), self._model)
+
+    def fit(self, function: Callable, clips: Iterable[np.ndarray]) -> dict[str, object]:  # noqa: D102
+        tensors = (torch.from_numpy(clip).to(self._device) for clip in clips)
+        with torch.no_grad():
+            return dict(function(tensors, self._model))
 
     def array(self, value: object) -> np.ndarray | None:  # noqa: D102
         if not isinstance(value, torch.Tensor):
@@ -62,6 +70,9 @@ class TensorFlowBackend:
 
     def call(self, function: Callable, audio: np.ndarray) -> Any:  # noqa: D102
         return function(self._tf.convert_to_tensor(audio), self._model)
+
+    def fit(self, function: Callable, clips: Iterable[np.ndarray]) -> dict[str, object]:  # noqa: D102
+        return dict(function(map(self._tf.convert_to_tensor, clips), self._model))
 
     def array(self, value: object) -> np.ndarray | None:  # noqa: D102
         return np.asarray(value.numpy()) if hasattr(value, "numpy") else None

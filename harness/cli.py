@@ -193,6 +193,12 @@ _workers = _options(
         "--device", default="auto", show_default=True, help="auto, cpu, mps, cuda or cuda:N."
     ),
     click.option("--skip-bad", is_flag=True, help="Leave clips out whose audio is bad."),
+    click.option(
+        "--task-statistics",
+        is_flag=True,
+        help="Fit a model's input statistics to each task's training split, as the BYOL-A paper "
+        "does; for modules that have `task_options`, and tasks with a training split.",
+    ),
     click.option("--verify", is_flag=True, help="Hash all audio again, trusting no memory of it."),
     click.option(
         "--dtype",
@@ -313,6 +319,7 @@ def _execute(
                 out=out,
                 dtype=options["dtype"],
                 skip_bad=options["skip_bad"],
+                task_statistics=options["task_statistics"],
                 verify=options["verify"],
                 shard=_shard(options["shard"]),
             )

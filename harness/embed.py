@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -215,7 +215,7 @@ class _Embedder:
         on_gpu = self._module.device != "cpu"
         seconds = GPU_CALL_SECONDS if on_gpu else CPU_CALL_SECONDS
         waiting = 0 if self._event else int(WAITING_SECONDS * rate)
-        with contextlib.closing(_closable(read_ahead(paths, rate))) as audio:
+        with contextlib.closing(read_ahead(paths, rate)) as audio:
             for batch in batches(audio, int(seconds * rate), waiting):
                 for clips, embeddings, times in self._calls(batch):
                     self._store(writer, clips, embeddings, times)
@@ -324,7 +324,3 @@ def _neighbours(clips: Sequence[int]) -> Iterator[slice]:
         if i == len(clips) or clips[i] != clips[i - 1] + 1:
             yield slice(start, i)
             start = i
-
-
-def _closable(audio: Iterator[np.ndarray]) -> Generator[np.ndarray, None, None]:
-    yield from audio

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -128,6 +128,7 @@ class HearModule:
         self.device = self._backend.device
         self._scene: Callable = module.get_scene_embeddings
         self._timestamps: Callable = module.get_timestamp_embeddings
+        self._task_options: Callable | None = getattr(module, "task_options", None)
         sizes = [_plain_int(model, name, spec.label) for name in ATTRIBUTES]
         self.sample_rate, self.scene_embedding_size, self.timestamp_embedding_size = sizes
         self.frontend_convention = str(getattr(model, "frontend_convention", ""))
@@ -192,6 +193,19 @@ class HearModule:
         )
         self._check_regular(times)
         return embeddings, times
+
+    def task_options(self, clips: Iterable[np.ndarray]) -> Mapping[str, object]:
+        """Ask the module for options of ``load_model`` that suit a task's training clips.
+
+        Raises:
+            UserError: the module has no such function, which the HEAR API does not ask for.
+        """
+        if self._task_options is None:
+            raise UserError(
+                f"{self.spec.label} has no function task_options(clips, model), so it cannot be "
+                "fitted to a task: leave --task-statistics out."
+            )
+        return self._backend.fit(self._task_options, clips)
 
     def _call(self, function: Callable, audio: np.ndarray) -> object:
         if audio.ndim != 2:

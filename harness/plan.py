@@ -27,6 +27,7 @@ from harness.module import HearModule, ModelSpec, folder_name, load_module
 from harness.probe import ProbeUnit, Protocol
 from harness.store import SplitEmbeddings, read_split
 from harness.task import Task, read_task, without_clips
+from harness.task_statistics import check_fittable, fit_to_task
 
 # Raised whenever a change of the probes' code changes their numbers.
 PROBE_VERSION = 1
@@ -163,7 +164,9 @@ class Evaluation:
 class Settings:
     """What a run is asked to do.
 
-    ``shard`` is (i, n), counted from 1: of the model × task pairs, every n-th from the i-th.
+    ``task_statistics`` fits each model to each task's training split
+    (:mod:`harness.task_statistics`). ``shard`` is (i, n), counted from 1: of the model × task
+    pairs, every n-th from the i-th.
     """
 
     models: tuple[ModelSpec, ...]
@@ -173,6 +176,7 @@ class Settings:
     out: Path = Path("runs")
     dtype: str = "float32"
     skip_bad: bool = False
+    task_statistics: bool = False
     verify: bool = False
     shard: tuple[int, int] = (1, 1)
 
@@ -256,6 +260,8 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
     sources = check_tasks(settings)
     tasks = [source.read() for source in sources]
     check_protocols(protocols, tasks)
+    if settings.task_statistics:
+        check_fittable(tasks)
     hashes = ContentHashes(settings.out / AUDIO_HASHES, verify=settings.verify)
     shard, shards = settings.shard
     labels = [spec.label for spec in settings.models]
@@ -271,9 +277,10 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
         for j, (source, task) in enumerate(zip(sources, tasks, strict=True)):
             if (i * len(tasks) + j) % shards != shard - 1:
                 continue
-            stored = _stored_embeddings(settings, module, source, task, hashes)
+            fitted = fit_to_task(module, task) if settings.task_statistics else module
+            stored = _stored_embeddings(settings, fitted, source, task, hashes)
             evaluations += _evaluations(
-                settings, identity(module), stored, task, source.suite, protocols
+                settings, identity(fitted), stored, task, source.suite, protocols
             )
     hashes.save()
     return evaluations

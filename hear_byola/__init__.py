@@ -9,6 +9,7 @@ Example:
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hear_byola.encoder import random_encoder, restore_encoder
 from hear_byola.frontend import DEFAULT_CONVENTION, LogMel
 from hear_byola.model import DEFAULT_HOP_MS, ByolA
 
-__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model", "task_options"]
 
 _SHIPPED = Path(__file__).parent / "weights" / "byola-512.safetensors"
 _OPTIONS = ("encoder", "d", "convention", "mean", "std", "seed", "hop_ms")
@@ -173,3 +174,32 @@ def get_timestamp_embeddings(audio: Tensor, model: ByolA) -> tuple[Tensor, Tenso
     """
     with torch.no_grad():
         return model.timestamp_embeddings(audio)
+
+
+def task_options(clips: Iterable[Tensor], model: ByolA) -> dict[str, float]:
+    """Options `mean` and `std` of `load_model` that fit a task: statistics of its training clips.
+
+    The paper's downstream protocol normalises by the log-mel statistics of each task's training
+    split (arXiv 2103.06695, section IV-A).
+
+    Args:
+        clips: floating point (n_samples,) each, as for `get_scene_embeddings`.
+        model: what `load_model` returned.
+
+    Returns:
+        Mean and standard deviation over all bins of all clips, to seven digits.
+
+    Raises:
+        ValueError: no clips, or clips that are all the same silence.
+    """
+    count, total, squares = 0, 0.0, 0.0
+    with torch.no_grad():
+        for clip in clips:
+            bins = model.frontend.log_mel(clip[None]).double()
+            count += bins.numel()
+            total += float(bins.sum())
+            squares += float(bins.square().sum())
+    variance = squares / count - (total / count) ** 2 if count else 0.0
+    if variance <= 0:
+        raise ValueError("no clips, or nothing but silence: they have no statistics.")
+    return {"mean": float(f"{total / count:.7g}"), "std": float(f"{variance**0.5:.7g}")}
