@@ -132,15 +132,32 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> P
         raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold options and their values, like `seeds: 3`.")
-    options = {p.name for p in ctx.command.params if p.name and p.name != "config"}
-    for key in content:
+    options = {p.name: p for p in ctx.command.params if p.name and p.name != "directories"}
+    for key, value in content.items():
         if key not in options:
             raise UserError(
                 f"{path}: no option '{key}'.{did_you_mean(str(key), options)} "
                 f"There are {', '.join(sorted(options))}."
             )
+        content[key] = _config_value(path, options[key], value)
     ctx.default_map = content
     return path
+
+
+def _config_value(path: Path, option: click.Parameter, value: object) -> object:
+    """Return a YAML value as the command line would give it."""
+    if getattr(option, "is_flag", False):
+        if isinstance(value, bool):
+            return value
+        raise UserError(f"{path}: {option.name} must be true or false, not {value!r}.")
+    values = value if isinstance(value, list) else [value]
+    if not all(isinstance(v, str | int | float) for v in values):
+        raise UserError(f"{path}: {option.name} must hold words or numbers, not {value!r}.")
+    if option.multiple if isinstance(option, click.Option) else False:
+        return [str(v) for v in values]
+    if isinstance(value, list):
+        raise UserError(f"{path}: {option.name} takes one value, not {value!r}.")
+    return str(value)
 
 
 def _options(*options: Callable) -> Callable:
@@ -298,12 +315,14 @@ def _execute(
     directories: tuple[Path, ...] = (),
 ) -> int:
     from harness.engines import local_engine, worker_devices
-    from harness.plan import Settings, make_plan, plan_probes, require_embeddings
+    from harness.plan import Settings, make_plan, plan_probes
     from harness.progress import ConsoleListener
-    from harness.run import execute, write_layouts
+    from harness.run import execute, require_embeddings, write_layouts
     from harness.table import format_table
 
     out: Path = options["out"]
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file: name a folder.")
     devices = worker_devices(options["device"], options["jobs"])
     with ConsoleListener() as listener:
         if directories:
@@ -351,7 +370,7 @@ def _models(texts: tuple[str, ...]) -> tuple:
 
 
 def _tasks(names: tuple[str, ...], suite: str | None, tasks_dir: Path) -> tuple:
-    from harness.plan import TaskSource
+    from harness.task import TaskSource
     from tasks.find import find_suite, find_task
 
     found = [find_task(name, tasks_dir) for name in names]

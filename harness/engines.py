@@ -72,11 +72,12 @@ class LocalEngine:
     def _start(self) -> ProcessPoolExecutor:
         # Spawned, since a forked child of a process that used CUDA or OpenMP may hang.
         context = multiprocessing.get_context("spawn")
+        threads = max(1, len(_cores()) // self.slots)
         devices = context.Queue()
         for device in self._devices:
             devices.put(device)
         return ProcessPoolExecutor(
-            self.slots, mp_context=context, initializer=_start_worker, initargs=(devices,)
+            self.slots, mp_context=context, initializer=_start_worker, initargs=(devices, threads)
         )
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
@@ -105,8 +106,10 @@ class LocalEngine:
 _worker_device = "cpu"
 
 
-def _start_worker(devices: Any) -> None:
+def _start_worker(devices: Any, threads: int) -> None:
     global _worker_device
+    # Read by OpenMP and BLAS when torch and numpy are first imported: the workers share the cores.
+    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
     try:
         _worker_device = devices.get(timeout=60)
     except queue.Empty:

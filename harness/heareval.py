@@ -31,6 +31,7 @@ from harness.store import SplitEmbeddings
 from harness.task import Task, read_task
 
 DONE = ".done.embeddings"
+SCORES = "test.predicted-scores.json"
 
 # Files of single clips that are compared with the rows a permutation assigns to them.
 CLIPS_VERIFIED = 100
@@ -40,17 +41,27 @@ def write_layout(task: Task, embeddings: Mapping[str, SplitEmbeddings], director
     """Write embeddings so that ``python -m heareval.predictions.runner DIRECTORY`` runs on them.
 
     The kit's copies of each clip's embedding are left out: its second stage does not read them.
-    An older directory of that name is replaced.
+    A directory that holds these embeddings already is left as it is; an older one of ours is
+    replaced, unless the kit has left results in it.
 
     Args:
         task: its split files are copied, less the clips that were left out.
         embeddings: of every split of the task.
         directory: ``EMBEDDINGS/MODULE/TASK``; the last part must be the task directory's name.
+
+    Raises:
+        UserError: there is a directory of that name that must not be replaced.
     """
+    mark = "".join(f"{embeddings[split].manifest['fingerprint']}\n" for split in task.splits)
     if directory.exists():
-        if not (directory / DONE).is_file():
+        # The kit leaves this file empty, and asks only whether it is there.
+        done = directory / DONE
+        if done.is_file() and done.read_text() == mark:
+            return
+        if not done.is_file() or not done.read_text() or (directory / SCORES).exists():
             raise UserError(
-                f"'{directory}' exists and is no embedding directory: choose another place."
+                f"'{directory}' holds another model's or task's embeddings, or results of the "
+                "original kit: move it away, or choose another --out."
             )
         shutil.rmtree(directory)
     with new_directory(directory) as temporary:
@@ -60,7 +71,7 @@ def write_layout(task: Task, embeddings: Mapping[str, SplitEmbeddings], director
         for split, order in zip(task.splits, permutations(sizes), strict=True):
             _write_split_file(task, split, temporary)
             _write_rows(task, embeddings[split], order, temporary, directory)
-        (temporary / DONE).touch()
+        (temporary / DONE).write_text(mark)
 
 
 def permutations(sizes: Sequence[int]) -> Iterator[list[int]]:

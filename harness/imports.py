@@ -29,6 +29,11 @@ def import_hear_module(name: str) -> ModuleType:
             source is no longer what this process once imported.
     """
     module = _import(name)
+    if getattr(module, "__file__", None) is None:
+        raise UserError(
+            f"'{name}' is not a HEAR-API module: it has no Python file of its own (a plain folder, "
+            "or part of Python). Give an import name or the path of a .py file."
+        )
     source = source_sha256(module)
     if _source_at_import.setdefault(module.__name__, source) != source:
         raise UserError(

@@ -279,8 +279,7 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
         raise UserError(
             f"The module '{spec.module}' is not a HEAR-API module: it lacks {', '.join(missing)}."
         )
-    _check_options(spec, module.load_model)
-    _check_checkpoint(spec)
+    check_arguments(spec, module.load_model)
     try:
         arguments = (spec.checkpoint,) if spec.checkpoint else ()
         model = module.load_model(*arguments, **spec.options)
@@ -289,6 +288,16 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
             f"load_model of '{spec.module}' failed: {type(error).__name__}: {error}"
         ) from error
     return HearModule(spec, module, model, device)
+
+
+def check_arguments(spec: ModelSpec, load_model: Callable) -> None:
+    """Refuse a checkpoint that is not there and options that ``load_model`` does not know.
+
+    Raises:
+        UserError: naming the nearest file or option.
+    """
+    _check_checkpoint(spec)
+    _check_options(spec, load_model)
 
 
 def _check_options(spec: ModelSpec, load_model: Callable) -> None:

@@ -8,25 +8,29 @@ disk: running again is resuming.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
+import functools
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from harness import heareval, probe
+from harness import heareval
 from harness.audio import ContentHashes
-from harness.check import check_task
 from harness.embed import embedding_directory, embedding_fingerprint
-from harness.errors import UserError, did_you_mean
 from harness.imports import sha256_of
 from harness.memory import FileMemory
 from harness.module import HearModule, ModelSpec, folder_name, load_module
+from harness.preflight import (
+    check_audio,
+    check_names,
+    check_protocols,
+    check_seeds,
+    check_tables,
+    find_protocols,
+)
 from harness.probe import ProbeUnit, Protocol
 from harness.store import SplitEmbeddings, read_split
-from harness.task import Task, read_task, without_clips
+from harness.task import Task, TaskSource
 from harness.task_statistics import check_fittable, fit_to_task
 
 # Raised whenever a change of the probes' code changes their numbers.
@@ -34,20 +38,6 @@ PROBE_VERSION = 1
 
 AUDIO_HASHES = "audio-hashes.json"
 CHECKED_AUDIO = "checked-audio.json"
-
-
-@dataclass(frozen=True)
-class TaskSource:
-    """Where a task is read from, and which of its clips are left out."""
-
-    directory: Path
-    suite: str = ""
-    skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-    def read(self) -> Task:
-        """Read the task, without the clips that are left out."""
-        task = read_task(self.directory)
-        return without_clips(task, self.skipped) if any(self.skipped.values()) else task
 
 
 @dataclass(frozen=True)
@@ -106,8 +96,18 @@ class HearevalEmbeddings:
 
     def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
         """Return the task and its embeddings by split."""
-        task, embeddings = heareval.read_layout(self.directory)
+        task, embeddings = _read_layout(self.directory, _newest(self.directory))
         return task, dict(embeddings)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_layout(directory: Path, _: int) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
+    # Reading it sorts and hashes all rows, and every unit of a task asks for them.
+    return heareval.read_layout(directory)
+
+
+def _newest(directory: Path) -> int:
+    return max((path.stat().st_mtime_ns for path in directory.iterdir()), default=0)
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class Evaluation:
     @property
     def failure(self) -> Path:
         """Where it leaves a result that says why it failed."""
-        return self._place("results", f"{self.protocol}-seed{self.seed}-failed")
+        return self.directory.with_name(f"{self.directory.name}-failed")
 
     def probe_directory(self, unit: ProbeUnit) -> Path:
         """Where the probe unit's result stands; it exists when the unit is done."""
@@ -181,69 +181,6 @@ class Settings:
     shard: tuple[int, int] = (1, 1)
 
 
-def find_protocols(names: Sequence[str]) -> list[Protocol]:
-    """Return protocols by name.
-
-    Raises:
-        UserError: an unknown protocol.
-    """
-    for name in names:
-        if name not in probe.PROTOCOLS:
-            raise UserError(
-                f"Unknown protocol '{name}'.{did_you_mean(name, probe.PROTOCOLS)} "
-                f"There are {', '.join(probe.PROTOCOLS)}."
-            )
-    return [probe.PROTOCOLS[name] for name in dict.fromkeys(names)]
-
-
-def check_tasks(settings: Settings) -> list[TaskSource]:
-    """Check tasks whole; with ``skip_bad``, leave out the clips whose audio is bad.
-
-    Audio that was once found good is not decoded again while its file stays the same.
-
-    Raises:
-        UserError: every error of every task, one a line.
-    """
-    memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
-    errors, checked = [], []
-    for source in settings.tasks:
-        skipped: dict[str, list[str]] = {}
-        for finding in check_task(source.directory, memory=memory):
-            if finding.severity != "error":
-                continue
-            if settings.skip_bad and finding.clip:
-                skipped.setdefault(finding.split, []).append(finding.clip)
-            else:
-                where = source.directory.name + (f"/{finding.file}" if finding.file else "")
-                errors.append(f"{where}: {finding.reason}")
-        kept = {split: tuple(sorted(set(names))) for split, names in skipped.items()}
-        checked.append(dataclasses.replace(source, skipped=kept))
-    memory.save()
-    if errors:
-        hint = (
-            "" if settings.skip_bad else "\nClips whose audio is bad are left out with --skip-bad."
-        )
-        raise UserError(f"The tasks have {len(errors)} errors:\n" + "\n".join(errors) + hint)
-    return checked
-
-
-def check_protocols(protocols: Sequence[Protocol], tasks: Sequence[Task]) -> None:
-    """Refuse what a protocol does not support, by name, before any work.
-
-    Raises:
-        UserError: every unsupported pair of protocol and task, one a line.
-    """
-    refusals = []
-    for protocol in protocols:
-        for task in tasks:
-            try:
-                probe.check_supported(protocol, task)
-            except UserError as error:
-                refusals.append(str(error))
-    if refusals:
-        raise UserError("\n".join(refusals))
-
-
 def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -> list[Evaluation]:
     """Check everything that a run is given, and name all its units.
 
@@ -254,29 +191,28 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
         UserError: anything wrong with models, tasks, protocols or their combination.
     """
     protocols = find_protocols(settings.protocols)
-    if settings.seeds < 1:
-        raise UserError(f"--seeds must be 1 or more, not {settings.seeds}.")
-    say(f"checking {len(settings.tasks)} tasks")
-    sources = check_tasks(settings)
+    check_seeds(settings.seeds)
+    sources = check_tables(settings.tasks)
     tasks = [source.read() for source in sources]
+    check_names([(spec.label, task.name) for spec in settings.models for task in tasks])
     check_protocols(protocols, tasks)
     if settings.task_statistics:
         check_fittable(tasks)
     hashes = ContentHashes(settings.out / AUDIO_HASHES, verify=settings.verify)
-    shard, shards = settings.shard
-    labels = [spec.label for spec in settings.models]
-    twice = sorted({label for label in labels if labels.count(label) > 1})
-    if twice:
-        raise UserError(
-            f"Two models are called '{twice[0]}': give each its own, e.g. -m {twice[0]},name=other."
-        )
+    memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
+    heard: dict[int, list[TaskSource]] = {}
     evaluations = []
     for i, spec in enumerate(settings.models):
         say(f"reading model {spec.label}")
         module = load_module(spec, "cpu")
-        for j, (source, task) in enumerate(zip(sources, tasks, strict=True)):
-            if (i * len(tasks) + j) % shards != shard - 1:
+        rate = module.sample_rate
+        if rate not in heard:
+            say(f"checking the audio of {len(tasks)} tasks for {rate} Hz")
+            heard[rate] = check_audio(sources, rate, memory, skip_bad=settings.skip_bad)
+        for j, source in enumerate(heard[rate]):
+            if (i * len(tasks) + j) % settings.shard[1] != settings.shard[0] - 1:
                 continue
+            task = source.read()
             fitted = fit_to_task(module, task) if settings.task_statistics else module
             stored = _stored_embeddings(settings, fitted, source, task, hashes)
             evaluations += _evaluations(
@@ -296,11 +232,14 @@ def plan_probes(
     """
     chosen = find_protocols(protocols)
     settings = Settings((), (), tuple(protocols), seeds, out)
+    check_seeds(seeds)
     loaded = [(path, *heareval.read_layout(path)) for path in directories]
+    labels = [path.resolve().parent.name for path in directories]
+    check_names([(label, task.name) for label, (_, task, _) in zip(labels, loaded, strict=True)])
     check_protocols(chosen, [task for _, task, _ in loaded])
     evaluations = []
     for path, task, embeddings in loaded:
-        content = {split: array_digest(e.embeddings) for split, e in embeddings.items()}
+        content = [embeddings[split].manifest["fingerprint"] for split in task.splits]
         model = ModelIdentity(path.resolve().parent.name, "", sha256_of(content))
         evaluations += _evaluations(settings, model, HearevalEmbeddings(path), task, "", chosen)
     return evaluations
@@ -318,14 +257,6 @@ def identity(module: HearModule) -> ModelIdentity:
         module.frontend_convention,
         module.sample_rate,
     )
-
-
-def array_digest(array: np.ndarray) -> str:
-    """Return the sha256 of an array's type, shape and content, read in pieces."""
-    hashed = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    for start in range(0, len(array), 4096):
-        hashed.update(np.ascontiguousarray(array[start : start + 4096]).tobytes())
-    return hashed.hexdigest()
 
 
 def _stored_embeddings(
@@ -367,22 +298,3 @@ def _evaluations(
         for protocol in protocols
         for seed in range(settings.seeds)
     ]
-
-
-def require_embeddings(plan: Sequence[Evaluation]) -> None:
-    """Refuse to probe what is not embedded.
-
-    Raises:
-        UserError: embeddings are missing; each model and task is named.
-    """
-    lacking = dict.fromkeys(
-        f"{evaluation.model.label} on {evaluation.task_name}"
-        for evaluation in plan
-        if evaluation.embeddings.missing()
-    )
-    if lacking:
-        raise UserError(
-            "There are no embeddings, or none of this model and audio, of:\n"
-            + "\n".join(lacking)
-            + "\nMake them with `hear-byola embed`, or use `hear-byola run`."
-        )

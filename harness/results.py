@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,7 +20,7 @@ from harness.errors import UserError
 from harness.files import write_file
 
 SCHEMA_VERSION = 1
-_KEY = ["suite", "task", "protocol", "model", "model_fingerprint", "seed", "split", "metric"]
+_KEY = ["task", "protocol", "model", "model_fingerprint", "seed", "split", "metric"]
 
 
 @dataclass(frozen=True)
@@ -105,26 +106,31 @@ def frame(rows: Iterable[ResultRow]) -> pd.DataFrame:
 def collect(results: Path) -> pd.DataFrame:
     """Gather every ``result.json`` below a folder into one frame.
 
-    Raises:
-        UserError: a file that is not ours, or of another schema version.
+    Warns:
+        UserWarning: a file that is not ours, or of another schema version; it is left out.
     """
+    return read_results(path.parent for path in sorted(results.rglob("result.json")))
+
+
+def read_results(directories: Iterable[Path]) -> pd.DataFrame:
+    """Gather the ``result.json`` of each folder; warnings are those of :func:`collect`."""
     rows = []
-    for path in sorted(results.rglob("result.json")):
+    for directory in directories:
+        path = directory / "result.json"
         try:
-            entries = json.loads(path.read_text())["rows"]
-            rows += [_row(entry, path) for entry in entries]
-        except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{path} is not a result of this harness ({error}).") from error
+            rows += [_row(entry) for entry in json.loads(path.read_text())["rows"]]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            warnings.warn(
+                f"{path} is left out: {error}. Delete its folder, and run again to make it anew.",
+                stacklevel=2,
+            )
     return frame(rows)
 
 
-def _row(entry: dict, path: Path) -> ResultRow:
+def _row(entry: dict) -> ResultRow:
     found = entry.get("schema_version")
     if found != SCHEMA_VERSION:
-        raise UserError(
-            f"{path} has schema version {found}, this harness reads {SCHEMA_VERSION}: "
-            "score it again with this version, or read it with the one that wrote it."
-        )
+        raise ValueError(f"schema version {found}, and this harness reads {SCHEMA_VERSION}")
     return ResultRow(**entry)
 
 
@@ -200,6 +206,18 @@ def load(path: Path) -> pd.DataFrame:
 
 
 def latest(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the newest of rows that tell the same thing (the same model name, say, retrained)."""
-    key = [column for column in _KEY if column != "model_fingerprint"]
-    return table.sort_values("started_at", kind="stable").drop_duplicates(key, keep="last")
+    """Keep the newest of rows that tell the same thing, and no failure that was mended since.
+
+    Two models of one name (a checkpoint that was overwritten, say) stay two: where both have a
+    value of the same task, their names get the beginning of their fingerprints.
+    """
+    newest = table.sort_values("started_at", kind="stable").drop_duplicates(_KEY, keep="last")
+    place = ["task", "protocol", "model", "seed"]
+    done = newest[newest.status == "done"].groupby(place).started_at.max().rename("mended")
+    newest = newest.join(done, on=place)
+    stale = (newest.status == "failed") & (newest.started_at < newest.mended.fillna(""))
+    newest = newest[~stale].drop(columns="mended")
+    twins = newest.groupby([*place, "split", "metric"]).model_fingerprint.nunique()
+    names = set(twins[twins > 1].index.get_level_values("model"))
+    marked = newest.model + "@" + newest.model_fingerprint.str[:8]
+    return newest.assign(model=newest.model.where(~newest.model.isin(names), marked))

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
+import pandas as pd
 import torch
 
 from harness import events, scores
 from harness.evaluation import Folds, Value
+from harness.layout import VOCABULARY
 from harness.plan import Evaluation
+from harness.probe import PROTOCOLS
 from harness.results import SCHEMA_VERSION, ResultRow
 from harness.store import SplitEmbeddings
 from harness.task import Fold, Task
@@ -55,8 +58,9 @@ def result_rows(
         "n_skipped": sum(m.get("n_skipped", 0) for m in manifests),
         "embed_seconds": _sum(m.get("embed_seconds") for m in manifests),
         "audio_seconds": _sum(m.get("audio_seconds") for m in manifests),
-        "device": device,
+        "device": manifests[0].get("device", device),
     }
+    mended = _mended(evaluation.protocol, task, embeddings, results)
     for value in values:
         chosen = [
             (fold, runs)
@@ -84,7 +88,7 @@ def result_rows(
                 n_classes_scored=value.n_classes_scored,
                 selected_params=_params(chosen),
                 probe_seconds=sum(run.seconds for _, runs in chosen for run in runs),
-                notes=_notes(manifests, value),
+                notes=_notes(manifests, value, mended),
             )
         )
     return rows
@@ -149,14 +153,35 @@ def _params(chosen: Sequence[tuple[Fold, Sequence]]) -> str:
     return json.dumps(params, sort_keys=True, default=str)
 
 
-def _notes(manifests: Sequence[Mapping], value: Value) -> str:
-    notes = []
+def _notes(manifests: Sequence[Mapping], value: Value, mended: Sequence[str]) -> str:
+    notes = list(mended)
     if value.unscored:
         notes.append("classes not scored, absent from the test split: " + ", ".join(value.unscored))
     halvings = sum(m.get("batch_halvings", 0) for m in manifests)
     if halvings:
         notes.append(f"out of memory: batch halved {halvings} times")
     return "; ".join(notes)
+
+
+def _mended(
+    protocol: str, task: Task, embeddings: Mapping[str, SplitEmbeddings], results: Folds
+) -> list[str]:
+    """Say where a protocol that is the original kit's went on where the kit would not have."""
+    if not PROTOCOLS[protocol].undefined_score_ends:
+        return []
+    notes = []
+    # The kit reads the vocabulary so, with types guessed.
+    read = pd.read_csv(task.directory / VOCABULARY).label
+    if [str(label) for label in read] != list(task.labels):
+        notes.append("mended: labels that the original kit misreads")
+    if any(run.params.get("last_row_joined") for runs in results for run in runs):
+        notes.append("mended: a last batch of one row, on which the original kit ends")
+    if task.embedding_type == "event":
+        if any((np.diff(e.offsets) == 1).any() for e in embeddings.values()):
+            notes.append("mended: clips of one timestamp, on which the original kit ends")
+        if not _metric(task.primary_metric).higher_is_better:
+            notes.append("mended: post-processing chosen by the lowest score, not the highest")
+    return notes
 
 
 def _sum(numbers: object) -> float | None:

@@ -28,7 +28,7 @@ from harness.imports import sha256_of
 from harness.module import folder_name
 from harness.plan import EmbeddingUnit, Evaluation
 from harness.probe import ProbeUnit, UnitResult
-from harness.results import collect, write_csv, write_result
+from harness.results import collect, read_results, write_csv, write_result
 from harness.rows import Origin, failure_row
 from harness.task import Task
 
@@ -60,7 +60,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended. ``failures`` are (name, error) pairs; ``table`` is what the CSV holds."""
+    """How a run ended: the rows of its own evaluations, and (name, error) of what failed."""
 
     table: pd.DataFrame
     failures: tuple[tuple[str, str], ...]
@@ -96,10 +96,10 @@ def execute(
         finished = True
     finally:
         engine.close(kill=not finished)
-        table = collect(out / "results")
         if not embed_only:
-            write_csv(table, out / "results.csv")
-    return Summary(table, tuple(scheduler.failures))
+            write_csv(collect(out / "results"), out / "results.csv")
+    ours = [place for e in plan for place in (e.directory, e.failure) if place.is_dir()]
+    return Summary(read_results(ours), tuple(scheduler.failures))
 
 
 class _Progress:
@@ -120,7 +120,11 @@ class _Progress:
 
     @property
     def over(self) -> bool:
-        return self.failed or self.evaluation.directory.is_dir()
+        if self.evaluation.directory.is_dir():
+            # What another run could not do, a third may have done.
+            shutil.rmtree(self.evaluation.failure, ignore_errors=True)
+            return True
+        return self.failed
 
     def next_probes(self) -> list[ProbeUnit]:
         """Return the probes that may be trained now; none when all are done."""
@@ -252,12 +256,8 @@ class _Scheduler:
             evaluation.name,
             jobs.score,
             (evaluation, selected, self._origin),
-            lambda: self._scored(evaluation),
+            lambda: self._listener.scored(evaluation),
         )
-
-    def _scored(self, evaluation: Evaluation) -> None:
-        shutil.rmtree(evaluation.failure, ignore_errors=True)
-        self._listener.scored(evaluation)
 
     def _settle(self, finished: Iterable[Future]) -> None:
         dead = []
@@ -315,3 +315,22 @@ def write_layouts(plan: Sequence[Evaluation], directory: Path) -> list[Path]:
             write_layout(task, embeddings, target)
             written[target] = True
     return list(written)
+
+
+def require_embeddings(plan: Sequence[Evaluation]) -> None:
+    """Refuse to probe what is not embedded.
+
+    Raises:
+        UserError: embeddings are missing; each model and task is named.
+    """
+    lacking = dict.fromkeys(
+        f"{evaluation.model.label} on {evaluation.task_name}"
+        for evaluation in plan
+        if evaluation.embeddings.missing()
+    )
+    if lacking:
+        raise UserError(
+            "There are no embeddings, or none of this model and audio, of:\n  "
+            + "\n  ".join(lacking)
+            + "\nMake them with `hear-byola embed`, or use `hear-byola run`."
+        )

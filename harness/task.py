@@ -101,11 +101,12 @@ class Task:
 def folds_of(split_mode: str, splits: Sequence[str]) -> tuple[Fold, ...]:
     """One fold for train/valid/test; of k splits, split i tests and i + 1 (cyclic) validates.
 
-    The rest trains, in the order of ``splits`` (HEAR's protocol).
+    Splits count in alphabetical order, whatever their order in the metadata; the rest trains, in
+    that order too (HEAR's protocol).
     """
     if split_mode == "trainvaltest":
         return (Fold("test", ("train",), "valid", "test"),)
-    folds = []
+    folds, splits = [], sorted(splits)
     for i, test in enumerate(splits):
         valid = splits[(i + 1) % len(splits)]
         train = tuple(split for split in splits if split not in (test, valid))
@@ -191,3 +192,17 @@ def _label_indices(task: Task, split: str) -> list[list[int]]:
                 )
         rows.append([index[label] for label in clip.labels])
     return rows
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Where a task is read from, and which of its clips are left out."""
+
+    directory: Path
+    suite: str = ""
+    skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def read(self) -> Task:
+        """Read the task, without the clips that are left out."""
+        task = read_task(self.directory)
+        return without_clips(task, self.skipped) if any(self.skipped.values()) else task

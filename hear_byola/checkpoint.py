@@ -170,10 +170,11 @@ def _read_torch(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "it is empty"
+        # PyTorch's own words advise to unpickle, so they are not passed on.
         raise ValueError(
-            f"checkpoint {path}: PyTorch cannot read it as plain weights ({reason}); {_EXPECTED}. "
-            "A file that holds other objects is never unpickled: save its state_dict() alone."
+            f"checkpoint {path}: PyTorch cannot read it as plain weights ({type(error).__name__}); "
+            f"{_EXPECTED}. A file that holds other objects is never unpickled: save its "
+            "state_dict() alone."
         ) from error
 
 

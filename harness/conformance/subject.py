@@ -20,7 +20,7 @@ from harness.conformance.process_state import (
 )
 from harness.errors import UserError
 from harness.imports import import_hear_module
-from harness.module import ATTRIBUTES, FUNCTIONS, ModelSpec
+from harness.module import ATTRIBUTES, FUNCTIONS, ModelSpec, check_arguments
 
 # A global generator seeded with this is found so after a call that seeds nothing.
 _ODD_SEED = 0x5EED_0DD
@@ -98,13 +98,14 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
     """Import a module and load its model, as it is, noting what the loading did to the process.
 
     Raises:
-        UserError: no such module, or no such device.
+        UserError: no such module, checkpoint, option or device.
         Failure: the module lacks a function or a usable attribute, or its ``load_model`` fails.
     """
     api = import_hear_module(spec.module)
     missing = [name for name in FUNCTIONS if not callable(getattr(api, name, None))]
     if missing:
         raise Failure(f"the module lacks {', '.join(missing)}")
+    check_arguments(spec, api.load_model)
     before, environment = settings(), dict(os.environ)
     with restored_random_states():
         torch.default_generator.manual_seed(_ODD_SEED)

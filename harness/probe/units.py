@@ -9,9 +9,11 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
+from harness.errors import UserError
 from harness.files import write_file
 from harness.probe.protocol import Point
 
@@ -62,10 +64,19 @@ class UnitResult:
 
     @staticmethod
     def from_files(directory: Path) -> UnitResult:
-        """Read what :meth:`to_files` wrote."""
-        fields = _unspell(json.loads((directory / "unit.json").read_text()))
-        with np.load(directory / "unit.npz", allow_pickle=False) as arrays:
-            return UnitResult(**fields, probabilities=arrays["probabilities"])
+        """Read what :meth:`to_files` wrote.
+
+        Raises:
+            UserError: the files are damaged.
+        """
+        try:
+            fields = _unspell(json.loads((directory / "unit.json").read_text()))
+            with np.load(directory / "unit.npz", allow_pickle=False) as arrays:
+                return UnitResult(**fields, probabilities=arrays["probabilities"])
+        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+            raise UserError(
+                f"The probe in {directory} is damaged ({error}): delete that folder and run again."
+            ) from error
 
 
 def _spell(value: Any) -> Any:

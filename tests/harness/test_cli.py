@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 import taskmaker
 
@@ -120,6 +122,76 @@ def test_a_config_file_gives_defaults_and_its_mistakes_are_named(tasks_dir, tmp_
     wrong = hear_byola("run", "--config", config)
     assert wrong.returncode == 2
     assert "Did you mean 'protocols'" in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("seeds: [1]", "seeds takes one value"),
+        ("tasks: {a: b}", "tasks must hold words or numbers"),
+        ("skip_bad: 3", "skip_bad must be true or false"),
+        ("- a", "must hold options and their values"),
+        ("a: [", "is not YAML"),
+    ],
+)
+def test_a_config_value_of_the_wrong_kind_is_named(tmp_path, text, said):
+    config = tmp_path / "run.yaml"
+    config.write_text(text)
+    done = hear_byola("run", "--config", config)
+    assert done.returncode == 2
+    assert said in done.stderr
+
+
+def test_odd_modules_and_places_are_refused_in_a_sentence(tasks_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plain_folder").mkdir()
+    task = next(tasks_dir.iterdir())
+    for module in ("plain_folder", "sys"):
+        done = hear_byola("run", "-m", module, "-t", task)
+        assert done.returncode == 2
+        assert f"'{module}' is not a HEAR-API module" in done.stderr
+    (tmp_path / "a_file").write_text("")
+    done = hear_byola("run", "-m", "hear_byola,seed=0", "-t", task, "--out", "a_file")
+    assert (done.returncode, "name a folder" in done.stderr) == (2, True)
+
+
+def test_a_kit_folder_whose_timestamps_changed_is_probed_anew(tmp_path):
+    task = taskmaker.make_task(tmp_path / "tasks", "events", n=6)
+    made = hear_byola(
+        "embed", "-m", "harness.baselines.logmel", "-t", task, "--layout", "heareval", "--out",
+        tmp_path / "a", "--jobs", "1",
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    (layout,) = (tmp_path / "a" / "heareval").glob("*/*")
+    values = []
+    for shift in (0.0, 700.0):
+        path = layout / "test.filename-timestamps.json"
+        stamps = [[name, time + shift] for name, time in json.loads(path.read_text())]
+        path.write_text(json.dumps(stamps))
+        done = hear_byola(
+            "probe", layout, "--protocol", "linear", "--out", tmp_path / "b", "--jobs", "1"
+        )
+        assert done.returncode == 0, done.stderr
+        values.append(done.stdout)
+    assert values[0] != values[1]
+
+
+def test_the_other_layout_is_written_once_and_never_over_results_of_the_kit(tmp_path):
+    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=6, seconds=0.2)
+    embed = (
+        "embed", "-m", "harness.baselines.logmel,name=m", "-t", task, "--layout", "heareval",
+        "--out", tmp_path / "out", "--jobs", "1",
+    )  # fmt: skip
+    assert hear_byola(*embed).returncode == 0
+    (layout,) = (tmp_path / "out" / "heareval").glob("*/*")
+    (layout / "test.predicted-scores.json").write_text("{}")
+    assert hear_byola(*embed).returncode == 0
+    assert (layout / "test.predicted-scores.json").exists()
+    taskmaker.write_wav(next((task / "16000" / "test").iterdir()), np.zeros(3200), 16000)
+    done = hear_byola(*embed)
+    assert done.returncode == 2
+    assert "results of the original kit" in done.stderr
+    assert (layout / "test.predicted-scores.json").exists()
 
 
 def test_check_lists_findings_and_fails_on_errors(tasks_dir, tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -49,13 +50,16 @@ def test_every_column_of_the_format_is_written(tmp_path):
     assert (tmp_path / "r.csv").read_text().splitlines()[0].split(",") == COLUMNS
 
 
-def test_a_result_of_another_schema_version_is_refused_by_name(tmp_path):
-    write_result(tmp_path, [row()])
-    content = json.loads((tmp_path / "result.json").read_text())
+@pytest.mark.parametrize("damage", ["version", "half", "alien"])
+def test_a_result_that_cannot_be_used_is_left_out_by_name(tmp_path, damage):
+    write_result(tmp_path / "good", [row()])
+    write_result(tmp_path / "bad", [row(task="other")])
+    path = tmp_path / "bad" / "result.json"
+    content = json.loads(path.read_text())
     content["rows"][0]["schema_version"] = 99
-    (tmp_path / "result.json").write_text(json.dumps(content))
-    with pytest.raises(UserError, match="schema version 99"):
-        collect(tmp_path)
+    path.write_text({"version": json.dumps(content), "half": "{", "alien": "[]"}[damage])
+    with pytest.warns(UserWarning, match=re.escape(f"{path} is left out")):
+        assert collect(tmp_path).task.tolist() == ["t-v1-full"]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +98,28 @@ def test_missing_results_are_named(tmp_path):
         load(tmp_path)
 
 
-def test_latest_keeps_the_newer_of_one_name():
-    old = row(model_fingerprint="z", value=0.1, started_at="2026-01-01T00:00:00+00:00")
-    new = row(model_fingerprint="a", value=0.9, started_at="2026-02-01T00:00:00+00:00")
+def test_latest_keeps_the_newer_of_one_thing():
+    old = row(value=0.1, started_at="2026-01-01T00:00:00+00:00")
+    new = row(value=0.9, started_at="2026-02-01T00:00:00+00:00")
     assert latest(frame([new, old])).value.tolist() == [0.9]
+
+
+def test_two_models_of_one_name_stay_two():
+    rows = [row(model_fingerprint=f * 64, value=v) for f, v in (("a", 0.1), ("b", 0.9))]
+    rows.append(row(model="other", value=0.5))
+    named = latest(frame(rows)).set_index("model").value
+    assert named.to_dict() == {"m@aaaaaaaa": 0.1, "m@bbbbbbbb": 0.9, "other": 0.5}
+
+
+def test_one_name_fitted_to_each_task_stays_one():
+    rows = [row(model_fingerprint=f, task=t) for f, t in (("a", "t1"), ("b", "t2"))]
+    assert set(latest(frame(rows)).model) == {"m"}
+
+
+def test_a_failure_counts_until_it_is_mended():
+    early, late = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
+    failed = {"model_fingerprint": "a", "value": None, "status": "failed"}
+    mended = [row(**failed, started_at=early), row(model_fingerprint="b", started_at=late)]
+    assert latest(frame(mended)).status.tolist() == ["done"]
+    broken = [row(**failed, started_at=late), row(model_fingerprint="b", started_at=early)]
+    assert sorted(latest(frame(broken)).status) == ["done", "failed"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,6 +138,63 @@ def test_other_weights_never_meet_the_first_ones_embeddings(tasks, tmp_path, mon
     assert len(list(out.glob("embeddings/*/*/test-*"))) == 2
 
 
+def test_a_run_shows_its_own_checkpoint_whatever_else_is_there(tasks, tmp_path, monkeypatch):
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    own_rows = TINY_MODULE.replace("model(audio).mean(1)", "model(audio).mean(1) * SCALE")
+    (folder / "own_rows.py").write_text(
+        own_rows.replace("import torch", "import torch\nSCALE = float(open('scale.txt').read())")
+    )
+    monkeypatch.chdir(folder)
+    shown = []
+    for seed in (1, 2, 1):
+        (folder / "weights.txt").write_text(str(seed))
+        (folder / "scale.txt").write_text("nan" if seed == 2 else "1")
+        command = [
+            sys.executable, "-m", "harness.cli", "run", "-m", "./own_rows.py=weights.txt", "-t",
+            str(tasks["scene"]), "--protocol", "knn", "--jobs", "1", "--out", str(tmp_path / "out"),
+        ]  # fmt: skip
+        shown.append(subprocess.run(command, capture_output=True, text=True))
+    assert [done.returncode for done in shown] == [0, 1, 0]
+    assert shown[0].stdout == shown[2].stdout
+    assert "failed" in shown[1].stdout
+    assert set(read_csv(tmp_path / "out" / "results.csv").status) == {"done", "failed"}
+
+
+def test_two_tasks_of_one_name_are_refused(tasks, tmp_path):
+    twin = shutil.copytree(tasks["scene"], tmp_path / tasks["scene"].name)
+    with pytest.raises(UserError, match="two task directories have one name"):
+        make_plan(settings(tmp_path / "out", tasks["scene"], twin))
+
+
+def test_audio_of_rates_that_no_model_hears_decides_nothing(tmp_path):
+    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=12, rates=(16000, 48000))
+    next((task / "48000" / "test").iterdir()).write_bytes(b"not a wav")
+    summary = run(settings(tmp_path / "out", task, skip_bad=True))
+    assert set(summary.table.n_skipped) == {0}
+
+
+def test_a_damaged_probe_fails_its_evaluation_and_names_the_folder(tasks, tmp_path):
+    chosen = settings(tmp_path, tasks["scene"], tasks["kfold"])
+    run(chosen)
+    damaged = next((tmp_path / "probes" / "logmel" / tasks["kfold"].name).iterdir())
+    (damaged / "unit.json").write_text("{")
+    shutil.rmtree(tmp_path / "results")
+    summary = run(chosen)
+    ((_, error),) = summary.failures
+    assert str(damaged) in error
+    assert (summary.table[summary.table.task == tasks["scene"].name].status == "done").all()
+
+
+def test_hear2021_says_where_the_original_kit_would_have_ended(tmp_path):
+    labels = ["01", "02", "None"]
+    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=6, seconds=0.2, classes=labels)
+    summary = run(settings(tmp_path / "out", task, protocols=("hear2021", "knn")))
+    notes = summary.table.groupby("protocol").notes.first()
+    assert "labels that the original kit misreads" in notes["hear2021"]
+    assert notes["knn"] == ""
+
+
 def test_a_failing_unit_is_a_row_and_the_others_finish(tasks, tmp_path, monkeypatch):
     folder = tmp_path / "modules"
     folder.mkdir()
@@ -207,7 +265,7 @@ def test_shards_share_the_work_without_overlap(tasks, tmp_path):
     [
         ({"protocols": ("liner",)}, "Unknown protocol 'liner'. Did you mean 'linear'"),
         ({"seeds": 0}, "--seeds must be 1 or more"),
-        ({"models": (LOGMEL, LOGMEL)}, "Two models are called 'logmel'"),
+        ({"models": (LOGMEL, LOGMEL)}, "Model 'logmel' meets task 'tiny_scene-v1-full' twice"),
         ({"models": (ModelSpec("harness.baselines.logmell"),)}, "logmel"),
         ({"protocols": ("byola",)}, "does not support"),
     ],

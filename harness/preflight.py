@@ -1,0 +1,127 @@
+"""What is refused before any work starts: unknown names, unfit tasks, bad audio."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from harness import probe
+from harness.check import Finding, check_task
+from harness.errors import UserError, did_you_mean
+from harness.memory import FileMemory
+from harness.probe import Protocol
+from harness.task import Task, TaskSource
+
+
+def find_protocols(names: Sequence[str]) -> list[Protocol]:
+    """Return protocols by name.
+
+    Raises:
+        UserError: an unknown protocol.
+    """
+    for name in names:
+        if name not in probe.PROTOCOLS:
+            raise UserError(
+                f"Unknown protocol '{name}'.{did_you_mean(name, probe.PROTOCOLS)} "
+                f"There are {', '.join(probe.PROTOCOLS)}."
+            )
+    return [probe.PROTOCOLS[name] for name in dict.fromkeys(names)]
+
+
+def check_seeds(seeds: int) -> None:
+    """Refuse fewer than one seed.
+
+    Raises:
+        UserError: naming the number.
+    """
+    if seeds < 1:
+        raise UserError(f"--seeds must be 1 or more, not {seeds}.")
+
+
+def check_names(pairs: Sequence[tuple[str, str]]) -> None:
+    """Refuse two of one name among pairs of model label and task name: tables could not hold both.
+
+    Raises:
+        UserError: naming the first such pair.
+    """
+    twice = [pair for pair in pairs if pairs.count(pair) > 1]
+    if twice:
+        model, task = twice[0]
+        raise UserError(
+            f"Model '{model}' meets task '{task}' twice: two models or two task directories have "
+            "one name. Name models apart (-m MODULE,name=NAME), and give each task once."
+        )
+
+
+def check_protocols(protocols: Sequence[Protocol], tasks: Sequence[Task]) -> None:
+    """Refuse what a protocol does not support, by name.
+
+    Raises:
+        UserError: every unsupported pair of protocol and task, one a line.
+    """
+    refusals = []
+    for protocol in protocols:
+        for task in tasks:
+            try:
+                probe.check_supported(protocol, task)
+            except UserError as error:
+                refusals.append(str(error))
+    if refusals:
+        raise UserError("\n".join(refusals))
+
+
+def check_tables(sources: Sequence[TaskSource]) -> Sequence[TaskSource]:
+    """Check the tables of tasks, and return the tasks.
+
+    Raises:
+        UserError: every error of every task, one a line.
+    """
+    _refuse(
+        _line(source.directory, finding)
+        for source in sources
+        for finding in check_task(source.directory, audio=False)
+        if finding.severity == "error"
+    )
+    return sources
+
+
+def check_audio(
+    sources: Sequence[TaskSource], sample_rate: int, memory: FileMemory, *, skip_bad: bool
+) -> list[TaskSource]:
+    """Check the audio that a model of ``sample_rate`` hears; ``skip_bad`` leaves bad clips out.
+
+    What ``memory`` remembers as good is not decoded again while its file stays the same.
+
+    Raises:
+        UserError: every error of every task, one a line.
+    """
+    errors, kept, curable = [], [], False
+    for source in sources:
+        skipped: dict[str, set[str]] = {}
+        for finding in check_task(source.directory, sample_rate, memory=memory):
+            if finding.severity != "error":
+                continue
+            curable |= bool(finding.clip)
+            if skip_bad and finding.clip:
+                skipped.setdefault(finding.split, set()).add(finding.clip)
+            else:
+                errors.append(_line(source.directory, finding))
+        names = {split: tuple(sorted(clips)) for split, clips in skipped.items()}
+        kept.append(dataclasses.replace(source, skipped=names))
+    memory.save()
+    if curable and not skip_bad:
+        errors.append("Clips whose audio is bad are left out by --skip-bad.")
+    _refuse(errors)
+    return kept
+
+
+def _line(directory: Path, finding: Finding) -> str:
+    where = directory.name + (f"/{finding.file}" if finding.file else "")
+    return f"{where}: {finding.reason}"
+
+
+def _refuse(errors: Iterable[str]) -> None:
+    lines = list(errors)
+    if lines:
+        raise UserError("\n  ".join(["The tasks cannot be used:", *lines]))
