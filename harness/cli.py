@@ -289,7 +289,8 @@ def run(**options: Any) -> int:
 @_config
 def embed(**options: Any) -> int:
     """Embed tasks with models, and stop there."""
-    return _execute(options | {"protocols": (), "seeds": 1}, embed_only=True)
+    # Embeddings do not depend on the protocol; this one takes every kind of task.
+    return _execute(options | {"protocols": ("linear",), "seeds": 1}, embed_only=True)
 
 
 @cli.command()

@@ -301,8 +301,11 @@ class _Scheduler:
             write_result(
                 evaluation.failure, [failure_row(evaluation, self._origin, progress.task, error)]
             )
-        self.failures.append((evaluation.name, error))
-        self._listener.failed(evaluation.name, error)
+        name = evaluation.name
+        if self._embed_only:
+            name = f"{evaluation.model.label} · {evaluation.task_name}"
+        self.failures.append((name, error))
+        self._listener.failed(name, error)
 
 
 def write_layouts(plan: Sequence[Evaluation], directory: Path) -> list[Path]:

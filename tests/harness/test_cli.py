@@ -76,6 +76,20 @@ def test_probe_reads_what_embed_made_and_the_other_layout(finished, tasks_dir, t
     assert done.returncode == 0, done.stderr
     ours, theirs = read_csv(out / "results.csv"), read_csv(tmp_path / "results.csv")
     assert theirs.value.tolist() == ours.value.tolist()
+    made = hear_byola(
+        "embed", "-m", "harness.baselines.logmel", "-t", next(tasks_dir.iterdir()), "--out",
+        tmp_path / "staged", "--jobs", "1",
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    assert made.stdout == ""
+    assert not (tmp_path / "staged" / "results.csv").exists()
+    assert len(list((tmp_path / "staged" / "embeddings").glob("*/*/*"))) == 3
+    staged = hear_byola(
+        "probe", "-m", "harness.baselines.logmel", "-t", next(tasks_dir.iterdir()), "--out",
+        tmp_path / "staged", "--jobs", "1", "--protocol", "knn",
+    )  # fmt: skip
+    assert staged.returncode == 0, staged.stderr
+    assert read_csv(tmp_path / "staged" / "results.csv").value.tolist() == ours.value.tolist()
     lacking = hear_byola(
         "probe", "-m", "harness.baselines.logmel", "-t", next(tasks_dir.iterdir()), "--out",
         tmp_path / "empty",

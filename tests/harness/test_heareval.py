@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 from pathlib import Path
@@ -106,15 +107,23 @@ def test_the_kits_files_of_single_clips_are_compared(tmp_path, model):
         read_layout(directory)
 
 
-def test_writing_again_replaces_only_embeddings(tmp_path, model):
+def test_writing_again_leaves_the_same_replaces_the_old_and_spares_the_kits(tmp_path, model):
     task, embeddings, directory = written(tmp_path, model, "scene")
-    (directory / "prediction-done.json").touch()
+    before = (directory / "train.embeddings.npy").stat().st_mtime_ns
     write_layout(task, embeddings, directory)
-    assert not (directory / "prediction-done.json").exists()
-    other = tmp_path / "thesis"
-    other.mkdir()
-    with pytest.raises(UserError, match="no embedding directory"):
-        write_layout(task, embeddings, other)
+    assert (directory / "train.embeddings.npy").stat().st_mtime_ns == before
+    first = embeddings["train"]
+    manifest = {**first.manifest, "fingerprint": "other"}
+    other = {**embeddings, "train": dataclasses.replace(first, manifest=manifest)}
+    write_layout(task, other, directory)
+    assert (directory / "train.embeddings.npy").stat().st_mtime_ns != before
+    (directory / "test.predicted-scores.json").write_text("{}")
+    with pytest.raises(UserError, match="results of the original kit"):
+        write_layout(task, embeddings, directory)
+    thesis = tmp_path / "thesis"
+    thesis.mkdir()
+    with pytest.raises(UserError, match="move it away"):
+        write_layout(task, embeddings, thesis)
 
 
 def drop_rows(directory: Path) -> None:
