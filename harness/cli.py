@@ -31,7 +31,7 @@ _EXAMPLES = {
         "hear-byola embed -m hear_byola -t path/to/task-v1-full --layout heareval",
     ),
     "probe": (
-        "hear-byola probe -m hear_byola --suite demo --protocol knn",
+        "hear-byola probe -m hear_byola -t demo_pipe_pitch --protocol knn",
         "hear-byola probe embeddings/my_module/esc50-v2.0.0-full --protocol hear2021",
     ),
     "validate": (

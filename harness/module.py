@@ -172,7 +172,7 @@ class HearModule:
 
         Raises:
             UserError: the module's answer has another type, shape or dtype, no timestamp at all,
-                or a spacing that is off its mean by more than 1 ms.
+                a spacing that is off its mean by more than 1 ms, or times that are seconds.
         """
         function = "get_timestamp_embeddings"
         answer = self._call(self._timestamps, audio)
@@ -192,6 +192,13 @@ class HearModule:
             function, answer[0], (*times.shape, self.timestamp_embedding_size)
         )
         self._check_regular(times)
+        milliseconds = 1000 * audio.shape[1] / self.sample_rate
+        if times.shape[1] > 1 and times[:, -1].max() < milliseconds / 100:
+            raise self._against(
+                function,
+                f"timestamps up to {times[:, -1].max():.3g} for {milliseconds:.0f} ms of audio",
+                "milliseconds; these look like seconds",
+            )
         return embeddings, times
 
     def task_options(self, clips: Iterable[np.ndarray]) -> Mapping[str, object]:
@@ -242,7 +249,11 @@ class HearModule:
 
 def _found(answer: object) -> str:
     shape, dtype = getattr(answer, "shape", None), getattr(answer, "dtype", None)
-    return f"a {type(answer).__name__}" if shape is None else f"{dtype} {tuple(shape)}"
+    if isinstance(answer, np.ndarray):
+        return f"a numpy array {answer.shape}, which is no tensor"
+    if shape is None:
+        return f"a {type(answer).__name__}"
+    return f"{dtype} {tuple(shape)}"
 
 
 def _plain_int(model: object, name: str, label: str) -> int:

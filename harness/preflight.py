@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -95,12 +96,16 @@ def check_audio(
 
     Raises:
         UserError: every error of every task, one a line.
+
+    Warns:
+        UserWarning: every warning of every task.
     """
     errors, kept, curable = [], [], False
     for source in sources:
         skipped: dict[str, set[str]] = {}
         for finding in check_task(source.directory, sample_rate, memory=memory):
             if finding.severity != "error":
+                warnings.warn(_line(source.directory, finding), stacklevel=2)
                 continue
             curable |= bool(finding.clip)
             if skip_bad and finding.clip:

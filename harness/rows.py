@@ -157,6 +157,9 @@ def _notes(manifests: Sequence[Mapping], value: Value, mended: Sequence[str]) ->
     notes = list(mended)
     if value.unscored:
         notes.append("classes not scored, absent from the test split: " + ", ".join(value.unscored))
+    skipped = [f"{m['split']}: {', '.join(m['skipped'])}" for m in manifests if m.get("skipped")]
+    if skipped:
+        notes.append("left out for bad audio: " + "; ".join(skipped))
     halvings = sum(m.get("batch_halvings", 0) for m in manifests)
     if halvings:
         notes.append(f"out of memory: batch halved {halvings} times")

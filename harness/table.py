@@ -77,25 +77,27 @@ def format_table(table: pd.DataFrame, style: str = "markdown") -> str:
     for protocol in sorted(set(table.protocol)):
         metrics = _headlines(table, protocol).groupby("task").metric.first()
         metrics.index = _short_names(metrics.index)
-        parts.append(writers[style](cell_texts(table, protocol), protocol, metrics))
+        texts = cell_texts(table, protocol)
+        metric = pd.DataFrame([[metrics.get(c, "") for c in texts.columns]], ["metric"])
+        texts = pd.concat([metric.set_axis(texts.columns, axis=1), texts]).rename_axis("model")
+        parts.append(writers[style](texts, protocol))
     return "\n".join(parts)
 
 
-def _markdown(texts: pd.DataFrame, protocol: str, metrics: pd.Series) -> str:
+def _markdown(texts: pd.DataFrame, protocol: str) -> str:
     header = [protocol, *texts.columns]
-    second = ["metric", *[metrics.get(column, "") for column in texts.columns]]
     body = [[str(model), *map(str, row)] for model, row in zip(texts.index, texts.values)]
-    widths = [max(len(line[i]) for line in [header, second, *body]) for i in range(len(header))]
-    lines = [header, ["-" * width for width in widths], second, *body]
+    widths = [max(len(line[i]) for line in [header, *body]) for i in range(len(header))]
+    lines = [header, ["-" * width for width in widths], *body]
     drawn = ["| " + " | ".join(t.ljust(w) for t, w in zip(row, widths)) + " |" for row in lines]
     return "\n".join(drawn) + "\n"
 
 
-def _csv(texts: pd.DataFrame, protocol: str, metrics: pd.Series) -> str:
+def _csv(texts: pd.DataFrame, protocol: str) -> str:
     return texts.assign(protocol=protocol).to_csv(lineterminator="\n")
 
 
-def _latex(texts: pd.DataFrame, protocol: str, metrics: pd.Series) -> str:
+def _latex(texts: pd.DataFrame, protocol: str) -> str:
     def escape(text: object) -> str:
         return str(text).replace("_", r"\_").replace("%", r"\%").replace("±", r"$\pm$")
 
@@ -108,5 +110,5 @@ def _latex(texts: pd.DataFrame, protocol: str, metrics: pd.Series) -> str:
     return f"% protocol {protocol}\n" + "\n".join(lines) + "\n"
 
 
-def _html(texts: pd.DataFrame, protocol: str, metrics: pd.Series) -> str:
+def _html(texts: pd.DataFrame, protocol: str) -> str:
     return f"<h2>{protocol}</h2>\n" + texts.to_html(border=0) + "\n"

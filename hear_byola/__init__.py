@@ -69,7 +69,7 @@ def load_model(
 
     Warns:
         UserWarning: neither path nor seed is given and no checkpoint is shipped, so that the model
-            is untrained.
+            is untrained; a file does not say its convention and statistics and no option does.
     """
     for name in unknown:
         nearest = get_close_matches(name, _OPTIONS, n=1)
@@ -84,6 +84,15 @@ def load_model(
     source = model_file_path or (str(_SHIPPED) if seed is None and _SHIPPED.is_file() else "")
     if source:
         checkpoint = _fitting(read_checkpoint(source), source, version, d)
+        if checkpoint.convention is None and None in (convention, mean):
+            warnings.warn(
+                f"checkpoint {source} does not say which mel filterbank and statistics it was "
+                f"trained with: convention={convention or DEFAULT_CONVENTION} and "
+                f"{'its default' if mean is None else 'the given'} statistics are taken. Say "
+                "convention=, mean= and std= to be sure.",
+                UserWarning,
+                stacklevel=2,
+            )
     else:
         checkpoint = _untrained(version or "2020", d, seed)
     frontend = _frontend(checkpoint, convention, mean, std)

@@ -58,13 +58,18 @@ def read_fold(
 
     Raises:
         UserError: an empty split, embeddings of other clips than the task's, NaN or infinite
-            embeddings, or clips whose labels cannot be used.
+            embeddings, clips whose labels cannot be used, or no event in all of train.
     """
     for split in (*fold.train, fold.valid, fold.test):
         _check_split(task, split, embeddings)
     orders = None if protocol.shuffle else heareval_order(task)
     rows = read_rows(task, [embeddings[split] for split in fold.train], orders)
     targets = read_targets(task, [embeddings[split] for split in fold.train], orders)
+    if task.embedding_type == "event" and not targets.any():
+        raise UserError(
+            f"{task.name}: no timestamp of {', '.join(fold.train)} lies in an event, so there is "
+            "nothing to learn. Are the events' times, and the model's timestamps, in milliseconds?"
+        )
     mean, scale = standardiser(rows) if protocol.standardise else (None, None)
     valid = [embeddings[fold.valid]]
     return FoldData(

@@ -215,6 +215,44 @@ def test_a_failing_unit_is_a_row_and_the_others_finish(tasks, tmp_path, monkeypa
     assert ".wav" in failed.error.item()
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("* 25.0", "* 0.025", "these look like seconds"),
+        ("return model(audio).mean(1)", "return model(audio).mean(1).numpy()", "a numpy array"),
+    ],
+)
+def test_common_mistakes_of_a_module_are_told(tasks, tmp_path, monkeypatch, old, new, said):
+    (tmp_path / "mistaken.py").write_text(TINY_MODULE.replace(old, new))
+    monkeypatch.chdir(tmp_path)
+    module = ModelSpec("./mistaken.py")
+    summary = run(settings(tmp_path / "out", tasks["scene"], tasks["events"], models=(module,)))
+    ((_, error),) = summary.failures
+    assert said in error
+
+
+def test_events_in_seconds_fail_at_once_and_warn(tmp_path):
+    task = taskmaker.make_task(tmp_path / "tasks", "events", n=6)
+    for split in ("train", "valid", "test"):
+        table = json.loads((task / f"{split}.json").read_text())
+        for events in table.values():
+            for event in events:
+                event["start"], event["end"] = event["start"] / 1e6, event["end"] / 1e6
+        (task / f"{split}.json").write_text(json.dumps(table))
+    with pytest.warns(UserWarning, match="seconds"):
+        summary = run(settings(tmp_path / "out", task))
+    ((_, error),) = summary.failures
+    assert "lies in an event" in error or "seconds" in error
+
+
+def test_what_was_left_out_stands_in_the_notes(tmp_path):
+    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=12, seconds=0.5)
+    bad = sorted((task / "16000" / "valid").iterdir())[3]
+    bad.write_bytes(b"")
+    summary = run(settings(tmp_path / "out", task, skip_bad=True))
+    assert set(summary.table.notes) == {f"left out for bad audio: valid: {bad.name}"}
+
+
 def test_a_repaired_failure_replaces_its_row(tasks, tmp_path, monkeypatch):
     folder = tmp_path / "modules"
     folder.mkdir()

@@ -156,3 +156,14 @@ def test_the_front_door_is_the_hear_api_and_what_fits_a_task() -> None:
         "load_model",
         "task_options",
     ]
+
+
+def test_a_file_that_does_not_say_its_front_end_is_taken_with_a_warning(tmp_path: Path) -> None:
+    path = tmp_path / "published.pth"
+    model = hear_byola.load_model(seed=0)
+    torch.save(model.encoder.state_dict(), path)
+    with pytest.warns(UserWarning, match="does not say which mel filterbank"):
+        hear_byola.load_model(str(path))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        hear_byola.load_model(str(path), convention="htk", mean=-5.4919195, std=5.0389895)
