@@ -84,15 +84,7 @@ def load_model(
     source = model_file_path or (str(_SHIPPED) if seed is None and _SHIPPED.is_file() else "")
     if source:
         checkpoint = _fitting(read_checkpoint(source), source, version, d)
-        if checkpoint.convention is None and None in (convention, mean):
-            warnings.warn(
-                f"checkpoint {source} does not say which mel filterbank and statistics it was "
-                f"trained with: convention={convention or DEFAULT_CONVENTION} and "
-                f"{'its default' if mean is None else 'the given'} statistics are taken. Say "
-                "convention=, mean= and std= to be sure.",
-                UserWarning,
-                stacklevel=2,
-            )
+        _warn_of_what_is_taken_for_granted(checkpoint, source, convention, mean)
     else:
         checkpoint = _untrained(version or "2020", d, seed)
     frontend = _frontend(checkpoint, convention, mean, std)
@@ -110,6 +102,20 @@ def _fitting(checkpoint: Checkpoint, source: str, version: str | None, d: int | 
             "give a seed and no path."
         )
     return checkpoint
+
+
+def _warn_of_what_is_taken_for_granted(
+    checkpoint: Checkpoint, source: str, convention: str | None, mean: float | None
+) -> None:
+    if checkpoint.convention is None and None in (convention, mean):
+        warnings.warn(
+            f"checkpoint {source} does not say which mel filterbank and statistics it was "
+            f"trained with: convention={convention or DEFAULT_CONVENTION} and "
+            f"{'its default' if mean is None else 'the given'} statistics are taken. Say "
+            "convention=, mean= and std= to be sure.",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def _untrained(version: str, d: int | None, seed: int | None) -> Checkpoint:
