@@ -9,80 +9,15 @@ import shlex
 import signal
 import sys
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError
+from harness.options import Group, chosen, config, layout, probes, workers
 
 INTERRUPTED = 130
-
-_EXAMPLES = {
-    "run": (
-        "hear-byola run -m hear_byola -m harness.baselines.logmel --suite demo --protocol linear",
-        "hear-byola run -m hear_byola=my.safetensors -m ./my_module.py=w.pt,layer=6 \\\n"
-        "      --tasks-dir tasks -t esc50 -t dcase2016_task2 --seeds 3",
-    ),
-    "embed": (
-        "hear-byola embed -m hear_byola --suite demo",
-        "hear-byola embed -m hear_byola -t path/to/task-v1-full --layout heareval",
-    ),
-    "probe": (
-        "hear-byola probe -m hear_byola -t demo_pipe_pitch --protocol knn",
-        "hear-byola probe embeddings/my_module/esc50-v2.0.0-full --protocol hear2021",
-    ),
-    "validate": (
-        "hear-byola validate hear_byola",
-        "hear-byola validate ./my_module.py -m weights.pt -o layer=6",
-    ),
-    "tasks list": (
-        "hear-byola tasks list",
-        "hear-byola tasks list --tasks-dir tasks",
-    ),
-    "tasks show": (
-        "hear-byola tasks show demo_guitar_chord",
-        "hear-byola tasks show demo_sample_mix",
-    ),
-    "tasks check": (
-        "hear-byola tasks check path/to/task-v1-full",
-        "hear-byola tasks check path/to/task-v1-full --sample-rate 16000",
-    ),
-    "results table": (
-        "hear-byola results table runs",
-        "hear-byola results table runs/results.csv --format latex",
-    ),
-}
-
-
-class _Command(click.Command):
-    """A command whose help ends with examples that work."""
-
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        name = " ".join(ctx.command_path.split()[1:])
-        formatter.write_paragraph()
-        formatter.write("Examples:\n")
-        for example in _EXAMPLES[name]:
-            formatter.write(f"\n  {example}\n")
-
-
-class _Group(click.Group):
-    """A group that suggests the nearest command for an unknown one."""
-
-    command_class = _Command
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
-        if args and not args[0].startswith("-") and args[0] not in self.commands:
-            known = ", ".join(self.commands)
-            raise UserError(
-                f"No command '{args[0]}'.{did_you_mean(args[0], self.commands)} There are {known}."
-            )
-        return super().resolve_command(ctx, args)
-
-
-_Group.group_class = _Group
 
 
 def main() -> None:
@@ -116,163 +51,18 @@ def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     click.secho(f"Warning: {message}", fg="yellow", err=True)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="hear-byola")
 def cli() -> None:
     """Evaluate audio representations on HEAR-format tasks."""
 
 
-def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
-    """Take a YAML file's values as the options' defaults."""
-    if path is None:
-        return None
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold options and their values, like `seeds: 3`.")
-    options = {p.name: p for p in ctx.command.params if p.name and p.name != "directories"}
-    for key, value in content.items():
-        if key not in options:
-            raise UserError(
-                f"{path}: no option '{key}'.{did_you_mean(str(key), options)} "
-                f"There are {', '.join(sorted(options))}."
-            )
-        content[key] = _config_value(path, options[key], value)
-    ctx.default_map = content
-    return path
-
-
-def _config_value(path: Path, option: click.Parameter, value: object) -> object:
-    """Return a YAML value as the command line would give it."""
-    if getattr(option, "is_flag", False):
-        if isinstance(value, bool):
-            return value
-        raise UserError(f"{path}: {option.name} must be true or false, not {value!r}.")
-    values = value if isinstance(value, list) else [value]
-    if not all(isinstance(v, str | int | float) for v in values):
-        raise UserError(f"{path}: {option.name} must hold words or numbers, not {value!r}.")
-    if option.multiple if isinstance(option, click.Option) else False:
-        return [str(v) for v in values]
-    if isinstance(value, list):
-        raise UserError(f"{path}: {option.name} takes one value, not {value!r}.")
-    return str(value)
-
-
-def _options(*options: Callable) -> Callable:
-    def decorate(command: Callable) -> Callable:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-_chosen = _options(
-    click.option(
-        "-m",
-        "--model",
-        "models",
-        multiple=True,
-        metavar="MODULE[=CHECKPOINT][,KEY=VALUE]...",
-        help="A HEAR-API module: an import name or a .py file, its checkpoint, and options for "
-        "its load_model. The option `name` is what tables call it. Repeatable.",
-    ),
-    click.option(
-        "-t",
-        "--task",
-        "tasks",
-        multiple=True,
-        metavar="TASK|DIR",
-        help="A task directory, the name of one in --tasks-dir, or a built-in task. Repeatable.",
-    ),
-    click.option("--suite", help="All tasks of a suite, for instance `demo`."),
-    click.option(
-        "--tasks-dir",
-        type=click.Path(path_type=Path),
-        default=Path("tasks"),
-        show_default=True,
-        help="Where task directories are looked for by name.",
-    ),
-)
-
-_workers = _options(
-    click.option(
-        "--out",
-        type=click.Path(path_type=Path),
-        default=Path("runs"),
-        show_default=True,
-        help="Where embeddings, predictions and results.csv go; what is there is not done again.",
-    ),
-    click.option("--jobs", type=int, help="Worker processes.  [default: one a core, or one a GPU]"),
-    click.option(
-        "--device", default="auto", show_default=True, help="auto, cpu, mps, cuda or cuda:N."
-    ),
-    click.option("--skip-bad", is_flag=True, help="Leave clips out whose audio is bad."),
-    click.option(
-        "--task-statistics",
-        is_flag=True,
-        help="Fit a model's input statistics to each task's training split, as the BYOL-A paper "
-        "does; for modules that have `task_options`, and tasks with a training split.",
-    ),
-    click.option("--verify", is_flag=True, help="Hash all audio again, trusting no memory of it."),
-    click.option(
-        "--dtype",
-        type=click.Choice(["float32", "float16"]),
-        default="float32",
-        show_default=True,
-        help="How embeddings are stored.",
-    ),
-    click.option(
-        "--shard",
-        metavar="I/N",
-        help="Do the I-th of N parts of the model × task pairs, from 1: for job arrays.",
-    ),
-)
-
-_probes = _options(
-    click.option(
-        "--protocol",
-        "protocols",
-        multiple=True,
-        default=("hear2021",),
-        show_default=True,
-        help="hear2021, byola, linear, mlp or knn. Repeatable.",
-    ),
-    click.option(
-        "--seeds",
-        type=int,
-        default=1,
-        show_default=True,
-        help="Repeat every probe with this many seeds; grids and splits stay.",
-    ),
-)
-
-_layout = click.option(
-    "--layout",
-    type=click.Choice(["native", "heareval"]),
-    default="native",
-    show_default=True,
-    help="`heareval` also writes the original kit's embedding folders, to OUT/heareval.",
-)
-
-_config = click.option(
-    "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    callback=_read_config,
-    is_eager=True,
-    expose_value=False,
-    help="YAML with any of these options, e.g. `models: [hear_byola]`, `seeds: 3`.",
-)
-
-
 @cli.command()
-@_chosen
-@_probes
-@_workers
-@_layout
-@_config
+@chosen
+@probes
+@workers
+@layout
+@config
 def run(**options: Any) -> int:
     """Embed, probe and score models on tasks; end with a table and results.csv.
 
@@ -283,10 +73,10 @@ def run(**options: Any) -> int:
 
 
 @cli.command()
-@_chosen
-@_workers
-@_layout
-@_config
+@chosen
+@workers
+@layout
+@config
 def embed(**options: Any) -> int:
     """Embed tasks with models, and stop there."""
     # Embeddings do not depend on the protocol; this one takes every kind of task.
@@ -295,10 +85,10 @@ def embed(**options: Any) -> int:
 
 @cli.command()
 @click.argument("directories", nargs=-1, type=click.Path(path_type=Path))
-@_chosen
-@_probes
-@_workers
-@_config
+@chosen
+@probes
+@workers
+@config
 def probe(directories: tuple[Path, ...], **options: Any) -> int:
     """Probe and score finished embeddings.
 
