@@ -4,9 +4,9 @@
     python tests/bench/protocol_effects.py runs/demo results/protocol_effects.csv [TASK...]
 
 Uses the embeddings that the demo left, of all demo tasks or those named. One row a model, task,
-variant and seed: the primary metric on the test splits, by the protocol as it is (``hear2021``) and
-with one thing mended. Seeds differ in initialisation and dropout, so the spread of ``hear2021`` over
-seeds is the noise to compare with.
+variant and seed: the primary metric on the test splits, by the protocol as it is (``hear2021``)
+and with one thing mended. Seeds differ in initialisation and dropout, so the spread of ``hear2021``
+over seeds is the noise to compare with.
 """
 
 from __future__ import annotations
