@@ -25,9 +25,9 @@ from harness.module import HearModule, ModelSpec, folder_name
 from harness.store import DTYPES, FORMAT_VERSION, SplitWriter
 from harness.task import Task
 
-# Seconds of audio in one call of the model. A CPU is no faster with more: one core embeds 5 to 15 s
-# at a time with BYOL-A (d = 512) a fifth faster than 120 s, whose activations leave the caches. A
-# GPU needs more to be kept busy, and is protected by the halving below.
+# Seconds of audio in one call of the model. A CPU is no faster with more, since the
+# activations of a long call leave its caches. A GPU needs more to be kept busy, and is protected by
+# the halving below.
 CPU_CALL_SECONDS = 15.0
 GPU_CALL_SECONDS = 480.0
 # Seconds of decoded audio that may wait for clips of the same length (77 MB at 16 kHz).

@@ -83,10 +83,10 @@ def scene_interval(
 
     mAP, AUC, d': resampled clips are ties, which lift average precision and bend d' (on 1,000
     clips of 100 classes mAP rises by more than its interval's width, and the percentile interval
-    covers the truth in 37 of 100 simulated test sets). So the percentiles are taken of
-    ``value + resampled - mean(resampled)``: 92 to 97 of 100 for mAP and d', 88 to 97 for AUC, whose
-    small test sets are the hardest (the slow tests of this module simulate them). It is the
-    interval of the mean score over test sets of this size.
+    mostly misses the truth). So the percentiles are taken of
+    ``value + resampled - mean(resampled)``, whose coverage the slow tests of this module simulate:
+    AUC on small test sets is the hardest, and asked for 88 of 100 only. It is the interval of the
+    mean score over test sets of this size.
 
     Args:
         metric: a name in ``harness.scores.METRICS``.
@@ -128,9 +128,8 @@ def event_interval(
     """Interval of an event score over the files of its test set.
 
     From 30 files on, files are resampled and their counts added up. Below that resampling is too
-    narrow, and the BCa correction does not mend it (5 files: both cover the truth in 83 of 100
-    simulated test sets, 2 files: 49), so a t interval with the jackknife's standard error is given,
-    with one degree of freedom per file less one per fold (93 to 97 of 100); ``method`` then says
+    narrow, and the BCa correction does not mend it, so a t interval with the jackknife's standard
+    error is given, with one degree of freedom per file less one per fold; ``method`` then says
     "few files". A fold of one file has no spread to estimate: no interval.
 
     Args:

@@ -26,8 +26,7 @@ def check_task(
     Args:
         directory: the task directory.
         sample_rate: judge only the audio that serves a model of this rate; every rate's without.
-        audio: decode every clip, in threads (about 0.3 ms a clip and 1 s per 500 MB of wav); else
-            judge the tables alone.
+        audio: decode every clip, in threads; else judge the tables alone.
         memory: where clips found good are remembered, so that they are decoded once; the caller
             saves it.
     """

@@ -39,10 +39,9 @@ class Lag:
     def allowed(self) -> float:
         """The largest offset that measurement alone can leave, in ms.
 
-        Random encoders with true centres (log-mel, BYOL-A of both years, wav2vec 2.0, plain
-        convolutions; six seeds each, 32 clicks) measured within 0.18 hop or 0.1 spread. A
-        timestamp at the start of its window is off by half a window: at least half a hop where
-        windows do not overlap, and about one spread where they do.
+        Wider than what random encoders with true centres leave. A timestamp at the start of its
+        window is off by half a window: at least half a hop where windows do not overlap, and about
+        one spread where they do.
         """
         return max(0.25 * self.hop, 0.2 * self.spread)
 

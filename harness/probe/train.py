@@ -72,8 +72,8 @@ class Fitted:
 class SeededDropout(nn.Module):
     """Dropout whose mask is drawn from a generator of its own, 4 units from each random 64 bits.
 
-    A unit is kept when 16 random bits are below 65536 (1 - p), which is p to within 1e-5. (On a
-    CPU this is 8 times as fast as ``torch.bernoulli`` with a generator.)
+    A unit is kept when 16 random bits are below 65536 (1 - p), which is p to within 1e-5: four
+    units for one draw of the generator, where ``torch.bernoulli`` draws for each.
     """
 
     def __init__(self, p: float, generator: torch.Generator) -> None:
