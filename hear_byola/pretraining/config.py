@@ -1,0 +1,269 @@
+"""What a pretraining run is made of: every switch of the method as a field, read from YAML."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+
+import yaml
+
+from hear_byola.encoder import ENCODERS
+from hear_byola.frontend import CONVENTIONS
+from hear_byola.pretraining.errors import PretrainError
+
+AUGMENTATIONS = ("mixup", "gaussian", "random_resize_crop", "linear_fader")
+SCHEDULES = ("constant", "cosine")
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
+_SHIPPED = files("hear_byola.pretraining") / "configs"
+# What changes no weight of the result, so that a run may go on with another value.
+FREE_TO_CHANGE = frozenset(
+    {
+        "save_every",
+        "log_every",
+        "monitor_every",
+        "probe_every",
+        "stop_on_collapse",
+        "workers",
+        "logger",
+        "licence",
+    }
+)
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """A pretraining run; the defaults are the paper's first version (arXiv 2103.06695).
+
+    Attributes:
+        encoder: "2020" or "2022", and `d`, its embedding size.
+        convention: mel filterbank, "slaney" (what the published weights were trained on) or "htk".
+        pre_norm: normalise inputs by the corpus's statistics before augmenting (section III-B).
+            Without it the augmentations see plain log-mel; the statistics are still what the
+            checkpoint carries if post-norm is on, else it carries 0 and 1.
+        augmentations: names out of `AUGMENTATIONS`, in the order in which they are applied.
+        post_norm: normalise both views by the statistics of the batch, after augmenting.
+        mixup_alpha: largest share of the background (0.4; 0.2 in the second version).
+        mixup_log_exp: mix energies; else logarithms.
+        mixup_memory: how many past inputs backgrounds are drawn from (2,048).
+        gaussian_alpha: largest share and standard deviation of Gaussian noise (0.4).
+        crop_canvas: canvas of RandomResizeCrop, in multiples of (F, T): (1.0, 1.5).
+        crop_frequency, crop_time: ranges of its height and width: (0.6, 1.5).
+        fader_range: reach of RandomLinearFader's ends, 1.0 for U(-1, 1).
+        projection, hidden: sizes of the projection (256) and of both heads' hidden layers (4096).
+        ema_decay: decay of the target network's moving average (0.99).
+        learning_rate: Adam's (3e-4; second version 1e-4).
+        weight_decay: Adam's (0).
+        schedule: "constant", or "cosine": falling to 0 at the last step.
+        warmup_steps: steps over which the learning rate rises from 0 (0).
+        batch_size: clips in a batch of one process, 256; and `accumulate`, batches in a step.
+        epochs: passes over the corpus (100), unless `crops` says how many crops to train on.
+        crops: crops to train on, in all processes together.
+        fraction: share of the corpus's clips to train on.
+        seed: of the weights, the draws and the order of the data (42).
+        unit: "clips" takes each clip once an epoch (the paper); "seconds" draws each in proportion
+            to its length.
+        balance: the share of a kind of audio grows as its amount to this power: 1 as it is, 0.5 by
+            the square root, 0 all alike.
+        shares: instead, the share of each kind by name; {} for `balance`.
+        silence_db: a crop below this level (RMS, dB of full scale) is drawn anew; None takes all.
+        precision: "32-true", "bf16-mixed" or "16-mixed".
+        save_every, log_every, monitor_every: steps between saved states, logged losses, and
+            measures of collapse.
+        probe_every: steps between quick probes, where any are asked for.
+        stop_on_collapse: stop a collapsed run; else warn alone.
+        workers: processes that read audio for each training process.
+        logger: further loggers by class name in pytorch_lightning.loggers, with their arguments.
+        licence: of the weights, written into the checkpoint.
+    """
+
+    encoder: str = "2020"
+    d: int = 512
+    convention: str = "slaney"
+    pre_norm: bool = True
+    augmentations: tuple[str, ...] = ("mixup", "random_resize_crop")
+    post_norm: bool = True
+    mixup_alpha: float = 0.4
+    mixup_log_exp: bool = True
+    mixup_memory: int = 2048
+    gaussian_alpha: float = 0.4
+    crop_canvas: tuple[float, float] = (1.0, 1.5)
+    crop_frequency: tuple[float, float] = (0.6, 1.5)
+    crop_time: tuple[float, float] = (0.6, 1.5)
+    fader_range: float = 1.0
+    projection: int = 256
+    hidden: int = 4096
+    ema_decay: float = 0.99
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    warmup_steps: int = 0
+    batch_size: int = 256
+    accumulate: int = 1
+    epochs: int = 100
+    crops: int | None = None
+    fraction: float = 1.0
+    seed: int = 42
+    unit: str = "clips"
+    balance: float = 1.0
+    shares: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    silence_db: float | None = None
+    precision: str = "32-true"
+    save_every: int = 500
+    log_every: int = 10
+    monitor_every: int = 100
+    probe_every: int = 5000
+    stop_on_collapse: bool = False
+    workers: int = 1
+    logger: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained, by the field's name."""
+        for name, ok, needed in self._conditions():
+            if not ok:
+                raise PretrainError(f"{name} is {getattr(self, name)!r}: it must be {needed}.")
+
+    def _conditions(self) -> list[tuple[str, bool, str]]:
+        sizes = ENCODERS[self.encoder].sizes if self.encoder in ENCODERS else ()
+        known = set(self.augmentations) <= set(AUGMENTATIONS)
+        positive = ("mixup_memory", "projection", "hidden", "accumulate", "epochs", "save_every")
+        return [
+            ("encoder", self.encoder in ENCODERS, f"one of {list(ENCODERS)}"),
+            ("d", self.d in sizes, f"one of {list(sizes)} for encoder {self.encoder!r}"),
+            ("convention", self.convention in CONVENTIONS, f"one of {list(CONVENTIONS)}"),
+            ("augmentations", known, f"a list out of {list(AUGMENTATIONS)}"),
+            ("mixup_alpha", 0 <= self.mixup_alpha <= 1, "between 0 and 1"),
+            ("gaussian_alpha", 0 <= self.gaussian_alpha <= 1, "between 0 and 1"),
+            ("crop_canvas", min(self.crop_canvas) >= 1, "two numbers from 1 on"),
+            ("crop_frequency", _is_range(self.crop_frequency), "a range: 0 < low <= high"),
+            ("crop_time", _is_range(self.crop_time), "a range: 0 < low <= high"),
+            ("fader_range", self.fader_range >= 0, "0 or more"),
+            ("ema_decay", 0 <= self.ema_decay < 1, "from 0 on, below 1"),
+            ("learning_rate", self.learning_rate > 0, "above 0"),
+            ("weight_decay", self.weight_decay >= 0, "0 or more"),
+            ("schedule", self.schedule in SCHEDULES, f"one of {list(SCHEDULES)}"),
+            ("warmup_steps", self.warmup_steps >= 0, "0 or more"),
+            ("batch_size", self.batch_size >= 2, "2 or more: BatchNorm compares the clips of one"),
+            ("crops", self.crops is None or self.crops >= 1, "1 or more, or null"),
+            ("fraction", 0 < self.fraction <= 1, "above 0, at most 1"),
+            ("unit", self.unit in ("clips", "seconds"), "'clips' or 'seconds'"),
+            ("shares", all(share >= 0 for share in self.shares.values()), "0 or more each"),
+            ("precision", self.precision in PRECISIONS, f"one of {list(PRECISIONS)}"),
+            ("workers", self.workers >= 0, "0 or more"),
+            *((name, getattr(self, name) >= 1, "1 or more") for name in positive),
+            *((name, getattr(self, name) >= 1, "1 or more") for name in _EVERY),
+        ]
+
+    def as_dict(self) -> dict[str, object]:
+        """The fields as YAML and JSON can hold them."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+
+_EVERY = ("log_every", "monitor_every", "probe_every")
+
+
+def _is_range(pair: tuple[float, float]) -> bool:
+    return 0 < pair[0] <= pair[1]
+
+
+def make_config(values: Mapping[str, object], source: str = "the config") -> PretrainConfig:
+    """A config from plain values, each of the type of its field.
+
+    Args:
+        values: fields that differ from the defaults.
+        source: where they come from, for messages.
+
+    Raises:
+        PretrainError: an unknown field, a value of another type or out of its range.
+    """
+    kinds = typing.get_type_hints(PretrainConfig)
+    cleaned = {}
+    for name, value in values.items():
+        if name not in kinds:
+            nearest = get_close_matches(str(name), kinds, n=1)
+            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+            raise PretrainError(f"{source}: no field {name!r}.{hint} There are {', '.join(kinds)}.")
+        try:
+            cleaned[name] = _as_kind(value, kinds[name])
+        except (TypeError, ValueError) as error:
+            raise PretrainError(f"{source}: {name} is {value!r}: it must be {error}.") from None
+    try:
+        return PretrainConfig(**cleaned)  # type: ignore[arg-type]
+    except PretrainError as error:
+        raise PretrainError(f"{source}: {error}") from None
+
+
+def _as_kind(value: object, kind: object) -> object:
+    """The value as the type of a field; the message of what is raised says what was expected."""
+    arguments = typing.get_args(kind)
+    if type(None) in arguments:
+        return None if value is None else _as_kind(value, arguments[0])
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        if not isinstance(value, list | tuple):
+            raise TypeError("a list")
+        if Ellipsis not in arguments and len(value) != len(arguments):
+            raise TypeError(f"a list of {len(arguments)} numbers")
+        return tuple(_as_kind(part, arguments[0]) for part in value)
+    if origin is not None:
+        if not isinstance(value, Mapping):
+            raise TypeError("names with their values")
+        return {str(key): part for key, part in value.items()}
+    if kind is bool and not isinstance(value, bool):
+        raise TypeError("true or false")
+    if kind is int and (isinstance(value, bool) or int(value) != float(value)):  # type: ignore
+        raise TypeError("a whole number")
+    if kind in (int, float):
+        if isinstance(value, bool):
+            raise TypeError("a number")
+        try:
+            return kind(float(value))  # type: ignore
+        except (TypeError, ValueError):
+            raise TypeError("a number") from None
+    return str(value) if kind is str else value
+
+
+def read_config(name: str | Path, overrides: Mapping[str, object] | None = None) -> PretrainConfig:
+    """A shipped config by its name, or a YAML file's, with some fields replaced.
+
+    Args:
+        name: of a shipped config ("byola-512"), or the path of a YAML file.
+        overrides: fields to replace.
+
+    Raises:
+        PretrainError: no such config, not YAML, or what `make_config` raises.
+    """
+    shipped = {entry.name.removesuffix(".yaml"): entry for entry in _SHIPPED.iterdir()}
+    stem = str(name).removesuffix(".yaml")
+    if Path(name).is_file():
+        text = Path(name).read_text("utf-8")
+    elif stem in shipped:
+        text = shipped[stem].read_text("utf-8")
+    else:
+        raise PretrainError(
+            f"no config {str(name)!r}: name a YAML file, or one of {', '.join(sorted(shipped))}."
+        )
+    try:
+        content = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise PretrainError(f"{name} is not YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise PretrainError(f"{name} must hold fields and their values, like `batch_size: 256`.")
+    return make_config({**content, **(overrides or {})}, str(name))
+
+
+def differing(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    """Fields in which a resumed run's config would change its result, with both values."""
+    return [
+        f"{name}: {old.get(name)!r} -> {new.get(name)!r}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and name not in FREE_TO_CHANGE
+    ]

@@ -1,0 +1,82 @@
+"""Statistics over the batches of all processes of a training; of one process, its own."""
+
+from __future__ import annotations
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
+
+
+def ranks() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def sum_over_ranks(x: Tensor) -> Tensor:
+    """The sum over all processes; gradients flow through it into every process's part."""
+    return all_reduce(x) if ranks() > 1 else x
+
+
+def mean_over_ranks(x: Tensor) -> Tensor:
+    """The mean over all processes, which have batches of equal size."""
+    return sum_over_ranks(x) / ranks()
+
+
+def batch_moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Mean and (population) variance of each channel over the batches of all processes.
+
+    Args:
+        x: (batch, channels, ...).
+
+    Returns:
+        Mean and variance, (channels,), and the number of values that each was taken over.
+    """
+    axes = [axis for axis in range(x.dim()) if axis != 1]
+    shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
+    mean = mean_over_ranks(x.mean(axes))
+    variance = mean_over_ranks((x - mean.view(shape)).square().mean(axes))
+    return mean, variance, ranks() * x.numel() // x.shape[1]
+
+
+def track(norm: nn.Module, mean: Tensor, variance: Tensor, count: int) -> None:
+    """Move a BatchNorm layer's running statistics, as the layer itself does in training."""
+    with torch.no_grad():
+        norm.num_batches_tracked += 1
+        norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
+        unbiased = variance * (count / max(count - 1, 1))
+        norm.running_var.lerp_(unbiased.to(norm.running_var), norm.momentum)
+
+
+class BatchNorm(nn.modules.batchnorm._BatchNorm):
+    """BatchNorm over the batches of all processes, on any device, by the same state dict.
+
+    PyTorch's own SyncBatchNorm refuses the CPU.
+    """
+
+    def _check_input_dim(self, x: Tensor) -> None:
+        if x.dim() < 2:
+            raise ValueError(f"BatchNorm needs (batch, channels, ...), not {tuple(x.shape)}.")
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See `torch.nn.BatchNorm2d`."""
+        if ranks() == 1 or not self.training:
+            return super().forward(x)
+        mean, variance, count = batch_moments(x.float())
+        track(self, mean.detach(), variance.detach(), count)
+        shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
+        scale = self.weight * torch.rsqrt(variance + self.eps)
+        shift = self.bias - mean * scale
+        return (x.float() * scale.view(shape) + shift.view(shape)).to(x.dtype)
+
+
+def synchronised(module: nn.Module) -> nn.Module:
+    """Replace every BatchNorm layer in a module by one that sees all processes' batches."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.modules.batchnorm._BatchNorm):
+            layer = BatchNorm(child.num_features, child.eps, child.momentum)
+            layer.load_state_dict(child.state_dict())
+            setattr(module, name, layer)
+        else:
+            synchronised(child)
+    return module
