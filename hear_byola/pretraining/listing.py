@@ -1,0 +1,150 @@
+"""Which files a source of pretraining audio names, before any is opened."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from hear_byola.pretraining.errors import PretrainError
+from hear_byola.pretraining.shards import is_compressed
+from hear_byola.pretraining.sound import EXTENSIONS
+
+SHARD = ".tar"
+_COMPRESSED = "is a compressed tar file, which cannot be read in the middle: unpack it."
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files to look into.
+
+    Attributes:
+        root: what the names are relative to.
+        names: audio files and shards.
+        kinds: one a name; None where the name or the shard's members tell (:func:`kind_of`).
+        weights: one a name.
+        skipped: (name, reason) of what is refused by its name alone.
+    """
+
+    root: Path
+    names: list[str]
+    kinds: list[str | None]
+    weights: list[float]
+    skipped: list[tuple[str, str]]
+
+
+def kind_of(name: str, member: str = "") -> str:
+    """The first folder of a relative name, else of the name inside the shard, else "" ."""
+    for path in (PurePath(name), PurePath(member)):
+        if len(path.parts) > 1 and not path.is_absolute() and path.parts[0] != "..":
+            return path.parts[0]
+    return ""
+
+
+def list_source(source: Path) -> Listing:
+    """What a folder, a list or a shard names.
+
+    Raises:
+        PretrainError: there is no such source, it cannot be read, or it names nothing.
+    """
+    if is_compressed(source.name):
+        raise PretrainError(f"{source} {_COMPRESSED}")
+    try:
+        if source.is_dir():
+            listing = _of_folder(source)
+        elif source.suffix.lower() == SHARD:
+            listing = Listing(source.parent, [source.name], [None], [1.0], [])
+        elif source.suffix.lower() in EXTENSIONS:
+            raise PretrainError(f"{source} is one sound: give its folder, or a list of sounds.")
+        elif source.suffix.lower() == ".csv":
+            listing = _of_table(source)
+        else:
+            listing = _of_lines(source)
+    except FileNotFoundError as error:
+        raise PretrainError(f"{source} is missing: give a folder, a list or a tar file.") from error
+    except OSError as error:
+        raise PretrainError(f"{source} cannot be read ({error.strerror}).") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise PretrainError(
+            f"{source} is no list that can be read ({error}): expected is UTF-8 text with one "
+            "path a line, or a .csv file with a column 'path'."
+        ) from error
+    if not listing.names and not listing.skipped:
+        raise PretrainError(
+            f"{source} names no audio: expected are files ending in "
+            f"{', '.join(sorted(EXTENSIONS))}, or {SHARD} shards of such files."
+        )
+    return listing
+
+
+def _of_folder(root: Path) -> Listing:
+    names, skipped = [], []
+    for name in _walk(root):
+        extension = os.path.splitext(name)[1].lower()
+        if extension in EXTENSIONS or extension == SHARD:
+            names.append(name)
+        elif is_compressed(name):
+            skipped.append((name, _COMPRESSED))
+    names.sort()
+    return Listing(root, names, [None] * len(names), [1.0] * len(names), sorted(skipped))
+
+
+def _walk(root: Path) -> Iterator[str]:
+    """Names of all files under a folder, hidden ones left out; linked folders are entered once."""
+    seen = set()
+    for folder, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
+        status = os.stat(folder)
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        inside = os.path.relpath(folder, root)
+        prefix = "" if inside == os.curdir else inside + os.sep
+        yield from (prefix + name for name in files if not name.startswith("."))
+
+
+def _refuse(error: OSError) -> None:
+    raise error
+
+
+def _of_lines(path: Path) -> Listing:
+    lines = path.read_text("utf-8-sig").splitlines()
+    names = [line.strip() for line in lines if line.strip()]
+    return Listing(path.parent, names, [None] * len(names), [1.0] * len(names), [])
+
+
+def _of_table(path: Path) -> Listing:
+    names: list[str] = []
+    kinds: list[str | None] = []
+    weights: list[float] = []
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        rows = csv.DictReader(file)
+        if "path" not in (rows.fieldnames or ()):
+            raise PretrainError(
+                f"{path} has no column 'path' in its first line, but {rows.fieldnames}."
+            )
+        for row in rows:
+            if not row["path"]:
+                raise PretrainError(f"{path}, line {rows.line_num}: the path is empty.")
+            names.append(row["path"])
+            kinds.append(row.get("kind"))
+            weights.append(_weight(row.get("weight"), path, rows.line_num))
+    return Listing(path.parent, names, kinds, weights, [])
+
+
+def _weight(text: str | None, path: Path, line: int) -> float:
+    if text is None:
+        return 1.0
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = math.nan
+    if not (math.isfinite(weight) and weight >= 0):
+        raise PretrainError(
+            f"{path}, line {line}: weight {text!r} is no number from 0 on (0 leaves a clip out)."
+        )
+    return weight
