@@ -18,6 +18,7 @@ from hear_byola.pretraining.listing import Listing, kind_of, list_source
 from hear_byola.pretraining.shards import open_member
 
 _NAMED = 5  # skipped files that an error message names
+_KINDS = np.iinfo(np.int16).max
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +146,7 @@ def scan(
 
 def _gather(source: Path, listing: Listing, contents: list[tuple[Sound, ...]]) -> Corpus:
     shards: list[str] = []
-    skipped = list(listing.skipped)
+    skipped: list[tuple[str, str]] = []
     names: list[str] = []
     kinds: list[str] = []
     rows: list[tuple[int, int, float, int, int, int]] = []
@@ -164,6 +165,8 @@ def _gather(source: Path, listing: Listing, contents: list[tuple[Sound, ...]]) -
     if not rows:
         raise PretrainError(_nothing_usable(source, skipped))
     found = sorted(set(kinds))
+    if len(found) > _KINDS:
+        raise PretrainError(f"{source} has {len(found):,} kinds of audio; at most {_KINDS:,}.")
     number = {kind: index for index, kind in enumerate(found)}
     frames, rate, weights, shard_of, offset, size = zip(*rows)
     text, ends = _joined(names)

@@ -16,7 +16,7 @@ from hear_byola.pretraining.sound import BadSound, read_stretch, samples_at_16k
 
 __all__ = ["CROP_SAMPLES", "CropSource", "Sampling", "check_audible"]
 
-_PLACES = 4  # tries in one sound before another one is drawn
+_PLACES = 2  # tries in one sound before another one is drawn
 _TRIES = 64  # then the loudest crop is taken as it is: a run does not stop for a quiet corner
 _READS_BEFORE_JUDGING = 200
 _FAILURES_BORNE = 0.1  # of the reads

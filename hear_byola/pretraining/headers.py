@@ -6,13 +6,18 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import repeat
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.listing import SHARD
-from hear_byola.pretraining.shards import BadShard, members, open_member
+from hear_byola.pretraining.shards import (
+    COMPRESSED_REASON,
+    BadShard,
+    is_compressed,
+    members,
+    open_member,
+)
 from hear_byola.pretraining.sound import EXTENSIONS, BadSound, read_header
 
 _VERSION = 1  # of what a line of the memory means; others are passed over
@@ -65,7 +70,7 @@ def read_headers(
         for begin in range(0, len(paths), _ROUND):
             progress(begin, len(paths))
             some = [os.path.abspath(path) for path in paths[begin : begin + _ROUND]]
-            now = list(pool.map(_look, some, map(old.get, some), repeat(EXTENSIONS)))
+            now = list(pool.map(_look, some, map(old.get, some)))
             new = [(key, got) for key, got in zip(some, now) if got is not old.get(key)]
             if memory is not None and new:
                 _append(memory, new)
@@ -74,15 +79,17 @@ def read_headers(
     return found
 
 
-def _look(path: str, old: Contents | None, extensions: frozenset[str]) -> Contents:
+def _look(path: str, old: Contents | None) -> Contents:
     try:
         status = os.stat(path)
     except OSError as error:
         return Contents(-1, -1, (Sound("", 0, 0, 0, 0, _unseen(error)),))
     if old is not None and (old.size, old.mtime_ns) == (status.st_size, status.st_mtime_ns):
         return old
-    if path.lower().endswith(SHARD):
-        sounds = _in_shard(Path(path), status.st_size, extensions)
+    if is_compressed(path):
+        sounds: tuple[Sound, ...] = (Sound("", 0, status.st_size, 0, 0, COMPRESSED_REASON),)
+    elif path.lower().endswith(SHARD):
+        sounds = _in_shard(Path(path), status.st_size)
     else:
         sounds = (Sound("", 0, status.st_size, *_header(Path(path))),)
     return Contents(status.st_size, status.st_mtime_ns, sounds)
@@ -103,10 +110,10 @@ def _header(source: Path | BinaryIO) -> tuple[int, int, str]:
     return header.frames, header.rate, ""
 
 
-def _in_shard(path: Path, size: int, extensions: frozenset[str]) -> tuple[Sound, ...]:
+def _in_shard(path: Path, size: int) -> tuple[Sound, ...]:
     sounds = []
     try:
-        for name, offset, length in members(path, extensions):
+        for name, offset, length in members(path, EXTENSIONS):
             with open_member(path, offset, length) as file:
                 frames, rate, reason = _header(file)
             sounds.append(Sound(name, offset, length, frames, rate, reason))

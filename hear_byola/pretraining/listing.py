@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from hear_byola.pretraining.errors import PretrainError
-from hear_byola.pretraining.shards import is_compressed
+from hear_byola.pretraining.shards import COMPRESSED_REASON, is_compressed
 from hear_byola.pretraining.sound import EXTENSIONS
 
 SHARD = ".tar"
-_COMPRESSED = "is a compressed tar file, which cannot be read in the middle: unpack it."
 
 
 @dataclass(frozen=True)
@@ -26,14 +25,12 @@ class Listing:
         names: audio files and shards.
         kinds: one a name; None where the name or the shard's members tell (:func:`kind_of`).
         weights: one a name.
-        skipped: (name, reason) of what is refused by its name alone.
     """
 
     root: Path
     names: list[str]
     kinds: list[str | None]
     weights: list[float]
-    skipped: list[tuple[str, str]]
 
 
 def kind_of(name: str, member: str = "") -> str:
@@ -51,12 +48,12 @@ def list_source(source: Path) -> Listing:
         PretrainError: there is no such source, it cannot be read, or it names nothing.
     """
     if is_compressed(source.name):
-        raise PretrainError(f"{source} {_COMPRESSED}")
+        raise PretrainError(f"{source} {COMPRESSED_REASON}")
     try:
         if source.is_dir():
             listing = _of_folder(source)
         elif source.suffix.lower() == SHARD:
-            listing = Listing(source.parent, [source.name], [None], [1.0], [])
+            listing = Listing(source.parent, [source.name], [None], [1.0])
         elif source.suffix.lower() in EXTENSIONS:
             raise PretrainError(f"{source} is one sound: give its folder, or a list of sounds.")
         elif source.suffix.lower() == ".csv":
@@ -66,13 +63,14 @@ def list_source(source: Path) -> Listing:
     except FileNotFoundError as error:
         raise PretrainError(f"{source} is missing: give a folder, a list or a tar file.") from error
     except OSError as error:
-        raise PretrainError(f"{source} cannot be read ({error.strerror}).") from error
+        where = error.filename or source
+        raise PretrainError(f"{where} cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise PretrainError(
             f"{source} is no list that can be read ({error}): expected is UTF-8 text with one "
             "path a line, or a .csv file with a column 'path'."
         ) from error
-    if not listing.names and not listing.skipped:
+    if not listing.names:
         raise PretrainError(
             f"{source} names no audio: expected are files ending in "
             f"{', '.join(sorted(EXTENSIONS))}, or {SHARD} shards of such files."
@@ -81,15 +79,13 @@ def list_source(source: Path) -> Listing:
 
 
 def _of_folder(root: Path) -> Listing:
-    names, skipped = [], []
-    for name in _walk(root):
-        extension = os.path.splitext(name)[1].lower()
-        if extension in EXTENSIONS or extension == SHARD:
-            names.append(name)
-        elif is_compressed(name):
-            skipped.append((name, _COMPRESSED))
-    names.sort()
-    return Listing(root, names, [None] * len(names), [1.0] * len(names), sorted(skipped))
+    wanted = {*EXTENSIONS, SHARD}
+    names = sorted(
+        name
+        for name in _walk(root)
+        if os.path.splitext(name)[1].lower() in wanted or is_compressed(name)
+    )
+    return Listing(root, names, [None] * len(names), [1.0] * len(names))
 
 
 def _walk(root: Path) -> Iterator[str]:
@@ -114,7 +110,7 @@ def _refuse(error: OSError) -> None:
 def _of_lines(path: Path) -> Listing:
     lines = path.read_text("utf-8-sig").splitlines()
     names = [line.strip() for line in lines if line.strip()]
-    return Listing(path.parent, names, [None] * len(names), [1.0] * len(names), [])
+    return Listing(path.parent, names, [None] * len(names), [1.0] * len(names))
 
 
 def _of_table(path: Path) -> Listing:
@@ -133,7 +129,7 @@ def _of_table(path: Path) -> Listing:
             names.append(row["path"])
             kinds.append(row.get("kind"))
             weights.append(_weight(row.get("weight"), path, rows.line_num))
-    return Listing(path.parent, names, kinds, weights, [])
+    return Listing(path.parent, names, kinds, weights)
 
 
 def _weight(text: str | None, path: Path, line: int) -> float:

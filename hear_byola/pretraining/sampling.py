@@ -23,7 +23,7 @@ from hear_byola.frontend import SAMPLE_RATE
 from hear_byola.pretraining.corpus import Corpus
 
 CROP_SAMPLES = 15_200
-"""0.95 s, what the encoder sees in pretraining (arXiv 2103.06695, section IV-A)."""
+"""0.95 s, what the encoder sees in pretraining (arXiv 2103.06695)."""
 
 _FRACTION, _EPOCH, _CROP = range(3)  # purposes of random numbers, which must not meet
 _EPOCHS_KEPT = 2  # a batch may reach over the end of an epoch

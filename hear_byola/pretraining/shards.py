@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
-"""Endings of archives that cannot be read in the middle."""
+COMPRESSED_REASON = "is a compressed tar file, which cannot be read in the middle: unpack it."
 
 
 class BadShard(ValueError):
@@ -46,11 +46,15 @@ def members(path: Path, extensions: frozenset[str]) -> Iterator[Member]:
     """
     try:
         with tarfile.open(path, "r:") as archive:
+            end = path.stat().st_size
             for entry in archive:
                 archive.members = []  # type: ignore[attr-defined]  # it would keep every entry
                 name = entry.name.removeprefix("./")
-                plain = entry.isreg() and not entry.issparse()
-                if plain and PurePosixPath(name).suffix.lower() in extensions:
+                if not entry.isreg() or entry.issparse():
+                    continue
+                if entry.offset_data + entry.size > end:
+                    raise BadShard(f"is cut off: it ends inside {name}.")
+                if PurePosixPath(name).suffix.lower() in extensions:
                     yield Member(name, entry.offset_data, entry.size)
     except (tarfile.TarError, EOFError, UnicodeError) as error:
         raise BadShard(

@@ -64,7 +64,7 @@ def read_header(source: Path | BinaryIO) -> Header:
     """
     try:
         _refuse_cut_wav(source)
-        with soundfile.SoundFile(source) as file:
+        with _open(source) as file:
             if not 0 <= file.frames < _LONGEST:
                 raise BadSound("does not say how long it is.")
             header = Header(file.frames, file.samplerate)
@@ -92,7 +92,7 @@ def read_stretch(source: Path | BinaryIO, start: int, count: int) -> np.ndarray:
         BadSound: it cannot be decoded there, is cut off, or holds samples that are no numbers.
     """
     try:
-        with soundfile.SoundFile(source) as file:
+        with _open(source) as file:
             audio = _resampled(file, start, count)
     except soundfile.SoundFileError as error:
         raise BadSound(f"cannot be decoded ({_reason(error)}).") from error
@@ -101,6 +101,16 @@ def read_stretch(source: Path | BinaryIO, start: int, count: int) -> np.ndarray:
     if not np.isfinite(audio).all():
         raise BadSound("holds samples that are NaN or infinite.")
     return np.clip(audio, -1.0, 1.0, out=audio)
+
+
+def _open(source: Path | BinaryIO) -> soundfile.SoundFile:
+    if not isinstance(source, Path):
+        return soundfile.SoundFile(source)
+    try:
+        return soundfile.SoundFile(os.fsencode(source))  # as bytes: it need not be UTF-8
+    except soundfile.SoundFileError:
+        with open(source, "rb"):  # tells what libsndfile calls a system error
+            raise
 
 
 def _resampled(file: soundfile.SoundFile, start: int, count: int) -> np.ndarray:
