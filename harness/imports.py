@@ -7,6 +7,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 import pkgutil
 import re
 import sys
@@ -148,43 +149,87 @@ def checkpoint_sha256(checkpoint: str) -> str:
 def source_sha256(module: ModuleType) -> str:
     """Sha256 of the Python source that a module consists of.
 
-    For a package or a module inside one: every ``.py`` file of that package. For a single file:
-    the file and, by the import statements in it, the files and packages beside it.
+    That is its file and all that the import statements anywhere in it lead to, step by step:
+    inside the same top-level package or, for a single file, beside it. What they do not lead to,
+    a trainer in a subpackage for instance, has no part in embeddings and does not count. Where a
+    file may import by computed names (:mod:`importlib`, ``exec``, ...), its whole package counts.
     """
-    file = Path(str(module.__file__)).resolve()
-    root = file.parent
-    files = {file, *root.rglob("*.py")} if module.__package__ else set(_with_neighbours(file))
-    named = sorted((p.relative_to(root).as_posix(), file_sha256(p)) for p in files)
-    return sha256_of(named)
+    folder = Path(str(module.__file__)).absolute().parent
+    named = sorted((os.path.relpath(p, folder), file_sha256(p)) for p in _source_files(module))
+    return sha256_of([[name.replace(os.sep, "/"), digest] for name, digest in named])
 
 
-def _with_neighbours(file: Path) -> Iterator[Path]:
-    seen: set[Path] = set()
-    queue = [file]
+def _source_files(module: ModuleType) -> set[Path]:
+    file = Path(str(module.__file__)).absolute()
+    package, root, queue = "", file.parent, [file]
+    if module.__package__:
+        package = module.__name__.partition(".")[0]
+        above = module.__name__.count(".") + hasattr(module, "__path__")
+        root = file.parents[above]
+        # Importing a.b.c runs a/__init__.py and a/b/__init__.py too.
+        queue.extend(_files_named(module.__name__, root))
+    files: set[Path] = set()
     while queue:
         source = queue.pop()
-        if source in seen:
+        if source in files:
             continue
-        seen.add(source)
-        yield source
-        for name in _imported(source):
-            package = file.parent / name
-            if package.with_suffix(".py").is_file():
-                queue.append(package.with_suffix(".py"))
-            elif (package / "__init__.py").is_file():
-                queue.extend(package.rglob("*.py"))
+        files.add(source)
+        names, computed = _imports(source, root)
+        for name in names:
+            if package in ("", name.partition(".")[0]):
+                queue.extend(_files_named(name, root))
+        if computed:
+            queue.extend((root / source.relative_to(root).parts[0]).rglob("*.py"))
+    return files
 
 
-def _imported(source: Path) -> set[str]:
-    """The first parts of all absolute names that a file imports."""
+def _files_named(name: str, root: Path) -> Iterator[Path]:
+    """The files below ``root`` that run when the dotted name is imported.
+
+    The last parts may name what stands inside a file; ``*`` stands for all files of a folder.
+    """
+    place = root
+    for part in name.split("."):
+        if part == "*":
+            yield from place.glob("*.py")
+            return
+        file = place / f"{part}.py"
+        place = place / part
+        if (place / "__init__.py").is_file():
+            yield place / "__init__.py"
+        elif file.is_file():
+            yield file
+        elif not place.is_dir():
+            return
+
+
+# With these a file can import what no statement in it names; the two parts of importlib cannot.
+_LOADERS = {"importlib", "pkgutil", "runpy", "imp", "zipimport"}
+_NO_LOADERS = {"importlib.metadata", "importlib.resources"}
+_LOADING_CALLS = {"__import__", "exec", "eval"}
+
+
+def _imports(source: Path, root: Path) -> tuple[set[str], bool]:
+    """All dotted names that a file imports, and whether it may import others by computed names."""
     try:
         tree = ast.parse(source.read_bytes())
     except (SyntaxError, ValueError):
-        return set()
+        return set(), False
     names: set[str] = set()
+    computed = False
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            names.add(node.module.partition(".")[0])
-    return names
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = [node.module] if node.module else []
+            if node.level:
+                # One level up from a file is the package that it stands in.
+                base = [*source.relative_to(root).parts[: -node.level], *base]
+            names |= {".".join([*base, alias.name]) for alias in node.names}
+        elif isinstance(node, ast.Name):
+            computed |= node.id in _LOADING_CALLS
+    computed |= any(
+        name.partition(".")[0] in _LOADERS and ".".join(name.split(".")[:2]) not in _NO_LOADERS
+        for name in names
+    )
+    return names, computed

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -11,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from toymodule import write_module
 
+import hear_byola
 from harness.errors import UserError
-from harness.imports import import_hear_module, source_sha256
+from harness.imports import source_sha256
 from harness.module import ModelSpec, folder_name, load_module, parse_model
 
 AUDIO = np.random.default_rng(0).uniform(-1, 1, (2, 16000)).astype(np.float32)
@@ -323,14 +327,89 @@ def test_code_that_the_module_imports_from_beside_it_counts(folder):
     assert fingerprint("c", "y = 2", "z = 1") != first
 
 
-def test_every_file_of_a_package_counts(folder):
-    write_module(folder / "toy_pack", "model")
-    (folder / "toy_pack" / "__init__.py").write_text("")
-    (folder / "toy_pack" / "layers.py").write_text("x = 1\n")
-    module = import_hear_module("toy_pack.model")
+@pytest.fixture
+def pack(tmp_path):
+    """A package: its model imports layers, those import base, and nothing imports the trainer."""
+    root = tmp_path / "pack"
+    for folder in (root, root / "parts", root / "training"):
+        folder.mkdir()
+        (folder / "__init__.py").write_text("")
+    (root / "model.py").write_text("import torch\nfrom pack import layers\n")
+    (root / "layers.py").write_text("def forward():\n    from .parts.base import x\n")
+    (root / "parts" / "base.py").write_text("x = 1\n")
+    (root / "training" / "loop.py").write_text("from pack import model\n")
+    return root
+
+
+def module_at(file: Path, name: str) -> ModuleType:
+    """What an import makes, without running the code."""
+    return module_from_spec(spec_from_file_location(name, file))
+
+
+def counts(file: Path, module: ModuleType) -> bool:
+    """Whether an edit of a file changes the hash of a module's source."""
     before = source_sha256(module)
-    (folder / "toy_pack" / "layers.py").write_text("x = 2\n")
-    assert source_sha256(module) != before
+    file.write_text(f"{file.read_text()}# edited\n")
+    return source_sha256(module) != before
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [
+        ("__init__.py", True),
+        ("model.py", True),
+        ("layers.py", True),
+        ("parts/__init__.py", True),
+        ("parts/base.py", True),
+        ("training/__init__.py", False),
+        ("training/loop.py", False),
+    ],
+)
+def test_the_files_of_a_package_count_that_its_imports_lead_to(pack, file, expected):
+    assert counts(pack / file, module_at(pack / "model.py", "pack.model")) is expected
+    (pack / "__init__.py").write_text("from pack.model import *\n")
+    assert counts(pack / file, module_at(pack / "__init__.py", "pack")) is expected
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("import importlib", True),
+        ("from importlib import import_module", True),
+        ("import importlib.util as u", True),
+        ("def f(name): return __import__(name)", True),
+        ("from importlib import resources\nimport importlib.metadata", False),
+        ("model.eval()", False),
+    ],
+)
+def test_a_package_counts_whole_where_it_may_import_by_computed_names(pack, line, expected):
+    (pack / "layers.py").write_text(f"{line}\n")
+    model = module_at(pack / "model.py", "pack.model")
+    assert counts(pack / "training" / "loop.py", model) is expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["from pack.training import *", "from .training import loop", "import pack.training.loop"],
+)
+def test_imports_of_a_package_are_followed_however_they_are_spelt(pack, line):
+    (pack / "layers.py").write_text(f"{line}\n")
+    assert counts(pack / "training" / "loop.py", module_at(pack / "model.py", "pack.model"))
+
+
+def test_relative_imports_are_followed_upwards(pack):
+    (pack / "parts" / "base.py").write_text("from ..training.loop import x\n")
+    module = module_at(pack / "parts" / "base.py", "pack.parts.base")
+    assert counts(pack / "training" / "loop.py", module)
+    assert counts(pack / "__init__.py", module)
+
+
+@pytest.mark.parametrize(("file", "expected"), [("encoder.py", True), ("pretraining", False)])
+def test_the_trainer_has_no_part_in_embeddings(tmp_path, file, expected):
+    copy = shutil.copytree(Path(hear_byola.__file__).parent, tmp_path / "hear_byola")
+    module = module_at(copy / "__init__.py", "hear_byola")
+    edited = [copy / file] if expected else list((copy / file).glob("*.py"))
+    assert [counts(path, module) for path in edited] == [expected] * len(edited)
 
 
 def test_odd_states_can_be_hashed(folder):
