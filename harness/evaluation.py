@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from harness import events, scores
+from harness.errors import UserError
 from harness.events import EventCounts, Postprocessing
 from harness.files import write_file
 from harness.intervals import Interval, event_interval, scene_interval
@@ -224,6 +226,36 @@ def write_predictions(fold: FoldPredictions, directory: Path) -> None:
             for run in fold.predicted
         ]
         write_file(directory / f"{fold.split}.events.json", json.dumps(listed) + "\n")
+
+
+def read_predictions(task: Task, split: str, directory: Path) -> FoldPredictions:
+    """Read what :func:`write_predictions` wrote of one test split.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = directory / f"{split}.predictions.npz"
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            fold = FoldPredictions(
+                split,
+                tuple(saved["clips"].tolist()),
+                saved["probabilities"],
+                saved["targets"],
+                saved["offsets"],
+                saved.get("timestamps"),
+            )
+        if task.embedding_type == "scene":
+            return fold
+        listed = json.loads((directory / f"{split}.events.json").read_text())
+        predicted = tuple(
+            {name: [Event(**event) for event in found] for name, found in run.items()}
+            for run in listed
+        )
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        raise UserError(f"{path}: {error}. Delete its folder, and run again.") from error
+    reference = {clip.name: clip.events for clip in task.clips[split]}
+    return replace(fold, predicted=predicted, reference=reference)
 
 
 def predicted_scores(

@@ -13,7 +13,7 @@ fold undefined is left out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,11 +110,24 @@ def scene_interval(
         low, high = np.quantile(draws, _tails())
         method = "Jeffreys-smoothed bootstrap over clips"
         return Interval(min(float(low), value), max(float(high), value), method, n_boot)
-    draws = np.mean(
-        [_Resampler(metric, fold).draw(n_boot, rng) for fold, rng in zip(folds, rngs, strict=True)],
+    return _centred(metric, value, scene_draws(metric, folds, n_boot, seed), "clips")
+
+
+def scene_draws(
+    metric: str, folds: Sequence[SceneFold], n_boot: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """Scores (n_boot,) of resamples: clips drawn with replacement within each fold.
+
+    Equal ``n_boot``, seeds and fold sizes draw the same clips, so that the draws of two models on
+    one task are paired. NaN where a resample leaves a fold undefined.
+    """
+    check_metric(metric)
+    rngs = np.random.default_rng(seed).spawn(len(folds))
+    kind = _Accuracy if metric in ACCURACIES else _Resampler
+    return np.mean(
+        [kind(metric, fold).draw(n_boot, rng) for fold, rng in zip(folds, rngs, strict=True)],
         axis=0,
     )
-    return _centred(metric, value, draws, "clips")
 
 
 def event_value(metric: str, folds: Sequence[Sequence[EventCounts]]) -> float:
@@ -145,12 +158,34 @@ def event_interval(
         return Interval(np.nan, np.nan, "none: a test fold of one file", 0)
     if sum(sizes) < FEW_FILES:
         return _jackknife(metric, value, counts)
+    return _centred(metric, value, event_draws(metric, folds, n_boot, seed), "files")
+
+
+def event_draws(
+    metric: str, folds: Sequence[Sequence[EventCounts]], n_boot: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """Scores (n_boot,) of resamples of the files; paired as those of :func:`scene_draws`."""
+    counts = _stacked(folds)
     rngs = np.random.default_rng(seed).spawn(len(counts))
     resampled = [
-        np.einsum("bf,rfk->rbk", _clip_weights(n, n_boot, rng).T, fold)
-        for fold, n, rng in zip(counts, sizes, rngs, strict=True)
+        np.einsum("bf,rfk->rbk", _clip_weights(fold.shape[1], n_boot, rng).T, fold)
+        for fold, rng in zip(counts, rngs, strict=True)
     ]
-    return _centred(metric, value, _fold_means(metric, resampled), "files")
+    return _fold_means(metric, resampled)
+
+
+class _Accuracy:
+    """An accuracy of one fold under weightings of its clips, averaged over the fold's runs."""
+
+    def __init__(self, metric: str, fold: SceneFold) -> None:
+        self._correctness = _correct(metric, fold).mean(axis=0)
+
+    def draw(self, n_boot: int, rng: np.random.Generator) -> np.ndarray:
+        """Values (n_boot,) of resamples, in chunks of bounded memory."""
+        n = len(self._correctness)
+        return np.concatenate(
+            [self._correctness @ w / n for w in _weightings(n, n_boot, rng, 3 * n)]
+        )
 
 
 class _Resampler:
@@ -176,17 +211,21 @@ class _Resampler:
     def draw(self, n_boot: int, rng: np.random.Generator) -> np.ndarray:
         """Values (n_boot,) of resamples, in chunks of bounded memory."""
         rows = max(ranking.n_segments for ranking in self._rankings) + self._n
-        chunk = max(1, int(_CHUNK_BYTES / (8 * _ARRAYS_PER_WEIGHTING * rows)))
-        return np.concatenate(
-            [
-                self.values(_clip_weights(self._n, min(chunk, n_boot - done), rng))
-                for done in range(0, n_boot, chunk)
-            ]
-        )
+        numbers = _ARRAYS_PER_WEIGHTING * rows
+        return np.concatenate([self.values(w) for w in _weightings(self._n, n_boot, rng, numbers)])
 
 
 def _once(n: int) -> np.ndarray:
     return np.ones((n, 1))
+
+
+def _weightings(
+    n: int, n_boot: int, rng: np.random.Generator, numbers: int
+) -> Iterator[np.ndarray]:
+    """The weights of n_boot resamples in chunks; a weighting takes so many float64 at once."""
+    chunk = max(1, int(_CHUNK_BYTES / (8 * numbers)))
+    for done in range(0, n_boot, chunk):
+        yield _clip_weights(n, min(chunk, n_boot - done), rng)
 
 
 def _clip_weights(n: int, n_boot: int, rng: np.random.Generator) -> np.ndarray:

@@ -16,8 +16,10 @@ from harness.events import EventCounts, event_counts, score_events
 from harness.intervals import (
     Interval,
     SceneFold,
+    event_draws,
     event_interval,
     event_value,
+    scene_draws,
     scene_interval,
     scene_value,
 )
@@ -325,3 +327,27 @@ def test_event_intervals_cover(folds, files):
 
     truth = float(np.mean([event_value(metric, test_set(10_000 + s)) for s in range(2000)]))
     assert coverage(truth, lambda s: event_interval(metric, test_set(s), 300), 300) >= 0.9
+
+
+# Draws
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_draws_of_two_models_are_paired_whatever_is_drawn_at_once(metric, monkeypatch):
+    folds = [scene_fold(f, n) for f, n in enumerate((31, 17))]
+    at_once = scene_draws(metric, folds, n_boot=50)
+    monkeypatch.setattr(harness.intervals, "_CHUNK_BYTES", 50e3)
+    assert scene_draws(metric, folds, n_boot=50).tolist() == at_once.tolist()
+    rng = np.random.default_rng(0).spawn(2)
+    drawn = [r.integers(0, n, n) for r, n in zip(rng, (31, 17), strict=True)]
+    by_hand = [score(metric, p[0, i], t[i]).value for (p, t), i in zip(folds, drawn, strict=True)]
+    assert at_once[0] == pytest.approx(np.mean(by_hand))
+
+
+def test_draws_of_events_are_those_of_adding_up_drawn_files():
+    counts = counted(np.random.default_rng(3), 40)
+    metric = "event_onset_50ms_fms"
+    drawn = np.random.default_rng(0).spawn(1)[0].integers(0, 40, 40)
+    again = EventCounts(counts.files, counts.names, counts.counts[drawn])
+    by_hand = next(iter(score_events(metric, again).values()))
+    assert event_draws(metric, [[counts]], n_boot=10)[0] == pytest.approx(by_hand)
