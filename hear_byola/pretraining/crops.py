@@ -75,7 +75,7 @@ class CropSource:
             at the centre, with zeros at both ends; of a longer one a random stretch is taken.
 
         Raises:
-            PretrainError: more than a tenth of the reads failed.
+            PretrainError: more than a tenth of this process's reads failed, of 200 at least.
 
         Warns:
             UserWarning: a file cannot be read; another sound is drawn in its place.

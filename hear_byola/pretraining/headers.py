@@ -66,11 +66,15 @@ def read_headers(
     """
     old = {} if memory is None else _load(memory)
     found: list[tuple[Sound, ...]] = []
+    step = max(1, len(paths) // 1000)  # files between two calls of progress
     with ThreadPoolExecutor(workers, thread_name_prefix="headers") as pool:
         for begin in range(0, len(paths), _ROUND):
-            progress(begin, len(paths))
             some = [os.path.abspath(path) for path in paths[begin : begin + _ROUND]]
-            now = list(pool.map(_look, some, map(old.get, some)))
+            now = []
+            for got in pool.map(_look, some, map(old.get, some)):
+                if (begin + len(now)) % step == 0:
+                    progress(begin + len(now), len(paths))
+                now.append(got)
             new = [(key, got) for key, got in zip(some, now) if got is not old.get(key)]
             if memory is not None and new:
                 _append(memory, new)
