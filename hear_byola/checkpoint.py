@@ -10,6 +10,7 @@ metadata, all strings:
     mean, std         statistics of the log-mel spectrogram that the weights expect
     training_config   how the weights were trained, JSON ({} if they were not)
     data, licence     what they were trained on, and under which licence they may be used
+    data_sha256       hash of that data, as the trainer computes it (absent in early files)
 
 Any other file (`.pth` and the like) is read without unpickling code, and searched for the encoder.
 """
@@ -55,6 +56,7 @@ class Checkpoint:
         training_config: how the weights were trained; whatever JSON can hold.
         data: what they were trained on.
         licence: under which licence they may be used.
+        data_sha256: hash of what they were trained on, as the trainer computes it.
     """
 
     encoder: str
@@ -66,6 +68,7 @@ class Checkpoint:
     training_config: Mapping[str, object] = field(default_factory=dict)
     data: str = ""
     licence: str = ""
+    data_sha256: str = ""
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
@@ -97,6 +100,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         "training_config": json.dumps(dict(checkpoint.training_config), sort_keys=True),
         "data": checkpoint.data,
         "licence": checkpoint.licence,
+        "data_sha256": checkpoint.data_sha256,
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -141,6 +145,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             training_config=json.loads(metadata["training_config"]),
             data=metadata["data"],
             licence=metadata["licence"],
+            data_sha256=metadata.get("data_sha256", ""),
         )
     except (KeyError, ValueError) as error:
         raise ValueError(

@@ -34,6 +34,7 @@ def ours(state: State, **changes: Any) -> Checkpoint:
         "training_config": {"epochs": 100, "augment": ["mixup", "rrc"]},
         "data": "FSD50K development set",
         "licence": "Apache-2.0",
+        "data_sha256": "ab" * 32,
     }
     return Checkpoint(**{**fields, **changes})
 
@@ -53,6 +54,7 @@ def test_our_format_round_trips(tmp_path: Path, state: State) -> None:
     assert (found.mean, found.std) == (-5.1, 4.2)
     assert found.training_config == {"epochs": 100, "augment": ["mixup", "rrc"]}
     assert (found.data, found.licence) == ("FSD50K development set", "Apache-2.0")
+    assert found.data_sha256 == "ab" * 32
     assert [entry.name for entry in path.parent.iterdir()] == ["byola.safetensors"]
 
 
@@ -215,6 +217,13 @@ def test_a_newer_format_is_refused(tmp_path: Path, state: State) -> None:
     save_checkpoint(path, ours(state))
     with pytest.raises(ValueError, match=r"format version is 2.*reads up to 1"):
         read_checkpoint(rewritten(path, format_version="2"))
+
+
+def test_a_file_from_before_the_data_were_hashed_is_read(tmp_path: Path, state: State) -> None:
+    path = tmp_path / "byola.safetensors"
+    save_checkpoint(path, ours(state))
+    found = read_checkpoint(rewritten(path, data_sha256=""))
+    assert (found.data, found.data_sha256) == ("FSD50K development set", "")
 
 
 @pytest.mark.parametrize("changes", [{"mean": "low"}, {"std": ""}, {"training_config": "{"}])
