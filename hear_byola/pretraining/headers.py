@@ -70,7 +70,7 @@ def read_headers(
     with ThreadPoolExecutor(workers, thread_name_prefix="headers") as pool:
         for begin in range(0, len(paths), _ROUND):
             some = [os.path.abspath(path) for path in paths[begin : begin + _ROUND]]
-            now = []
+            now: list[Contents] = []
             for got in pool.map(_look, some, map(old.get, some)):
                 if (begin + len(now)) % step == 0:
                     progress(begin + len(now), len(paths))
