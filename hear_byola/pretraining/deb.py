@@ -1,0 +1,186 @@
+"""Debian packages: pinned in a list, fetched by apt-get, opened without unpacking them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from hear_byola.pretraining.errors import PretrainError
+from hear_byola.pretraining.pool import KINDS
+
+
+@dataclass(frozen=True)
+class Package:
+    """A Debian package, pinned to one content.
+
+    Attributes:
+        licence: of its recordings, as the package's own copyright file says.
+        kind: of a recording that no rule names.
+        rules: (pattern, kind): the first pattern (of ``fnmatch``) that matches a recording's path
+            inside the package tells its kind.
+    """
+
+    name: str
+    version: str
+    sha256: str
+    licence: str
+    kind: str
+    rules: tuple[tuple[str, str], ...] = ()
+
+    def kind_of(self, path: str) -> str:
+        """Return the kind of the recording at a path inside the package."""
+        return next((kind for glob, kind in self.rules if fnmatchcase(path, glob)), self.kind)
+
+
+def read_recipe(path: Path) -> list[Package]:
+    """Read the packages of a CSV with the columns name, version, sha256, licence, kind and rules.
+
+    Rules are written ``pattern=kind``, with spaces between them; other columns are notes.
+
+    Raises:
+        PretrainError: a column is missing, or a kind is none of ``KINDS``.
+    """
+    packages = []
+    with path.open(newline="", encoding="utf-8") as file:
+        for line, row in enumerate(csv.DictReader(file), start=2):
+            try:
+                rules = [rule.rpartition("=") for rule in row.pop("rules").split()]
+                package = Package(
+                    **{field: row[field] for field in ("name", "version", "sha256", "licence")},
+                    kind=row["kind"],
+                    rules=tuple((pattern, kind) for pattern, _, kind in rules),
+                )
+            except KeyError as error:
+                raise PretrainError(f"{path} has no column {error}.") from None
+            for kind in (package.kind, *(kind for _, kind in package.rules)):
+                if kind not in KINDS:
+                    raise PretrainError(
+                        f"{path}, line {line}: {kind!r} is no kind; they are {', '.join(KINDS)}."
+                    )
+            packages.append(package)
+    return packages
+
+
+def fetch(package: Package, folder: Path, *, any_version: bool = False) -> Path:
+    """Return the package's file in a folder, downloading it if it is not there.
+
+    A file with the pinned sha256 is used whatever its name. With ``any_version`` a package whose
+    pinned version is gone is taken in the version that there is.
+
+    Raises:
+        PretrainError: the package cannot be downloaded, or is not what was pinned.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    held = sorted(folder.glob(f"{package.name}_*.deb"))
+    for path in held:
+        if sha256_of(path) == package.sha256:
+            return path
+    if any_version and held:
+        return held[-1]
+    if shutil.which("apt-get") is None:
+        raise PretrainError(
+            f"{package.name} {package.version} is not in {folder}, and there is no apt-get here to "
+            f"download it: run this on Debian or Ubuntu, or put {package.name}_*.deb with the "
+            f"sha256 {package.sha256} there."
+        )
+    with tempfile.TemporaryDirectory(dir=folder) as part:
+        path = _download(package, Path(part), any_version)
+        if not any_version and (found := sha256_of(path)) != package.sha256:
+            raise PretrainError(
+                f"{package.name}={package.version} was downloaded with the sha256 {found}; pinned "
+                f"is {package.sha256}. The mirror serves another file under that version: try "
+                f"another mirror, or take it with --any-version."
+            )
+        return path.replace(folder / path.name)
+
+
+def _download(package: Package, folder: Path, any_version: bool) -> Path:
+    pinned = f"{package.name}={package.version}"
+    error = _apt_download(pinned, folder)
+    if error and any_version:
+        error = _apt_download(package.name, folder)
+    if error and f"'{package.version}' for '{package.name}' was not found" in error:
+        raise PretrainError(
+            f"the mirror no longer has {pinned}: take the version that it has with --any-version "
+            f"(the pool then differs from the recipe's), or put the pinned .deb, from "
+            f"https://snapshot.debian.org, into {folder.parent}."
+        )
+    found = sorted(folder.glob("*.deb"))
+    if error or not found:
+        raise PretrainError(
+            f"apt-get could not download {pinned}: {error or 'it wrote nothing'} (are the package "
+            f"lists there? `apt-get update` fetches them.)"
+        )
+    return found[0]
+
+
+def _apt_download(what: str, folder: Path) -> str:
+    """Return apt-get's complaint, empty if the download succeeded."""
+    # The complaint about a missing version is recognised, so it has to be in English.
+    done = subprocess.run(
+        ["apt-get", "download", what],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LC_ALL": "C"},
+    )
+    return "" if done.returncode == 0 else done.stderr.strip() or "no reason given"
+
+
+@contextmanager
+def open_deb(archive: Path) -> Iterator[tarfile.TarFile]:
+    """Open the tree of a .deb as a tar stream, of which nothing is written to disk.
+
+    Raises:
+        PretrainError: the file is damaged.
+    """
+    with subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", str(archive)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
+                yield tar
+            # A tar ends before the padding does, and a cut one may end without any complaint.
+            while process.stdout.read(1 << 20):
+                pass
+            if process.wait():
+                raise tarfile.ReadError("the archive is damaged")
+        except tarfile.TarError as error:
+            process.kill()
+            why = process.stderr.read().decode(errors="replace").strip() or str(error)
+            raise PretrainError(
+                f"{archive} cannot be unpacked: {why}. Delete it and start again."
+            ) from error
+        except BaseException:
+            process.kill()
+            raise
+
+
+def version_of(archive: Path) -> str:
+    """Return the version that a .deb says it has."""
+    return subprocess.run(
+        ["dpkg-deb", "--field", str(archive), "Version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()

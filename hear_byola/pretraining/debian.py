@@ -1,0 +1,262 @@
+"""A pool of free recordings to pretrain on: audio of pinned Debian packages, decoded.
+
+    python -m hear_byola.pretraining.debian WORK
+
+downloads the packages of ``debian.csv`` (``apt-get download``, no root needed) into
+``WORK/packages`` and writes ``WORK/pool/<kind>/<package>/*.flac`` (16 kHz, mono, at most 60 s a
+file), with kind ``speech``, ``music`` or ``effects``; ``WORK/pool/manifest.csv`` says where each
+piece comes from, ``WORK/pool/packages.csv`` what each package gave, and ``WORK/copyright/`` holds
+the packages' own copyright files. It may be stopped and started again at any time: a package that
+is finished has a report in ``WORK/pool/finished`` and is not decoded twice.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import IO, Any
+
+import click
+
+from hear_byola.pretraining import pool
+from hear_byola.pretraining.deb import Package, fetch, open_deb, read_recipe, sha256_of, version_of
+from hear_byola.pretraining.errors import PretrainError
+
+RECIPE = Path(__file__).with_name("debian.csv")
+
+
+def build(
+    packages: Sequence[Package],
+    work: Path,
+    *,
+    any_version: bool = False,
+    workers: int = 1,
+    say: Callable[[str], None] = print,
+) -> dict[str, float]:
+    """Fetch and decode packages into ``work/pool``; return its hours by kind.
+
+    Raises:
+        PretrainError: a tool or a package cannot be had, or a file cannot be written.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    reports: dict[str, dict[str, Any]] = {}
+    with _executor(workers) as submit:
+        running: set[Future[dict[str, Any]]] = set()
+        for package in packages:
+            report = _finished(package, work, any_version)
+            if report is not None:
+                reports[package.name] = report
+                say(f"[{len(reports)}/{len(packages)}] {package.name}: decoded already")
+                continue
+            say(f"{package.name}: fetching")
+            archive = fetch(package, work / "packages", any_version=any_version)
+            running.add(submit(package, archive, work))
+            # Waiting here keeps downloads only a little ahead of the decoders.
+            done, running = _collect(running, at_most=2 * workers)
+            _tell(done, reports, len(packages), say)
+        done, _ = _collect(running, at_most=0)
+        _tell(done, reports, len(packages), say)
+    ordered = [reports[package.name] for package in packages]
+    return _write_manifest(ordered, work / "pool")
+
+
+def decode_package(package: Package, archive: Path, work: Path) -> dict[str, Any]:
+    """Decode one package into ``work/pool``, and leave its report in ``work/pool/finished``."""
+    for kind in pool.KINDS:
+        shutil.rmtree(work / "pool" / kind / package.name, ignore_errors=True)
+    licence = {
+        f"usr/share/doc/{package.name}/copyright": work / "copyright" / f"{package.name}.txt"
+    }
+    with open_deb(archive) as tar:
+        decoded = pool.decode(tar, package.name, package.kind_of, work / "pool", licence)
+    sha256 = sha256_of(archive)
+    report = {
+        "name": package.name,
+        "version": version_of(archive),
+        "sha256": sha256,
+        "pinned": sha256 == package.sha256,
+        "licence": package.licence,
+        "rules": _fingerprint(package),
+        "files": decoded.files,
+        "left_out": dict(decoded.left_out),
+        "unreadable": decoded.unreadable,
+        "pieces": decoded.pieces,
+    }
+    with _whole(_report_path(package, work)) as file:
+        json.dump(report, file, indent=1)
+    return report
+
+
+def _finished(package: Package, work: Path, any_version: bool) -> dict[str, Any] | None:
+    """The report of a package that needs no more work."""
+    try:
+        report: dict[str, Any] = json.loads(_report_path(package, work).read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+    same = report["rules"] == _fingerprint(package)
+    return report if same and (any_version or report["sha256"] == package.sha256) else None
+
+
+def _report_path(package: Package, work: Path) -> Path:
+    return work / "pool" / "finished" / f"{package.name}.json"
+
+
+def _fingerprint(package: Package) -> str:
+    """Changes when the pieces of the same package would."""
+    formats = (sorted(pool.AUDIO), sorted(pool.ARCHIVES))
+    limits = (pool.PIECE_SECONDS, pool.SHORTEST_SECONDS, pool.SILENCE_DB)
+    settings = (package.kind, package.rules, *limits, *formats)
+    return hashlib.sha256(repr(settings).encode()).hexdigest()[:16]
+
+
+def _write_manifest(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str, float]:
+    """Drop what an earlier package holds too, and write the pool's two tables."""
+    heard: set[str] = set()
+    total = dict.fromkeys(pool.KINDS, 0.0)
+    pieces: list[dict[str, Any]] = []
+    packages: list[dict[str, Any]] = []
+    for report in reports:
+        seconds = dict.fromkeys(pool.KINDS, 0.0)
+        again = 0
+        for piece in report["pieces"]:
+            if piece["content"] in heard:
+                (folder / piece["path"]).unlink(missing_ok=True)
+                again += 1
+                continue
+            if not (folder / piece["path"]).exists():
+                raise PretrainError(
+                    f"{folder / piece['path']} is gone: delete {folder / 'finished'}/"
+                    f"{report['name']}.json, and start again to decode that package anew."
+                )
+            heard.add(piece["content"])
+            seconds[piece["kind"]] += piece["seconds"]
+            pieces.append({"package": report["name"], **piece})
+        left_out = dict(report["left_out"])
+        if again:
+            left_out["duplicate"] = left_out.get("duplicate", 0) + again
+        packages.append(
+            {field: report[field] for field in ("name", "version", "sha256", "pinned", "licence")}
+            | {f"{kind}_hours": round(seconds[kind] / 3600, 4) for kind in pool.KINDS}
+            | {"left_out": "; ".join(f"{n} {reason}" for reason, n in sorted(left_out.items()))}
+        )
+        for kind in pool.KINDS:
+            total[kind] += seconds[kind] / 3600
+    _write_csv(folder / "manifest.csv", pieces)
+    _write_csv(folder / "packages.csv", packages)
+    return total
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    if not rows:
+        raise PretrainError("no package gave a recording: the pool is empty.")
+    with _whole(path) as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[str]]:
+    """Write a text file that is complete under its name, or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with part.open("w", encoding="utf-8", newline="") as file:
+        yield file
+    part.replace(path)
+
+
+@contextmanager
+def _executor(workers: int) -> Iterator[Callable[..., Future[dict[str, Any]]]]:
+    """Yield what starts the decoding of a package, in its own process unless there is one."""
+    if workers == 1:
+
+        def now(*arguments: Any) -> Future[dict[str, Any]]:
+            future: Future[dict[str, Any]] = Future()
+            future.set_result(decode_package(*arguments))
+            return future
+
+        yield now
+        return
+    executor = ProcessPoolExecutor(
+        # Ctrl-C reaches the workers too: they end without a word, and the command speaks.
+        workers,
+        mp_context=get_context("spawn"),
+        initializer=signal.signal,
+        initargs=(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield lambda *arguments: executor.submit(decode_package, *arguments)
+    except BrokenProcessPool as error:
+        raise PretrainError(
+            "a decoding process was killed (out of memory?): start again, with fewer --workers; "
+            "what is finished is kept."
+        ) from error
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _collect(
+    running: set[Future[dict[str, Any]]], at_most: int
+) -> tuple[set[Future[dict[str, Any]]], set[Future[dict[str, Any]]]]:
+    """Wait until at most so many run; return those that are done, and the others."""
+    finished = {future for future in running if future.done()}
+    running = running - finished
+    while len(running) > at_most:
+        done, running = wait(running, return_when=FIRST_COMPLETED)
+        finished |= done
+    return finished, running
+
+
+def _tell(
+    done: Iterable[Future[dict[str, Any]]],
+    reports: dict[str, dict[str, Any]],
+    packages: int,
+    say: Callable[[str], None],
+) -> None:
+    for future in done:
+        report = future.result()
+        reports[report["name"]] = report
+        minutes = sum(piece["seconds"] for piece in report["pieces"]) / 60
+        left_out = ", ".join(f"{n} {reason}" for reason, n in sorted(report["left_out"].items()))
+        say(
+            f"[{len(reports)}/{packages}] {report['name']} {report['version']}: "
+            f"{report['files']} files, {minutes:.1f} min"
+            + (f"; left out: {left_out}" if left_out else "")
+            + ("" if report["pinned"] else "; NOT the pinned version")
+        )
+
+
+@click.command()
+@click.argument("work", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--any-version", is_flag=True, help="Take what there is where a pinned version is gone."
+)
+@click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default=True)
+def main(work: Path, any_version: bool, workers: int) -> None:
+    """Build the pretraining pool of free Debian packages in WORK/pool."""
+    try:
+        if shutil.which("dpkg-deb") is None:
+            raise PretrainError("there is no dpkg-deb here: run this on Debian or Ubuntu.")
+        hours = build(
+            read_recipe(RECIPE), work, any_version=any_version, workers=workers, say=click.echo
+        )
+    except PretrainError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        raise click.ClickException(f"{error}: is there room, and may you write there?") from error
+    for kind, length in hours.items():
+        click.echo(f"{kind}: {length:.2f} h")
+
+
+if __name__ == "__main__":
+    main()
