@@ -1,0 +1,110 @@
+"""The figure of a run: its loss, measures of collapse, learning rate and quick probes."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Twice the pixels that a panel is wide would be drawn in vain.
+_POINTS = 1000
+_PROBE = "probe/"
+_PANELS = {
+    "loss": ["loss"],
+    "standard deviation": ["embedding_std", "projection_std"],
+    "effective rank": ["embedding_rank", "projection_rank"],
+    "learning rate": ["lr"],
+}
+
+
+def draw(metrics_csv: Path, figure: Path) -> None:
+    """Draw what a run has logged so far as a PNG, replacing the figure in one step.
+
+    A curve of more than 1,000 values is drawn as the mean of neighbouring values, within the band
+    from their lowest to their highest. Values that are not finite leave a gap.
+
+    Args:
+        metrics_csv: rows with the column `step`, and any of `loss`, `embedding_std`,
+            `projection_std`, `embedding_rank`, `projection_rank`, `lr` and `probe/TASK`; empty
+            cells where a step did not log a column. Of a step's rows the last value counts. The
+            file may be absent, empty, or cut off in the middle of a row.
+        figure: where the PNG goes.
+
+    Raises:
+        OSError: it cannot be written; what was there before stays.
+    """
+    # Imported here, since it takes a second; without pyplot, which would keep state of its own.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    table = _read(metrics_csv)
+    probes = [str(name) for name in table if str(name).startswith(_PROBE)]
+    panels = {
+        title: [name for name in names if name in table]
+        for title, names in {**_PANELS, "probes": probes}.items()
+    }
+    drawn = {title: names for title, names in panels.items() if names} or {"loss": []}
+    page = Figure(figsize=(8, 2.2 * len(drawn)), layout="constrained")
+    axes = page.subplots(len(drawn), sharex=True, squeeze=False)[:, 0]
+    for axis, (title, names) in zip(axes, drawn.items(), strict=True):
+        for name in names:
+            _curve(axis, table[name].dropna(), name)
+        axis.set_ylabel(title)
+        axis.grid(alpha=0.3)
+        if names not in ([], ["loss"], ["lr"]):
+            axis.legend(fontsize="small")
+    if table.empty:
+        axes[0].text(0.5, 0.5, "nothing is logged yet", ha="center", transform=axes[0].transAxes)
+    axes[-1].set_xlabel("step")
+    image = io.BytesIO()
+    FigureCanvasAgg(page).print_png(image)
+    _replace(figure, image.getvalue())
+
+
+def _read(metrics_csv: Path) -> pd.DataFrame:
+    """Columns of finite numbers by step; empty where there is nothing to read."""
+    try:
+        table = pd.read_csv(metrics_csv, on_bad_lines="skip", dtype=str, encoding_errors="replace")
+    except (FileNotFoundError, pd.errors.EmptyDataError, pd.errors.ParserError):
+        return pd.DataFrame()
+    if "step" not in table or table.empty:
+        return pd.DataFrame()
+    numbers = table.apply(pd.to_numeric, errors="coerce").astype(float)
+    numbers = numbers.where(np.isfinite(numbers)).dropna(subset="step")
+    return numbers.groupby("step").last().dropna(axis="columns", how="all")
+
+
+def _curve(axis: Axes, values: pd.Series, name: str) -> None:
+    label = name.removeprefix(_PROBE)
+    if len(values) <= _POINTS:
+        few = name.startswith(_PROBE) or len(values) < 3
+        axis.plot(values.index, values, marker="o" if few else None, markersize=3, label=label)
+        return
+    part = np.arange(len(values)) * _POINTS // len(values)
+    groups = values.groupby(part)
+    steps = values.index.to_series().groupby(part).mean()
+    (line,) = axis.plot(steps, groups.mean(), label=label)
+    # The outline lets a lone outlier be seen.
+    axis.fill_between(
+        steps, groups.min(), groups.max(), color=line.get_color(), alpha=0.3, linewidth=0.8
+    )
+
+
+def _replace(figure: Path, image: bytes) -> None:
+    figure.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=figure.parent, prefix=f".{figure.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(image)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, figure)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
