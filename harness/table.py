@@ -34,7 +34,7 @@ def cell_texts(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     read = ["status", "value", "ci_low", "ci_high"]
     texts = chosen.groupby(["model", "task"])[read].apply(_cell).unstack("task").fillna("-")
     means = wide(table, protocol)
-    texts.columns = _short_names(texts.columns)
+    texts.columns = short_names(texts.columns)
     texts["mean"] = [
         "-" if pd.isna(mean) else f"{mean:.3f} ({count})"
         for mean, count in zip(means["mean"], means["tasks"])
@@ -42,7 +42,7 @@ def cell_texts(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     return texts
 
 
-def _short_names(tasks: pd.Index) -> list[str]:
+def short_names(tasks: pd.Index) -> list[str]:
     """Return ``task_name`` for ``task_name-version-mode``, where that is no other task's too."""
     short = [task.rsplit("-", 2)[0] for task in tasks]
     return [name if short.count(name) == 1 else task for name, task in zip(short, tasks)]
@@ -70,13 +70,13 @@ def format_table(table: pd.DataFrame, style: str = "markdown") -> str:
     Raises:
         UserError: an unknown format.
     """
-    writers = {"markdown": _markdown, "csv": _csv, "latex": _latex, "html": _html}
+    writers = {"markdown": markdown, "csv": _csv, "latex": _latex, "html": _html}
     if style not in writers:
         raise UserError(f"--format must be one of {', '.join(writers)}, not '{style}'.")
     parts = []
     for protocol in sorted(set(table.protocol)):
         metrics = _headlines(table, protocol).groupby("task").metric.first()
-        metrics.index = _short_names(metrics.index)
+        metrics.index = short_names(metrics.index)
         texts = cell_texts(table, protocol)
         metric = pd.DataFrame([[metrics.get(c, "") for c in texts.columns]], ["metric"])
         texts = pd.concat([metric.set_axis(texts.columns, axis=1), texts]).rename_axis("model")
@@ -84,8 +84,9 @@ def format_table(table: pd.DataFrame, style: str = "markdown") -> str:
     return "\n".join(parts)
 
 
-def _markdown(texts: pd.DataFrame, protocol: str) -> str:
-    header = [protocol, *texts.columns]
+def markdown(texts: pd.DataFrame, corner: str) -> str:
+    """Return texts as a table whose columns line up; ``corner`` stands above the row names."""
+    header = [corner, *texts.columns]
     body = [[str(model), *map(str, row)] for model, row in zip(texts.index, texts.values)]
     widths = [max(len(line[i]) for line in [header, *body]) for i in range(len(header))]
     lines = [header, ["-" * width for width in widths], *body]
