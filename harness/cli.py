@@ -9,6 +9,8 @@ import shlex
 import signal
 import sys
 import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,9 +113,7 @@ def _execute(
     from harness.run import execute, require_embeddings, write_layouts
     from harness.table import format_table
 
-    out: Path = options["out"]
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file: name a folder.")
+    out = _folder(options["out"])
     devices = worker_devices(options["device"], options["jobs"])
     with ConsoleListener() as listener:
         if directories:
@@ -145,11 +145,21 @@ def _execute(
     if not embed_only:
         click.echo(format_table(summary.table), nl=False)
         click.echo(f"\n{out / 'results.csv'}")
-    if summary.failures:
-        click.echo(f"{len(summary.failures)} failed:", err=True)
-        for name, error in summary.failures:
+    return _report(summary.failures)
+
+
+def _folder(out: Path) -> Path:
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file: name a folder.")
+    return out
+
+
+def _report(failures: Sequence[tuple[str, str]]) -> int:
+    if failures:
+        click.echo(f"{len(failures)} failed:", err=True)
+        for name, error in failures:
             click.echo(f"  {name}: {error}", err=True)
-    return int(bool(summary.failures))
+    return int(bool(failures))
 
 
 def _models(texts: tuple[str, ...]) -> tuple:
@@ -180,6 +190,104 @@ def _shard(text: str | None) -> tuple[int, int]:
     if not (first.isdigit() and count.isdigit() and 1 <= int(first) <= int(count)):
         raise UserError(f"--shard must be I/N with 1 <= I <= N, for instance 2/8, not '{text}'.")
     return (int(first), int(count))
+
+
+@cli.command()
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the study; what is there is not done again.  [default: runs/NAME]",
+)
+@click.option(
+    "--audio", type=click.Path(path_type=Path), help="What to train on, instead of the study's."
+)
+@click.option(
+    "--tasks-dir",
+    type=click.Path(path_type=Path),
+    default=Path("tasks"),
+    show_default=True,
+    help="Where task directories are looked for by name.",
+)
+@click.option("--jobs", type=int, help="Trainings at once.  [default: one, or one a GPU]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def ablate(
+    study: Path,
+    out: Path | None,
+    audio: Path | None,
+    tasks_dir: Path,
+    jobs: int | None,
+    device: str,
+) -> int:
+    """Train a study's arms × seeds, benchmark all, and set each against the reference arm.
+
+    STUDY is a YAML file. Ends with a table, which OUT/table.md and table.csv keep. The same
+    command after a stop goes on where it was. Exit code 1: an arm failed, the others were finished.
+    """
+    from harness.ablate import Trainer
+    from harness.ablate import ablate as run_study
+    from harness.engines import worker_devices
+    from harness.progress import ConsoleListener
+    from harness.study import read_study
+    from hear_byola.pretraining.config import differing
+
+    chosen = read_study(study)
+    chosen = replace(chosen, audio=audio) if audio else chosen
+    out = _folder(out or Path("runs") / chosen.name)
+    devices = worker_devices(device, jobs)
+    trainer = Trainer(_configure, differing, _pretrain_arm, "hear_byola", _untrained)
+    with ConsoleListener() as listener:
+        outcome = run_study(
+            chosen,
+            _tasks(chosen.tasks, chosen.suite, tasks_dir),
+            out,
+            trainer,
+            # One training takes all cores; GPUs are given one each.
+            training_devices=devices if jobs else list(dict.fromkeys(devices)),
+            devices=devices,
+            command=shlex.join(["hear-byola", *sys.argv[1:]]),
+            listener=listener,
+            say=listener.say,
+        )
+    click.echo(outcome.table, nl=False)
+    click.echo(f"\n{out / 'table.md'}")
+    return _report(outcome.failures)
+
+
+def _configure(base: str, overrides: Mapping[str, object]) -> Mapping[str, object]:
+    from hear_byola.pretraining.config import read_config
+    from hear_byola.pretraining.errors import PretrainError
+
+    try:
+        return read_config(base, overrides).as_dict()
+    except PretrainError as error:
+        raise UserError(str(error)) from error
+
+
+def _pretrain_arm(
+    source: Path,
+    config: Mapping[str, object],
+    out: Path,
+    *,
+    name: str,
+    device: str,
+    say: Callable[[str], None],
+) -> Path:
+    from hear_byola.pretraining.config import make_config
+    from hear_byola.pretraining.errors import PretrainError
+    from hear_byola.pretraining.run import Machines, pretrain
+
+    kind, _, index = device.partition(":")
+    # "1," is the device of number 1 to Lightning, where "1" would be one device.
+    machines = Machines("gpu" if kind == "cuda" else kind, f"{index}," if index else 1)
+    try:
+        return pretrain(source, make_config(config), out, name, machines=machines, say=say)
+    except PretrainError as error:
+        raise UserError(str(error)) from error
+
+
+def _untrained(config: Mapping[str, object]) -> Mapping[str, object]:
+    return {key: config[key] for key in ("encoder", "d", "convention", "seed")}
 
 
 @cli.command()

@@ -25,6 +25,10 @@ EXAMPLES = {
         "hear-byola probe -m hear_byola -t demo_pipe_pitch --protocol knn",
         "hear-byola probe embeddings/my_module/esc50-v2.0.0-full --protocol hear2021",
     ),
+    "ablate": (
+        "hear-byola ablate results/studies/table2.yaml --out runs/table2",
+        "hear-byola ablate my_study.yaml --audio my_recordings --device cuda",
+    ),
     "validate": (
         "hear-byola validate hear_byola",
         "hear-byola validate ./my_module.py -m weights.pt -o layer=6",
