@@ -224,14 +224,19 @@ class PlainTrainer:
     """
 
     def __init__(
-        self, waveforms: Tensor, batch: int, workers: int, settings: PlainSettings | None = None
+        self,
+        waveforms: Tensor,
+        batch: int,
+        workers: int,
+        settings: PlainSettings | None = None,
+        shuffle: bool = True,
     ) -> None:
         self.settings = settings or PlainSettings()
         self.dataset = PlainViews(waveforms, self.settings)
         self.loader = DataLoader(
             self.dataset,
             batch_size=batch,
-            shuffle=True,
+            shuffle=shuffle,
             drop_last=True,
             num_workers=workers,
             persistent_workers=workers > 0,
