@@ -115,7 +115,11 @@ class Encoder(nn.Module):
             float32 (batch, n, d), not negative. Output k pools mel frames `k * stride` to
             `k * stride + window - 1`.
         """
-        return self.fc(self.local_features(mel, stride))
+        return self.head(self.local_features(mel, stride))
+
+    def head(self, local: Tensor) -> Tensor:
+        """Embeddings over time (batch, n, d) from what `local_features` returned."""
+        return self.fc(local)
 
 
 class Encoder2020(Encoder):
@@ -142,9 +146,8 @@ class Encoder2022(Encoder):
     def __init__(self, d: int) -> None:
         super().__init__(d, hidden=HIDDEN_2022, out=d - CHANNELS * MEL_BANDS // self.window)
 
-    def forward(self, mel: Tensor, stride: int | None = None) -> Tensor:
-        """See `Encoder.forward`."""
-        local = self.local_features(mel, stride)
+    def head(self, local: Tensor) -> Tensor:
+        """See `Encoder.head`."""
         return torch.cat([local, self.fc(local)], dim=-1)
 
 

@@ -197,7 +197,7 @@ class LogMel(nn.Module):
         spectrum = torch.stft(
             stretch, WINDOW, HOP, window=self.window, center=False, return_complex=True
         )
-        power = torch.view_as_real(spectrum).square().sum(-1)
+        power = spectrum.real.square() + spectrum.imag.square()
         return (self.filterbank @ power + LOG_FLOOR).log()
 
     def forward(self, audio: Tensor, first: int = 0, count: int | None = None) -> Tensor:

@@ -60,7 +60,7 @@ class Crop:
 
 def canvas_size(size: Sequence[int], canvas: Sequence[float]) -> tuple[int, int]:
     """Height and width, in bins, of a canvas that is `canvas` times as large as (F, T)."""
-    return int(size[0] * canvas[0]), int(size[1] * canvas[1])
+    return round(size[0] * canvas[0]), round(size[1] * canvas[1])
 
 
 def random_resize_crop(x: Tensor, crop: Crop, canvas: Sequence[float] = (1.0, 1.5)) -> Tensor:
@@ -82,7 +82,8 @@ def random_resize_crop(x: Tensor, crop: Crop, canvas: Sequence[float] = (1.0, 1.
     height, width = canvas_size((bands, frames), canvas)
     rows = _resizing(crop.top - (height - bands) // 2, crop.height, bands)
     columns = _resizing(crop.left - (width - frames) // 2, crop.width, frames)
-    return rows @ x @ columns.mT
+    with torch.autocast(x.device.type, enabled=False):  # half precision is 1 % wrong
+        return rows @ x @ columns.mT
 
 
 def _resizing(start: Tensor, length: Tensor, size: int) -> Tensor:
@@ -166,7 +167,7 @@ def draw_crop(
     """
 
     def stretch(scale: Sequence[float], bins: int, limit: int) -> tuple[Tensor, Tensor]:
-        length = (uniform(*scale, (batch,), generator) * bins).long().clamp(1, limit)
+        length = (uniform(scale[0], scale[1], (batch,), generator) * bins).long().clamp(1, limit)
         free = limit - length + 1
         start = (torch.rand(batch, generator=generator, device=generator.device) * free).long()
         return start.minimum(free - 1), length
@@ -215,7 +216,7 @@ class MixupMemory(nn.Module):
         self.seen.fill_(self._seen)
 
     def _load_from_state_dict(self, *args: object, **kwargs: object) -> None:
-        super()._load_from_state_dict(*args, **kwargs)  # type: ignore[arg-type]
+        super()._load_from_state_dict(*args, **kwargs)
         self._seen = int(self.seen)
 
 

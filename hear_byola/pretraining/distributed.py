@@ -7,6 +7,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
+Norm = nn.modules.batchnorm._BatchNorm
+
 
 def ranks() -> int:
     """How many processes train together."""
@@ -39,16 +41,20 @@ def batch_moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
     return mean, variance, ranks() * x.numel() // x.shape[1]
 
 
-def track(norm: nn.Module, mean: Tensor, variance: Tensor, count: int) -> None:
+def track(norm: Norm, mean: Tensor, variance: Tensor, count: int) -> None:
     """Move a BatchNorm layer's running statistics, as the layer itself does in training."""
     with torch.no_grad():
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        assert norm.num_batches_tracked is not None
+        assert norm.momentum is not None
         norm.num_batches_tracked += 1
         norm.running_mean.lerp_(mean.to(norm.running_mean), norm.momentum)
         unbiased = variance * (count / max(count - 1, 1))
         norm.running_var.lerp_(unbiased.to(norm.running_var), norm.momentum)
 
 
-class BatchNorm(nn.modules.batchnorm._BatchNorm):
+class BatchNorm(Norm):
     """BatchNorm over the batches of all processes, on any device, by the same state dict.
 
     PyTorch's own SyncBatchNorm refuses the CPU.
@@ -70,13 +76,15 @@ class BatchNorm(nn.modules.batchnorm._BatchNorm):
         return (x.float() * scale.view(shape) + shift.view(shape)).to(x.dtype)
 
 
-def synchronised(module: nn.Module) -> nn.Module:
-    """Replace every BatchNorm layer in a module by one that sees all processes' batches."""
+def synchronise(module: nn.Module, device: str) -> None:
+    """Let every BatchNorm layer in a module see all processes' batches, keeping its parameters."""
     for name, child in module.named_children():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
-            layer = BatchNorm(child.num_features, child.eps, child.momentum)
-            layer.load_state_dict(child.state_dict())
-            setattr(module, name, layer)
-        else:
-            synchronised(child)
-    return module
+        if not isinstance(child, Norm):
+            synchronise(child, device)
+            continue
+        kind = nn.SyncBatchNorm if device == "cuda" else BatchNorm
+        layer = kind(child.num_features, child.eps, child.momentum)
+        layer.weight, layer.bias = child.weight, child.bias
+        for buffer, value in child.named_buffers():
+            setattr(layer, buffer, value)
+        setattr(module, name, layer)

@@ -1,0 +1,219 @@
+"""What happens between the steps of a run: curves, saved states, stopping, quick probes."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from hear_byola.pretraining.byol import ByolTraining
+from hear_byola.pretraining.collapse import is_collapsed
+from hear_byola.pretraining.curves import draw
+from hear_byola.pretraining.errors import PretrainError
+from hear_byola.pretraining.metrics import CurveLog
+
+_LINE_EVERY = 30.0  # seconds between lines about progress
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and has saved where it is."""
+
+
+class StepCallback(pl.Callback):
+    """A callback that is called once a step of the optimiser, not once a batch."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
+        """Tell steps from batches."""
+        if module.batches % module.config.accumulate == 0:
+            self.after_step(trainer, module, trainer.global_step)
+
+    def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
+        """The optimiser has taken `step` steps."""
+
+
+class Curves(StepCallback):
+    """Logs loss, learning rate and spread, and refuses to go on with a loss that is no number."""
+
+    def __init__(self, log: CurveLog, state: Path) -> None:
+        self.curves = log
+        self.state = state
+        self._warned = False
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Drop what a stopped run has logged after its last saved state."""
+        self.curves.rewind(trainer.global_step)
+
+    def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
+        """Log at every `log_every` steps."""
+        values: dict[str, float] = {}
+        if step % module.config.log_every == 0 or step == module.steps:
+            self._refuse_bad_loss(module)
+            values["loss"] = module.take_mean_loss()
+            values["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+        for name, spread in module.take_spreads().items():
+            values[f"{name}_std"] = spread.std
+            values[f"{name}_rank"] = spread.effective_rank
+        if values:
+            for logger in trainer.loggers:
+                logger.log_metrics(values, step)
+
+    def _refuse_bad_loss(self, module: ByolTraining) -> None:
+        step = int(module.first_bad_step)
+        if step >= 0:
+            kept = f"{self.state} is from before" if self.state.exists() else "no state was saved"
+            raise PretrainError(
+                f"the loss of step {step + 1} is not a finite number; {kept}. A lower "
+                "learning_rate, or precision 32-true, may help."
+            )
+
+
+class CollapseWatch(StepCallback):
+    """Warns of a collapsed network, and stops where the config says so."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self._told = False
+
+    def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
+        """Look at the newest spreads."""
+        collapsed = [
+            f"{name} (std {spread.std:.3f}, effective rank {spread.effective_rank:.1f})"
+            for name, spread in module.spreads.items()
+            if is_collapsed(spread)
+        ]
+        if not collapsed or self._told:
+            return
+        self._told = True
+        text = f"step {step}: the network has collapsed: {', '.join(collapsed)}."
+        if module.config.stop_on_collapse:
+            raise PretrainError(f"{text} The state saved before is kept.")
+        self.say(f"WARNING: {text} Its embeddings hardly tell sounds apart.")
+
+
+class SavedState(StepCallback):
+    """Saves what a run resumes from, and the checkpoint as it is, every `save_every` steps.
+
+    Also at a signal, which ends the run between two steps.
+
+    Args:
+        state: file of the state.
+        export: writes the checkpoint, from the module.
+    """
+
+    def __init__(self, state: Path, export: Callable[[ByolTraining], None]) -> None:
+        self.state = state
+        self.export = export
+        self._asked = threading.Event()
+        self._handlers: dict[int, Any] = {}
+
+    def on_train_start(self, *_: Any) -> None:
+        """Take the signals over; Lightning's own handlers stop in the middle of a step."""
+        if threading.current_thread() is not threading.main_thread():
+            return
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._handlers[number] = signal.signal(number, self._ask)
+
+    def teardown(self, *_: Any, **__: Any) -> None:
+        """Give the signals back."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}
+
+    def _ask(self, *_: Any) -> None:
+        if self._asked.is_set():
+            raise KeyboardInterrupt  # asked twice: at once
+        self._asked.set()
+
+    def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
+        """Save when it is time."""
+        asked = trainer.strategy.reduce_boolean_decision(self._asked.is_set(), all=False)
+        due = asked or step % module.config.save_every == 0 or step == module.steps
+        if due and int(module.first_bad_step) < 0:
+            trainer.save_checkpoint(self.state)
+            rank_zero_only(self.export)(module)
+        if asked and step < module.steps:
+            raise Interrupted
+
+
+class Probes(StepCallback):
+    """Quick probes of the encoder as it is, every `probe_every` steps, logged as probe/TASK."""
+
+    def __init__(
+        self,
+        probe: Callable[[Path], Mapping[str, float]],
+        checkpoint: Path,
+        export: Callable[[ByolTraining], None],
+        say: Callable[[str], None],
+    ) -> None:
+        self.probe = probe
+        self.checkpoint = checkpoint
+        self.export = export
+        self.say = say
+
+    @rank_zero_only
+    def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
+        """Probe when it is time."""
+        if step % module.config.probe_every and step != module.steps:
+            return
+        self.export(module)
+        scores = self.probe(self.checkpoint)
+        self.say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
+        for logger in trainer.loggers:
+            logger.log_metrics({f"probe/{name}": value for name, value in scores.items()}, step)
+
+
+class Figure(pl.Callback):
+    """Draws the curves whenever a state is saved, and at the end."""
+
+    def __init__(self, metrics: Path, figure: Path) -> None:
+        self.metrics = metrics
+        self.figure = figure
+
+    @rank_zero_only
+    def teardown(self, *_: Any, **__: Any) -> None:
+        """Draw what was logged, however the run ended."""
+        if self.metrics.is_file():
+            draw(self.metrics, self.figure)
+
+
+class Progress(StepCallback):
+    """Says every half minute how far the run is."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.say = say
+        self._began = self._last = 0.0
+        self._first = 0
+
+    def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
+        """Start the clock."""
+        self._began = self._last = time.monotonic()
+        self._first = trainer.global_step
+
+    @rank_zero_only
+    def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
+        """Say a line when it is time."""
+        now = time.monotonic()
+        if now - self._last < _LINE_EVERY and step < module.steps:
+            return
+        self._last = now
+        config = module.config
+        crops = config.batch_size * config.accumulate * trainer.world_size
+        rate = (step - self._first) / (now - self._began)
+        left = (module.steps - step) / rate
+        loss = float(torch.as_tensor(module.last_loss))
+        self.say(
+            f"step {step}/{module.steps}: loss {loss:.3f}, {rate * crops:.0f} crops/s, "
+            f"{_duration(left)} left"
+        )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -1,0 +1,85 @@
+"""The curves of a run as CSV, one row a logged step; a resumed run goes on in the same file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+
+class CurveLog(Logger):
+    """Appends what is logged to a CSV file with the column `step` first.
+
+    Lightning's own CSV logger deletes what an earlier start has written.
+
+    Args:
+        path: the file; it is made with the first row.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self._rows: list[dict[str, str]] = []
+        self._columns = ["step"]
+        if path.is_file():
+            with path.open(newline="") as file:
+                reader = csv.DictReader(file)
+                # A line that was cut off in the middle has no value in its last column.
+                self._rows = [row for row in reader if None not in row.values()]
+                self._columns = list(reader.fieldnames or ["step"])
+
+    @property
+    def name(self) -> str:
+        """Of the file."""
+        return self.path.stem
+
+    @property
+    def version(self) -> str:
+        """None is told apart."""
+        return ""
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """There is nothing to reach through."""
+        return self
+
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """A run writes its config to a file of its own."""
+
+    @rank_zero_only
+    def rewind(self, step: int) -> None:
+        """Drop the rows after a step, which a resumed run computes again."""
+        kept = [row for row in self._rows if int(row["step"]) <= step]
+        if len(kept) < len(self._rows):
+            self._rows = kept
+            self._write_all()
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Add a row, or complete the last one if it is of the same step."""
+        row = {"step": str(step), **{name: f"{value:.6g}" for name, value in metrics.items()}}
+        new = [name for name in row if name not in self._columns]
+        self._columns += new
+        if self._rows and self._rows[-1]["step"] == row["step"]:
+            self._rows[-1] = {**self._rows[-1], **row}
+            self._write_all()
+            return
+        self._rows.append(row)
+        if new:
+            self._write_all()
+            return
+        with self.path.open("a", newline="") as file:
+            csv.DictWriter(file, self._columns, restval="").writerow(row)
+
+    def _write_all(self) -> None:
+        temporary = self.path.with_suffix(".part")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, self._columns, restval="")
+            writer.writeheader()
+            writer.writerows(self._rows)
+        temporary.replace(self.path)

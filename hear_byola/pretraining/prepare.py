@@ -1,0 +1,154 @@
+"""From audio to a stream of crops with its statistics and its description."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import torch
+
+from hear_byola.frontend import LogMel
+from hear_byola.pretraining.config import PretrainConfig
+from hear_byola.pretraining.corpus import Corpus, scan
+from hear_byola.pretraining.crops import CropSource, Sampling, check_audible
+from hear_byola.pretraining.errors import PretrainError
+
+STATISTICS_CROPS = 10_000
+"""How many crops the statistics are taken from, at the most (arXiv 2103.06695, section IV-A)."""
+
+_PIECE = 16
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Mean and standard deviation of the corpus's log-mel, over all bins of many crops."""
+
+    mean: float
+    std: float
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Audio that is ready to be trained on.
+
+    Attributes:
+        source: the crops.
+        statistics: of their log-mel.
+        description: kinds and hours, for people.
+        sha256: of the corpus's names, sizes and lengths.
+    """
+
+    source: CropSource
+    statistics: Statistics
+    description: str
+    sha256: str
+
+
+def prepare(
+    audio: Path, config: PretrainConfig, record: Path, say: Callable[[str], None]
+) -> Prepared:
+    """Scan the audio, and take the statistics of its log-mel.
+
+    Args:
+        audio: a folder, list or tar file, see `corpus.scan`.
+        config: the run.
+        record: JSON file that keeps what was found; where it is of the same corpus and crops,
+            nothing is measured again.
+        say: told what goes on.
+
+    Raises:
+        PretrainError: nothing to train on, only silence, shares that do not fit the audio.
+    """
+    corpus = scan(audio, progress=_progress(say), memory=_memory(audio))
+    _tell_skipped(corpus, say)
+    sampling = Sampling(
+        balance=config.balance,
+        shares=config.shares or None,
+        unit=config.unit,  # type: ignore[arg-type]
+        silence_db=config.silence_db,
+        fraction=config.fraction,
+    )
+    try:
+        source = CropSource(corpus, sampling, config.seed)
+    except ValueError as error:
+        raise PretrainError(f"{audio}: {error}") from error
+    check_audible(source)
+    # JSON knows no tuples: what was read compares with what would be written.
+    drawn = json.loads(
+        json.dumps([corpus.sha256, asdict(sampling), config.seed, config.convention])
+    )
+    known = json.loads(record.read_text()) if record.is_file() else {}
+    if known.get("measured_on") == drawn:
+        statistics = Statistics(**known["statistics"])
+    else:
+        say("measuring the statistics of the log-mel spectrograms")
+        statistics = measure(source, config.convention)
+    description = describe(corpus)
+    content = {
+        "description": description,
+        "sha256": corpus.sha256,
+        "hours": corpus.hours_by_kind(),
+        "sounds": len(corpus),
+        "skipped": dict(corpus.skipped),
+        "statistics": asdict(statistics),
+        "measured_on": drawn,
+    }
+    if known != content and int(os.environ.get("LOCAL_RANK", 0)) == 0:
+        record.write_text(json.dumps(content, indent=1) + "\n")
+    say(f"{description}; log-mel {statistics.mean:.3f} ± {statistics.std:.3f}")
+    return Prepared(source, statistics, description, corpus.sha256)
+
+
+@torch.no_grad()
+def measure(source: CropSource, convention: str) -> Statistics:
+    """Statistics of the log-mel of the stream's first crops, of one epoch at the most.
+
+    Raises:
+        PretrainError: the spectrograms do not vary.
+    """
+    front = LogMel(convention)
+    count, total, squares = 0, 0.0, 0.0
+    for start in range(0, min(STATISTICS_CROPS, source.epoch_size), _PIECE):
+        stop = min(start + _PIECE, STATISTICS_CROPS, source.epoch_size)
+        bins = front.log_mel(source.crops(range(start, stop))).double()
+        count += bins.numel()
+        total += float(bins.sum())
+        squares += float(bins.square().sum())
+    variance = squares / count - (total / count) ** 2
+    if variance < 1e-6:
+        raise PretrainError("the audio's spectrograms do not vary: is it all one steady sound?")
+    return Statistics(float(f"{total / count:.7g}"), float(f"{variance**0.5:.7g}"))
+
+
+def describe(corpus: Corpus) -> str:
+    """Kinds and hours of a corpus in a line."""
+    kinds = [f"{kind or 'audio'} {hours:.2f} h" for kind, hours in corpus.hours_by_kind().items()]
+    return f"{', '.join(kinds)}; {len(corpus)} sounds"
+
+
+def _memory(audio: Path) -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hear-byola"
+    name = sha256(os.fsencode(audio.resolve())).hexdigest()[:16]
+    return cache / "corpora" / name
+
+
+def _progress(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Tell how far a scan is, at every tenth of many files."""
+
+    def progress(done: int, total: int) -> None:
+        if total >= 1000 and done % (total // 10) == 0:
+            say(f"scanned {done} of {total} files")
+
+    return progress
+
+
+def _tell_skipped(corpus: Corpus, say: Callable[[str], None]) -> None:
+    for name, reason in corpus.skipped[:_NAMED]:
+        say(f"skipped {name}: {reason}")
+    if len(corpus.skipped) > _NAMED:
+        say(f"skipped {len(corpus.skipped) - _NAMED} more; all are in corpus.json")
