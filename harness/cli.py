@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from harness.commands.checkpoint import checkpoint as checkpoint_commands
 from harness.errors import UserError
 from harness.options import Group, chosen, config, layout, probes, workers
 
@@ -315,6 +316,9 @@ def validate(
     )
     click.echo(format_report(report))
     return exit_code(report)
+
+
+cli.add_command(checkpoint_commands)
 
 
 @cli.group()

@@ -33,6 +33,15 @@ EXAMPLES = {
         "hear-byola validate hear_byola",
         "hear-byola validate ./my_module.py -m weights.pt -o layer=6",
     ),
+    "checkpoint show": (
+        "hear-byola checkpoint show my.safetensors",
+        "hear-byola checkpoint show AudioNTT2020-BYOLA-64x96d512.pth --json",
+    ),
+    "checkpoint convert": (
+        "hear-byola checkpoint convert AudioNTT2020-BYOLA-64x96d512.pth my.safetensors",
+        "hear-byola checkpoint convert weights.pth my.safetensors --convention htk \\\n"
+        "      --mean -5.4919195 --std 5.0389895 --licence Apache-2.0 --data FSD50K",
+    ),
     "tasks list": (
         "hear-byola tasks list",
         "hear-byola tasks list --tasks-dir tasks",

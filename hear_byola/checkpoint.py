@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import pickle
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -77,6 +76,8 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     Raises:
         ValueError: the checkpoint lacks its convention or statistics, or its weights are not those
             of the encoder that it names.
+        OSError: it could not be written, for instance because the disk is full; what was there
+            under its name still is.
     """
     if checkpoint.convention is None or checkpoint.mean is None or checkpoint.std is None:
         raise ValueError(
@@ -107,7 +108,10 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".checkpoint-") as folder:
         temporary = Path(folder) / path.name
-        save_file(tensors, temporary, metadata)
+        try:
+            save_file(tensors, temporary, metadata)
+        except SafetensorError as error:
+            raise OSError(f"checkpoint {path}: it could not be written ({error}).") from error
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -174,8 +178,11 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_torch(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
-        # PyTorch's own words advise to unpickle, so they are not passed on.
+    except OSError:
+        raise
+    # Bytes that are no such file end PyTorch's reader wherever they lead it; its own words advise
+    # to unpickle, so they are not passed on.
+    except Exception as error:
         raise ValueError(
             f"checkpoint {path}: PyTorch cannot read it as plain weights ({type(error).__name__}); "
             f"{_EXPECTED}. A file that holds other objects is never unpickled: save its "

@@ -227,7 +227,7 @@ def test_check_lists_findings_and_fails_on_errors(tasks_dir, tmp_path):
     "command",
     [
         "run", "embed", "probe", "validate", "tasks list", "tasks show", "tasks check",
-        "results table",
+        "results table", "checkpoint show", "checkpoint convert",
     ],
 )  # fmt: skip
 def test_every_help_ends_in_examples(command):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,21 @@ def test_our_format_round_trips(tmp_path: Path, state: State) -> None:
     assert (found.data, found.licence) == ("FSD50K development set", "Apache-2.0")
     assert found.data_sha256 == "ab" * 32
     assert [entry.name for entry in path.parent.iterdir()] == ["byola.safetensors"]
+
+
+def test_where_there_is_no_room_the_file_of_before_stays(tmp_path: Path, state: State) -> None:
+    path = tmp_path / "byola.safetensors"
+    save_checkpoint(path, ours(state))
+    before = path.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"byola.safetensors: it could not be written"):
+            save_checkpoint(path, ours(state, mean=0.0))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["byola.safetensors"]
 
 
 def test_our_format_is_plain_safetensors(tmp_path: Path, state: State) -> None:
@@ -181,7 +197,7 @@ def test_code_in_a_file_is_never_run(tmp_path: Path, state: State) -> None:
 
 
 @pytest.mark.parametrize("name", ["a.pth", "a.pt", "a.safetensors", "a.bin"])
-@pytest.mark.parametrize("content", [b"", b"no weights at all", bytes(range(256)) * 8])
+@pytest.mark.parametrize("content", [b"", b"junk", b"no weights at all", bytes(range(256)) * 8])
 def test_unreadable_files_are_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(ValueError, match=rf"checkpoint .*{name}.*expected is a BYOL-A encoder"):

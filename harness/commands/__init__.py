@@ -1,0 +1,1 @@
+"""Groups of commands of ``hear-byola``; like the command line, they know both packages' insides."""
