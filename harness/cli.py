@@ -17,6 +17,7 @@ from typing import Any
 import click
 
 from harness.commands.checkpoint import checkpoint as checkpoint_commands
+from harness.commands.pretrain import pretrain as pretrain_command
 from harness.errors import UserError
 from harness.options import Group, chosen, config, layout, probes, workers
 
@@ -276,15 +277,18 @@ def _pretrain_arm(
 ) -> Path:
     from hear_byola.pretraining.config import make_config
     from hear_byola.pretraining.errors import PretrainError
-    from hear_byola.pretraining.run import Machines, pretrain
+    from hear_byola.pretraining.run import STATE, Machines, pretrain
 
     kind, _, index = device.partition(":")
     # "1," is the device of number 1 to Lightning, where "1" would be one device.
     machines = Machines("gpu" if kind == "cuda" else kind, f"{index}," if index else 1)
     try:
-        return pretrain(source, make_config(config), out, name, machines=machines, say=say)
+        checkpoint = pretrain(source, make_config(config), out, name, machines=machines, say=say)
     except PretrainError as error:
         raise UserError(str(error)) from error
+    # What it would go on from is fifty times its size, and a study has many arms.
+    (out / STATE).unlink(missing_ok=True)
+    return checkpoint
 
 
 def _untrained(config: Mapping[str, object]) -> Mapping[str, object]:
@@ -318,6 +322,7 @@ def validate(
     return exit_code(report)
 
 
+cli.add_command(pretrain_command)
 cli.add_command(checkpoint_commands)
 
 

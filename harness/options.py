@@ -25,6 +25,11 @@ EXAMPLES = {
         "hear-byola probe -m hear_byola -t demo_pipe_pitch --protocol knn",
         "hear-byola probe embeddings/my_module/esc50-v2.0.0-full --protocol hear2021",
     ),
+    "pretrain": (
+        "hear-byola pretrain my_recordings --config byola-512-small",
+        "hear-byola pretrain corpus.csv --config byola-512 --set batch_size=512 --devices 4 \\\n"
+        "      --probe-task demo_sample_mix --out runs/pretrain/large",
+    ),
     "ablate": (
         "hear-byola ablate results/studies/table2.yaml --out runs/table2",
         "hear-byola ablate my_study.yaml --audio my_recordings --device cuda",

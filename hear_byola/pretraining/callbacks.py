@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -164,6 +165,8 @@ class Probes(StepCallback):
             return
         self.export(module)
         scores = self.probe(self.checkpoint)
+        if not scores:
+            return
         self.say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
         for logger in trainer.loggers:
             logger.log_metrics({f"probe/{name}": value for name, value in scores.items()}, step)
@@ -180,7 +183,9 @@ class Figure(pl.Callback):
     def teardown(self, *_: Any, **__: Any) -> None:
         """Draw what was logged, however the run ended."""
         if self.metrics.is_file():
-            draw(self.metrics, self.figure)
+            # A figure that cannot be written costs nothing that was trained.
+            with contextlib.suppress(OSError):
+                draw(self.metrics, self.figure)
 
 
 class Progress(StepCallback):

@@ -94,15 +94,18 @@ def pretrain(
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, with the state saved.
     """
     out.mkdir(parents=True, exist_ok=True)
-    _keep_config(config, audio, start, out)
+    state, checkpoint = out / STATE, out / f"{name}.safetensors"
+    _keep_config(config, start, out, begun=state.is_file() or checkpoint.is_file())
     prepared = prepare(audio, config, out / CORPUS, _from_rank_zero(say))
     mean, std = prepared.statistics.mean, prepared.statistics.std
-    state, checkpoint = out / STATE, out / f"{name}.safetensors"
     keep_freed_memory()
     with _quiet_lightning():
         log = CurveLog(out / METRICS)
         trainer = _trainer(config, machines, out, log)
         steps = _steps(config, prepared.source.epoch_size, trainer.world_size)
+        if _is_finished(checkpoint, steps):
+            _from_rank_zero(say)(f"{checkpoint} is finished")
+            return checkpoint
         module = ByolTraining(config, mean, std, steps)
         if start is not None:
             _warm_start(module, start)
@@ -143,6 +146,9 @@ def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: P
         trainer.fit(module, ckpt_path=state if state.is_file() else None, weights_only=True)
     except Interrupted:
         raise KeyboardInterrupt from None
+    except PretrainError as error:
+        # One from a process that reads audio brings its traceback along as text.
+        raise PretrainError(str(error).rpartition("PretrainError: ")[2]) from error
 
 
 def _trainer(config: PretrainConfig, machines: Machines, out: Path, log: CurveLog) -> pl.Trainer:
@@ -206,14 +212,22 @@ def _steps(config: PretrainConfig, epoch_size: int, ranks: int) -> int:
     return crops // size
 
 
-def _keep_config(config: PretrainConfig, audio: Path, start: Path | None, out: Path) -> None:
+def _is_finished(checkpoint: Path, steps: int) -> bool:
+    if not checkpoint.is_file():
+        return False
+    progress = read_checkpoint(checkpoint).training_config.get("progress")
+    return isinstance(progress, dict) and progress["step"] >= steps
+
+
+def _keep_config(config: PretrainConfig, start: Path | None, out: Path, begun: bool) -> None:
     """Write the config beside the run, or refuse if the run there has another one."""
     path = out / CONFIG
     wanted = config.as_dict()
     if start is not None:
         wanted["start"] = str(start)
-    begun = path.is_file() and (out / STATE).is_file()
-    fields = differing(yaml.safe_load(path.read_text("utf-8")), wanted) if begun else []
+    if not begun:
+        path.unlink(missing_ok=True)
+    fields = differing(yaml.safe_load(path.read_text("utf-8")), wanted) if path.is_file() else []
     if fields:
         raise PretrainError(
             f"{out} holds a run with another config; {'; '.join(fields)}. Take the fields as they "
@@ -247,25 +261,26 @@ class _Exporter:
         world = module.trainer.world_size
         crops = module.global_step * config.batch_size * config.accumulate * world
         progress = {"step": module.global_step, "steps": module.steps, "crops": crops}
-        save_checkpoint(
-            path,
-            Checkpoint(
-                config.encoder,
-                config.d,
-                module.online.encoder.state_dict(),
-                convention=config.convention,
-                mean=0.0 if plain else statistics.mean,
-                std=1.0 if plain else statistics.std,
-                training_config={
-                    **config.as_dict(),
-                    "progress": progress,
-                    **({"start": self.start.name} if self.start else {}),
-                },
-                data=self.prepared.description,
-                data_sha256=self.prepared.sha256,
-                licence=config.licence,
-            ),
+        origin = {"start": self.start.name} if self.start else {}
+        checkpoint = Checkpoint(
+            config.encoder,
+            config.d,
+            module.online.encoder.state_dict(),
+            convention=config.convention,
+            mean=0.0 if plain else statistics.mean,
+            std=1.0 if plain else statistics.std,
+            training_config={**config.as_dict(), "progress": progress, **origin},
+            data=self.prepared.description,
+            data_sha256=self.prepared.sha256,
+            licence=config.licence,
         )
+        try:
+            save_checkpoint(path, checkpoint)
+        except OSError as error:
+            raise PretrainError(
+                f"{path} could not be written ({error}); the state saved before is whole. Make "
+                "room, and give the same command to go on."
+            ) from error
 
 
 def _from_rank_zero(say: Callable[[str], None]) -> Callable[[str], None]:

@@ -1,0 +1,124 @@
+"""``hear-byola pretrain``: audio in, checkpoint of BYOL-A out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from harness.errors import UserError
+from harness.options import Command
+
+
+@click.command(cls=Command)
+@click.argument("audio", type=click.Path(path_type=Path))
+@click.option(
+    "--config",
+    "config_name",
+    default="byola-512-small",
+    show_default=True,
+    help="A YAML file, or the name of a shipped config.",
+)
+@click.option(
+    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field. Repeatable."
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the run; a run that is there goes on.  [default: runs/pretrain/CONFIG]",
+)
+@click.option("--resume", is_flag=True, help="Refuse to start anew where nothing is to go on from.")
+@click.option(
+    "--start",
+    type=click.Path(path_type=Path),
+    help="A checkpoint to train further, instead of random weights.",
+)
+@click.option("--accelerator", default="auto", show_default=True, help="auto, cpu, gpu or mps.")
+@click.option(
+    "--devices", default="auto", show_default=True, help="How many, or which (0,2), on a machine."
+)
+@click.option("--nodes", type=int, default=1, show_default=True, help="Machines.")
+@click.option(
+    "--probe-task",
+    "probe_tasks",
+    multiple=True,
+    metavar="TASK|DIR",
+    help="Probe on this task while training, every `probe_every` steps. Repeatable.",
+)
+@click.option("--probe-protocol", default="linear", show_default=True, help="linear or knn.")
+def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **options: Any) -> int:
+    """Pretrain BYOL-A on AUDIO.
+
+    AUDIO is a folder of recordings or of tar shards (first folder below it: kind of audio), a text
+    or CSV list, or a tar file. The run's folder gets the checkpoint, its curves, and the state
+    that the same command goes on from after a stop.
+    """
+    try:
+        from hear_byola.pretraining.config import read_config
+        from hear_byola.pretraining.errors import PretrainError
+        from hear_byola.pretraining.run import STATE, Machines
+        from hear_byola.pretraining.run import pretrain as train
+    except ImportError as error:
+        raise UserError(
+            f"Pretraining needs {error.name}: pip install 'hear-byola[pretrain]'."
+        ) from error
+
+    name = Path(config_name).stem
+    out: Path = options["out"] or Path("runs") / "pretrain" / name
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file: name a folder.")
+    if options["resume"] and not (out / STATE).is_file():
+        raise UserError(f"--resume: there is no {out / STATE} to go on from.")
+    try:
+        checkpoint = train(
+            audio,
+            read_config(config_name, _fields(overrides)),
+            out,
+            name,
+            machines=Machines(options["accelerator"], _devices(options), options["nodes"]),
+            probe=_probe(options["probe_tasks"], options["probe_protocol"], out),
+            start=options["start"],
+            say=_say,
+        )
+    except PretrainError as error:
+        raise UserError(str(error)) from error
+    click.echo(checkpoint)
+    return 0
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+def _fields(texts: tuple[str, ...]) -> dict[str, object]:
+    fields = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set {text}: give a field and its value, as --set batch_size=128.")
+        try:
+            fields[name] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise UserError(f"--set {text}: the value is not YAML ({error}).") from error
+    return fields
+
+
+def _devices(options: Mapping[str, Any]) -> int | str:
+    text: str = options["devices"]
+    return int(text) if text.isdecimal() else text
+
+
+def _probe(
+    names: tuple[str, ...], protocol: str, out: Path
+) -> Callable[[Path], Mapping[str, float]] | None:
+    from harness.training_probe import TrainingProbe
+    from tasks.find import find_task
+
+    if not names:
+        return None
+    directories = [find_task(name, Path("tasks"))[0] for name in names]
+    # The CPU probes while the devices that train wait, and needs no memory of theirs.
+    return TrainingProbe(directories, out / "probe", protocol=protocol, device="cpu", say=_say)

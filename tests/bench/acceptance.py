@@ -1,0 +1,138 @@
+"""Whether a checkpoint of BYOL-A is better than random weights and than log-mel statistics.
+
+    export HEAR_BYOLA_TEST_DATA=...  # holds fsdd/recordings, the Free Spoken Digit Dataset
+    python tests/bench/acceptance.py CHECKPOINT runs/acceptance [results/byola-512.csv]
+
+Tasks: the demo suite, and spoken digits by speakers who were not trained on (every speaker of the
+Free Spoken Digit Dataset is the test fold once). Protocol: `linear`. Compared are the checkpoint
+with three random initialisations of its encoder, and with mean and standard deviation of the
+log-mel: the mean over tasks of the paired differences, with a 95 % interval by resampling clips
+(of random weights, seeds too). Tasks that log-mel solves beyond 0.90 are reported and left out of
+the mean.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from harness.differences import ArmScores, difference, resample
+from harness.engines import local_engine, worker_devices
+from harness.evaluation import read_predictions
+from harness.module import parse_model
+from harness.plan import Evaluation, Settings, make_plan
+from harness.progress import ConsoleListener
+from harness.results import write_csv
+from harness.run import execute
+from harness.task import TaskSource
+from tasks.demo import demo_directory, demo_names
+
+SOLVED = 0.90
+RATE = 16_000
+
+
+def make_digits(recordings: Path, tasks: Path) -> Path:
+    """Write the spoken digits as a task with a fold for each speaker; once."""
+    directory = tasks / "fsdd_speakers-v1-full"
+    metadata = directory / "task_metadata.json"
+    if metadata.is_file():
+        return directory
+    files = sorted(recordings.glob("*.wav"))
+    speakers = sorted({path.stem.split("_")[1] for path in files})
+    folds = {speaker: f"fold{number:02d}" for number, speaker in enumerate(speakers)}
+    labels: dict[str, dict[str, list[str]]] = {fold: {} for fold in folds.values()}
+    for path in files:
+        digit, speaker, _ = path.stem.split("_")
+        audio, rate = soundfile.read(path, dtype="float32")
+        target = directory / str(RATE) / folds[speaker] / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(target, np.clip(soxr.resample(audio, rate, RATE), -1, 1), RATE)
+        labels[folds[speaker]][path.name] = [digit]
+    for fold, clips in labels.items():
+        (directory / f"{fold}.json").write_text(json.dumps(clips))
+    vocabulary = "\n".join(["idx,label", *(f"{digit},{digit}" for digit in range(10))])
+    (directory / "labelvocabulary.csv").write_text(vocabulary + "\n")
+    content = {
+        "task_name": "fsdd_speakers",
+        "version": "v1",
+        "mode": "full",
+        "embedding_type": "scene",
+        "prediction_type": "multiclass",
+        "split_mode": "new_split_kfold",
+        "nfolds": len(folds),
+        "sample_duration": None,
+        "evaluation": ["top1_acc"],
+    }
+    metadata.write_text(json.dumps(content))
+    return directory
+
+
+def gather(plan: list[Evaluation], names: list[str], tasks: list[str]) -> ArmScores:
+    """Scores and resamples of some models, a row each."""
+    values = np.full((len(names), len(tasks)), np.nan)
+    draws: list[list[np.ndarray]] = [[np.empty(0)] * len(tasks) for _ in names]
+    for evaluation in plan:
+        if evaluation.model.label not in names:
+            continue
+        task = evaluation.embeddings.task()
+        row, column = names.index(evaluation.model.label), tasks.index(task.name)
+        rows = json.loads((evaluation.directory / "result.json").read_text())["rows"]
+        values[row, column] = next(
+            r["value"] for r in rows if r["is_primary"] and r["split"] == "all"
+        )
+        folds = [read_predictions(task, fold.test, evaluation.directory) for fold in task.folds]
+        draws[row][column] = resample(task, folds)
+    return ArmScores(values, np.array(draws))
+
+
+def main(checkpoint: str, out: Path, csv: Path | None) -> None:
+    """Run, compare, print."""
+    data = Path(os.environ["HEAR_BYOLA_TEST_DATA"])
+    sources = [TaskSource(demo_directory(name), "demo") for name in demo_names()]
+    sources.append(TaskSource(make_digits(data / "fsdd" / "recordings", out / "tasks")))
+    name = Path(checkpoint).stem
+    random = [f"random-{seed}" for seed in range(3)]
+    models = [
+        parse_model(f"hear_byola={checkpoint},name={name}"),
+        *(parse_model(f"hear_byola,seed={i},name={label}") for i, label in enumerate(random)),
+        parse_model("harness.baselines.logmel,name=logmel"),
+    ]
+    plan = make_plan(Settings(tuple(models), tuple(sources), ("linear",), out=out))
+    with ConsoleListener() as listener:
+        engine = local_engine(worker_devices("auto", None))
+        command = f"python tests/bench/acceptance.py {Path(checkpoint).name}"
+        summary = execute(plan, engine, out, command, listener)
+    assert not summary.failures, summary.failures
+    tasks = sorted({e.task_name for e in plan})
+    read = {e.task_name: e.embeddings.task() for e in plan}
+    sizes = [
+        (sum(len(read[t].clips[fold.test]) for fold in read[t].folds), len(read[t].folds))
+        for t in tasks
+    ]
+    ours = gather(plan, [name], tasks)
+    others = {"random": gather(plan, random, tasks), "logmel": gather(plan, ["logmel"], tasks)}
+    counted = [i for i in range(len(tasks)) if others["logmel"].values[0, i] <= SOLVED]
+    print(f"{'task':34}{name:>12}{'random':>9}{'logmel':>9}")
+    for i, task in enumerate(tasks):
+        scores = [ours.values[0, i], others["random"].values[:, i].mean()]
+        scores.append(others["logmel"].values[0, i])
+        note = "" if i in counted else "  left out: solved by log-mel"
+        print(f"{task:34}{scores[0]:12.3f}{scores[1]:9.3f}{scores[2]:9.3f}{note}")
+    for label, arm in others.items():
+        found = difference(ours, arm, counted, sizes)
+        print(
+            f"mean difference to {label}: {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+            f" ({found.method})"
+        )
+    if csv:
+        write_csv(summary.table, csv)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None)
