@@ -13,8 +13,6 @@ from harness.differences import Difference, NoiseFloor, difference, noise_floor,
 from harness.study import PaperRow, Study
 from harness.table import markdown, short_names
 
-_PREFIX = "no ordering"
-
 
 def long_form(study: Study, boards: Sequence[Board]) -> pd.DataFrame:
     """Return one row an arm, task (or ``mean``) and protocol.
@@ -81,7 +79,7 @@ def format_study(study: Study, boards: Sequence[Board], missing: Sequence[str] =
     parts = [f"# {study.name}\n"]
     for board in boards:
         rows = table[table.protocol == board.protocol]
-        parts += [_table(study, board, rows), _noise(study, board, rows)]
+        parts += [_table(study, board, rows), _noise(study, board)]
         if study.paper:
             parts.append(_agreement(study, board))
     if any(len(row.scores) > 1 for row in study.paper.values()):
@@ -116,7 +114,9 @@ def _table(study: Study, board: Board, rows: pd.DataFrame) -> str:
             for name, value in points.items()
         ]
     metrics = [column.metric for column in board.columns]
-    metrics += [f"{len(board.averaged)} tasks"] + [""] * (texts.shape[1] - len(metrics) - 1)
+    metrics += [f"{len(board.averaged)} task{'s' * (len(board.averaged) != 1)}"] + [""] * (
+        texts.shape[1] - len(metrics) - 1
+    )
     head = pd.DataFrame([metrics], ["metric"], texts.columns)
     return markdown(pd.concat([head, texts]), board.protocol)
 
@@ -135,12 +135,12 @@ def _signed(low: float, value: float, high: float) -> str:
     return f"{value:+.3f}" + ("" if pd.isna(low) else f" [{low:+.3f}, {high:+.3f}]")
 
 
-def _noise(study: Study, board: Board, rows: pd.DataFrame) -> str:
-    """The noise floor, and which arms it leaves without an order."""
+def _noise(study: Study, board: Board) -> str:
+    """The noise floor, and what it means."""
     floor = noise_floor(board.arms[study.reference], board.averaged)
     n_seeds = len(board.arms[study.reference].means(board.averaged))
     if np.isnan(floor.largest):
-        said = f"Noise floor: unknown, for {study.reference} has {n_seeds} complete seed(s)."
+        said = f"Noise floor: unknown, for {study.reference} has fewer than two seeds."
     else:
         said = (
             f"Noise floor: the {n_seeds} seeds of {study.reference} have a standard deviation of "
@@ -150,11 +150,7 @@ def _noise(study: Study, board: Board, rows: pd.DataFrame) -> str:
         " A difference that is no larger, or whose interval holds 0, orders nothing. Intervals: "
         "95 %, over training seeds and test clips, for one difference at a time."
     )
-    means = rows[(rows.task == MEAN) & rows.ordering.str.startswith(_PREFIX)]
-    lines = [
-        f"- {arm} and {study.reference}: {text}" for arm, text in zip(means.arm, means.ordering)
-    ]
-    return "\n".join([said, *lines]) + "\n"
+    return said + "\n"
 
 
 def _agreement(study: Study, board: Board) -> str:

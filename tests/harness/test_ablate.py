@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import csv
+import signal
+import subprocess
+import sysconfig
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import taskmaker
 import trainmaker
 import yaml
 
 from harness.ablate import Outcome, Trainer, ablate
+from harness.cli import call
 from harness.errors import UserError
 from harness.results import read_csv
 from harness.study import Study, read_study
@@ -163,3 +169,98 @@ def test_a_study_of_which_nothing_trains_ends_with_the_reasons(tmp_path, task):
     with pytest.raises(UserError, match=r"No arm could be trained:\n  sharp-seed0: .*nothing to h"):
         run(study, task, tmp_path / "out")
     assert not list(tmp_path.rglob(RECORD))
+
+
+# The command
+
+
+@pytest.fixture
+def tiny_study(tmp_path, task) -> Path:
+    """A study whose trainings are real: three steps of eight crops of synthetic audio."""
+    rng = np.random.default_rng(0)
+    for kind in ("low", "high"):
+        tone = np.sin(2 * np.pi * {"low": 300, "high": 2000}[kind] * np.arange(32000) / 16000)
+        audio = 0.3 * tone + 0.05 * rng.normal(size=32000)
+        taskmaker.write_wav(tmp_path / "pool" / kind / "one.wav", audio, 16000)
+    base = {"batch_size": 8, "crops": 24, "hidden": 64, "workers": 0, "unit": "seconds"}
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
+    study = {
+        "audio": "pool",
+        "config": "base.yaml",
+        "reference": "both",
+        "arms": {
+            "both": None,
+            "crop": {"augmentations": ["random_resize_crop"]},
+            "untrained": {"untrained": True},
+        },
+        "tasks": [str(task.directory)],
+        "protocols": ["knn"],
+    }
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(study, sort_keys=False))
+    return path
+
+
+def command(*arguments: str | Path) -> subprocess.Popen:
+    program = Path(sysconfig.get_path("scripts"), "hear-byola")
+    return subprocess.Popen(
+        [str(program), *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_the_command_trains_and_compares(tiny_study):
+    out = tiny_study.parent / "out"
+    with command("ablate", tiny_study, "--out", out, "--device", "cpu", "--jobs", "2") as done:
+        stdout, stderr = done.communicate()
+    assert done.returncode == 0, stderr
+    assert [line.split("|")[1].strip() for line in stdout.splitlines() if line[:1] == "|"][2:] == [
+        "metric", "both", "crop", "untrained",
+    ]  # fmt: skip
+    assert str(out / "table.md") in stdout
+    table = read_csv(out / "results.csv")
+    assert set(table.model) == {"both-seed0", "crop-seed0", "untrained-seed0"}
+    assert table.command.str.contains("ablate").all()
+    # The state to go on from is large, and a finished arm has no need of it.
+    assert not list(out.rglob("*.ckpt"))
+
+
+@pytest.mark.slow
+def test_a_stopped_command_goes_on_in_the_middle_of_a_training(tiny_study):
+    base = tiny_study.with_name("base.yaml")
+    base.write_text(base.read_text() + "save_every: 1\n")
+    study = yaml.safe_load(tiny_study.read_text())
+    study["overrides"] = {"crops": 160}
+    tiny_study.write_text(yaml.safe_dump(study, sort_keys=False))
+    out = tiny_study.parent / "out"
+    with command("ablate", tiny_study, "--out", out, "--device", "cpu") as stopped:
+        until = time.monotonic() + 200
+        while not list(out.rglob("resume.ckpt")) and time.monotonic() < until:
+            time.sleep(0.05)
+        stopped.send_signal(signal.SIGINT)
+        _, stderr = stopped.communicate()
+    assert stopped.returncode == 130, stderr
+    assert "the same command goes on" in stderr
+    with command("ablate", tiny_study, "--out", out, "--device", "cpu") as done:
+        _, stderr = done.communicate()
+    assert done.returncode == 0, stderr
+    assert "going on from" in stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"arms": {"both": {"mixup_alfa": 1}}}, "arm 'both': "),
+        ({"arms": {"both": {"mixup_alfa": 1}}}, "Did you mean 'mixup_alpha'?"),
+        ({"config": "byola-513"}, "no config 'byola-513'"),
+        ({"suite": "dem"}, "Did you mean 'demo'?"),
+        ({"refrence": "x"}, "Did you mean 'reference'?"),
+    ],
+)
+def test_a_mistake_ends_the_command_in_a_sentence(tiny_study, changes, said, capsys):
+    study = yaml.safe_load(tiny_study.read_text())
+    tiny_study.write_text(yaml.safe_dump({**study, **changes}))
+    assert call(["ablate", str(tiny_study), "--out", str(tiny_study.parent / "out")]) == 2
+    assert said in capsys.readouterr().err
