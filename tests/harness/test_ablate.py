@@ -264,3 +264,10 @@ def test_a_mistake_ends_the_command_in_a_sentence(tiny_study, changes, said, cap
     tiny_study.write_text(yaml.safe_dump({**study, **changes}))
     assert call(["ablate", str(tiny_study), "--out", str(tiny_study.parent / "out")]) == 2
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["table2", "table3"])
+def test_the_shipped_studies_lack_nothing_but_audio(name, tmp_path, capsys):
+    path = Path(__file__).parents[2] / "results" / "studies" / f"{name}.yaml"
+    assert call(["ablate", str(path), "--audio", str(tmp_path / "x"), "--out", str(tmp_path)]) == 2
+    assert "audio: there is nothing at" in capsys.readouterr().err
