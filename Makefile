@@ -34,7 +34,7 @@ demo: setup
 # Resolves the pins anew, in an environment of its own.
 lock:
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/pip install -q --disable-pip-version-check -e '.[test,events-oracle]'
+	build/lock/bin/pip install -q --disable-pip-version-check -e '.[pretrain,test,events-oracle]'
 	echo "# What make test and make demo install, on Linux x86-64 with Python 3.11;" \
 		"written by make lock." > requirements.lock
 	build/lock/bin/pip freeze --all --exclude-editable --exclude pip >> requirements.lock
