@@ -65,6 +65,7 @@ def make_digits(recordings: Path, tasks: Path) -> Path:
         "embedding_type": "scene",
         "prediction_type": "multiclass",
         "split_mode": "new_split_kfold",
+        "splits": list(labels),
         "nfolds": len(folds),
         "sample_duration": None,
         "evaluation": ["top1_acc"],
