@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -151,6 +152,7 @@ class PretrainConfig:
             ("batch_size", self.batch_size >= 2, "2 or more: BatchNorm compares the clips of one"),
             ("crops", self.crops is None or self.crops >= 1, "1 or more, or null"),
             ("fraction", 0 < self.fraction <= 1, "above 0, at most 1"),
+            ("seed", 0 <= self.seed < 2**63, "0 to 2**63 - 1"),
             ("unit", self.unit in ("clips", "seconds"), "'clips' or 'seconds'"),
             ("shares", all(share >= 0 for share in self.shares.values()), "0 or more each"),
             ("precision", self.precision in PRECISIONS, f"one of {list(PRECISIONS)}"),
@@ -214,21 +216,43 @@ def _as_kind(value: object, kind: object) -> object:
             raise TypeError(f"a list of {len(arguments)} numbers")
         return tuple(_as_kind(part, arguments[0]) for part in value)
     if origin is not None:
+        if value is None:
+            return {}
         if not isinstance(value, Mapping):
             raise TypeError("names with their values")
-        return {str(key): part for key, part in value.items()}
+        return {str(key): _as_kind(part, arguments[1]) for key, part in value.items()}
     if kind is bool and not isinstance(value, bool):
         raise TypeError("true or false")
-    if kind is int and (isinstance(value, bool) or int(value) != float(value)):  # type: ignore
+    if kind is int:
+        return _whole_number(value)
+    if kind is float:
+        return _number(value, "a number")
+    if kind is str:
+        if isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise TypeError("a text")
+        return str(value)
+    return value
+
+
+def _number(value: object, needed: str) -> float:
+    # YAML takes 1e-3, without a point, for a text.
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise TypeError(needed)
+    try:
+        number = float(value)
+    except ValueError:
+        raise TypeError(needed) from None
+    if not math.isfinite(number):
+        raise TypeError(needed)
+    return number
+
+
+def _whole_number(value: object) -> int:
+    number = _number(value, "a whole number")
+    if not number.is_integer():
         raise TypeError("a whole number")
-    if kind in (int, float):
-        if isinstance(value, bool):
-            raise TypeError("a number")
-        try:
-            return kind(float(value))  # type: ignore
-        except (TypeError, ValueError):
-            raise TypeError("a number") from None
-    return str(value) if kind is str else value
+    # A float does not hold a large seed's last digits.
+    return value if isinstance(value, int) else int(number)
 
 
 def read_config(name: str | Path, overrides: Mapping[str, object] | None = None) -> PretrainConfig:
@@ -244,7 +268,10 @@ def read_config(name: str | Path, overrides: Mapping[str, object] | None = None)
     shipped = {entry.name.removesuffix(".yaml"): entry for entry in _SHIPPED.iterdir()}
     stem = str(name).removesuffix(".yaml")
     if Path(name).is_file():
-        text = Path(name).read_text("utf-8")
+        try:
+            text = Path(name).read_text("utf-8")
+        except UnicodeDecodeError:
+            raise PretrainError(f"{name} is not YAML: it is no text.") from None
     elif stem in shipped:
         text = shipped[stem].read_text("utf-8")
     else:

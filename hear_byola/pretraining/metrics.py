@@ -10,6 +10,9 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from hear_byola.pretraining.errors import PretrainError
+from hear_byola.pretraining.state import replacing
+
 
 class CurveLog(Logger):
     """Appends what is logged to a CSV file with the column `step` first.
@@ -27,9 +30,9 @@ class CurveLog(Logger):
         self._columns = ["step"]
         if path.is_file():
             with path.open(newline="") as file:
-                reader = csv.DictReader(file)
-                # A line that was cut off in the middle has no value in its last column.
-                self._rows = [row for row in reader if None not in row.values()]
+                # Of a process that was cut off in the middle of a line, the line has no end.
+                reader = csv.DictReader(line for line in file if line.endswith("\n"))
+                self._rows = list(reader)
                 self._columns = list(reader.fieldnames or ["step"])
 
     @property
@@ -53,10 +56,9 @@ class CurveLog(Logger):
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Drop the rows after a step, which a resumed run computes again."""
-        kept = [row for row in self._rows if int(row["step"]) <= step]
-        if len(kept) < len(self._rows):
-            self._rows = kept
+        """Drop the rows after a step, which a resumed run computes again, and a torn last line."""
+        self._rows = [row for row in self._rows if int(row["step"]) <= step]
+        if self.path.is_file():
             self._write_all()
 
     @rank_zero_only
@@ -73,13 +75,17 @@ class CurveLog(Logger):
         if new:
             self._write_all()
             return
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self._columns, restval="").writerow(row)
+        try:
+            with self.path.open("a", newline="") as file:
+                csv.DictWriter(file, self._columns, restval="").writerow(row)
+        except OSError as error:
+            raise PretrainError(
+                f"{self.path} could not be written ({error.strerror}). Make room, and give the "
+                "same command to go on."
+            ) from error
 
     def _write_all(self) -> None:
-        temporary = self.path.with_suffix(".part")
-        with temporary.open("w", newline="") as file:
+        with replacing(self.path) as temporary, temporary.open("w", newline="") as file:
             writer = csv.DictWriter(file, self._columns, restval="")
             writer.writeheader()
             writer.writerows(self._rows)
-        temporary.replace(self.path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,20 @@ from hear_byola.pretraining.errors import PretrainError
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary file that takes the place of `path` once it is written and synced.
+    """Yield a temporary path whose file takes the place of `path` once it is written and synced.
+
+    Its name depends on `path` alone: what a killed process left is written over. Only one process
+    may write a `path` at a time.
 
     Raises:
         PretrainError: it could not be written, for instance because the disk is full; `path` is
             what it was.
     """
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.part")
     try:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        temporary.chmod(0o644)
         temporary.replace(path)
     # PyTorch's writer reports a full disk as a RuntimeError.
     except (OSError, RuntimeError) as error:
