@@ -35,6 +35,12 @@ from harness.intervals import LEVEL, event_draws, scene_draws
 from harness.task import Task
 
 N_BOOT = 1000
+# By how many of the two arms have several seeds.
+_COVERED = (
+    "clips alone: one seed an arm",
+    "clips, and seeds of the arm with several",
+    "seeds and clips",
+)
 
 
 @dataclass(frozen=True)
@@ -123,11 +129,10 @@ def difference(
         spread = float(np.nanvar(draws[0][column] - draws[1][column])) / len(chosen) ** 2
         # Resampling n clips of a fold varies by (n - 1) / n too little.
         parts.append((spread * n_clips / freedom, freedom))
-    single = any(len(of_arm) == 1 for of_arm in means)
-    if not single:
-        parts += [(float(m.var(ddof=1)) / len(m), len(m) - 1) for m in means]
+    several = [of_arm for of_arm in means if len(of_arm) > 1]
+    parts += [(float(of_arm.var(ddof=1)) / len(of_arm), len(of_arm) - 1) for of_arm in several]
     half, degrees = _half_width(parts)
-    covered = "clips alone: one seed" if single else "seeds and clips"
+    covered = _COVERED[len(several)]
     method = f"t with {degrees:.1f} degrees of freedom, {covered}" if half else "none: no spread"
     return Difference(value, value - half, value + half, method)
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -106,15 +105,19 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".checkpoint-") as folder:
-        temporary = Path(folder) / path.name
-        try:
-            save_file(tensors, temporary, metadata)
-        except SafetensorError as error:
-            raise OSError(f"checkpoint {path}: it could not be written ({error}).") from error
+    temporary = path.with_name(f".{path.name}.part")
+    try:
+        temporary.touch()
+        usual = temporary.stat().st_mode
+        save_file(tensors, temporary, metadata)
+        temporary.chmod(usual)  # the writer makes files that nobody else may read
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"checkpoint {path}: it could not be written ({error}).") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

@@ -24,7 +24,7 @@ from hear_byola.pretraining.distributed import synchronise
 FRAMES = CROP_SAMPLES // HOP + 1
 """Frames of a crop of 0.95 s: 96."""
 
-_PIECE = 4  # crops whose spectrograms are computed at a time: more leave the cache
+_PIECE = 4  # crops whose spectrograms a CPU computes at a time: more leave its cache
 
 
 def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
@@ -121,8 +121,9 @@ class ByolTraining(pl.LightningModule):
             float32 (batch, MEL_BANDS, FRAMES).
         """
         front = self.frontend if self.config.pre_norm else self.frontend.log_mel
+        size = _PIECE if audio.device.type == "cpu" else len(audio)
         with torch.autocast(audio.device.type, enabled=False):
-            return torch.cat([front(piece) for piece in audio.split(_PIECE)])
+            return torch.cat([front(piece) for piece in audio.split(size)])
 
     def training_step(self, audio: Tensor, batch_index: int) -> Tensor:
         """The loss of one batch, in both directions."""

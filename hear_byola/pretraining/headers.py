@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.listing import SHARD
 from hear_byola.pretraining.shards import (
     COMPRESSED_REASON,
@@ -61,8 +61,8 @@ def read_headers(
         memory: a file to remember headers in; None remembers nothing.
         workers: threads.
 
-    Raises:
-        PretrainError: the memory cannot be written.
+    Warns:
+        UserWarning: the memory cannot be written.
     """
     old = {} if memory is None else _load(memory)
     found: list[tuple[Sound, ...]] = []
@@ -142,9 +142,13 @@ def _append(memory: Path, new: list[tuple[str, Contents]]) -> None:
             # The line break before separates from a line that a kill may have left unfinished.
             file.write("\n" + "\n".join(lines) + "\n")
     except OSError as error:
-        raise PretrainError(
-            f"the memory of headers, {memory}, cannot be written ({error.strerror})."
-        ) from error
+        # Without it the next start is slower, and nothing else.
+        warnings.warn(
+            f"{memory}, which remembers the headers of audio files, cannot be written "
+            f"({error.strerror}). Set XDG_CACHE_HOME to a folder that can.",
+            UserWarning,
+            stacklevel=2,
+        )
 
 
 def _load(memory: Path) -> dict[str, Contents]:

@@ -6,9 +6,9 @@
 Tasks: the demo suite, and spoken digits by speakers who were not trained on (every speaker of the
 Free Spoken Digit Dataset is the test fold once). Protocol: `linear`. Compared are the checkpoint
 with three random initialisations of its encoder, and with mean and standard deviation of the
-log-mel: the mean over tasks of the paired differences, with a 95 % interval by resampling clips
-(of random weights, seeds too). Tasks that log-mel solves beyond 0.90 are reported and left out of
-the mean.
+log-mel: the mean over tasks of the paired differences, with a 95 % interval over clips, and over
+the seeds of the random weights. Tasks that log-mel solves beyond 0.90 are reported and left out of
+the mean. A checkpoint is one training: the spread between trainings is not covered.
 """
 
 from __future__ import annotations

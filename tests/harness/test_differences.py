@@ -39,6 +39,16 @@ def test_with_one_seed_it_covers_clips_alone_and_says_so():
     assert found.high - found.value == pytest.approx(1.96 * 0.05, rel=0.05)
 
 
+def test_the_seeds_of_the_other_arm_count_where_one_has_a_single_seed():
+    alone = arm([[0.60]], 0.001), arm([[0.55]], 0.001, seed=1)
+    several = arm([[0.60]], 0.001), arm([[0.50], [0.60], [0.55]], 0.001, seed=1)
+    narrow, wide = (difference(*sides, [0], [(10_000, 1)]) for sides in (alone, several))
+    expected = stats.t.ppf(0.975, 2) * np.std([0.50, 0.60, 0.55], ddof=1) / np.sqrt(3)
+    assert wide.high - wide.value == pytest.approx(expected, rel=0.01)
+    assert wide.high - wide.low > 10 * (narrow.high - narrow.low)
+    assert "seeds of the arm with several" in wide.method
+
+
 def test_few_clips_widen_it():
     sides = arm([[0.6]], 0.03), arm([[0.5]], 0.04, seed=1)
     found = difference(*sides, [0], [(4, 1)])

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ from hear_byola.checkpoint import read_checkpoint
 
 def training(out: Path, **changes: object) -> Training:
     config = trainmaker.configure("tiny", changes)
-    return Training(out.name, out.parent / "audio", config, out)
+    return Training(out.name, Path("audio"), config, out)
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,12 @@ def test_another_config_is_refused_and_its_fields_named(done):
         finished(training(done[0], seed=3, blur=0.5), trainmaker.differing)
 
 
+def test_other_audio_is_refused(done):
+    other = replace(training(done[0], seed=3), source=Path("other"))
+    with pytest.raises(UserError, match=r"another config \(audio: .*/audio -> other\)"):
+        finished(other, trainmaker.differing)
+
+
 def test_a_damaged_record_is_named(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / RECORD).write_text("{")
@@ -73,7 +80,7 @@ def test_failures_are_told_apart_and_the_others_go_on(tmp_path):
     said: list[str] = []
     failures = train(all_of_them, trainmaker.pretrain, ["cuda:0", "cuda:1"], said.append)
     told = {each.name: error for each, error in failures.items()}
-    assert told["t0"] == f"{tmp_path / 'audio'}: nothing to hear"
+    assert told["t0"] == "audio: nothing to hear"
     assert told["t1"].startswith("RuntimeError: a fault of ours (traceback in")
     assert "Traceback" in (tmp_path / "t1" / LOG).read_text()
     assert "signal 9" in told["t2"]

@@ -59,6 +59,14 @@ def test_our_format_round_trips(tmp_path: Path, state: State) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["byola.safetensors"]
 
 
+def test_whoever_may_read_the_folder_may_read_the_checkpoint(tmp_path: Path, state: State) -> None:
+    path, usual = tmp_path / "byola.safetensors", tmp_path / "usual"
+    save_checkpoint(path, ours(state))
+    usual.touch()
+    assert path.stat().st_mode == usual.stat().st_mode
+    assert {entry.name for entry in tmp_path.iterdir()} == {path.name, usual.name}
+
+
 def test_where_there_is_no_room_the_file_of_before_stays(tmp_path: Path, state: State) -> None:
     path = tmp_path / "byola.safetensors"
     save_checkpoint(path, ours(state))
