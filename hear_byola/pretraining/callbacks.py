@@ -17,6 +17,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.collapse import is_collapsed
 from hear_byola.pretraining.curves import draw
+from hear_byola.pretraining.distributed import from_all_ranks
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.metrics import CurveLog
 
@@ -66,13 +67,16 @@ class Curves(StepCallback):
                 logger.log_metrics(values, step)
 
     def _refuse_bad_loss(self, module: ByolTraining) -> None:
-        step = int(module.first_bad_step)
-        if step >= 0:
-            kept = f"{self.state} is from before" if self.state.exists() else "no state was saved"
+        bad = [int(step) for step in from_all_ranks(module.first_bad_step) if step >= 0]
+        if bad:
             raise PretrainError(
-                f"the loss of step {step + 1} is not a finite number; {kept}. A lower "
-                "learning_rate, or precision 32-true, may help."
+                f"the loss of step {min(bad) + 1} is not a finite number; {_kept(self.state)}"
             )
+
+
+def _kept(state: Path) -> str:
+    kept = f"{state} is from before" if state.exists() else "no state was saved"
+    return f"{kept}. A lower learning_rate, or precision 32-true, may help."
 
 
 class CollapseWatch(StepCallback):
@@ -89,10 +93,14 @@ class CollapseWatch(StepCallback):
             for name, spread in module.spreads.items()
             if is_collapsed(spread)
         ]
-        if not collapsed or self._told:
+        if not module.spreads or self._told:
+            return
+        # All processes stop together: one alone would leave the others waiting.
+        if not trainer.strategy.reduce_boolean_decision(bool(collapsed), all=False):
             return
         self._told = True
-        text = f"step {step}: the network has collapsed: {', '.join(collapsed)}."
+        found = ", ".join(collapsed) or "in the batch of another process"
+        text = f"step {step}: the network has collapsed: {found}."
         if module.config.stop_on_collapse:
             raise PretrainError(f"{text} The state saved before is kept.")
         self.say(f"WARNING: {text} Its embeddings hardly tell sounds apart.")
@@ -136,11 +144,46 @@ class SavedState(StepCallback):
         """Save when it is time."""
         asked = trainer.strategy.reduce_boolean_decision(self._asked.is_set(), all=False)
         due = asked or step % module.config.save_every == 0 or step == module.steps
-        if due and int(module.first_bad_step) < 0:
+        if due and trainer.strategy.reduce_boolean_decision(_is_sound(module)):
             trainer.save_checkpoint(self.state)
             rank_zero_only(self.export)(module)
+        elif step == module.steps:
+            raise PretrainError(
+                f"the weights after step {step} are not finite numbers; {_kept(self.state)}"
+            )
         if asked and step < module.steps:
             raise Interrupted
+
+
+def _is_sound(module: ByolTraining) -> bool:
+    """Whether a run may go on from here: a loss that is a number can leave weights that are not."""
+    weights = torch.stack([p.detach().sum() for p in module.parameters()])
+    return int(module.first_bad_step) < 0 and bool(weights.isfinite().all())
+
+
+class Memories(pl.Callback):
+    """Saves the mixup memory of each process; the rest of the module is alike in all of them."""
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Gather them; called in all processes."""
+        memory = module.augment.memory
+        if trainer.world_size == 1 or memory is None:
+            return
+        gathered = {name: from_all_ranks(part) for name, part in memory.state_dict().items()}
+        checkpoint["memories"] = [
+            {name: parts[rank].cpu() for name, parts in gathered.items()}
+            for rank in range(trainer.world_size)
+        ]
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]
+    ) -> None:
+        """Each process takes its own; one that is new keeps the first one's."""
+        memories = checkpoint.get("memories", [])
+        if trainer.global_rank < len(memories) and module.augment.memory is not None:
+            module.augment.memory.load_state_dict(memories[trainer.global_rank])
 
 
 class Probes(StepCallback):
@@ -173,7 +216,7 @@ class Probes(StepCallback):
 
 
 class Figure(pl.Callback):
-    """Draws the curves whenever a state is saved, and at the end."""
+    """Draws the curves when a run ends or is stopped."""
 
     def __init__(self, metrics: Path, figure: Path) -> None:
         self.metrics = metrics

@@ -25,6 +25,15 @@ def mean_over_ranks(x: Tensor) -> Tensor:
     return sum_over_ranks(x) / ranks()
 
 
+def from_all_ranks(x: Tensor) -> list[Tensor]:
+    """What each process has, in the order of their ranks, without gradients."""
+    if ranks() == 1:
+        return [x]
+    found = [torch.empty_like(x) for _ in range(ranks())]
+    dist.all_gather(found, x.detach().contiguous())
+    return found
+
+
 def batch_moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
     """Mean and (population) variance of each channel over the batches of all processes.
 

@@ -8,14 +8,17 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.frontend import LogMel
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.corpus import Corpus, scan
 from hear_byola.pretraining.crops import CropSource, Sampling, check_audible
 from hear_byola.pretraining.errors import PretrainError
+from hear_byola.pretraining.state import replacing
 
 STATISTICS_CROPS = 10_000
 """How many crops the statistics are taken from, at the most (arXiv 2103.06695, section IV-A)."""
@@ -50,7 +53,11 @@ class Prepared:
 
 
 def prepare(
-    audio: Path, config: PretrainConfig, record: Path, say: Callable[[str], None]
+    audio: Path,
+    config: PretrainConfig,
+    record: Path,
+    say: Callable[[str], None],
+    begun: bool = False,
 ) -> Prepared:
     """Scan the audio, and take the statistics of its log-mel.
 
@@ -60,12 +67,20 @@ def prepare(
         record: JSON file that keeps what was found; where it is of the same corpus and crops,
             nothing is measured again.
         say: told what goes on.
+        begun: whether a run on what was recorded is to go on.
 
     Raises:
-        PretrainError: nothing to train on, only silence, shares that do not fit the audio.
+        PretrainError: nothing to train on, only silence, shares that do not fit the audio, other
+            audio than the run began with.
     """
     corpus = scan(audio, progress=_progress(say), memory=_memory(audio))
     _tell_skipped(corpus, say)
+    known = _read(record)
+    if begun and known and known["sha256"] != corpus.sha256:
+        raise PretrainError(
+            f"{record.parent} holds a run on other audio ({known['description']}; now it is "
+            f"{describe(corpus)}). Give it the same audio to go on, or another --out."
+        )
     sampling = Sampling(
         balance=config.balance,
         shares=config.shares or None,
@@ -82,7 +97,6 @@ def prepare(
     drawn = json.loads(
         json.dumps([corpus.sha256, asdict(sampling), config.seed, config.convention])
     )
-    known = json.loads(record.read_text()) if record.is_file() else {}
     if known.get("measured_on") == drawn:
         statistics = Statistics(**known["statistics"])
     else:
@@ -98,8 +112,9 @@ def prepare(
         "statistics": asdict(statistics),
         "measured_on": drawn,
     }
-    if known != content and int(os.environ.get("LOCAL_RANK", 0)) == 0:
-        record.write_text(json.dumps(content, indent=1) + "\n")
+    if known != content and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
+        with replacing(record) as temporary:
+            temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     say(f"{description}; log-mel {statistics.mean:.3f} ± {statistics.std:.3f}")
     return Prepared(source, statistics, description, corpus.sha256)
 
@@ -123,6 +138,18 @@ def measure(source: CropSource, convention: str) -> Statistics:
     if variance < 1e-6:
         raise PretrainError("the audio's spectrograms do not vary: is it all one steady sound?")
     return Statistics(float(f"{total / count:.7g}"), float(f"{variance**0.5:.7g}"))
+
+
+def _read(record: Path) -> dict[str, Any]:
+    if not record.is_file():
+        return {}
+    try:
+        content = json.loads(record.read_text("utf-8"))
+    except ValueError:  # no JSON, or no text
+        content = None
+    if not isinstance(content, dict):
+        raise PretrainError(f"{record} is damaged: delete it, and the audio is measured again.")
+    return content
 
 
 def describe(corpus: Corpus) -> str:

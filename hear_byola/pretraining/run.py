@@ -24,6 +24,7 @@ from hear_byola.pretraining.callbacks import (
     Curves,
     Figure,
     Interrupted,
+    Memories,
     Probes,
     Progress,
     SavedState,
@@ -32,7 +33,7 @@ from hear_byola.pretraining.config import PretrainConfig, differing
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.metrics import CurveLog
 from hear_byola.pretraining.prepare import Prepared, prepare
-from hear_byola.pretraining.state import WholeFiles
+from hear_byola.pretraining.state import WholeFiles, replacing
 from hear_byola.pretraining.stream import Positions, batches
 
 CONFIG, CORPUS, STATE, METRICS, FIGURE = (
@@ -93,27 +94,31 @@ def pretrain(
             started with, a loss that is no number, a full disk.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, with the state saved.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    _make_folder(out)
     state, checkpoint = out / STATE, out / f"{name}.safetensors"
-    _keep_config(config, start, out, begun=state.is_file() or checkpoint.is_file())
-    prepared = prepare(audio, config, out / CORPUS, _from_rank_zero(say))
-    mean, std = prepared.statistics.mean, prepared.statistics.std
+    begun = state.is_file() or checkpoint.is_file()
+    beginning = None if start is None else _read_start(start, config)
     keep_freed_memory()
     with _quiet_lightning():
         log = CurveLog(out / METRICS)
         trainer = _trainer(config, machines, out, log)
+        _keep_config(config, start, out, begun)
+        prepared = prepare(audio, config, out / CORPUS, _from_rank_zero(say), begun)
+        mean, std = prepared.statistics.mean, prepared.statistics.std
         steps = _steps(config, prepared.source.epoch_size, trainer.world_size)
         if _is_finished(checkpoint, steps):
             _from_rank_zero(say)(f"{checkpoint} is finished")
             return checkpoint
         module = ByolTraining(config, mean, std, steps)
-        if start is not None:
-            _warm_start(module, start)
+        if beginning is not None:
+            module.online.encoder.load_state_dict(beginning.state)
+            module.target.encoder.load_state_dict(beginning.state)
         writer = _Exporter(config, prepared, start)
         callbacks: list[pl.Callback] = [
             Progress(_from_rank_zero(say)),
             Curves(log, state),
             CollapseWatch(_from_rank_zero(say)),
+            Memories(),
             SavedState(state, lambda trained: writer.write(trained, checkpoint)),
             Figure(out / METRICS, out / FIGURE),
         ]
@@ -127,7 +132,17 @@ def pretrain(
         if state.is_file():
             _from_rank_zero(say)(f"going on from {state}")
         _fit(trainer, module, prepared, state)
+        if not _is_finished(checkpoint, steps):
+            # The process was killed when its last state was saved, and the checkpoint not yet.
+            rank_zero_only(writer.write)(module, checkpoint)
     return checkpoint
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PretrainError(f"the folder {out} cannot be made ({error.strerror}).") from error
 
 
 def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: Path) -> None:
@@ -148,7 +163,7 @@ def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: P
         raise KeyboardInterrupt from None
     except PretrainError as error:
         # One from a process that reads audio brings its traceback along as text.
-        raise PretrainError(str(error).rpartition("PretrainError: ")[2]) from error
+        raise PretrainError(str(error).rpartition("PretrainError: ")[2].strip()) from error
 
 
 def _trainer(config: PretrainConfig, machines: Machines, out: Path, log: CurveLog) -> pl.Trainer:
@@ -215,7 +230,10 @@ def _steps(config: PretrainConfig, epoch_size: int, ranks: int) -> int:
 def _is_finished(checkpoint: Path, steps: int) -> bool:
     if not checkpoint.is_file():
         return False
-    progress = read_checkpoint(checkpoint).training_config.get("progress")
+    try:
+        progress = read_checkpoint(checkpoint).training_config.get("progress")
+    except ValueError as error:
+        raise PretrainError(f"{error} Delete it, and it is written again.") from error
     return isinstance(progress, dict) and progress["step"] >= steps
 
 
@@ -225,25 +243,42 @@ def _keep_config(config: PretrainConfig, start: Path | None, out: Path, begun: b
     wanted = config.as_dict()
     if start is not None:
         wanted["start"] = str(start)
-    if not begun:
-        path.unlink(missing_ok=True)
-    fields = differing(yaml.safe_load(path.read_text("utf-8")), wanted) if path.is_file() else []
+    fields = differing(_read_config(path), wanted) if begun and path.is_file() else []
     if fields:
         raise PretrainError(
             f"{out} holds a run with another config; {'; '.join(fields)}. Take the fields as they "
             "were to go on, or another --out."
         )
     if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-        path.write_text(yaml.safe_dump(wanted, sort_keys=False), "utf-8")
+        with replacing(path) as temporary:
+            temporary.write_text(yaml.safe_dump(wanted, sort_keys=False), "utf-8")
 
 
-def _warm_start(module: ByolTraining, start: Path) -> None:
+def _read_config(path: Path) -> Mapping[str, object]:
+    try:
+        content = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, dict):
+        raise PretrainError(
+            f"{path} is damaged: delete it, and give the run's own config, to go on."
+        )
+    return content
+
+
+def _read_start(start: Path, config: PretrainConfig) -> Checkpoint:
+    """The checkpoint to train further, if it is of the config's encoder and front end."""
     try:
         checkpoint = read_checkpoint(start)
-        module.online.encoder.load_state_dict(checkpoint.state)
-        module.target.encoder.load_state_dict(checkpoint.state)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError) as error:
         raise PretrainError(f"cannot start from {start}: {error}") from error
+    for field in ("encoder", "d", "convention"):
+        found, needed = getattr(checkpoint, field), getattr(config, field)
+        if found not in (None, needed):  # a foreign checkpoint does not say its convention
+            raise PretrainError(
+                f"cannot start from {start}: its {field} is {found!r}, the config's {needed!r}."
+            )
+    return checkpoint
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,9 @@ class WholeFiles(CheckpointIO):
     ) -> dict[str, Any]:
         """Read tensors and plain values, and no code."""
         try:
-            return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+            content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
+            content["pytorch-lightning_version"]
+            return content
         except Exception as error:
             raise PretrainError(
                 f"{path} cannot be read ({type(error).__name__}): it is damaged, or no state of a "

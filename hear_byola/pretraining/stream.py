@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from collections.abc import Iterator
 
 import torch
@@ -49,9 +50,13 @@ def batches(source: CropSource, positions: Positions, workers: int, pinned: bool
         num_workers=workers,
         pin_memory=pinned,
         persistent_workers=workers > 0,
-        worker_init_fn=_one_thread,
+        worker_init_fn=_prepare_worker,
     )
 
 
-def _one_thread(_: int) -> None:
+def _prepare_worker(_: int) -> None:
     torch.set_num_threads(1)
+    # Ctrl-C and batch systems signal all processes at once: the one that trains ends the others,
+    # after the step that it is in.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)

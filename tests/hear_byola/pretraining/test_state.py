@@ -15,7 +15,7 @@ from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.metrics import CurveLog
 from hear_byola.pretraining.state import WholeFiles, replacing
 
-SMALL = {"weights": torch.arange(10.0), "step": 3, "names": ["a"]}
+SMALL = {"pytorch-lightning_version": "2", "weights": torch.arange(10.0), "step": 3, "names": ["a"]}
 LARGE = {"weights": torch.zeros(300_000), "step": 4}
 
 

@@ -1,0 +1,526 @@
+"""Whole runs, tiny ones, in this process: what they leave behind, and how they stop and go on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import runmaker
+import torch
+from runmaker import killer, make_audio, tiny
+from soundmaker import noise, write
+
+from hear_byola import load_model
+from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from hear_byola.encoder import random_encoder
+from hear_byola.pretraining.config import PretrainConfig
+from hear_byola.pretraining.errors import PretrainError
+from hear_byola.pretraining.run import Machines, pretrain
+
+CPU = Machines("cpu", 1)
+
+
+@pytest.fixture(scope="module")
+def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_audio(tmp_path_factory.mktemp("sounds") / "audio")
+
+
+@pytest.fixture(scope="module")
+def whole(audio: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of six steps that nothing disturbed."""
+    out = tmp_path_factory.mktemp("whole") / "run"
+    run(audio, out)
+    return out
+
+
+def run(audio: Path, out: Path, config: PretrainConfig | None = None, **options: object) -> Path:
+    return pretrain(
+        audio,
+        config or tiny(),
+        out,
+        machines=CPU,
+        **{"say": lambda _: None, **options},  # type: ignore[arg-type]
+    )
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "metrics.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def state(out: Path) -> dict:
+    return torch.load(out / "resume.ckpt", weights_only=True)
+
+
+def assert_same_run(out: Path, whole: Path) -> None:
+    """The same curves and the same state, to the last bit."""
+    assert rows(out) == rows(whole)
+    ours, theirs = state(out), state(whole)
+    assert ours["global_step"] == theirs["global_step"]
+    for name, value in theirs["state_dict"].items():
+        assert ours["state_dict"][name].equal(value), name
+    for kept in ("optimizer_states", "lr_schedulers", "batches", "losses"):
+        torch.testing.assert_close(ours[kept], theirs[kept], rtol=0, atol=0)
+    one, other = (read_checkpoint(folder / "byola.safetensors") for folder in (out, whole))
+    assert all(one.state[name].equal(value) for name, value in other.state.items())
+
+
+def test_a_run_leaves_a_checkpoint_with_all_that_it_needs(audio: Path, whole: Path) -> None:
+    assert {path.name for path in whole.iterdir()} == {
+        "config.yaml",
+        "corpus.json",
+        "metrics.csv",
+        "curves.png",
+        "resume.ckpt",
+        "byola.safetensors",
+    }
+    checkpoint = read_checkpoint(whole / "byola.safetensors")
+    corpus = json.loads((whole / "corpus.json").read_text())
+    assert (checkpoint.encoder, checkpoint.d, checkpoint.convention) == ("2020", 512, "slaney")
+    assert checkpoint.licence == "CC0-1.0"
+    assert checkpoint.data_sha256 == corpus["sha256"]
+    assert len(checkpoint.data_sha256) == 64
+    assert checkpoint.data == corpus["description"]
+    assert "7 sounds" in checkpoint.data
+    assert {"mean": checkpoint.mean, "std": checkpoint.std} == corpus["statistics"]
+    config = dict(checkpoint.training_config)
+    assert config.pop("progress") == {"step": 6, "steps": 6, "crops": 24}
+    assert config == json.loads(json.dumps(tiny().as_dict()))
+    model = load_model(str(whole / "byola.safetensors"))
+    from hear_byola import get_scene_embeddings
+
+    assert get_scene_embeddings(torch.rand(2, 16_000), model).shape == (2, 512)
+
+
+def test_the_encoder_that_is_written_is_the_online_one(whole: Path) -> None:
+    found = state(whole)["state_dict"]
+    for name, value in read_checkpoint(whole / "byola.safetensors").state.items():
+        assert value.equal(found[f"online.encoder.{name}"]), name
+    start = random_encoder("2020", 512, 42).state_dict()
+    assert not start["fc.0.weight"].equal(found["online.encoder.fc.0.weight"])
+    assert not found["target.encoder.fc.0.weight"].equal(found["online.encoder.fc.0.weight"])
+
+
+def test_curves_have_every_step(whole: Path) -> None:
+    found = rows(whole)
+    assert [row["step"] for row in found] == ["1", "2", "3", "4", "5", "6"]
+    assert all(0 < float(row["loss"]) < 8 for row in found)
+    assert [bool(row["embedding_std"]) for row in found] == [False, True] * 3
+    assert {"projection_std", "embedding_rank", "projection_rank"} <= found[0].keys()
+    # Of the next step: six steps, the first two of which are for warming up.
+    assert float(found[0]["lr"]) == pytest.approx(1e-3)
+    assert float(found[-1]["lr"]) == pytest.approx(0)
+
+
+def test_statistics_are_those_of_the_spectrograms(whole: Path, audio: Path) -> None:
+    from hear_byola.frontend import LogMel
+    from hear_byola.pretraining.corpus import scan
+    from hear_byola.pretraining.crops import CropSource, Sampling
+
+    crops = CropSource(scan(audio), Sampling(), seed=42).crops(range(7))
+    bins = LogMel("slaney").log_mel(crops).double()
+    checkpoint = read_checkpoint(whole / "byola.safetensors")
+    assert checkpoint.mean == pytest.approx(float(bins.mean()), rel=1e-4)
+    assert checkpoint.std == pytest.approx(float(bins.std()), rel=1e-3)
+
+
+def test_a_finished_run_returns_at_once(audio: Path, whole: Path) -> None:
+    before = {path.name: path.stat().st_mtime_ns for path in whole.glob("*.*")}
+    told: list[str] = []
+    assert run(audio, whole, say=told.append) == whole / "byola.safetensors"
+    assert any("is finished" in text for text in told)
+    assert not any("measuring" in text for text in told)
+    kept = {"resume.ckpt", "byola.safetensors", "metrics.csv"}
+    assert all((whole / name).stat().st_mtime_ns == before[name] for name in kept)
+
+
+@pytest.mark.parametrize(
+    ("number", "at"), [(signal.SIGINT, 1), (signal.SIGTERM, 3), (signal.SIGINT, 4)]
+)
+def test_a_stopped_run_goes_on_as_if_nothing_had_been(
+    audio: Path, whole: Path, tmp_path: Path, number: int, at: int
+) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        run(audio, tmp_path, tiny(probe_every=1), probe=killer(number, at))
+    assert signal.getsignal(number) is before
+    assert state(tmp_path)["global_step"] == at + 1  # the step that the signal came in
+    assert rows(tmp_path) == rows(whole)[: at + 1]
+    assert read_checkpoint(tmp_path / "byola.safetensors").training_config["progress"] == {
+        "step": at + 1,
+        "steps": 6,
+        "crops": 4 * (at + 1),
+    }
+    told: list[str] = []
+    run(audio, tmp_path, say=told.append)
+    assert any("going on from" in text for text in told)
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_stop_between_logged_steps_and_within_accumulated_batches(
+    audio: Path, tmp_path: Path
+) -> None:
+    fields = {"accumulate": 2, "crops": 40, "log_every": 3, "save_every": 100, "monitor_every": 1}
+    run(audio, tmp_path / "whole", tiny(**fields))
+    assert [row["step"] for row in rows(tmp_path / "whole") if row["loss"]] == ["3", "5"]
+    assert state(tmp_path / "whole")["batches"] == 10
+    assert state(tmp_path / "whole")["global_step"] == 5
+    config = tiny(**fields, probe_every=1)
+    with pytest.raises(KeyboardInterrupt):
+        run(audio, tmp_path / "stopped", config, probe=killer(signal.SIGTERM, 1))
+    assert state(tmp_path / "stopped")["global_step"] == 2
+    run(audio, tmp_path / "stopped", tiny(**fields))
+    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
+
+
+def test_accumulated_batches_are_one_step_of_their_mean_gradient(
+    audio: Path, tmp_path: Path
+) -> None:
+    run(audio, tmp_path, tiny(accumulate=2, crops=24))
+    found = state(tmp_path)
+    assert (found["global_step"], found["batches"]) == (3, 6)
+    steps = {int(entry["step"]) for entry in found["optimizer_states"][0]["state"].values()}
+    assert steps == {3}
+    tracked = found["state_dict"]["online.projector.1.num_batches_tracked"]
+    assert int(tracked) == 12  # two views of six batches
+
+
+def test_a_killed_run_loses_one_interval_at_most(audio: Path, whole: Path, tmp_path: Path) -> None:
+    # Killed in the fifth step, after the state of the fourth was saved.
+    command = [sys.executable, runmaker.__file__, str(audio), str(tmp_path), "5"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert state(tmp_path)["global_step"] == 4
+    assert [row["step"] for row in rows(tmp_path)] == ["1", "2", "3", "4", "5"]
+    run(audio, tmp_path)
+    assert_same_run(tmp_path, whole)
+
+
+def test_a_run_killed_before_its_last_checkpoint_still_writes_it(
+    audio: Path, whole: Path, tmp_path: Path
+) -> None:
+    out = copy_of(whole, tmp_path / "run")
+    (out / "byola.safetensors").unlink()
+    assert run(audio, out).is_file()
+    assert_same_run(out, whole)
+
+
+def copy_of(run_folder: Path, to: Path) -> Path:
+    to.mkdir(exist_ok=True)
+    for path in run_folder.iterdir():
+        (to / path.name).write_bytes(path.read_bytes())
+    return to
+
+
+def test_another_config_is_refused_with_the_fields(audio: Path, whole: Path) -> None:
+    before = (whole / "config.yaml").read_bytes()
+    with pytest.raises(PretrainError, match="another config") as caught:
+        run(audio, whole, tiny(learning_rate=0.5, d=1024))
+    assert "d: 512 -> 1024; learning_rate: 0.001 -> 0.5" in str(caught.value)
+    assert (whole / "config.yaml").read_bytes() == before
+
+
+def test_fields_that_change_no_weight_may_change(audio: Path, whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(audio, tmp_path, tiny(probe_every=1), probe=killer(signal.SIGINT, 2))
+    run(audio, tmp_path, tiny(save_every=3, workers=1, stop_on_collapse=False, licence="CC0-1.0"))
+    assert_same_run(tmp_path, whole)
+    assert "save_every: 3" in (tmp_path / "config.yaml").read_text()
+
+
+def test_other_audio_is_refused(whole: Path, tmp_path: Path) -> None:
+    other = make_audio(tmp_path / "audio", seconds=1.5)
+    before = (whole / "corpus.json").read_bytes()
+    with pytest.raises(PretrainError, match="other audio"):
+        run(other, whole)
+    assert (whole / "corpus.json").read_bytes() == before
+
+
+def test_the_same_audio_may_have_moved(whole: Path, tmp_path: Path) -> None:
+    moved = make_audio(tmp_path / "elsewhere")
+    assert run(moved, whole) == whole / "byola.safetensors"
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "corpus.json"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
+def test_a_damaged_record_is_told(
+    audio: Path, whole: Path, tmp_path: Path, name: str, content: bytes
+) -> None:
+    out = copy_of(whole, tmp_path / "run")
+    (out / name).write_bytes(content)
+    with pytest.raises(PretrainError, match=f"{name} is damaged"):
+        run(audio, out)
+
+
+def test_a_state_that_is_none_is_told(audio: Path, whole: Path, tmp_path: Path) -> None:
+    out = copy_of(whole, tmp_path / "run")
+    (out / "byola.safetensors").unlink()
+    torch.save({"weights": torch.zeros(3)}, out / "resume.ckpt")
+    with pytest.raises(PretrainError, match=r"resume\.ckpt .*no state of a run"):
+        run(audio, out)
+
+
+def test_a_damaged_checkpoint_is_told(audio: Path, whole: Path, tmp_path: Path) -> None:
+    out = copy_of(whole, tmp_path / "run")
+    (out / "byola.safetensors").write_bytes(b"damaged")
+    with pytest.raises(PretrainError, match=r"byola\.safetensors"):
+        run(audio, out)
+
+
+def test_a_folder_that_cannot_be_made_is_told(audio: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PretrainError, match=r"file/run cannot be made"):
+        run(audio, tmp_path / "file/run")
+
+
+def poisoned(monkeypatch: pytest.MonkeyPatch, at: int, what: str) -> None:
+    """Let the loss, or the weights after the step, be no number in a step, from 1."""
+    from hear_byola.pretraining.byol import ByolTraining
+
+    plain_step, plain_update = ByolTraining.training_step, ByolTraining.optimizer_step
+
+    def step(self: ByolTraining, audio: torch.Tensor, index: int) -> torch.Tensor:
+        poison = audio.new_tensor(float("nan")) if self.batches + 1 == at else 0.0
+        return plain_step(self, audio + poison, index)
+
+    def update(self: ByolTraining, *args: object, **kwargs: object) -> None:
+        plain_update(self, *args, **kwargs)
+        if self.batches == at:
+            with torch.no_grad():
+                self.online.projector[3].weight[0, 0] = float("inf")
+
+    if what == "loss":
+        monkeypatch.setattr(ByolTraining, "training_step", step)
+    else:
+        monkeypatch.setattr(ByolTraining, "optimizer_step", update)
+
+
+@pytest.mark.parametrize("log_every", [1, 100])
+def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
+    audio: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_every: int
+) -> None:
+    with monkeypatch.context() as context:
+        poisoned(context, 3, "loss")
+        with pytest.raises(PretrainError, match="the loss of step 3 is not a finite number"):
+            run(audio, tmp_path, tiny(log_every=log_every))
+    assert state(tmp_path)["global_step"] == 2
+    run(audio, tmp_path)
+    found = read_checkpoint(tmp_path / "byola.safetensors").state
+    expected = read_checkpoint(whole / "byola.safetensors").state
+    assert all(found[name].equal(value) for name, value in expected.items())
+
+
+@pytest.mark.parametrize("at", [2, 4, 6])
+def test_weights_that_are_no_numbers_are_not_saved(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    poisoned(monkeypatch, at, "weights")
+    with pytest.raises(PretrainError, match=f"step {at}|step {at + 1}"):
+        run(audio, tmp_path)
+    if at == 2:
+        assert not (tmp_path / "resume.ckpt").exists()
+        assert not (tmp_path / "byola.safetensors").exists()
+    else:
+        assert state(tmp_path)["global_step"] == at - 2
+        checkpoint = read_checkpoint(tmp_path / "byola.safetensors")
+        assert checkpoint.training_config["progress"]["step"] == at - 2
+
+
+def test_a_huge_learning_rate_is_told(audio: Path, tmp_path: Path) -> None:
+    config = tiny(learning_rate=1e38, schedule="constant", warmup_steps=0, save_every=1)
+    with pytest.raises(PretrainError, match="not a finite number|not finite"):
+        run(audio, tmp_path, config)
+
+
+def test_reduced_precision_on_a_cpu(audio: Path, tmp_path: Path) -> None:
+    path = run(audio, tmp_path, tiny(precision="bf16-mixed", crops=8))
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.state["fc.0.weight"].dtype == torch.float32
+    assert all(value.isfinite().all() for value in checkpoint.state.values())
+
+
+def test_second_encoder_with_every_augmentation(audio: Path, tmp_path: Path) -> None:
+    path = run(
+        audio,
+        tmp_path,
+        tiny(
+            encoder="2022",
+            d=2048,
+            crops=8,
+            augmentations=["linear_fader", "gaussian", "mixup", "random_resize_crop"],
+            crop_canvas=[1.2, 1.5],
+            mixup_log_exp=False,
+        ),
+    )
+    assert read_checkpoint(path).d == 2048
+
+
+@pytest.mark.parametrize(("pre", "post"), [(True, False), (False, True), (False, False)])
+def test_a_checkpoint_says_what_its_encoder_was_fed(
+    audio: Path, tmp_path: Path, pre: bool, post: bool
+) -> None:
+    path = run(audio, tmp_path, tiny(pre_norm=pre, post_norm=post, crops=4))
+    checkpoint = read_checkpoint(path)
+    measured = json.loads((tmp_path / "corpus.json").read_text())["statistics"]
+    expected = measured if pre or post else {"mean": 0.0, "std": 1.0}
+    assert {"mean": checkpoint.mean, "std": checkpoint.std} == expected
+
+
+def test_a_warm_start(audio: Path, whole: Path, tmp_path: Path) -> None:
+    start = whole / "byola.safetensors"
+    config = tiny(crops=4, learning_rate=1e-30)
+    path = run(audio, tmp_path, config, start=start)
+    found, before = read_checkpoint(path), read_checkpoint(start)
+    assert found.training_config["start"] == "byola.safetensors"
+    for name, value in before.state.items():
+        if not name.startswith("features") or "weight" in name:
+            torch.testing.assert_close(found.state[name], value)
+    with pytest.raises(PretrainError, match=r"start: .*byola\.safetensors' -> None"):
+        run(audio, tmp_path, config)
+
+
+@pytest.mark.parametrize("what", ["missing", "damaged", "size", "convention"])
+def test_a_start_that_does_not_fit_is_told_before_anything_is_read(
+    tmp_path: Path, what: str
+) -> None:
+    start = tmp_path / "start.safetensors"
+    if what == "damaged":
+        start.write_bytes(b"damaged")
+    elif what != "missing":
+        d, convention = (1024, "slaney") if what == "size" else (512, "htk")
+        weights = random_encoder("2020", d, 0).state_dict()
+        save_checkpoint(start, Checkpoint("2020", d, weights, convention, -9.7, 4.7))
+    with pytest.raises(PretrainError, match=r"cannot start from .*start\.safetensors") as caught:
+        run(tmp_path / "no audio", tmp_path / "run", start=start)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_probe_is_called_and_logged(audio: Path, tmp_path: Path) -> None:
+    seen: list[Checkpoint] = []
+
+    def probe(path: Path) -> dict[str, float]:
+        seen.append(read_checkpoint(path))
+        return {"pitch": len(seen) / 4}
+
+    told: list[str] = []
+    config = tiny(probe_every=4, crops=20)
+    run(audio, tmp_path, config, probe=probe, say=told.append)
+    assert [entry.training_config["progress"]["step"] for entry in seen] == [4, 5]
+    assert [row["probe/pitch"] for row in rows(tmp_path)] == ["", "", "", "0.25", "0.5"]
+    assert any("pitch 0.250" in text for text in told)
+
+
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network whose projections are all alike."""
+    from hear_byola.pretraining.byol import Branch
+
+    plain = Branch.forward
+
+    def forward(self: Branch, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        embedding, projection = plain(self, mel)
+        return embedding, projection * 1e-6 + 1
+
+    monkeypatch.setattr(Branch, "forward", forward)
+
+
+def test_a_collapse_is_told_once(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow(monkeypatch)
+    told: list[str] = []
+    run(audio, tmp_path, say=told.append)
+    warned = [text for text in told if "WARNING" in text]
+    assert len(warned) == 1
+    assert "step 2: the network has collapsed: " in warned[0]
+    assert "projection (std 0.0" in warned[0]
+
+
+def test_a_collapse_stops_by_option(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow(monkeypatch)
+    with pytest.raises(PretrainError, match="step 4: the network has collapsed"):
+        run(audio, tmp_path, tiny(stop_on_collapse=True, monitor_every=4))
+    assert state(tmp_path)["global_step"] == 2
+
+
+def test_further_loggers_by_config(audio: Path, tmp_path: Path) -> None:
+    run(audio, tmp_path, tiny(logger={"CSVLogger": {"name": "more"}}, crops=8))
+    header = (tmp_path / "more/version_0/metrics.csv").read_text().splitlines()[0]
+    assert {"loss", "lr", "step"} <= set(header.split(","))
+
+
+@pytest.mark.parametrize(
+    ("fields", "machines", "message"),
+    [
+        ({"logger": {"NoLogger": {}}}, CPU, "no 'NoLogger'"),
+        ({"logger": {"CSVLogger": {"colour": 1}}}, CPU, "logger CSVLogger: "),
+        ({}, Machines("abacus", 1), "accelerator 'abacus'"),
+        ({}, Machines("cpu", "many"), "devices 'many'"),
+        ({}, Machines("cpu", 0), "devices 0"),
+    ],
+)
+def test_what_lightning_cannot_do_is_told_before_anything_is_read(
+    tmp_path: Path, fields: dict[str, object], machines: Machines, message: str
+) -> None:
+    with pytest.raises(PretrainError, match=message):
+        pretrain(tmp_path / "no audio", tiny(**fields), tmp_path / "run", machines=machines)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"crops": 3}, "the run has 3 crops, and one step takes 4"),
+        ({"accumulate": 50}, "the run has 24 crops, and one step takes 200"),
+        ({"shares": {"no such kind": 1}}, "no such kind"),
+    ],
+)
+def test_a_config_that_does_not_fit_the_audio(
+    audio: Path, tmp_path: Path, fields: dict[str, object], message: str
+) -> None:
+    with pytest.raises(PretrainError, match=message):
+        run(audio, tmp_path, tiny(**fields))
+
+
+def silence(root: Path) -> None:
+    write(root / "quiet.wav", np.zeros(32_000))
+
+
+def low_rate(root: Path) -> None:
+    write(root / "telephone.wav", noise(2, 8_000), 8_000)
+
+
+@pytest.mark.parametrize(
+    ("fill", "message"),
+    [(lambda _: None, "no audio"), (silence, "silence"), (low_rate, "16")],
+    ids=["empty", "silence", "low rate"],
+)
+def test_bad_audio_is_told(tmp_path: Path, fill: Callable[[Path], None], message: str) -> None:
+    root = tmp_path / "audio"
+    root.mkdir()
+    fill(root)
+    with pytest.raises(PretrainError, match=message):
+        run(root, tmp_path / "run", tiny(silence_db=-60))
+
+
+@pytest.mark.filterwarnings("ignore:.*Another sound is drawn")
+@pytest.mark.parametrize("workers", [0, 1])
+def test_audio_that_goes_away_is_told_in_a_sentence(tmp_path: Path, workers: int) -> None:
+    audio = make_audio(tmp_path / "audio")
+
+    def vanish(text: str) -> None:
+        if "log-mel" in text and "±" in text:  # all is scanned and measured
+            for path in audio.rglob("*.wav"):
+                path.unlink()
+
+    with pytest.raises(PretrainError, match="still there") as caught:
+        run(audio, tmp_path / "run", tiny(workers=workers), say=vanish)
+    assert "Traceback" not in str(caught.value)
+    assert "\n" not in str(caught.value)
