@@ -159,7 +159,8 @@ def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: P
     module.train_dataloader = loader  # type: ignore[method-assign]
     try:
         trainer.fit(module, ckpt_path=state if state.is_file() else None, weights_only=True)
-    except Interrupted:
+    # Lightning turns a KeyboardInterrupt into an exit: Ctrl-C before the first step, or twice.
+    except (Interrupted, SystemExit):
         raise KeyboardInterrupt from None
     except PretrainError as error:
         # One from a process that reads audio brings its traceback along as text.
@@ -191,7 +192,12 @@ def _trainer(config: PretrainConfig, machines: Machines, out: Path, log: CurveLo
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-    except (ValueError, RuntimeError, pl.utilities.exceptions.MisconfigurationException) as error:
+    except (
+        ValueError,
+        TypeError,
+        RuntimeError,
+        pl.utilities.exceptions.MisconfigurationException,
+    ) as error:
         raise PretrainError(
             f"cannot train with accelerator {accelerator!r}, devices {devices!r}, precision "
             f"{config.precision!r}: {error}"

@@ -335,7 +335,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
 
 def test_a_huge_learning_rate_is_told(audio: Path, tmp_path: Path) -> None:
     config = tiny(learning_rate=1e38, schedule="constant", warmup_steps=0, save_every=1)
-    with pytest.raises(PretrainError, match="not a finite number|not finite"):
+    with pytest.raises(PretrainError, match=r"not (a )?finite number"):
         run(audio, tmp_path, config)
 
 
