@@ -176,6 +176,10 @@ class ByolTraining(pl.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    def learning_rate(self, step: int) -> float:
+        """Of a step, from 0."""
+        return self.config.learning_rate * self._rate(step)
+
     def _rate(self, step: int) -> float:
         """Share of the learning rate at a step."""
         warmup = self.config.warmup_steps

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import threading
 import time
@@ -16,12 +15,12 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.collapse import is_collapsed
-from hear_byola.pretraining.curves import draw
 from hear_byola.pretraining.distributed import from_all_ranks
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.metrics import CurveLog
 
 _LINE_EVERY = 30.0  # seconds between lines about progress
+_ASK_EVERY = 8  # steps after which several processes tell each other of a signal
 
 
 class Interrupted(Exception):
@@ -58,7 +57,7 @@ class Curves(StepCallback):
         if step % module.config.log_every == 0 or step == module.steps:
             self._refuse_bad_loss(module)
             values["loss"] = module.take_mean_loss()
-            values["lr"] = trainer.optimizers[0].param_groups[0]["lr"]
+            values["lr"] = module.learning_rate(step - 1)
         for name, spread in module.take_spreads().items():
             values[f"{name}_std"] = spread.std
             values[f"{name}_rank"] = spread.effective_rank
@@ -131,6 +130,13 @@ class SavedState(StepCallback):
 
     def teardown(self, *_: Any, **__: Any) -> None:
         """Give the signals back."""
+        self._give_back()
+
+    def on_exception(self, *_: Any) -> None:
+        """Give the signals back; Lightning tears nothing down then."""
+        self._give_back()
+
+    def _give_back(self) -> None:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}
@@ -142,11 +148,16 @@ class SavedState(StepCallback):
 
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
         """Save when it is time."""
-        asked = trainer.strategy.reduce_boolean_decision(self._asked.is_set(), all=False)
+        asked = self._asked.is_set()
+        if trainer.world_size > 1:
+            # Asking the others makes all wait: now and then will do.
+            asked = step % _ASK_EVERY == 0 and trainer.strategy.reduce_boolean_decision(
+                asked, all=False
+            )
         due = asked or step % module.config.save_every == 0 or step == module.steps
         if due and trainer.strategy.reduce_boolean_decision(_is_sound(module)):
             trainer.save_checkpoint(self.state)
-            rank_zero_only(self.export)(module)
+            self.export(module)
         elif step == module.steps:
             raise PretrainError(
                 f"the weights after step {step} are not finite numbers; {_kept(self.state)}"
@@ -213,22 +224,6 @@ class Probes(StepCallback):
         self.say(f"step {step}: " + ", ".join(f"{k} {v:.3f}" for k, v in scores.items()))
         for logger in trainer.loggers:
             logger.log_metrics({f"probe/{name}": value for name, value in scores.items()}, step)
-
-
-class Figure(pl.Callback):
-    """Draws the curves when a run ends or is stopped."""
-
-    def __init__(self, metrics: Path, figure: Path) -> None:
-        self.metrics = metrics
-        self.figure = figure
-
-    @rank_zero_only
-    def teardown(self, *_: Any, **__: Any) -> None:
-        """Draw what was logged, however the run ended."""
-        if self.metrics.is_file():
-            # A figure that cannot be written costs nothing that was trained.
-            with contextlib.suppress(OSError):
-                draw(self.metrics, self.figure)
 
 
 class Progress(StepCallback):

@@ -78,7 +78,8 @@ class PretrainConfig:
         probe_every: steps between quick probes, where any are asked for.
         stop_on_collapse: stop a collapsed run; else warn alone.
         workers: processes that read audio for each training process.
-        logger: further loggers by class name in pytorch_lightning.loggers, with their arguments.
+        logger: loggers beside metrics.csv, by class name in pytorch_lightning.loggers, with their
+            arguments; TensorBoard's by default.
         licence: of the weights, written into the checkpoint.
     """
 
@@ -120,7 +121,9 @@ class PretrainConfig:
     probe_every: int = 5000
     stop_on_collapse: bool = False
     workers: int = 1
-    logger: Mapping[str, Mapping[str, object]] = dataclasses.field(default_factory=dict)
+    logger: Mapping[str, Mapping[str, object]] = dataclasses.field(
+        default_factory=lambda: {"TensorBoardLogger": {}}
+    )
     licence: str = ""
 
     def __post_init__(self) -> None:
@@ -154,6 +157,8 @@ class PretrainConfig:
             ("fraction", 0 < self.fraction <= 1, "above 0, at most 1"),
             ("seed", 0 <= self.seed < 2**63, "0 to 2**63 - 1"),
             ("unit", self.unit in ("clips", "seconds"), "'clips' or 'seconds'"),
+            ("balance", self.balance >= 0, "0 or more"),
+            ("silence_db", (self.silence_db or 0) <= 0, "0 or less, or null"),
             ("shares", all(share >= 0 for share in self.shares.values()), "0 or more each"),
             ("precision", self.precision in PRECISIONS, f"one of {list(PRECISIONS)}"),
             ("workers", self.workers >= 0, "0 or more"),

@@ -64,6 +64,11 @@ class CropSource:
         """Crops in an epoch."""
         return self._draws.epoch_size
 
+    @property
+    def items(self) -> np.ndarray:
+        """The sounds that crops are taken from: indices into the corpus."""
+        return self._draws.items
+
     def crops(self, positions: Sequence[int]) -> Tensor:
         """Crops of the stream.
 

@@ -29,7 +29,7 @@ class CurveLog(Logger):
         self._rows: list[dict[str, str]] = []
         self._columns = ["step"]
         if path.is_file():
-            with path.open(newline="") as file:
+            with path.open(newline="", errors="replace") as file:
                 # Of a process that was cut off in the middle of a line, the line has no end.
                 reader = csv.DictReader(line for line in file if line.endswith("\n"))
                 self._rows = list(reader)

@@ -10,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -79,16 +80,16 @@ def prepare(
     if begun and known and known["sha256"] != corpus.sha256:
         raise PretrainError(
             f"{record.parent} holds a run on other audio ({known['description']}; now it is "
-            f"{describe(corpus)}). Give it the same audio to go on, or another --out."
+            f"{len(corpus)} sounds). Give it the same audio to go on, or another --out."
         )
-    sampling = Sampling(
-        balance=config.balance,
-        shares=config.shares or None,
-        unit=config.unit,  # type: ignore[arg-type]
-        silence_db=config.silence_db,
-        fraction=config.fraction,
-    )
     try:
+        sampling = Sampling(
+            balance=config.balance,
+            shares=config.shares or None,
+            unit=config.unit,  # type: ignore[arg-type]
+            silence_db=config.silence_db,
+            fraction=config.fraction,
+        )
         source = CropSource(corpus, sampling, config.seed)
     except ValueError as error:
         raise PretrainError(f"{audio}: {error}") from error
@@ -102,7 +103,7 @@ def prepare(
     else:
         say("measuring the statistics of the log-mel spectrograms")
         statistics = measure(source, config.convention)
-    description = describe(corpus)
+    description = describe(source)
     content = {
         "description": description,
         "sha256": corpus.sha256,
@@ -152,10 +153,16 @@ def _read(record: Path) -> dict[str, Any]:
     return content
 
 
-def describe(corpus: Corpus) -> str:
-    """Kinds and hours of a corpus in a line."""
-    kinds = [f"{kind or 'audio'} {hours:.2f} h" for kind, hours in corpus.hours_by_kind().items()]
-    return f"{', '.join(kinds)}; {len(corpus)} sounds"
+def describe(source: CropSource) -> str:
+    """Kinds and hours of the sounds that crops are taken from, in a line."""
+    corpus, items = source.corpus, source.items
+    seconds = np.bincount(corpus.kind[items], corpus.durations()[items], len(corpus.kinds))
+    kinds = [
+        f"{kind or 'audio'} {total / 3600:.2f} h"
+        for kind, total in zip(corpus.kinds, seconds)
+        if total
+    ]
+    return f"{', '.join(kinds)}; {len(items)} sounds"
 
 
 def _memory(audio: Path) -> Path:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
-import torch
-import yaml
-from pytorch_lightning import loggers
-from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
@@ -22,42 +16,22 @@ from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.callbacks import (
     CollapseWatch,
     Curves,
-    Figure,
     Interrupted,
     Memories,
     Probes,
     Progress,
     SavedState,
 )
-from hear_byola.pretraining.config import PretrainConfig, differing
+from hear_byola.pretraining.config import PretrainConfig
+from hear_byola.pretraining.curves import draw
 from hear_byola.pretraining.errors import PretrainError
+from hear_byola.pretraining.folder import STATE, Folder
+from hear_byola.pretraining.machines import Machines, make_trainer, quiet_lightning
 from hear_byola.pretraining.metrics import CurveLog
 from hear_byola.pretraining.prepare import Prepared, prepare
-from hear_byola.pretraining.state import WholeFiles, replacing
 from hear_byola.pretraining.stream import Positions, batches
 
-CONFIG, CORPUS, STATE, METRICS, FIGURE = (
-    "config.yaml",
-    "corpus.json",
-    "resume.ckpt",
-    "metrics.csv",
-    "curves.png",
-)
-
-
-@dataclass(frozen=True)
-class Machines:
-    """What a run is spread over, in Lightning's words.
-
-    Attributes:
-        accelerator: "auto", "cpu", "gpu", "mps".
-        devices: how many on each machine; "auto" is one CPU process, or all GPUs.
-        nodes: machines.
-    """
-
-    accelerator: str = "auto"
-    devices: int | str = "auto"
-    nodes: int = 1
+__all__ = ["STATE", "Machines", "pretrain"]
 
 
 def pretrain(
@@ -66,7 +40,7 @@ def pretrain(
     out: Path,
     name: str = "byola",
     *,
-    machines: Machines = Machines(),
+    machines: Machines | None = None,
     probe: Callable[[Path], Mapping[str, float]] | None = None,
     start: Path | None = None,
     say: Callable[[str], None] = print,
@@ -81,7 +55,7 @@ def pretrain(
         config: the run.
         out: folder of the run, made if need be.
         name: of the checkpoint.
-        machines: what to train on.
+        machines: what to train on; by default one CPU process, or all GPUs.
         probe: scores a checkpoint by task; called every `config.probe_every` steps.
         start: a checkpoint whose encoder is trained further, instead of random weights.
         say: told what goes on.
@@ -94,55 +68,50 @@ def pretrain(
             started with, a loss that is no number, a full disk.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, with the state saved.
     """
-    _make_folder(out)
-    state, checkpoint = out / STATE, out / f"{name}.safetensors"
-    begun = state.is_file() or checkpoint.is_file()
+    folder = Folder(out, name)
+    say = rank_zero_only(say)
     beginning = None if start is None else _read_start(start, config)
-    keep_freed_memory()
-    with _quiet_lightning():
-        log = CurveLog(out / METRICS)
-        trainer = _trainer(config, machines, out, log)
-        _keep_config(config, start, out, begun)
-        prepared = prepare(audio, config, out / CORPUS, _from_rank_zero(say), begun)
-        mean, std = prepared.statistics.mean, prepared.statistics.std
+    with folder.claimed(), quiet_lightning():
+        log = CurveLog(folder.metrics)
+        trainer = make_trainer(config, machines or Machines(), out, log)
+        origin = {"start": str(start)} if start else {}
+        begun = folder.begun()
+        folder.keep_config({**config.as_dict(), "processes": trainer.world_size, **origin})
+        prepared = prepare(audio, config, folder.corpus, say, begun)
         steps = _steps(config, prepared.source.epoch_size, trainer.world_size)
-        if _is_finished(checkpoint, steps):
-            _from_rank_zero(say)(f"{checkpoint} is finished")
-            return checkpoint
-        module = ByolTraining(config, mean, std, steps)
+        if folder.finished(steps):
+            say(f"{folder.checkpoint} is finished")
+            return folder.checkpoint
+        keep_freed_memory()
+        statistics = prepared.statistics
+        module = ByolTraining(config, statistics.mean, statistics.std, steps)
         if beginning is not None:
             module.online.encoder.load_state_dict(beginning.state)
             module.target.encoder.load_state_dict(beginning.state)
-        writer = _Exporter(config, prepared, start)
+        export = rank_zero_only(_Exporter(config, prepared, start).write)
         callbacks: list[pl.Callback] = [
-            Progress(_from_rank_zero(say)),
-            Curves(log, state),
-            CollapseWatch(_from_rank_zero(say)),
+            Progress(say),
+            Curves(log, folder.state),
+            CollapseWatch(say),
             Memories(),
-            SavedState(state, lambda trained: writer.write(trained, checkpoint)),
-            Figure(out / METRICS, out / FIGURE),
+            SavedState(folder.state, lambda trained: export(trained, folder.checkpoint)),
         ]
         if probe is not None:
-            trial = out / f".{name}-probe.safetensors"
             callbacks.append(
-                Probes(probe, trial, lambda trained: writer.write(trained, trial), say)
+                Probes(probe, folder.trial, lambda trained: export(trained, folder.trial), say)
             )
         trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
         trainer.fit_loop.epoch_loop.max_steps = steps
-        if state.is_file():
-            _from_rank_zero(say)(f"going on from {state}")
-        _fit(trainer, module, prepared, state)
-        if not _is_finished(checkpoint, steps):
+        if folder.state.is_file():
+            say(f"going on from {folder.state}")
+        try:
+            _fit(trainer, module, prepared, folder.state)
+        finally:
+            _tidy(folder)
+        if not folder.finished(steps):
             # The process was killed when its last state was saved, and the checkpoint not yet.
-            rank_zero_only(writer.write)(module, checkpoint)
-    return checkpoint
-
-
-def _make_folder(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PretrainError(f"the folder {out} cannot be made ({error.strerror}).") from error
+            export(module, folder.checkpoint)
+    return folder.checkpoint
 
 
 def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: Path) -> None:
@@ -167,58 +136,14 @@ def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: P
         raise PretrainError(str(error).rpartition("PretrainError: ")[2].strip()) from error
 
 
-def _trainer(config: PretrainConfig, machines: Machines, out: Path, log: CurveLog) -> pl.Trainer:
-    accelerator = machines.accelerator
-    if accelerator == "auto" and not torch.cuda.is_available():
-        accelerator = "cpu"
-    devices = machines.devices
-    if devices == "auto" and accelerator == "cpu":
-        devices = 1
-    try:
-        return pl.Trainer(
-            accelerator=accelerator,
-            devices=devices,
-            strategy=_strategy(machines, devices),
-            num_nodes=machines.nodes,
-            precision=config.precision,  # type: ignore[arg-type]
-            accumulate_grad_batches=config.accumulate,
-            max_epochs=-1,
-            max_steps=-1,
-            use_distributed_sampler=False,
-            logger=[log, *_loggers(config, out)],
-            plugins=[WholeFiles()],
-            default_root_dir=out,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-    except (
-        ValueError,
-        TypeError,
-        RuntimeError,
-        pl.utilities.exceptions.MisconfigurationException,
-    ) as error:
-        raise PretrainError(
-            f"cannot train with accelerator {accelerator!r}, devices {devices!r}, precision "
-            f"{config.precision!r}: {error}"
-        ) from error
-
-
-def _strategy(machines: Machines, devices: int | str) -> str | DDPStrategy:
-    if (machines.nodes == 1 and devices in (1, "1")) or not torch.distributed.is_available():
-        return "auto"
-    # Each process keeps a mixup memory of its own; BatchNorm's buffers are alike as they are.
-    return DDPStrategy(broadcast_buffers=False)
-
-
-def _loggers(config: PretrainConfig, out: Path) -> Iterator[loggers.Logger]:
-    for kind, arguments in config.logger.items():
-        if not hasattr(loggers, kind):
-            raise PretrainError(f"logger: pytorch_lightning.loggers has no {kind!r}.")
-        try:
-            yield getattr(loggers, kind)(**{"save_dir": str(out), **(arguments or {})})
-        except (ImportError, TypeError) as error:
-            raise PretrainError(f"logger {kind}: {error}") from error
+@rank_zero_only
+def _tidy(folder: Folder) -> None:
+    """Draw what was logged, however the run ended, and leave nothing unfinished."""
+    folder.trial.unlink(missing_ok=True)
+    if folder.metrics.is_file():
+        # A figure that cannot be written costs nothing that was trained.
+        with contextlib.suppress(OSError, ValueError):
+            draw(folder.metrics, folder.figure)
 
 
 def _steps(config: PretrainConfig, epoch_size: int, ranks: int) -> int:
@@ -231,45 +156,6 @@ def _steps(config: PretrainConfig, epoch_size: int, ranks: int) -> int:
             "epochs or crops."
         )
     return crops // size
-
-
-def _is_finished(checkpoint: Path, steps: int) -> bool:
-    if not checkpoint.is_file():
-        return False
-    try:
-        progress = read_checkpoint(checkpoint).training_config.get("progress")
-    except ValueError as error:
-        raise PretrainError(f"{error} Delete it, and it is written again.") from error
-    return isinstance(progress, dict) and progress["step"] >= steps
-
-
-def _keep_config(config: PretrainConfig, start: Path | None, out: Path, begun: bool) -> None:
-    """Write the config beside the run, or refuse if the run there has another one."""
-    path = out / CONFIG
-    wanted = config.as_dict()
-    if start is not None:
-        wanted["start"] = str(start)
-    fields = differing(_read_config(path), wanted) if begun and path.is_file() else []
-    if fields:
-        raise PretrainError(
-            f"{out} holds a run with another config; {'; '.join(fields)}. Take the fields as they "
-            "were to go on, or another --out."
-        )
-    if rank_zero_only.rank == 0:  # type: ignore[attr-defined]
-        with replacing(path) as temporary:
-            temporary.write_text(yaml.safe_dump(wanted, sort_keys=False), "utf-8")
-
-
-def _read_config(path: Path) -> Mapping[str, object]:
-    try:
-        content = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError):
-        content = None
-    if not isinstance(content, dict):
-        raise PretrainError(
-            f"{path} is damaged: delete it, and give the run's own config, to go on."
-        )
-    return content
 
 
 def _read_start(start: Path, config: PretrainConfig) -> Checkpoint:
@@ -322,25 +208,3 @@ class _Exporter:
                 f"{path} could not be written ({error}); the state saved before is whole. Make "
                 "room, and give the same command to go on."
             ) from error
-
-
-def _from_rank_zero(say: Callable[[str], None]) -> Callable[[str], None]:
-    return rank_zero_only(say)
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Leave out what Lightning tells of its own defaults, which are chosen here."""
-    names = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        for module in ("pytorch_lightning", "lightning_fabric"):
-            warnings.filterwarnings("ignore", module=module)
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        try:
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)

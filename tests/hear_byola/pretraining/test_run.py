@@ -73,7 +73,7 @@ def assert_same_run(out: Path, whole: Path) -> None:
 
 
 def test_a_run_leaves_a_checkpoint_with_all_that_it_needs(audio: Path, whole: Path) -> None:
-    assert {path.name for path in whole.iterdir()} == {
+    assert {path.name for path in whole.iterdir() if path.name != ".lock"} == {
         "config.yaml",
         "corpus.json",
         "metrics.csv",
@@ -114,9 +114,9 @@ def test_curves_have_every_step(whole: Path) -> None:
     assert all(0 < float(row["loss"]) < 8 for row in found)
     assert [bool(row["embedding_std"]) for row in found] == [False, True] * 3
     assert {"projection_std", "embedding_rank", "projection_rank"} <= found[0].keys()
-    # Of the next step: six steps, the first two of which are for warming up.
-    assert float(found[0]["lr"]) == pytest.approx(1e-3)
-    assert float(found[-1]["lr"]) == pytest.approx(0)
+    # Six steps, the first two of which are for warming up.
+    assert [float(row["lr"]) for row in found[:3]] == pytest.approx([5e-4, 1e-3, 1e-3])
+    assert 0 < float(found[-1]["lr"]) < float(found[-2]["lr"]) < 1e-3
 
 
 def test_statistics_are_those_of_the_spectrograms(whole: Path, audio: Path) -> None:
@@ -272,6 +272,16 @@ def test_a_damaged_checkpoint_is_told(audio: Path, whole: Path, tmp_path: Path) 
     (out / "byola.safetensors").write_bytes(b"damaged")
     with pytest.raises(PretrainError, match=r"byola\.safetensors"):
         run(audio, out)
+
+
+def test_two_runs_do_not_share_a_folder(audio: Path, tmp_path: Path) -> None:
+    def second(_: Path) -> dict[str, float]:
+        with pytest.raises(PretrainError, match="another process is training"):
+            run(audio, tmp_path)
+        return {"refused": 1.0}
+
+    run(audio, tmp_path, tiny(probe_every=3), probe=second)
+    assert float(rows(tmp_path)[2]["probe/refused"]) == 1.0
 
 
 def test_a_folder_that_cannot_be_made_is_told(audio: Path, tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""The folder of a run: which files it has, whose run it is, and that one process writes it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
+from hear_byola.checkpoint import read_checkpoint
+from hear_byola.pretraining.config import differing
+from hear_byola.pretraining.errors import PretrainError
+from hear_byola.pretraining.state import replacing
+
+STATE = "resume.ckpt"
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A run's folder.
+
+    Attributes:
+        out: where it is.
+        name: of the checkpoint.
+    """
+
+    out: Path
+    name: str
+
+    @property
+    def config(self) -> Path:
+        """Every field of the run's config."""
+        return self.out / "config.yaml"
+
+    @property
+    def corpus(self) -> Path:
+        """What the run trains on."""
+        return self.out / "corpus.json"
+
+    @property
+    def state(self) -> Path:
+        """What the run goes on from."""
+        return self.out / STATE
+
+    @property
+    def metrics(self) -> Path:
+        """The curves as numbers."""
+        return self.out / "metrics.csv"
+
+    @property
+    def figure(self) -> Path:
+        """The curves as a figure."""
+        return self.out / "curves.png"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The result so far."""
+        return self.out / f"{self.name}.safetensors"
+
+    @property
+    def trial(self) -> Path:
+        """The checkpoint that a quick probe looks at."""
+        return self.out / f".{self.name}-probe.safetensors"
+
+    def begun(self) -> bool:
+        """Whether a run has saved anything here."""
+        return self.state.is_file() or self.checkpoint.is_file()
+
+    def finished(self, steps: int) -> bool:
+        """Whether the checkpoint here is that of a whole run."""
+        if not self.checkpoint.is_file():
+            return False
+        try:
+            progress = read_checkpoint(self.checkpoint).training_config.get("progress")
+        except ValueError as error:
+            raise PretrainError(f"{error} Delete it, and it is written again.") from error
+        return isinstance(progress, dict) and progress["step"] >= steps
+
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Make the folder, and keep other runs out of it until the block ends.
+
+        Raises:
+            PretrainError: it cannot be made, or another run is at it.
+        """
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            lock = (self.out / ".lock").open("w")
+        except OSError as error:
+            raise PretrainError(
+                f"the folder {self.out} cannot be made ({error.strerror})."
+            ) from error
+        with lock:
+            if _is_rank_zero():
+                _lock(lock.fileno(), self.out)
+            yield
+
+    def keep_config(self, wanted: Mapping[str, object]) -> None:
+        """Write the config, or refuse if the run here has another one.
+
+        Raises:
+            PretrainError: the run here has another config, or none that can be read.
+        """
+        if not _is_rank_zero():
+            return
+        fields = differing(self._read_config(), wanted) if self.begun() else []
+        if fields:
+            raise PretrainError(
+                f"{self.out} holds a run with another config; {'; '.join(fields)}. Take the "
+                "fields as they were to go on, or another --out."
+            )
+        with replacing(self.config) as temporary:
+            temporary.write_text(yaml.safe_dump(dict(wanted), sort_keys=False), "utf-8")
+
+    def _read_config(self) -> Mapping[str, object]:
+        try:
+            content = yaml.safe_load(self.config.read_text("utf-8"))
+        except (OSError, ValueError, yaml.YAMLError):
+            content = None
+        if not isinstance(content, dict):
+            raise PretrainError(
+                f"{self.config} is damaged or missing: it cannot be told whether the run in "
+                f"{self.out} is this one. Take another --out."
+            )
+        return content
+
+
+def _is_rank_zero() -> bool:
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]
+
+
+def _lock(file: int, out: Path) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise PretrainError(f"another process is training in {out}.") from None
+    except OSError:
+        pass  # a file system without locks
