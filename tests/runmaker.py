@@ -32,7 +32,7 @@ FIELDS: Mapping[str, object] = {
     "log_every": 1,
     "monitor_every": 2,
     "workers": 0,
-        "logger": {},
+    "logger": {},
     "licence": "CC0-1.0",
 }
 

@@ -9,10 +9,10 @@ piece comes from, ``WORK/pool/packages.csv`` what each package gave, and ``WORK/
 the packages' own copyright files. It may be stopped and started again at any time: a package that
 is finished has a report in ``WORK/pool/finished`` and is not decoded twice.
 
-Left out although free: what the demo tasks are made of (0ad-data and others), packages nearly all of
-whose sounds are below 16 kHz (asterisk-moh-opsound-wav, codec2-examples, warzone2100-data), and those
-whose copyright file leaves the licence of the sounds open or special (btanks-data, drascula-music,
-krank, tuxtype-data).
+Left out although free: what the demo tasks are made of (0ad-data and others), packages nearly all
+of whose sounds are below 16 kHz (asterisk-moh-opsound-wav, codec2-examples, warzone2100-data), and
+those whose copyright file leaves the licence of the sounds open or special (btanks-data,
+drascula-music, krank, tuxtype-data).
 """
 
 from __future__ import annotations
