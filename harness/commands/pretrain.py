@@ -57,6 +57,8 @@ def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **option
     that the same command goes on from after a stop.
     """
     try:
+        from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
         from hear_byola.pretraining.config import read_config
         from hear_byola.pretraining.errors import PretrainError
         from hear_byola.pretraining.run import STATE, Machines
@@ -85,7 +87,7 @@ def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **option
         )
     except PretrainError as error:
         raise UserError(str(error)) from error
-    click.echo(checkpoint)
+    rank_zero_only(click.echo)(checkpoint)
     return 0
 
 
