@@ -137,7 +137,8 @@ class ByolTraining(pl.LightningModule):
         total = loss(predictions[0], targets[1]) + loss(predictions[1], targets[0])
         self._watch(total.detach())
         self.batches += 1
-        if self.batches % (self.config.monitor_every * self.config.accumulate) == 0:
+        step, within = divmod(self.batches, self.config.accumulate)
+        if not within and (step % self.config.monitor_every == 0 or step == self.steps):
             embedding, projection = (x.detach().float() for x in seen[0])
             self.spreads = {"embedding": spread(embedding), "projection": spread(projection)}
             self._new_spreads = True
