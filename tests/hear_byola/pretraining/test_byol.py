@@ -119,7 +119,7 @@ def test_a_whole_step_is_the_plain_one() -> None:
     assert value == pytest.approx(float(expected.detach()), rel=1e-5)
     for name, ours, theirs in pairs(module, plain):
         if name in ("projector 0.bias", "projector 3.bias", "predictor 0.bias"):
-            assert ours.grad.abs().max() < 1e-6  # zero, as BatchNorm takes these away again
+            assert ours.grad.abs().max() < 1e-5  # zero, as BatchNorm takes these away again
         elif ours.grad is not None:
             assert near(ours.grad, theirs.grad, 1e-3), name
     for name, ours, theirs in pairs(module, plain, buffers=True):
