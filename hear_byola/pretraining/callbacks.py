@@ -45,7 +45,6 @@ class Curves(StepCallback):
     def __init__(self, log: CurveLog, state: Path) -> None:
         self.curves = log
         self.state = state
-        self._warned = False
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Drop what a stopped run has logged after its last saved state."""
