@@ -1,0 +1,116 @@
+"""``hear-byola ablate``: brings the trainer of BYOL-A to the studies of the harness."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+from harness.commands.arguments import find_tasks, output_folder, report_failures
+from harness.errors import UserError
+from harness.options import Command
+
+
+@click.command(cls=Command)
+@click.argument("study", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Folder of the study; what is there is not done again.  [default: runs/NAME]",
+)
+@click.option(
+    "--audio", type=click.Path(path_type=Path), help="What to train on, instead of the study's."
+)
+@click.option(
+    "--tasks-dir",
+    type=click.Path(path_type=Path),
+    default=Path("tasks"),
+    show_default=True,
+    help="Where task directories are looked for by name.",
+)
+@click.option("--jobs", type=int, help="Trainings at once.  [default: one, or one a GPU]")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+def ablate(
+    study: Path,
+    out: Path | None,
+    audio: Path | None,
+    tasks_dir: Path,
+    jobs: int | None,
+    device: str,
+) -> int:
+    """Train a study's arms × seeds, benchmark all, and set each against the reference arm.
+
+    STUDY is a YAML file. Ends with a table, which OUT/table.md and table.csv keep. The same
+    command after a stop goes on where it was. Exit code 1: an arm failed, the others were finished.
+    """
+    from harness.ablate import Trainer
+    from harness.ablate import ablate as run_study
+    from harness.engines import worker_devices
+    from harness.progress import ConsoleListener
+    from harness.study import read_study
+    from hear_byola.pretraining.config import differing
+
+    chosen = read_study(study)
+    chosen = replace(chosen, audio=audio) if audio else chosen
+    out = output_folder(out or Path("runs") / chosen.name)
+    devices = worker_devices(device, jobs)
+    trainer = Trainer(_configure, differing, _pretrain_arm, "hear_byola", _untrained)
+    with ConsoleListener() as listener:
+        outcome = run_study(
+            chosen,
+            find_tasks(chosen.tasks, chosen.suite, tasks_dir),
+            out,
+            trainer,
+            # One training takes all cores; GPUs are given one each.
+            training_devices=devices if jobs else list(dict.fromkeys(devices)),
+            devices=devices,
+            command=shlex.join(["hear-byola", *sys.argv[1:]]),
+            listener=listener,
+            say=listener.say,
+        )
+    click.echo(outcome.table, nl=False)
+    click.echo(f"\n{out / 'table.md'}")
+    return report_failures(outcome.failures)
+
+
+def _configure(base: str, overrides: Mapping[str, object]) -> Mapping[str, object]:
+    from hear_byola.pretraining.config import read_config
+    from hear_byola.pretraining.errors import PretrainError
+
+    try:
+        return read_config(base, overrides).as_dict()
+    except PretrainError as error:
+        raise UserError(str(error)) from error
+
+
+def _pretrain_arm(
+    source: Path,
+    config: Mapping[str, object],
+    out: Path,
+    *,
+    name: str,
+    device: str,
+    say: Callable[[str], None],
+) -> Path:
+    from hear_byola.pretraining.config import make_config
+    from hear_byola.pretraining.errors import PretrainError
+    from hear_byola.pretraining.run import STATE, Machines, pretrain
+
+    kind, _, index = device.partition(":")
+    # "1," is the device of number 1 to Lightning, where "1" would be one device.
+    machines = Machines("gpu" if kind == "cuda" else kind, f"{index}," if index else 1)
+    try:
+        checkpoint = pretrain(source, make_config(config), out, name, machines=machines, say=say)
+    except PretrainError as error:
+        raise UserError(str(error)) from error
+    # What it would go on from is fifty times its size, and a study has many arms.
+    (out / STATE).unlink(missing_ok=True)
+    return checkpoint
+
+
+def _untrained(config: Mapping[str, object]) -> Mapping[str, object]:
+    return {key: config[key] for key in ("encoder", "d", "convention", "seed")}

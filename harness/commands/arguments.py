@@ -1,0 +1,66 @@
+"""What the words of a command line stand for, where several commands take them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.errors import UserError
+
+if TYPE_CHECKING:
+    from harness.module import ModelSpec
+    from harness.task import TaskSource
+
+
+def output_folder(out: Path) -> Path:
+    """The folder of --out, refusing a file."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out} is a file: name a folder.")
+    return out
+
+
+def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
+    """The models of all -m."""
+    from harness.module import parse_model
+
+    if not texts:
+        raise UserError("Name a model: -m hear_byola, or -m ./my_module.py=weights.pt.")
+    return tuple(parse_model(text) for text in texts)
+
+
+def find_tasks(
+    names: tuple[str, ...], suite: str | None, tasks_dir: Path
+) -> tuple[TaskSource, ...]:
+    """The tasks of all -t and of --suite, each once."""
+    from harness.task import TaskSource
+    from tasks.find import find_suite, find_task
+
+    found = [find_task(name, tasks_dir) for name in names]
+    if suite:
+        found += find_suite(suite, tasks_dir)
+    if not found:
+        raise UserError("Name tasks: -t TASK, -t DIRECTORY, or --suite demo.")
+    unique = {directory: TaskSource(directory, card_suite) for directory, card_suite in found}
+    return tuple(unique.values())
+
+
+def read_shard(text: str | None) -> tuple[int, int]:
+    """Which part of how many, from --shard I/N."""
+    if text is None:
+        return (1, 1)
+    first, _, count = text.partition("/")
+    if not (first.isdigit() and count.isdigit() and 1 <= int(first) <= int(count)):
+        raise UserError(f"--shard must be I/N with 1 <= I <= N, for instance 2/8, not '{text}'.")
+    return (int(first), int(count))
+
+
+def report_failures(failures: Sequence[tuple[str, str]]) -> int:
+    """Print (name, error) of what failed; return the exit code."""
+    if failures:
+        click.echo(f"{len(failures)} failed:", err=True)
+        for name, error in failures:
+            click.echo(f"  {name}: {error}", err=True)
+    return int(bool(failures))

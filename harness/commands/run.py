@@ -1,0 +1,109 @@
+"""``hear-byola run``, and its two halves ``embed`` and ``probe``."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.commands.arguments import (
+    find_tasks,
+    output_folder,
+    read_models,
+    read_shard,
+    report_failures,
+)
+from harness.errors import UserError
+from harness.options import Command, chosen, config, layout, probes, workers
+
+
+@click.command(cls=Command)
+@chosen
+@probes
+@workers
+@layout
+@config
+def run(**options: Any) -> int:
+    """Embed, probe and score models on tasks; end with a table and results.csv.
+
+    Every unit of work is saved as it finishes: the same command after a stop or a crash goes on
+    where it was. Exit code 0: all done; 1: something failed, the rest was finished; 2: wrong use.
+    """
+    return _execute(options)
+
+
+@click.command(cls=Command)
+@chosen
+@workers
+@layout
+@config
+def embed(**options: Any) -> int:
+    """Embed tasks with models, and stop there."""
+    # Embeddings do not depend on the protocol; this one takes every kind of task.
+    return _execute(options | {"protocols": ("linear",), "seeds": 1}, embed_only=True)
+
+
+@click.command(cls=Command)
+@click.argument("directories", nargs=-1, type=click.Path(path_type=Path))
+@chosen
+@probes
+@workers
+@config
+def probe(directories: tuple[Path, ...], **options: Any) -> int:
+    """Probe and score finished embeddings.
+
+    DIRECTORIES are embeddings of the original kit, one folder a task
+    (embeddings/MODULE/TASK). Without any, probe what `hear-byola embed` made of -m and -t.
+    """
+    return _execute(options | {"layout": "native"}, directories=directories, probe_only=True)
+
+
+def _execute(
+    options: dict[str, Any],
+    *,
+    embed_only: bool = False,
+    probe_only: bool = False,
+    directories: tuple[Path, ...] = (),
+) -> int:
+    from harness.engines import local_engine, worker_devices
+    from harness.plan import Settings, make_plan, plan_probes
+    from harness.progress import ConsoleListener
+    from harness.run import execute, require_embeddings, write_layouts
+    from harness.table import format_table
+
+    out = output_folder(options["out"])
+    devices = worker_devices(options["device"], options["jobs"])
+    with ConsoleListener() as listener:
+        if directories:
+            if options["models"] or options["tasks"] or options["suite"]:
+                raise UserError("Give embedding folders or -m and -t, not both.")
+            plan = plan_probes(directories, options["protocols"], options["seeds"], out)
+        else:
+            settings = Settings(
+                models=read_models(options["models"]),
+                tasks=find_tasks(options["tasks"], options["suite"], options["tasks_dir"]),
+                protocols=tuple(options["protocols"]),
+                seeds=options["seeds"],
+                out=out,
+                dtype=options["dtype"],
+                skip_bad=options["skip_bad"],
+                task_statistics=options["task_statistics"],
+                verify=options["verify"],
+                shard=read_shard(options["shard"]),
+            )
+            plan = make_plan(settings, listener.say)
+            if probe_only:
+                require_embeddings(plan)
+        command = shlex.join(["hear-byola", *sys.argv[1:]])
+        engine = local_engine(devices)
+        summary = execute(plan, engine, out, command, listener, embed_only=embed_only)
+        if options["layout"] == "heareval":
+            for directory in write_layouts(plan, out / "heareval"):
+                listener.say(f"wrote {directory}")
+    if not embed_only:
+        click.echo(format_table(summary.table), nl=False)
+        click.echo(f"\n{out / 'results.csv'}")
+    return report_failures(summary.failures)

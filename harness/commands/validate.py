@@ -1,0 +1,34 @@
+"""``hear-byola validate``: a module against the HEAR API."""
+
+from __future__ import annotations
+
+import click
+
+from harness.options import Command
+
+
+@click.command(cls=Command)
+@click.argument("module")
+@click.option("-m", "--model", "checkpoint", default="", help="The module's checkpoint.")
+@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, mps or cuda:N.")
+@click.option("--quick", is_flag=True, help="Leave out the check on 20 minutes of audio.")
+def validate(
+    module: str, checkpoint: str, options: tuple[str, ...], device: str, quick: bool
+) -> int:
+    """Check a module against the HEAR API: the official validator, then stricter checks.
+
+    Exit code 0: all passed; 1: a check failed; 3: the official validator is not installed and was
+    not run.
+    """
+    from harness.conformance.validate import exit_code, format_report
+    from harness.conformance.validate import validate as validate_module
+    from harness.module import parse_model
+
+    head = f"{module}={checkpoint}" if checkpoint else module
+    spec = parse_model(",".join([head, *options]))
+    report = validate_module(
+        spec, device, quick=quick, progress=lambda name: click.echo(f"... {name}", err=True)
+    )
+    click.echo(format_report(report))
+    return exit_code(report)
