@@ -24,7 +24,7 @@ from hear_byola.model import DEFAULT_HOP_MS, ByolA
 __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model", "task_options"]
 
 _SHIPPED = Path(__file__).parent / "weights" / "byola-512.safetensors"
-_OPTIONS = ("encoder", "d", "convention", "mean", "std", "seed", "hop_ms")
+_OPTIONS = ("encoder", "d", "convention", "mean", "std", "seed", "init", "hop_ms")
 
 
 def load_model(
@@ -36,6 +36,7 @@ def load_model(
     mean: float | None = None,
     std: float | None = None,
     seed: int | None = None,
+    init: str | None = None,
     hop_ms: float | None = None,
     **unknown: object,
 ) -> ByolA:
@@ -56,6 +57,8 @@ def load_model(
             own; else -9.660292 and 4.7219563 for "slaney", -5.4919195 and 5.0389895 for "htk", the
             values that the authors of BYOL-A printed with either.
         seed: seed of random weights; the same on every machine.
+        init: how random weights are drawn, with a seed: "pytorch" (default), or "contrast" (see
+            `hear_byola.encoder.random_encoder`).
         hop_ms: time between timestamp embeddings: 40 (default), 20, 10; 80 with encoder 2020.
         **unknown: no other option exists; refused with the nearest name.
 
@@ -80,13 +83,15 @@ def load_model(
             f"seed={seed} with the checkpoint {model_file_path}: a seed makes random weights; give "
             "one or the other."
         )
+    if init is not None and seed is None:
+        raise ValueError(f"init={init!r} says how random weights are drawn: give a seed, too.")
     version = None if encoder is None else str(encoder)
     source = model_file_path or (str(_SHIPPED) if seed is None and _SHIPPED.is_file() else "")
     if source:
         checkpoint = _fitting(read_checkpoint(source), source, version, d)
         _warn_of_what_is_taken_for_granted(checkpoint, source, convention, mean)
     else:
-        checkpoint = _untrained(version or "2020", d, seed)
+        checkpoint = _untrained(version or "2020", d, seed, init or "pytorch")
     frontend = _frontend(checkpoint, convention, mean, std)
     weights = restore_encoder(checkpoint.encoder, checkpoint.d, checkpoint.state)
     return ByolA(frontend, weights, DEFAULT_HOP_MS if hop_ms is None else hop_ms).eval()
@@ -118,9 +123,9 @@ def _warn_of_what_is_taken_for_granted(
         )
 
 
-def _untrained(version: str, d: int | None, seed: int | None) -> Checkpoint:
+def _untrained(version: str, d: int | None, seed: int | None, init: str) -> Checkpoint:
     """Random weights; with a warning where no seed shows that they are wanted."""
-    weights = random_encoder(version, d, 0 if seed is None else seed)
+    weights = random_encoder(version, d, 0 if seed is None else seed, init)
     if seed is None:
         warnings.warn(
             f"no checkpoint is given and none is shipped: the model is untrained (encoder "

@@ -180,24 +180,57 @@ def restore_encoder(version: str, d: int, state: Mapping[str, Tensor]) -> Encode
     return encoder
 
 
-def random_encoder(version: str, d: int | None, seed: int) -> Encoder:
+INITS = ("pytorch", "contrast")
+
+
+def random_encoder(version: str, d: int | None, seed: int, init: str = "pytorch") -> Encoder:
     """An untrained encoder whose weights depend on the seed alone.
 
-    The distribution is PyTorch's own, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and biases;
-    the numbers come from a generator of their own on the CPU, whose uniform stream is the same on
+    The numbers come from a generator of their own on the CPU, whose uniform stream is the same on
     every machine, and the global generators are left as they were.
+
+    Args:
+        version: "2020" or "2022".
+        d: embedding size; by default the smallest published.
+        seed: a whole number.
+        init: "pytorch", its own distribution, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and
+            biases; or "contrast": kernels of He's variance (arXiv 1502.01852) less their mean, so
+            that they answer to differences within a patch and not to its level, and the perceptron
+            an identity (arXiv 1504.00941), which hands on what the convolutions found. Biases are
+            0 then.
+
+    Raises:
+        ValueError: an unknown version, size or init, or a seed that is no whole number.
     """
     if not isinstance(seed, int):
         raise ValueError(f"seed={seed!r}: it must be a whole number.")
+    if init not in INITS:
+        raise ValueError(f"unknown init {init!r}: it must be one of {list(INITS)}.")
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         encoder = make_encoder(version, d)
     generator = torch.Generator().manual_seed(seed)
+    fill = _fill_pytorch if init == "pytorch" else _fill_contrast
     for layer in encoder.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
-            bound = layer.weight[0].numel() ** -0.5
-            for parameter in layer.parameters():
-                nn.init.uniform_(parameter, -bound, bound, generator=generator)
+            fill(layer, generator)
     return encoder
+
+
+def _fill_pytorch(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
+    bound = layer.weight[0].numel() ** -0.5
+    for parameter in layer.parameters():
+        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+
+
+def _fill_contrast(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+    if isinstance(layer, nn.Linear):
+        nn.init.eye_(layer.weight)
+        return
+    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+    with torch.no_grad():
+        layer.weight -= layer.weight.mean((1, 2, 3), keepdim=True)
 
 
 def pool_over_time(pieces: Iterable[Tensor]) -> Tensor:

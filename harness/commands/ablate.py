@@ -113,4 +113,4 @@ def _pretrain_arm(
 
 
 def _untrained(config: Mapping[str, object]) -> Mapping[str, object]:
-    return {key: config[key] for key in ("encoder", "d", "convention", "seed")}
+    return {key: config[key] for key in ("encoder", "d", "convention", "seed", "init")}

@@ -94,7 +94,7 @@ class ByolTraining(pl.LightningModule):
         self.frontend = LogMel(config.convention, mean, std)
         self.augment = Augmentations(config, (MEL_BANDS, FRAMES))
         torch.manual_seed(config.seed)
-        encoder = random_encoder(config.encoder, config.d, config.seed)
+        encoder = random_encoder(config.encoder, config.d, config.seed, config.init)
         self.online = Branch(encoder, config.hidden, config.projection)
         self.predictor = head(config.projection, config.hidden, config.projection)
         for layer in encoder.features:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import yaml
 
-from hear_byola.encoder import ENCODERS
+from hear_byola.encoder import ENCODERS, INITS
 from hear_byola.frontend import CONVENTIONS
 from hear_byola.pretraining.errors import PretrainError
 
@@ -42,6 +42,7 @@ class PretrainConfig:
 
     Attributes:
         encoder: "2020" or "2022", and `d`, its embedding size.
+        init: how random weights are drawn, "pytorch" or "contrast" (`hear_byola.encoder`).
         convention: mel filterbank, "slaney" (what the published weights were trained on) or "htk".
         pre_norm: normalise inputs by the corpus's statistics before augmenting (section III-B).
             Without it the augmentations see plain log-mel; the statistics are still what the
@@ -85,6 +86,7 @@ class PretrainConfig:
 
     encoder: str = "2020"
     d: int = 512
+    init: str = "pytorch"
     convention: str = "slaney"
     pre_norm: bool = True
     augmentations: tuple[str, ...] = ("mixup", "random_resize_crop")
@@ -139,6 +141,7 @@ class PretrainConfig:
         return [
             ("encoder", self.encoder in ENCODERS, f"one of {list(ENCODERS)}"),
             ("d", self.d in sizes, f"one of {list(sizes)} for encoder {self.encoder!r}"),
+            ("init", self.init in INITS, f"one of {list(INITS)}"),
             ("convention", self.convention in CONVENTIONS, f"one of {list(CONVENTIONS)}"),
             ("augmentations", known, f"a list out of {list(AUGMENTATIONS)}"),
             ("mixup_alpha", 0 <= self.mixup_alpha <= 1, "between 0 and 1"),
