@@ -6,9 +6,11 @@
 Tasks: the demo suite, and spoken digits by speakers who were not trained on (every speaker of the
 Free Spoken Digit Dataset is the test fold once). Protocol: `linear`. Compared are the checkpoint
 with three random initialisations of its encoder, and with mean and standard deviation of the
-log-mel: the mean over tasks of the paired differences, with a 95 % interval over clips, and over
-the seeds of the random weights. Tasks that log-mel solves beyond 0.90 are reported and left out of
-the mean. A checkpoint is one training: the spread between trainings is not covered.
+log-mel; and, where it began with another initialisation than PyTorch's, with three of these at the
+checkpoint's own statistics, which shows what training added. Each time the mean over tasks of the
+paired differences, with a 95 % interval over clips, and over the seeds of the random weights. Tasks
+that log-mel solves beyond 0.90 are reported and left out of the mean. A checkpoint is one training:
+the spread between trainings is not covered.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from harness.progress import ConsoleListener
 from harness.results import write_csv
 from harness.run import execute
 from harness.task import TaskSource
+from hear_byola.checkpoint import read_checkpoint
 from tasks.demo import demo_directory, demo_names
 
 SOLVED = 0.90
@@ -92,18 +95,28 @@ def gather(plan: list[Evaluation], names: list[str], tasks: list[str]) -> ArmSco
     return ArmScores(values, np.array(draws))
 
 
+def baselines(checkpoint: str) -> dict[str, list[str]]:
+    """What a checkpoint is compared with: specs of models by the name of their arm."""
+    stored = read_checkpoint(checkpoint)
+    found = {
+        "random": [f"hear_byola,seed={i},name=random-{i}" for i in range(3)],
+        "logmel": ["harness.baselines.logmel,name=logmel"],
+    }
+    init = stored.training_config.get("init", "pytorch")
+    if init != "pytorch":
+        beginning = f"init={init},mean={stored.mean},std={stored.std}"
+        found[str(init)] = [f"hear_byola,seed={i},{beginning},name={init}-{i}" for i in range(3)]
+    return found
+
+
 def main(checkpoint: str, out: Path, csv: Path | None) -> None:
     """Run, compare, print."""
     data = Path(os.environ["HEAR_BYOLA_TEST_DATA"])
     sources = [TaskSource(demo_directory(name), "demo") for name in demo_names()]
     sources.append(TaskSource(make_digits(data / "fsdd" / "recordings", out / "tasks")))
     name = Path(checkpoint).stem
-    random = [f"random-{seed}" for seed in range(3)]
-    models = [
-        parse_model(f"hear_byola={checkpoint},name={name}"),
-        *(parse_model(f"hear_byola,seed={i},name={label}") for i, label in enumerate(random)),
-        parse_model("harness.baselines.logmel,name=logmel"),
-    ]
+    specs = {name: [f"hear_byola={checkpoint},name={name}"]} | baselines(checkpoint)
+    models = [parse_model(spec) for arm in specs.values() for spec in arm]
     plan = make_plan(Settings(tuple(models), tuple(sources), ("linear",), out=out))
     with ConsoleListener() as listener:
         engine = local_engine(worker_devices("auto", None))
@@ -116,16 +129,18 @@ def main(checkpoint: str, out: Path, csv: Path | None) -> None:
         (sum(len(read[t].clips[fold.test]) for fold in read[t].folds), len(read[t].folds))
         for t in tasks
     ]
-    ours = gather(plan, [name], tasks)
-    others = {"random": gather(plan, random, tasks), "logmel": gather(plan, ["logmel"], tasks)}
-    counted = [i for i in range(len(tasks)) if others["logmel"].values[0, i] <= SOLVED]
-    print(f"{'task':34}{name:>12}{'random':>9}{'logmel':>9}")
+    arms = {
+        label: gather(plan, [parse_model(spec).label for spec in arm], tasks)
+        for label, arm in specs.items()
+    }
+    ours = arms.pop(name)
+    counted = [i for i in range(len(tasks)) if arms["logmel"].values[0, i] <= SOLVED]
+    print(f"{'task':34}{name:>12}" + "".join(f"{label:>10}" for label in arms))
     for i, task in enumerate(tasks):
-        scores = [ours.values[0, i], others["random"].values[:, i].mean()]
-        scores.append(others["logmel"].values[0, i])
+        scores = "".join(f"{arm.values[:, i].mean():10.3f}" for arm in arms.values())
         note = "" if i in counted else "  left out: solved by log-mel"
-        print(f"{task:34}{scores[0]:12.3f}{scores[1]:9.3f}{scores[2]:9.3f}{note}")
-    for label, arm in others.items():
+        print(f"{task:34}{ours.values[0, i]:12.3f}{scores}{note}")
+    for label, arm in arms.items():
         found = difference(ours, arm, counted, sizes)
         print(
             f"mean difference to {label}: {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"

@@ -141,6 +141,26 @@ def test_random_weights_depend_on_the_seed_alone(version: str) -> None:
     assert 0.99 * bound < one["fc.0.weight"].abs().max() <= bound
 
 
+@pytest.mark.parametrize("version", ENCODERS)
+def test_the_contrast_init_answers_to_differences_alone_and_hands_them_on(version: str) -> None:
+    encoder = random_encoder(version, None, seed=3, init="contrast").eval()
+    mel = random_mel(64)
+    # Off the edges, where the padding has a level of its own.
+    inner = slice(3 * 64, -3 * 64)
+    local = encoder.local_features(mel)[:, 3:-3, inner]
+    shifted = encoder.local_features(mel + 5)[:, 3:-3, inner]
+    assert local.std() > 0.1
+    torch.testing.assert_close(shifted, local, atol=1e-4, rtol=1e-4)
+    whole = encoder.local_features(mel)
+    perceptron = encoder.fc(whole)
+    same = min(perceptron.shape[2], whole.shape[2])
+    torch.testing.assert_close(perceptron[..., :same], whole[..., :same])
+    again = random_encoder(version, None, seed=3, init="contrast").state_dict()
+    assert all(torch.equal(value, again[name]) for name, value in encoder.state_dict().items())
+    other = random_encoder(version, None, seed=4, init="contrast").state_dict()
+    assert not torch.equal(again["features.0.weight"], other["features.0.weight"])
+
+
 def test_pooling_in_pieces_is_pooling_at_once() -> None:
     frames = torch.randn(3, 50, 7, generator=torch.Generator().manual_seed(0))
     expected = frames.amax(1) + frames.mean(1)
