@@ -6,27 +6,42 @@ its file.
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any
-
-import yaml
 
 from harness.errors import UserError, did_you_mean
+from tasks import card_checks
+from tasks.fields import (
+    Reader,
+    count,
+    dump,
+    interval,
+    list_of,
+    load,
+    matching,
+    number,
+    one_of,
+    or_null,
+    record,
+    text,
+)
 
 EMBEDDING_TYPES = ("scene", "event")
 PREDICTION_TYPES = ("multiclass", "multilabel")
 SPLIT_MODES = ("trainvaltest", "new_split_kfold", "presplit_kfold")
 
+CARD = "card.yaml"
+"""The card inside a task directory, of a task that has none here."""
+
 
 @dataclass(frozen=True)
 class Published:
-    """Where a task directory is published: a record of an archive, and the file in it."""
+    """Where a task directory is published: a Zenodo record, and the archive in it."""
 
     record: str
     file: str
@@ -34,7 +49,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Source:
-    """A raw corpus or package that a task was made from; checksums are hexadecimal."""
+    """A file or package that a task was made from; checksums are hexadecimal."""
 
     name: str
     version: str | None
@@ -48,7 +63,8 @@ class Card:
     """What is known about one task directory.
 
     Attributes:
-        name: what the task is called on the command line; the card's file is ``<name>.yaml``.
+        name: what the task is called on the command line; the card's file is ``<name>.yaml``. The
+            directory's task name, with ``_<mode>`` where several modes have cards.
         title: a name for people, in tables and pages.
         board_name: the row or column of a published board that the task counts to; tasks that
             share one are averaged there. None when it is on no board.
@@ -63,14 +79,17 @@ class Card:
         clips: number of clips in all splits.
         n_test: number of clips that are tested on; with folds, all of them.
         classes: number of labels in the vocabulary.
-        hours: hours of audio in all splits.
+        hours: hours of audio in all splits, as padded and trimmed.
         metrics: in order, the first being the task's score.
         published: where the task directory can be had; None when it is not published.
-        sources: what the task was made from.
-        licence: SPDX name of the licence of the clips.
+        sources: what the task was made from, a file or package each.
+        licence: SPDX expression of the licence of the clips; None when none is stated.
         citation: BibTeX.
-        oddities: what a user should know before trusting a score, a sentence each.
-        published_scores: lowest and highest published value of the first metric.
+        oddities: what a user should know before trusting a score, a sentence or two each, with
+            its source where that is not in ``facts_from``.
+        published_scores: lowest and highest published value of the first metric, in its own
+            unit (accuracies are fractions).
+        facts_from: where the card's facts were taken from.
     """
 
     name: str
@@ -95,6 +114,7 @@ class Card:
     citation: str | None
     oddities: tuple[str, ...]
     published_scores: tuple[float, float] | None
+    facts_from: tuple[str, ...] = ()
 
 
 @cache
@@ -121,9 +141,27 @@ def card(name: str) -> Card:
     found = cards().get(name)
     if found is None:
         raise UserError(
-            f"There is no task '{name}'.{did_you_mean(name, cards())} Known: {', '.join(cards())}."
+            f"There is no task '{name}' with a card.{did_you_mean(name, cards())} "
+            "`hear-byola tasks list` names them all."
         )
     return found
+
+
+def card_of_directory(directory_name: str) -> Card | None:
+    """Return the card of the task directory of that name, or None when it has none."""
+    return next((each for each in cards().values() if each.directory == directory_name), None)
+
+
+def card_in(directory: Path) -> Card | None:
+    """Return the card inside a task directory, or None when it has none.
+
+    Raises:
+        UserError: as :func:`read_card`.
+    """
+    path = directory / CARD
+    if not path.is_file():
+        return None
+    return read_card(path.read_text("utf-8"), directory.name.rsplit("-", 2)[0])
 
 
 def suites() -> Mapping[str, tuple[Card, ...]]:
@@ -134,156 +172,70 @@ def suites() -> Mapping[str, tuple[Card, ...]]:
     return found
 
 
-def read_card(text: str, name: str) -> Card:
-    """Read a card's YAML and check it against the schema.
+def read_card(yaml_text: str, name: str) -> Card:
+    """Read a card's YAML and check it against the schema, then its fields against each other.
 
     Args:
-        text: the file's content.
+        yaml_text: the file's content.
         name: the file's name without ``.yaml``, which must be the card's ``name``.
 
     Raises:
         UserError: naming the file, the field, what is allowed and what was found.
     """
     try:
-        raw = yaml.safe_load(text)
-        read = Card(**_record(_CARD)(raw, ""))
-        _check_together(read, name)
-    except (yaml.YAMLError, ValueError) as error:
+        read: Card = record(_CARD, Card)(load(yaml_text), "")
+        card_checks.check_name(read, name)
+        card_checks.check_together(read)
+    except ValueError as error:
         raise UserError(f"The card {name}.yaml is wrong: {error}") from error
     return read
 
 
-_Reader = Callable[[Any, str], Any]
-"""Takes a raw value and its field's name; returns the value to keep, or raises ValueError."""
+def write_card(card: Card) -> str:
+    """Return a card as YAML, which :func:`read_card` reads back to the same card."""
+    return dump(dataclasses.asdict(card))
 
 
-def _check_together(card: Card, name: str) -> None:
-    if card.name != name:
-        raise ValueError(f"field 'name' must be '{name}', like the file, not '{card.name}'.")
-    if (card.split_mode == "trainvaltest") != (card.folds is None):
-        raise ValueError(
-            f"field 'folds' must be null with split_mode trainvaltest, and a number otherwise; "
-            f"split_mode is {card.split_mode}, folds is {card.folds}."
-        )
+_URL = matching(r"https?://\S+", "a web address")
 
-
-def _wrong(field: str, allowed: str, raw: object) -> ValueError:
-    return ValueError(f"field '{field}' must be {allowed}, not {raw!r}.")
-
-
-def _text(raw: Any, field: str) -> str:
-    if not isinstance(raw, str) or not raw.strip():
-        raise _wrong(field, "text", raw)
-    return raw.strip()
-
-
-def _number(raw: Any, field: str) -> float:
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 <= raw < math.inf:
-        raise _wrong(field, "a number from 0 up", raw)
-    return float(raw)
-
-
-def _count(raw: Any, field: str) -> int:
-    if isinstance(raw, bool) or not isinstance(raw, int) or raw < 1:
-        raise _wrong(field, "a whole number from 1 up", raw)
-    return raw
-
-
-def _hexadecimal(digits: int) -> _Reader:
-    def read(raw: Any, field: str) -> str:
-        if not isinstance(raw, str) or not re.fullmatch(f"[0-9a-f]{{{digits}}}", raw):
-            raise _wrong(field, f"{digits} lower-case hexadecimal digits in quotes", raw)
-        return raw
-
-    return read
-
-
-def _one_of(choices: Sequence[str]) -> _Reader:
-    def read(raw: Any, field: str) -> str:
-        if raw not in choices:
-            raise _wrong(field, f"one of {', '.join(choices)}", raw)
-        return str(raw)
-
-    return read
-
-
-def _directory(raw: Any, field: str) -> str:
-    if not isinstance(raw, str) or not re.fullmatch(r"[\w.]+(-[\w.]+){2,}", raw):
-        raise _wrong(field, "<task_name>-<version>-<mode>", raw)
-    return raw
-
-
-def _or_null(reader: _Reader) -> _Reader:
-    return lambda raw, field: None if raw is None else reader(raw, field)
-
-
-def _list(reader: _Reader, shortest: int = 0) -> _Reader:
-    def read(raw: Any, field: str) -> tuple[Any, ...]:
-        if not isinstance(raw, list) or len(raw) < shortest:
-            raise _wrong(field, f"a list of {shortest} or more", raw)
-        return tuple(reader(value, f"{field}[{i}]") for i, value in enumerate(raw))
-
-    return read
-
-
-def _interval(raw: Any, field: str) -> tuple[float, float]:
-    if not isinstance(raw, list) or len(raw) != 2:
-        raise _wrong(field, "[lowest, highest]", raw)
-    low, high = (_number(value, field) for value in raw)
-    if low > high:
-        raise _wrong(field, "[lowest, highest]", raw)
-    return low, high
-
-
-def _record(schema: Mapping[str, _Reader], make: Callable[..., Any] = dict) -> _Reader:
-    """Read a mapping that has exactly the schema's keys."""
-
-    def read(raw: Any, field: str) -> Any:
-        prefix = f"{field}." if field else ""
-        if not isinstance(raw, dict):
-            raise ValueError(f"{field or 'it'} must hold fields and values, not {raw!r}.")
-        for key in raw:
-            if key not in schema:
-                raise ValueError(
-                    f"there is no field '{prefix}{key}'.{did_you_mean(str(key), schema)}"
-                )
-        for key in schema:
-            if key not in raw:
-                raise ValueError(f"field '{prefix}{key}' is missing (null when not known).")
-        return make(**{key: reader(raw[key], prefix + key) for key, reader in schema.items()})
-
-    return read
-
-
-_SOURCE: Mapping[str, _Reader] = {
-    "name": _text,
-    "version": _or_null(_text),
-    "url": _or_null(_text),
-    "md5": _or_null(_hexadecimal(32)),
-    "sha256": _or_null(_hexadecimal(64)),
+_SOURCE: Mapping[str, Reader] = {
+    "name": text,
+    "version": or_null(text),
+    "url": or_null(_URL),
+    "md5": or_null(matching("[0-9a-f]{32}", "32 lower-case hexadecimal digits in quotes")),
+    "sha256": or_null(matching("[0-9a-f]{64}", "64 lower-case hexadecimal digits in quotes")),
 }
 
-_CARD: Mapping[str, _Reader] = {
-    "name": _text,
-    "title": _text,
-    "board_name": _or_null(_text),
-    "suite": _text,
-    "directory": _directory,
-    "domain": _text,
-    "embedding_type": _one_of(EMBEDDING_TYPES),
-    "prediction_type": _one_of(PREDICTION_TYPES),
-    "split_mode": _one_of(SPLIT_MODES),
-    "folds": _or_null(_count),
-    "clip_seconds": _or_null(_number),
-    "clips": _or_null(_count),
-    "n_test": _or_null(_count),
-    "classes": _or_null(_count),
-    "hours": _or_null(_number),
-    "metrics": _list(_text, shortest=1),
-    "published": _or_null(_record({"record": _text, "file": _text}, Published)),
-    "sources": _list(_record(_SOURCE, Source)),
-    "licence": _or_null(_text),
-    "citation": _or_null(_text),
-    "oddities": _list(_text),
-    "published_scores": _or_null(_interval),
+_PUBLISHED: Mapping[str, Reader] = {
+    "record": matching("[0-9]+", "the number of a Zenodo record, in quotes"),
+    "file": matching(r"[\w.-]+", "a file name"),
+}
+
+_CARD: Mapping[str, Reader] = {
+    "name": text,
+    "title": text,
+    "board_name": or_null(text),
+    "suite": matching("[a-z0-9_-]+", "a word in lower case"),
+    "directory": matching(
+        r"[\w.]+(-[\w.]+)+-(full|small|\d+h)",
+        "<task_name>-<version>-<mode>, the mode being full, small or hours like 5h",
+    ),
+    "domain": text,
+    "embedding_type": one_of(EMBEDDING_TYPES),
+    "prediction_type": one_of(PREDICTION_TYPES),
+    "split_mode": one_of(SPLIT_MODES),
+    "folds": or_null(count),
+    "clip_seconds": or_null(number),
+    "clips": or_null(count),
+    "n_test": or_null(count),
+    "classes": or_null(count),
+    "hours": or_null(number),
+    "metrics": list_of(one_of(card_checks.METRICS), shortest=1),
+    "published": or_null(record(_PUBLISHED, Published)),
+    "sources": list_of(record(_SOURCE, Source)),
+    "licence": or_null(matching(r"[\w.+-]+( (AND|OR) [\w.+-]+)*", "an SPDX expression")),
+    "citation": or_null(text),
+    "oddities": list_of(text),
+    "published_scores": or_null(interval),
+    "facts_from": list_of(text),
 }

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-
-import yaml
 
 from harness.errors import UserError, did_you_mean
 from harness.layout import METADATA
-from tasks.card import Card, card, cards, suites
+from tasks.card import Card, card, card_in, card_of_directory, cards, suites
 from tasks.demo import demo_directory, demo_names
 
 Found = tuple[Path, str]
 """A task directory, and the suite it belongs to (empty where it has no card)."""
+
+_DEFAULT_TASKS_DIR = Path("tasks")  # of the commands' --tasks-dir
 
 
 def find_task(name: str, tasks_dir: Path) -> Found:
@@ -23,11 +23,11 @@ def find_task(name: str, tasks_dir: Path) -> Found:
     whole name or by the task's name where that is the only one; a card's name.
 
     Raises:
-        UserError: nothing of that name, or several.
+        UserError: nothing of that name, or several; or a card whose task is not here.
     """
     if (Path(name) / METADATA).is_file() or "/" in name:
         return Path(name), _suite_of(Path(name).name)
-    here = _directories(tasks_dir)
+    here = directories(tasks_dir)
     matches = [path for path in here if path.name == name]
     matches = matches or [path for path in here if path.name.startswith(f"{name}-")]
     if len(matches) > 1:
@@ -36,7 +36,7 @@ def find_task(name: str, tasks_dir: Path) -> Found:
     if matches:
         return matches[0], _suite_of(matches[0].name)
     if name in cards():
-        return _of_card(card(name), tasks_dir)
+        return _of_cards([card(name)], name, tasks_dir)[0]
     known = {path.name for path in here} | set(cards())
     raise UserError(
         f"No task '{name}' in {tasks_dir} or among the built-in ones."
@@ -48,55 +48,84 @@ def find_suite(suite: str, tasks_dir: Path) -> list[Found]:
     """Return the directories of all tasks of a suite.
 
     Raises:
-        UserError: no such suite, or one of its tasks is not here.
+        UserError: no such suite, or tasks of it that are not here, each by name and with the
+            command that gets it.
+    """
+    return _of_cards(cards_of_suite(suite), f"the suite {suite}", tasks_dir)
+
+
+def cards_of_suite(suite: str) -> tuple[Card, ...]:
+    """Return a suite's cards, in alphabetical order.
+
+    Raises:
+        UserError: no such suite.
     """
     if suite not in suites():
         raise UserError(
-            f"No suite '{suite}'.{did_you_mean(suite, suites())} There are {', '.join(suites())}."
+            f"No suite '{suite}'.{did_you_mean(suite, suites())} "
+            f"There are {', '.join(sorted(suites()))}."
         )
-    return [_of_card(each, tasks_dir) for each in suites()[suite]]
+    return suites()[suite]
 
 
-def describe_all(tasks_dir: Path) -> str:
-    """Return a line a task: those with a card, then the other directories of ``tasks_dir``."""
-    lines = [
-        f"{each.name:<24} {each.suite:<8} {each.embedding_type:<6} {each.prediction_type:<11} "
-        f"{each.metrics[0]:<24} {each.title}"
-        for each in cards().values()
-    ]
-    with_card = {each.directory for each in cards().values()}
-    lines += [str(path) for path in _directories(tasks_dir) if path.name not in with_card]
-    return "\n".join(lines)
-
-
-def describe(name: str) -> str:
-    """Return a task's card as YAML.
+def find_card(name: str, tasks_dir: Path) -> Card:
+    """Return a task's card by its name or its directory's: of ``tasks_dir``, else of the package.
 
     Raises:
-        UserError: no card of that name.
+        UserError: there is none, or it is wrong.
     """
-    fields = dataclasses.asdict(card(name))
-    plain = {k: list(v) if isinstance(v, tuple) else v for k, v in fields.items()}
-    return yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=96).rstrip()
+    for directory in directories(tasks_dir):
+        own = card_in(directory)
+        if own and name in (own.name, own.directory):
+            return own
+    return card_of_directory(name) or card(name)
 
 
-def _of_card(each: Card, tasks_dir: Path) -> Found:
-    if each.name in demo_names():
-        return demo_directory(each.name), each.suite
+def place_of(each: Card, tasks_dir: Path) -> Path | None:
+    """Return the directory of a card's task in ``tasks_dir``, or None when it is not there."""
     directory = tasks_dir / each.directory
-    if not directory.is_dir():
-        raise UserError(
-            f"{each.name}: there is no {directory}. Unpack the task there, or name its folder's "
-            "parent with --tasks-dir."
-        )
-    return directory, each.suite
+    return directory if (directory / METADATA).is_file() else None
 
 
-def _directories(tasks_dir: Path) -> list[Path]:
+def is_built_in(each: Card) -> bool:
+    """Whether the task comes with the package."""
+    return each.name in demo_names()
+
+
+def directories(tasks_dir: Path) -> list[Path]:
+    """Return the task directories in a folder, by name; none where there is no such folder."""
     if not tasks_dir.is_dir():
         return []
     return sorted(path for path in tasks_dir.iterdir() if (path / METADATA).is_file())
 
 
+def _of_cards(chosen: Sequence[Card], what: str, tasks_dir: Path) -> list[Found]:
+    """Return the directories of cards, which together are called ``what``."""
+    places = {each.name: place_of(each, tasks_dir) for each in chosen if not is_built_in(each)}
+    absent = [each for each in chosen if each.name in places and places[each.name] is None]
+    if absent:
+        part = "" if len(chosen) == 1 else f"{len(absent)} of the {len(chosen)} tasks of "
+        raise UserError(
+            "\n  ".join([f"Not in {tasks_dir}: {part}{what}.", *_ways_to_get(absent, tasks_dir)])
+        )
+    return [(places.get(each.name) or demo_directory(each.name), each.suite) for each in chosen]
+
+
+def _ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
+    where = "" if tasks_dir == _DEFAULT_TASKS_DIR else f" --tasks-dir {tasks_dir}"
+    to_fetch = " ".join(each.name for each in absent if each.published)
+    to_prepare = [each.name for each in absent if not each.published]
+    lines = []
+    if to_fetch:
+        lines.append(f"Published: `hear-byola tasks fetch {to_fetch}{where}`.")
+    if to_prepare:
+        lines.append(
+            f"Made from a corpus in DIR, by `hear-byola tasks prepare NAME --source DIR{where}`: "
+            f"{', '.join(to_prepare)}."
+        )
+    return lines
+
+
 def _suite_of(directory_name: str) -> str:
-    return next((c.suite for c in cards().values() if c.directory == directory_name), "")
+    found = card_of_directory(directory_name)
+    return found.suite if found else ""

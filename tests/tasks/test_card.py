@@ -6,8 +6,19 @@ from typing import Any
 import pytest
 import yaml
 
+import harness.event_scores
+import harness.scores
 from harness.errors import UserError
-from tasks.card import Published, card, cards, read_card, suites
+from tasks.card import (
+    Published,
+    card,
+    card_of_directory,
+    cards,
+    read_card,
+    suites,
+    write_card,
+)
+from tasks.card_checks import EVENT_METRICS, SCENE_METRICS
 
 NAME = "demo_guitar_chord"
 
@@ -30,7 +41,30 @@ def test_cards_of_a_directory_are_unique() -> None:
 
 def test_suites_hold_every_card_once() -> None:
     assert sorted(each.name for group in suites().values() for each in group) == list(cards())
-    assert len(suites()["demo"]) == 5
+    sizes = {suite: len(group) for suite, group in suites().items()}
+    assert sizes == {"demo": 5, "hear2021": 20, "hear-extra": 1, "byola-paper": 6}
+
+
+def test_a_card_is_found_by_its_directory() -> None:
+    assert card_of_directory("esc50-v2.0.0-full") == card("esc50")
+    assert card_of_directory("esc50") is None
+
+
+@pytest.mark.parametrize("name", cards())
+def test_a_card_written_is_read_back(name: str) -> None:
+    assert read_card(write_card(card(name)), name) == card(name)
+
+
+def test_written_cards_read_well() -> None:
+    written = write_card(card("maestro"))
+    assert "metrics: [event_onset_50ms_fms, event_onset_offset_50ms_20perc_fms]" in written
+    assert "\n  @inproceedings{hawthorne2019enabling,\n" in written
+    assert "\\n" not in written
+
+
+def test_a_card_may_ask_for_every_score_there_is() -> None:
+    assert sorted(SCENE_METRICS) == sorted(harness.scores.METRICS)
+    assert sorted(EVENT_METRICS) == sorted(harness.event_scores.METRICS)
 
 
 def test_an_unknown_task_is_answered_with_the_nearest_name() -> None:
@@ -44,11 +78,10 @@ def test_what_is_not_known_may_be_null() -> None:
 
 
 def test_published_and_scores_are_read() -> None:
-    changed = text_with(
-        published={"record": "5887964", "file": "a.tar.gz"}, published_scores=[0, 1]
-    )
+    archive = "hear2021-demo_guitar_chord-v1-full-48000.tar.gz"
+    changed = text_with(published={"record": "5887964", "file": archive}, published_scores=[0, 1])
     read = read_card(changed, NAME)
-    assert read.published == Published("5887964", "a.tar.gz")
+    assert read.published == Published("5887964", archive)
     assert read.published_scores == (0.0, 1.0)
 
 
@@ -66,6 +99,10 @@ WRONG = {
     "licence": 3,
     "published_scores": [0.9, 0.1],
     "oddities": "none",
+    "facts_from": None,
+    "citation": 3,
+    "suite": "Two words",
+    "n_test": 1.5,
 }
 
 
@@ -84,7 +121,43 @@ def test_a_wrong_value_is_refused_by_the_fields_name(field: str) -> None:
         ({"split_mode": "trainvaltest"}, "'folds'"),
         ({"name": "other"}, "'name' must be 'demo_guitar_chord'"),
         ({"sources": [{"name": "a"}]}, r"'sources\[0\].version' is missing"),
-        ({"published": {"record": 5887964, "file": "a"}}, "'published.record' must be text"),
+        (
+            {"published": {"record": 5887964, "file": "a"}},
+            "'published.record' must be the number of a Zenodo record, in quotes",
+        ),
+        (
+            {"published": {"record": "5887964", "file": "esc50.tar.gz"}},
+            "'published.file' must hold the directory's name",
+        ),
+        ({"directory": "demo_guitar_chord-v1-half"}, "'directory' must be .*-<mode>"),
+        ({"directory": "demo_chord-v1-full"}, "'directory' must start with the name"),
+        ({"folds": 2}, "'folds' must be 3 or more"),
+        ({"classes": 1}, "'classes' must be 2 or more"),
+        ({"n_test": 288}, "'n_test' must be equal to clips, which is 287"),
+        ({"n_test": 60}, "'n_test' must be equal to clips"),
+        (
+            {"split_mode": "trainvaltest", "folds": None, "n_test": 288},
+            "'n_test' must be at most clips",
+        ),
+        ({"hours": 0.2}, r"'hours' must be clips × clip_seconds / 3600, 0\.09965"),
+        ({"metrics": ["top_acc"]}, r"'metrics\[0\]' must be one of top1_acc"),
+        ({"metrics": ["mAP", "mAP"]}, "'metrics' names one twice"),
+        ({"metrics": ["segment_1s_er"]}, "'metrics' of a task of kind scene"),
+        ({"prediction_type": "multilabel"}, "'metrics' .* must not begin with top1_acc"),
+        (
+            {"prediction_type": "multilabel", "metrics": ["mAP", "pitch_acc"]},
+            "'metrics': pitch_acc is for multiclass",
+        ),
+        ({"embedding_type": "event"}, "'prediction_type' of an event task"),
+        (
+            {"embedding_type": "event", "prediction_type": "multilabel"},
+            "'metrics' of a task of kind event",
+        ),
+        ({"published_scores": [29.5, 74.1]}, "'published_scores' must lie between 0 and 1"),
+        ({"licence": "no licence"}, "'licence' must be an SPDX expression"),
+        ({"citation": "Someone 2020"}, "'citation' must be BibTeX"),
+        ({"citation": "@misc{a, author = {B}, title = {C, year = {2020}}"}, "as many { as }"),
+        ({"citation": "@misc{a, author = {B}, title = {C}}"}, "lacks the BibTeX field 'year'"),
         (
             {
                 "sources": [
@@ -100,7 +173,71 @@ def test_a_card_that_does_not_fit_the_schema(changes: dict[str, Any], message: s
         read_card(text_with(**changes), NAME)
 
 
-@pytest.mark.parametrize("text", ["- a\n- b", "name: [", ""])
+@pytest.mark.parametrize("text", ["- a\n- b", ""])
 def test_what_is_no_mapping_is_refused(text: str) -> None:
-    with pytest.raises(UserError, match=rf"{NAME}\.yaml"):
+    with pytest.raises(UserError, match=rf"{NAME}\.yaml is wrong: it must hold fields"):
         read_card(text, NAME)
+
+
+def test_what_is_no_yaml_is_refused_by_line() -> None:
+    with pytest.raises(UserError, match=rf"{NAME}\.yaml is wrong: it is not YAML: line 3"):
+        read_card(f"name: {NAME}\ntitle: a\nsuite: b: c\n", NAME)
+
+
+def test_a_field_that_stands_there_twice_is_refused() -> None:
+    with pytest.raises(UserError, match="field 'clips' stands there twice"):
+        read_card(text_with() + "clips: 4\n", NAME)
+
+
+def test_an_error_rate_and_d_prime_may_exceed_one() -> None:
+    read = read_card(text_with(metrics=["d_prime"], published_scores=[0.5, 2.5]), NAME)
+    assert read.published_scores == (0.5, 2.5)
+
+
+# The table of https://hearbenchmark.com/hear-tasks.html: seconds, clips and folds.
+HEAR_TABLE = {
+    "dcase2016_task2": (120.0, 72, None),
+    "nsynth_pitch_5h": (4.0, 5000, None),
+    "nsynth_pitch_50h": (4.0, 49060, None),
+    "speech_commands_5h": (1.0, 22890, None),
+    "speech_commands_full": (1.0, 100503, None),
+    "beehive_states_fold0": (600.0, 576, None),
+    "beehive_states_fold1": (600.0, 576, None),
+    "beijing_opera": (4.77, 236, 5),
+    "tfds_crema_d": (5.0, 7438, 5),
+    "esc50": (5.0, 2000, 5),
+    "fsd50k": (None, 51185, None),
+    "gunshot_triangulation": (1.5, 88, 7),
+    "tfds_gtzan": (30.0, 1000, 10),
+    "tfds_gtzan_music_speech": (30.0, 128, 10),
+    "libricount": (5.0, 5720, 5),
+    "maestro": (120.0, 185, 5),
+    "mridangam_stroke": (0.81, 6977, 5),
+    "mridangam_tonic": (0.81, 6977, 5),
+    "vocal_imitation": (11.26, 5601, 3),
+    "vox_lingua_top10": (18.64, 972, 5),
+}
+
+
+def test_hears_cards_say_what_hears_page_says() -> None:
+    read = {c.name: (c.clip_seconds, c.clips, c.folds) for c in suites()["hear2021"]}
+    assert read == HEAR_TABLE
+
+
+def test_hears_two_beehives_count_to_one_of_nineteen_columns() -> None:
+    names = [each.board_name for each in suites()["hear2021"]]
+    assert len(set(names)) == 19
+    assert names.count("Beehive") == 2
+
+
+@pytest.mark.parametrize(
+    "name", [c.name for s in ("hear2021", "byola-paper", "hear-extra") for c in suites()[s]]
+)
+def test_cards_of_others_work_name_it_and_warn(name: str) -> None:
+    read = card(name)
+    assert read.sources
+    assert read.citation
+    assert read.oddities
+    assert read.facts_from
+    assert (read.published_scores is None) == (read.suite == "hear-extra")
+    assert (read.published is None) == (read.suite != "hear2021")

@@ -1,0 +1,63 @@
+"""What tasks there are, as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks.card import Card, card_in, cards
+from tasks.find import cards_of_suite, directories, is_built_in, place_of
+
+_HEADER = ("NAME", "SUITE", "KIND", "FOLDS", "CLIPS", "HOURS", "METRIC", "HERE", "TITLE")
+_RIGHT = ("FOLDS", "CLIPS", "HOURS")
+
+
+def list_tasks(tasks_dir: Path, suite: str | None = None) -> str:
+    """Return a table of the tasks with a card, then the other directories of ``tasks_dir``.
+
+    Args:
+        tasks_dir: where task directories are looked for; the column HERE says which are there.
+        suite: show the tasks of this suite alone.
+
+    Raises:
+        UserError: no such suite.
+    """
+    own = [each for path in directories(tasks_dir) if (each := card_in(path))]
+    chosen = cards_of_suite(suite) if suite else (*cards().values(), *own)
+    rows = [_row(each, tasks_dir) for each in sorted(chosen, key=lambda c: (c.suite, c.name))]
+    lines = _aligned([_HEADER, *rows])
+    with_card = {each.directory for each in chosen}
+    others = [path for path in directories(tasks_dir) if path.name not in with_card]
+    if others and not suite:
+        lines += ["", f"In {tasks_dir}, without a card:", *(f"  {path.name}" for path in others)]
+    return "\n".join(lines)
+
+
+def _row(each: Card, tasks_dir: Path) -> tuple[str, ...]:
+    if is_built_in(each):
+        here = "built in"
+    else:
+        here = "yes" if place_of(each, tasks_dir) else "-"
+    return (
+        each.name,
+        each.suite,
+        f"{each.embedding_type} {each.prediction_type}",
+        str(each.folds or "-"),
+        "?" if each.clips is None else f"{each.clips:,}",
+        "?" if each.hours is None else f"{each.hours:.{1 if each.hours >= 1 else 2}f}",
+        each.metrics[0],
+        here,
+        each.title,
+    )
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = []
+    for row in rows:
+        cells = [
+            cell.rjust(width) if title in _RIGHT else cell.ljust(width)
+            for cell, width, title in zip(row, widths, _HEADER)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    return lines

@@ -1,0 +1,41 @@
+"""Readers of clips for the tests of writing tasks, in a module that worker processes can import.
+
+A source is a tuple whose first entry is a folder; what a reader read is told by files in it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+
+def read_file(source: object) -> tuple[np.ndarray, int]:
+    """The samples of the file that the source names."""
+    audio, rate = soundfile.read(source, dtype="float32")
+    return audio, rate
+
+
+def noise(source: object) -> tuple[np.ndarray, int]:
+    """A tenth of a second of noise at 8 kHz, from the seed in (folder, seed)."""
+    folder, seed = source  # type: ignore[misc]
+    (Path(folder) / f"read-{seed}").touch()
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, 800).astype(np.float32), 8000
+
+
+def slow_noise(source: object) -> tuple[np.ndarray, int]:
+    """The same, after 20 ms."""
+    time.sleep(0.02)
+    return noise(source)
+
+
+def noise_that_kills_once(source: object) -> tuple[np.ndarray, int]:
+    """The same, but the process that reads seed 5 dies when the folder has no file ``survive``."""
+    folder, seed = source  # type: ignore[misc]
+    if seed == 5 and not (Path(folder) / "survive").exists():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return noise(source)
