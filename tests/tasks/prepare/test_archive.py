@@ -56,7 +56,7 @@ def test_a_large_compressed_tar_is_expanded_once(
     monkeypatch.setattr(archives, "_IN_MEMORY", 0)
     archive, room, said = make(packed, "a.tar.gz"), tmp_path / "room", []
     assert read_all(archive, room) == CONTENTS
-    assert [path for path in room.iterdir()] == [expanded_path(archive, room)]
+    assert list(room.iterdir()) == [expanded_path(archive, room)]
     for _ in files_of(archive, room, said.append):
         pass
     assert said == []  # the second time finds it expanded

@@ -51,6 +51,7 @@ def assert_sounds(
     original: Callable[[str], np.ndarray],
     rate: int | Callable[[str], int] = 16_000,
     likeness: float = 0.999,
+    rest: int = 0,
 ) -> None:
     """Every clip is its own sound, resampled, with zeros after it."""
     for split in task.splits:
@@ -61,8 +62,8 @@ def assert_sounds(
             wanted = soxr.resample(original(clip.name), own_rate, 16_000, quality="VHQ")
             wanted = wanted[: len(audio)]
             assert np.corrcoef(audio[: len(wanted)], wanted)[0, 1] > likeness, clip.name
-            assert np.linalg.norm(audio) == pytest.approx(np.linalg.norm(wanted), rel=0.05)
-            assert not audio[len(wanted) :].any()
+            assert np.linalg.norm(audio) == pytest.approx(np.linalg.norm(wanted), rel=0.1)
+            assert not audio[len(wanted) + rest :].any()
 
 
 def test_every_corpus_has_a_card_that_it_can_fill() -> None:
@@ -99,8 +100,10 @@ def test_urbansound8k_in_all_its_encodings(tmp_path: Path) -> None:
     def rate(name: str) -> int:
         return kinds[(int(name[:6]) - 100_032) % len(kinds)][0]
 
-    # MS ADPCM has 4 bits a sample.
-    assert_sounds(task, lambda name: corpusmaker.sound(name, rate=rate(name)), rate, 0.97)
+    # MS ADPCM has 4 bits a sample, and comes in whole blocks.
+    assert_sounds(
+        task, lambda name: corpusmaker.sound(name, rate=rate(name)), rate, likeness=0.97, rest=800
+    )
 
 
 def test_a_fold_that_is_no_number_is_named(tmp_path: Path) -> None:
@@ -231,9 +234,9 @@ def test_voxforge_keeps_prolific_users_for_training(tmp_path: Path) -> None:
     user = next(f"u{i}" for i in range(99) if voxforge_split(f"u{i}") == "test")
     for count, split in ((499, "test"), (500, "train")):
         wavs = tmp_path / str(count) / "it" / f"{user}-20100101-abc" / "wav"
-        wavs.mkdir(parents=True)
-        for i in range(count):
-            (wavs / f"a{i:04}.wav").write_bytes(bytes(100))
+        corpusmaker.write(wavs / "a0000.wav", user)
+        for i in range(1, count):
+            (wavs / f"a{i:04}.wav").hardlink_to(wavs / "a0000.wav")
         clips = listed(voxforge.clips, tmp_path / str(count))
         assert ({clip.split for clip in clips}, len(clips)) == ({split}, count)
 
@@ -243,14 +246,14 @@ def test_voxforge_says_what_it_leaves_out(tmp_path: Path) -> None:
     corpusmaker.voxforge_session(tmp_path / "de", "two-20200101-abc", 3)
     corpusmaker.voxforge_session(tmp_path / "nl", "three-20100101-abc", 4)
     corpusmaker.write(tmp_path / "de" / "demo" / "wav" / "hello.wav", "hello")
-    empty = tmp_path / "de" / "four-20100101-abc" / "wav" / "a.wav"
-    empty.parent.mkdir(parents=True)
-    empty.write_bytes(bytes(44))
+    wavs = tmp_path / "de" / "four-20100101-abc" / "wav"
+    corpusmaker.write(wavs / "empty.wav", "empty", seconds=0)
+    (wavs / "broken.wav").write_bytes(b"no sound at all")
     said: list[str] = []
     clips = voxforge.clips(SourceFolder(tmp_path, tmp_path, said.append), said.append)
     assert {clip.name.split("-")[1] for clip in clips} == {"one"}
     assert sorted(said) == [
-        "left out: 1 sounds that are empty",
+        "left out: 2 sounds that are empty or cannot be decoded",
         "left out: 3 sounds that were recorded in 2020 or later",
         "left out: 5 sounds that lie in no session of a language",
     ]

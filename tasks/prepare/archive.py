@@ -1,0 +1,187 @@
+"""Files of a corpus, on disk or inside its archives, read where they lie.
+
+Nothing is unpacked to a path that an archive names. A large compressed tar, which cannot be read
+from its middle, is expanded once to a plain one.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import posixpath
+import shutil
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+
+from harness.errors import UserError
+
+Say = Callable[[str], None]
+"""Told, line by line, what is being done and what is odd."""
+
+SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
+
+_LARGEST = 1 << 30  # bytes of a member; the largest that a corpus has is a table of some 200 MB
+_IN_MEMORY = 64 << 20  # bytes of a compressed tar that is held whole rather than expanded
+_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of a corpus.
+
+    Attributes:
+        path: of the file, or of the archive that holds it.
+        member: its name inside the archive; empty when it lies on disk.
+        start: of a plain tar's member: where its bytes begin in the archive.
+        size: in bytes. Not in the ``repr``, so that a mended file continues an unfinished task.
+    """
+
+    path: str
+    member: str = ""
+    start: int = 0
+    size: int = field(default=0, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.member}" if self.member else self.path
+
+    def content(self) -> bytes:
+        """Read the whole file.
+
+        Raises:
+            UserError: the archive is damaged.
+            OSError: the file, or the archive, cannot be read.
+        """
+        if not self.member:
+            return Path(self.path).read_bytes()
+        try:
+            if self.start:
+                return _part(self.path, self.start, self.size)
+            if self.path.endswith(".zip"):
+                return _opened_zip(self.path).read(self.member)
+            return _contents_of_tar(self.path)[self.member]
+        except _BROKEN as error:
+            raise UserError(f"{self} cannot be read ({error}). Fetch the archive again.") from error
+
+
+def files_of(archive: Path, room: Path, say: Say) -> Iterator[tuple[str, File]]:
+    """Yield the regular files of an archive: (path inside, without leading ``./``; the file).
+
+    Args:
+        archive: its name ends in one of :data:`SUFFIXES`.
+        room: folder in which a large compressed tar may be expanded.
+        say: told that it is.
+
+    Raises:
+        UserError: the archive is damaged, encrypted, or holds a file of more than 1 GiB; there is
+            no room to expand it.
+    """
+    try:
+        listing = _zip(archive) if archive.suffix == ".zip" else _tar(archive, room, say)
+        for name, file in listing:
+            if file.size > _LARGEST:
+                raise UserError(f"{file} is {file.size >> 20} MiB: too large to be a corpus's.")
+            yield posixpath.normpath(name), file
+    except (*_BROKEN, gzip.BadGzipFile) as error:
+        raise UserError(f"{archive} is damaged ({error}). Fetch it again.") from error
+    except OSError as error:
+        raise UserError(f"{archive} cannot be read ({error.strerror or error}).") from error
+
+
+def close_archives() -> None:
+    """Forget the archives that reading has left open in this process."""
+    _opened_zip.cache_clear()
+    _contents_of_tar.cache_clear()
+
+
+def expanded_path(archive: Path, room: Path) -> Path:
+    """Where :func:`files_of` expands a large compressed tar; another content, another path."""
+    stat = archive.stat()
+    key = hashlib.sha256(f"{archive.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}".encode())
+    return room / f".{archive.name}.{key.hexdigest()[:12]}.expanded"
+
+
+def _zip(archive: Path) -> Iterator[tuple[str, File]]:
+    with zipfile.ZipFile(archive) as opened:
+        for member in opened.infolist():
+            if member.flag_bits & 1:
+                raise UserError(f"{archive} is encrypted: unpack it, and name the folder.")
+            if not member.is_dir():
+                yield (
+                    member.filename,
+                    File(str(archive), member.filename, size=member.file_size),
+                )
+
+
+def _tar(archive: Path, room: Path, say: Say) -> Iterator[tuple[str, File]]:
+    compressed = archive.suffix != ".tar"
+    in_memory = compressed and archive.stat().st_size <= _IN_MEMORY
+    plain = _expanded(archive, room, say) if compressed and not in_memory else archive
+    total = 0
+    with tarfile.open(plain, "r:gz" if in_memory else "r:") as opened:
+        for member in _regular(opened):
+            total += member.size
+            if in_memory and total > _LARGEST:
+                raise UserError(f"{archive} holds more than {_LARGEST >> 20} MiB: unpack it.")
+            start = 0 if in_memory else member.offset_data
+            yield member.name, File(str(plain), member.name, start, member.size)
+
+
+def _regular(tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    return (member for member in tar if member.type in (tarfile.REGTYPE, tarfile.AREGTYPE))
+
+
+def _expanded(archive: Path, room: Path, say: Say) -> Path:
+    final = expanded_path(archive, room)
+    if final.exists():
+        return final
+    say(f"expanding {archive} to {final}, which is removed when the task is done")
+    room.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=room, prefix=f"{final.name}.")
+    try:
+        with os.fdopen(handle, "wb") as out, gzip.open(archive) as packed:
+            shutil.copyfileobj(packed, out, 1 << 20)
+        os.replace(temporary, final)
+    except gzip.BadGzipFile:
+        raise
+    except OSError as error:
+        raise UserError(
+            f"{archive} cannot be expanded in {room} ({error.strerror}). Unpack it where there is "
+            "room, and name that folder."
+        ) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return final
+
+
+def _part(path: str, start: int, size: int) -> bytes:
+    with open(path, "rb") as archive:
+        archive.seek(start)
+        content = archive.read(size)
+    if len(content) < size:
+        raise EOFError(f"{len(content)} of {size} bytes are present")
+    return content
+
+
+# A worker reads many files of one archive: opening it for each would cost more than reading them.
+
+
+@lru_cache(maxsize=8)
+def _opened_zip(path: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
+
+
+@lru_cache(maxsize=2)
+def _contents_of_tar(path: str) -> dict[str, bytes]:
+    contents = {}
+    with tarfile.open(path, "r:gz") as opened:
+        for member in _regular(opened):
+            if stream := opened.extractfile(member):
+                contents[member.name] = stream.read()
+    return contents

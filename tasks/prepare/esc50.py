@@ -1,0 +1,24 @@
+"""ESC-50: its five folds, which keep the clips of a Freesound recording together.
+
+Folds, labels and names are those of HEAR's own directory (hear-preprocess 2021.1.1, esc50.py).
+"""
+
+from __future__ import annotations
+
+from tasks.newtask import NewClip
+from tasks.prepare.archive import Say
+from tasks.prepare.folder import SourceFolder
+from tasks.prepare.folds import clips_in_folds
+
+
+def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
+    """Read the layout of the repository ``ESC-50``, or of GitHub's archive of it."""
+    return clips_in_folds(
+        folder,
+        corpus="ESC-50",
+        archives=("ESC-50*", "master.zip"),
+        table="meta/esc50.csv",
+        name="filename",
+        label="category",
+        audio="audio/{filename}",
+    )

@@ -1,0 +1,176 @@
+"""The folder that a user names as a corpus: what is in it, also inside the corpus's archives."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+import time
+from collections.abc import Iterator, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NoReturn
+
+from harness.errors import UserError
+from tasks.prepare.archive import SUFFIXES, File, Say, expanded_path, files_of
+
+_SHOWN = 6
+_TELL_EVERY = 5.0
+
+
+class SourceFolder:
+    """Files by their path below the folder, ``/`` between parts; hidden ones do not count.
+
+    An archive's files stand below the archive's path, once it is opened.
+
+    Args:
+        path: the folder.
+        room: where a large compressed tar may be expanded.
+        say: told of that.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+
+    def __init__(self, path: Path, room: Path, say: Say) -> None:
+        if not path.is_dir():
+            what = "is a file: name the folder that holds it" if path.exists() else "is not there"
+            raise UserError(f"--source {path} {what}.")
+        self.path = path
+        self._room = room
+        self._say = say
+        self._files = dict(_walk(path.absolute()))
+        self._opened: set[Path] = set()
+        self._expanded: list[Path] = []
+
+    def find(self, pattern: str, archives: Sequence[str] = ()) -> list[tuple[re.Match[str], File]]:
+        """Return the files whose whole path matches: those on disk, then those in archives.
+
+        When there is none, the archives called like one of ``archives`` (``*`` stands for
+        anything) are opened first.
+        """
+        found = self._matching(pattern)
+        if not found and self.open_archives(archives):
+            found = self._matching(pattern)
+        return found
+
+    def _matching(self, pattern: str) -> list[tuple[re.Match[str], File]]:
+        compiled = re.compile(pattern)
+        matches = ((compiled.fullmatch(name), file) for name, file in self._files.items())
+        return [(match, file) for match, file in matches if match and file.size]
+
+    def root(self, landmark: str, archives: Sequence[str], corpus: str) -> str:
+        """Return the folder of a corpus by a file in it: what comes before ``landmark``, or "".
+
+        Args:
+            landmark: a path; ``*`` stands for anything within a part.
+            archives: as :meth:`find` takes them.
+            corpus: its name, for messages.
+
+        Raises:
+            UserError: it is nowhere, naming what was looked for and what is there.
+        """
+        tail = re.escape(landmark).replace(r"\*", "[^/]*")
+        found = self.find(f"(?P<root>(?:.*/)?){tail}", archives)
+        if not found:
+            self.refuse(landmark, archives, corpus)
+        roots = {(bool(file.member), match["root"]) for match, file in found}
+        return min(roots, key=lambda root: (root[0], root[1].count("/"), root[1]))[1]
+
+    def refuse(self, wanted: str, archives: Sequence[str], corpus: str) -> NoReturn:
+        """Raise UserError: the corpus is not here; say what was looked for and what is there."""
+        in_archives = f" and in archives called {' or '.join(archives)}" if archives else ""
+        tops = sorted({name.partition("/")[0] for name in self._files})
+        there = ", ".join(tops[:_SHOWN]) + (", ..." if len(tops) > _SHOWN else "")
+        raise UserError(
+            f"{self.path} does not hold {corpus}: looked for {wanted} in it, in all folders below"
+            f"{in_archives}; found "
+            + (f"{len(self._files)} files, in {there}." if tops else "no file.")
+        )
+
+    def open_archives(self, patterns: Sequence[str]) -> bool:
+        """Add the files inside the archives called like one of ``patterns``; say if there are."""
+        new = [
+            (name, path)
+            for name, path in ((name, Path(file.path)) for name, file in self._files.items())
+            if path.name.endswith(SUFFIXES)
+            and any(fnmatch(path.name, pattern) for pattern in patterns)
+            and path not in self._opened
+        ]
+        told = time.monotonic()
+        for number, (name, path) in enumerate(new):
+            if time.monotonic() - told > _TELL_EVERY:
+                told = time.monotonic()
+                self._say(f"looked into {number:,} of {len(new):,} archives")
+            self._opened.add(path)
+            self._expanded.append(expanded_path(path, self._room))
+            for inside, member in files_of(path, self._room, self._say):
+                if not _hidden(inside):
+                    self._files[f"{name}/{inside}"] = member
+        return bool(new)
+
+    def get(self, name: str) -> File | None:
+        """Return the file of that path; None when it is not there, or empty."""
+        file = self._files.get(name)
+        return file if file and file.size else None
+
+    def text(self, name: str) -> str:
+        """Return a file's text.
+
+        Raises:
+            UserError: it is not there, cannot be read, or is not UTF-8.
+        """
+        file = self.get(name)
+        if file is None:
+            raise UserError(f"{self.path / name} is missing or empty.")
+        try:
+            return file.content().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UserError(f"{file} is not UTF-8 text (byte {error.start}).") from error
+        except OSError as error:
+            raise UserError(f"{file} cannot be read ({error.strerror}).") from error
+
+    def table(self, name: str, columns: Sequence[str]) -> Iterator[dict[str, str]]:
+        """Yield the rows of a CSV file that has at least these columns.
+
+        Raises:
+            UserError: it is not there, lacks a column, or a row is too short.
+        """
+        rows = csv.DictReader(io.StringIO(self.text(name), newline=""))
+        if lacking := [column for column in columns if column not in (rows.fieldnames or ())]:
+            raise UserError(
+                f"{self.path / name} needs the columns {', '.join(columns)}; it lacks "
+                f"{', '.join(lacking)}."
+            )
+        for row in rows:
+            if any(not row[column] for column in columns):
+                raise UserError(f"{self.path / name}, line {rows.line_num}: a value is missing.")
+            yield row
+
+    def discard_expanded(self) -> None:
+        """Remove what opening the archives has expanded."""
+        for path in self._expanded:
+            path.unlink(missing_ok=True)
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, File]]:
+    seen = set()
+    for here, folders, files in os.walk(folder, followlinks=True):
+        stat = os.stat(here)
+        if (stat.st_dev, stat.st_ino) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add((stat.st_dev, stat.st_ino))
+        folders[:] = sorted(name for name in folders if not _hidden(name))
+        below = Path(here).relative_to(folder).as_posix()
+        prefix = "" if below == "." else f"{below}/"
+        for name in sorted(files):
+            path = os.path.join(here, name)
+            if not _hidden(name) and os.path.isfile(path):
+                yield prefix + name, File(path, size=os.path.getsize(path))
+
+
+def _hidden(path: str) -> bool:
+    """Whether a part of the path is hidden, or of those that macOS puts into archives."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))

@@ -1,0 +1,38 @@
+"""NSynth: which family does the instrument belong to, in the publisher's three parts.
+
+No instrument of the training part sounds in the other two.
+"""
+
+from __future__ import annotations
+
+import json
+
+from harness.errors import UserError
+from tasks.newtask import NewClip
+from tasks.prepare.archive import Say
+from tasks.prepare.folder import SourceFolder
+
+
+def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
+    """Read ``nsynth-{train,valid,test}/examples.json`` of the ``jsonwav`` archives."""
+    found = []
+    for split in ("train", "valid", "test"):
+        table = f"nsynth-{split}/examples.json"
+        root = folder.root(table, (f"nsynth-{split}.jsonwav*",), f"NSynth's part '{split}'")
+        for note, family in _families(folder, root + table).items():
+            source = folder.get(f"{root}nsynth-{split}/audio/{note}.wav")
+            found.append(NewClip(f"{note}.wav", split, source, (family,)))
+    return found
+
+
+def _families(folder: SourceFolder, table: str) -> dict[str, str]:
+    try:
+        notes = json.loads(folder.text(table))
+        return {note: str(fields["instrument_family_str"]) for note, fields in notes.items()}
+    except json.JSONDecodeError as error:
+        raise UserError(f"{folder.path / table} is not JSON: {error}.") from error
+    except (AttributeError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{folder.path / table} must hold an object for each note, with "
+            "'instrument_family_str'."
+        ) from error

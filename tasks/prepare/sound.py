@@ -1,0 +1,62 @@
+"""Decodes the sounds of a corpus: the ``read`` of every prepared task."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+
+from harness.errors import UserError
+from tasks.prepare.archive import File
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of a sound: from frame ``start`` on, ``frames`` long."""
+
+    file: File
+    start: int
+    frames: int
+
+
+def read_sound(source: object) -> tuple[np.ndarray, int]:
+    """Decode a :class:`File` or a :class:`Stretch`.
+
+    Returns:
+        Samples, float32 (frames, channels) in [-1, 1] or (frames,), and the rate in Hz.
+
+    Raises:
+        UserError: it is no sound in a format of libsndfile's, or its archive is damaged.
+        OSError: it cannot be read.
+    """
+    file, start, frames = source, 0, -1
+    if isinstance(source, Stretch):
+        file, start, frames = source.file, source.start, source.frames
+    if not isinstance(file, File):
+        raise TypeError(f"{source!r} is no sound of a corpus")
+    with _open(file) as sound:
+        try:
+            sound.seek(start)
+            samples: np.ndarray = sound.read(frames, dtype="float32")
+        except soundfile.SoundFileError as error:
+            raise UserError(f"{file} cannot be decoded ({error}).") from error
+        return samples, sound.samplerate
+
+
+def length(file: File) -> tuple[int, int]:
+    """Return the number of frames of a sound, and its rate in Hz, from its header.
+
+    Raises:
+        UserError, OSError: as :func:`read_sound`.
+    """
+    with _open(file) as sound:
+        return sound.frames, sound.samplerate
+
+
+def _open(file: File) -> soundfile.SoundFile:
+    try:
+        return soundfile.SoundFile(io.BytesIO(file.content()) if file.member else file.path)
+    except soundfile.SoundFileError as error:
+        raise UserError(f"{file} is no sound that can be decoded ({error}).") from error

@@ -1,0 +1,117 @@
+"""Speech Commands V2: 35 words, or twelve classes as TensorFlow Datasets and HEAR make them.
+
+Twelve classes: ten commands, ``_unknown_`` (every other word) and ``_silence_``. The test split is
+the publisher's separate test set. Validation is ``validation_list.txt``; training is the rest,
+without ``testing_list.txt``. Silence of these two is cut from the background noises, 1 s each half
+second: all of ``running_tap.wav`` for validation, the others for training. Names are HEAR's
+(hear-preprocess 2021.1.1, speech_commands.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from harness.errors import UserError
+from tasks.newtask import NewClip
+from tasks.prepare.archive import Say
+from tasks.prepare.folder import SourceFolder
+from tasks.prepare.sound import Stretch, length
+
+ARCHIVES = ("speech_commands_v0.02*",)
+TEST_ARCHIVES = ("speech_commands_test_set_v0.02*",)
+COMMANDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
+_NOISE, _SILENCE, _UNKNOWN = "_background_noise_", "_silence_", "_unknown_"
+_VALIDATION_NOISE = "running_tap"
+_FIVE_HOURS = {"train": 16_000, "valid": 2_000}  # clips of 1 s: 5 h in proportions of 80 to 10
+
+
+def words(folder: SourceFolder, say: Say) -> list[NewClip]:
+    """Read the corpus with its 35 words as classes, split by its two lists."""
+    return [
+        NewClip(_name(path), split, folder.get(root + path), (_word(path),))
+        for root, path, split in _recordings(folder)
+    ]
+
+
+def twelve_classes(folder: SourceFolder, say: Say) -> list[NewClip]:
+    """Read the corpus, and the separate test set, with twelve classes."""
+    found = [
+        NewClip(_name(path), split, folder.get(root + path), (_class(_word(path)),))
+        for root, path, split in _recordings(folder)
+        if split != "test"
+    ]
+    return [*found, *_silence(folder), *_test_set(folder)]
+
+
+def five_hours(folder: SourceFolder, say: Say) -> list[NewClip]:
+    """Read what HEAR drew from :func:`twelve_classes`: 16,000 and 2,000 clips, and the test set.
+
+    HEAR sorts a split's names without their ending, shuffles them with a seed that is the SHA-1 of
+    ``SubsampleSplit(<split>)`` modulo 2^32 - 1, and takes the first (hear-preprocess 2021.1.1,
+    pipeline.py and util/luigi.py).
+    """
+    clips = twelve_classes(folder, say)
+    drawn = [clip for clip in clips if clip.split == "test" or clip.source is None]
+    for split, count in _FIVE_HOURS.items():
+        here = [clip for clip in clips if clip.split == split and clip.source is not None]
+        here.sort(key=lambda clip: clip.name.removesuffix(".wav"))
+        seed = int(hashlib.sha1(f"SubsampleSplit({split})".encode()).hexdigest(), 16) % (2**32 - 1)
+        order = np.random.RandomState(seed).permutation(len(here))
+        drawn += [here[i] for i in order[:count]]
+    return drawn
+
+
+def _recordings(folder: SourceFolder) -> Iterator[tuple[str, str, str]]:
+    """Yield (root, path below it, split) of all words, also of those that only a list names."""
+    root = folder.root("validation_list.txt", ARCHIVES, "Speech Commands V2")
+    lists = {
+        path: split
+        for split, table in (("valid", "validation_list.txt"), ("test", "testing_list.txt"))
+        for path in folder.text(root + table).split()
+    }
+    here = {match["path"] for match, _ in folder.find(_wavs_of(root, r"[^_/][^/]*"))}
+    for path in sorted({*here, *lists}):
+        yield root, path, lists.get(path, "train")
+
+
+def _silence(folder: SourceFolder) -> Iterator[NewClip]:
+    root = folder.root(f"{_NOISE}/*.wav", ARCHIVES, "the background noises of Speech Commands V2")
+    for match, file in folder.find(_wavs_of(root, _NOISE)):
+        noise = PurePosixPath(match["path"]).stem
+        split = "valid" if noise.startswith(_VALIDATION_NOISE) else "train"
+        frames, rate = length(file)
+        for start in range(0, frames - rate, rate // 2):
+            name = f"{_SILENCE}_{noise}-{start}.wav"
+            yield NewClip(name, split, Stretch(file, start, rate), (_SILENCE,))
+
+
+def _test_set(folder: SourceFolder) -> Iterator[NewClip]:
+    root = folder.root(f"{_UNKNOWN}/*.wav", TEST_ARCHIVES, "the test set of Speech Commands V2")
+    if root == folder.root("validation_list.txt", ARCHIVES, "Speech Commands V2"):
+        raise UserError(
+            f"{folder.path / root} holds both parts of Speech Commands V2, so that nobody can "
+            "tell its test set from the rest: unpack each archive to a folder of its own."
+        )
+    for match, file in folder.find(_wavs_of(root, "[^/]+")):
+        yield NewClip(_name(match["path"]), "test", file, (_class(_word(match["path"])),))
+
+
+def _wavs_of(root: str, parent: str) -> str:
+    return rf"{re.escape(root)}(?P<path>{parent}/[^/]+\.wav)"
+
+
+def _word(path: str) -> str:
+    return path.partition("/")[0]
+
+
+def _class(word: str) -> str:
+    return word if word in (*COMMANDS, _SILENCE) else _UNKNOWN
+
+
+def _name(path: str) -> str:
+    return path.replace("/", "_")

@@ -1,0 +1,96 @@
+"""VoxForge: which of six languages is spoken, in a split of our own that keeps voices apart.
+
+The corpus is a folder of sessions a language, each an archive called ``{user}-{date}-{code}.tgz``.
+Sessions from 2020 on are left out, so that the task does not grow. The split goes by the user:
+
+- all sessions of ``anonymous`` are for training, since nobody knows whose they are;
+- so are users with 500 clips or more, whose voice would otherwise decide a language's score;
+- of the others, the hash of the name sends a fifth to validation, a fifth to the test and the rest
+  to training. One name is one speaker in all languages.
+
+A user's split thus does not depend on which other sessions are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections import Counter
+from collections.abc import Mapping
+
+from harness.errors import UserError
+from tasks.newtask import NewClip
+from tasks.prepare.archive import File, Say
+from tasks.prepare.folder import SourceFolder
+from tasks.prepare.sound import length
+
+ARCHIVES = ("*-????????-*.tgz", "*-????????-*.tar.gz")
+_FOLDERS = {name: name for name in ("de", "en", "es", "fr", "it", "ru")} | {"SpeechCorpus": "en"}
+_SESSION = re.compile(r"(?P<name>(?P<user>.+)-(?P<date>\d{8})-[^-]+?)(?:\.tgz|\.tar\.gz)?")
+_BEFORE = "20200101"
+_UNNAMED = "anonymous"
+_PROLIFIC = 500
+_TELL_EVERY = 5.0
+
+
+def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
+    """Read sessions, packed or not, below folders called de, en, es, fr, it, ru or SpeechCorpus.
+
+    SpeechCorpus is what the publisher calls the English part. A session that is there at several
+    sample rates is taken once, from the folder that comes first by name (``16kHz_16bit``).
+    """
+    folder.open_archives(ARCHIVES)
+    found = folder.find(r".*/(?:wav|flac)/[^/]+\.(?:wav|flac)")
+    found.sort(key=lambda each: each[0].string)
+    sounds: dict[str, tuple[str, str, File]] = {}
+    left_out: Counter[str] = Counter()
+    told = time.monotonic()
+    for number, (match, file) in enumerate(found):
+        if time.monotonic() - told > _TELL_EVERY:
+            told = time.monotonic()
+            say(f"looked at {number:,} of {len(found):,} sounds")
+        *above, _, sound = match.string.split("/")
+        session = next(filter(None, map(_SESSION.fullmatch, above)), None)
+        language = _language(above, session)
+        if session is None or language is None:
+            left_out["lie in no session of a language"] += 1
+        elif session["date"] >= _BEFORE:
+            left_out["were recorded in 2020 or later"] += 1
+        elif not _is_sound(file):
+            left_out["are empty or cannot be decoded"] += 1
+        else:
+            name = f"{language}-{session['name']}-{sound.rpartition('.')[0]}.wav"
+            sounds.setdefault(name, (language, session["user"].casefold(), file))
+    for reason, count in left_out.items():
+        say(f"left out: {count} sounds that {reason}")
+    if not sounds:
+        folder.refuse("de/*/{user}-{date}-{code}/wav/*.wav", ARCHIVES, "sessions of VoxForge")
+    splits = _splits(Counter(user for _, user, _ in sounds.values()))
+    return [
+        NewClip(name, splits[user], file, (language,))
+        for name, (language, user, file) in sounds.items()
+    ]
+
+
+def _is_sound(file: File) -> bool:
+    # What nobody curated would otherwise end the task after hours.
+    try:
+        return length(file)[0] > 0
+    except (UserError, OSError):
+        return False
+
+
+def _language(above: list[str], session: re.Match[str] | None) -> str | None:
+    before = above[: above.index(session.string)] if session else []
+    return next((_FOLDERS[part] for part in reversed(before) if part in _FOLDERS), None)
+
+
+def _splits(counts: Mapping[str, int]) -> dict[str, str]:
+    """Return the split of each user, given how many clips each has."""
+    splits = {}
+    for user, count in counts.items():
+        fifth = int(hashlib.sha256(user.encode()).hexdigest(), 16) % 5
+        free = user != _UNNAMED and count < _PROLIFIC
+        splits[user] = {0: "test", 1: "valid"}.get(fifth, "train") if free else "train"
+    return splits
