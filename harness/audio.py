@@ -97,7 +97,7 @@ def decode(path: Path, rate: int | None = None) -> tuple[np.ndarray, AudioInfo]:
         BadAudio: missing, unreadable, truncated, empty, not mono, of another rate, longer than 20
             minutes, or with samples that are NaN or infinite.
     """
-    _refuse_truncated_wav(path)
+    refuse_truncated_wav(path)
     with _open(path) as file:
         info = _info(file)
         if faults := _header_faults(info, rate):
@@ -232,8 +232,12 @@ def _info(file: soundfile.SoundFile) -> AudioInfo:
     return AudioInfo(file.frames, file.samplerate, file.channels, f"{file.format} {file.subtype}")
 
 
-def _refuse_truncated_wav(path: Path) -> None:
-    """Compare a wav's data chunk with the file: libsndfile reads a cut file short in silence."""
+def refuse_truncated_wav(path: Path) -> None:
+    """Compare a wav's data chunk with the file: libsndfile reads a cut file short in silence.
+
+    Raises:
+        BadAudio: missing, unreadable, empty, or a wav that is shorter than its header says.
+    """
     try:
         with open(path, "rb") as file:
             size = os.fstat(file.fileno()).st_size

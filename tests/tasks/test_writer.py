@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,10 @@ def noises(folder: Path, n: int = 12) -> tuple[NewClip, ...]:
     )
 
 
+def errors_in(directory: Path) -> list[str]:
+    return [finding.reason for finding in check_task(directory) if finding.severity == "error"]
+
+
 def n_read(folder: Path) -> int:
     return len(list(folder.glob("read-*")))
 
@@ -86,7 +91,7 @@ def test_a_scene_task_is_written_as_hear_has_it(tmp_path: Path) -> None:
     )
     directory = write_task(task, tmp_path / "tasks", soundreader.noise, rates=(8000, 16000))
     assert directory == tmp_path / "tasks" / "made-v1-full"
-    assert check_task(directory) == []
+    assert errors_in(directory) == []
     read = read_task(directory)
     assert read.evaluation == ("top1_acc", "mAP")
     assert read.metadata["nfolds"] == 3
@@ -112,7 +117,7 @@ def test_an_event_task_keeps_its_times(tmp_path: Path) -> None:
     )
     directory = write_task(task, tmp_path, soundreader.noise, rates=(8000,))
     assert read_task(directory).clips["train"][0].events == events
-    assert check_task(directory) == []
+    assert errors_in(directory) == []
 
 
 def test_samples_of_16_bit_mono_sound_stay_as_they_are(tmp_path: Path) -> None:
@@ -296,34 +301,36 @@ def test_many_bad_clips_are_counted_in_the_error_and_named_on_the_way(tmp_path: 
 
 
 KILLED = """
-import sys
 from pathlib import Path
 import soundreader
-sys.path.insert(0, {tests!r})
 from tasks.writer import NewClip, NewTask, write_task
 
 if __name__ == "__main__":
     clips = tuple(
         NewClip(f"c{{i:03d}}.wav", ("train", "valid", "test")[i % 3], ({log!r}, i), ("a",))
-        for i in range(60)
+        for i in range({n})
     )
     task = NewTask(
         "made", "v1", "full", "scene", "multiclass", "trainvaltest", ("train", "valid", "test"),
         ("top1_acc",), 0.1, ("a", "b"), clips,
     )
     write_task(
-        task, Path({out!r}), soundreader.slow_noise, rates=(8000, 16000), jobs={jobs}, say=print
+        task, Path({out!r}), soundreader.{reader}, rates=(8000, 16000), jobs={jobs}, say=print
     )
 """
 
 
-def begin(tmp_path: Path, jobs: int) -> subprocess.Popen[str]:
+def begin(tmp_path: Path, reader: str, n: int, jobs: int) -> subprocess.Popen[str]:
     (tmp_path / "log").mkdir(exist_ok=True)
     script = tmp_path / "script.py"
     tests = str(Path(soundreader.__file__).parent)
     script.write_text(
         KILLED.format(
-            tests=tests, log=str(tmp_path / "log"), out=str(tmp_path / "tasks"), jobs=jobs
+            log=str(tmp_path / "log"),
+            out=str(tmp_path / "tasks"),
+            reader=reader,
+            n=n,
+            jobs=jobs,
         )
     )
     environment = {**os.environ, "PYTHONPATH": tests}
@@ -337,32 +344,33 @@ def begin(tmp_path: Path, jobs: int) -> subprocess.Popen[str]:
     )
 
 
-def wait_for(condition: Any, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
+def wait_for(condition: Callable[[], bool], run: subprocess.Popen[str] | None = None) -> None:
+    """Wait, as long as the run goes on; a machine may be slow."""
     while not condition():
-        assert time.monotonic() < end
+        assert run is None or run.poll() is None, run.communicate()
         time.sleep(0.02)
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_never_stopped(tmp_path: Path) -> None:
     unfinished = tmp_path / "tasks" / ".made-v1-full.unfinished"
-    run = begin(tmp_path, jobs=2)
-    wait_for(lambda: len(list(unfinished.rglob("c*.wav"))) >= 20)
+    run = begin(tmp_path, "noise_before_a_gate", 60, jobs=2)
+    wait_for(lambda: len(list(unfinished.rglob("c*.wav"))) == 40, run)
     run.kill()
     run.wait()
-    wait_for(lambda: not _alive(run.pid), 10)  # its workers end by themselves
+    wait_for(lambda: not _alive(run.pid))  # its workers end by themselves
     assert not (tmp_path / "tasks" / "made-v1-full").exists()
     done = {path: path.stat().st_mtime_ns for path in unfinished.rglob("c*.wav")}
-    assert 20 <= len(done) < 120
+    assert len(done) == 40
     cut, empty = sorted(done)[:2]
     cut.write_bytes(cut.read_bytes()[:-100])
     empty.write_bytes(b"")
     (unfinished / "8000" / "train" / ".123.part").write_bytes(b"half")
-    again = begin(tmp_path, jobs=1)
-    out, err = again.communicate(timeout=60)
+    (tmp_path / "log" / "gate").touch()
+    again = begin(tmp_path, "noise_before_a_gate", 60, jobs=1)
+    out, err = again.communicate()
     assert again.returncode == 0, err
     assert "going on with" in out
-    assert f"{len(done) - 2} files were there already" in out
+    assert "38 files were there already, 82 are new" in out
     directory = tmp_path / "tasks" / "made-v1-full"
     same = [path for path in done if path not in (cut, empty)]
     assert all(
@@ -384,11 +392,11 @@ def _alive(group: int) -> bool:
 
 
 def test_an_interrupt_ends_cleanly_and_keeps_what_is_written(tmp_path: Path) -> None:
-    run = begin(tmp_path, jobs=2)
+    run = begin(tmp_path, "slow_noise", 2000, jobs=2)
     unfinished = tmp_path / "tasks" / ".made-v1-full.unfinished"
-    wait_for(lambda: len(list(unfinished.rglob("c*.wav"))) >= 10)
+    wait_for(lambda: len(list(unfinished.rglob("c*.wav"))) >= 10, run)
     os.killpg(run.pid, signal.SIGINT)  # as a terminal does: the workers get it too
-    _, err = run.communicate(timeout=20)
+    _, err = run.communicate()
     assert run.returncode != 0
     assert err.count("Traceback") == 1  # the script's own, none of a worker
     assert list(unfinished.rglob("*.part")) == []
@@ -401,7 +409,7 @@ def test_a_worker_that_is_killed_is_told_in_words(tmp_path: Path) -> None:
         write_task(task, tmp_path, soundreader.noise_that_kills_once, rates=(8000,), jobs=2)
     (tmp_path / "log" / "survive").touch()
     directory = write_task(task, tmp_path, soundreader.noise_that_kills_once, rates=(8000,), jobs=2)
-    assert check_task(directory) == []
+    assert errors_in(directory) == []
 
 
 def test_an_unfinished_task_of_another_plan_is_begun_anew(tmp_path: Path) -> None:
@@ -415,7 +423,7 @@ def test_an_unfinished_task_of_another_plan_is_begun_anew(tmp_path: Path) -> Non
         new_task(clips), tmp_path, soundreader.noise, rates=(16000,), say=said.append
     )
     assert any("beginning anew" in text for text in said)
-    assert check_task(directory) == []
+    assert errors_in(directory) == []
     assert not (directory / "8000").exists()
 
 

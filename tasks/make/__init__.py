@@ -1,0 +1,1 @@
+"""A table of labels and a folder of recordings to a task."""

@@ -1,0 +1,222 @@
+"""From a table's rows to what each recording is labelled with."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from harness.errors import UserError, did_you_mean
+from harness.layout import Event
+from tasks.make.cells import BETWEEN_LABELS, cell_faults
+from tasks.make.faults import Faults
+from tasks.make.table import Table, read_table
+
+COLUMNS = ("file", "label", "onset", "offset", "split", "fold", "group")
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A recording and what the table says of it.
+
+    Attributes:
+        file: path in the folder of recordings, with slashes.
+        line: the first that names it.
+        labels: of a scene, in the table's order.
+        events: of an event task, in ms, in the table's order.
+        event_lines: the line of each event.
+        place: the given split or fold, "" when none is given.
+        group: the given group, "" when none is given.
+    """
+
+    file: str
+    line: int
+    labels: tuple[str, ...] = ()
+    events: tuple[Event, ...] = ()
+    event_lines: tuple[int, ...] = ()
+    place: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What a table says.
+
+    Attributes:
+        path: of the table.
+        sha256: of its content.
+        embedding_type: ``event`` with the columns onset and offset, else ``scene``.
+        places: ``split`` or ``fold``, the column that gives each recording's place, or "".
+        grouped: whether it has the column group.
+        recordings: by file, in alphabetical order.
+        unused: columns that mean nothing.
+    """
+
+    path: Path
+    sha256: str
+    embedding_type: str
+    places: str
+    grouped: bool
+    recordings: tuple[Labelled, ...]
+    unused: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Row:
+    line: int
+    file: str
+    labels: tuple[str, ...]
+    event: Event | None
+    place: str
+    group: str
+
+
+def read_labels(path: Path) -> Labels:
+    """Read a table with the columns file, label, for events onset and offset in seconds.
+
+    Optional are split (train, valid, test) or fold, and group. Several labels of a recording
+    stand on rows of their own or in one cell, with semicolons between them. A row that gives
+    neither onset nor offset nor label names a recording without events.
+
+    Raises:
+        UserError: naming each line that is wrong: columns that are missing or exclude each other,
+            paths that leave the folder, empty cells, times that are none, rows that repeat or
+            contradict another one.
+    """
+    table = read_table(path, COLUMNS)
+    event = _check_columns(table)
+    faults = Faults(path)
+    rows = [row for line, cells in table.rows if (row := _row(line, cells, event, faults))]
+    recordings = _recordings(rows, faults)
+    _check_groups(recordings, faults)
+    faults.refuse()
+    return Labels(
+        path=path,
+        sha256=table.sha256,
+        embedding_type="event" if event else "scene",
+        places=next((name for name in ("split", "fold") if name in table.columns), ""),
+        grouped="group" in table.columns,
+        recordings=tuple(sorted(recordings, key=lambda one: one.file)),
+        unused=tuple(name for name in table.columns if name and name not in COLUMNS),
+    )
+
+
+def _check_columns(table: Table) -> bool:
+    """Whether the table is of events; raises UserError for columns that do not go together."""
+    there = set(table.columns)
+    event = bool(there & {"onset", "offset"})
+    needed = ("file", "onset", "offset", "label") if event else ("file", "label")
+    for name in needed:
+        if name not in there:
+            others = [column for column in table.columns if column not in COLUMNS]
+            raise UserError(
+                f"{table.path}: there is no column '{name}'.{did_you_mean(name, others)} The first "
+                f"line must name the columns {', '.join(needed)}; it names "
+                f"{', '.join(table.columns)}."
+            )
+    if {"split", "fold"} <= there:
+        raise UserError(
+            f"{table.path} has a column split and a column fold: keep the one that is to count."
+        )
+    return event
+
+
+def _row(line: int, cells: dict[str, str], event: bool, faults: Faults) -> _Row | None:
+    """Read a row; None, and a fault or more, when it cannot be used."""
+    found = list(cell_faults(cells, event))
+    for fault in found:
+        faults.add(line, fault)
+    if found:
+        return None
+    happening = None
+    labels: tuple[str, ...] = ()
+    if not event:
+        labels = tuple(part.strip() for part in cells["label"].split(BETWEEN_LABELS))
+    elif cells["label"]:
+        start, end = (round(1000 * float(cells[name]), 6) for name in ("onset", "offset"))
+        happening = Event(cells["label"], start, end)
+    place = cells.get("split") or cells.get("fold") or ""
+    file = posixpath.normpath(cells["file"])
+    return _Row(line, file, labels, happening, place, cells.get("group", ""))
+
+
+@dataclass
+class _Draft:
+    """The rows of a recording so far, and the line that gives each label or event.
+
+    An event that is None stands for a row that says that there is none.
+    """
+
+    rows: list[_Row] = field(default_factory=list)
+    lines: dict[str | Event | None, int] = field(default_factory=dict)
+
+    def contradiction(self, row: _Row) -> str:
+        """What is wrong with a row after these."""
+        for key in row.labels or (row.event,):
+            if key in self.lines:
+                what = f"the label '{key}' of " if isinstance(key, str) else ""
+                return f"repeats {what}line {self.lines[key]}."
+        if self.rows and not row.labels and (row.event is None or None in self.lines):
+            lines = (self.rows[0].line, row.line)
+            empty, full = lines if None in self.lines else reversed(lines)
+            return (
+                f"line {empty} says that '{row.file}' has no event, and line {full} gives it one."
+            )
+        first = self.rows[0] if self.rows else row
+        for what, its, given in (
+            ("split or fold", row.place, first.place),
+            ("group", row.group, first.group),
+        ):
+            if its != given:
+                return f"the {what} of '{row.file}' is '{its}', and '{given}' on line {first.line}."
+        return ""
+
+    def add(self, row: _Row) -> None:
+        self.rows.append(row)
+        self.lines |= dict.fromkeys(row.labels or (row.event,), row.line)
+
+    def merged(self) -> Labelled:
+        first = self.rows[0]
+        events = [(row.event, row.line) for row in self.rows if row.event]
+        return Labelled(
+            file=first.file,
+            line=first.line,
+            labels=tuple(label for row in self.rows for label in row.labels),
+            events=tuple(event for event, _ in events),
+            event_lines=tuple(line for _, line in events),
+            place=first.place,
+            group=first.group,
+        )
+
+
+def _recordings(rows: list[_Row], faults: Faults) -> list[Labelled]:
+    drafts: dict[str, _Draft] = {}
+    spelt: dict[str, _Row] = {}
+    for row in rows:
+        before = spelt.setdefault(row.file.casefold(), row)
+        draft = drafts.setdefault(before.file, _Draft())
+        if before.file != row.file:
+            faults.add(
+                row.line,
+                f"'{row.file}' and '{before.file}' of line {before.line} differ in capitals alone: "
+                "spell a file in one way, and rename one of two files.",
+            )
+        elif fault := draft.contradiction(row):
+            faults.add(row.line, fault)
+        else:
+            draft.add(row)
+    return [draft.merged() for draft in drafts.values()]
+
+
+def _check_groups(recordings: list[Labelled], faults: Faults) -> None:
+    first: dict[str, Labelled] = {}
+    for one in recordings:
+        if not one.group:
+            continue
+        other = first.setdefault(one.group, one)
+        if other.place != one.place:
+            faults.add(
+                one.line,
+                f"the group '{one.group}' is in '{one.place}' here and in '{other.place}' on line "
+                f"{other.line}: a group must be kept together.",
+            )

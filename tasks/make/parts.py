@@ -1,0 +1,173 @@
+"""Which split or fold each recording is in: given by the table, or chosen."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.errors import UserError
+from tasks.make.cells import SPLITS
+from tasks.make.faults import Faults
+from tasks.make.labels import Labelled, Labels
+from tasks.splitting import split_groups
+
+_SHARES = (0.6, 0.2, 0.2)  # of train, valid and test
+_FEWEST_FOLDS = 3  # one tests, one validates, the rest trains
+_LINES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The splits of a task.
+
+    Attributes:
+        split_mode: as in the metadata.
+        splits: their names, in order.
+        split_of: the split of each file.
+        note: how they came about, a phrase.
+    """
+
+    split_mode: str
+    splits: tuple[str, ...]
+    split_of: Mapping[str, str]
+    note: str
+
+
+def find_parts(
+    labels: Labels, recordings: Sequence[Labelled], folds: int | None, seed: int
+) -> Parts:
+    """Take the splits or folds that the table gives, or choose them.
+
+    Given splits without ``valid`` lose a quarter of ``train`` to it. Given folds are named
+    ``fold00``, ``fold01``, ... in the order of their names, numbers by value.
+
+    Args:
+        labels: the table, for what its columns are.
+        recordings: with the labels that they have in the task.
+        folds: how many to make; None for train, valid and test of 60, 20 and 20 %.
+        seed: of the choice.
+
+    Raises:
+        UserError: folds are asked for, and given too; a split is missing, or folds are few; a
+            label has fewer recordings, or groups, than there are splits to be made.
+    """
+    if labels.places and folds is not None:
+        raise UserError(
+            f"{labels.path} gives each file's {labels.places}: leave out --folds, or the column."
+        )
+    if labels.places == "fold":
+        return _given_folds(labels, recordings)
+    if labels.places == "split":
+        return _given_splits(labels, recordings, seed)
+    names = [f"fold{i:02d}" for i in range(folds)] if folds else list(SPLITS)
+    _check_enough(labels, recordings, folds)
+    shares = [1.0] * folds if folds else _SHARES
+    return Parts(
+        split_mode="new_split_kfold" if folds else "trainvaltest",
+        splits=tuple(names),
+        split_of=_choose(labels, recordings, names, shares, seed),
+        note=f"chosen with seed {seed}, stratified{', groups kept together' * labels.grouped}",
+    )
+
+
+def _given_folds(labels: Labels, recordings: Sequence[Labelled]) -> Parts:
+    given = sorted({one.place for one in recordings}, key=_natural)
+    if len(given) < _FEWEST_FOLDS:
+        raise UserError(
+            f"{labels.path} gives {len(given)} folds: there must be {_FEWEST_FOLDS} or more, as "
+            "one tests, one validates and the rest trains. Leave the column out, and they are "
+            "chosen."
+        )
+    names = {place: f"fold{i:02d}" for i, place in enumerate(given)}
+    return Parts(
+        split_mode="presplit_kfold",
+        splits=tuple(names.values()),
+        split_of={one.file: names[one.place] for one in recordings},
+        note=f"given, '{given[0]}' to '{given[-1]}'",
+    )
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts the numbers inside names by value."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def _given_splits(labels: Labels, recordings: Sequence[Labelled], seed: int) -> Parts:
+    given = {one.place for one in recordings}
+    for name in ("train", "test"):
+        if name not in given:
+            raise UserError(
+                f"{labels.path}: no file has the split '{name}'. Give it to some, or leave the "
+                "column out, and splits are chosen."
+            )
+    split_of = {one.file: one.place for one in recordings}
+    note = "given"
+    if "valid" not in given:
+        train = [one for one in recordings if one.place == "train"]
+        split_of |= _choose(labels, train, ("train", "valid"), (_SHARES[0], _SHARES[1]), seed)
+        note = f"given, but for 'valid', a quarter of 'train' chosen with seed {seed}"
+    return Parts("trainvaltest", SPLITS, split_of, note)
+
+
+def _choose(
+    labels: Labels,
+    recordings: Sequence[Labelled],
+    names: Sequence[str],
+    shares: Sequence[float],
+    seed: int,
+) -> dict[str, str]:
+    vocabulary = sorted({label for one in recordings for label in labels_of(one)})
+    column = {label: i for i, label in enumerate(vocabulary)}
+    counts = np.zeros((len(recordings), len(vocabulary)))
+    for row, one in zip(counts, recordings, strict=True):
+        for label in labels_of(one):
+            row[column[label]] += 1
+    groups = [one.group if labels.grouped else one.file for one in recordings]
+    if len(set(groups)) < len(names):
+        raise UserError(
+            f"{labels.path} has {len(set(groups))} {'groups' if labels.grouped else 'files'}, too "
+            f"few for {', '.join(names)}."
+        )
+    chosen = split_groups(counts, groups, shares, seed)
+    return {one.file: names[part] for one, part in zip(recordings, chosen, strict=True)}
+
+
+def labels_of(one: Labelled) -> list[str]:
+    """The labels of a scene, or of each event."""
+    return [*one.labels, *(event.label for event in one.events)]
+
+
+def _check_enough(labels: Labels, recordings: Sequence[Labelled], folds: int | None) -> None:
+    """Refuse labels that cannot be in every split."""
+    files: dict[str, set[str]] = defaultdict(set)
+    groups: dict[str, set[str]] = defaultdict(set)
+    lines: dict[str, list[int]] = defaultdict(list)
+    for one in recordings:
+        for label in labels_of(one):
+            if one.file not in files[label]:
+                lines[label].append(one.line)
+            files[label].add(one.file)
+            groups[label].add(one.group)
+    faults = Faults(labels.path)
+    parts = folds or len(SPLITS)
+    what = f"{folds} folds" if folds else "train, valid and test"
+    for label in files:
+        have, of = len(files[label]), "file"
+        if labels.grouped and len(groups[label]) < parts:
+            have, of = len(groups[label]), "group"
+        if have < parts:
+            rest = len(lines[label]) - _LINES_SHOWN
+            shown = ", ".join(map(str, sorted(lines[label])[:_LINES_SHOWN]))
+            faults.add(
+                min(lines[label]),
+                f"the label '{label}' is in {have} {of}{'s' * (have != 1)} (lines {shown}"
+                f"{f' and {rest} more' if rest > 0 else ''}), too few for {what}, each of which "
+                f"must have it: add {of}s, leave the label out"
+                f"{' or give fewer --folds' if folds and folds > _FEWEST_FOLDS else ''}.",
+            )
+    faults.refuse()

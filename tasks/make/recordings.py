@@ -1,0 +1,151 @@
+"""The recordings that a table names: found, looked into, and read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from harness.audio import MAX_SECONDS, BadAudio, refuse_truncated_wav
+from harness.errors import UserError, did_you_mean
+from tasks.make.faults import Faults
+from tasks.make.labels import Labelled
+
+_THREADS = 8
+_SLACK_MS = 1.0  # by which an event may end after the recording: what rounding its times does
+_MARGIN_SECONDS = 0.1  # read beyond what is kept, so that resampling meets no edge
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file to be read; its size and time of change tell a changed file from what it was.
+
+    Attributes:
+        path: absolute.
+        size: in bytes.
+        changed: time of the last change, in ns.
+        seconds: how much of it is read; None for all.
+    """
+
+    path: str
+    size: int
+    changed: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a recording's header says."""
+
+    recording: Recording
+    seconds: float
+    rate: int
+
+
+def read_recording(source: object) -> tuple[np.ndarray, int]:
+    """Decode a :class:`Recording`: float32 (frames, channels) in [-1, 1], and the rate in Hz.
+
+    Raises:
+        UserError: it changed since it was looked into, or cannot be decoded.
+        OSError: it cannot be read.
+    """
+    assert isinstance(source, Recording)
+    if _stat(source.path) != (source.size, source.changed):
+        raise UserError(f"{source.path} changed while the task was being made: run again.")
+    try:
+        with soundfile.SoundFile(source.path) as file:
+            frames = -1
+            if source.seconds is not None:
+                frames = round((source.seconds + _MARGIN_SECONDS) * file.samplerate)
+            audio = file.read(frames, dtype="float32", always_2d=True)
+            return audio, file.samplerate
+    except soundfile.SoundFileError as error:
+        raise UserError(f"{source.path} cannot be decoded ({error}).") from error
+
+
+def look_into(
+    folder: Path, labelled: Sequence[Labelled], seconds: float | None, faults: Faults
+) -> dict[str, Header]:
+    """Return each recording's header by its file name; those that have none are faults.
+
+    Args:
+        folder: that the recordings are in.
+        labelled: what is wanted.
+        seconds: how much of each is kept; None for all.
+        faults: where files that are missing or no sounds, events past the end of their recording,
+            and recordings longer than HEAR's models take go, by the line that names them.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is no folder: name the one that the table's files are in.")
+    with ThreadPoolExecutor(_THREADS) as pool:
+        found = list(pool.map(lambda one: _look(folder / one.file, seconds), labelled))
+    headers, absent = {}, []
+    for one, header in zip(labelled, found, strict=True):
+        if isinstance(header, Header):
+            headers[one.file] = header
+            for line, fault in _misfits(one, header, seconds):
+                faults.add(line, fault)
+        elif header:
+            faults.add(one.line, f"'{one.file}' {header}")
+        else:
+            absent.append(one)
+    for one in absent:
+        near = _near(folder, one.file) if len(absent) < 100 else ""
+        faults.add(one.line, f"there is no '{one.file}' in {folder}.{near}")
+    return headers
+
+
+def _look(path: Path, seconds: float | None) -> Header | str:
+    """Return a recording's header, or why it has none: "" when it is not there."""
+    try:
+        size, changed = _stat(path)
+        refuse_truncated_wav(path)
+        info = soundfile.info(path)
+    except FileNotFoundError:
+        return ""
+    except BadAudio as error:
+        return error.reason
+    except (OSError, soundfile.SoundFileError) as error:
+        return f"is no recording that can be read ({error}). Convert it to wav or flac."
+    if info.frames == 0:
+        return "is empty: it holds no sample."
+    recording = Recording(str(path.resolve()), size, changed, seconds)
+    return Header(recording, info.frames / info.samplerate, info.samplerate)
+
+
+def _stat(path: str | Path) -> tuple[int, int]:
+    stat = os.stat(path)
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _misfits(one: Labelled, header: Header, seconds: float | None) -> Iterator[tuple[int, str]]:
+    if seconds is None and header.seconds > MAX_SECONDS:
+        yield (
+            one.line,
+            f"'{one.file}' is {header.seconds:.1f} s long, and HEAR's models take at most "
+            f"{MAX_SECONDS:g} s: cut it, or give --seconds.",
+        )
+    for event, line in zip(one.events, one.event_lines, strict=True):
+        if event.end > header.seconds * 1000 + _SLACK_MS:
+            yield (
+                line,
+                f"the event '{event.label}' ends at {event.end / 1000:g} s, and '{one.file}' at "
+                f"{header.seconds:g} s: times must be seconds from the start of the recording.",
+            )
+
+
+def _near(folder: Path, file: str) -> str:
+    """Suggest the file whose name is nearest, in the same folder."""
+    parent = (folder / file).parent
+    if not parent.is_dir():
+        return f" There is no folder {parent}."
+    beside = [path.relative_to(folder).as_posix() for path in parent.iterdir() if path.is_file()]
+    return did_you_mean(file, beside)

@@ -1,0 +1,80 @@
+"""What a planned task is, on a card and in a few lines."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+
+from tasks.card import Card, read_card, write_card
+from tasks.make.wishes import Wishes
+from tasks.newtask import NewTask
+
+SUITE = "own"
+"""Suite of the tasks that users make."""
+
+
+def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
+    """Return a task's card.
+
+    Args:
+        task: as planned.
+        wishes: what the user said of it.
+        seconds: length of each clip.
+
+    Raises:
+        UserError: what the user said does not fit a card, such as a licence with commas.
+    """
+    sizes = Counter(clip.split for clip in task.clips)
+    folds = None if task.split_mode == "trainvaltest" else len(task.splits)
+    card = Card(
+        name=task.task_name,
+        title=wishes.title or task.task_name,
+        board_name=None,
+        suite=SUITE,
+        directory=task.directory,
+        domain=wishes.domain,
+        embedding_type=task.embedding_type,
+        prediction_type=task.prediction_type,
+        split_mode=task.split_mode,
+        folds=folds,
+        clip_seconds=task.clip_seconds,
+        clips=len(task.clips),
+        n_test=sizes["test"] if folds is None else len(task.clips),
+        classes=len(task.vocabulary),
+        hours=float(f"{math.fsum(seconds) / 3600:.4g}"),
+        metrics=task.evaluation,
+        published=None,
+        sources=(),
+        licence=wishes.licence,
+        citation=None,
+        oddities=(),
+        published_scores=None,
+        facts_from=("The table and the recordings that the task was made from.",),
+        split_clips={split: sizes[split] for split in task.splits},
+    )
+    return read_card(write_card(card), card.name)  # refuses what a reader would
+
+
+def describe(task: NewTask, card: Card, note: str) -> str:
+    """Return lines on a task's kind and splits; ``note`` says how the splits came about."""
+    sizes = Counter(clip.split for clip in task.clips)
+    having = Counter(
+        (clip.split, label)
+        for clip in task.clips
+        for label in {*clip.labels, *(event.label for event in clip.events)}
+    )
+    lines = [
+        f"{task.task_name}: {task.embedding_type}, {task.prediction_type}; {card.clips} clips, "
+        f"{card.classes} labels, {card.hours:g} h; scored by {', '.join(task.evaluation)}",
+        f"splits {note}:",
+    ]
+    for split in task.splits:
+        numbers = [having[split, label] for label in task.vocabulary]
+        lines.append(f"  {split}: {sizes[split]} clips, {_range(numbers)} of each label")
+    return "\n".join(lines)
+
+
+def _range(numbers: list[int]) -> str:
+    low, high = min(numbers), max(numbers)
+    return str(low) if low == high else f"{low} to {high}"

@@ -1,0 +1,116 @@
+"""Reads a table of text as spreadsheets save it: CSV with commas, semicolons or tabs."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import hashlib
+import io
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.errors import UserError
+from tasks.make.faults import Faults
+
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table's rows below its first line, which names the columns.
+
+    Attributes:
+        path: of the file.
+        sha256: of the file's content.
+        columns: names, in small letters.
+        rows: (line in the file, cell by column), without blank rows; cells without blanks at
+            their ends.
+    """
+
+    path: Path
+    sha256: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[int, dict[str, str]], ...]
+
+
+def read_table(path: Path, known: Collection[str]) -> Table:
+    """Read a table: UTF-8 or UTF-16 (with a mark), separated by commas, semicolons or tabs.
+
+    Args:
+        path: the file.
+        known: columns that may be expected; what separates most of them is the separator.
+
+    Raises:
+        UserError: it cannot be read, is empty, or has rows that do not fit its first line.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+    text = _decoded(content, path)
+    faults = Faults(path)
+    delimiter = _delimiter(text, known)
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
+    columns: tuple[str, ...] = ()
+    rows = []
+    try:
+        for cells in reader:
+            cells = [cell.strip() for cell in cells]
+            if not any(cells):
+                continue
+            if not columns:
+                columns = _columns(cells, path)
+            elif fault := _misfit(cells, columns, delimiter):
+                faults.add(reader.line_num, fault)
+            else:
+                rows.append((reader.line_num, dict(zip(columns, cells))))
+    except csv.Error as error:
+        faults.add(reader.line_num, f"{error}: is a quotation mark open?")
+    faults.refuse()
+    if not rows:
+        raise UserError(
+            f"{path} holds no row: the first line names columns, each other one a clip."
+        )
+    return Table(path, hashlib.sha256(content).hexdigest(), columns, tuple(rows))
+
+
+def _decoded(content: bytes, path: Path) -> str:
+    utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if utf_16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}, line {line}: not UTF-8 text. Save it anew with the encoding UTF-8 (in a "
+            'spreadsheet: "CSV UTF-8").'
+        ) from error
+
+
+def _delimiter(text: str, known: Collection[str]) -> str:
+    first = next((line for line in text.splitlines() if line.strip()), "")
+
+    def found(delimiter: str) -> int:
+        cells = next(csv.reader([first], delimiter=delimiter, skipinitialspace=True), [])
+        return len({cell.strip().casefold() for cell in cells} & set(known))
+
+    return max(_DELIMITERS, key=found)
+
+
+def _columns(cells: Sequence[str], path: Path) -> tuple[str, ...]:
+    columns = tuple(cell.casefold() for cell in cells)
+    twice = sorted({name for name in columns if name and columns.count(name) > 1})
+    if twice:
+        raise UserError(f"{path}: the column '{twice[0]}' is there twice in the first line.")
+    return columns
+
+
+def _misfit(cells: Sequence[str], columns: Sequence[str], delimiter: str) -> str:
+    if len(cells) == len(columns) or (len(cells) > len(columns) and not any(cells[len(columns) :])):
+        return ""
+    advice = f"quote a cell that holds a {_DELIMITERS[delimiter]}"
+    if len(cells) < len(columns):
+        advice = "leave a cell empty rather than out"
+    return f"has {len(cells)} cells, and the first line {len(columns)}: {advice}."

@@ -1,0 +1,86 @@
+"""What a user asks of a task that is to be made, and what it is without asking."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.audio import MAX_SECONDS
+from harness.errors import UserError, did_you_mean
+from tasks.card import cards
+from tasks.card_checks import EVENT_METRICS, MULTICLASS_ONLY, SCENE_METRICS
+
+DEFAULT_METRICS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("scene", "multiclass"): ("top1_acc", "mAP", "d_prime", "aucroc"),
+    # FSD50K's, less top1_acc, which counts a clip's first label alone.
+    ("scene", "multilabel"): ("mAP", "d_prime", "aucroc"),
+    ("event", "multilabel"): ("event_onset_200ms_fms", "segment_1s_er"),
+}
+"""What HEAR's tasks of each kind are scored by: ESC-50, FSD50K and DCASE 2016."""
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What a user asks of a task; None and () stand for what fits the recordings.
+
+    Attributes:
+        name: of the task; letters, digits, ``_`` and ``.``.
+        version: of the task, likewise.
+        seconds: length of every clip; None leaves lengths alone.
+        folds: how many; None for train, valid and test.
+        seed: of the choice of splits.
+        prediction_type: ``multiclass`` or ``multilabel``; None tells it from the labels.
+        metrics: the first is the score.
+        rates: sample rates in Hz.
+        title, domain, licence: of the card.
+    """
+
+    name: str
+    version: str = "v1"
+    seconds: float | None = None
+    folds: int | None = None
+    seed: int = 0
+    prediction_type: str | None = None
+    metrics: tuple[str, ...] = ()
+    rates: tuple[int, ...] = ()
+    title: str | None = None
+    domain: str = "other"
+    licence: str | None = None
+
+    def check(self) -> None:
+        """Raise UserError for what no task can have."""
+        for option, word in (("--name", self.name), ("--version", self.version)):
+            if not re.fullmatch(r"[\w.]*\w", word):
+                raise UserError(f"{option} '{word}' must be of letters, digits, '_' and '.'.")
+        if self.name in cards():
+            raise UserError(f"--name {self.name}: a built-in task has this name. Choose another.")
+        if self.seconds is not None and not 0 < self.seconds <= MAX_SECONDS:  # NaN fails too
+            raise UserError(
+                f"--seconds must be above 0 and at most {MAX_SECONDS:g}, not {self.seconds:g}."
+            )
+        for option, values in (("--metric", self.metrics), ("--sample-rate", self.rates)):
+            if len(set(values)) < len(values):
+                raise UserError(f"{option}: {' '.join(map(str, values))} names one twice.")
+
+    def metrics_of(self, embedding_type: str, prediction_type: str) -> tuple[str, ...]:
+        """Return the metrics of a task of this kind.
+
+        Raises:
+            UserError: one that was asked for is not defined for it.
+        """
+        fitting: Sequence[str] = EVENT_METRICS if embedding_type == "event" else SCENE_METRICS
+        if prediction_type == "multilabel":
+            fitting = [metric for metric in fitting if metric not in MULTICLASS_ONLY]
+        for metric in self.metrics:
+            if metric not in fitting:
+                raise UserError(
+                    f"--metric {metric}: {prediction_type} {embedding_type} tasks have "
+                    f"{', '.join(fitting)}.{did_you_mean(metric, fitting)}"
+                )
+        if prediction_type == "multilabel" and self.metrics[:1] == ("top1_acc",):
+            raise UserError(
+                "--metric top1_acc counts a clip's first label alone: as the score of a multilabel "
+                "task, name mAP or another metric before it."
+            )
+        return self.metrics or DEFAULT_METRICS[embedding_type, prediction_type]
