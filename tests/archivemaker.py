@@ -16,7 +16,7 @@ from tasks.fetch import Patience
 from tasks.fetch.listener import Listener
 
 RECORD = "17"
-HURRY = Patience(connect=5, read=0.3, tries=3, first_wait=0.01, longest_wait=0.02)
+HURRY = Patience(connect=10, read=10, tries=3, first_wait=0.01, longest_wait=0.02)
 REAL = "hear-2021.0.6-spoken_digit-1.0.9-small-44100.tar.gz"
 
 

@@ -175,7 +175,7 @@ def test_a_killed_download_goes_on_where_it_was(server, start, best, tmp_path, h
     began = time.monotonic()
     first.send_signal(how)
     _, err = first.communicate(timeout=60)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 30
     if how != signal.SIGKILL:
         assert first.returncode == 130
         assert "the same command goes on" in err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import email.utils
 import gzip
 import hashlib
@@ -94,7 +95,9 @@ def test_a_server_that_names_no_version_is_asked_for_the_rest_all_the_same(
     assert_whole(tmp_path / "tasks", made)
 
 
-def test_a_download_that_was_given_up_goes_on_with_the_next_call(server, fetch, made, tmp_path):
+def test_a_download_that_was_given_up_goes_on_with_the_next_call(
+    server, fetch, made, tmp_path, story
+):
     publish(server, made)
     server.faults[made.file] = [cut(2000), *[refuse(503)] * HURRY.tries]
     failed = fetch(made)
@@ -104,6 +107,7 @@ def test_a_download_that_was_given_up_goes_on_with_the_next_call(server, fetch, 
     assert not (tmp_path / "tasks" / made.card.directory).exists()
     assert fetch(made).failures == {}
     assert server.seen[-1].range == "bytes=2000-"
+    assert "going on from 2.0 kB" in str(story)
     assert_whole(tmp_path / "tasks", made)
 
 
@@ -134,6 +138,19 @@ def test_a_server_that_ignores_ranges_and_breaks_off_is_given_up(server, fetch, 
     assert len(server.seen) == HURRY.tries
 
 
+def test_what_is_there_is_forgotten_when_a_server_starts_anew(server, fetch, made, tmp_path):
+    def anew_but_cut(handler, content):
+        handler.head(200, len(content))
+        handler.wfile.write(content[:1000])
+        handler.hang_up()
+
+    publish(server, made)
+    server.faults[made.file] = [cut(3000), anew_but_cut]
+    assert fetch(made).failures == {}
+    assert [seen.range for seen in server.seen] == [None, "bytes=3000-", "bytes=1000-"]
+    assert_whole(tmp_path / "tasks", made)
+
+
 @pytest.mark.parametrize("start", [0, 1000, 3000])
 def test_a_range_may_begin_before_the_asked_byte(server, fetch, made, tmp_path, start):
     publish(server, made)
@@ -143,11 +160,13 @@ def test_a_range_may_begin_before_the_asked_byte(server, fetch, made, tmp_path, 
     assert_whole(tmp_path / "tasks", made)
 
 
-def test_a_range_that_leaves_a_gap_is_not_taken(server, fetch, made, tmp_path):
+def test_a_range_that_leaves_a_gap_is_not_taken(server, fetch, made, tmp_path, story):
     publish(server, made)
     server.faults[made.file] = [cut(3000), misplace(3001)]
     assert fetch(made).failures == {}
-    assert server.seen[2].range is None
+    assert [seen.range for seen in server.seen] == [None, "bytes=3000-", None]
+    assert "another part of the file" in str(story)
+    assert "do not fit together" not in str(story)
     assert_whole(tmp_path / "tasks", made)
 
 
@@ -226,7 +245,7 @@ def test_a_file_without_a_length_that_does_not_end_is_not_stored(server, fetch, 
 def test_a_hanging_server_is_left_and_asked_again(server, fetch, made, tmp_path, story):
     publish(server, made)
     server.faults[made.file] = [hang(2500)]
-    assert fetch(made).failures == {}
+    assert fetch(made, patience=dataclasses.replace(HURRY, read=1)).failures == {}
     assert [seen.range for seen in server.seen] == [None, "bytes=2500-"]
     assert "did not answer in time; try 2 of 3" in str(story)
     assert_whole(tmp_path / "tasks", made)
@@ -265,13 +284,23 @@ def test_the_listing_is_asked_for_again_too_and_once_for_all_tasks(server, fetch
     assert server.listed == 3
 
 
+def test_a_listing_that_is_not_there_is_asked_for_once(server, fetch, made):
+    fetched = fetch(made, made_sample("other"))
+    assert "404" in fetched.failures["made"]
+    assert "404" in fetched.failures["other"]
+    assert server.listed == 1
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
         (b"<html>", "is not the listing of a record"),
         (b'{"files": [{"key": "a", "size": 1, "checksum": "sha1:00"}]}', "no md5"),
         (b'{"files": []}', "lists no file"),
+        (b"[" * 9_000_000, "goes on past"),
+        (b"[" * 100_000, "is not the listing of a record"),
     ],
+    ids=["a page", "another checksum", "nothing", "endless", "deep"],
 )
 def test_a_listing_that_does_not_help_is_told(server, fetch, made, answer, words):
     publish(server, made)
@@ -308,6 +337,25 @@ def test_a_second_call_verifies_and_asks_nobody(server, fetch, made, tmp_path, s
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
     assert (server.seen, server.listed) == ([], 0)
     assert "as it was installed (20 files" in str(story)
+
+
+def test_what_a_kill_left_beside_a_finished_task_is_removed(server, fetch, made, tmp_path):
+    publish(server, made)
+    fetch(made)
+    left = tmp_path / "tasks" / f".{made.card.directory}.fetch"
+    left.mkdir()
+    (left / "archive.part").write_bytes(made.content)
+    assert fetch(made).failures == {}
+    assert_whole(tmp_path / "tasks", made)
+
+
+def test_what_a_killed_unpacking_left_does_not_get_into_the_task(server, fetch, made, tmp_path):
+    publish(server, made)
+    left = tmp_path / "tasks" / f".{made.card.directory}.fetch" / "unpacked"
+    (left / made.card.directory).mkdir(parents=True)
+    (left / made.card.directory / "stale.json").write_text("{}")
+    assert fetch(made).failures == {}
+    assert_whole(tmp_path / "tasks", made)
 
 
 @pytest.mark.parametrize("change", ["truncate", "remove", "edit"])
@@ -360,12 +408,11 @@ def test_one_that_fails_stops_no_other(server, fetch, tmp_path):
     bad, lost = made_sample("bad"), made_sample("lost")
     publish(server, *good, bad)
     server.faults[bad.file] = [refuse(404)]
-    fetched = fetch(bad, good[0], lost, good[1], good[2], jobs=2)
+    fetched = fetch(bad, good[0], lost, good[1], good[2])
     assert set(fetched.failures) == {"bad", "lost"}
     assert "404" in fetched.failures["bad"]
     assert "lists no file" in fetched.failures["lost"]
     assert set(fetched.directories) == {"one", "two", "three"}
-    assert server.most_in_flight <= 2
 
 
 def test_files_come_side_by_side(server, fetch):

@@ -114,6 +114,15 @@ def test_a_server_is_resumed_like_the_record(server, fetch, made):
     assert [seen.range for seen in server.seen] == [None, "bytes=2000-"]
 
 
+def test_a_password_in_the_address_is_not_written_down(server, fetch, made, story):
+    server.mirror[made.file] = made.content
+    server.faults[made.file] = [refuse(503)]
+    mirror = server.url.replace("//", "//me:secret@") + "/mirror"
+    directory = fetch(made, mirror=mirror).directories["made"]
+    assert "secret" not in (directory / ".fetched").read_text()
+    assert "secret" not in str(story)
+
+
 def test_without_an_md5_a_part_from_elsewhere_is_not_gone_on_from(server, fetch, made):
     server.mirror[made.file] = made.content
     server.mirror[f"copy/{made.file}"] = made.content

@@ -1,0 +1,96 @@
+"""``hear-byola tasks fetch``: published tasks, downloaded and verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.commands.arguments import report_failures
+from harness.errors import UserError, did_you_mean
+from harness.options import Command
+
+if TYPE_CHECKING:
+    from tasks.card import Card
+
+
+@click.command(cls=Command)
+@click.argument("names", nargs=-1)
+@click.option(
+    "--tasks-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("tasks"),
+    show_default=True,
+    help="Where task directories go.",
+)
+@click.option("--suite", help="All published tasks of a suite, for instance `hear2021`.")
+@click.option(
+    "--mirror",
+    metavar="URL|DIR",
+    help="Take the archives from here: a folder with copies of them, or its address.",
+)
+@click.option("--keep-archive", is_flag=True, help="Keep downloads, in TASKS_DIR/archives.")
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="Tasks to fetch side by side.",
+)
+def fetch(
+    names: tuple[str, ...],
+    tasks_dir: Path,
+    suite: str | None,
+    mirror: str | None,
+    keep_archive: bool,
+    jobs: int,
+) -> int:
+    """Download published tasks, and verify those that are here.
+
+    NAMES are tasks of `hear-byola tasks list`. A broken or stopped download goes on where it was
+    when the command is run again. Each archive is checked by size and md5 as its record lists
+    them, and a task directory appears whole or not at all.
+    """
+    from harness.commands.fetch_progress import FetchProgress
+    from tasks.fetch import fetch as fetch_tasks
+
+    cards = _chosen(names, suite)
+    with FetchProgress() as progress:
+        fetched = fetch_tasks(
+            cards,
+            tasks_dir,
+            mirror=mirror,
+            keep_archive=keep_archive,
+            jobs=jobs,
+            listener=progress,
+        )
+    for card in cards:
+        if card.name in fetched.directories:
+            click.echo(fetched.directories[card.name])
+    return report_failures(tuple(fetched.failures.items()))
+
+
+def _chosen(names: tuple[str, ...], suite: str | None) -> list[Card]:
+    """The cards of all names and of a suite, each once; those of the suite if published."""
+    from tasks.card import card, suites
+
+    chosen = {name: card(name) for name in names}
+    for each in chosen.values():
+        if each.published is None:
+            own = "it comes with the package" if each.suite == "demo" else "see `tasks prepare`"
+            raise UserError(f"{each.name} is not published as an archive: {own}.")
+    if suite is not None:
+        if suite not in suites():
+            raise UserError(
+                f"No suite '{suite}'.{did_you_mean(suite, suites())} "
+                f"There are {', '.join(suites())}."
+            )
+        published = {each.name: each for each in suites()[suite] if each.published is not None}
+        left_out = [each.name for each in suites()[suite] if each.name not in published]
+        if left_out:
+            click.echo(f"not published, so left out: {', '.join(left_out)}", err=True)
+        chosen |= published
+    if not chosen:
+        raise UserError("There is nothing to fetch: name published tasks, or --suite hear2021.")
+    return list(chosen.values())

@@ -1,0 +1,136 @@
+"""The record of what was installed, kept in the task directory, and checking against it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from harness.errors import UserError
+from harness.files import write_file
+from harness.layout import METADATA
+from tasks.card import Card
+from tasks.fetch.archive import Archive
+
+RECORD = ".fetched"
+"""A JSON file; named so that nothing takes it for the table of a split."""
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many files a task directory has, and their bytes."""
+
+    files: int
+    size: int
+
+    def __str__(self) -> str:
+        """Write both for people."""
+        return f"{self.files:,} files, {decimal(self.size)}"
+
+
+def write_record(directory: Path, card: Card, archive: Archive) -> Summary:
+    """Write down what a task directory holds: sizes of all files, md5 of the tables.
+
+    Raises:
+        UserError: the directory has no metadata, so it is no task.
+    """
+    if not (directory / METADATA).is_file():
+        raise UserError(f"{archive.file} holds no {METADATA}: it is no task's archive.")
+    if card.published is None:
+        raise ValueError(f"{card.name} is not published")
+    sizes = dict(_sizes(directory, ""))
+    content = {
+        "format": _FORMAT,
+        "archive": {
+            "record": card.published.record,
+            "file": archive.file,
+            "size": archive.size,
+            "md5": archive.md5,
+            "md5_from": archive.witness if archive.md5 else None,
+            "place": re.sub("//[^/]*@", "//", str(archive.place)),  # without a password
+        },
+        "sizes": sizes,
+        "md5": {name: _md5(directory / name) for name in sizes if "/" not in name},
+    }
+    write_file(directory / RECORD, json.dumps(content, indent=0, sort_keys=True))
+    return Summary(len(sizes), sum(sizes.values()))
+
+
+def verify(directory: Path, card: Card) -> Summary | None:
+    """Compare a task directory with the record of what was installed.
+
+    Files beside those that were installed, such as audio at other rates, are left alone.
+
+    Returns:
+        What is there; None when it has no record, so that nothing can be said.
+
+    Raises:
+        UserError: files are missing or changed, or it is another version than the card's.
+    """
+    if not (directory / RECORD).is_file():
+        if not (directory / METADATA).is_file():
+            raise UserError(f"{directory} is there, but is no task: it has no {METADATA}. Move it.")
+        return None
+    archive, sizes, md5 = _read_record(directory)
+    if card.published is not None and archive.get("file") != card.published.file:
+        raise UserError(
+            f"{directory} was installed from {archive.get('file')}, and the card names "
+            f"{card.published.file}. Remove the folder to fetch it."
+        )
+    here = dict(_sizes(directory, ""))
+    wrong = {
+        "missing": [name for name in sizes if name not in here],
+        "of another size": [name for name, size in sizes.items() if here.get(name, size) != size],
+        "changed": [
+            name
+            for name, digest in md5.items()
+            if here.get(name, -1) == sizes.get(name) and _md5(directory / name) != digest
+        ],
+    }
+    findings = [
+        f"{len(names)} {what} ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})"
+        for what, names in wrong.items()
+        if names
+    ]
+    if findings:
+        raise UserError(
+            f"{directory} is not as it was installed: of {len(sizes):,} files, "
+            f"{'; '.join(findings)}. Remove the folder, and the same command fetches it again."
+        )
+    return Summary(len(sizes), sum(sizes.values()))
+
+
+def _read_record(directory: Path) -> tuple[dict[str, object], dict[str, int], dict[str, str]]:
+    path = directory / RECORD
+    try:
+        content = json.loads(path.read_bytes())
+        if content["format"] != _FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
+        return dict(content["archive"]), dict(content["sizes"]), dict(content["md5"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path} cannot be read ({error}), so the task cannot be verified. Remove that file to "
+            "use the task as it is, or the whole folder to fetch it again."
+        ) from error
+
+
+def _sizes(directory: Path | str, prefix: str) -> Iterator[tuple[str, int]]:
+    """Yield (path with slashes, bytes) of each file below a folder, but not of the record."""
+    with os.scandir(directory) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            if entry.is_dir():
+                yield from _sizes(entry.path, f"{prefix}{entry.name}/")
+            elif prefix + entry.name != RECORD:
+                yield prefix + entry.name, entry.stat().st_size
+
+
+def _md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()

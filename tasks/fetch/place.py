@@ -1,0 +1,128 @@
+"""Where one task goes: finding its archive, and bringing it there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from harness.errors import UserError
+from tasks.card import Card
+from tasks.fetch.archive import Archive, Locator
+from tasks.fetch.claim import claimed
+from tasks.fetch.download import check, download, drop
+from tasks.fetch.installed import verify, write_record
+from tasks.fetch.listener import Listener
+from tasks.fetch.space import LIMIT, expanded_estimate
+from tasks.fetch.unpack import unpack
+from tasks.fetch.web import Web
+
+KEPT = "archives"
+"""Folder below the tasks folder that archives are kept in; it can serve as a mirror."""
+
+
+class Place:
+    """Where one task goes, and what leads there."""
+
+    def __init__(self, card: Card, tasks_dir: Path, listener: Listener) -> None:
+        self.card = card
+        self.directory = tasks_dir / card.directory
+        self._unfinished = tasks_dir / f".{card.directory}.fetch"
+        self._kept = tasks_dir / KEPT
+        self._listener = listener
+        self.part = self._unfinished / "archive.part"
+
+    def verify(self) -> None:
+        """Check what is there against the record of what was installed."""
+        if self._unfinished.exists():
+            # Left by a kill after the task was in place, or in the hands of another process.
+            with contextlib.suppress(UserError), claimed(self._unfinished):
+                shutil.rmtree(self._unfinished)
+        self._verify()
+
+    def _verify(self) -> None:
+        summary = verify(self.directory, self.card)
+        if summary is None:
+            self._say(
+                f"{self.directory} is there, but was not fetched by this command: "
+                "`hear-byola tasks check` looks at it"
+            )
+        else:
+            self._say(f"{self.directory} is there, as it was installed ({summary})")
+
+    def locate(self, locator: Locator) -> Archive:
+        """Find the archive: one that was kept, else where the locator says."""
+        if self.card.published is None:
+            raise UserError(f"{self.card.name} is not published as an archive.")
+        archive = locator.locate(self.card.published, self._say)
+        kept = self._kept / archive.file
+        if archive.md5 and kept.is_file() and kept.stat().st_size == archive.size:
+            return replace(archive, place=kept)
+        return archive
+
+    def install(self, archive: Archive, web: Web, keep_archive: bool) -> None:
+        """Download, check, unpack, and move into place."""
+        with claimed(self._unfinished):
+            try:
+                if self.directory.exists():  # another process was faster
+                    self._verify()
+                else:
+                    self._install(archive, web, keep_archive)
+            finally:
+                if not (self.part.exists() and self.part.stat().st_size):
+                    shutil.rmtree(self._unfinished, ignore_errors=True)
+
+    def _install(self, archive: Archive, web: Web, keep_archive: bool) -> None:
+        if isinstance(archive.place, str):
+            download(web, archive, self.part, self._say, self._moved)
+            path = self.part
+        else:
+            check(archive, archive.place, web, self._moved)
+            path = archive.place
+        if archive.md5 is None:
+            self._say(
+                "no md5 is known to check the archive with, only its size and gzip's own checksum:"
+                f" no md5 file lies beside it, and {archive.witness}"
+            )
+        try:
+            unpacked = self._unpack(archive, path, web)
+            summary = write_record(unpacked, self.card, archive)
+            if keep_archive and path == self.part:
+                self._kept.mkdir(exist_ok=True)
+                self.part.replace(self._kept / archive.file)
+            # Before the name is given: after a power cut, what has the name is complete. One
+            # call, as syncing a hundred thousand files one by one takes many minutes.
+            if hasattr(os, "sync"):  # not on Windows
+                os.sync()
+            unpacked.rename(self.directory)
+        except UserError:
+            # The archive is whole, and no task: the same command would meet the same again.
+            drop(self.part)
+            raise
+        finally:
+            shutil.rmtree(self._unfinished / "unpacked", ignore_errors=True)
+        drop(self.part)
+        checked = f"md5 as {archive.witness} tells" if archive.md5 else "no md5 known"
+        self._say(f"installed {self.directory} ({summary}; {checked})")
+
+    def _unpack(self, archive: Archive, path: Path, web: Web) -> Path:
+        target = self._unfinished / "unpacked"
+        shutil.rmtree(target, ignore_errors=True)
+        return unpack(
+            path,
+            archive.file,
+            self.card.directory,
+            target,
+            most_bytes=LIMIT * expanded_estimate(self.card, path.stat().st_size),
+            moved=partial(self._moved, "unpacking"),
+            stopped=web.stop.is_set,
+        )
+
+    def _say(self, text: str) -> None:
+        self._listener.say(self.card.name, text)
+
+    def _moved(self, stage: str, done: int, total: int | None) -> None:
+        self._listener.moved(self.card.name, stage, done, total)

@@ -1,0 +1,166 @@
+"""Unpacking an archive from elsewhere: only what a task is made of, and only into its folder."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tarfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.filesize import decimal
+
+from harness.errors import UserError
+from tasks.fetch.web import Stopped
+
+MOST_MEMBERS = 1_000_000
+"""The largest published task has 100,503 clips; five sample rates of it are half of this."""
+
+_LONGEST_READ = 1 << 20
+"""No honest archive has a header this long; tarfile would take it into memory whole."""
+
+_BROKEN = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, ArithmeticError)
+"""What tarfile and gzip raise on bytes that are not an archive of theirs."""
+
+_PUBLISHED_BELOW = re.compile(r"hear-[\w.]+")
+
+
+def unpack(
+    archive: Path,
+    name: str,
+    directory: str,
+    target: Path,
+    *,
+    most_bytes: int,
+    most_members: int = MOST_MEMBERS,
+    moved: Callable[[int, int], None] = lambda done, total: None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Path:
+    """Unpack ``[hear-<version>/]tasks/<directory>/...`` to ``target/<directory>/...``.
+
+    Owners, permissions and times stay behind. Nothing but folders and plain files below that one
+    directory is taken: the first member that is anything else ends it, as do limits. What is
+    unpacked by then lies in ``target``, which should be a folder of its own.
+
+    Args:
+        archive: a tar file compressed with gzip.
+        name: what to call it in errors.
+        directory: name of the one task directory that it should hold.
+        target: folder to unpack into.
+        most_bytes: limit on the size of everything unpacked, tar headers included.
+        most_members: limit on the number of files and folders.
+        moved: called with the bytes read of the archive, and its size.
+        stopped: asked between members whether to end with Stopped.
+
+    Returns:
+        The directory.
+
+    Raises:
+        UserError: the archive is broken, or holds what it should not.
+    """
+    seen: set[str] = set()
+    size = archive.stat().st_size
+    with archive.open("rb") as raw, gzip.GzipFile(fileobj=raw) as unzipped:
+        stream = _Limited(unzipped, most_bytes, name)
+        try:
+            # fileobj wants a file's whole interface; tarfile reads, seeks and tells alone.
+            with tarfile.open(fileobj=stream, mode="r:", copybufsize=1 << 18) as tar:  # type: ignore[call-overload]
+                for member in tar:
+                    if stopped():
+                        raise Stopped
+                    place = _place(member, directory, name)
+                    if place and place in seen:
+                        raise UserError(f"{name} holds {member.name!r} twice.")
+                    seen.add(place)
+                    if len(seen) > most_members:
+                        raise UserError(
+                            f"{name} holds more than {most_members:,} files: no task does."
+                        )
+                    if place:
+                        moved_member = member.replace(name=place, deep=False)
+                        tar.extract(moved_member, target, set_attrs=False, filter="data")
+                    moved(raw.tell(), size)
+            stream.finish()
+        except (*_BROKEN, RecursionError, LookupError) as error:
+            raise UserError(f"{name} is not a whole .tar.gz file: {error}.") from error
+    if not (target / directory).is_dir():
+        raise UserError(f"{name} holds no tasks/{directory}.")
+    return target / directory
+
+
+def _place(member: tarfile.TarInfo, directory: str, archive: str) -> str:
+    """Return where a member goes, below the target; empty for folders above the task's."""
+    kind = "file" if member.isreg() and not member.issparse() else "folder"
+    if kind == "folder" and not member.isdir():
+        raise UserError(
+            f"{archive} holds {member.name!r}, {_KINDS.get(member.type, 'a thing of unknown kind')}"
+            ": a task is made of plain files and folders."
+        )
+    name = member.name.removeprefix("./").rstrip("/")
+    parts = name.split("/")
+    if re.search(r"[\\\x00-\x1f]", name) or (name != "." and {"", ".", ".."} & set(parts)):
+        raise UserError(f"{archive} holds {member.name!r}, a path that leads out of its folder.")
+    below = parts[1:] if _PUBLISHED_BELOW.fullmatch(parts[0]) else parts
+    if kind == "folder" and below in ([], ["."], ["tasks"]):
+        return ""
+    if below[:2] != ["tasks", directory] or (kind == "file" and len(below) < 3):
+        raise UserError(
+            f"{archive} holds {member.name!r}; nothing but tasks/{directory} should be in it."
+        )
+    return "/".join(below[1:])
+
+
+_KINDS = {
+    tarfile.SYMTYPE: "a symbolic link",
+    tarfile.LNKTYPE: "a hard link",
+    tarfile.CHRTYPE: "a device",
+    tarfile.BLKTYPE: "a device",
+    tarfile.FIFOTYPE: "a pipe",
+    tarfile.GNUTYPE_SPARSE: "a file with holes",
+    tarfile.REGTYPE: "a file with holes",
+}
+
+
+class _Limited:
+    """What tarfile reads of an unzipped stream, up to a limit."""
+
+    def __init__(self, stream: gzip.GzipFile, limit: int, name: str) -> None:
+        self._stream = stream
+        self._limit = limit
+        self._name = name
+        self._last = b""
+
+    def read(self, size: int) -> bytes:
+        """Read as a file does."""
+        if size > _LONGEST_READ:
+            raise UserError(f"{self._name} holds a header of {decimal(size)}.")
+        self._refuse_beyond(self.tell() + size)
+        self._last = self._stream.read(size)
+        return self._last
+
+    def seek(self, offset: int) -> int:
+        """Seek as a file does."""
+        self._refuse_beyond(offset)
+        return self._stream.seek(offset)
+
+    def tell(self) -> int:
+        """Tell as a file does."""
+        return self._stream.tell()
+
+    def finish(self) -> None:
+        """Check that the archive ended where its tar file says, and gzip's own checksum.
+
+        tarfile takes a damaged header for the end.
+        """
+        if self._last != bytes(tarfile.BLOCKSIZE):
+            raise tarfile.ReadError("it ends without tar's mark of an end")
+        while self.read(_LONGEST_READ):
+            pass
+
+    def _refuse_beyond(self, offset: int) -> None:
+        if offset > self._limit + _LONGEST_READ:
+            raise UserError(
+                f"{self._name} unpacks to more than {decimal(self._limit)}, far more than this "
+                "task has: it is not unpacked."
+            )
