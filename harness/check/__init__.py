@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.check.audio import check_audio, check_names
-from harness.check.finding import Finding
+from harness.check.audio import check_audio, check_names, rates_to_hear
+from harness.check.duplicates import check_copies, check_copies_within, check_near_copies
+from harness.check.finding import Finding, Pair
 from harness.check.labels import check_labels
-from harness.layout import read_contents
+from harness.check.sound import Ear, Progress, Sounds, hear
+from harness.layout import Contents, read_contents
 from harness.memory import FileMemory
 
-__all__ = ["Finding", "check_task", "format_findings"]
+__all__ = ["Finding", "Pair", "check_task", "format_findings"]
+
+Compare = Callable[[Contents, Mapping[int, float]], Iterable[tuple[str, str, str]]]
+"""Holds a task against what is known of it: told what was read, and the seconds of good sound at
+each rate that was heard, it gives severity, file and reason of each difference."""
 
 
 def check_task(
@@ -19,7 +25,10 @@ def check_task(
     sample_rate: int | None = None,
     *,
     audio: bool = True,
+    closely: bool = False,
     memory: FileMemory | None = None,
+    compare: Compare = lambda *_: (),
+    progress: Progress = lambda *_: None,
 ) -> list[Finding]:
     """Everything wrong with a task directory, errors first.
 
@@ -27,8 +36,12 @@ def check_task(
         directory: the task directory.
         sample_rate: judge only the audio that serves a model of this rate; every rate's without.
         audio: decode every clip, in threads; else judge the tables alone.
+        closely: look also for what hampers no run: copies within a split, and copies across
+            splits that are not the same to the sample, which takes each sound's fingerprint.
         memory: where clips found good are remembered, so that they are decoded once; the caller
             saves it.
+        compare: holds the task against its card, say.
+        progress: told of every clip heard and compared.
     """
     findings: list[Finding] = []
 
@@ -40,20 +53,48 @@ def check_task(
         if contents.metadata:
             findings.extend(check_labels(directory, contents))
             findings.extend(check_names(directory, contents))
+            heard = {}
             if audio:
-                findings.extend(check_audio(directory, contents, sample_rate, memory))
+                rates = rates_to_hear(directory, sample_rate)
+                heard = hear(directory, contents.clips, rates, Ear(memory, closely, progress))
+                findings.extend(check_audio(directory, contents, sample_rate, heard))
+                # What holds at every rate is said once.
+                findings.extend(
+                    dict.fromkeys(_copies(directory, contents, heard, closely, progress))
+                )
+            seconds = {rate: _seconds(rate, sounds) for rate, sounds in heard.items()}
+            findings.extend(Finding(*found) for found in compare(contents, seconds))
     except OSError as fault:  # a folder that may not be listed
         report(str(fault.filename or ""), f"cannot be read ({fault.strerror}).")
     return sorted(findings, key=lambda finding: finding.severity)  # stable: "error" < "warning"
 
 
-def format_findings(directory: Path, findings: Sequence[Finding]) -> str:
-    """The findings as lines for people, with their count."""
+def _copies(
+    directory: Path,
+    contents: Contents,
+    heard: Mapping[int, Sounds],
+    closely: bool,
+    progress: Progress,
+) -> Iterator[Finding]:
+    for sounds in heard.values():
+        yield from check_copies(contents.clips, sounds)
+    if closely and heard:
+        rate, sounds = next(iter(heard.items()))
+        yield from check_near_copies(directory, rate, contents.clips, sounds, progress)
+        yield from check_copies_within(contents.clips, sounds)
+
+
+def _seconds(rate: int, sounds: Sounds) -> float:
+    return sum(sound.frames for split in sounds.values() for sound in split.values()) / rate
+
+
+def format_findings(directory: Path, findings: Sequence[Finding], note: str = "") -> str:
+    """The findings as lines for people, with their count; ``note`` ends the first line."""
     if not findings:
-        return f"{directory}: no findings"
+        return f"{directory}: no findings{note}"
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
-    lines = [f"{directory}: {_count(errors, 'error')}, {_count(warnings, 'warning')}"]
+    lines = [f"{directory}: {_count(errors, 'error')}, {_count(warnings, 'warning')}{note}"]
     for finding in findings:
         where = f"{finding.file}: " if finding.file else ""
         lines.append(f"  {finding.severity}: {where}{finding.reason}")

@@ -1,66 +1,52 @@
-"""Faults in a task's audio: every file is decoded, so that none fails once work has begun."""
+"""Faults in a task's audio, as it was heard (:mod:`harness.check.sound`)."""
 
 from __future__ import annotations
 
 import filecmp
-import hashlib
 import itertools
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
-from harness.audio import BadAudio, decode, nearest_rate, present_rates
+from harness.audio import nearest_rate, present_rates
 from harness.check.finding import Finding, clips, error, listing, warning
+from harness.check.sound import Sound, Sounds
 from harness.layout import Clip, Contents
-from harness.memory import FileMemory
 
-_THREADS = 4
 _ENCODINGS = ("WAV PCM_16", "WAVEX PCM_16")
 _LENGTH_SLACK = 2  # samples: what resampling rounds
 _EVENT_SLACK_MS = 1.0
+_STEPS = 32768  # of a 16-bit file between 0 and full scale
+_FAINT_STEPS = 16  # the loudest sample then takes 4 of 15 bits and a sign
 
 
-class _Sound(NamedTuple):
-    """What decoding a file told; ``fault`` is "" for a good one."""
-
-    fault: str = ""
-    frames: int = 0
-    peak: float = 0.0
-    digest: str = ""
-    encoding: str = ""
+def rates_to_hear(directory: Path, sample_rate: int | None) -> Sequence[int]:
+    """The rate of the folder that serves ``sample_rate``, or every rate there is, ascending."""
+    rates = present_rates(directory)
+    return [nearest_rate(rates, sample_rate)] if rates and sample_rate is not None else rates
 
 
 def check_audio(
-    directory: Path, contents: Contents, sample_rate: int | None, memory: FileMemory | None
+    directory: Path, contents: Contents, sample_rate: int | None, heard: Mapping[int, Sounds]
 ) -> Iterator[Finding]:
-    """Judge the folder that serves ``sample_rate``, or every rate's; a missing one is a finding."""
+    """Judge the sounds of each rate; a missing folder is a finding."""
     rates = present_rates(directory)
     if not rates:
         yield error("", "there is no audio: no folder is named by a sample rate, as 16000.")
         return
-    chosen: Sequence[int] = rates
-    if sample_rate is not None:
-        chosen = [nearest_rate(rates, sample_rate)]
-        if chosen[0] < sample_rate:
-            yield warning(
-                str(chosen[0]),
-                f"is the highest rate present: audio is upsampled to {sample_rate} Hz.",
-            )
+    if sample_rate is not None and rates[-1] < sample_rate:
+        yield warning(
+            str(rates[-1]), f"is the highest rate present: audio is upsampled to {sample_rate} Hz."
+        )
     duration = contents.fields.get("sample_duration")
-    for rate in chosen:
-        sounds: dict[str, dict[str, _Sound]] = {}
+    for rate, sounds in heard.items():
         for split, listed in contents.clips.items():
             folder = f"{rate}/{split}"
-            if not (directory / folder).is_dir():
-                if listed:
-                    yield error(folder, f"the folder is missing.{_other_rates(rates, rate)}")
-                continue
-            sounds[split] = _decode_all(directory / folder, listed, rate, memory)
-            yield from _check_folder(directory, folder, split, sounds[split], rate, duration)
-            yield from _check_ends(f"{split}.json", listed, sounds[split], rate)
-        yield from _check_twins(sounds)
+            if split in sounds:
+                yield from _check_folder(folder, split, sounds[split], rate, duration)
+                yield from _check_ends(f"{split}.json", listed, sounds[split], rate)
+            elif listed:
+                yield error(folder, f"the folder is missing.{_other_rates(rates, rate)}")
         yield from _check_strays(directory, str(rate), contents)
 
 
@@ -74,54 +60,10 @@ def _list(rates: Sequence[int], without: int) -> str:
     return ", ".join(str(rate) for rate in rates if rate != without)
 
 
-def _decode_all(
-    folder: Path, listed: Sequence[Clip], rate: int, memory: FileMemory | None
-) -> dict[str, _Sound]:
-    """Each clip's sound, in order; what is remembered costs no thread its time."""
-    sounds = {clip.name: _remembered(f"{folder}/{clip.name}", memory) for clip in listed}
-    unheard = [name for name, sound in sounds.items() if sound is None]
-    with ThreadPoolExecutor(_THREADS) as pool:
-        heard = dict(
-            zip(
-                unheard, pool.map(lambda n: _listen(folder / n, rate, memory), unheard), strict=True
-            )
-        )
-    return {name: sound or heard[name] for name, sound in sounds.items()}
-
-
-def _remembered(path: str, memory: FileMemory | None) -> _Sound | None:
-    try:
-        told = memory.known(path) if memory else None
-    except OSError:
-        return None  # listening to it will say what is wrong
-    return None if told is None else _sound(told)
-
-
-def _listen(path: Path, rate: int, memory: FileMemory | None) -> _Sound:
-    def find_out() -> str:
-        audio, info = decode(path, rate)
-        peak = float(max(audio.max(), -audio.min()))
-        digest = hashlib.sha256(audio.data).hexdigest() if peak else ""
-        return f"{info.frames},{peak},{digest},{info.encoding}"
-
-    try:
-        return _sound(memory.recall(path, find_out) if memory else find_out())
-    except FileNotFoundError:
-        return _Sound("is missing.")
-    except BadAudio as fault:
-        return _Sound(fault.reason)
-
-
-def _sound(told: str) -> _Sound:
-    frames, peak, digest, encoding = told.split(",", 3)
-    return _Sound("", int(frames), float(peak), digest, encoding)
-
-
 def _check_folder(
-    directory: Path,
     folder: str,
     split: str,
-    sounds: Mapping[str, _Sound],
+    sounds: Mapping[str, Sound],
     rate: int,
     duration: float | None,
 ) -> Iterator[Finding]:
@@ -132,7 +74,7 @@ def _check_folder(
     if sounds and not good:
         yield error(folder, "no clip in it can be used.")
 
-    def those(condition: Callable[[_Sound], bool]) -> list[str]:
+    def those(condition: Callable[[Sound], bool]) -> list[str]:
         return [name for name, sound in good.items() if condition(sound)]
 
     if duration is not None:
@@ -154,10 +96,17 @@ def _check_folder(
         yield warning(folder, f"{clips(names)}: louder than 1 (up to {peak:g}), will be clipped.")
     if names := those(lambda sound: sound.peak == 0.0):
         yield warning(folder, f"{clips(names)}: nothing but zeros.")
+    if names := those(lambda sound: 0.0 < sound.peak * _STEPS < _FAINT_STEPS):
+        steps = round(max(good[name].peak for name in names) * _STEPS)
+        yield warning(
+            folder,
+            f"{clips(names)}: so faint that 16 bits hold little of the sound (the loudest sample "
+            f"of all is {steps} of {_STEPS}).",
+        )
 
 
 def _check_ends(
-    file: str, listed: Sequence[Clip], sounds: Mapping[str, _Sound], rate: int
+    file: str, listed: Sequence[Clip], sounds: Mapping[str, Sound], rate: int
 ) -> Iterator[Finding]:
     for clip in listed:
         sound = sounds[clip.name]
@@ -208,24 +157,6 @@ def _differ(one: Path, other: Path) -> bool:
         return not filecmp.cmp(one, other, shallow=False)
     except OSError:
         return False
-
-
-def _check_twins(sounds: Mapping[str, Mapping[str, _Sound]]) -> Iterator[Finding]:
-    """The same samples under two names in two splits: what is tested may have been trained on."""
-    by_digest = {
-        split: {sound.digest: name for name, sound in heard.items() if sound.digest}
-        for split, heard in sounds.items()
-    }
-    for first, second in itertools.combinations(by_digest, 2):
-        shared = by_digest[first].keys() & by_digest[second].keys()
-        twins = sorted((by_digest[second][d], by_digest[first][d]) for d in shared)
-        twins = [(name, twin) for name, twin in twins if name != twin]
-        if twins:
-            yield warning(
-                f"{second}.json",
-                f"{clips([name for name, _ in twins])}: sounds exactly like a clip of {first}.json "
-                f"(the first: '{twins[0][1]}').",
-            )
 
 
 def _check_strays(directory: Path, rate: str, contents: Contents) -> Iterator[Finding]:

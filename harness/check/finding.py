@@ -9,6 +9,19 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
+class Pair:
+    """Two clips that hold one recording; ``likeness`` of their waveforms is at most 1."""
+
+    split: str
+    clip: str
+    other_split: str
+    other_clip: str
+    likeness: float
+    same_samples: bool
+    same_labels: bool
+
+
+@dataclass(frozen=True)
 class Finding:
     """One thing wrong with a task directory.
 
@@ -18,6 +31,7 @@ class Finding:
         reason: a sentence.
         split: of an error in one clip's audio, the clip's split, else "".
         clip: of an error in one clip's audio, the clip's name, else "".
+        pairs: of a finding about clips that hold one recording, every pair.
     """
 
     severity: str
@@ -25,6 +39,7 @@ class Finding:
     reason: str
     split: str = ""
     clip: str = ""
+    pairs: tuple[Pair, ...] = ()
 
 
 def error(file: str, reason: str) -> Finding:

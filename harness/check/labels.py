@@ -80,7 +80,7 @@ def _check_known(file: str, listed: Sequence[Clip], labels: Sequence[str]) -> It
     known = set(labels)
     unknown: dict[str, list[str]] = defaultdict(list)
     for clip in listed:
-        for label in _labels(clip) - known:
+        for label in labels_of(clip) - known:
             unknown[label].append(clip.name)
     for label, names in unknown.items():
         yield error(
@@ -158,8 +158,9 @@ def _lack(absent: Sequence[str], contents: Contents) -> str:
 
 
 def _present(listed: Sequence[Clip]) -> set[str]:
-    return set().union(*map(_labels, listed))
+    return set().union(*map(labels_of, listed))
 
 
-def _labels(clip: Clip) -> set[str]:
+def labels_of(clip: Clip) -> set[str]:
+    """The labels of a clip or of its events."""
     return {*clip.labels, *(event.label for event in clip.events)}

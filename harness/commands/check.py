@@ -1,0 +1,177 @@
+"""``hear-byola tasks check``: whether task directories are whole, sound, and what they claim."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import io
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.options import Command
+
+if TYPE_CHECKING:
+    from harness.check import Pair
+    from harness.layout import Contents
+    from harness.memory import FileMemory
+
+_SAVE_EVERY = 60.0
+"""Seconds between two savings of what was heard: what a kill can cost."""
+
+_LINE_EVERY = 10.0
+"""Seconds between two lines that tell how far it is, where no bar can be drawn."""
+
+
+@click.command("check", cls=Command)
+@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--sample-rate", type=int, help="Also ask for audio at this rate, in Hz.")
+@click.option("--no-audio", is_flag=True, help="Read the tables alone, not the audio.")
+@click.option(
+    "--pairs",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write every pair of clips that hold one recording to this CSV file.",
+)
+@click.option("--verify", is_flag=True, help="Hear all audio again, trusting no memory of it.")
+def check(
+    directories: tuple[Path, ...],
+    sample_rate: int | None,
+    no_audio: bool,
+    pairs: Path | None,
+    verify: bool,
+) -> int:
+    """Check task directories and list every finding; exit code 1 on an error.
+
+    A directory is held against its card, every clip is heard, and recordings that stand in two
+    splits are found, copies that were made quieter, shifted or coded again included. What was
+    heard is remembered: the same command after a stop goes on, and a second one is quick.
+    """
+    from harness.check import check_task, format_findings
+
+    failed = False
+    found: list[tuple[Path, Pair]] = []
+    if pairs is not None:
+        _write_pairs(pairs, found)  # a place that cannot be written is named before work starts
+    for directory in directories:
+        comparison = _Comparison(directory)
+        with _Hearing(directory, verify) as hearing:
+            findings = check_task(
+                directory,
+                sample_rate,
+                audio=not no_audio,
+                closely=True,
+                memory=hearing.memory,
+                compare=comparison,
+                progress=hearing.progress,
+            )
+        failed |= any(finding.severity == "error" for finding in findings)
+        found += [(directory, pair) for finding in findings for pair in finding.pairs]
+        click.echo(format_findings(directory, findings, comparison.note))
+    if pairs is not None:
+        _write_pairs(pairs, found)
+    return int(failed)
+
+
+class _Comparison:
+    """Holds a directory against its card, and notes which card that was."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.note = ""
+
+    def __call__(
+        self, contents: Contents, seconds: Mapping[int, float]
+    ) -> Iterator[tuple[str, str, str]]:
+        from harness.errors import UserError
+        from tasks.card import CARD
+        from tasks.compare import card_for, compare
+
+        try:
+            card = card_for(self._directory)
+        except UserError as error:
+            yield "error", CARD, str(error)
+            return
+        self.note = f" (card: {card.name if card else 'none'})"
+        if card is not None:
+            yield from compare(card, self._directory, contents, seconds)
+
+
+class _Hearing:
+    """Remembers what was heard of a directory, and draws on standard error how far it is."""
+
+    def __init__(self, directory: Path, verify: bool) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+
+        from harness.files import cache_folder
+        from harness.memory import FileMemory
+
+        place = directory.resolve()
+        self._name = place.name
+        name = f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:16]}.json"
+        self.memory: FileMemory = FileMemory(cache_folder() / "checked" / name, verify)
+        console = Console(stderr=True, highlight=False)
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bar = self._progress.add_task("", visible=False)
+        self._saved = self._told = time.monotonic()
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Move the bar, or print a line; now and then, save."""
+        self._progress.update(
+            self._bar, description=what, completed=done, total=total, visible=True
+        )
+        now = time.monotonic()
+        if self._progress.disable and now - self._told > _LINE_EVERY:
+            self._told = now
+            click.echo(f"{self._name}: {what}, {done:,} of {total:,}", err=True)
+        if now - self._saved > _SAVE_EVERY:
+            self._save()
+
+    def __enter__(self) -> _Hearing:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+        self._save()
+
+    def _save(self) -> None:
+        try:
+            self.memory.save()
+        except OSError as error:
+            click.echo(f"What was heard cannot be remembered: {error}", err=True)
+        self._saved = time.monotonic()
+
+
+def _write_pairs(path: Path, found: Iterable[tuple[Path, Pair]]) -> None:
+    from harness.check import Pair
+    from harness.errors import UserError
+    from harness.files import write_file
+
+    text = io.StringIO(newline="")
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("task", *(field.name for field in dataclasses.fields(Pair))))
+    for directory, pair in found:
+        table.writerow((directory.resolve().name, *dataclasses.astuple(pair)))
+    try:
+        write_file(path, text.getvalue())
+    except OSError as error:
+        raise UserError(f"--pairs {path} cannot be written ({error.strerror}).") from error
