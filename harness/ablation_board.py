@@ -14,7 +14,7 @@ from harness.errors import UserError
 from harness.evaluation import read_predictions
 from harness.plan import Evaluation
 from harness.study import Study
-from harness.task import Task
+from harness.task import Task, is_synthetic
 
 MEAN = "mean"
 
@@ -34,7 +34,7 @@ class Column:
 class Board:
     """Every arm's scores by one protocol; ``arms`` in the study's order.
 
-    Metrics that are minimised have a column but no part in the mean.
+    Metrics that are minimised, and synthetic tasks, have a column but no part in the mean.
     """
 
     protocol: str
@@ -121,4 +121,5 @@ def _column(task: Task) -> Column:
     metric = task.primary_metric
     known = scores.METRICS[metric] if metric in scores.METRICS else events.METRICS[metric]
     n_clips = sum(len(task.clips[fold.test]) for fold in task.folds)
-    return Column(task.name, metric, known.higher_is_better, n_clips, len(task.folds))
+    averaged = known.higher_is_better and not is_synthetic(task.name)
+    return Column(task.name, metric, averaged, n_clips, len(task.folds))

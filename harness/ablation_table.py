@@ -137,6 +137,8 @@ def _signed(low: float, value: float, high: float) -> str:
 
 def _noise(study: Study, board: Board) -> str:
     """The noise floor, and what it means."""
+    if not board.averaged:
+        return "No task here has a part in a mean: table.csv compares the arms task by task.\n"
     floor = noise_floor(board.arms[study.reference], board.averaged)
     n_seeds = len(board.arms[study.reference].means(board.averaged))
     if np.isnan(floor.largest):

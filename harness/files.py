@@ -52,6 +52,17 @@ def new_directory(final: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def cache_folder() -> Path:
+    """Where what can be made again is kept between commands.
+
+    ``$HEAR_BYOLA_CACHE``, else ``$XDG_CACHE_HOME/hear-byola``, else ``~/.cache/hear-byola``.
+    """
+    if named := os.environ.get("HEAR_BYOLA_CACHE"):
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "hear-byola"
+
+
 def _sync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:

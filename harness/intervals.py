@@ -290,13 +290,18 @@ def _jackknife(metric: str, value: float, counts: Sequence[np.ndarray]) -> Inter
 
 
 def _centred(metric: str, value: float, draws: np.ndarray, units: str) -> Interval:
-    """Percentile interval of the draws, moved so that their mean is the value."""
+    """Percentile interval of the draws, moved so that their mean is the value.
+
+    It is widened to hold the value where it would not: nearly all draws may be equal, and the few
+    that lack a class move their mean.
+    """
     defined = draws[np.isfinite(draws)]
     if np.isnan(value) or not len(defined):
         return Interval(np.nan, np.nan, "none: the score is undefined", 0)
     low, high = np.quantile(value + defined - defined.mean(), _tails())
     method = f"centred percentile bootstrap over {units}"
-    return _within_bounds(metric, float(low), float(high), method, len(draws))
+    low, high = min(float(low), value), max(float(high), value)
+    return _within_bounds(metric, low, high, method, len(draws))
 
 
 def _within_bounds(metric: str, low: float, high: float, method: str, n_boot: int) -> Interval:

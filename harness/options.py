@@ -49,15 +49,28 @@ EXAMPLES = {
     ),
     "tasks list": (
         "hear-byola tasks list",
-        "hear-byola tasks list --tasks-dir tasks",
+        "hear-byola tasks list --suite hear2021 --tasks-dir tasks",
     ),
     "tasks show": (
         "hear-byola tasks show demo_guitar_chord",
-        "hear-byola tasks show demo_sample_mix",
+        "hear-byola tasks show fsd50k",
+    ),
+    "tasks fetch": (
+        "hear-byola tasks fetch esc50 dcase2016_task2 --tasks-dir tasks",
+        "hear-byola tasks fetch --suite hear2021 --mirror /data/hear-archives --jobs 4",
+    ),
+    "tasks prepare": (
+        "hear-byola tasks prepare esc50 --source path/to/ESC-50-master",
+        "hear-byola tasks prepare speech_commands_5h --source downloads --sample-rate 16000 \\\n"
+        "      --sample-rate 48000 --jobs 8",
+    ),
+    "tasks make": (
+        "hear-byola tasks make labels.csv my_recordings --name mine --seconds 2",
+        "hear-byola tasks make --synthetic notes --clips 60 --classes 12",
     ),
     "tasks check": (
         "hear-byola tasks check path/to/task-v1-full",
-        "hear-byola tasks check path/to/task-v1-full --sample-rate 16000",
+        "hear-byola tasks check tasks/*-v1-full --sample-rate 16000 --pairs copies.csv",
     ),
     "results table": (
         "hear-byola results table runs",

@@ -30,7 +30,7 @@ from harness.preflight import (
 )
 from harness.probe import ProbeUnit, Protocol
 from harness.store import SplitEmbeddings, read_split
-from harness.task import Task, TaskSource
+from harness.task import SYNTHETIC, Task, TaskSource, is_synthetic
 from harness.task_statistics import check_fittable, fit_to_task
 
 # Raised whenever a change of the probes' code changes their numbers.
@@ -289,7 +289,7 @@ def _evaluations(
             model,
             embeddings,
             task.name,
-            suite,
+            SYNTHETIC if is_synthetic(task.name) else suite,
             protocol.name,
             seed,
             sha256_of([PROBE_VERSION, read, task.sha256, dataclasses.asdict(protocol), seed]),

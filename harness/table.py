@@ -6,6 +6,7 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.results import latest
+from harness.task import SYNTHETIC, is_synthetic
 
 
 def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -13,12 +14,13 @@ def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
     Values are means over seeds. A cell is NaN where the unit failed, was never run or is
     undefined; the mean stands on the tasks that are there, and the column ``tasks`` says on how
-    many of how many. Metrics that are minimised stand in the table but not in the mean.
+    many of how many. Metrics that are minimised, and synthetic tasks, stand in the table but not in
+    the mean.
     """
     chosen = _headlines(table, protocol)
     cells = chosen.groupby(["model", "task"]).value.mean().unstack("task")
     ascending = chosen.groupby("task").higher_is_better.all()
-    averaged = cells[[task for task in cells.columns if ascending[task]]]
+    averaged = cells[[t for t in cells.columns if ascending[t] and not is_synthetic(t)]]
     cells["mean"] = averaged.mean(axis=1)
     cells["tasks"] = [f"{n}/{averaged.shape[1]}" for n in averaged.notna().sum(axis=1)]
     return cells
@@ -43,9 +45,15 @@ def cell_texts(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
 
 def short_names(tasks: pd.Index) -> list[str]:
-    """Return ``task_name`` for ``task_name-version-mode``, where that is no other task's too."""
+    """Return ``task_name`` for ``task_name-version-mode``, where that is no other task's too.
+
+    Synthetic tasks are said to be synthetic.
+    """
     short = [task.rsplit("-", 2)[0] for task in tasks]
-    return [name if short.count(name) == 1 else task for name, task in zip(short, tasks)]
+    names = [name if short.count(name) == 1 else task for name, task in zip(short, tasks)]
+    return [
+        f"{name} ({SYNTHETIC})" if is_synthetic(task) else name for name, task in zip(names, tasks)
+    ]
 
 
 def _headlines(table: pd.DataFrame, protocol: str) -> pd.DataFrame:

@@ -18,16 +18,21 @@ from harness.errors import UserError, did_you_mean
 from harness.layout import METADATA, VOCABULARY, Clip, Event, read_contents
 
 __all__ = [
+    "SYNTHETIC",
     "Clip",
     "Event",
     "Fold",
     "Task",
     "folds_of",
+    "is_synthetic",
     "multiclass_targets",
     "multilabel_targets",
     "read_task",
     "without_clips",
 ]
+
+SYNTHETIC = "synthetic"
+"""Mode, and suite, of tasks whose sounds and answers are made up: it ends their names."""
 
 _SHOWN = 10  # problems spelt out in one message
 
@@ -96,6 +101,11 @@ class Task:
         if not left_out:
             return digest
         return hashlib.sha256("\n".join((digest, *sorted(left_out))).encode()).hexdigest()
+
+
+def is_synthetic(name: str) -> bool:
+    """Whether a task of this name, ``{task_name}-{version}-{mode}``, is made up."""
+    return name.rpartition("-")[2] == SYNTHETIC
 
 
 def folds_of(split_mode: str, splits: Sequence[str]) -> tuple[Fold, ...]:

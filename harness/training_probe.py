@@ -17,7 +17,7 @@ from harness.errors import UserError
 from harness.module import ModelSpec
 from harness.plan import Settings, make_plan
 from harness.run import execute
-from harness.task import TaskSource
+from harness.task import TaskSource, is_synthetic
 
 _MODULE = "hear_byola"
 
@@ -59,10 +59,11 @@ class TrainingProbe:
         with _unchanged_process():
             make_plan(self._settings(ModelSpec(_MODULE, options={"seed": 0}), sources), say)
         read = [source.read() for source in sources]
-        short = [task.task_name for task in read]
+        # A synthetic task keeps its whole name, which says that it is.
+        short = [task.name if is_synthetic(task.name) else task.task_name for task in read]
         self._sources = {
-            task.task_name if short.count(task.task_name) == 1 else task.name: source
-            for task, source in zip(read, sources)
+            name if short.count(name) == 1 else task.name: source
+            for name, task, source in zip(short, read, sources)
         }
 
     def __call__(self, checkpoint: Path) -> dict[str, float]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +19,7 @@ from tasks import card_checks
 from tasks.fields import (
     Reader,
     count,
+    counts,
     dump,
     interval,
     list_of,
@@ -90,6 +91,8 @@ class Card:
         published_scores: lowest and highest published value of the first metric, in its own
             unit (accuracies are fractions).
         facts_from: where the card's facts were taken from.
+        split_clips: number of clips of each split; of splits where it is known.
+        metadata_md5: of the directory's task_metadata.json; None when not known.
     """
 
     name: str
@@ -115,6 +118,8 @@ class Card:
     oddities: tuple[str, ...]
     published_scores: tuple[float, float] | None
     facts_from: tuple[str, ...] = ()
+    split_clips: Mapping[str, int] = field(default_factory=dict, hash=False)
+    metadata_md5: str | None = None
 
 
 @cache
@@ -183,7 +188,7 @@ def read_card(yaml_text: str, name: str) -> Card:
         UserError: naming the file, the field, what is allowed and what was found.
     """
     try:
-        read: Card = record(_CARD, Card)(load(yaml_text), "")
+        read: Card = record(_CARD, Card, _OPTIONAL)(load(yaml_text), "")
         card_checks.check_name(read, name)
         card_checks.check_together(read)
     except ValueError as error:
@@ -197,12 +202,13 @@ def write_card(card: Card) -> str:
 
 
 _URL = matching(r"https?://\S+", "a web address")
+_MD5 = matching("[0-9a-f]{32}", "32 lower-case hexadecimal digits in quotes")
 
 _SOURCE: Mapping[str, Reader] = {
     "name": text,
     "version": or_null(text),
     "url": or_null(_URL),
-    "md5": or_null(matching("[0-9a-f]{32}", "32 lower-case hexadecimal digits in quotes")),
+    "md5": or_null(_MD5),
     "sha256": or_null(matching("[0-9a-f]{64}", "64 lower-case hexadecimal digits in quotes")),
 }
 
@@ -217,8 +223,8 @@ _CARD: Mapping[str, Reader] = {
     "board_name": or_null(text),
     "suite": matching("[a-z0-9_-]+", "a word in lower case"),
     "directory": matching(
-        r"[\w.]+(-[\w.]+)+-(full|small|\d+h)",
-        "<task_name>-<version>-<mode>, the mode being full, small or hours like 5h",
+        r"[\w.]+(-[\w.]+)+-(full|small|synthetic|\d+h)",
+        "<task_name>-<version>-<mode>, the mode being full, small, synthetic or hours like 5h",
     ),
     "domain": text,
     "embedding_type": one_of(EMBEDDING_TYPES),
@@ -238,4 +244,9 @@ _CARD: Mapping[str, Reader] = {
     "oddities": list_of(text),
     "published_scores": or_null(interval),
     "facts_from": list_of(text),
+}
+
+_OPTIONAL: Mapping[str, Reader] = {
+    "split_clips": counts,
+    "metadata_md5": or_null(_MD5),
 }

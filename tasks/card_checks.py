@@ -18,7 +18,7 @@ EVENT_METRICS = (
 METRICS = SCENE_METRICS + EVENT_METRICS
 """Names of the scores that a task can ask for."""
 
-_MULTICLASS_ONLY = ("pitch_acc", "chroma_acc")
+MULTICLASS_ONLY = ("pitch_acc", "chroma_acc")
 _UNBOUNDED = ("d_prime", "segment_1s_er")  # every other metric lies between 0 and 1
 _FEWEST_FOLDS = 3  # one tests, one validates, the rest trains
 _ENTRY = re.compile(r"@\w+\{[^,\s]+,")
@@ -74,7 +74,7 @@ def _metrics(card: Card) -> None:
                 f"field 'metrics' of a task of kind {card.embedding_type} may hold "
                 f"{', '.join(fitting)}, not {metric}."
             )
-        if metric in _MULTICLASS_ONLY and card.prediction_type != "multiclass":
+        if metric in MULTICLASS_ONLY and card.prediction_type != "multiclass":
             raise ValueError(f"field 'metrics': {metric} is for multiclass tasks alone.")
     if card.metrics[0] == "top1_acc" and card.prediction_type != "multiclass":
         # Defined there only by convention (a clip's first label counts), so no score of a task.
@@ -91,6 +91,8 @@ def _sizes(card: Card) -> None:
                 f"field 'n_test' must be {'equal to' if card.folds else 'at most'} clips, "
                 f"which is {card.clips}, not {card.n_test}."
             )
+    if card.clips is not None and sum(card.split_clips.values()) > card.clips:
+        raise ValueError(f"field 'split_clips' must add up to clips, {card.clips}, at most.")
     if card.clips is not None and card.clip_seconds is not None and card.hours is not None:
         hours = card.clips * card.clip_seconds / 3600
         if abs(card.hours - hours) > max(0.01 * hours, 0.0001):

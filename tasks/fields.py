@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -157,21 +158,36 @@ def list_of(reader: Reader, shortest: int = 0) -> Reader:
     return read
 
 
-def record(schema: Mapping[str, Reader], make: Callable[..., Any] = dict) -> Reader:
-    """Read a mapping that has exactly the schema's keys, and hand its values to ``make``."""
+def counts(raw: Any, field: str) -> dict[str, int]:
+    """Read a mapping of names to whole numbers from 1 up."""
+    if not isinstance(raw, dict) or not all(isinstance(name, str) for name in raw):
+        raise wrong(field, "names and whole numbers", raw)
+    return {name: count(value, f"{field}.{name}") for name, value in raw.items()}
+
+
+def record(
+    schema: Mapping[str, Reader],
+    make: Callable[..., Any] = dict,
+    optional: Mapping[str, Reader] = MappingProxyType({}),
+) -> Reader:
+    """Read a mapping that has all the schema's keys, and hand its values to ``make``.
+
+    It may also have ``optional`` keys, and no others.
+    """
+    known = {**schema, **optional}
 
     def read(raw: Any, field: str) -> Any:
         prefix = f"{field}." if field else ""
         if not isinstance(raw, dict):
             raise ValueError(f"{field or 'it'} must hold fields and values, not {raw!r}.")
         for key in raw:
-            if key not in schema:
+            if key not in known:
                 raise ValueError(
-                    f"there is no field '{prefix}{key}'.{did_you_mean(str(key), schema)}"
+                    f"there is no field '{prefix}{key}'.{did_you_mean(str(key), known)}"
                 )
         for key in schema:
             if key not in raw:
                 raise ValueError(f"field '{prefix}{key}' is missing (null when not known).")
-        return make(**{key: reader(raw[key], prefix + key) for key, reader in schema.items()})
+        return make(**{key: known[key](raw[key], prefix + key) for key in known if key in raw})
 
     return read

@@ -26,7 +26,7 @@ def find_task(name: str, tasks_dir: Path) -> Found:
         UserError: nothing of that name, or several; or a card whose task is not here.
     """
     if (Path(name) / METADATA).is_file() or "/" in name:
-        return Path(name), _suite_of(Path(name).name)
+        return Path(name), _suite_of(Path(name))
     here = directories(tasks_dir)
     matches = [path for path in here if path.name == name]
     matches = matches or [path for path in here if path.name.startswith(f"{name}-")]
@@ -34,7 +34,7 @@ def find_task(name: str, tasks_dir: Path) -> Found:
         listed = ", ".join(path.name for path in matches)
         raise UserError(f"'{name}' stands for several tasks in {tasks_dir}: {listed}. Name one.")
     if matches:
-        return matches[0], _suite_of(matches[0].name)
+        return matches[0], _suite_of(matches[0])
     if name in cards():
         return _of_cards([card(name)], name, tasks_dir)[0]
     known = {path.name for path in here} | set(cards())
@@ -45,13 +45,14 @@ def find_task(name: str, tasks_dir: Path) -> Found:
 
 
 def find_suite(suite: str, tasks_dir: Path) -> list[Found]:
-    """Return the directories of all tasks of a suite.
+    """Return the directories of all tasks of a suite, by the cards in ``tasks_dir`` or our own.
 
     Raises:
         UserError: no such suite, or tasks of it that are not here, each by name and with the
             command that gets it.
     """
-    return _of_cards(cards_of_suite(suite), f"the suite {suite}", tasks_dir)
+    chosen = cards_in(tasks_dir, suite) or cards_of_suite(suite)
+    return _of_cards(chosen, f"the suite {suite}", tasks_dir)
 
 
 def cards_of_suite(suite: str) -> tuple[Card, ...]:
@@ -68,15 +69,24 @@ def cards_of_suite(suite: str) -> tuple[Card, ...]:
     return suites()[suite]
 
 
+def cards_in(tasks_dir: Path, suite: str | None = None) -> tuple[Card, ...]:
+    """Return the cards inside the task directories of a folder, or those of one suite.
+
+    Raises:
+        UserError: one of them is wrong.
+    """
+    found = [each for path in directories(tasks_dir) if (each := card_in(path))]
+    return tuple(each for each in found if suite in (None, each.suite))
+
+
 def find_card(name: str, tasks_dir: Path) -> Card:
     """Return a task's card by its name or its directory's: of ``tasks_dir``, else of the package.
 
     Raises:
         UserError: there is none, or it is wrong.
     """
-    for directory in directories(tasks_dir):
-        own = card_in(directory)
-        if own and name in (own.name, own.directory):
+    for own in cards_in(tasks_dir):
+        if name in (own.name, own.directory):
             return own
     return card_of_directory(name) or card(name)
 
@@ -96,7 +106,9 @@ def directories(tasks_dir: Path) -> list[Path]:
     """Return the task directories in a folder, by name; none where there is no such folder."""
     if not tasks_dir.is_dir():
         return []
-    return sorted(path for path in tasks_dir.iterdir() if (path / METADATA).is_file())
+    # Hidden ones are not finished (tasks.writer).
+    seen = (path for path in tasks_dir.iterdir() if not path.name.startswith("."))
+    return sorted(path for path in seen if (path / METADATA).is_file())
 
 
 def _of_cards(chosen: Sequence[Card], what: str, tasks_dir: Path) -> list[Found]:
@@ -126,6 +138,6 @@ def _ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
     return lines
 
 
-def _suite_of(directory_name: str) -> str:
-    found = card_of_directory(directory_name)
+def _suite_of(directory: Path) -> str:
+    found = card_of_directory(directory.name) or card_in(directory)
     return found.suite if found else ""

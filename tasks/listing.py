@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.card import Card, card_in, cards
-from tasks.find import cards_of_suite, directories, is_built_in, place_of
+from tasks.card import Card, cards
+from tasks.find import cards_in, cards_of_suite, directories, is_built_in, place_of
 
 _HEADER = ("NAME", "SUITE", "KIND", "FOLDS", "CLIPS", "HOURS", "METRIC", "HERE", "TITLE")
 _RIGHT = ("FOLDS", "CLIPS", "HOURS")
@@ -22,8 +22,8 @@ def list_tasks(tasks_dir: Path, suite: str | None = None) -> str:
     Raises:
         UserError: no such suite.
     """
-    own = [each for path in directories(tasks_dir) if (each := card_in(path))]
-    chosen = cards_of_suite(suite) if suite else (*cards().values(), *own)
+    own = cards_in(tasks_dir, suite)
+    chosen = (own or cards_of_suite(suite)) if suite else (*cards().values(), *own)
     rows = [_row(each, tasks_dir) for each in sorted(chosen, key=lambda c: (c.suite, c.name))]
     lines = _aligned([_HEADER, *rows])
     with_card = {each.directory for each in chosen}

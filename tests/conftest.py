@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import os
+import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_foreign_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Commands under test neither read nor fill the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEAR_BYOLA_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +25,13 @@ def test_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("HEAR_BYOLA_TEST_DATA does not name a folder of test recordings")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def published_digits(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A task directory as HEAR's authors published it: spoken digits, 100 clips in five folds."""
+    folder = tmp_path_factory.mktemp("published")
+    name = "hear-2021.0.6-spoken_digit-1.0.9-small-44100.tar.gz"
+    with tarfile.open(test_data / "archives" / name) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / "hear-2021.0.6/tasks/spoken_digit-1.0.9-small"

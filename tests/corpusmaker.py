@@ -20,56 +20,8 @@ import numpy as np
 import soundfile
 import soundmaker
 
-WORDS = [
-    "backward",
-    "bed",
-    "bird",
-    "cat",
-    "dog",
-    "down",
-    "eight",
-    "five",
-    "follow",
-    "forward",
-    "four",
-    "go",
-    "happy",
-    "house",
-    "learn",
-    "left",
-    "marvin",
-    "nine",
-    "no",
-    "off",
-    "on",
-    "one",
-    "right",
-    "seven",
-    "sheila",
-    "six",
-    "stop",
-    "three",
-    "tree",
-    "two",
-    "up",
-    "visual",
-    "wow",
-    "yes",
-    "zero",
-]
-FAMILIES = [
-    "bass",
-    "brass",
-    "flute",
-    "guitar",
-    "keyboard",
-    "mallet",
-    "organ",
-    "reed",
-    "string",
-    "synth_lead",
-    "vocal",
-]
+FAMILIES = ("bass", "brass", "flute", "guitar", "keyboard", "mallet", "organ", "reed", "string",
+            "synth_lead", "vocal")  # fmt: skip
 
 
 def sound(name: str, seconds: float = 0.3, rate: int = 16_000, start: float = 0.0) -> np.ndarray:
@@ -220,7 +172,7 @@ def voxforge_session(
 
 
 def speech_commands(folder: Path, noise_seconds: float = 3.3) -> Path:
-    """speech_commands_v0.02: two words a command and two others, six in each list."""
+    """speech_commands_v0.02: two commands and two other words, each once a part; two noises."""
     root = folder / "speech_commands_v0.02"
     lists: dict[str, list[str]] = {"validation": [], "testing": []}
     for word in ("yes", "no", "bed", "zero"):
@@ -233,8 +185,8 @@ def speech_commands(folder: Path, noise_seconds: float = 3.3) -> Path:
             write(root / path, path)
             if table:
                 lists[table].append(path)
-    for table, paths in lists.items():
-        (root / f"{table}_list.txt").write_text("\n".join(paths) + "\n")
+    for part, paths in lists.items():
+        (root / f"{part}_list.txt").write_text("\n".join(paths) + "\n")
     for noise in ("running_tap", "pink_noise"):
         write(root / "_background_noise_" / f"{noise}.wav", noise, noise_seconds)
     (root / "_background_noise_" / "README.md").write_text("Background noises\n")

@@ -33,6 +33,14 @@ def slow_noise(source: object) -> tuple[np.ndarray, int]:
     return noise(source)
 
 
+def noise_before_a_gate(source: object) -> tuple[np.ndarray, int]:
+    """The same, but from seed 20 on no sooner than the folder has a file ``gate``."""
+    folder, seed = source  # type: ignore[misc]
+    while seed >= 20 and not (Path(folder) / "gate").exists():
+        time.sleep(0.02)
+    return noise(source)
+
+
 def noise_that_kills_once(source: object) -> tuple[np.ndarray, int]:
     """The same, but the process that reads seed 5 dies when the folder has no file ``survive``."""
     folder, seed = source  # type: ignore[misc]

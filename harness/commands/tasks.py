@@ -6,6 +6,10 @@ from pathlib import Path
 
 import click
 
+from harness.commands.check import check
+from harness.commands.fetch import fetch
+from harness.commands.make import make
+from harness.commands.prepare import prepare
 from harness.options import Group
 
 
@@ -22,33 +26,32 @@ def tasks() -> None:
     show_default=True,
     help="Where task directories are looked for.",
 )
-def tasks_list(tasks_dir: Path) -> None:
-    """List the tasks with a card, and the task directories that are here."""
-    from tasks.find import describe_all
+@click.option("--suite", help="The tasks of this suite alone, for instance `hear2021`.")
+def tasks_list(tasks_dir: Path, suite: str | None) -> None:
+    """List the tasks with a card, which of them are here, and other task directories."""
+    from tasks.listing import list_tasks
 
-    click.echo(describe_all(tasks_dir))
+    click.echo(list_tasks(tasks_dir, suite))
 
 
 @tasks.command("show")
 @click.argument("name")
-def tasks_show(name: str) -> None:
-    """Show a task's card."""
-    from tasks.find import describe
+@click.option(
+    "--tasks-dir",
+    type=click.Path(path_type=Path),
+    default=Path("tasks"),
+    show_default=True,
+    help="Where task directories are looked for.",
+)
+def tasks_show(name: str, tasks_dir: Path) -> None:
+    """Show the card of a task, named as in `tasks list` or like its directory."""
+    from tasks.card import write_card
+    from tasks.find import find_card
 
-    click.echo(describe(name))
+    click.echo(write_card(find_card(name, tasks_dir)), nl=False)
 
 
-@tasks.command("check")
-@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--sample-rate", type=int, help="Also ask for audio at this rate, in Hz.")
-@click.option("--no-audio", is_flag=True, help="Read the tables alone, not the audio.")
-def tasks_check(directories: tuple[Path, ...], sample_rate: int | None, no_audio: bool) -> int:
-    """Check task directories and list every finding; exit code 1 on an error."""
-    from harness.check import check_task, format_findings
-
-    failed = False
-    for directory in directories:
-        findings = check_task(directory, sample_rate, audio=not no_audio)
-        failed |= any(finding.severity == "error" for finding in findings)
-        click.echo(format_findings(directory, findings))
-    return int(failed)
+tasks.add_command(check)
+tasks.add_command(fetch)
+tasks.add_command(prepare)
+tasks.add_command(make)

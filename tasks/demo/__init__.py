@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import numpy as np
 import soundfile as sf
 
 from harness.errors import UserError, did_you_mean
+from harness.files import cache_folder
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -40,10 +40,9 @@ def demo_names() -> tuple[str, ...]:
 def demo_directory(name: str) -> Path:
     """Return the HEAR task directory of a demo task, unpacking it at first use.
 
-    The cache lies in ``$HEAR_BYOLA_CACHE``, else ``$XDG_CACHE_HOME/hear-byola``, else
-    ``~/.cache/hear-byola``. Its folder is named by the content's hash, and appears complete or not
-    at all: several processes may call this at once, and another version of the package never meets
-    an old cache.
+    The cache lies in :func:`harness.files.cache_folder`. Its folder is named by the content's hash,
+    and appears complete or not at all: several processes may call this at once, and another version
+    of the package never meets an old cache.
 
     Args:
         name: such as ``"demo_guitar_chord"``.
@@ -58,7 +57,7 @@ def demo_directory(name: str) -> Path:
             f"There is no demo task '{name}'.{did_you_mean(name, demo_names())} Known: {known}."
         )
     contents = dict(sorted(_contents(stored)))
-    parent = _cache_root() / "demo" / _fingerprint(contents)
+    parent = cache_folder() / "demo" / _fingerprint(contents)
     directory = parent / stored.name
     if not directory.exists():
         try:
@@ -91,13 +90,6 @@ def _fingerprint(contents: dict[str, bytes]) -> str:
         digest.update(f"\0{path}\0{len(content)}\0".encode())
         digest.update(content)
     return digest.hexdigest()[:16]
-
-
-def _cache_root() -> Path:
-    if named := os.environ.get("HEAR_BYOLA_CACHE"):
-        return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "hear-byola"
 
 
 def _unpack(contents: dict[str, bytes], parent: Path, directory_name: str) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import taskmaker
 
-from harness.ablation_board import Board, Column, make_boards, model_name
+from harness.ablation_board import MEAN, Board, Column, make_boards, model_name
 from harness.ablation_table import format_study, long_form
 from harness.differences import ArmScores
 from harness.engines import InlineEngine
@@ -207,3 +207,16 @@ def test_damaged_predictions_are_named(evaluated):
             make_boards(chosen, plan, results)
     finally:
         path.write_text(whole)
+
+
+def test_a_study_on_synthetic_tasks_alone_has_no_mean():
+    chosen, scores = table()
+    columns = tuple(
+        dataclasses.replace(c, task=c.task.replace("full", "synthetic"), averaged=False)
+        for c in scores.columns
+    )
+    made_up = dataclasses.replace(scores, columns=columns)
+    text = format_study(chosen, [made_up])
+    assert "one (synthetic)" in text
+    assert "No task here has a part in a mean" in text
+    assert MEAN not in set(long_form(chosen, [made_up]).task)

@@ -109,6 +109,13 @@ def test_an_interval_holds_its_value_and_depends_on_the_seed_alone(metric):
     assert got != scene_interval(metric, folds, n_boot=300, seed=2)
 
 
+def test_the_few_resamples_that_lack_a_class_do_not_move_the_interval_off_its_value():
+    # Nothing is told, so mAP is 1/4 in every resample but those without a class, where it is 1/3.
+    folds = [(np.full((1, 32, 4), 0.25), np.arange(32) % 4) for _ in range(5)]
+    got = scene_interval("mAP", folds)
+    assert got.low <= scene_value("mAP", folds) == 0.25 <= got.high
+
+
 def test_multi_hot_targets():
     probabilities, targets = scene_fold(0, 60)
     assert scene_interval("mAP", [(probabilities, targets)]) == scene_interval(

@@ -46,6 +46,15 @@ def test_a_minimised_metric_stays_out_of_the_mean():
     assert wide(table, "linear").loc["m", "mean"] == 0.5
 
 
+def test_a_synthetic_task_is_said_to_be_one_and_stays_out_of_the_mean():
+    table = frame([row(task="t1-v1-full", value=0.5), row(task="t2-v1-synthetic", value=1.0)])
+    assert wide(table, "linear").loc["m", ["mean", "tasks"]].tolist() == [0.5, "1/1"]
+    header = format_table(table).splitlines()[0]
+    assert [cell.strip() for cell in header.split("|")[2:5]] == ["t1", "t2 (synthetic)", "mean"]
+    alone = format_table(table[table.task == "t2-v1-synthetic"]).splitlines()[-1]
+    assert [cell.strip() for cell in alone.split("|")[2:4]] == ["1.000 ±0.100", "-"]
+
+
 def test_a_failed_cell_reads_failed_and_a_missing_one_a_dash():
     rows = [row(model="c", task="t1", value=0.1)]
     texts = format_table(frame(rows)) + format_table(results())

@@ -103,6 +103,8 @@ WRONG = {
     "citation": 3,
     "suite": "Two words",
     "n_test": 1.5,
+    "split_clips": "many",
+    "metadata_md5": "abc",
 }
 
 
@@ -139,6 +141,7 @@ def test_a_wrong_value_is_refused_by_the_fields_name(field: str) -> None:
             {"split_mode": "trainvaltest", "folds": None, "n_test": 288},
             "'n_test' must be at most clips",
         ),
+        ({"split_clips": {"fold00": 288}}, "'split_clips' must add up to clips, 287, at most"),
         ({"hours": 0.2}, r"'hours' must be clips × clip_seconds / 3600, 0\.09965"),
         ({"metrics": ["top_acc"]}, r"'metrics\[0\]' must be one of top1_acc"),
         ({"metrics": ["mAP", "mAP"]}, "'metrics' names one twice"),

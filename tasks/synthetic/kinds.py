@@ -1,0 +1,103 @@
+"""The kinds of synthetic task, and their sizes when none is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What all tasks of a kind share, and the sizes that a task has unless told.
+
+    Attributes:
+        clips: in all splits together.
+        folds: 0 for train, valid and test.
+        pitched: labels are consecutive MIDI numbers, and sound so.
+        rest_ms, sound_ms: of an event task: the least silence between two sounds, and the
+            shortest and longest of its sounds. Twice the collar of the task's metrics fits between
+            the end of a sound and the next onset.
+    """
+
+    name: str
+    embedding_type: str
+    prediction_type: str
+    split_mode: str
+    evaluation: tuple[str, ...]
+    clips: int
+    classes: int
+    seconds: float
+    folds: int = 0
+    pitched: bool = False
+    rest_ms: float = 0.0
+    sound_ms: tuple[float, float] = (0.0, 0.0)
+    evaluation_params: Mapping[str, object] | None = None
+    use_scoring_for_early_stopping: bool = True
+
+
+_CLASS_METRICS = ("top1_acc", "mAP", "d_prime", "aucroc")
+
+# Clips and classes are such that every test split holds each class beside each other class's
+# decoy equally often (see tasks.synthetic.plan), but for `pitch`, where that takes 576 clips.
+KINDS: Mapping[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("multiclass", "scene", "multiclass", "trainvaltest", _CLASS_METRICS, 320, 8, 1.0),
+        Kind(
+            "multilabel",
+            "scene",
+            "multilabel",
+            "trainvaltest",
+            ("mAP", "d_prime", "aucroc"),
+            320,
+            8,
+            1.0,
+        ),
+        Kind(
+            "pitch",
+            "scene",
+            "multiclass",
+            "trainvaltest",
+            ("pitch_acc", "chroma_acc"),
+            480,
+            24,
+            1.0,
+            pitched=True,
+        ),
+        Kind("kfold", "scene", "multiclass", "new_split_kfold", _CLASS_METRICS, 160, 4, 1.0, 5),
+        Kind("presplit", "scene", "multiclass", "presplit_kfold", _CLASS_METRICS, 160, 4, 1.0, 5),
+        # Set up like HEAR's DCASE 2016 task.
+        Kind(
+            "events",
+            "event",
+            "multilabel",
+            "trainvaltest",
+            ("event_onset_200ms_fms", "segment_1s_er"),
+            60,
+            6,
+            8.0,
+            rest_ms=300.0,
+            sound_ms=(500.0, 800.0),
+        ),
+        # Set up like HEAR's MAESTRO task: folds, stopped by the loss, a grid of its own.
+        Kind(
+            "notes",
+            "event",
+            "multilabel",
+            "new_split_kfold",
+            ("event_onset_50ms_fms", "event_onset_offset_50ms_20perc_fms"),
+            60,
+            12,
+            6.0,
+            5,
+            pitched=True,
+            rest_ms=150.0,
+            sound_ms=(200.0, 600.0),
+            evaluation_params={
+                "event_postprocessing_grid": {"median_filter_ms": [150], "min_duration": [50]},
+                "task_specific_param_grid": {"max_epochs": [50], "check_val_every_n_epoch": [1]},
+            },
+            use_scoring_for_early_stopping=False,
+        ),
+    )
+}

@@ -1,0 +1,271 @@
+"""From a kind and sizes to a synthetic task's directory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.errors import UserError, did_you_mean
+from harness.files import write_file
+from harness.layout import Event
+from harness.task import SYNTHETIC
+from tasks.card import CARD, Card, write_card
+from tasks.make.summary import card_of
+from tasks.make.wishes import Wishes
+from tasks.newtask import NewClip, NewTask
+from tasks.synthetic.kinds import KINDS, Kind
+from tasks.synthetic.known import known_scores
+from tasks.synthetic.plan import (
+    Answer,
+    Said,
+    label_sets,
+    notes_of,
+    plan_events,
+    plan_scenes,
+    shortest_sound_ms,
+    slots_of,
+)
+from tasks.synthetic.tones import Recipe, Tone, decoy_frequency, frequency, render
+from tasks.writer import write_task
+
+VERSION = "v1"  # changed with the sounds that the same arguments give
+RATES = (16_000, 48_000)
+
+# Amplitudes. Three labels and their decoys together stay below full scale.
+_ANSWER_LEVELS = (0.05, 0.15)
+_DECOY_LEVELS = (0.02, 0.04)
+
+
+def make_synthetic(
+    kind: str,
+    tasks_dir: Path,
+    *,
+    name: str | None = None,
+    clips: int | None = None,
+    classes: int | None = None,
+    seconds: float | None = None,
+    folds: int | None = None,
+    seed: int = 0,
+    rates: Sequence[int] = RATES,
+    jobs: int = 1,
+    say: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Write a synthetic task, ``<name>-v1-synthetic``, and return its directory.
+
+    Args:
+        kind: a name in ``KINDS``.
+        tasks_dir: the folder that it is written in.
+        name, clips, classes, seconds, folds, seed: as in :func:`new_task`.
+        rates: sample rates in Hz.
+        jobs: processes that write side by side.
+        say: told how far it is.
+
+    Raises:
+        UserError: as :func:`new_task` and :func:`tasks.writer.write_task`.
+    """
+    task = new_task(
+        kind, name=name, clips=clips, classes=classes, seconds=seconds, folds=folds, seed=seed
+    )
+    directory = write_task(task, tasks_dir, render, rates=rates, jobs=jobs, say=say)
+    write_file(directory / CARD, write_card(_card(task, kind)))
+    return directory
+
+
+def new_task(
+    kind: str,
+    *,
+    name: str | None = None,
+    clips: int | None = None,
+    classes: int | None = None,
+    seconds: float | None = None,
+    folds: int | None = None,
+    seed: int = 0,
+) -> NewTask:
+    """Plan a synthetic task. What is None is as usual for its kind.
+
+    Args:
+        kind: a name in ``KINDS``.
+        name: the task's name, else the kind's.
+        clips: in all splits together: 60, 20 and 20 % for training, validation and test, or as
+            many in each fold.
+        classes: labels of the vocabulary.
+        seconds: length of every clip.
+        folds: 3 or more; turns a task of train, valid and test into one of folds.
+        seed: of all that is drawn.
+
+    Raises:
+        UserError: an unknown kind, or sizes that cannot be had, with those that can.
+    """
+    if kind not in KINDS:
+        raise UserError(
+            f"There is no synthetic task of kind '{kind}'.{did_you_mean(kind, KINDS)} "
+            f"There are {', '.join(KINDS)}."
+        )
+    what = KINDS[kind]
+    n_clips = what.clips if clips is None else clips
+    n_classes = what.classes if classes is None else classes
+    length = what.seconds if seconds is None else seconds
+    n_folds = what.folds if folds is None else folds
+    if seed < 0:
+        raise UserError(f"--seed must be 0 or more, not {seed}.")
+    Wishes(name or kind, seconds=length).check()
+    notes = notes_of(what, n_classes)
+    labels = _names(what, notes)
+    sizes = _split_sizes(n_clips, n_folds)
+    said = _plan(what, sizes, n_classes, notes, length, seed)
+    new_clips = [
+        _clip(what, f"{split}-{i:05d}.wav", split, each, notes, labels, length, seed)
+        for split in sizes
+        for i, each in enumerate(said[split])
+    ]
+    tested = [_truth(said[split], n_classes) for split in (sizes if n_folds else ["test"])]
+    return NewTask(
+        task_name=name or kind,
+        version=VERSION,
+        mode=SYNTHETIC,
+        embedding_type=what.embedding_type,
+        prediction_type=what.prediction_type,
+        split_mode=_split_mode(what, n_folds),
+        splits=tuple(sizes),
+        evaluation=what.evaluation,
+        clip_seconds=length,
+        vocabulary=labels,
+        clips=tuple(new_clips),
+        evaluation_params=what.evaluation_params,
+        use_scoring_for_early_stopping=what.use_scoring_for_early_stopping,
+        extra={
+            "suite": SYNTHETIC,
+            SYNTHETIC: {"kind": kind, "seed": seed, **known_scores(what.evaluation, tested)},
+        },
+    )
+
+
+def _card(task: NewTask, kind: str) -> Card:
+    wishes = Wishes(task.task_name, title=f"Synthetic {kind}", domain=SYNTHETIC, licence="CC0-1.0")
+    return dataclasses.replace(
+        card_of(task, wishes, [task.clip_seconds or 0.0] * len(task.clips)),
+        suite=SYNTHETIC,
+        oddities=("Its sounds are made up: a score says whether a harness works, nothing else.",),
+        facts_from=("The arguments that it was made with.",),
+    )
+
+
+def _split_mode(kind: Kind, folds: int) -> str:
+    if folds and kind.split_mode == "trainvaltest":
+        return "new_split_kfold"
+    return kind.split_mode
+
+
+def _split_sizes(clips: int, folds: int) -> dict[str, int]:
+    if not folds:
+        tested = round(clips / 5)
+        return {"train": clips - 2 * tested, "valid": tested, "test": tested}
+    if folds < 3:
+        raise UserError(
+            f"--folds must be 3 or more, not {folds}: one tests, one validates, the rest trains."
+        )
+    return {f"fold{i:02d}": clips // folds + (i < clips % folds) for i in range(folds)}
+
+
+def _names(kind: Kind, notes: Sequence[float]) -> tuple[str, ...]:
+    if kind.pitched:
+        return tuple(str(round(note)) for note in notes)
+    digits = max(2, len(str(len(notes) - 1)))
+    return tuple(f"tone{i:0{digits}d}" for i in range(len(notes)))
+
+
+def _plan(
+    kind: Kind,
+    sizes: dict[str, int],
+    classes: int,
+    notes: Sequence[float],
+    seconds: float,
+    seed: int,
+) -> dict[str, list[Said]]:
+    sets = label_sets(kind, classes)
+    shortest = shortest_sound_ms(kind, notes, sets)
+    generators = {split: _generator(seed, kind, i) for i, split in enumerate(sizes)}
+    if kind.embedding_type == "scene":
+        if 1000 * seconds < shortest:
+            raise UserError(
+                f"{classes} classes can be told apart in clips of {shortest / 1000 + 0.0005:.3f} s "
+                f"or more: give longer --seconds than {seconds:g}, or fewer --classes."
+            )
+        _check_size(kind, sizes, 2 * len(sets))
+        return {s: plan_scenes(n, seconds, sets, generators[s]) for s, n in sizes.items()}
+    slots = slots_of(kind, seconds, shortest)
+    _check_size(kind, sizes, max(2, -(-len(sets) // slots.count)))
+    return {s: plan_events(n, slots, sets, generators[s]) for s, n in sizes.items()}
+
+
+def _check_size(kind: Kind, sizes: dict[str, int], needed: int) -> None:
+    """Refuse splits that cannot hold every answer, and for each a decoy of another clip."""
+    split = min(sizes, key=lambda name: sizes[name])
+    if sizes[split] < needed:
+        share = len(sizes) if "train" not in sizes else 5
+        raise UserError(
+            f"--clips leaves {sizes[split]} to the split '{split}' of this task '{kind.name}', "
+            f"which needs {needed} to hold every answer and decoy: give --clips {share * needed} "
+            "or more, or fewer --classes."
+        )
+
+
+def _generator(seed: int, kind: Kind, stream: int) -> np.random.Generator:
+    return np.random.default_rng([seed, list(KINDS).index(kind.name), stream])
+
+
+def _clip(
+    kind: Kind,
+    name: str,
+    split: str,
+    said: Said,
+    notes: Sequence[float],
+    labels: Sequence[str],
+    seconds: float,
+    seed: int,
+) -> NewClip:
+    rng = np.random.default_rng([seed, *name.encode()])
+    tones = [
+        *_tones(said.answer, notes, frequency, _ANSWER_LEVELS, rng),
+        *_tones(said.decoy, notes, decoy_frequency, _DECOY_LEVELS, rng),
+    ]
+    recipe = Recipe(seconds, tuple(tones), int(rng.integers(2**31)))
+    if kind.embedding_type == "scene":
+        (sound,) = said.answer
+        return NewClip(name, split, recipe, labels=tuple(labels[i] for i in sound.labels))
+    events = [
+        Event(labels[i], sound.start, sound.end) for sound in said.answer for i in sound.labels
+    ]
+    return NewClip(name, split, recipe, events=tuple(events))
+
+
+def _tones(
+    answer: Answer,
+    notes: Sequence[float],
+    hertz: Callable[[float], float],
+    levels: tuple[float, float],
+    rng: np.random.Generator,
+) -> list[Tone]:
+    return [
+        Tone(
+            hertz(notes[label]),
+            sound.start,
+            sound.end,
+            round(float(rng.uniform(*levels)), 6),
+            round(float(rng.uniform(0, 2 * np.pi)), 6),
+        )
+        for sound in answer
+        for label in sound.labels
+    ]
+
+
+def _truth(said: Sequence[Said], classes: int) -> np.ndarray:
+    """Which labels each clip has: bool (clips, classes)."""
+    truth = np.zeros((len(said), classes), dtype=bool)
+    for row, each in zip(truth, said, strict=True):
+        for sound in each.answer:
+            row[list(sound.labels)] = True
+    return truth
