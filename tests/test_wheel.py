@@ -29,6 +29,8 @@ def test_the_wheel_holds_packages_data_and_licence_and_no_tests(wheel):
     stored = {p.relative_to(CHECKOUT).as_posix() for p in (CHECKOUT / "tasks").rglob("*.ogg")}
     assert stored
     assert stored <= set(names)
+    assert {f"hear_byola/weights/byola-512{end}" for end in (".safetensors", ".png")} <= set(names)
+    assert "hear_byola/weights/README.md" in names
     assert {f"tasks/{p.name}" for p in (CHECKOUT / "tasks").glob("*.yaml")} <= set(names)
 
 

@@ -159,5 +159,5 @@ def _pair(
     alike: float | None = None,
 ) -> Pair:
     """A pair of the likeness that was measured, or None for the same samples."""
-    likeness = 1.0 if alike is None else round(alike, 4)
-    return Pair(*place, *other, likeness, alike is None, labels[place] == labels[other])
+    measured = 1.0 if alike is None else round(alike, 4)
+    return Pair(*place, *other, measured, alike is None, labels[place] == labels[other])
