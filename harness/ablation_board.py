@@ -11,8 +11,8 @@ import pandas as pd
 from harness import events, scores
 from harness.differences import N_BOOT, ArmScores, resample
 from harness.errors import UserError
-from harness.evaluation import read_predictions
 from harness.plan import Evaluation
+from harness.predictions import read_predictions
 from harness.study import Study
 from harness.task import Task, is_synthetic
 
@@ -107,7 +107,7 @@ def _draws(
     evaluation: Evaluation, task: Task, tested: dict[str, list[tuple[str, ...]]]
 ) -> np.ndarray:
     """Resamples of one evaluation; ``tested`` remembers the clips of each task."""
-    folds = [read_predictions(task, fold.test, evaluation.directory) for fold in task.folds]
+    folds = [read_predictions(evaluation.directory, fold.test) for fold in task.folds]
     clips = [fold.clips for fold in folds]
     if tested.setdefault(task.name, clips) != clips:
         raise UserError(

@@ -29,9 +29,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from harness.evaluation import FoldPredictions
 from harness.events import event_counts
 from harness.intervals import LEVEL, event_draws, scene_draws
+from harness.predictions import FoldPredictions
 from harness.task import Task
 
 N_BOOT = 1000

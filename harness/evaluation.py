@@ -1,4 +1,4 @@
-"""From a finished evaluation's test predictions to values with intervals, result rows and files.
+"""From an evaluation's test predictions to values with intervals.
 
 Each test fold has one set of probabilities a run; a fold's value is the mean over its runs, the
 task's value (split ``all``) the mean over folds.
@@ -6,26 +6,16 @@ task's value (split ``all``) the mean over folds.
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness import events, scores
-from harness.errors import UserError
-from harness.events import EventCounts, Postprocessing
-from harness.files import write_file
+from harness.events import EventCounts
 from harness.intervals import Interval, event_interval, scene_interval
-from harness.probe import UnitResult
-from harness.store import SplitEmbeddings
-from harness.task import Event, Task, multiclass_targets, multilabel_targets
-
-Folds = Sequence[Sequence[UnitResult]]
+from harness.predictions import FoldPredictions, Folds
+from harness.task import Task
 
 
 @dataclass(frozen=True)
@@ -46,86 +36,6 @@ class Value:
     n_classes: int = 0
     n_classes_scored: int = 0
     unscored: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class FoldPredictions:
-    """What the selected probes of one fold say of its test split.
-
-    ``probabilities`` is (runs, rows, classes) float32; rows are clips, or timestamps for events,
-    for which ``predicted`` holds, for each run, the events of each clip.
-    """
-
-    split: str
-    clips: tuple[str, ...]
-    probabilities: np.ndarray
-    targets: np.ndarray
-    offsets: np.ndarray
-    timestamps: np.ndarray | None = None
-    predicted: tuple[Mapping[str, Sequence[Event]], ...] = ()
-    reference: Mapping[str, Sequence[Event]] | None = None
-
-
-def gather(
-    task: Task, embeddings: Mapping[str, SplitEmbeddings], results: Folds
-) -> list[FoldPredictions]:
-    """Put the selected units' predictions beside the truth, fold by fold."""
-    return [
-        _scene_fold(task, embeddings[fold.test], runs)
-        if task.embedding_type == "scene"
-        else _event_fold(task, embeddings[fold.test], runs)
-        for fold, runs in zip(task.folds, results, strict=True)
-    ]
-
-
-def _scene_fold(
-    task: Task, embedded: SplitEmbeddings, runs: Sequence[UnitResult]
-) -> FoldPredictions:
-    read = multiclass_targets if task.prediction_type == "multiclass" else multilabel_targets
-    return FoldPredictions(
-        embedded.split,
-        embedded.clips,
-        np.stack([run.probabilities for run in runs]),
-        read(task, embedded.split),
-        embedded.offsets,
-    )
-
-
-def _event_fold(
-    task: Task, embedded: SplitEmbeddings, runs: Sequence[UnitResult]
-) -> FoldPredictions:
-    if embedded.timestamps is None:
-        raise ValueError(f"{embedded.split}: embeddings of an event task without timestamps")
-    reference = {clip.name: clip.events for clip in task.clips[embedded.split]}
-    rows = [
-        slice(int(a), int(b))
-        for a, b in zip(embedded.offsets[:-1], embedded.offsets[1:], strict=True)
-    ]
-    predicted = []
-    for run in runs:
-        postprocessing = Postprocessing(**(run.postprocessing or {}))
-        predicted.append(
-            {
-                name: events.frames_to_events(
-                    run.probabilities[part], embedded.timestamps[part], task.labels, postprocessing
-                )
-                for name, part in zip(embedded.clips, rows, strict=True)
-            }
-        )
-    targets = [
-        events.frame_targets(embedded.timestamps[part], reference[name], task.labels)
-        for name, part in zip(embedded.clips, rows, strict=True)
-    ]
-    return FoldPredictions(
-        embedded.split,
-        embedded.clips,
-        np.stack([run.probabilities for run in runs]),
-        np.concatenate(targets),
-        embedded.offsets,
-        embedded.timestamps,
-        tuple(predicted),
-        reference,
-    )
 
 
 def evaluate(task: Task, folds: Sequence[FoldPredictions]) -> list[Value]:
@@ -200,62 +110,6 @@ def _with_total(by_fold: list[Value], interval: Interval | None) -> list[Value]:
         tuple(dict.fromkeys(label for value in by_fold for label in value.unscored)),
     )
     return [*by_fold, total] if len(by_fold) > 1 else [total]
-
-
-def write_predictions(fold: FoldPredictions, directory: Path) -> None:
-    """Write ``<split>.predictions.npz``, and for events ``<split>.events.json``, into a folder.
-
-    The npz holds ``clips`` (unicode), ``probabilities`` (runs, rows, classes), ``targets``,
-    ``offsets`` (clips + 1: rows of clip i are offsets[i]:offsets[i + 1]) and for events
-    ``timestamps`` in ms; no pickled object.
-    """
-    stream = io.BytesIO()
-    arrays: dict[str, Any] = {
-        "clips": np.array(fold.clips, dtype=np.str_),
-        "probabilities": fold.probabilities.astype(np.float32),
-        "targets": fold.targets,
-        "offsets": fold.offsets,
-    }
-    if fold.timestamps is not None:
-        arrays["timestamps"] = fold.timestamps
-    np.savez_compressed(stream, **arrays)
-    write_file(directory / f"{fold.split}.predictions.npz", stream.getvalue())
-    if fold.predicted:
-        listed = [
-            {name: [asdict(event) for event in found] for name, found in run.items()}
-            for run in fold.predicted
-        ]
-        write_file(directory / f"{fold.split}.events.json", json.dumps(listed) + "\n")
-
-
-def read_predictions(task: Task, split: str, directory: Path) -> FoldPredictions:
-    """Read what :func:`write_predictions` wrote of one test split.
-
-    Raises:
-        UserError: there is none, or it is damaged.
-    """
-    path = directory / f"{split}.predictions.npz"
-    try:
-        with np.load(path, allow_pickle=False) as saved:
-            fold = FoldPredictions(
-                split,
-                tuple(saved["clips"].tolist()),
-                saved["probabilities"],
-                saved["targets"],
-                saved["offsets"],
-                saved.get("timestamps"),
-            )
-        if task.embedding_type == "scene":
-            return fold
-        listed = json.loads((directory / f"{split}.events.json").read_text())
-        predicted = tuple(
-            {name: [Event(**event) for event in found] for name, found in run.items()}
-            for run in listed
-        )
-    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: {error}. Delete its folder, and run again.") from error
-    reference = {clip.name: clip.events for clip in task.clips[split]}
-    return replace(fold, predicted=predicted, reference=reference)
 
 
 def predicted_scores(

@@ -18,13 +18,15 @@ from harness import probe
 from harness.audio import ContentHashes
 from harness.embed import embed_split
 from harness.errors import UserError
-from harness.evaluation import evaluate, gather, predicted_scores, write_predictions
+from harness.evaluation import evaluate, predicted_scores
 from harness.files import new_directory, write_file
 from harness.lease import lease
 from harness.module import HearModule, load_module
 from harness.plan import AUDIO_HASHES, EmbeddingUnit, Evaluation
+from harness.predictions import gather, write_predictions
 from harness.probe import ProbeUnit, UnitResult
 from harness.probe.judge import criterion
+from harness.record import write_record
 from harness.results import write_result
 from harness.rows import Origin, result_rows
 
@@ -86,6 +88,7 @@ def score(
                 write_file(
                     temporary / "test.predicted-scores.json", json.dumps(document, indent=4) + "\n"
                 )
+                write_record(evaluation, task, units, temporary)
                 write_result(temporary, rows)
     return evaluation.directory.is_dir()
 

@@ -67,6 +67,10 @@ class StoredEmbeddings:
         """Return the folders that hold them."""
         return [unit.directory for unit in self.units]
 
+    def by_split(self) -> list[tuple[str, Path]]:
+        """Return each split's folder."""
+        return [(unit.split, unit.directory) for unit in self.units]
+
     def task(self) -> Task:
         """Return the task."""
         return self.source.read()
@@ -89,6 +93,10 @@ class HearevalEmbeddings:
     def paths(self) -> list[Path]:
         """Return the folder that holds them."""
         return [self.directory]
+
+    def by_split(self) -> list[tuple[str, Path]]:
+        """Return nothing: such a directory holds all splits."""
+        return []
 
     def task(self) -> Task:
         """Return the task."""

@@ -13,9 +13,10 @@ import pandas as pd
 import torch
 
 from harness import events, scores
-from harness.evaluation import Folds, Value
+from harness.evaluation import Value
 from harness.layout import VOCABULARY
 from harness.plan import Evaluation
+from harness.predictions import Folds
 from harness.probe import PROTOCOLS
 from harness.results import SCHEMA_VERSION, ResultRow
 from harness.store import SplitEmbeddings

@@ -26,9 +26,9 @@ import soxr
 
 from harness.differences import ArmScores, difference, resample
 from harness.engines import local_engine, worker_devices
-from harness.evaluation import read_predictions
 from harness.module import parse_model
 from harness.plan import Evaluation, Settings, make_plan
+from harness.predictions import read_predictions
 from harness.progress import ConsoleListener
 from harness.results import write_csv
 from harness.run import execute
@@ -90,7 +90,7 @@ def gather(plan: list[Evaluation], names: list[str], tasks: list[str]) -> ArmSco
         values[row, column] = next(
             r["value"] for r in rows if r["is_primary"] and r["split"] == "all"
         )
-        folds = [read_predictions(task, fold.test, evaluation.directory) for fold in task.folds]
+        folds = [read_predictions(evaluation.directory, fold.test) for fold in task.folds]
         draws[row][column] = resample(task, folds)
     return ArmScores(values, np.array(draws))
 

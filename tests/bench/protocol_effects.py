@@ -20,9 +20,10 @@ from pathlib import Path
 
 import torch
 
-from harness.evaluation import evaluate, gather
+from harness.evaluation import evaluate
 from harness.module import parse_model
 from harness.plan import Settings, TaskSource, make_plan
+from harness.predictions import gather
 from harness.probe import PROTOCOLS, next_units, run_unit, selected_units
 from tasks.demo import demo_directory, demo_names
 
