@@ -19,6 +19,7 @@ from harness.layout import METADATA, VOCABULARY, Clip, Event, read_contents
 
 __all__ = [
     "SYNTHETIC",
+    "UNLIKE_CARD",
     "Clip",
     "Event",
     "Fold",
@@ -33,6 +34,9 @@ __all__ = [
 
 SYNTHETIC = "synthetic"
 """Mode, and suite, of tasks whose sounds and answers are made up: it ends their names."""
+
+UNLIKE_CARD = "unlike_card"
+"""Key of a metadata list that says, a sentence each, how the task differs from the card's."""
 
 _SHOWN = 10  # problems spelt out in one message
 
@@ -81,6 +85,12 @@ class Task:
     def primary_metric(self) -> str:
         """The first metric of the metadata: the task's score."""
         return self.evaluation[0]
+
+    @property
+    def unlike_card(self) -> tuple[str, ...]:
+        """How the task differs from the card that it was prepared after; empty when it does not."""
+        found = self.metadata.get(UNLIKE_CARD)
+        return tuple(map(str, found)) if isinstance(found, list) else ()
 
     @property
     def folds(self) -> tuple[Fold, ...]:

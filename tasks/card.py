@@ -166,7 +166,11 @@ def card_in(directory: Path) -> Card | None:
     path = directory / CARD
     if not path.is_file():
         return None
-    return read_card(path.read_text("utf-8"), directory.name.rsplit("-", 2)[0])
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The card {path} cannot be read: {error}.") from error
+    return read_card(text, directory.resolve().name.rsplit("-", 2)[0], path)
 
 
 def suites() -> Mapping[str, tuple[Card, ...]]:
@@ -177,12 +181,14 @@ def suites() -> Mapping[str, tuple[Card, ...]]:
     return found
 
 
-def read_card(yaml_text: str, name: str) -> Card:
+def read_card(yaml_text: str, name: str, path: Path | None = None) -> Card:
     """Read a card's YAML and check it against the schema, then its fields against each other.
 
     Args:
         yaml_text: the file's content.
-        name: the file's name without ``.yaml``, which must be the card's ``name``.
+        name: what the card's ``name`` must be: that of its file without ``.yaml``, or the task name
+            in that of the directory it is inside.
+        path: of the file, for errors; ``<name>.yaml`` when None.
 
     Raises:
         UserError: naming the file, the field, what is allowed and what was found.
@@ -192,7 +198,7 @@ def read_card(yaml_text: str, name: str) -> Card:
         card_checks.check_name(read, name)
         card_checks.check_together(read)
     except ValueError as error:
-        raise UserError(f"The card {name}.yaml is wrong: {error}") from error
+        raise UserError(f"The card {path or f'{name}.yaml'} is wrong: {error}") from error
     return read
 
 

@@ -25,9 +25,12 @@ _ENTRY = re.compile(r"@\w+\{[^,\s]+,")
 
 
 def check_name(card: Card, name: str) -> None:
-    """Raise ValueError unless the card is called like its file."""
+    """Raise ValueError unless the card is called like its file or directory."""
     if card.name != name:
-        raise ValueError(f"field 'name' must be '{name}', like the file, not '{card.name}'.")
+        raise ValueError(
+            f"field 'name' must be '{name}', as the card's file or directory is called, not "
+            f"'{card.name}'."
+        )
 
 
 def check_together(card: Card) -> None:

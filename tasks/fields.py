@@ -5,7 +5,6 @@ A reader's error names the field, what is allowed there, and what was found.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -19,6 +18,7 @@ Reader = Callable[[Any, str], Any]
 """Takes a raw value and its field's name; returns the value to keep, or raises ValueError."""
 
 _WIDTH = 96  # characters, at which written sentences are folded
+_MOST = 2**53  # up to here every whole number is a float
 
 
 def load(yaml_text: str) -> Any:
@@ -97,15 +97,15 @@ def text(raw: Any, field: str) -> str:
 
 
 def number(raw: Any, field: str) -> float:
-    """Read a finite number from 0 up."""
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 <= raw < math.inf:
+    """Read a number from 0 to 2**53."""
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 <= raw <= _MOST:
         raise wrong(field, "a number from 0 up", raw)
     return float(raw)
 
 
 def count(raw: Any, field: str) -> int:
-    """Read a whole number from 1 up."""
-    if isinstance(raw, bool) or not isinstance(raw, int) or raw < 1:
+    """Read a whole number from 1 to 2**53."""
+    if isinstance(raw, bool) or not isinstance(raw, int) or not 1 <= raw <= _MOST:
         raise wrong(field, "a whole number from 1 up", raw)
     return raw
 

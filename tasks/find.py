@@ -91,6 +91,16 @@ def find_card(name: str, tasks_dir: Path) -> Card:
     return card_of_directory(name) or card(name)
 
 
+def domains(tasks_dir: Path) -> dict[str, str]:
+    """Return the domain of each task directory with a card, in ``tasks_dir`` or of the package.
+
+    Raises:
+        UserError: a card in ``tasks_dir`` is wrong.
+    """
+    known = (*cards().values(), *cards_in(tasks_dir))
+    return {each.directory: each.domain for each in known}
+
+
 def place_of(each: Card, tasks_dir: Path) -> Path | None:
     """Return the directory of a card's task in ``tasks_dir``, or None when it is not there."""
     directory = tasks_dir / each.directory
@@ -139,5 +149,5 @@ def _ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
 
 
 def _suite_of(directory: Path) -> str:
-    found = card_of_directory(directory.name) or card_in(directory)
+    found = card_of_directory(directory.resolve().name) or card_in(directory)
     return found.suite if found else ""

@@ -7,18 +7,21 @@ on where the last one stopped.
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from harness.errors import UserError
 from harness.files import write_file
+from tasks.locks import lock
 from tasks.newtask import NewClip, NewTask, contradictions, tables
-from tasks.wavs import Order, Outcome, Read, write_wavs
+from tasks.wavs import Order, Read, write_wavs
 
-__all__ = ["NewClip", "NewTask", "Read", "write_task"]
+__all__ = ["Bad", "NewClip", "NewTask", "Read", "refuse_bad", "write_task"]
 
 PLAN = ".plan"
 """File of a task directory that holds the hash of what it was written from."""
@@ -31,6 +34,20 @@ def _silent(_: str) -> None:
     pass
 
 
+Bad = Sequence[tuple[str, str]]
+"""The name of each clip that cannot be used, and the reason."""
+
+
+def refuse_bad(bad: Bad, cure: str = "Mend or leave them out") -> NoReturn:
+    """Raise the error for clips that cannot be used."""
+    shown = [f"{name}: {reason}" for name, reason in bad[:_SHOWN]]
+    if len(bad) > _SHOWN:
+        shown.append(f"and {len(bad) - _SHOWN} more, named above")
+    count = "1 clip" if len(bad) == 1 else f"{len(bad)} clips"
+    first = f"{count} cannot be used. {cure}, and run again: the others are kept."
+    raise UserError("\n  ".join([first, *shown]))
+
+
 def write_task(
     task: NewTask,
     tasks_dir: Path,
@@ -39,6 +56,7 @@ def write_task(
     rates: Sequence[int],
     jobs: int = 1,
     say: Callable[[str], None] = _silent,
+    without: Callable[[Bad], NewTask] = refuse_bad,
 ) -> Path:
     """Write a task directory, or finish one that was begun, and return its path.
 
@@ -52,30 +70,34 @@ def write_task(
         rates: sample rates in Hz, each with a folder of its own.
         jobs: processes that work side by side.
         say: told how far it is, and what is odd.
+        without: returns what the task is without clips that cannot be used, maybe with a longer
+            name, or refuses.
 
     Raises:
         UserError: the plan contradicts itself; another task has the directory's name; another
-            process is writing it; a clip cannot be read (all others are written before, and every
+            process is writing it; a clip cannot be used (all others are written before, and every
             such clip is named); the folder cannot be written.
     """
-    if problems := list(contradictions(task, rates)):
-        shown = problems[:_SHOWN]
-        if len(problems) > _SHOWN:
-            shown.append(f"and {len(problems) - _SHOWN} more")
-        raise UserError("\n  ".join([f"{task.directory} cannot be written:", *shown]))
-    final = tasks_dir / task.directory
+    _refuse_contradictions(task, rates)
     unfinished = tasks_dir / f".{task.directory}.unfinished"
     plan = _fingerprint(task, read, rates)
+    renamed = without is not refuse_bad
     try:
-        if _is_there(final, plan, say):
-            return final
+        if there := _made_before(task, tasks_dir, plan, say, renamed):
+            return there
         with _claimed(unfinished):
-            if _is_there(final, plan, say):  # finished by another process just now
+            if there := _made_before(task, tasks_dir, plan, say, renamed):
+                # By another process just now.
                 with contextlib.suppress(FileNotFoundError):
                     unfinished.rmdir()
-                return final
+                return there
             _make_ready(unfinished, plan, say)
-            _write_clips(task, unfinished, read, rates, jobs, say)
+            bad = _write_clips(task, unfinished, read, rates, jobs, say)
+            if bad:
+                task = without(bad)
+                _refuse_contradictions(task, rates)
+                _made_before(task, tasks_dir, plan, say)  # refuses what is there
+            final = tasks_dir / task.directory
             for name, content in tables(task).items():
                 write_file(unfinished / name, content)
             os.sync()
@@ -97,22 +119,41 @@ def _fingerprint(task: NewTask, read: Read, rates: Sequence[int]) -> str:
     return digest.hexdigest()
 
 
-def _is_there(final: Path, plan: str, say: Callable[[str], None]) -> bool:
-    if not final.exists():
-        return False
-    if _plan_of(final) == plan:
-        say(f"{final} is there already.")
-        return True
-    raise UserError(
-        f"{final} is there already, made from something else. Delete it, or give the new task "
-        "another name or version."
-    )
+def _refuse_contradictions(task: NewTask, rates: Sequence[int]) -> None:
+    if problems := list(contradictions(task, rates)):
+        shown = problems[:_SHOWN]
+        if len(problems) > _SHOWN:
+            shown.append(f"and {len(problems) - _SHOWN} more")
+        raise UserError("\n  ".join([f"{task.directory} cannot be written:", *shown]))
+
+
+def _made_before(
+    task: NewTask, tasks_dir: Path, plan: str, say: Callable[[str], None], renamed: bool = False
+) -> Path | None:
+    """Return the directory that was made from the plan; refuse one made from something else.
+
+    ``renamed``: its name may have become longer, when clips were left out.
+    """
+    final = tasks_dir / task.directory
+    places = [final]
+    if renamed:
+        rest = task.directory.removeprefix(task.task_name)
+        places += sorted(tasks_dir.glob(f"{glob.escape(task.task_name)}*{glob.escape(rest)}"))
+    if made := next((place for place in places if _plan_of(place) == plan), None):
+        say(f"{made} is there already.")
+        return made
+    if final.exists():
+        raise UserError(
+            f"{final} is there already, made from something else. Delete it, or give the new task "
+            "another name or version."
+        )
+    return None
 
 
 def _plan_of(directory: Path) -> str:
     try:
         return (directory / PLAN).read_text("utf-8").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
 
 
@@ -122,7 +163,7 @@ def _claimed(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     handle = os.open(folder, os.O_RDONLY)
     try:
-        taken = not _lock(handle)
+        taken = not lock(handle)
         with contextlib.suppress(FileNotFoundError):  # renamed by a process that just finished
             taken |= not os.path.samestat(os.fstat(handle), folder.stat())
         if taken:
@@ -130,18 +171,6 @@ def _claimed(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _lock(handle: int) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass  # a file system without locks
-    return True
 
 
 def _make_ready(unfinished: Path, plan: str, say: Callable[[str], None]) -> None:
@@ -169,7 +198,8 @@ def _write_clips(
     rates: Sequence[int],
     jobs: int,
     say: Callable[[str], None],
-) -> None:
+) -> Bad:
+    """Write what is missing; return what cannot be used."""
     for rate in rates:
         for split in task.splits:
             (folder / str(rate) / split).mkdir(parents=True, exist_ok=True)
@@ -189,17 +219,4 @@ def _write_clips(
             f"{len(outcome.clipped)} clips were louder than full scale and are clipped, "
             f"'{outcome.clipped[0]}' for one"
         )
-    _refuse_bad(outcome)
-
-
-def _refuse_bad(outcome: Outcome) -> None:
-    if not outcome.bad:
-        return
-    shown = [f"{name}: {reason}" for name, reason in outcome.bad[:_SHOWN]]
-    if len(outcome.bad) > _SHOWN:
-        shown.append(f"and {len(outcome.bad) - _SHOWN} more, named above")
-    first = (
-        f"{len(outcome.bad)} clips cannot be used. Mend or leave them out, and run again: the "
-        "others are kept."
-    )
-    raise UserError("\n  ".join([first, *shown]))
+    return outcome.bad

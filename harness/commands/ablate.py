@@ -10,12 +10,12 @@ from pathlib import Path
 
 import click
 
+from harness import options
 from harness.commands.arguments import find_tasks, output_folder, report_failures
 from harness.errors import UserError
-from harness.options import Command
 
 
-@click.command(cls=Command)
+@click.command(cls=options.Command)
 @click.argument("study", type=click.Path(path_type=Path))
 @click.option(
     "--out",
@@ -25,13 +25,7 @@ from harness.options import Command
 @click.option(
     "--audio", type=click.Path(path_type=Path), help="What to train on, instead of the study's."
 )
-@click.option(
-    "--tasks-dir",
-    type=click.Path(path_type=Path),
-    default=Path("tasks"),
-    show_default=True,
-    help="Where task directories are looked for by name.",
-)
+@options.tasks_dir
 @click.option("--jobs", type=int, help="Trainings at once.  [default: one, or one a GPU]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def ablate(

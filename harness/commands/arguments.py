@@ -22,6 +22,11 @@ def output_folder(out: Path) -> Path:
     return out
 
 
+def run_folder(results: Path) -> Path:
+    """The run's folder that results are of: itself, or where its results.csv stands."""
+    return results if results.is_dir() else results.parent
+
+
 def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
     """The models of all -m."""
     from harness.module import parse_model

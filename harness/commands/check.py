@@ -29,7 +29,9 @@ _LINE_EVERY = 10.0
 
 @click.command("check", cls=Command)
 @click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--sample-rate", type=int, help="Also ask for audio at this rate, in Hz.")
+@click.option(
+    "--sample-rate", type=click.IntRange(min=1), help="Also ask for audio at this rate, in Hz."
+)
 @click.option("--no-audio", is_flag=True, help="Read the tables alone, not the audio.")
 @click.option(
     "--pairs",

@@ -7,23 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness import options
 from harness.commands.arguments import report_failures
-from harness.errors import UserError, did_you_mean
-from harness.options import Command
+from harness.errors import UserError
 
 if TYPE_CHECKING:
     from tasks.card import Card
 
 
-@click.command(cls=Command)
+@click.command(cls=options.Command)
 @click.argument("names", nargs=-1)
-@click.option(
-    "--tasks-dir",
-    type=click.Path(file_okay=False, path_type=Path),
-    default=Path("tasks"),
-    show_default=True,
-    help="Where task directories go.",
-)
+@options.tasks_dir
 @click.option("--suite", help="All published tasks of a suite, for instance `hear2021`.")
 @click.option(
     "--mirror",
@@ -73,7 +67,8 @@ def fetch(
 
 def _chosen(names: tuple[str, ...], suite: str | None) -> list[Card]:
     """The cards of all names and of a suite, each once; those of the suite if published."""
-    from tasks.card import card, suites
+    from tasks.card import card
+    from tasks.find import cards_of_suite
 
     chosen = {name: card(name) for name in names}
     for each in chosen.values():
@@ -81,13 +76,9 @@ def _chosen(names: tuple[str, ...], suite: str | None) -> list[Card]:
             own = "it comes with the package" if each.suite == "demo" else "see `tasks prepare`"
             raise UserError(f"{each.name} is not published as an archive: {own}.")
     if suite is not None:
-        if suite not in suites():
-            raise UserError(
-                f"No suite '{suite}'.{did_you_mean(suite, suites())} "
-                f"There are {', '.join(suites())}."
-            )
-        published = {each.name: each for each in suites()[suite] if each.published is not None}
-        left_out = [each.name for each in suites()[suite] if each.name not in published]
+        of_suite = cards_of_suite(suite)
+        published = {each.name: each for each in of_suite if each.published is not None}
+        left_out = [each.name for each in of_suite if each.name not in published]
         if left_out:
             click.echo(f"not published, so left out: {', '.join(left_out)}", err=True)
         chosen |= published

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness import options
 from harness.commands.synthesize import synthesize
 from harness.errors import UserError
-from harness.options import Command
 
 if TYPE_CHECKING:
     from tasks.newtask import NewTask
 
 
-@click.command("make", cls=Command)
+@click.command("make", cls=options.Command)
 @click.argument("labels", type=click.Path(path_type=Path), required=False)
 @click.argument("audio_dir", type=click.Path(path_type=Path), required=False)
 @click.option("--name", help="What the task is called.  [default with --synthetic: its kind]")
@@ -57,25 +57,12 @@ if TYPE_CHECKING:
     multiple=True,
     help="Repeatable; the first is the score.  [default: HEAR's for such tasks]",
 )
-@click.option(
-    "--sample-rate",
-    "rates",
-    type=click.IntRange(min=1),
-    multiple=True,
-    help="Rate of the task's audio in Hz. Repeatable.  [default: the lowest of HEAR's, from 16000 "
-    "to 48000, that loses nothing]",
-)
+@options.rates
 @click.option("--title", help="The task's name for people, on its card.")
 @click.option("--domain", default="other", show_default=True, help="On its card: speech, music.")
 @click.option("--licence", help="SPDX name of the recordings' licence, on its card.")
-@click.option(
-    "--tasks-dir",
-    type=click.Path(path_type=Path),
-    default=Path("tasks"),
-    show_default=True,
-    help="Where the task directory goes.",
-)
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
+@options.tasks_dir
+@options.jobs
 def make(
     labels: Path | None,
     audio_dir: Path | None,

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import click
 
-from harness.options import Command
+from harness import options
 
 
-@click.command("prepare", cls=Command)
+@click.command("prepare", cls=options.Command)
 @click.argument("name")
 @click.option(
     "--source",
@@ -18,24 +18,17 @@ from harness.options import Command
     required=True,
     help="Folder that holds the corpus, unpacked or in its archives.",
 )
-@click.option(
-    "--tasks-dir",
-    type=click.Path(path_type=Path),
-    default=Path("tasks"),
-    show_default=True,
-    help="Where the task directory goes.",
-)
-@click.option(
-    "--sample-rate",
-    "rates",
-    type=click.IntRange(min=1),
-    multiple=True,
-    help="Rate of the task's audio in Hz. Repeatable.  [default: 16000, or 48000 where the "
-    "corpus has more than 16000 can hold]",
-)
-@click.option("--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]")
+@options.tasks_dir
+@options.rates
+@options.jobs
+@click.option("--skip-bad", is_flag=True, help="Leave sounds out that cannot be read.")
 def prepare(
-    name: str, source: Path, tasks_dir: Path, rates: tuple[int, ...], jobs: int | None
+    name: str,
+    source: Path,
+    tasks_dir: Path,
+    rates: tuple[int, ...],
+    jobs: int | None,
+    skip_bad: bool,
 ) -> None:
     """Make a task directory from a corpus as its publisher packs it.
 
@@ -51,6 +44,7 @@ def prepare(
         tasks_dir,
         rates=rates,
         jobs=jobs or os.cpu_count() or 1,
+        skip_bad=skip_bad,
         say=lambda line: click.echo(line, err=True),
     )
     click.echo(directory)

@@ -6,26 +6,20 @@ from pathlib import Path
 
 import click
 
+from harness import options
 from harness.commands.check import check
 from harness.commands.fetch import fetch
 from harness.commands.make import make
 from harness.commands.prepare import prepare
-from harness.options import Group
 
 
-@click.group(cls=Group)
+@click.group(cls=options.Group)
 def tasks() -> None:
     """List, show and check tasks."""
 
 
 @tasks.command("list")
-@click.option(
-    "--tasks-dir",
-    type=click.Path(path_type=Path),
-    default=Path("tasks"),
-    show_default=True,
-    help="Where task directories are looked for.",
-)
+@options.tasks_dir
 @click.option("--suite", help="The tasks of this suite alone, for instance `hear2021`.")
 def tasks_list(tasks_dir: Path, suite: str | None) -> None:
     """List the tasks with a card, which of them are here, and other task directories."""
@@ -36,13 +30,7 @@ def tasks_list(tasks_dir: Path, suite: str | None) -> None:
 
 @tasks.command("show")
 @click.argument("name")
-@click.option(
-    "--tasks-dir",
-    type=click.Path(path_type=Path),
-    default=Path("tasks"),
-    show_default=True,
-    help="Where task directories are looked for.",
-)
+@options.tasks_dir
 def tasks_show(name: str, tasks_dir: Path) -> None:
     """Show the card of a task, named as in `tasks list` or like its directory."""
     from tasks.card import write_card

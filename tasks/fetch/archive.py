@@ -23,6 +23,7 @@ _SUMS = ("{file}.md5", "md5sums.txt", "md5sums", "MD5SUMS")
 
 
 _LATER = ". Run the same command later"
+_ENDLESS = (RecursionError, OverflowError)  # of brackets, of a number
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _parse_listing(text: bytes, url: str) -> dict[str, _Listed]:
                 raise ValueError(f"the checksum {entry['checksum']!r} is no md5")
             listed[entry["key"]] = _Listed(int(entry["size"]), digest)
         return listed
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, *_ENDLESS) as error:
         raise UserError(f"{url} is not the listing of a record: {error!r}.") from error
 
 

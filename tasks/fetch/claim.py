@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.errors import UserError
+from tasks.locks import lock
 
 
 @contextlib.contextmanager
@@ -27,27 +28,15 @@ def claimed(folder: Path) -> Iterator[None]:
         except FileNotFoundError:  # its holder has just removed the folder
             continue
         try:
-            _lock(handle, folder)
+            if not lock(handle):
+                raise UserError(
+                    f"Another process is fetching this task into {folder.parent}: wait for it."
+                )
             if _is_there(handle, folder / "lock"):
                 yield
                 return
         finally:
             os.close(handle)
-
-
-def _lock(handle: int, folder: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise UserError(
-            f"Another process is fetching this task into {folder.parent}: wait for it."
-        ) from None
-    except OSError:
-        pass  # a file system without locks
 
 
 def _is_there(handle: int, path: Path) -> bool:

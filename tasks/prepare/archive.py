@@ -6,6 +6,8 @@ from its middle, is expanded once to a plain one.
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import gzip
 import hashlib
 import os
@@ -21,6 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import UserError
+from tasks.locks import lock
 
 Say = Callable[[str], None]
 """Told, line by line, what is being done and what is odd."""
@@ -107,6 +110,31 @@ def expanded_path(archive: Path, room: Path) -> Path:
     return room / f".{archive.name}.{key.hexdigest()[:12]}.expanded"
 
 
+class Expanded:
+    """What an archive was expanded to, which others do not remove while it is held.
+
+    Raises:
+        FileNotFoundError: another process has just removed it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stream = path.open("rb")
+        held = lock(self._stream, shared=True)
+        if not held or not os.path.samestat(os.fstat(self._stream.fileno()), path.stat()):
+            raise FileNotFoundError(path)
+
+    def discard(self) -> None:
+        """Hold it no longer, and remove it if nobody else does."""
+        if lock(self._stream):
+            self._path.unlink(missing_ok=True)
+        self.close()
+
+    def close(self) -> None:
+        """Hold it no longer."""
+        self._stream.close()
+
+
 def _zip(archive: Path) -> Iterator[tuple[str, File]]:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
@@ -143,11 +171,14 @@ def _expanded(archive: Path, room: Path, say: Say) -> Path:
         return final
     say(f"expanding {archive} to {final}, which is removed when the task is done")
     room.mkdir(parents=True, exist_ok=True)
+    _remove_begun(final)
     handle, temporary = tempfile.mkstemp(dir=room, prefix=f"{final.name}.")
     try:
         with os.fdopen(handle, "wb") as out, gzip.open(archive) as packed:
+            lock(out)
             shutil.copyfileobj(packed, out, 1 << 20)
-        os.replace(temporary, final)
+            out.flush()
+            os.replace(temporary, final)
     except gzip.BadGzipFile:
         raise
     except OSError as error:
@@ -158,6 +189,14 @@ def _expanded(archive: Path, room: Path, say: Say) -> Path:
     finally:
         Path(temporary).unlink(missing_ok=True)
     return final
+
+
+def _remove_begun(final: Path) -> None:
+    """Remove what killed processes have begun to expand."""
+    for begun in final.parent.glob(f"{glob.escape(final.name)}.*"):
+        with contextlib.suppress(OSError), begun.open("rb") as stream:
+            if lock(stream):
+                begun.unlink()
 
 
 def _part(path: str, start: int, size: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.errors import UserError
-from tasks.prepare.archive import SUFFIXES, File, Say, expanded_path, files_of
+from tasks.prepare.archive import SUFFIXES, Expanded, File, Say, expanded_path, files_of
 
 _SHOWN = 6
 _TELL_EVERY = 5.0
@@ -42,7 +43,7 @@ class SourceFolder:
         self._say = say
         self._files = dict(_walk(path.absolute()))
         self._opened: set[Path] = set()
-        self._expanded: list[Path] = []
+        self._expanded: list[Expanded] = []
 
     def find(self, pattern: str, archives: Sequence[str] = ()) -> list[tuple[re.Match[str], File]]:
         """Return the files whose whole path matches: those on disk, then those in archives.
@@ -104,11 +105,21 @@ class SourceFolder:
                 told = time.monotonic()
                 self._say(f"looked into {number:,} of {len(new):,} archives")
             self._opened.add(path)
-            self._expanded.append(expanded_path(path, self._room))
-            for inside, member in files_of(path, self._room, self._say):
+            for inside, member in self._files_of(path):
                 if not _hidden(inside):
                     self._files[f"{name}/{inside}"] = member
         return bool(new)
+
+    def _files_of(self, archive: Path) -> list[tuple[str, File]]:
+        """List an archive, and hold what it was expanded to."""
+        expanded = expanded_path(archive, self._room)
+        while True:
+            found = list(files_of(archive, self._room, self._say))
+            if not any(file.path == str(expanded) for _, file in found):
+                return found
+            with contextlib.suppress(FileNotFoundError):  # another process was done with it
+                self._expanded.append(Expanded(expanded))
+                return found
 
     def get(self, name: str) -> File | None:
         """Return the file of that path; None when it is not there, or empty."""
@@ -135,23 +146,34 @@ class SourceFolder:
         """Yield the rows of a CSV file that has at least these columns.
 
         Raises:
-            UserError: it is not there, lacks a column, or a row is too short.
+            UserError: it is not there, is no CSV, lacks a column, or a row is too short.
         """
         rows = csv.DictReader(io.StringIO(self.text(name), newline=""))
-        if lacking := [column for column in columns if column not in (rows.fieldnames or ())]:
-            raise UserError(
-                f"{self.path / name} needs the columns {', '.join(columns)}; it lacks "
-                f"{', '.join(lacking)}."
-            )
-        for row in rows:
-            if any(not row[column] for column in columns):
-                raise UserError(f"{self.path / name}, line {rows.line_num}: a value is missing.")
-            yield row
+        try:
+            if lacking := [column for column in columns if column not in (rows.fieldnames or ())]:
+                raise UserError(
+                    f"{self.path / name} needs the columns {', '.join(columns)}; it lacks "
+                    f"{', '.join(lacking)}."
+                )
+            for row in rows:
+                if any(not row[column] for column in columns):
+                    raise UserError(
+                        f"{self.path / name}, line {rows.line_num}: a value is missing."
+                    )
+                yield row
+        except csv.Error as error:
+            raise UserError(f"{self.path / name}, line {rows.line_num}: {error}.") from error
 
     def discard_expanded(self) -> None:
-        """Remove what opening the archives has expanded."""
-        for path in self._expanded:
-            path.unlink(missing_ok=True)
+        """Remove what opening the archives has expanded, and nobody else reads."""
+        for expanded in self._expanded:
+            expanded.discard()
+        self._expanded.clear()
+
+    def close(self) -> None:
+        """Let others remove what opening the archives has expanded."""
+        for expanded in self._expanded:
+            expanded.close()
 
 
 def _walk(folder: Path) -> Iterator[tuple[str, File]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from harness.errors import UserError
@@ -36,7 +37,7 @@ def clips_in_folds(
     root = folder.root(table, archives, corpus)
     clips = []
     for row in folder.table(root + table, ("fold", name, label)):
-        if not row["fold"].isdecimal() or row["fold"] == "0":
+        if not re.fullmatch("[1-9][0-9]?", row["fold"]):
             raise UserError(
                 f"{folder.path / (root + table)}: the fold of {row[name]} must be a number from "
                 f"1 up, not '{row['fold']}'."

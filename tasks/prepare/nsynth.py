@@ -29,7 +29,7 @@ def _families(folder: SourceFolder, table: str) -> dict[str, str]:
     try:
         notes = json.loads(folder.text(table))
         return {note: str(fields["instrument_family_str"]) for note, fields in notes.items()}
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also an endless number, endless brackets
         raise UserError(f"{folder.path / table} is not JSON: {error}.") from error
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(

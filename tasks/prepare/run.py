@@ -10,15 +10,19 @@ from pathlib import Path
 from harness.audio import present_rates
 from harness.errors import UserError, did_you_mean
 from harness.layout import METADATA
+from harness.task import UNLIKE_CARD
 from tasks.card import Card, card
 from tasks.newtask import NewClip, NewTask
 from tasks.prepare.archive import Say, close_archives
 from tasks.prepare.corpora import CORPORA
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.sound import read_sound
-from tasks.writer import write_task
+from tasks.writer import Bad, refuse_bad, write_task
 
 _SHOWN = 3
+_WHOLE = 0.99
+"""Of the card's clips, and test clips: with fewer, a task is not called like the whole one. A clip
+lost here and there makes no other task of it."""
 
 
 def prepare(
@@ -28,11 +32,14 @@ def prepare(
     *,
     rates: Sequence[int] = (),
     jobs: int = 1,
+    skip_bad: bool = False,
     say: Say = print,
 ) -> Path:
     """Write the task directory of a corpus, or go on with one that was begun; return its path.
 
-    A directory that is there with all the rates asked for is left alone, and the corpus not read.
+    The whole task's directory, if it is there with all the rates asked for, is left alone, and the
+    corpus not read. A task of a part of the corpus is called ``<task_name>_part``; how a task
+    differs from its card stands in the metadata's ``unlike_card`` and in the notes of its results.
 
     Args:
         name: of the task's card.
@@ -40,6 +47,7 @@ def prepare(
         tasks_dir: where the directory goes.
         rates: in Hz; none stands for the one in :data:`CORPORA`.
         jobs: processes that work side by side.
+        skip_bad: leave out sounds that cannot be read, each of which ``say`` is told.
         say: told how far it is, what of the corpus is missing, and how the task differs from its
             card.
 
@@ -61,27 +69,39 @@ def prepare(
     folder = SourceFolder(source, tasks_dir, say)
     try:
         listed = corpus.clips(folder, say)
-        task = _task(about, [clip for clip in listed if clip.source is not None])
-        for line in (*_missing(listed), *differences(task, about)):
+        clips = [clip for clip in listed if clip.source is not None]
+        task = _task(about, clips)
+        for line in (*_missing(listed), *differences(clips, about)):
             say(line)
         _check_room(task, tasks_dir, rates)
-        written = write_task(task, tasks_dir, read_sound, rates=rates, jobs=jobs, say=say)
+
+        def without(bad: Bad) -> NewTask:
+            if not skip_bad:
+                refuse_bad(bad, "Mend them or give --skip-bad")
+            names = {name for name, _ in bad}
+            left = [clip for clip in clips if clip.name not in names]
+            say(f"left out: {len(bad):,} of {len(clips):,} clips, which cannot be used")
+            for line in differences(left, about):
+                say(line)
+            return _task(about, left)
+
+        written = write_task(
+            task, tasks_dir, read_sound, rates=rates, jobs=jobs, say=say, without=without
+        )
         folder.discard_expanded()
     finally:
+        folder.close()
         close_archives()
     return written
 
 
-def differences(task: NewTask, about: Card) -> list[str]:
+def differences(clips: Sequence[NewClip], about: Card) -> list[str]:
     """Return how a task differs from its card: clips, classes and folds, a sentence each."""
     counts = [
-        ("clips", len(task.clips), about.clips),
-        ("test clips", sum(clip.split == "test" for clip in task.clips), about.n_test),
-        ("classes", len(task.vocabulary), about.classes),
-        ("folds", len({clip.split for clip in task.clips}), about.folds),
+        *_sizes(clips, about),
+        ("classes", len(_labels(clips)), about.classes),
+        ("folds", len({clip.split for clip in clips}), about.folds),
     ]
-    if about.folds is not None:
-        del counts[1]  # all of them are tested on
     return [
         f"unlike the card of {about.name}: {here:,} {what} here, {there:,} on the card"
         for what, here, there in counts
@@ -89,9 +109,25 @@ def differences(task: NewTask, about: Card) -> list[str]:
     ]
 
 
+def _sizes(clips: Sequence[NewClip], about: Card) -> list[tuple[str, int, int | None]]:
+    """Return what is counted of a task's clips, how many there are, and how many the card says."""
+    sizes = [("clips", len(clips), about.clips)]
+    if about.folds is None:  # else all of them are tested on
+        tested = sum(clip.split == "test" for clip in clips)
+        sizes.append(("test clips", tested, about.n_test))
+    return sizes
+
+
+def _labels(clips: Sequence[NewClip]) -> set[str]:
+    return {label for clip in clips for label in clip.labels}
+
+
 def _task(about: Card, clips: Sequence[NewClip]) -> NewTask:
     task_name, _, rest = about.directory.partition("-")
     version, _, mode = rest.rpartition("-")
+    if any(here < _WHOLE * (there or 0) for _, here, there in _sizes(clips, about)):
+        task_name += "_part"
+    unlike = differences(clips, about)
     splits = [f"fold{fold:02d}" for fold in range(about.folds or 0)]
     return NewTask(
         task_name=task_name,
@@ -103,9 +139,10 @@ def _task(about: Card, clips: Sequence[NewClip]) -> NewTask:
         splits=tuple(splits or ("train", "valid", "test")),
         evaluation=about.metrics,
         clip_seconds=about.clip_seconds,
-        vocabulary=tuple(sorted({label for clip in clips for label in clip.labels})),
+        vocabulary=tuple(sorted(_labels(clips))),
         clips=tuple(sorted(clips, key=lambda clip: clip.name)),
-        extra={"prepared_from": [asdict(source) for source in about.sources]},
+        extra={"prepared_from": [asdict(source) for source in about.sources]}
+        | ({UNLIKE_CARD: unlike} if unlike else {}),
     )
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import soundfile
 
+from harness.audio import refuse_truncated_wav
 from harness.errors import UserError
 from tasks.prepare.archive import File
 
@@ -28,7 +30,8 @@ def read_sound(source: object) -> tuple[np.ndarray, int]:
         Samples, float32 (frames, channels) in [-1, 1] or (frames,), and the rate in Hz.
 
     Raises:
-        UserError: it is no sound in a format of libsndfile's, or its archive is damaged.
+        UserError: it is no sound in a format of libsndfile's, was cut short, or its archive is
+            damaged.
         OSError: it cannot be read.
     """
     file, start, frames = source, 0, -1
@@ -56,6 +59,8 @@ def length(file: File) -> tuple[int, int]:
 
 
 def _open(file: File) -> soundfile.SoundFile:
+    if not file.member:  # an archive knows by itself whether a file in it is whole
+        refuse_truncated_wav(Path(file.path))
     try:
         return soundfile.SoundFile(io.BytesIO(file.content()) if file.member else file.path)
     except soundfile.SoundFileError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,32 +44,25 @@ def make_synthetic(
     kind: str,
     tasks_dir: Path,
     *,
-    name: str | None = None,
-    clips: int | None = None,
-    classes: int | None = None,
-    seconds: float | None = None,
-    folds: int | None = None,
-    seed: int = 0,
     rates: Sequence[int] = RATES,
     jobs: int = 1,
     say: Callable[[str], None] = lambda _: None,
+    **wishes: Any,
 ) -> Path:
     """Write a synthetic task, ``<name>-v1-synthetic``, and return its directory.
 
     Args:
         kind: a name in ``KINDS``.
         tasks_dir: the folder that it is written in.
-        name, clips, classes, seconds, folds, seed: as in :func:`new_task`.
         rates: sample rates in Hz.
         jobs: processes that write side by side.
         say: told how far it is.
+        wishes: its name, clips, classes, seconds, folds and seed, as :func:`new_task` takes them.
 
     Raises:
         UserError: as :func:`new_task` and :func:`tasks.writer.write_task`.
     """
-    task = new_task(
-        kind, name=name, clips=clips, classes=classes, seconds=seconds, folds=folds, seed=seed
-    )
+    task = new_task(kind, **wishes)
     directory = write_task(task, tasks_dir, render, rates=rates, jobs=jobs, say=say)
     write_file(directory / CARD, write_card(_card(task, kind)))
     return directory

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from harness.errors import UserError
 from tasks.card import (
     Published,
     card,
+    card_in,
     card_of_directory,
     cards,
     read_card,
@@ -142,6 +144,8 @@ def test_a_wrong_value_is_refused_by_the_fields_name(field: str) -> None:
             "'n_test' must be at most clips",
         ),
         ({"split_clips": {"fold00": 288}}, "'split_clips' must add up to clips, 287, at most"),
+        ({"hours": 10**400}, "'hours' must be a number from 0 up"),
+        ({"clips": 10**400, "n_test": 10**400}, "'clips' must be a whole number from 1 up"),
         ({"hours": 0.2}, r"'hours' must be clips × clip_seconds / 3600, 0\.09965"),
         ({"metrics": ["top_acc"]}, r"'metrics\[0\]' must be one of top1_acc"),
         ({"metrics": ["mAP", "mAP"]}, "'metrics' names one twice"),
@@ -174,6 +178,25 @@ def test_a_wrong_value_is_refused_by_the_fields_name(field: str) -> None:
 def test_a_card_that_does_not_fit_the_schema(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_card(text_with(**changes), NAME)
+
+
+def test_a_card_inside_a_directory_is_read_wherever_it_is_named_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory = tmp_path / f"{NAME}-v1-full"
+    directory.mkdir()
+    (directory / "card.yaml").write_text(text_with())
+    monkeypatch.chdir(directory)
+    assert card_in(Path(".")) == card_in(directory) == card(NAME)
+    directory.rename(tmp_path / "copy")
+    with pytest.raises(UserError, match=r"copy/card\.yaml is wrong: field 'name' must be 'copy'"):
+        card_in(tmp_path / "copy")
+
+
+def test_a_card_that_is_no_text_is_named(tmp_path: Path) -> None:
+    (tmp_path / "card.yaml").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(UserError, match=r"card\.yaml cannot be read"):
+        card_in(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["- a\n- b", ""])

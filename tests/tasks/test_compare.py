@@ -223,7 +223,7 @@ def test_a_wrong_card_is_an_error_beside_the_others(tmp_path: Path) -> None:
     code, said = run(task)
     assert code == 1
     assert "2 errors" in said
-    assert "error: card.yaml: The card tiny.yaml is wrong: field 'title' is missing" in said
+    assert f"{task / CARD} is wrong: field 'title' is missing" in said
 
 
 def test_pairs_are_written_for_every_directory(tmp_path: Path) -> None:

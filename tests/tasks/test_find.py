@@ -24,11 +24,15 @@ def put(tasks_dir: Path, *names: str) -> None:
         (directory / "task_metadata.json").write_text("{}")
 
 
-def test_a_task_is_found_by_card_directory_task_name_and_path(tmp_path: Path) -> None:
+def test_a_task_is_found_by_card_directory_task_name_and_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(tmp_path, "nsynth_pitch_5h", "esc50")
     esc50 = tmp_path / "esc50-v2.0.0-full"
     for name in ("esc50", "esc50-v2.0.0-full", str(esc50)):
         assert find_task(name, tmp_path) == (esc50, "hear2021")
+    monkeypatch.chdir(esc50)
+    assert find_task("./", tmp_path) == (Path("."), "hear2021")
     expected = (tmp_path / "nsynth_pitch-v2.2.3-5h", "hear2021")
     assert find_task("nsynth_pitch", tmp_path) == find_task("nsynth_pitch_5h", tmp_path) == expected
 

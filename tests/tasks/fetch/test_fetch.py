@@ -299,8 +299,12 @@ def test_a_listing_that_is_not_there_is_asked_for_once(server, fetch, made):
         (b'{"files": []}', "lists no file"),
         (b"[" * 9_000_000, "goes on past"),
         (b"[" * 100_000, "is not the listing of a record"),
+        (
+            b'{"files": [{"key": "a", "size": 1e999, "checksum": "md5:%b"}]}' % (b"0" * 32),
+            "is not the listing of a record",
+        ),
     ],
-    ids=["a page", "another checksum", "nothing", "endless", "deep"],
+    ids=["a page", "another checksum", "nothing", "endless", "deep", "infinite"],
 )
 def test_a_listing_that_does_not_help_is_told(server, fetch, made, answer, words):
     publish(server, made)

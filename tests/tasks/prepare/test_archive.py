@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import pickle
 import resource
@@ -15,6 +16,7 @@ import pytest
 from harness.errors import UserError
 from tasks.prepare import archive as archives
 from tasks.prepare.archive import close_archives, expanded_path, files_of
+from tasks.prepare.folder import SourceFolder
 
 CONTENTS = {"yes/a.wav": b"one" * 1000, "no/b.wav": b"two", "empty/c.wav": b""}
 
@@ -60,6 +62,37 @@ def test_a_large_compressed_tar_is_expanded_once(
     for _ in files_of(archive, room, said.append):
         pass
     assert said == []  # the second time finds it expanded
+
+
+def test_what_others_still_read_is_not_removed(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_IN_MEMORY", 0)
+    archive = corpusmaker.tarred(packed, tmp_path / "source" / "a.tar.gz")
+    room = tmp_path / "room"
+    # Two tasks that are prepared from one corpus at a time.
+    first, second = (SourceFolder(archive.parent, room, lambda _: None) for _ in range(2))
+    ((_, sound),) = first.find(r".*yes/a\.wav", ("a.tar.gz",))
+    assert second.open_archives(("a.tar.gz",))
+    first.discard_expanded()
+    assert sound.content() == CONTENTS["yes/a.wav"]
+    second.discard_expanded()
+    assert list(room.iterdir()) == []
+
+
+def test_what_a_killed_expansion_left_is_removed_unless_it_goes_on(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_IN_MEMORY", 0)
+    archive, room = make(packed, "a.tar.gz"), tmp_path / "room"
+    final = expanded_path(archive, room)
+    room.mkdir()
+    left, going_on = (Path(f"{final}.{end}") for end in ("left", "going_on"))
+    left.write_bytes(b"half")
+    with going_on.open("wb") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        assert read_all(archive, room) == CONTENTS
+        assert sorted(room.iterdir()) == sorted([final, going_on])
 
 
 def test_an_expansion_without_room_leaves_nothing(

@@ -26,10 +26,10 @@ from tasks.prepare.run import prepare
 
 
 def prepared(name: str, source: Path, tmp_path: Path, said: list[str] | None = None) -> Task:
-    """Prepare a corpus at 16 kHz; the directory must be in order."""
+    """Prepare a miniature at 16 kHz; the directory must be in order, and called a part's."""
     say = [].append if said is None else said.append
     directory = prepare(name, source, tmp_path / "tasks", rates=[16_000], say=say)
-    assert directory.name == card(name).directory
+    assert directory.name == card(name).directory.replace("-", "_part-", 1)
     assert [str(found) for found in check_task(directory) if found.severity == "error"] == []
     return read_task(directory)
 
@@ -106,12 +106,14 @@ def test_urbansound8k_in_all_its_encodings(tmp_path: Path) -> None:
     )
 
 
-def test_a_fold_that_is_no_number_is_named(tmp_path: Path) -> None:
-    root = corpusmaker.urbansound8k(tmp_path / "x")
-    table = root / "metadata" / "UrbanSound8K.csv"
-    table.write_text(table.read_text().replace("0.3,1,7,9,", "0.3,1,seven,9,"))
-    with pytest.raises(UserError, match=r"UrbanSound8K\.csv: the fold of 100039-9-0-0\.wav .*'sev"):
-        listed(CORPORA["urbansound8k"].clips, tmp_path / "x")
+@pytest.mark.parametrize("fold", ["seven", "0", "-1", pytest.param("9" * 5000, id="long")])
+def test_a_fold_that_is_no_number_is_named(tmp_path: Path, fold: str) -> None:
+    (tmp_path / "metadata").mkdir()
+    (tmp_path / "metadata" / "UrbanSound8K.csv").write_text(
+        f"slice_file_name,fold,class\n100039-9-0-0.wav,{fold},siren\n"
+    )
+    with pytest.raises(UserError, match=rf"UrbanSound8K\.csv: the fold of 100039-.* not '{fold}"):
+        listed(CORPORA["urbansound8k"].clips, tmp_path)
 
 
 def test_nsynth_from_its_archives_and_a_folder(tmp_path: Path) -> None:
@@ -136,7 +138,16 @@ def test_nsynth_without_a_part_is_refused(tmp_path: Path) -> None:
         listed(CORPORA["nsynth_instrument"].clips, tmp_path)
 
 
-@pytest.mark.parametrize("content", ["not JSON", '["a note"]', '{"a note": {"pitch": 60}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "not JSON",
+        '["a note"]',
+        '{"a note": {"pitch": 60}}',
+        pytest.param("[" * 100_000, id="deep"),
+        pytest.param(f'{{"a note": {"9" * 5000}}}', id="a number of 5000 digits"),
+    ],
+)
 def test_nsynth_tables_that_are_none_are_named(tmp_path: Path, content: str) -> None:
     corpus = corpusmaker.nsynth(tmp_path)
     (corpus / "nsynth-train" / "examples.json").write_text(content)

@@ -108,6 +108,9 @@ def test_an_empty_file_counts_as_missing(tmp_path: Path) -> None:
         (b"name,class\na.wav,dog\n", "lacks fold"),
         (b"name,fold,class\na.wav,,dog\n", "line 2: a value is missing"),
         (b"name,fold,class\na.wav,1,dog\nb.wav\n", "line 3: a value is missing"),
+        pytest.param(
+            b"name,fold,class\na.wav,1," + b"d" * 200_000, "larger than field limit", id="endless"
+        ),
         (b"name,fold,class\n\xff\xfe,1,dog\n", "not UTF-8"),
     ],
 )

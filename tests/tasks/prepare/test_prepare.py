@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,18 +10,31 @@ import corpusmaker
 import pytest
 import soundfile
 
+from harness.check import check_task
 from harness.cli import call
 from harness.errors import UserError
 from harness.options import EXAMPLES
+from harness.task import UNLIKE_CARD, read_task
 from tasks.card import card
-from tasks.prepare import archive
+from tasks.find import find_task
+from tasks.newtask import NewClip
+from tasks.prepare import archive, run
 from tasks.prepare.corpora import CORPORA
 from tasks.prepare.run import prepare
+
+PART = "esc50_part-v2.0.0-full"
 
 
 @pytest.fixture
 def esc50(tmp_path: Path) -> Path:
     return corpusmaker.esc50(tmp_path / "source")
+
+
+@pytest.fixture
+def whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the card of ESC-50 be that of the miniature."""
+    about = dataclasses.replace(card("esc50"), clips=10, n_test=10, classes=2)
+    monkeypatch.setattr("tasks.prepare.run.card", lambda _: about)
 
 
 def said_by(name: str, source: Path, tasks_dir: Path, rates: tuple[int, ...] = ()) -> list[str]:
@@ -36,7 +50,7 @@ def test_the_command_writes_a_directory(
     options = ["--source", str(esc50), "--tasks-dir", str(tasks_dir), "--jobs", "2"]
     assert call(["tasks", "prepare", "esc50", *options]) == 0
     printed = capsys.readouterr()
-    directory = tasks_dir / "esc50-v2.0.0-full"
+    directory = tasks_dir / PART
     assert printed.out.strip() == str(directory)
     assert "10 clips here, 2,000 on the card" in printed.err
     assert "2 classes here, 50 on the card" in printed.err
@@ -75,13 +89,92 @@ def test_missing_sounds_are_named_and_the_rest_is_made(esc50: Path, tmp_path: Pa
     assert "8 of 8 clips" in said[-1]
 
 
-def test_a_directory_that_is_there_is_left_alone(esc50: Path, tmp_path: Path) -> None:
+def test_a_whole_task_that_is_there_is_left_alone(esc50: Path, whole: None, tmp_path: Path) -> None:
     directory = prepare("esc50", esc50, tmp_path)
+    assert directory.name == "esc50-v2.0.0-full"
+    assert read_task(directory).unlike_card == ()
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
     assert "is there already" in said_by("esc50", tmp_path / "gone", tmp_path)[0]
     assert {path: path.stat().st_mtime_ns for path in directory.rglob("*")} == before
     with pytest.raises(UserError, match="Delete it"):
         prepare("esc50", esc50, tmp_path, rates=(16_000,))
+
+
+def test_a_part_is_not_called_like_the_whole(esc50: Path, tmp_path: Path) -> None:
+    directory = prepare("esc50", esc50, tmp_path)
+    assert directory.name == PART
+    assert find_task("esc50_part", tmp_path) == (directory, "")
+    with pytest.raises(UserError, match="tasks fetch esc50"):
+        find_task("esc50", tmp_path)
+    assert read_task(directory).unlike_card == (
+        "unlike the card of esc50: 10 clips here, 2,000 on the card",
+        "unlike the card of esc50: 2 classes here, 50 on the card",
+    )
+    assert "is there already" in said_by("esc50", esc50, tmp_path)[-1]
+
+
+@pytest.mark.parametrize(("lost", "is_part"), [((1, 2), False), ((1, 2, 3), True), ((199,), True)])
+def test_a_hundredth_of_the_clips_or_of_the_test_makes_a_part(
+    lost: tuple[int, ...], is_part: bool
+) -> None:
+    splits = ["train"] * 150 + ["valid"] * 49 + ["test"]
+    about = dataclasses.replace(
+        card("voxforge"), clips=len(splits), n_test=1, classes=2, hours=None
+    )
+    clips = [
+        NewClip(f"{i}.wav", split, i, ("ab"[i % 2],))
+        for i, split in enumerate(splits)
+        if i not in lost
+    ]
+    task = run._task(about, clips)
+    assert task.task_name == ("voxforge_part" if is_part else "voxforge")
+    assert task.extra[UNLIKE_CARD][0] == (
+        f"unlike the card of voxforge: {200 - len(lost)} clips here, 200 on the card"
+    )
+
+
+def test_a_sound_that_was_cut_short_is_not_taken_for_silence(esc50: Path, tmp_path: Path) -> None:
+    cut = esc50 / "audio" / "3-100035-A-0.wav"
+    cut.write_bytes(cut.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"3-100035-A-0\.wav.*956 of .* bytes of sound are present"):
+        prepare("esc50", esc50, tmp_path, say=[].append)
+
+
+def test_bad_sounds_are_left_out_when_asked_and_named(
+    esc50: Path, whole: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (esc50 / "audio" / "3-100035-A-0.wav").write_bytes(b"no sound at all")
+    arguments = [
+        "tasks", "prepare", "esc50", "--source", str(esc50), "--tasks-dir", str(tmp_path),
+        "--jobs", "1",
+    ]  # fmt: skip
+    assert call(arguments) == 2
+    assert "Mend them or give --skip-bad, and run again" in capsys.readouterr().err
+    assert call([*arguments, "--skip-bad"]) == 0
+    printed = capsys.readouterr()
+    assert "9 files were there already, 0 are new" in printed.err
+    assert "3-100035-A-0.wav: " in printed.err
+    assert "left out: 1 of 10 clips, which cannot be used" in printed.err
+    assert "unlike the card of esc50: 9 clips here, 10 on the card" in printed.err
+    directory = tmp_path / PART
+    assert printed.out.strip() == str(directory)
+    task = read_task(directory)
+    assert [clip.name for clip in task.clips["fold02"]] == ["3-100035-A-36.wav"]
+    assert task.unlike_card == ("unlike the card of esc50: 9 clips here, 10 on the card",)
+    assert not any(found.severity == "error" for found in check_task(directory))
+    # Done is done, though it is not called like what was begun.
+    assert call([*arguments, "--skip-bad"]) == 0
+    again = capsys.readouterr()
+    assert again.out == printed.out
+    assert f"{directory} is there already" in again.err
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_split_whose_sounds_are_all_bad_cannot_be_left_out(esc50: Path, tmp_path: Path) -> None:
+    for path in (esc50 / "audio").glob("3-*"):
+        path.write_bytes(b"no sound at all")
+    with pytest.raises(UserError, match="the split 'fold02' has no clip"):
+        prepare("esc50", esc50, tmp_path, skip_bad=True, say=[].append)
 
 
 def test_a_sound_that_cannot_be_read_stops_the_end_not_the_rest(
@@ -93,7 +186,7 @@ def test_a_sound_that_cannot_be_read_stops_the_end_not_the_rest(
     monkeypatch.chdir(esc50)
     with pytest.raises(UserError, match=r"3-100035-A-0\.wav"):
         prepare("esc50", Path("."), tmp_path)
-    assert not (tmp_path / "esc50-v2.0.0-full").exists()
+    assert not (tmp_path / PART).exists()
     broken.write_bytes(whole)
     assert "1 of 1 clips" in " ".join(said_by("esc50", esc50, tmp_path))
 
@@ -115,7 +208,7 @@ def test_what_was_expanded_is_kept_until_the_task_is_done(
         path.unlink()
     corpusmaker.tarred(root, packed)
     prepare("esc50", packed.parent, tmp_path / "tasks")
-    assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["esc50-v2.0.0-full"]
+    assert [path.name for path in (tmp_path / "tasks").iterdir()] == [PART]
 
 
 def test_a_disk_that_is_too_small_is_named_before_the_work(esc50: Path, tmp_path: Path) -> None:

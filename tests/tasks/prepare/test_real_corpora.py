@@ -89,7 +89,7 @@ def commands(test_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_cut_of_speech_commands_is_what_hear_makes_of_it(commands: Path) -> None:
-    directory = commands / "speech_commands-v0.0.2-full"
+    directory = commands / "speech_commands_part-v0.0.2-full"
     assert not any(found.severity == "error" for found in check_task(directory))
     rows = sorted(
         f"{split} {name} {label}"
@@ -105,7 +105,7 @@ def test_the_cut_of_speech_commands_is_what_hear_makes_of_it(commands: Path) -> 
 
 def test_recordings_of_16_khz_are_kept_to_the_bit(commands: Path, test_data: Path) -> None:
     archive = test_data / "archives" / "speech_commands_v0.02-small.zip"
-    directory = commands / "speech_commands_v2_35-v0.0.2-full"
+    directory = commands / "speech_commands_v2_35_part-v0.0.2-full"
     wavs = list(directory.rglob("*.wav"))
     assert len(wavs) > 60
     with zipfile.ZipFile(archive) as opened:
