@@ -67,7 +67,8 @@ class ByolTraining(pl.LightningModule):
     """What Lightning trains.
 
     Each batch's random draws come from a seed made of the config's seed, the rank and the batch's
-    number, so that a resumed run draws what an uninterrupted one would have drawn.
+    number, so that a resumed run draws what an uninterrupted one would have drawn. Making it leaves
+    the global generators as they were; a training step seeds them, for dropout.
 
     Args:
         config: the run.
@@ -93,10 +94,11 @@ class ByolTraining(pl.LightningModule):
         self._new_spreads = False
         self.frontend = LogMel(config.convention, mean, std)
         self.augment = Augmentations(config, (MEL_BANDS, FRAMES))
-        torch.manual_seed(config.seed)
         encoder = random_encoder(config.encoder, config.d, config.seed, config.init)
-        self.online = Branch(encoder, config.hidden, config.projection)
-        self.predictor = head(config.projection, config.hidden, config.projection)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(config.seed)
+            self.online = Branch(encoder, config.hidden, config.projection)
+            self.predictor = head(config.projection, config.hidden, config.projection)
         for layer in encoder.features:
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 # BatchNorm takes it away again; its gradient is rounding alone, on which Adam

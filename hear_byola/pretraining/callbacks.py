@@ -226,7 +226,7 @@ class Probes(StepCallback):
 
 
 class Progress(StepCallback):
-    """Says every half minute how far the run is."""
+    """Says where a resumed run goes on, and every half minute how far the run is."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
@@ -237,6 +237,8 @@ class Progress(StepCallback):
         """Start the clock."""
         self._began = self._last = time.monotonic()
         self._first = trainer.global_step
+        if self._first:
+            self.say(f"going on from step {self._first} of {module.steps}")
 
     @rank_zero_only
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:

@@ -296,7 +296,11 @@ def read_config(name: str | Path, overrides: Mapping[str, object] | None = None)
 
 
 def differing(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
-    """Fields in which a resumed run's config would change its result, with both values."""
+    """Fields in which a resumed run's config would change its result, with both values.
+
+    A field that the old config lacks came later; its default means what was done before it came.
+    """
+    old = {**PretrainConfig().as_dict(), **old}
     return [
         f"{name}: {old.get(name)!r} -> {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
@@ -102,8 +103,12 @@ def pretrain(
             )
         trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
         trainer.fit_loop.epoch_loop.max_steps = steps
-        if folder.state.is_file():
-            say(f"going on from {folder.state}")
+        if config.warmup_steps > steps:
+            say(
+                f"WARNING: warmup_steps is {config.warmup_steps}, and the run has {steps} steps: "
+                f"the learning rate will rise to {module.learning_rate(steps - 1):.3g} alone, not "
+                f"to {config.learning_rate:.3g}."
+            )
         try:
             _fit(trainer, module, prepared, folder.state)
         finally:
@@ -127,7 +132,9 @@ def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: P
     # Called by Lightning when the state is loaded, so that the stream begins where it stopped.
     module.train_dataloader = loader  # type: ignore[method-assign]
     try:
-        trainer.fit(module, ckpt_path=state if state.is_file() else None, weights_only=True)
+        # A step seeds the global generators, which are the caller's.
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            trainer.fit(module, ckpt_path=state if state.is_file() else None, weights_only=True)
     # Lightning turns a KeyboardInterrupt into an exit: Ctrl-C before the first step, or twice.
     except (Interrupted, SystemExit):
         raise KeyboardInterrupt from None

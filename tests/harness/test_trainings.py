@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -19,6 +20,7 @@ from harness.errors import UserError
 from harness.lease import lease
 from harness.trainings import LOG, RECORD, Training, finished, train
 from hear_byola.checkpoint import read_checkpoint
+from hear_byola.pretraining.config import PretrainConfig, differing
 
 
 def training(out: Path, **changes: object) -> Training:
@@ -59,6 +61,21 @@ def test_another_config_is_refused_and_its_fields_named(done):
     assert finished(training(done[0], seed=3, pause=1.0), trainmaker.differing)
     with pytest.raises(UserError, match=r"another config \(blur: 0.0 -> 0.5\).*--out"):
         finished(training(done[0], seed=3, blur=0.5), trainmaker.differing)
+
+
+def test_a_training_of_a_version_without_a_field_had_its_default(done, tmp_path):
+    shutil.copytree(done[0], tmp_path / "one")
+    path = tmp_path / "one" / RECORD
+    record = json.loads(path.read_text())
+    older = {name: v for name, v in PretrainConfig().as_dict().items() if name != "init"}
+    path.write_text(json.dumps({**record, "config": older}))
+    one = training(tmp_path / "one")
+    assert finished(replace(one, config=PretrainConfig().as_dict()), differing)
+    with pytest.raises(UserError, match=r"another config \(init: 'pytorch' -> 'contrast'"):
+        finished(replace(one, config=PretrainConfig(init="contrast").as_dict()), differing)
+    path.write_text(json.dumps({**record, "config": {**older, "colour": "red"}}))
+    with pytest.raises(UserError, match=r"another config \(colour: 'red' -> None"):
+        finished(replace(one, config=PretrainConfig().as_dict()), differing)
 
 
 def test_other_audio_is_refused(done):

@@ -201,6 +201,14 @@ def test_draws_depend_on_seed_rank_and_batch_alone(monkeypatch: pytest.MonkeyPat
     assert len(set(numbers)) == len(numbers)
 
 
+def test_making_it_leaves_the_global_random_generator_alone() -> None:
+    before = torch.get_rng_state()
+    one = training()
+    assert torch.get_rng_state().equal(before)
+    torch.rand(5)
+    assert all(a.equal(b) for a, b in zip(one.parameters(), training().parameters(), strict=True))
+
+
 def test_learning_rate_warms_up_and_falls() -> None:
     config = PretrainConfig(
         **{**vars(TINY), "schedule": "cosine", "warmup_steps": 2, "learning_rate": 1.0}

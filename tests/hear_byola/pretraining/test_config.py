@@ -198,3 +198,10 @@ def test_differing_lists_what_changes_the_result() -> None:
     assert differing(old, new) == ["d: 512 -> 1024", "seed: 42 -> 1"]
     assert differing({"gone": 1, **old}, old) == ["gone: 1 -> None"]
     assert {field.name for field in fields(PretrainConfig)} > FREE_TO_CHANGE
+
+
+def test_a_field_that_an_old_config_lacks_counts_as_its_default() -> None:
+    old = {name: value for name, value in PretrainConfig().as_dict().items() if name != "init"}
+    assert differing(old, PretrainConfig().as_dict()) == []
+    new = make_config({"init": "contrast"}).as_dict()
+    assert differing(old, new) == ["init: 'pytorch' -> 'contrast'"]

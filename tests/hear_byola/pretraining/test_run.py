@@ -1,75 +1,23 @@
-"""Whole runs, tiny ones, in this process: what they leave behind, and how they stop and go on."""
+"""Whole runs, tiny ones, in this process: what they leave behind, and what they refuse."""
 
 from __future__ import annotations
 
-import csv
 import json
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-import runmaker
 import torch
-from runmaker import killer, make_audio, tiny
+from runmaker import make_audio, tiny
 from soundmaker import noise, write
+from wholerun import CPU, rows, run, state
 
 from hear_byola import load_model
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from hear_byola.encoder import random_encoder
-from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.run import Machines, pretrain
-
-CPU = Machines("cpu", 1)
-
-
-@pytest.fixture(scope="module")
-def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_audio(tmp_path_factory.mktemp("sounds") / "audio")
-
-
-@pytest.fixture(scope="module")
-def whole(audio: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a run of six steps that nothing disturbed."""
-    out = tmp_path_factory.mktemp("whole") / "run"
-    run(audio, out)
-    return out
-
-
-def run(audio: Path, out: Path, config: PretrainConfig | None = None, **options: object) -> Path:
-    return pretrain(
-        audio,
-        config or tiny(),
-        out,
-        machines=CPU,
-        **{"say": lambda _: None, **options},  # type: ignore[arg-type]
-    )
-
-
-def rows(out: Path) -> list[dict[str, str]]:
-    with (out / "metrics.csv").open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def state(out: Path) -> dict:
-    return torch.load(out / "resume.ckpt", weights_only=True)
-
-
-def assert_same_run(out: Path, whole: Path) -> None:
-    """The same curves and the same state, to the last bit."""
-    assert rows(out) == rows(whole)
-    ours, theirs = state(out), state(whole)
-    assert ours["global_step"] == theirs["global_step"]
-    for name, value in theirs["state_dict"].items():
-        assert ours["state_dict"][name].equal(value), name
-    for kept in ("optimizer_states", "lr_schedulers", "batches", "losses"):
-        torch.testing.assert_close(ours[kept], theirs[kept], rtol=0, atol=0)
-    one, other = (read_checkpoint(folder / "byola.safetensors") for folder in (out, whole))
-    assert all(one.state[name].equal(value) for name, value in other.state.items())
 
 
 def test_a_run_leaves_a_checkpoint_with_all_that_it_needs(audio: Path, whole: Path) -> None:
@@ -131,55 +79,6 @@ def test_statistics_are_those_of_the_spectrograms(whole: Path, audio: Path) -> N
     assert checkpoint.std == pytest.approx(float(bins.std()), rel=1e-3)
 
 
-def test_a_finished_run_returns_at_once(audio: Path, whole: Path) -> None:
-    before = {path.name: path.stat().st_mtime_ns for path in whole.glob("*.*")}
-    told: list[str] = []
-    assert run(audio, whole, say=told.append) == whole / "byola.safetensors"
-    assert any("is finished" in text for text in told)
-    assert not any("measuring" in text for text in told)
-    kept = {"resume.ckpt", "byola.safetensors", "metrics.csv"}
-    assert all((whole / name).stat().st_mtime_ns == before[name] for name in kept)
-
-
-@pytest.mark.parametrize(
-    ("number", "at"), [(signal.SIGINT, 1), (signal.SIGTERM, 3), (signal.SIGINT, 4)]
-)
-def test_a_stopped_run_goes_on_as_if_nothing_had_been(
-    audio: Path, whole: Path, tmp_path: Path, number: int, at: int
-) -> None:
-    before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt):
-        run(audio, tmp_path, tiny(probe_every=1), probe=killer(number, at))
-    assert signal.getsignal(number) is before
-    assert state(tmp_path)["global_step"] == at + 1  # the step that the signal came in
-    assert rows(tmp_path) == rows(whole)[: at + 1]
-    assert read_checkpoint(tmp_path / "byola.safetensors").training_config["progress"] == {
-        "step": at + 1,
-        "steps": 6,
-        "crops": 4 * (at + 1),
-    }
-    told: list[str] = []
-    run(audio, tmp_path, say=told.append)
-    assert any("going on from" in text for text in told)
-    assert_same_run(tmp_path, whole)
-
-
-def test_a_stop_between_logged_steps_and_within_accumulated_batches(
-    audio: Path, tmp_path: Path
-) -> None:
-    fields = {"accumulate": 2, "crops": 40, "log_every": 3, "save_every": 100, "monitor_every": 1}
-    run(audio, tmp_path / "whole", tiny(**fields))
-    assert [row["step"] for row in rows(tmp_path / "whole") if row["loss"]] == ["3", "5"]
-    assert state(tmp_path / "whole")["batches"] == 10
-    assert state(tmp_path / "whole")["global_step"] == 5
-    config = tiny(**fields, probe_every=1)
-    with pytest.raises(KeyboardInterrupt):
-        run(audio, tmp_path / "stopped", config, probe=killer(signal.SIGTERM, 1))
-    assert state(tmp_path / "stopped")["global_step"] == 2
-    run(audio, tmp_path / "stopped", tiny(**fields))
-    assert_same_run(tmp_path / "stopped", tmp_path / "whole")
-
-
 def test_accumulated_batches_are_one_step_of_their_mean_gradient(
     audio: Path, tmp_path: Path
 ) -> None:
@@ -192,161 +91,10 @@ def test_accumulated_batches_are_one_step_of_their_mean_gradient(
     assert int(tracked) == 12  # two views of six batches
 
 
-def test_a_killed_run_loses_one_interval_at_most(audio: Path, whole: Path, tmp_path: Path) -> None:
-    # Killed in the fifth step, after the state of the fourth was saved.
-    command = [sys.executable, runmaker.__file__, str(audio), str(tmp_path), "5"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
-    assert state(tmp_path)["global_step"] == 4
-    assert [row["step"] for row in rows(tmp_path)] == ["1", "2", "3", "4", "5"]
-    run(audio, tmp_path)
-    assert_same_run(tmp_path, whole)
-
-
-def test_a_run_killed_before_its_last_checkpoint_still_writes_it(
-    audio: Path, whole: Path, tmp_path: Path
-) -> None:
-    out = copy_of(whole, tmp_path / "run")
-    (out / "byola.safetensors").unlink()
-    assert run(audio, out).is_file()
-    assert_same_run(out, whole)
-
-
-def copy_of(run_folder: Path, to: Path) -> Path:
-    to.mkdir(exist_ok=True)
-    for path in run_folder.iterdir():
-        (to / path.name).write_bytes(path.read_bytes())
-    return to
-
-
-def test_another_config_is_refused_with_the_fields(audio: Path, whole: Path) -> None:
-    before = (whole / "config.yaml").read_bytes()
-    with pytest.raises(PretrainError, match="another config") as caught:
-        run(audio, whole, tiny(learning_rate=0.5, d=1024))
-    assert "d: 512 -> 1024; learning_rate: 0.001 -> 0.5" in str(caught.value)
-    assert (whole / "config.yaml").read_bytes() == before
-
-
-def test_fields_that_change_no_weight_may_change(audio: Path, whole: Path, tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        run(audio, tmp_path, tiny(probe_every=1), probe=killer(signal.SIGINT, 2))
-    run(audio, tmp_path, tiny(save_every=3, workers=1, stop_on_collapse=False, licence="CC0-1.0"))
-    assert_same_run(tmp_path, whole)
-    assert "save_every: 3" in (tmp_path / "config.yaml").read_text()
-
-
-def test_other_audio_is_refused(whole: Path, tmp_path: Path) -> None:
-    other = make_audio(tmp_path / "audio", seconds=1.5)
-    before = (whole / "corpus.json").read_bytes()
-    with pytest.raises(PretrainError, match="other audio"):
-        run(other, whole)
-    assert (whole / "corpus.json").read_bytes() == before
-
-
-def test_the_same_audio_may_have_moved(whole: Path, tmp_path: Path) -> None:
-    moved = make_audio(tmp_path / "elsewhere")
-    assert run(moved, whole) == whole / "byola.safetensors"
-
-
-@pytest.mark.parametrize("name", ["config.yaml", "corpus.json"])
-@pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe"])
-def test_a_damaged_record_is_told(
-    audio: Path, whole: Path, tmp_path: Path, name: str, content: bytes
-) -> None:
-    out = copy_of(whole, tmp_path / "run")
-    (out / name).write_bytes(content)
-    with pytest.raises(PretrainError, match=f"{name} is damaged"):
-        run(audio, out)
-
-
-def test_a_state_that_is_none_is_told(audio: Path, whole: Path, tmp_path: Path) -> None:
-    out = copy_of(whole, tmp_path / "run")
-    (out / "byola.safetensors").unlink()
-    torch.save({"weights": torch.zeros(3)}, out / "resume.ckpt")
-    with pytest.raises(PretrainError, match=r"resume\.ckpt .*no state of a run"):
-        run(audio, out)
-
-
-def test_a_damaged_checkpoint_is_told(audio: Path, whole: Path, tmp_path: Path) -> None:
-    out = copy_of(whole, tmp_path / "run")
-    (out / "byola.safetensors").write_bytes(b"damaged")
-    with pytest.raises(PretrainError, match=r"byola\.safetensors"):
-        run(audio, out)
-
-
-def test_two_runs_do_not_share_a_folder(audio: Path, tmp_path: Path) -> None:
-    def second(_: Path) -> dict[str, float]:
-        with pytest.raises(PretrainError, match="another process is training"):
-            run(audio, tmp_path)
-        return {"refused": 1.0}
-
-    run(audio, tmp_path, tiny(probe_every=3), probe=second)
-    assert float(rows(tmp_path)[2]["probe/refused"]) == 1.0
-
-
 def test_a_folder_that_cannot_be_made_is_told(audio: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(PretrainError, match=r"file/run cannot be made"):
         run(audio, tmp_path / "file/run")
-
-
-def poisoned(monkeypatch: pytest.MonkeyPatch, at: int, what: str) -> None:
-    """Let the loss, or the weights after the step, be no number in a step, from 1."""
-    from hear_byola.pretraining.byol import ByolTraining
-
-    plain_step, plain_update = ByolTraining.training_step, ByolTraining.optimizer_step
-
-    def step(self: ByolTraining, audio: torch.Tensor, index: int) -> torch.Tensor:
-        poison = audio.new_tensor(float("nan")) if self.batches + 1 == at else 0.0
-        return plain_step(self, audio + poison, index)
-
-    def update(self: ByolTraining, *args: object, **kwargs: object) -> None:
-        plain_update(self, *args, **kwargs)
-        if self.batches == at:
-            with torch.no_grad():
-                self.online.projector[3].weight[0, 0] = float("inf")
-
-    if what == "loss":
-        monkeypatch.setattr(ByolTraining, "training_step", step)
-    else:
-        monkeypatch.setattr(ByolTraining, "optimizer_step", update)
-
-
-@pytest.mark.parametrize("log_every", [1, 100])
-def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
-    audio: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log_every: int
-) -> None:
-    with monkeypatch.context() as context:
-        poisoned(context, 3, "loss")
-        with pytest.raises(PretrainError, match="the loss of step 3 is not a finite number"):
-            run(audio, tmp_path, tiny(log_every=log_every))
-    assert state(tmp_path)["global_step"] == 2
-    run(audio, tmp_path)
-    found = read_checkpoint(tmp_path / "byola.safetensors").state
-    expected = read_checkpoint(whole / "byola.safetensors").state
-    assert all(found[name].equal(value) for name, value in expected.items())
-
-
-@pytest.mark.parametrize("at", [2, 4, 6])
-def test_weights_that_are_no_numbers_are_not_saved(
-    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
-) -> None:
-    poisoned(monkeypatch, at, "weights")
-    with pytest.raises(PretrainError, match=f"step {at}|step {at + 1}"):
-        run(audio, tmp_path)
-    if at == 2:
-        assert not (tmp_path / "resume.ckpt").exists()
-        assert not (tmp_path / "byola.safetensors").exists()
-    else:
-        assert state(tmp_path)["global_step"] == at - 2
-        checkpoint = read_checkpoint(tmp_path / "byola.safetensors")
-        assert checkpoint.training_config["progress"]["step"] == at - 2
-
-
-def test_a_huge_learning_rate_is_told(audio: Path, tmp_path: Path) -> None:
-    config = tiny(learning_rate=1e38, schedule="constant", warmup_steps=0, save_every=1)
-    with pytest.raises(PretrainError, match=r"not (a )?finite number"):
-        run(audio, tmp_path, config)
 
 
 def test_reduced_precision_on_a_cpu(audio: Path, tmp_path: Path) -> None:
@@ -410,6 +158,25 @@ def test_a_start_that_does_not_fit_is_told_before_anything_is_read(
     with pytest.raises(PretrainError, match=r"cannot start from .*start\.safetensors") as caught:
         run(tmp_path / "no audio", tmp_path / "run", start=start)
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_leaves_the_global_random_generator_alone(audio: Path, tmp_path: Path) -> None:
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    run(audio, tmp_path, tiny(crops=8))
+    assert torch.rand(3).equal(expected)
+
+
+def test_a_warm_up_that_the_run_does_not_outlast_is_told(audio: Path, tmp_path: Path) -> None:
+    told: list[str] = []
+    run(audio, tmp_path / "short", tiny(crops=8, warmup_steps=2), say=told.append)
+    assert not any("WARNING" in text for text in told)
+    run(audio, tmp_path / "long", tiny(crops=8, warmup_steps=10), say=told.append)
+    (warning,) = (text for text in told if "WARNING" in text)
+    assert "warmup_steps is 10, and the run has 2 steps" in warning
+    assert "will rise to 0.0002 alone, not to 0.001" in warning
+    assert float(rows(tmp_path / "long")[-1]["lr"]) == pytest.approx(0.0002)
 
 
 def test_a_probe_is_called_and_logged(audio: Path, tmp_path: Path) -> None:
