@@ -26,7 +26,7 @@ METRICS: Mapping[str, Metric] = {
     "event_onset_offset_50ms_20perc_fms": Metric(
         "event_onset_offset_50ms_20perc_fms", True, _EVENT_TASKS
     ),
-    "segment_1s_er": Metric("segment_1s_er", False, _EVENT_TASKS),
+    "segment_1s_er": Metric("segment_1s_er", False, _EVENT_TASKS, (0.0, np.inf)),
 }
 
 

@@ -89,7 +89,7 @@ def result_rows(
                 n_classes_scored=value.n_classes_scored,
                 selected_params=_params(chosen),
                 probe_seconds=sum(run.seconds for _, runs in chosen for run in runs),
-                notes=_notes(manifests, value, mended),
+                notes=_notes(task, manifests, value, mended),
             )
         )
     return rows
@@ -154,8 +154,8 @@ def _params(chosen: Sequence[tuple[Fold, Sequence]]) -> str:
     return json.dumps(params, sort_keys=True, default=str)
 
 
-def _notes(manifests: Sequence[Mapping], value: Value, mended: Sequence[str]) -> str:
-    notes = list(mended)
+def _notes(task: Task, manifests: Sequence[Mapping], value: Value, mended: Sequence[str]) -> str:
+    notes = [*task.unlike_card, *mended]
     if value.unscored:
         notes.append("classes not scored, absent from the test split: " + ", ".join(value.unscored))
     skipped = [f"{m['split']}: {', '.join(m['skipped'])}" for m in manifests if m.get("skipped")]

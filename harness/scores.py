@@ -26,11 +26,13 @@ class Metric:
         name: as in a task's ``evaluation`` list.
         higher_is_better: False for error rates.
         prediction_types: kinds of task on which it is defined.
+        range: lowest and highest value.
     """
 
     name: str
     higher_is_better: bool
     prediction_types: tuple[str, ...]
+    range: tuple[float, float] = (0.0, 1.0)
 
 
 _BOTH = ("multiclass", "multilabel")
@@ -40,7 +42,7 @@ METRICS: Mapping[str, Metric] = {
     "chroma_acc": Metric("chroma_acc", True, ("multiclass",)),
     "mAP": Metric("mAP", True, _BOTH),
     "aucroc": Metric("aucroc", True, _BOTH),
-    "d_prime": Metric("d_prime", True, _BOTH),
+    "d_prime": Metric("d_prime", True, _BOTH, (-np.inf, np.inf)),
 }
 ACCURACIES = frozenset({"top1_acc", "pitch_acc", "chroma_acc"})
 

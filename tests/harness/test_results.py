@@ -1,17 +1,23 @@
 from __future__ import annotations
 
+import csv
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from resultrows import row
 
+from harness.cli import call
 from harness.errors import UserError
 from harness.results import (
     COLUMNS,
+    ResultRow,
     collect,
+    csvfile,
+    folder,
     frame,
     latest,
     load,
@@ -19,6 +25,9 @@ from harness.results import (
     write_csv,
     write_result,
 )
+from harness.results import row as row_module
+
+LATER = "2026-02-01T00:00:00+00:00"
 
 
 def test_csv_round_trip_keeps_types_values_and_gaps(tmp_path):
@@ -48,47 +57,6 @@ def test_collect_gathers_results_below_a_folder(tmp_path):
 def test_every_column_of_the_format_is_written(tmp_path):
     write_csv(frame([row()]), tmp_path / "r.csv")
     assert (tmp_path / "r.csv").read_text().splitlines()[0].split(",") == COLUMNS
-
-
-@pytest.mark.parametrize("damage", ["version", "half", "alien"])
-def test_a_result_that_cannot_be_used_is_left_out_by_name(tmp_path, damage):
-    write_result(tmp_path / "good", [row()])
-    write_result(tmp_path / "bad", [row(task="other")])
-    path = tmp_path / "bad" / "result.json"
-    content = json.loads(path.read_text())
-    content["rows"][0]["schema_version"] = 99
-    path.write_text({"version": json.dumps(content), "half": "{", "alien": "[]"}[damage])
-    with pytest.warns(UserWarning, match=re.escape(f"{path} is left out")):
-        assert collect(tmp_path).task.tolist() == ["t-v1-full"]
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "not a results CSV"),
-        ("model,task\nx,y\n", "lacks the columns schema_version"),
-    ],
-)
-def test_what_is_no_results_csv_is_refused(tmp_path, text, said):
-    (tmp_path / "r.csv").write_text(text)
-    with pytest.raises(UserError, match=said):
-        read_csv(tmp_path / "r.csv")
-
-
-@pytest.mark.parametrize(
-    ("column", "text", "said"),
-    [
-        ("value", "high", "line 2: value is 'high', not a number"),
-        ("is_primary", "maybe", "line 2: is_primary must be True or False"),
-        ("schema_version", "0", "schema version 0"),
-    ],
-)
-def test_a_wrong_cell_is_named_with_its_line(tmp_path, column, text, said):
-    table = frame([row()]).astype(object)
-    table.loc[0, column] = text
-    table.to_csv(tmp_path / "r.csv", index=False)
-    with pytest.raises(UserError, match=said):
-        read_csv(tmp_path / "r.csv")
 
 
 def test_missing_results_are_named(tmp_path):
@@ -123,3 +91,287 @@ def test_a_failure_counts_until_it_is_mended():
     assert latest(frame(mended)).status.tolist() == ["done"]
     broken = [row(**failed, started_at=late), row(model_fingerprint="b", started_at=early)]
     assert sorted(latest(frame(broken)).status) == ["done", "failed"]
+
+
+def written(path: Path, *rows: ResultRow) -> Path:
+    write_csv(frame(rows or [row(), row(split="fold00")]), path)
+    return path
+
+
+def edited(path: Path, **cells: str) -> Path:
+    """A results CSV of two rows, with cells of the first one replaced."""
+    table = pd.read_csv(written(path), dtype=str, keep_default_na=False)
+    for column, text in cells.items():
+        table.loc[0, column] = text
+    table.to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"", "is empty"),
+        (b"model,task\nx,y\n", "lacks the columns schema_version"),
+        (b"\x89PNG\n\0\0", "line 2: there are zero bytes"),
+        (b"model\n\xe9\n", "line 2: no UTF-8 text"),
+        ("model,task\n".encode("utf-16"), "UTF-16"),
+        (b"model,model\nx,y\n", "line 1: the column 'model' stands there twice"),
+    ],
+)
+def test_what_is_no_results_csv_is_refused(tmp_path, text, said):
+    (tmp_path / "r.csv").write_bytes(text)
+    with pytest.raises(UserError, match=said):
+        read_csv(tmp_path / "r.csv")
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [
+        ({"value": "high"}, "value is 'high', not a number"),
+        ({"value": "0,75"}, "value is '0,75', not a number: decimals need a point"),
+        ({"value": "inf"}, "value is 'inf', not a finite number"),
+        ({"n_test": "3.5"}, "n_test is '3.5', not a whole number"),
+        ({"n_test": "-3"}, "n_test is -3, which cannot be below 0"),
+        ({"embed_seconds": "-1"}, "embed_seconds is -1.0, which cannot be below 0"),
+        ({"seed": ""}, "seed is '', not a number"),
+        ({"model": ""}, "model is empty"),
+        ({"is_primary": "maybe"}, "is_primary is 'maybe': it must be True or False"),
+        ({"higher_is_better": "False"}, "higher_is_better is False, which top1_acc contradicts"),
+        ({"value": "75.2"}, "value is 75.2, and top1_acc goes from 0 to 1. Is it in percent"),
+        ({"value": "-0.1"}, "value is -0.1, and top1_acc goes from 0 to 1"),
+        ({"ci_low": "0.7"}, "ci_low 0.7 is above ci_high 0.6"),
+        ({"ci_low": ""}, "one of ci_low and ci_high is empty"),
+        ({"status": "don"}, "status is 'don', not done or failed"),
+        ({"status": "failed"}, "status is failed, and yet the value is 0.5"),
+        ({"started_at": "23.11.2026 03:15"}, "started_at is .* not a time in UTC"),
+        ({"started_at": "2026-01-01T00:00:00+01:00"}, "started_at is .* not a time in UTC"),
+        ({"schema_version": "0"}, "schema_version is 0"),
+        ({"schema_version": "99"}, "schema version 99 is of a newer harness.* update hear-byola"),
+    ],
+)
+def test_a_cell_that_cannot_be_is_named_with_its_line(tmp_path, cells, said):
+    with pytest.raises(UserError, match=f"r.csv, line 2: {said}"):
+        read_csv(edited(tmp_path / "r.csv", **cells))
+
+
+@pytest.mark.parametrize(
+    ("metric", "higher_is_better", "value"),
+    [("segment_1s_er", False, 3.5), ("d_prime", True, -4.0), ("event_onset_50ms_fms", True, 1.0)],
+)
+def test_values_within_their_metrics_range_are_read(tmp_path, metric, higher_is_better, value):
+    one = row(metric=metric, higher_is_better=higher_is_better, value=value)
+    assert read_csv(written(tmp_path / "r.csv", one)).value.tolist() == [value]
+
+
+def test_a_part_of_a_metric_has_its_range(tmp_path):
+    wrong = row(metric="event_onset_50ms_fms_recall", value=1.5)
+    with pytest.raises(UserError, match="event_onset_50ms_fms_recall goes from 0 to 1"):
+        read_csv(written(tmp_path / "r.csv", wrong))
+
+
+def test_lines_are_counted_where_cells_hold_line_breaks(tmp_path):
+    rows = [row(task="a", notes="one\ntwo\nthree"), row(task="b", value=7.0)]
+    with pytest.raises(UserError, match=r"line 5: value is 7.0"):
+        read_csv(written(tmp_path / "r.csv", *rows))
+
+
+def test_a_long_cell_is_read(tmp_path):
+    notes = "clip, " * 40_000
+    assert read_csv(written(tmp_path / "r.csv", row(notes=notes))).notes.tolist() == [notes]
+
+
+def spreadsheet(table: pd.DataFrame) -> bytes:
+    flags = {True: "TRUE", False: "FALSE"}
+    table = table.assign(is_primary=table.is_primary.map(flags), n_test=table.n_test.astype(float))
+    text = table.to_csv(index=False, sep=";", lineterminator="\r\n", quoting=csv.QUOTE_ALL)
+    return text.encode("utf-8-sig")
+
+
+@pytest.mark.parametrize(
+    "save",
+    [
+        spreadsheet,
+        lambda table: table[table.columns[::-1]].to_csv(index=False).encode(),
+        lambda table: table.to_csv(index=False, sep="\t").encode(),
+        lambda table: table.to_csv(index=False).replace("\n", "\n\n").encode() + b",,,\n",
+    ],
+    ids=["spreadsheet", "reordered", "tabs", "blank lines"],
+)
+def test_what_says_the_same_is_read_the_same(tmp_path, save):
+    table = frame([row(n_test=12, notes='a "b"; c, d'), row(split="fold00", value=None)])
+    (tmp_path / "r.csv").write_bytes(save(table))
+    pd.testing.assert_frame_equal(read_csv(tmp_path / "r.csv"), table)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.75, 0.97])
+def test_a_half_written_file_is_told(tmp_path, share):
+    whole = written(tmp_path / "r.csv", *(row(task=f"t{i}") for i in range(9)))
+    data = whole.read_bytes()
+    whole.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(UserError, match=r"r.csv, line \d+: .* half-written: copy it again"):
+        read_csv(whole)
+
+
+def test_a_file_cut_between_two_letters_of_its_last_word_is_told(tmp_path):
+    path = written(tmp_path / "r.csv")
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(UserError, match=r"line 3: started_at is .* half-written"):
+        read_csv(path)
+
+
+def test_a_missing_last_line_break_is_told(tmp_path):
+    path = written(tmp_path / "r.csv")
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.warns(UserWarning, match="does not end with a line break"):
+        assert len(read_csv(path)) == 2
+
+
+def test_a_file_without_rows_is_told(tmp_path):
+    (tmp_path / "r.csv").write_text(",".join(COLUMNS) + "\n")
+    with pytest.raises(UserError, match="holds no rows"):
+        read_csv(tmp_path / "r.csv")
+
+
+def test_an_added_column_is_passed_over_and_told(tmp_path):
+    path = written(tmp_path / "r.csv")
+    expected = read_csv(path)
+    pd.read_csv(path).assign(remark="?").to_csv(path, index=False)
+    with pytest.warns(UserWarning, match="passed over: remark"):
+        pd.testing.assert_frame_equal(read_csv(path), expected)
+
+
+def test_a_missing_column_is_refused_where_rows_need_it_and_told_else(tmp_path):
+    table = pd.read_csv(written(tmp_path / "r.csv"))
+    table.drop(columns=["notes", "n_boot"]).to_csv(tmp_path / "r.csv", index=False)
+    with pytest.warns(UserWarning, match="lacks the columns n_boot, notes: they count as empty"):
+        found = read_csv(tmp_path / "r.csv")
+    assert found.n_boot.isna().all()
+    assert set(found.notes) == {""}
+    table.rename(columns={"value": "values"}).to_csv(tmp_path / "r.csv", index=False)
+    with pytest.raises(UserError, match=r"line 1, lacks the columns value: .* It has 'values'"):
+        read_csv(tmp_path / "r.csv")
+
+
+def test_a_row_that_stands_there_twice_is_read_once_and_told(tmp_path):
+    path = written(tmp_path / "r.csv")
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join([*lines, lines[1]]))
+    with pytest.warns(UserWarning, match="lines 4 and 2, tell top1_acc .* the same value"):
+        assert len(read_csv(path)) == 2
+
+
+def test_files_put_one_after_the_other_are_read(tmp_path, recwarn):
+    one, other = (written(tmp_path / f"{t}.csv", row(task=t)) for t in "ab")
+    one.write_bytes(one.read_bytes() + other.read_bytes())
+    assert read_csv(one).task.tolist() == ["a", "b"]
+    assert not recwarn.list
+
+
+def test_two_values_of_one_thing_are_told_with_both(tmp_path):
+    rows = [row(started_at="2026-01-01T00:00:00+00:00"), row(value=0.55, started_at=LATER)]
+    path = written(tmp_path / "r.csv", *rows)
+    with pytest.warns(UserWarning, match=r"lines 2 and 3, .* 0.5 and 0.55. .* results merge"):
+        assert latest(read_csv(path)).value.tolist() == [0.55]
+
+
+def test_values_of_a_task_that_has_changed_since_are_no_contradiction(tmp_path, recwarn):
+    path = written(tmp_path / "r.csv", row(), row(value=0.55, started_at=LATER, task_sha256="new"))
+    assert len(read_csv(path)) == 2
+    assert not recwarn.list
+
+
+def test_one_run_that_says_two_things_is_refused(tmp_path):
+    path = written(tmp_path / "r.csv", row(), row(value=0.55))
+    with pytest.raises(UserError, match=r"line 2 and .*line 3 are of one run.* 0.5 and 0.55"):
+        read_csv(path)
+
+
+def test_two_primary_metrics_are_refused(tmp_path):
+    path = written(tmp_path / "r.csv", row(), row(metric="mAP"))
+    with pytest.raises(UserError, match=r"line 2 and .*line 3: is_primary is True for mAP and for"):
+        read_csv(path)
+
+
+@pytest.fixture
+def second_schema(monkeypatch) -> None:
+    """A harness whose schema has come to its second version, with the columns notes and n_boot."""
+    for module in (row_module, csvfile, folder):
+        monkeypatch.setattr(module, "ADDED", {"notes": 2, "n_boot": 2})
+    monkeypatch.setattr(row_module, "SCHEMA_VERSION", 2)
+
+
+@pytest.mark.usefixtures("second_schema")
+def test_rows_of_an_older_schema_take_the_defaults_of_later_columns(tmp_path, recwarn):
+    old = pd.DataFrame([vars(row())]).drop(columns=["notes", "n_boot"])
+    old.to_csv(tmp_path / "old.csv", index=False)
+    (tmp_path / "run").mkdir()
+    entry = {k: v for k, v in vars(row()).items() if k not in ("notes", "n_boot")}
+    (tmp_path / "run" / "result.json").write_text(json.dumps({"rows": [entry]}))
+    for path in (tmp_path / "old.csv", tmp_path / "run"):
+        (found,) = load(path).to_dict("records")
+        assert (found["schema_version"], found["notes"]) == (2, "")
+        assert pd.isna(found["n_boot"])
+        assert found["value"] == 0.5
+    assert not recwarn.list
+
+
+@pytest.mark.usefixtures("second_schema")
+def test_rows_of_the_newest_schema_without_its_columns_are_told(tmp_path):
+    table = pd.DataFrame([vars(row(schema_version=2))]).drop(columns="notes")
+    table.to_csv(tmp_path / "r.csv", index=False)
+    with pytest.warns(UserWarning, match="lacks the columns notes"):
+        read_csv(tmp_path / "r.csv")
+
+
+DAMAGES = {
+    "newer": lambda rows: rows[0].update(schema_version=99),
+    "none": lambda rows: rows.clear(),
+    "word": lambda rows: rows[0].update(value="high"),
+    "flag": lambda rows: rows[0].update(is_primary=1),
+    "no number": lambda rows: rows[0].update(value=float("nan")),
+    "no seed": lambda rows: rows[0].update(seed=None),
+    "lacking": lambda rows: rows[0].pop("notes"),
+    "alien": lambda rows: rows[0].update(colour="red"),
+    "range": lambda rows: rows[0].update(value=-1.0),
+    "text": lambda rows: rows.append("row"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_result_that_cannot_be_used_is_left_out_by_name(tmp_path, damage):
+    write_result(tmp_path / "good", [row()])
+    write_result(tmp_path / "bad", [row(task="other")])
+    path = tmp_path / "bad" / "result.json"
+    content = json.loads(path.read_text())
+    DAMAGES[damage](content["rows"])
+    path.write_text(json.dumps(content))
+    with pytest.warns(UserWarning, match=re.escape(f"{path} is left out: ")):
+        assert collect(tmp_path).task.tolist() == ["t-v1-full"]
+
+
+def test_a_result_of_a_newer_harness_is_not_to_be_deleted(tmp_path):
+    write_result(tmp_path, [row(schema_version=99)])
+    with pytest.warns(UserWarning, match=r"update hear-byola\.$"):
+        assert collect(tmp_path).empty
+
+
+@pytest.mark.parametrize("text", [b"{", b"[]", b"\0\0\0", b"\xff", b"[" * 100_000, b""])
+def test_a_result_file_that_is_damaged_is_left_out_by_name(tmp_path, text):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "result.json").write_bytes(text)
+    with pytest.warns(UserWarning, match=r"result.json is left out: .*Delete its folder"):
+        assert collect(tmp_path).empty
+
+
+def test_a_run_of_which_only_the_csv_was_copied_is_read(tmp_path):
+    written(tmp_path / "results.csv")
+    assert len(load(str(tmp_path))) == 2
+
+
+def test_the_command_shows_warnings_and_still_prints_the_table(tmp_path, capsys):
+    path = edited(tmp_path / "r.csv", remark="?")
+    assert call(["results", "table", str(path)]) == 0
+    shown = capsys.readouterr()
+    assert "Warning: " in shown.err
+    assert "remark" in shown.err
+    assert "| m " in shown.out

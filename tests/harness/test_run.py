@@ -249,8 +249,13 @@ def test_what_was_left_out_stands_in_the_notes(tmp_path):
     task = taskmaker.make_task(tmp_path / "tasks", "scene", n=12, seconds=0.5)
     bad = sorted((task / "16000" / "valid").iterdir())[3]
     bad.write_bytes(b"")
+    metadata = json.loads((task / "task_metadata.json").read_text())
+    metadata["unlike_card"] = ["unlike the card of it: 36 clips here, 90 on the card"]
+    (task / "task_metadata.json").write_text(json.dumps(metadata))
     summary = run(settings(tmp_path / "out", task, skip_bad=True))
-    assert set(summary.table.notes) == {f"left out for bad audio: valid: {bad.name}"}
+    assert set(summary.table.notes) == {
+        f"{metadata['unlike_card'][0]}; left out for bad audio: valid: {bad.name}"
+    }
 
 
 def test_a_repaired_failure_replaces_its_row(tasks, tmp_path, monkeypatch):

@@ -1,0 +1,43 @@
+"""``hear-byola results merge``: results of several files and runs in one CSV."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.options import Command
+
+
+@click.command(cls=Command)
+@click.argument(
+    "paths", metavar="FILE_OR_RUN...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@click.option(
+    "-o",
+    "--out",
+    required=True,
+    metavar="OUT.csv",
+    type=click.Path(path_type=Path),
+    help="The CSV to write; never one of the inputs.",
+)
+@click.option("--overwrite", is_flag=True, help="Write over OUT where it is there.")
+def merge(paths: tuple[Path, ...], out: Path, overwrite: bool) -> None:
+    """Join results CSVs and runs' folders in OUT.
+
+    Of rows that tell the same thing the newest is kept, and those left out are named. The parts of
+    a run with --shard on several machines are put together so. Predictions stay where they are:
+    what needs them, like comparing clip by clip, needs the runs' folders.
+    """
+    from harness.merge import check_output, describe_left_out
+    from harness.merge import merge as join
+    from harness.results import write_csv
+
+    check_output(out, paths, overwrite=overwrite)
+    merged = join(paths)
+    for line in describe_left_out(merged.left_out):
+        click.echo(line, err=True)
+    for doubt in merged.doubts:
+        click.secho(f"Warning: {doubt}", fg="yellow", err=True)
+    write_csv(merged.table, out)
+    click.echo(f"{out}: {len(merged.table)} rows; {len(merged.left_out)} others left out")

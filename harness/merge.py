@@ -1,0 +1,159 @@
+"""Results of several files and runs in one table: the newest of each, and what was left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import pandas as pd
+
+from harness.errors import UserError
+from harness.results import PlacedRow, Repeated, frame, newest, read_placed
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Results that were joined.
+
+    Attributes:
+        table: as :func:`harness.results.load` returns it.
+        left_out: each row that another one took the place of.
+        doubts: what may not belong together, in sentences.
+    """
+
+    table: pd.DataFrame
+    left_out: tuple[Repeated, ...]
+    doubts: tuple[str, ...]
+
+
+def merge(paths: Sequence[Path]) -> Merged:
+    """Join results CSVs and runs' folders; of rows that tell the same thing the newest is kept.
+
+    A failure never takes the place of a value of the same task.
+
+    Raises:
+        UserError: a file that cannot be read, two rows of one run that contradict each other, or
+            values of one task on different numbers of test clips; with both places.
+    """
+    rows = [placed for path in _once(paths) for placed in read_placed(path)]
+    kept, left_out = newest(rows)
+    _refuse_other_clips(kept)
+    return Merged(frame(placed.row for placed in kept), tuple(left_out), tuple(_doubts(kept)))
+
+
+def check_output(out: Path, paths: Iterable[Path], *, overwrite: bool = False) -> None:
+    """Refuse to write over an input, and over any other file that is there unless told to.
+
+    Raises:
+        UserError: naming the file.
+    """
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: name a file, such as {out / 'results.csv'}.")
+    for path in paths:
+        for read in (path, path / "results.csv"):
+            if read.is_file() and out.exists() and out.samefile(read):
+                raise UserError(f"{out} is one of the inputs: name another file.")
+    if out.exists() and not overwrite:
+        raise UserError(f"{out} is there already: name another file, or give --overwrite.")
+
+
+def describe_left_out(left_out: Iterable[Repeated]) -> list[str]:
+    """Say which rows were left out for which, a line for each evaluation and pair of files."""
+    lines = []
+    for _, group in groupby(sorted(left_out, key=_group), key=_group):
+        repeated = list(group)
+        row = repeated[0].kept.row
+        lines.append(
+            f"{row.model} on {row.task} by {row.protocol}, seed {row.seed}: "
+            f"{_places([r.left_out for r in repeated])}, left out for "
+            f"{_places([r.kept for r in repeated])}, {_why(repeated[0])}; {_difference(repeated)}."
+        )
+    return lines
+
+
+def _once(paths: Sequence[Path]) -> list[Path]:
+    found = {path.resolve(): path for path in reversed(paths)}
+    return [path for path in paths if found.get(path.resolve()) is path]
+
+
+def _refuse_other_clips(rows: Sequence[PlacedRow]) -> None:
+    first: dict[str, PlacedRow] = {}
+    for placed in rows:
+        row = placed.row
+        if row.split != "all" or row.n_test is None:
+            continue
+        other = first.setdefault(row.task, placed)
+        if other.row.n_test != row.n_test:
+            raise UserError(
+                f"{row.task} has {other.row.n_test} test clips in {other.place}, and {row.n_test} "
+                f"in {placed.place}: values on different clips do not belong in one table. Run "
+                "one of them again on the other's task, or leave its rows out."
+            )
+
+
+def _doubts(rows: Sequence[PlacedRow]) -> Iterable[str]:
+    """Say, once each, which tasks are not one task, and which names stand for two models."""
+    tasks: dict[str, PlacedRow] = {}
+    models: dict[tuple[str, str], PlacedRow] = {}
+    told = set()
+    for placed in rows:
+        row = placed.row
+        task = tasks.setdefault(row.task, placed)
+        if task.row.task_sha256 != row.task_sha256 and row.task not in told:
+            told.add(row.task)
+            yield (
+                f"{row.task} is not the same in {task.place} and in {placed.place} (task_sha256): "
+                "labels, splits or clips left out may differ."
+            )
+        # Statistics of a task are options, and make another fingerprint for each.
+        model = models.setdefault((row.model, row.model_options), placed)
+        if model.row.model_fingerprint != row.model_fingerprint and row.model not in told:
+            told.add(row.model)
+            yield (
+                f"{row.model} is not the same model in {model.place} and in {placed.place} "
+                "(model_fingerprint: weights or source differ). Run one of them again under "
+                "another name."
+            )
+
+
+def _group(repeated: Repeated) -> tuple:
+    row = repeated.left_out.row
+    evaluation = (row.task, row.protocol, row.model, row.model_fingerprint, row.seed)
+    return *evaluation, repeated.left_out.place.file, repeated.kept.place.file, _why(repeated)
+
+
+def _why(repeated: Repeated) -> str:
+    old, new = repeated.left_out.row, repeated.kept.row
+    if (old.started_at, old.run_id) == (new.started_at, new.run_id):
+        return "of the same run"
+    if old.status == "failed" and old.started_at > new.started_at:
+        return "which did not fail"
+    return f"which is newer ({new.started_at} after {old.started_at})"
+
+
+def _places(rows: Sequence[PlacedRow]) -> str:
+    numbers = sorted(placed.place.number for placed in rows)
+    if len(numbers) == 1:
+        return str(rows[0].place)
+    # Consecutive numbers have one distance to their index.
+    runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda p: p[1] - p[0])]
+    spans = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return f"{rows[0].place.file}, {rows[0].place.unit}s {', '.join(spans)}"
+
+
+def _difference(repeated: Sequence[Repeated]) -> str:
+    differing = [r for r in repeated if r.differ]
+    if not differing:
+        return "the values are equal"
+    first = next((r for r in differing if r.kept.row.is_primary), differing[0])
+    old, new = (placed.row.value for placed in first)
+    return (
+        f"{len(differing)} of {len(repeated)} values differ, as {first.kept.row.metric} "
+        f"({first.kept.row.split}): {_number(old)} and {_number(new)}"
+    )
+
+
+def _number(value: float | None) -> str:
+    return "none" if value is None else f"{value:.6g}"

@@ -1,0 +1,81 @@
+"""Results: rows, the CSV that is derived from them, and both as pandas frames.
+
+Each finished evaluation writes its own ``result.json``; ``results.csv`` is rebuilt from all of
+them, in canonical order, and renamed into place. Workers never touch it. In a notebook::
+
+    table = load("runs/demo")      # or a results.csv
+    table = latest(table)          # of several rows that tell the same thing, the newest
+    table[(table.split == "all") & table.is_primary]
+
+``results/README.md`` explains the columns.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from harness.errors import UserError
+from harness.results.csvfile import placed_rows, read_csv, write_csv
+from harness.results.folder import FILE, collect, placed_results, read_results, write_result
+from harness.results.frames import frame, latest
+from harness.results.newest import Repeated, newest
+from harness.results.row import COLUMNS, KEY, SCHEMA_VERSION, Place, PlacedRow, ResultRow
+
+__all__ = [
+    "COLUMNS",
+    "KEY",
+    "SCHEMA_VERSION",
+    "Place",
+    "PlacedRow",
+    "Repeated",
+    "ResultRow",
+    "collect",
+    "frame",
+    "latest",
+    "load",
+    "newest",
+    "read_csv",
+    "read_placed",
+    "read_results",
+    "write_csv",
+    "write_result",
+]
+
+
+def load(path: Path | str) -> pd.DataFrame:
+    """Read results from a CSV, or from the folder of a run.
+
+    The frame has a row a value, in canonical order, with the columns ``COLUMNS``: numbers are
+    float64 or Int64, which holds gaps, flags bool, all else text. A folder is read from what its
+    evaluations left, or, where that was not copied along, from its ``results.csv``.
+
+    Raises:
+        UserError: nothing there, or not results; with file and line.
+    """
+    path = _csv_of(Path(path))
+    if not path.is_dir():
+        return read_csv(path)
+    return frame(placed.row for placed in read_placed(path))
+
+
+def read_placed(path: Path) -> list[PlacedRow]:
+    """Read what :func:`load` reads, as rows with their places, in the order in which they stand."""
+    path = _csv_of(path)
+    if not path.is_dir():
+        return placed_rows(path)
+    rows = list(placed_results(_evaluations(path)))
+    if not rows:
+        raise UserError(f"{path} holds no finished results.")
+    return rows
+
+
+def _csv_of(path: Path) -> Path:
+    copied = path / "results.csv"
+    return copied if copied.is_file() and not _evaluations(path) else path
+
+
+def _evaluations(run: Path) -> list[Path]:
+    results = run / "results" if (run / "results").is_dir() else run
+    return [file.parent for file in sorted(results.rglob(FILE))]

@@ -1,0 +1,224 @@
+"""The results CSV: written in one step; read cell by cell, since people edit it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from harness.errors import UserError
+from harness.files import write_file
+from harness.results.frames import frame, typed
+from harness.results.newest import refuse_two_primaries, warn_of_repeated
+from harness.results.row import (
+    ADDED,
+    DEFAULTS,
+    NEEDED,
+    TYPES,
+    Place,
+    PlacedRow,
+    ResultRow,
+    UnknownVersion,
+    check,
+    known_version,
+    upgraded,
+)
+
+_SEPARATORS = (",", ";", "\t")
+_NOT_TEXT = [column for column, kind in TYPES.items() if kind != "str"]
+_FLAGS = {"true": True, "false": False}
+_NAMED = 8
+_ANEW = "make it anew from its run: `hear-byola results merge RUN_FOLDER -o OUT.csv`."
+_MEND = f"Mend it there, or {_ANEW}"
+_HALF = f"The file may be half-written: copy it again, or {_ANEW}"
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a results frame as CSV, in one step."""
+    stream = io.StringIO()
+    typed(table).to_csv(stream, index=False, lineterminator="\n")
+    write_file(path, stream.getvalue())
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a results CSV, also one that a spreadsheet has saved.
+
+    Columns may stand in any order, cells be separated by semicolons or tabs, flags be written TRUE
+    and FALSE, and the header stand again where files were put one after the other. A row that
+    stands there twice, equal in all columns, is read once.
+
+    Warns:
+        UserWarning: columns that are not ours, or that are missing and can be; a file that ends in
+            the middle of a line; rows that tell different values of the same thing.
+
+    Raises:
+        UserError: no such file, not a results CSV, damaged or half-written, of a newer schema
+            version, a needed column missing, a cell that cannot be; with file and line.
+    """
+    rows = placed_rows(path)
+    warn_of_repeated(path, rows)
+    return frame(dict.fromkeys(placed.row for placed in rows))
+
+
+def placed_rows(path: Path) -> list[PlacedRow]:
+    """Read the rows of a results CSV with their lines.
+
+    Warns and raises as :func:`read_csv`, which also looks for rows that tell the same thing.
+    """
+    text = _read_text(path)
+    separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
+    records = _records(path, text, separator)
+    header = [name.strip() for name in records[0][1]]
+    _check_header(path, header)
+    rows = []
+    version = 1
+    whole = text.endswith(("\n", "\r"))
+    for line, cells in records[1:]:
+        if cells == records[0][1]:
+            continue
+        place = Place(path, line)
+        try:
+            _check_length(cells, header)
+            values = {name: cell for name, cell in zip(header, cells) if name in TYPES}
+            version = max(
+                version, known_version(_value("schema_version", values["schema_version"]))
+            )
+            rows.append(PlacedRow(place, _row(values)))
+        except UnknownVersion as error:
+            raise UserError(f"{place}: {error}.") from None
+        except ValueError as error:
+            cut = line == records[-1][0] and (len(cells) < len(header) or not whole)
+            raise UserError(f"{place}: {error}. {_HALF if cut else _MEND}") from None
+    if not rows:
+        raise UserError(f"{path} holds no rows. {_HALF}")
+    refuse_two_primaries(rows)
+    lacking = [c for c in DEFAULTS if c not in header and ADDED.get(c, 1) <= version]
+    if lacking:
+        warnings.warn(
+            f"{path} lacks the columns {', '.join(lacking)}: they count as empty.", stacklevel=3
+        )
+    if not whole:
+        warnings.warn(
+            f"{path} does not end with a line break: was it copied or saved to its end?",
+            stacklevel=3,
+        )
+    return rows
+
+
+def _row(cells: Mapping[str, str]) -> ResultRow:
+    values = {column: _value(column, cells[column]) for column in _NOT_TEXT if column in cells}
+    row = upgraded({**DEFAULTS, **cells, **values})
+    check(row)
+    return row
+
+
+def _read_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file. Name a results.csv or a run's folder.") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror}).") from error
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise UserError(f"{path} is UTF-16 text: save it as CSV in UTF-8.")
+    if (zero := data.find(b"\0")) >= 0:
+        raise UserError(
+            f"{path}, line {_line(data, zero)}: there are zero bytes, as a crash or a full disk "
+            f"leaves them. {_HALF}"
+        )
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{path}, line {_line(data, error.start)}: no UTF-8 text. Save it as CSV in UTF-8."
+        ) from error
+    if not text.strip():
+        raise UserError(f"{path} is not a results CSV: it is empty.")
+    return text
+
+
+def _line(data: bytes, at: int) -> int:
+    return data.count(b"\n", 0, at) + 1
+
+
+def _records(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
+    """Return the line on which each record begins, and its cells, without blank records."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    records = []
+    begins = 1
+    # The list of clips that were left out may be a long cell.
+    usual = csv.field_size_limit(max(len(text), csv.field_size_limit()))
+    try:
+        for cells in reader:
+            if any(cells):
+                records.append((begins, cells))
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"{path}, line {begins}: the quotation marks of a cell do not close ({error}). {_HALF}"
+        ) from None
+    finally:
+        csv.field_size_limit(usual)
+    return records
+
+
+def _check_header(path: Path, header: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(header).items() if count > 1 and name]
+    if twice:
+        raise UserError(f"{path}, line 1: the column '{twice[0]}' stands there twice. Delete one.")
+    unknown = [name for name in header if name not in TYPES]
+    missing = [column for column in NEEDED if column not in header]
+    if missing:
+        strange = f" It has '{unknown[0]}', which is none." if unknown else ""
+        raise UserError(
+            f"{path}, line 1, lacks the columns {_listed(missing)}: is it a results.csv?{strange} "
+            f"If so, {_ANEW}"
+        )
+    if unknown:
+        warnings.warn(
+            f"{path}: columns that are not of a results.csv are passed over: {_listed(unknown)}.",
+            stacklevel=4,
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _check_length(cells: Sequence[str], header: Sequence[str]) -> None:
+    if len(cells) != len(header):
+        raise ValueError(
+            f"there are {len(cells)} cells, and {len(header)} columns (a text with a comma in it "
+            "needs quotation marks)"
+        )
+
+
+def _value(column: str, text: str) -> object:
+    """Return a number or flag from a cell; the message of what is raised names the column."""
+    kind, _, optional = TYPES[column].partition(" | ")
+    text = text.strip()
+    if optional and text.lower() in ("", "nan"):
+        return None
+    if kind == "bool":
+        if text.lower() not in _FLAGS:
+            raise ValueError(f"{column} is '{text}': it must be True or False")
+        return _FLAGS[text.lower()]
+    try:
+        number = float(text)
+    except ValueError:
+        comma = ": decimals need a point" if "," in text else ""
+        raise ValueError(f"{column} is '{text}', not a number{comma}") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{column} is '{text}', not a finite number")
+    if kind == "float":
+        return number
+    if not number.is_integer():
+        raise ValueError(f"{column} is '{text}', not a whole number")
+    return int(number)

@@ -1,0 +1,116 @@
+"""Rows that tell the same thing: which of them counts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.errors import UserError
+from harness.results.row import KEY, PlacedRow, ResultRow
+
+_TOLD = ("status", "value", "ci_low", "ci_high")
+
+
+class Repeated(NamedTuple):
+    """A row that is left out, and the one that tells the same thing and is kept."""
+
+    left_out: PlacedRow
+    kept: PlacedRow
+
+    @property
+    def differ(self) -> bool:
+        """Whether their values, intervals or statuses differ."""
+        return told(self.left_out.row) != told(self.kept.row)
+
+
+def told(row: ResultRow) -> tuple:
+    """What a row says of what its key names."""
+    return tuple(getattr(row, column) for column in _TOLD)
+
+
+def newest(rows: Sequence[PlacedRow]) -> tuple[list[PlacedRow], list[Repeated]]:
+    """Keep the newest of the rows that tell the same thing, and name those left out.
+
+    A failure never takes the place of a value of the same task, whichever is newer: it was
+    computed elsewhere.
+
+    Raises:
+        UserError: two rows of one run tell different values of the same thing.
+    """
+    kept: dict[tuple, PlacedRow] = {}
+    for placed in rows:
+        key = placed.row.key
+        kept[key] = _better(kept[key], placed) if key in kept else placed
+    repeated = [
+        Repeated(placed, kept[placed.row.key])
+        for placed in rows
+        if kept[placed.row.key] is not placed
+    ]
+    return list(kept.values()), repeated
+
+
+def _better(one: PlacedRow, other: PlacedRow) -> PlacedRow:
+    a, b = one.row, other.row
+    if a.status != b.status and a.task_sha256 == b.task_sha256:
+        return one if a.status == "done" else other
+    if (a.started_at, a.run_id) != (b.started_at, b.run_id):
+        return max(one, other, key=lambda each: (each.row.started_at, each.row.run_id))
+    if told(a) != told(b):
+        raise UserError(
+            f"{one.place} and {other.place} are of one run ({a.run_id}) and yet say different "
+            f"things of {describe(a)}: {a.value} and {b.value}. Was one edited? Delete the wrong "
+            "one."
+        )
+    return one
+
+
+def describe(row: ResultRow) -> str:
+    """Say what a row tells the value of."""
+    return (
+        f"{row.metric} of {row.model} on {row.task} ({row.protocol}, seed {row.seed}, {row.split})"
+    )
+
+
+def refuse_two_primaries(rows: Sequence[PlacedRow]) -> None:
+    """Refuse two metrics that both are the primary one of the same evaluation's split.
+
+    Raises:
+        UserError: naming both rows.
+    """
+    first: dict[tuple, PlacedRow] = {}
+    for placed in rows:
+        row = placed.row
+        if not row.is_primary:
+            continue
+        same = (*(getattr(row, column) for column in KEY if column != "metric"), row.run_id)
+        other = first.setdefault(same, placed)
+        if other.row.metric != row.metric:
+            raise UserError(
+                f"{other.place} and {placed.place}: is_primary is True for {other.row.metric} and "
+                f"for {row.metric}, and a task has one primary metric. Set the other to False."
+            )
+
+
+def warn_of_repeated(path: Path, rows: Sequence[PlacedRow]) -> None:
+    """Warn of rows of one file that tell the same thing, naming a pair of them.
+
+    Raises:
+        UserError: as :func:`newest`.
+    """
+    _, repeated = newest(rows)
+    # What was computed on a task that has changed since is not the same thing.
+    repeated = [r for r in repeated if r.left_out.row.task_sha256 == r.kept.row.task_sha256]
+    if not repeated:
+        return
+    first = next((r for r in repeated if r.differ), repeated[0])
+    one, other = first
+    values = f"{one.row.value} and {other.row.value}" if first.differ else "the same value"
+    others = f", and so do {len(repeated) - 1} other pairs" if len(repeated) > 1 else ""
+    warnings.warn(
+        f"{path}, lines {one.place.number} and {other.place.number}, tell {describe(one.row)}: "
+        f"{values}{others}. Tables take the newest; `hear-byola results merge {path} -o OUT.csv` "
+        "leaves the others out.",
+        stacklevel=4,
+    )
