@@ -1,12 +1,21 @@
-"""The wide table: models × tasks, the primary metric of each, and the mean."""
+"""The table of models × tasks: the primary metric of each, and means."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
+from harness.cells import Noise, averaged_tasks, cells, headlines, is_mean
 from harness.errors import UserError
-from harness.results import latest
+from harness.rendering import NEAR, STYLES, Sheet, Text, markdown, render
 from harness.task import SYNTHETIC, is_synthetic
+
+__all__ = ["format_table", "markdown", "short_names", "wide"]
+
+_SHOWN = 3  # reasons spelt out in one note
+_WIDEST = 8  # tasks side by side in one table of text
 
 
 def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -17,38 +26,20 @@ def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     many of how many. Metrics that are minimised, and synthetic tasks, stand in the table but not in
     the mean.
     """
-    chosen = _headlines(table, protocol)
-    cells = chosen.groupby(["model", "task"]).value.mean().unstack("task")
-    ascending = chosen.groupby("task").higher_is_better.all()
-    averaged = cells[[t for t in cells.columns if ascending[t] and not is_synthetic(t)]]
-    cells["mean"] = averaged.mean(axis=1)
-    cells["tasks"] = [f"{n}/{averaged.shape[1]}" for n in averaged.notna().sum(axis=1)]
-    return cells
+    chosen = headlines(table, protocol)
+    found = chosen.groupby(["model", "task"]).value.mean().unstack("task")
+    averaged = found[averaged_tasks(chosen)]
+    found["mean"] = averaged.mean(axis=1)
+    found["tasks"] = [f"{n}/{averaged.shape[1]}" for n in averaged.notna().sum(axis=1)]
+    return found
 
 
-def cell_texts(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    """Return :func:`wide` as texts: values to three digits with half the width of their interval.
-
-    Over several seeds the half-width is the mean of theirs. ``failed`` marks a unit that failed,
-    ``undefined`` a metric that the test split does not define, a dash what was never run.
-    """
-    chosen = _headlines(table, protocol)
-    read = ["status", "value", "ci_low", "ci_high"]
-    texts = chosen.groupby(["model", "task"])[read].apply(_cell).unstack("task").fillna("-")
-    means = wide(table, protocol)
-    texts.columns = short_names(texts.columns)
-    texts["mean"] = [
-        "-" if pd.isna(mean) else f"{mean:.3f} ({count})"
-        for mean, count in zip(means["mean"], means["tasks"])
-    ]
-    return texts
-
-
-def short_names(tasks: pd.Index) -> list[str]:
+def short_names(tasks: Iterable[str]) -> list[str]:
     """Return ``task_name`` for ``task_name-version-mode``, where that is no other task's too.
 
     Synthetic tasks are said to be synthetic.
     """
+    tasks = list(tasks)
     short = [task.rsplit("-", 2)[0] for task in tasks]
     names = [name if short.count(name) == 1 else task for name, task in zip(short, tasks)]
     return [
@@ -56,68 +47,119 @@ def short_names(tasks: pd.Index) -> list[str]:
     ]
 
 
-def _headlines(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
-    rows = latest(table)
-    return rows[(rows.protocol == protocol) & (rows.split == "all") & rows.is_primary]
+def format_table(
+    table: pd.DataFrame,
+    style: str = "markdown",
+    domains: Mapping[str, str] | None = None,
+    baselines: Collection[str] = (),
+    noise: Noise | None = None,
+) -> str:
+    """Return the table of every protocol in the rows, as markdown, csv, latex or html.
 
+    The csv is :func:`cells`, numbers in columns of their own. The others show values to three
+    digits with half the width of their interval, and with several seeds their standard deviation;
+    ``failed`` marks a unit that failed, ``undefined`` a metric that the test split does not define,
+    a dash what was never run. More than eight tasks are put below each other, by domain.
 
-def _cell(seeds: pd.DataFrame) -> str:
-    done = seeds[seeds.status == "done"]
-    if done.empty:
-        return "failed"
-    if done.value.isna().any():
-        return "undefined"
-    width = ((done.ci_high - done.ci_low) / 2).mean()
-    text = f"{done.value.mean():.3f}" + ("" if pd.isna(width) else f" ±{width:.3f}")
-    return text if len(done) == len(seeds) else f"{text} (a seed failed)"
-
-
-def format_table(table: pd.DataFrame, style: str = "markdown") -> str:
-    """Return the wide table of every protocol in the rows, as markdown, csv, latex or html.
+    Args:
+        table: result rows.
+        style: the format.
+        domains, baselines, noise: as :func:`cells` takes them.
 
     Raises:
         UserError: an unknown format.
     """
-    writers = {"markdown": markdown, "csv": _csv, "latex": _latex, "html": _html}
-    if style not in writers:
-        raise UserError(f"--format must be one of {', '.join(writers)}, not '{style}'.")
+    if style not in (*STYLES, "csv"):
+        known = ", ".join(sorted([*STYLES, "csv"]))
+        raise UserError(f"--format must be one of {known}, not '{style}'.")
+    long = [cells(table, p, domains, baselines, noise) for p in sorted(set(table.protocol))]
+    if style == "csv":
+        return pd.concat(long).to_csv(index=False, lineterminator="\n")
+    whole = style == "html"  # a page scrolls
+    return render(
+        [sheet for each in long for sheet in _sheets(each, whole)], _notes(long, noise), style
+    )
+
+
+def _sheets(long: pd.DataFrame, whole: bool) -> list[Sheet]:
+    """The table of one protocol, in parts where there are too many tasks for one."""
+    protocol = long.protocol.iloc[0]
+    columns = list(dict.fromkeys(long.task))
+    tasks = [column for column in columns if not is_mean(column)]
+    if whole or len(tasks) <= _WIDEST:
+        return [_sheet(long, protocol, columns)]
+    by_domain: dict[str, list[str]] = {}
+    for column, domain in zip(long.task, long.domain):
+        if not is_mean(column) and column not in by_domain.setdefault(domain, []):
+            by_domain[domain].append(column)
     parts = []
-    for protocol in sorted(set(table.protocol)):
-        metrics = _headlines(table, protocol).groupby("task").metric.first()
-        metrics.index = short_names(metrics.index)
-        texts = cell_texts(table, protocol)
-        metric = pd.DataFrame([[metrics.get(c, "") for c in texts.columns]], ["metric"])
-        texts = pd.concat([metric.set_axis(texts.columns, axis=1), texts]).rename_axis("model")
-        parts.append(writers[style](texts, protocol))
-    return "\n".join(parts)
+    for domain, members in by_domain.items():
+        title = f"{protocol}: {domain}" if domain else protocol
+        for start in range(0, len(members), _WIDEST):
+            parts.append(_sheet(long, title, members[start : start + _WIDEST]))
+    return [*parts, _sheet(long, f"{protocol}: means", [c for c in columns if is_mean(c)])]
 
 
-def markdown(texts: pd.DataFrame, corner: str) -> str:
-    """Return texts as a table whose columns line up; ``corner`` stands above the row names."""
-    header = [corner, *texts.columns]
-    body = [[str(model), *map(str, row)] for model, row in zip(texts.index, texts.values)]
-    widths = [max(len(line[i]) for line in [header, *body]) for i in range(len(header))]
-    lines = [header, ["-" * width for width in widths], *body]
-    drawn = ["| " + " | ".join(t.ljust(w) for t, w in zip(row, widths)) + " |" for row in lines]
-    return "\n".join(drawn) + "\n"
+def _sheet(long: pd.DataFrame, title: str, columns: Sequence[str]) -> Sheet:
+    tasks = [task for task in dict.fromkeys(long.task) if not is_mean(task)]
+    short = dict(zip(tasks, short_names(tasks)))
+    by_place: dict[Any, Any] = {(row.model, row.task): row for row in long.itertuples()}
+    models = dict.fromkeys(long.model.tolist())
+    return Sheet(
+        title=title,
+        columns=("model", *(short.get(column, column) for column in columns)),
+        below=("metric", *(by_place[next(iter(models)), column].metric for column in columns)),
+        rows=tuple(
+            (Text(model), *(_text(by_place[model, column]) for column in columns))
+            for model in models
+        ),
+        n_top=long.model[long.baseline].nunique(),
+    )
 
 
-def _csv(texts: pd.DataFrame, protocol: str) -> str:
-    return texts.assign(protocol=protocol).to_csv(lineterminator="\n")
+def _text(cell: Any) -> Text:
+    """One row of :func:`harness.cells.cells` as the table shows it."""
+    if is_mean(cell.task):
+        if cell.status == "missing":
+            return Text("-")
+        return Text(f"{cell.value:.3f}", f" ({cell.n_tasks}/{cell.of_tasks})", cell.best)
+    if cell.status != "done":
+        return Text("-" if cell.status == "missing" else cell.status)
+    rest = "" if pd.isna(cell.half_width) else f" ±{cell.half_width:.3f}"
+    rest += "" if pd.isna(cell.seed_sd) else f" (sd {cell.seed_sd:.3f})"
+    if cell.seeds_failed:
+        rest += " (a seed failed)" if cell.seeds_failed == 1 else " (seeds failed)"
+    return Text(f"{cell.value:.3f}", rest, cell.best, cell.near is not pd.NA and bool(cell.near))
 
 
-def _latex(texts: pd.DataFrame, protocol: str) -> str:
-    def escape(text: object) -> str:
-        return str(text).replace("_", r"\_").replace("%", r"\%").replace("±", r"$\pm$")
+def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
+    """What a reader needs to know, in sentences below the table."""
+    table = pd.concat(long)
+    said = []
+    if table.best.any():
+        said.append("Bold: the best of its column; of means, among those over all tasks.")
+    if table.half_width.notna().any():
+        said.append("±: half the width of the 95 % interval over test clips.")
+    if table.seed_sd.notna().any():
+        said.append("sd: standard deviation between probe seeds, whose mean the value is.")
+    if table.baseline.any():
+        names = dict.fromkeys(table.model[table.baseline])
+        said.append(f"On top, the baselines: {', '.join(names)}.")
+    notes = [" ".join(said)] if said else []
+    if table.best.any():
+        notes.append(_noise_note(noise))
+    return notes
 
-    lines = [r"\begin{tabular}{l" + "r" * texts.shape[1] + "}", r"\toprule"]
-    lines.append(" & ".join(["model", *map(escape, texts.columns)]) + r" \\")
-    lines.append(r"\midrule")
-    for model, row in zip(texts.index, texts.values):
-        lines.append(" & ".join([escape(model), *map(escape, row)]) + r" \\")
-    lines += [r"\bottomrule", r"\end{tabular}"]
-    return f"% protocol {protocol}\n" + "\n".join(lines) + "\n"
 
-
-def _html(texts: pd.DataFrame, protocol: str) -> str:
-    return f"<h2>{protocol}</h2>\n" + texts.to_html(border=0) + "\n"
+def _noise_note(noise: Noise | None) -> str:
+    if noise is None or not noise.near:
+        return (
+            "Nothing is marked as within noise of the best: that takes clip by clip predictions, "
+            "which `hear-byola results table` reads from a run's folder."
+        )
+    said = f"{NEAR}: within noise of the best, which is: {noise.rule}"
+    if noise.unpaired:
+        shown = "; ".join(noise.unpaired[:_SHOWN])
+        more = f"; and {len(noise.unpaired) - _SHOWN} more" if len(noise.unpaired) > _SHOWN else ""
+        said += f" Not compared, so without a mark: {shown}{more}."
+    return said

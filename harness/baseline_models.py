@@ -1,0 +1,43 @@
+"""Which models of a results table are baselines."""
+
+from __future__ import annotations
+
+import json
+import pkgutil
+import re
+from collections.abc import Collection
+
+import pandas as pd
+
+import harness.baselines
+
+
+def baseline_models(table: pd.DataFrame, named: Collection[str] = ()) -> list[str]:
+    """Return the baselines among the models of a results frame, by name.
+
+    Rows do not tell the module that a model is of. A baseline is therefore what is named; what has
+    no checkpoint and is called after a module of :mod:`harness.baselines` (``logmel``,
+    ``harness.baselines.logmel(...)``); and what has no checkpoint but a ``seed`` among its options:
+    weights drawn at random, such as ``-m hear_byola,seed=1``.
+    """
+    bare = table[(table.checkpoint == "") & (table.checkpoint_sha256 == "")]
+    known = {
+        model
+        for model, options in zip(bare.model, bare.model_options, strict=True)
+        if _is_of_package(model) or _has_seed(options)
+    }
+    return sorted((known | set(named)) & set(table.model))
+
+
+def _is_of_package(model: str) -> bool:
+    modules = {module.name for module in pkgutil.iter_modules(harness.baselines.__path__)}
+    name = re.split(r"[(@]", model, maxsplit=1)[0]
+    return name.removeprefix("harness.baselines.") in modules
+
+
+def _has_seed(options: str) -> bool:
+    try:
+        read = json.loads(options or "{}")
+    except ValueError:
+        return False
+    return isinstance(read, dict) and "seed" in read

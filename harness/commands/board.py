@@ -1,0 +1,65 @@
+"""``hear-byola results board``: results among published ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.commands.arguments import run_folder
+from harness.errors import UserError
+from harness.options import Command
+
+
+@click.command(cls=Command)
+@click.argument("path", type=click.Path(path_type=Path), default=Path("runs"))
+@click.option(
+    "--board",
+    "name",
+    default="hear2021",
+    show_default=True,
+    help="hear2021, audiontt or byola-paper: results/published/README.md says what they are.",
+)
+@click.option(
+    "--show",
+    "tables",
+    multiple=True,
+    type=click.Choice(["placements", "aggregates", "pairs", "paired"]),
+    help="placements: our rank task by task; aggregates: one number for a model, of all models; "
+    "pairs: ours against each published model, by scores; paired: ours against each other, clip by "
+    "clip. Repeatable.  [default: placements and aggregates, and paired where PATH has predictions "
+    "of several models; of a csv, placements]",
+)
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["markdown", "csv", "latex", "html"]),
+    default="markdown",
+    show_default=True,
+)
+def board(path: Path, name: str, tables: tuple[str, ...], style: str) -> None:
+    """Rank the results of PATH, a results.csv or a run's folder, among published ones.
+
+    Only rows by the protocol that the published scores were made by may stand on a board, and only
+    on the published task directories.
+    """
+    from harness.board import board as place
+    from harness.board_table import format_board, format_paired
+    from harness.published import read_published
+    from harness.results import load
+
+    found = place(load(path), read_published(name))
+    run = run_folder(path)
+    predicted = any(run.glob("results/*/*/*/evaluation.json"))
+    paired = "paired" in tables or (
+        not tables and style != "csv" and predicted and len(found.models) > 1
+    )
+    shown = tuple(table for table in tables if table != "paired")
+    if style == "csv" and len(tables) > 1:
+        raise UserError("A csv holds one table: name one by --show.")
+    parts = []
+    if shown or not tables:
+        parts.append(format_board(found, style, shown))
+    if paired:
+        parts.append(format_paired(found, [run if predicted else path], style))
+    click.echo("\n".join(parts), nl=False)

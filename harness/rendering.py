@@ -1,0 +1,169 @@
+"""Tables of texts as markdown, LaTeX and HTML."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+NEAR = "†"
+"""Stands behind a value that is within noise of the best."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """A cell: a value, which is bold where ``best`` and marked where ``near``, and the rest."""
+
+    value: str
+    rest: str = ""
+    best: bool = False
+    near: bool = False
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts.
+
+    Attributes:
+        title: stands above the row names, or above the table.
+        columns: their names, the first being that of the row names.
+        rows: of as many cells, the first being the row's name.
+        below: a second line of the header; empty, or as many as there are columns.
+        n_top: so many rows stand apart on top.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Text, ...], ...]
+    below: tuple[str, ...] = ()
+    n_top: int = 0
+
+
+def render(sheets: Sequence[Sheet], notes: Sequence[str], style: str) -> str:
+    """Return tables and the sentences below them; ``style`` is one of ``STYLES``."""
+    return STYLES[style](sheets, notes)
+
+
+def markdown(texts: pd.DataFrame, corner: str) -> str:
+    """Return texts as a table whose columns line up; ``corner`` stands above the row names."""
+    body = [[str(name), *map(str, row)] for name, row in zip(texts.index, texts.values)]
+    return _lined_up([corner, *texts.columns], body)
+
+
+def _markdown(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
+    drawn = []
+    for sheet in sheets:
+        body = [list(sheet.below)] if sheet.below else []
+        body += [[_markdown_cell(cell) for cell in row] for row in sheet.rows]
+        drawn.append(_lined_up([sheet.title, *sheet.columns[1:]], body))
+    return "\n".join([*drawn, *(f"{note}\n" for note in notes)])
+
+
+def _markdown_cell(cell: Text) -> str:
+    value = f"**{cell.value}**" if cell.best else cell.value
+    return value + NEAR * cell.near + cell.rest
+
+
+def _lined_up(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
+    lines = [[text.replace("|", r"\|") for text in line] for line in [header, *body]]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    lines.insert(1, ["-" * width for width in widths])
+    drawn = ["| " + " | ".join(t.ljust(w) for t, w in zip(row, widths)) + " |" for row in lines]
+    return "\n".join(drawn) + "\n"
+
+
+def _latex(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
+    """Tables for a document that uses booktabs."""
+    drawn = ["% \\usepackage{booktabs}"]
+    for sheet in sheets:
+        lines = [sheet.columns, *([sheet.below] if sheet.below else [])]
+        drawn += [
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_latex_text(sheet.title)}}}",
+            rf"\begin{{tabular}}{{l{'r' * (len(sheet.columns) - 1)}}}",
+            r"\toprule",
+            *(_latex_line(map(_latex_text, line)) for line in lines),
+            r"\midrule",
+        ]
+        for number, row in enumerate(sheet.rows):
+            if number and number == sheet.n_top:
+                drawn.append(r"\midrule")
+            drawn.append(_latex_line(map(_latex_cell, row)))
+        drawn += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
+    drawn += [_latex_text(note) + "\n" for note in notes]
+    return "\n".join(drawn)
+
+
+def _latex_line(cells: Iterable[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _latex_cell(cell: Text) -> str:
+    value = _latex_text(cell.value)
+    value = rf"\textbf{{{value}}}" if cell.best else value
+    return value + _latex_text(NEAR) * cell.near + _latex_text(cell.rest)
+
+
+_LATEX = {
+    **{character: "\\" + character for character in "&%$#_{}"},
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "≥": r"$\geq$",
+    "–": "--",
+    NEAR: r"$^{\dagger}$",
+    # A line of a table that begins with one takes it for an option of the line before.
+    "[": "{[}",
+    "]": "{]}",
+    "*": "{*}",
+}
+
+
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(character, character) for character in text.replace("\n", " "))
+
+
+def _html(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
+    """A fragment of a page, well-formed as XML too."""
+    drawn = ['<section class="results">']
+    for sheet in sheets:
+        drawn += ['<div style="overflow-x: auto">', "<table>"]
+        drawn += [f"<caption>{html.escape(sheet.title)}</caption>", "<thead>"]
+        for line in [sheet.columns, *([sheet.below] if sheet.below else [])]:
+            cells = (f'<th scope="col">{html.escape(text)}</th>' for text in line)
+            drawn.append(f"<tr>{''.join(cells)}</tr>")
+        drawn.append("</thead>")
+        parts = {"baselines": sheet.rows[: sheet.n_top], "models": sheet.rows[sheet.n_top :]}
+        for name, rows in parts.items():
+            if rows:
+                drawn += [f'<tbody class="{name}">', *map(_html_row, rows), "</tbody>"]
+        drawn += ["</table>", "</div>"]
+    drawn += [f"<p>{html.escape(note)}</p>" for note in notes]
+    return "\n".join([*drawn, "</section>", ""])
+
+
+def _html_row(row: Sequence[Text]) -> str:
+    name, *cells = row
+    drawn = "".join(f"<td>{_html_cell(cell)}</td>" for cell in cells)
+    return f'<tr><th scope="row">{_html_cell(name)}</th>{drawn}</tr>'
+
+
+def _html_cell(cell: Text) -> str:
+    value = html.escape(cell.value)
+    value = f"<strong>{value}</strong>" if cell.best else value
+    return value + f"<sup>{NEAR}</sup>" * cell.near + html.escape(cell.rest)
+
+
+STYLES: Mapping[str, Callable[[Sequence[Sheet], Sequence[str]], str]] = {
+    "markdown": _markdown,
+    "latex": _latex,
+    "html": _html,
+}
