@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 
 from harness import events, scores
-from harness.differences import N_BOOT, ArmScores, resample
+from harness.compare.resamples import N_BOOT, resample
+from harness.differences import ArmScores
 from harness.errors import UserError
 from harness.plan import Evaluation
 from harness.predictions import read_predictions
@@ -114,7 +115,7 @@ def _draws(
             f"{evaluation.name}: it was tested on other clips than the arms before it. "
             f"Delete {evaluation.directory}, and run again."
         )
-    return resample(task, folds)
+    return resample(task.primary_metric, folds)
 
 
 def _column(task: Task) -> Column:

@@ -3,19 +3,18 @@
 What is estimated is the difference between two arms if both were trained with all seeds and
 tested on all clips of the tasks' kind. It varies for two reasons, whose variances are added:
 
-- clips: resampled within each test fold, in common for all models of a task, so that what makes a
-  clip hard for everyone cancels. The metric is computed anew in each resample, from predictions of
-  every seed. The tasks themselves are not resampled.
+- clips: resampled in common for all models of a task (:mod:`harness.compare.resamples`), so that
+  what makes a clip hard for everyone cancels. The metric is computed anew in each resample, from
+  predictions of every seed. The tasks themselves are not resampled.
 - seeds: the variance of each arm's own seeds over their number. Resampling two or three seeds
   would be too narrow by construction, by a half or a third of that variance, and knows no
   quantile of them; so the half-width is the t quantile at Welch's degrees of freedom (Welch 1947,
-  Satterthwaite 1946: seeds - 1 for an arm, clips - folds for a task).
+  Satterthwaite 1946: seeds - 1 for an arm, clips - folds for a task;
+  :mod:`harness.compare.variance`).
 
-The noise that clips add to each seed alone is in both parts, which makes the interval rather too
-wide than too narrow where seeds hardly matter. With two seeds an arm it is wide: that is what two
-seeds know. The slow tests of this module simulate its coverage and ask for 92 of 100; where the
-seeds of one arm spread five times as much as the other's, for 90 with three seeds an arm and for
-88 with two.
+With two seeds an arm it is wide: that is what two seeds know. The slow tests of this module
+simulate its coverage and ask for 92 of 100; where the seeds of one arm spread five times as much as
+the other's, for 90 with three seeds an arm and for 88 with two.
 
 Not covered: another pretraining corpus, another split of a task, other tasks, and that many
 differences are looked at at once.
@@ -27,14 +26,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
-from harness.events import event_counts
-from harness.intervals import LEVEL, event_draws, scene_draws
-from harness.predictions import FoldPredictions
-from harness.task import Task
+from harness.compare.variance import add_up, of_clips, of_seeds, scaled
 
-N_BOOT = 1000
 # By how many of the two arms have several seeds.
 _COVERED = (
     "clips alone: one seed an arm",
@@ -88,21 +82,6 @@ class NoiseFloor:
     largest: float
 
 
-def resample(task: Task, folds: Sequence[FoldPredictions]) -> np.ndarray:
-    """Return a model's primary metric on resamples of the clips: (N_BOOT,).
-
-    The resamples are the same for every model of a task.
-    """
-    metric = task.primary_metric
-    if task.embedding_type == "scene":
-        return scene_draws(metric, [(fold.probabilities, fold.targets) for fold in folds], N_BOOT)
-    counts = [
-        [event_counts(metric, run, fold.reference or {}) for run in fold.predicted]
-        for fold in folds
-    ]
-    return event_draws(metric, counts, N_BOOT)
-
-
 def difference(
     arm: ArmScores, other: ArmScores, tasks: Sequence[int], sizes: Sequence[tuple[int, int]]
 ) -> Difference:
@@ -123,30 +102,16 @@ def difference(
     parts = []
     for column, task in enumerate(chosen):
         n_clips, n_folds = sizes[task]
-        freedom = n_clips - n_folds
-        if freedom < 1:
+        if n_clips <= n_folds:
             return Difference(value, np.nan, np.nan, "none: a test set of one clip a fold")
-        spread = float(np.nanvar(draws[0][column] - draws[1][column])) / len(chosen) ** 2
-        # Resampling n clips of a fold varies by (n - 1) / n too little.
-        parts.append((spread * n_clips / freedom, freedom))
+        of_task = of_clips(draws[0][column] - draws[1][column], n_clips, n_folds)
+        parts += scaled([of_task], 1 / len(chosen))
     several = [of_arm for of_arm in means if len(of_arm) > 1]
-    parts += [(float(of_arm.var(ddof=1)) / len(of_arm), len(of_arm) - 1) for of_arm in several]
-    half, degrees = _half_width(parts)
+    spread = add_up([*parts, *map(of_seeds, several)])
+    half = spread.half_width()
     covered = _COVERED[len(several)]
-    method = f"t with {degrees:.1f} degrees of freedom, {covered}" if half else "none: no spread"
-    return Difference(value, value - half, value + half, method)
-
-
-def _half_width(parts: Sequence[tuple[float, int]]) -> tuple[float, float]:
-    """Half the interval's width and its degrees of freedom, from (variance, freedom) of each part.
-
-    Welch and Satterthwaite's formula.
-    """
-    total = sum(variance for variance, _ in parts)
-    if not total > 0:
-        return 0.0, np.inf
-    degrees = total**2 / sum(variance**2 / freedom for variance, freedom in parts)
-    return float(stats.t.ppf((1 + LEVEL) / 2, degrees) * np.sqrt(total)), degrees
+    method = f"t with {spread.freedom:.1f} degrees of freedom, {covered}"
+    return Difference(value, value - half, value + half, method if half else "none: no spread")
 
 
 def noise_floor(arm: ArmScores, tasks: Sequence[int]) -> NoiseFloor:

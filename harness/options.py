@@ -74,7 +74,28 @@ EXAMPLES = {
     ),
     "results table": (
         "hear-byola results table runs",
-        "hear-byola results table runs/results.csv --format latex",
+        "hear-byola results table runs/results.csv --format latex --baseline my_first_model",
+    ),
+    "results board": (
+        "hear-byola results board runs",
+        "hear-byola results board runs/results.csv --show pairs --format csv",
+    ),
+    "results compare": (
+        "hear-byola results compare hear_byola logmel",
+        "hear-byola results compare mine theirs logmel --run runs/a --run runs/b \\\n"
+        "      --protocol linear --all-pairs --format latex",
+    ),
+    "results merge": (
+        "hear-byola results merge runs/node1 runs/node2 -o runs/all.csv",
+        "hear-byola results merge results/demo.csv runs/demo -o runs/all.csv",
+    ),
+    "results report": (
+        "hear-byola results report runs -o report.html",
+        "hear-byola results report runs/a runs/b --model mine --title 'Mine on HEAR' --audio-mb 20",
+    ),
+    "results figures": (
+        "hear-byola results figures runs -o figures",
+        "hear-byola results figures runs --task esc50 --protocol linear --width text --format pdf",
     ),
 }
 
@@ -156,6 +177,27 @@ def _options(*options: Callable) -> Callable:
     return decorate
 
 
+tasks_dir = click.option(
+    "--tasks-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("tasks"),
+    show_default=True,
+    help="The folder that holds task directories.",
+)
+
+rates = click.option(
+    "--sample-rate",
+    "rates",
+    type=click.IntRange(min=1),
+    multiple=True,
+    help="Rate of the task's audio in Hz. Repeatable.  [default: the lowest of HEAR's, from 16000 "
+    "to 48000, that loses nothing]",
+)
+
+jobs = click.option(
+    "--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]"
+)
+
 chosen = _options(
     click.option(
         "-m",
@@ -175,13 +217,7 @@ chosen = _options(
         help="A task directory, the name of one in --tasks-dir, or a built-in task. Repeatable.",
     ),
     click.option("--suite", help="All tasks of a suite, for instance `demo`."),
-    click.option(
-        "--tasks-dir",
-        type=click.Path(path_type=Path),
-        default=Path("tasks"),
-        show_default=True,
-        help="Where task directories are looked for by name.",
-    ),
+    tasks_dir,
 )
 
 workers = _options(

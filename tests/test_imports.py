@@ -80,7 +80,9 @@ COMMANDS = {m for m in SOURCES if m == "harness.cli" or m.startswith("harness.co
     "module", [m for m in SOURCES if package_of(m) == "harness" and m not in COMMANDS]
 )
 def test_the_harness_knows_models_and_tasks_by_their_interfaces_alone(module: str) -> None:
-    assert {package_of(name) for name in our_imports(module)} <= {"harness"}
+    foreign = {name for name in our_imports(module) if package_of(name) != "harness"}
+    # A published board's columns are tasks by what the cards say, and by nothing else.
+    assert foreign <= ({"tasks.card"} if module == "harness.published" else set())
 
 
 @pytest.mark.parametrize("module", [m for m in SOURCES if package_of(m) == "tasks"])

@@ -31,6 +31,9 @@ def test_the_wheel_holds_packages_data_and_licence_and_no_tests(wheel):
     assert stored <= set(names)
     assert {f"hear_byola/weights/byola-512{end}" for end in (".safetensors", ".png")} <= set(names)
     assert "hear_byola/weights/README.md" in names
+    published = {p.name for p in (CHECKOUT / "results" / "published").iterdir()}
+    assert len(published) > 3
+    assert {f"harness/published_data/{name}" for name in published} <= set(names)
     assert {f"tasks/{p.name}" for p in (CHECKOUT / "tasks").glob("*.yaml")} <= set(names)
 
 
@@ -49,6 +52,11 @@ def test_the_installed_wheel_runs_a_demo_task_elsewhere(wheel, tmp_path):
         [sys.executable, "-c", where], env=environment, cwd=elsewhere, text=True
     )
     assert found.count(str(site)) == 2
+    boards = "import harness.published as p; print([len(p.read_board(name)) for name in p.BOARDS])"
+    rows = subprocess.check_output(
+        [sys.executable, "-c", boards], env=environment, cwd=elsewhere, text=True
+    )
+    assert rows.strip() == "[34, 81, 10]"
     done = subprocess.run(
         [
             sys.executable, site / "bin" / "hear-byola", "run", "-m", "harness.baselines.logmel",

@@ -6,7 +6,12 @@ from pathlib import Path
 
 import click
 
-from harness.options import Group
+from harness.commands.arguments import run_folder
+from harness.commands.board import board
+from harness.commands.compare import compare
+from harness.commands.merge import merge
+from harness.commands.report import figures, report
+from harness.options import Group, tasks_dir
 
 
 @click.group(cls=Group)
@@ -23,9 +28,36 @@ def results() -> None:
     default="markdown",
     show_default=True,
 )
-def results_table(path: Path, style: str) -> None:
+@click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="MODEL",
+    help="A model that stands on top as a baseline, beside log-mel statistics and random weights. "
+    "Repeatable.",
+)
+@tasks_dir
+@click.option(
+    "--marks/--no-marks",
+    default=True,
+    help="Whether models within noise of the best are marked, where predictions are in PATH.",
+)
+def results_table(
+    path: Path, style: str, baselines: tuple[str, ...], tasks_dir: Path, marks: bool
+) -> None:
     """Print the table of models × tasks from PATH: a results.csv or a run's folder."""
+    from harness.noise import find_noise
     from harness.results import load
     from harness.table import format_table
+    from tasks.find import domains
 
-    click.echo(format_table(load(path), style), nl=False)
+    table = load(path)
+    found = find_noise(table, run_folder(path)) if marks else None
+    click.echo(format_table(table, style, domains(tasks_dir), baselines, found), nl=False)
+
+
+results.add_command(board)
+results.add_command(compare)
+results.add_command(merge)
+results.add_command(report)
+results.add_command(figures)

@@ -24,7 +24,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from harness.differences import ArmScores, difference, resample
+from harness.compare.resamples import resample
+from harness.differences import ArmScores, difference
 from harness.engines import local_engine, worker_devices
 from harness.module import parse_model
 from harness.plan import Evaluation, Settings, make_plan
@@ -91,7 +92,7 @@ def gather(plan: list[Evaluation], names: list[str], tasks: list[str]) -> ArmSco
             r["value"] for r in rows if r["is_primary"] and r["split"] == "all"
         )
         folds = [read_predictions(evaluation.directory, fold.test) for fold in task.folds]
-        draws[row][column] = resample(task, folds)
+        draws[row][column] = resample(task.primary_metric, folds)
     return ArmScores(values, np.array(draws))
 
 

@@ -66,9 +66,11 @@ def test_results_table_prints_the_same_table(finished):
     again = hear_byola("results", "table", out)
     assert again.stdout in done.stdout
     from_csv = hear_byola("results", "table", out / "results.csv", "--format", "csv")
-    assert [line.split(",")[0] for line in from_csv.stdout.splitlines()] == [
-        "model", "metric", "logmel",
-    ]  # fmt: skip
+    assert [line.split(",")[1:4] for line in from_csv.stdout.splitlines()] == [
+        ["model", "baseline", "task"],
+        ["logmel", "True", "tiny_scene-v1-full"],
+        ["logmel", "True", "mean"],
+    ]
 
 
 def test_probe_reads_what_embed_made_and_the_other_layout(finished, tasks_dir, tmp_path):
@@ -227,7 +229,7 @@ def test_check_lists_findings_and_fails_on_errors(tasks_dir, tmp_path):
     "command",
     [
         "run", "embed", "probe", "validate", "tasks list", "tasks show", "tasks check",
-        "results table", "checkpoint show", "checkpoint convert",
+        "results table", "results board", "results merge", "checkpoint show", "checkpoint convert",
     ],
 )  # fmt: skip
 def test_every_help_ends_in_examples(command):

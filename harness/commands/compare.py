@@ -1,0 +1,54 @@
+"""``hear-byola results compare``: whether differences between models are real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.options import Command
+
+
+@click.command(cls=Command)
+@click.argument("models", nargs=-1, required=True, metavar="A B [C]...")
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    default=(Path("runs"),),
+    show_default=True,
+    help="The folder of a run. Repeatable.",
+)
+@click.option("--protocol", help="By which results.  [default: all that the models share]")
+@click.option("-t", "--task", "tasks", multiple=True, help="This task alone. Repeatable.")
+@click.option("--all-pairs", is_flag=True, help="Compare every two models, not all with A.")
+@click.option(
+    "--format",
+    "style",
+    type=click.Choice(["markdown", "csv", "latex", "html"]),
+    default="markdown",
+    show_default=True,
+)
+def compare(
+    models: tuple[str, ...],
+    runs: tuple[Path, ...],
+    protocol: str | None,
+    tasks: tuple[str, ...],
+    all_pairs: bool,
+    style: str,
+) -> None:
+    """Compare models clip by clip: differences with intervals, p, and what is beyond noise.
+
+    A, B, ... are models as tables name them; the others are compared with A. Each table has the
+    difference on every task, Holm's correction over tasks, and the mean over tasks; of three
+    models or more also mean ranks.
+    """
+    from harness.compare import compare_all, format_comparison
+
+    found = compare_all(runs, models, protocol, tasks, all_pairs=all_pairs)
+    texts = [format_comparison(each, style) for each in found]
+    if style == "csv":
+        # One header for all protocols.
+        texts[1:] = [text.partition("\n")[2] for text in texts[1:]]
+    click.echo(("" if style == "csv" else "\n").join(texts), nl=False)

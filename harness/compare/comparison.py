@@ -1,0 +1,209 @@
+"""Models of one or several runs compared with each other, task by task and over tasks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness.compare.gather import Results, choose, gather, read_measured
+from harness.compare.pair import Cell, compare_pair
+from harness.compare.ranks import Ranking, rank_models
+from harness.errors import UserError
+from harness.task import is_synthetic
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models by one protocol.
+
+    Attributes:
+        protocol: by which all were probed.
+        models: as tables name them, in the order asked for.
+        tasks: one row a task and pair of models: ``task``, ``metric``, ``higher_is_better``,
+            ``a``, ``b``; ``value_a``, ``value_b`` (means over seeds); ``difference``, a less b,
+            with its 95 % interval ``ci_low``, ``ci_high`` for one difference at a time; ``p``, and
+            ``p_holm``, corrected for the number of tasks of the pair; ``method``, in words;
+            ``n_clips``, ``seeds_a``, ``seeds_b``; ``verdict``: ``a better``, ``b better``,
+            ``not separable`` (5 %, after Holm), or ``cannot be paired: `` and why.
+        overall: one row a pair: ``a``, ``b``; ``n_tasks`` in the ``mean_difference``, with its
+            interval ``ci_low``, ``ci_high`` and ``p``; ``left_out``, the tasks that are not in it;
+            ``wins`` and ``losses`` of a beyond noise, ``ties``, ``unpaired`` tasks.
+        ranks: one row a model, best first: ``model``, ``mean_rank``, ``n_tasks``, ``tie_groups``.
+        critical_difference: two mean ranks further apart than this differ; None where there is
+            none.
+        rank_test: the test it stands on, or why there is none.
+        warnings: what else to know, a sentence each.
+    """
+
+    protocol: str
+    models: tuple[str, ...]
+    tasks: pd.DataFrame
+    overall: pd.DataFrame
+    ranks: pd.DataFrame
+    critical_difference: float | None
+    rank_test: str
+    warnings: tuple[str, ...]
+
+
+def compare(
+    runs: Sequence[Path],
+    models: Sequence[str],
+    protocol: str | None = None,
+    tasks: Sequence[str] | None = None,
+    *,
+    all_pairs: bool = False,
+) -> Comparison:
+    """Compare models, each with the first or all with each other.
+
+    Args:
+        runs: folders of runs; a results CSV too, whose rows cannot be paired.
+        models: two or more, as tables name them; the first is the reference.
+        protocol: needed where the models have results by several.
+        tasks: names as in tables, or directory names; all by default.
+        all_pairs: compare every two models.
+
+    Raises:
+        UserError: a model, task or protocol of which there are no results, fewer than two models,
+            or no protocol by which all were probed.
+    """
+    results = gather(runs)
+    names = _names(results.rows, models)
+    rows = results.rows[results.rows.model.isin(names)]
+    shared = _protocols(rows, names, protocol)
+    if len(shared) > 1:
+        raise UserError(f"Choose a protocol: the models have results by {', '.join(shared)}.")
+    return _compare(results, rows, names, shared[0], tasks, all_pairs)
+
+
+def compare_all(
+    runs: Sequence[Path],
+    models: Sequence[str],
+    protocol: str | None = None,
+    tasks: Sequence[str] | None = None,
+    *,
+    all_pairs: bool = False,
+) -> list[Comparison]:
+    """Compare models by every protocol by which all were probed; as :func:`compare`."""
+    results = gather(runs)
+    names = _names(results.rows, models)
+    rows = results.rows[results.rows.model.isin(names)]
+    shared = _protocols(rows, names, protocol)
+    wanted = choose(rows, "task", tasks) if tasks else None
+    return [
+        _compare(results, rows, names, each, wanted, all_pairs)
+        for each in shared
+        if not wanted or set(wanted) & set(rows.task[rows.protocol == each])
+    ]
+
+
+def _names(rows: pd.DataFrame, models: Sequence[str]) -> list[str]:
+    names = choose(rows, "model", models)
+    if len(names) < 2:
+        known = ", ".join(sorted(set(rows.model)))
+        raise UserError(f"Name two models or more to compare. There are {known}.")
+    return names
+
+
+def _compare(
+    results: Results,
+    rows: pd.DataFrame,
+    names: Sequence[str],
+    protocol: str,
+    tasks: Sequence[str] | None,
+    all_pairs: bool,
+) -> Comparison:
+    rows = rows[rows.protocol == protocol]
+    wanted = choose(rows, "task", tasks) if tasks else sorted(set(rows.task))
+    grid = {
+        (model, task): _cell(results, rows[(rows.model == model) & (rows.task == task)])
+        for model in names
+        for task in wanted
+    }
+    pairs = list(itertools.combinations(names, 2))
+    pairs = pairs if all_pairs else [pair for pair in pairs if pair[0] == names[0]]
+    compared = [compare_pair(wanted, a, b, grid) for a, b in pairs]
+    ranked = _rank(grid, names, wanted)
+    return Comparison(
+        protocol,
+        tuple(names),
+        pd.concat([found for found, _ in compared], ignore_index=True),
+        pd.DataFrame([over for _, over in compared]),
+        ranked.ranks,
+        ranked.critical_difference,
+        ranked.test,
+        tuple(_warnings(grid)),
+    )
+
+
+def _protocols(rows: pd.DataFrame, models: Sequence[str], wanted: str | None) -> list[str]:
+    """The protocol asked for, or all by which every model was probed."""
+    of_model = {model: set(rows.protocol[rows.model == model]) for model in models}
+    if wanted is not None:
+        (chosen,) = choose(rows, "protocol", [wanted])
+        shared = [chosen] if all(chosen in of_model[model] for model in models) else []
+    else:
+        shared = sorted(set.intersection(*of_model.values()))
+    if not shared:
+        by = f"by {wanted}" if wanted else "by one protocol"
+        said = "; ".join(f"{model}: {', '.join(sorted(of_model[model]))}" for model in models)
+        raise UserError(
+            f"Not all of the models have results {by} ({said}), and results of two protocols "
+            f"cannot be compared. Run them all {by}."
+        )
+    return shared
+
+
+def _cell(results: Results, rows: pd.DataFrame) -> Cell | None:
+    """Read a model's seeds on a task; None where it was never run."""
+    if rows.empty:
+        return None
+    measured, missing = read_measured(results, rows)
+    first = rows.iloc[0]
+    # The seeds that are paired, so that the difference is that of the values beside it.
+    value = float(np.mean([m.value for m in measured])) if measured else rows.value.mean()
+    return Cell(
+        first.metric,
+        bool(first.higher_is_better),
+        first.task_sha256,
+        value,
+        tuple(measured),
+        tuple(missing),
+    )
+
+
+Grid = dict[tuple[str, str], Cell | None]
+
+
+def _rank(grid: Grid, models: Sequence[str], tasks: Sequence[str]) -> Ranking:
+    """Rank the models on the tasks that all were tested on alike; synthetic ones do not count."""
+    values, ascending = {}, {}
+    for task in tasks:
+        cells = [grid[model, task] for model in models]
+        known = [cell for cell in cells if cell]
+        if is_synthetic(task) or len({cell.task_sha256 for cell in known}) != 1:
+            continue
+        values[task] = [cell.value if cell else np.nan for cell in cells]
+        ascending[task] = known[0].higher_is_better
+    table = pd.DataFrame(values, index=list(models), columns=list(values), dtype=float)
+    return rank_models(table, pd.Series(ascending, dtype=bool))
+
+
+def _warnings(grid: Grid) -> list[str]:
+    """Say where the spread of probe seeds is not known."""
+    alone = {
+        model
+        for (model, _), cell in grid.items()
+        if cell and len(cell.measured) == 1 and cell.measured[0].is_random
+    }
+    if not alone:
+        return []
+    return [
+        f"One probe seed of {', '.join(sorted(alone))}: how far another seed moves a score is not "
+        "known. p and intervals make an allowance for it, which is wide on many clips and no "
+        "guarantee. `hear-byola run --seeds 3` measures it instead."
+    ]

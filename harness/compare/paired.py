@@ -1,0 +1,212 @@
+"""The difference of two models on one task, paired clip by clip.
+
+What is estimated, and by which test and interval, depends on what there is:
+
+- One probe a model, an accuracy: exact McNemar test, Tango's score interval
+  (:mod:`harness.compare.proportions`). The same with runs of a probe averaged within a seed: a
+  sign-flip permutation of the clips' mean differences, and a t interval to which half a clip a
+  model is added.
+- One probe a model, another metric: t test and interval on the standard error of the paired
+  bootstrap, its degrees of freedom the clips (the files, of events) less the folds. Accounts for
+  few files without a correction of its own.
+- Several probe seeds of a model, any metric: the same, of the scores' means over seeds, with the
+  variance between seeds added (:mod:`harness.compare.variance`). Where one model has several seeds
+  and the other one, both are taken to spread alike.
+
+Seeds whose predictions are all equal count as one probe.
+
+With one probe a model, clips alone tell two trained probes apart, not two models: on a thousand
+clips two seeds of one model are called different far more often than in 5 of 100 trials
+(``results/seed_noise.csv``, column ``clips_alone``), since many of their answers turn together. So
+where a protocol's probes depend on their seed, the variance is multiplied by the design effect
+``1 + ICC * n`` of n clips whose turns are correlated by ICC (Kish 1965). In k-fold n is a fold's
+clips, since each fold has probes of its own, and runs that are averaged divide it. One seed cannot
+tell its own ICC, so this is an allowance and no guarantee, and a dear one: of 5,000 clips, 15 %
+right by one model alone, differences below 0.055 stay undecided, where clips alone would decide at
+0.011. Several seeds measure their spread and need no allowance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.compare.measured import Measured, measure
+from harness.compare.proportions import clip_part, score_interval, sign_flip_test
+from harness.compare.variance import Part, add_up, of_clips, of_seeds, scaled
+from harness.errors import UserError
+from harness.intervals import FEW_FILES
+from harness.record import Record
+from harness.scores import ACCURACIES, METRICS
+
+# Of a clip, where no seeds add a variance: as in the Jeffreys interval of one proportion; Bonett
+# and Price (2012) add a whole one, with which the interval of averaged runs is wider than asked.
+_ADDED = 0.5
+# Of clips' turns between two seeds of one model. Not a constant of nature: trained probes showed
+# 0.0004 to 0.0042 (results/seed_noise.csv), and this is chosen above what was seen when it was set.
+ICC = 5e-3
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """``a`` less ``b`` in the primary metric of one task; NaN where it cannot be told.
+
+    Attributes:
+        value: the difference of the reported scores, means over seeds.
+        low, high: its 95 % interval.
+        p: two-sided, of no difference.
+        method: test and interval in words, and what they cover.
+        n_clips: test clips, of all folds; files, of an event task.
+        seeds: probe seeds of ``a`` and ``b``.
+        parts: what its variance is made of, for a mean over tasks.
+    """
+
+    value: float
+    low: float
+    high: float
+    p: float
+    method: str
+    n_clips: int
+    seeds: tuple[int, int]
+    parts: tuple[Part, ...] = ()
+
+
+def paired_difference(a: Sequence[Record], b: Sequence[Record]) -> PairedDifference:
+    """Compare two models on one task by one protocol.
+
+    Args:
+        a, b: the records of one model's probe seeds, one or more.
+
+    Raises:
+        UserError: predictions are missing, or the two cannot be paired: another task, another
+            version of it, other test clips, another protocol.
+    """
+    return difference([measure(record) for record in a], [measure(record) for record in b])
+
+
+def difference(a: Sequence[Measured], b: Sequence[Measured]) -> PairedDifference:
+    """Compare what was measured; as :func:`paired_difference`."""
+    check_paired([*a, *b])
+    seeds = (len(a), len(b))
+    n_clips, n_folds = a[0].n_clips, len(a[0].clips)
+    value = float(np.mean([each.value for each in a]) - np.mean([each.value for each in b]))
+    if np.isnan(value):
+        return _nothing(value, "none: a score is undefined", n_clips, seeds)
+    if n_clips <= n_folds:
+        return _nothing(value, "none: a test set of one clip a fold", n_clips, seeds)
+    # A protocol without chance, repeated.
+    a, b = (each[:1] if all(map(each[0].same_predictions, each)) else each for each in (a, b))
+    between = _between_seeds(a, b)
+    if between:
+        parts = (_clips(a, b, 0.0), *between)
+        spread = add_up(parts)
+        half = spread.half_width()
+        low, high, p = value - half, value + half, spread.p(value)
+        method = (
+            f"t with {spread.freedom:.1f} degrees of freedom; over clips and {_seeds_text(a, b)}"
+        )
+    else:
+        effect = _design_effect(a[0], b[0])
+        parts = tuple(scaled([_clips(a, b, _ADDED)], np.sqrt(effect)))
+        low, high, p, method = _of_one_probe(a[0], b[0], value, parts, effect)
+        method += "; over clips"
+        if effect > 1:
+            method += f", and an allowance for one probe seed a model (variance x {effect:.2f})"
+    return PairedDifference(
+        value, max(low, _least(a[0])), min(high, -_least(a[0])), p, method, n_clips, seeds, parts
+    )
+
+
+def check_paired(measured: Sequence[Measured]) -> None:
+    """Raise UserError unless all are of one task, version, protocol, and the same test clips."""
+    first = measured[0]
+    for other in measured[1:]:
+        pair = f"{first.model} and {other.model}"
+        if other.protocol != first.protocol:
+            raise UserError(
+                f"{pair} were probed by different protocols, {first.protocol} and "
+                f"{other.protocol}: results of two protocols cannot be compared."
+            )
+        if other.task != first.task:
+            raise UserError(f"{pair} were tested on different tasks: {first.task}, {other.task}.")
+        if other.task_sha256 != first.task_sha256:
+            raise UserError(
+                f"{pair} were tested on different versions of {first.task}: task_sha256 "
+                f"{first.task_sha256[:8]}... and {other.task_sha256[:8]}.... Run both on one."
+            )
+        if other.clips != first.clips or other.metric != first.metric:
+            raise UserError(
+                f"{pair} were tested on different clips of {first.task}. Run both on the same."
+            )
+
+
+def _of_one_probe(
+    a: Measured, b: Measured, value: float, parts: Sequence[Part], effect: float
+) -> tuple[float, float, float, str]:
+    """Low, high, p and method where there is no variance between seeds."""
+    half = add_up(parts).half_width()
+    p = add_up(parts).p(value)
+    if a.correctness is None:
+        few = a.metric not in METRICS and a.n_clips < FEW_FILES
+        method = "paired bootstrap t" + (f", few files ({a.n_clips})" if few else "")
+        if not half:
+            # Each clip says the same, and a sign test counts them.
+            p = min(1.0, 2.0 ** (1 - a.n_clips)) if value else 1.0
+            method = "sign test, every resample gives the same difference"
+        return value - half, value + half, p, method
+    found = _by_clip([a], [b])
+    test = sign_flip_test(found)
+    p = max(p, test.p) if effect > 1 else test.p
+    if all(np.isin(fold, (-1, 0, 1)).all() for fold in found):
+        return *score_interval(found, effect), p, f"{test.method}, Tango's score interval"
+    return value - half, value + half, p, f"{test.method}, adjusted t interval"
+
+
+def _design_effect(a: Measured, b: Measured) -> float:
+    """How many times the variance of clips alone is taken, for seeds that were not repeated."""
+    if not a.is_random:
+        return 1.0
+    return 1 + ICC * a.n_clips / len(a.clips) / min(a.runs, b.runs)
+
+
+def _clips(a: Sequence[Measured], b: Sequence[Measured], added: float) -> Part:
+    if a[0].metric in ACCURACIES:
+        return clip_part(_by_clip(a, b), added)
+    draws = [np.mean([np.asarray(each.draws) for each in side], axis=0) for side in (a, b)]
+    return of_clips(draws[0] - draws[1], a[0].n_clips, len(a[0].clips))
+
+
+def _by_clip(a: Sequence[Measured], b: Sequence[Measured]) -> list[np.ndarray]:
+    """Per fold the difference (n,) of the clips' mean correctness over seeds."""
+    sides = [
+        [np.mean(fold, axis=0) for fold in zip(*(each.correctness or () for each in side))]
+        for side in (a, b)
+    ]
+    return [one - other for one, other in zip(*sides, strict=True)]
+
+
+def _between_seeds(a: Sequence[Measured], b: Sequence[Measured]) -> tuple[Part, ...]:
+    """The variance of each side's seeds; none where neither side has several."""
+    values = [[each.value for each in side] for side in (a, b)]
+    known = [of_seeds(side) for side in values if len(side) > 1]
+    if len(known) == 1:
+        # The variance of the several seeds' mean, and of the one seed: not two estimates but one.
+        several = max(len(a), len(b))
+        return tuple(Part(part.variance * (1 + several), part.freedom) for part in known)
+    return tuple(known)
+
+
+def _seeds_text(a: Sequence[Measured], b: Sequence[Measured]) -> str:
+    text = f"seeds ({len(a)} and {len(b)}"
+    return text + (")" if min(len(a), len(b)) > 1 else ", taken to spread alike)")
+
+
+def _least(measured: Measured) -> float:
+    """The smallest difference that the metric can have."""
+    return -np.inf if measured.metric in ("d_prime", "segment_1s_er") else -1.0
+
+
+def _nothing(value: float, method: str, n_clips: int, seeds: tuple[int, int]) -> PairedDifference:
+    return PairedDifference(value, np.nan, np.nan, np.nan, method, n_clips, seeds)

@@ -1,0 +1,143 @@
+"""A comparison as text: markdown, CSV, LaTeX, HTML."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from harness.compare.comparison import Comparison
+from harness.compare.pair import A_BETTER, B_BETTER, UNPAIRED
+from harness.compare.ranks import SIGNIFICANCE
+from harness.errors import UserError
+from harness.rendering import STYLES, Sheet, Text, render
+from harness.table import short_names
+from harness.task import is_synthetic
+
+FORMATS = (*STYLES, "csv")
+MEAN = "mean"
+
+
+def format_comparison(comparison: Comparison, style: str = "markdown") -> str:
+    """Return a comparison as text: a table a pair of models, and the mean ranks of three or more.
+
+    As ``csv`` the rows of ``comparison.tasks``, and one of the task ``mean`` a pair.
+
+    Raises:
+        UserError: an unknown format.
+    """
+    if style not in FORMATS:
+        raise UserError(f"--format must be one of {', '.join(FORMATS)}, not '{style}'.")
+    if style == "csv":
+        return long_form(comparison).to_csv(index=False, lineterminator="\n")
+    sheets = [_pair(comparison, over) for over in comparison.overall.to_dict("records")]
+    if len(comparison.models) > 2:
+        sheets.append(_ranks(comparison))
+    return render(sheets, _notes(comparison), style)
+
+
+def long_form(comparison: Comparison) -> pd.DataFrame:
+    """Return one row a task and pair of models, and one of the task ``mean`` a pair."""
+    means = comparison.overall.rename(columns={"mean_difference": "difference"})
+    means = means.assign(task=MEAN, verdict=[_counts(over) for over in means.to_dict("records")])
+    means = means.assign(metric=[f"{n} tasks" for n in means.n_tasks])
+    columns = list(comparison.tasks.columns)
+    parts = [comparison.tasks, means.reindex(columns=columns)]
+    rows = pd.concat([part.astype(object) for part in parts], ignore_index=True)
+    rows.insert(0, "protocol", comparison.protocol)
+    return rows
+
+
+def _pair(comparison: Comparison, over: dict) -> Sheet:
+    a, b = over["a"], over["b"]
+    tasks = comparison.tasks
+    tasks = tasks[(tasks.a == a) & (tasks.b == b)]
+    rows = [
+        (
+            Text(name),
+            Text(row["metric"]),
+            Text(_number(row["value_a"]), best=row["verdict"] == A_BETTER),
+            Text(_number(row["value_b"]), best=row["verdict"] == B_BETTER),
+            Text(_interval(row["difference"], row["ci_low"], row["ci_high"])),
+            Text(_p(row["p"])),
+            Text(_p(row["p_holm"])),
+            Text(_verdict(row["verdict"], a, b)),
+        )
+        for name, row in zip(short_names(tasks.task), tasks.to_dict("records"))
+    ]
+    mean = _interval(over["mean_difference"], over["ci_low"], over["ci_high"])
+    cells = (
+        MEAN,
+        f"{over['n_tasks']} task{'s' * (over['n_tasks'] != 1)}",
+        "",
+        "",
+        mean,
+        _p(over["p"]),
+        "",
+        _counts(over),
+    )
+    title = f"{comparison.protocol}: {a} and {b}"
+    columns = ("task", "metric", a, b, "difference", "p", "p (Holm)", "verdict")
+    return Sheet(title, columns, (*rows, tuple(map(Text, cells))))
+
+
+def _ranks(comparison: Comparison) -> Sheet:
+    rows = tuple(
+        tuple(map(Text, (row["model"], f"{row['mean_rank']:.2f}", str(row["n_tasks"]), groups)))
+        for row, groups in zip(
+            comparison.ranks.to_dict("records"), comparison.ranks.tie_groups.astype(str)
+        )
+    )
+    title = f"{comparison.protocol}: ranks"
+    return Sheet(title, ("model", "mean rank", "tasks", "not told apart"), rows)
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    notes = [
+        "difference: the first model less the second, with its 95 % interval for one difference at "
+        "a time. p: of no difference, two-sided; Holm: corrected for the tasks of the pair. Better "
+        f"is below {SIGNIFICANCE:g} after Holm."
+    ]
+    tasks = comparison.tasks
+    names = dict(zip(tasks.task.drop_duplicates(), short_names(tasks.task.drop_duplicates())))
+    for method, rows in tasks[tasks.method != ""].groupby("method", sort=False):
+        notes.append(f"{', '.join(dict.fromkeys(names[task] for task in rows.task))}: {method}.")
+    for row in tasks[tasks.verdict.str.startswith(UNPAIRED)].itertuples():
+        notes.append(f"{row.a} and {row.b} on {names[row.task]} {row.verdict.rstrip('.')}.")
+    outside = [
+        names[row.task]
+        for row in tasks.drop_duplicates("task").itertuples()
+        if not row.higher_is_better or is_synthetic(row.task)
+    ]
+    if outside:
+        notes.append(f"Not in a mean, being minimised or synthetic: {', '.join(outside)}.")
+    if len(comparison.models) > 2:
+        critical = comparison.critical_difference
+        said = f" Critical difference of mean ranks: {critical:.2f}." if critical else ""
+        test = comparison.rank_test
+        notes.append(f"Ranks: {test}.{said}")
+    return [*notes, *comparison.warnings]
+
+
+def _verdict(verdict: str, a: str, b: str) -> str:
+    better = {A_BETTER: f"{a} better", B_BETTER: f"{b} better"}
+    return better.get(verdict, verdict.partition(":")[0])
+
+
+def _counts(over: dict) -> str:
+    said = f"better on {over['wins']}, worse on {over['losses']}, not separable on {over['ties']}"
+    return said + (f", not paired on {over['unpaired']}" if over["unpaired"] else "")
+
+
+def _number(value: float, style: str = "{:.3f}") -> str:
+    return "-" if pd.isna(value) else style.format(value)
+
+
+def _interval(value: float, low: float, high: float) -> str:
+    text = _number(value, "{:+.3f}")
+    return text if np.isnan(low) else f"{text} [{low:+.3f}, {high:+.3f}]"
+
+
+def _p(p: float) -> str:
+    if pd.isna(p):
+        return "-"
+    return "<0.0001" if p < 0.0001 else f"{p:.2g}" if p < 0.095 else f"{p:.2f}"

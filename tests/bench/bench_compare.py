@@ -1,0 +1,80 @@
+"""Seconds and memory of intervals and paired differences at the sizes of large tasks.
+
+    python tests/bench/bench_compare.py [accuracy|map]
+
+Accuracy: 5,000 clips, 10,000 resamples, and a paired difference. Mean average precision: 10,000
+clips × 200 classes, 1,000 resamples: an interval, and the draws that a paired difference needs of
+each model. Each case runs in a process of its own; printed are wall-clock and processor seconds
+and the largest memory of the process, of which the imports are told apart.
+"""
+
+from __future__ import annotations
+
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from harness.compare.measured import Measured
+from harness.compare.paired import difference
+from harness.compare.resamples import resample
+from harness.intervals import scene_interval
+from harness.predictions import FoldPredictions
+
+
+def megabytes() -> float:
+    """Largest memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(name: str, work: Callable[[], object]) -> None:
+    """Run once, and print what it took."""
+    before, wall, processor = megabytes(), time.perf_counter(), time.process_time()
+    work()
+    wall, processor = time.perf_counter() - wall, time.process_time() - processor
+    print(
+        f"{name}: {wall:.2f} s wall, {processor:.2f} s processor, {megabytes():.0f} MB, of which "
+        f"{before:.0f} MB before",
+        flush=True,
+    )
+
+
+def accuracy() -> None:
+    """5,000 clips of 50 classes."""
+    rng = np.random.default_rng(0)
+    targets = rng.integers(0, 50, 5000)
+    scores = rng.normal(size=(1, 5000, 50)) + 2 * np.eye(50)[targets]
+    measure("interval", lambda: scene_interval("top1_acc", [(scores, targets)], 10_000))
+    right = (rng.random((2, 5000)) < [[0.8], [0.78]]).astype(float)
+    clips = (tuple(f"{i}" for i in range(5000)),)
+    a, b = (
+        Measured("m", 0, "t", "", "linear", "top1_acc", clips, row.mean(), (row,)) for row in right
+    )
+    measure("paired difference", lambda: difference([a], [b]))
+
+
+def mean_average_precision() -> None:
+    """10,000 clips of 200 classes, one to three labels a clip."""
+    rng = np.random.default_rng(0)
+    targets = np.zeros((10_000, 200), dtype=np.float32)
+    for clip in targets:
+        clip[rng.integers(0, 200, rng.integers(1, 4))] = 1
+    scores = (rng.normal(size=(1, 10_000, 200)) + 2 * targets).astype(np.float32)
+    clips = tuple(f"{i:05d}" for i in range(10_000))
+    fold = FoldPredictions("test", clips, scores, targets, np.arange(10_001))
+    measure("interval", lambda: scene_interval("mAP", [(scores, targets)], 1000))
+    measure("draws of one model", lambda: resample("mAP", [fold]))
+
+
+CASES = {"accuracy": accuracy, "map": mean_average_precision}
+
+if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        CASES[sys.argv[1]]()
+    else:
+        for case in CASES:
+            print(case, flush=True)
+            subprocess.run([sys.executable, __file__, case], check=True)

@@ -1,0 +1,282 @@
+"""Comparing models of finished runs, whole and damaged, from Python and from the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+import taskmaker
+from toymodule import write_module
+
+from harness.cli import call
+from harness.compare import compare, compare_all, format_comparison, paired_difference, seed_spread
+from harness.engines import InlineEngine
+from harness.errors import UserError
+from harness.module import parse_model
+from harness.plan import Settings, make_plan
+from harness.record import find_records
+from harness.results import load
+from harness.run import execute
+from harness.task import TaskSource
+
+KINDS = ("scene", "kfold", "multilabel", "events")
+MODELS = ("logmel", "toy", "half")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory) -> Path:
+    """Three models on every kind of task, one of them synthetic; one protocol, and a second."""
+    root = tmp_path_factory.mktemp("compare")
+    tasks = [taskmaker.make_task(root / "tasks", kind, n=8, seconds=1.0) for kind in KINDS]
+    tasks.append(
+        taskmaker.make_task(
+            root / "tasks", "events", n=6, seconds=1.0, name="errors", evaluation=["segment_1s_er"]
+        )
+    )
+    tasks.append(
+        taskmaker.make_task(root / "tasks", "scene", n=8, name="made_up", mode="synthetic")
+    )
+    toy = write_module(root, "toy_module")
+    specs = [
+        "harness.baselines.logmel,name=logmel",
+        f"{toy},name=toy",
+        f"{toy},scale=0.5,name=half",
+    ]
+    for protocol, chosen in (("linear", tasks), ("knn", tasks[:1])):
+        settings = Settings(
+            models=tuple(map(parse_model, specs)),
+            tasks=tuple(map(TaskSource, chosen)),
+            protocols=(protocol,),
+            out=root / "run",
+        )
+        execute(make_plan(settings), InlineEngine("cpu"), settings.out)
+    return root / "run"
+
+
+@pytest.fixture
+def copied(run, tmp_path) -> Path:
+    return Path(shutil.copytree(run, tmp_path / "run"))
+
+
+def evaluation(run: Path, model: str, task: str, protocol: str = "linear") -> Path:
+    (found,) = (run / "results" / model).glob(f"{task}-*/{protocol}-*")
+    return found
+
+
+def row(found: pd.DataFrame, task: str) -> pd.Series:
+    (chosen,) = (r for _, r in found.iterrows() if r.task.startswith(f"{task}-"))
+    return chosen
+
+
+def test_every_task_is_compared_as_its_records_are(run):
+    found = compare([run], ["logmel", "toy"], "linear")
+    assert len(found.tasks) == 6
+    records = {(r.directory.parent.parent.name, r.task): r for r in find_records(run)
+               if r.directory.name.startswith("linear")}  # fmt: skip
+    for each in found.tasks.itertuples():
+        alone = paired_difference([records["logmel", each.task]], [records["toy", each.task]])
+        assert (each.difference, each.ci_low, each.p) == (alone.value, alone.low, alone.p)
+        assert each.difference == pytest.approx(each.value_a - each.value_b)
+        assert each.p <= each.p_holm
+    values = load(run)
+    values = values[(values.split == "all") & values.is_primary & (values.protocol == "linear")]
+    reported = values[values.model == "toy"].set_index("task").value
+    assert dict(zip(found.tasks.task, found.tasks.value_b)) == pytest.approx(reported.to_dict())
+
+
+def test_the_mean_is_over_tasks_that_are_real_and_maximised(run):
+    found = compare([run], ["logmel", "toy"], "linear")
+    (over,) = found.overall.to_dict("records")
+    counted = found.tasks[~found.tasks.task.str.contains("errors|made_up")]
+    assert over["n_tasks"] == 4
+    assert over["mean_difference"] == pytest.approx(counted.difference.mean())
+    assert over["ci_low"] < over["mean_difference"] < over["ci_high"]
+    assert {"errors", "made_up"} == {t.split("-")[0] for t in over["left_out"].split(", ")}
+    # A minimised metric still wins or loses; a synthetic task does not.
+    assert over["wins"] + over["losses"] + over["ties"] + over["unpaired"] == 5
+
+
+def test_a_lower_error_is_better(run):
+    found = compare([run], ["logmel", "toy"], "linear", ["errors"])
+    turned = compare([run], ["toy", "logmel"], "linear", ["errors"])
+    (each,), (other,) = found.tasks.to_dict("records"), turned.tasks.to_dict("records")
+    assert not each["higher_is_better"]
+    ranks = dict(zip(found.ranks.model, found.ranks.mean_rank))
+    better = "logmel" if each["difference"] < 0 else "toy"
+    assert ranks[better] <= min(ranks.values())
+    assert {each["verdict"], other["verdict"]} in ({"a better", "b better"}, {"not separable"})
+
+
+def test_others_are_compared_with_the_first_or_all_with_each_other(run):
+    found = compare([run], MODELS, "linear")
+    assert set(zip(found.overall.a, found.overall.b)) == {("logmel", "toy"), ("logmel", "half")}
+    found = compare([run], MODELS, "linear", all_pairs=True)
+    assert len(found.overall) == 3
+    assert set(found.ranks.model) == set(MODELS)
+    # Scaling embeddings changes nothing after they are standardised.
+    same = found.tasks[(found.tasks.a == "toy") & (found.tasks.b == "half")]
+    assert set(same.verdict) == {"not separable"}
+
+
+def test_predictions_that_are_gone_leave_the_row_and_say_so(copied):
+    next(evaluation(copied, "toy", "tiny_scene").glob("*.npz")).unlink()
+    (evaluation(copied, "toy", "tiny_kfold") / "evaluation.json").unlink()
+    damaged = next(evaluation(copied, "toy", "tiny_events").glob("*.events.json"))
+    damaged.write_text(damaged.read_text()[:-9])
+    found = compare([copied], ["logmel", "toy"], "linear")
+    for task, why in (
+        ("tiny_scene", "No such file"),
+        ("tiny_kfold", "has no predictions of it"),
+        ("tiny_events", "Delete its folder"),
+    ):
+        each = row(found.tasks, task)
+        assert each.verdict.startswith("cannot be paired: seed 0 of toy")
+        assert why in each.verdict
+        assert each.value_a - each.value_b == pytest.approx(each.difference)
+        assert np.isnan(each.p)
+    (over,) = found.overall.to_dict("records")
+    assert (over["n_tasks"], over["unpaired"]) == (1, 3)
+    text = format_comparison(found)
+    assert "not paired on 3" in text
+    assert "logmel and toy on tiny_scene cannot be paired: seed 0 of toy" in text
+
+
+def test_a_csv_alone_cannot_be_paired_and_the_folder_is_preferred(copied, tmp_path):
+    csv = tmp_path / "elsewhere.csv"
+    shutil.copy(copied / "results.csv", csv)
+    alone = compare([csv], ["logmel", "toy"], "linear")
+    assert alone.tasks.verdict.str.contains("holds no predictions").all()
+    both = compare([copied, csv], ["logmel", "toy"], "linear")
+    assert both.tasks.p.notna().all()
+
+
+def edit_rows(directory: Path, **changes) -> None:
+    document = json.loads((directory / "result.json").read_text())
+    for each in document["rows"]:
+        each.update(changes)
+    (directory / "result.json").write_text(json.dumps(document))
+
+
+def test_another_version_of_the_task_is_refused(copied):
+    edit_rows(evaluation(copied, "toy", "tiny_scene"), task_sha256="f" * 64)
+    each = row(compare([copied], ["logmel", "toy"], "linear").tasks, "tiny_scene")
+    assert "different versions of tiny_scene" in each.verdict
+    assert "ffffffff" in each.verdict
+    assert np.isnan(each.difference)
+
+
+def test_other_clips_are_refused(copied):
+    path = next(evaluation(copied, "toy", "tiny_scene").glob("*.predictions.npz"))
+    with np.load(path) as saved:
+        content = dict(saved)
+    content["clips"] = np.array([f"other-{i}" for i in range(len(content["clips"]))])
+    np.savez(path, **content)
+    each = row(compare([copied], ["logmel", "toy"], "linear").tasks, "tiny_scene")
+    assert "different clips of tiny_scene" in each.verdict
+
+
+def test_a_failed_unit_and_one_never_run_are_said(copied):
+    directory = evaluation(copied, "toy", "tiny_scene")
+    edit_rows(directory, status="failed", value=None, error="no memory")
+    shutil.rmtree(evaluation(copied, "toy", "tiny_kfold"))
+    found = compare([copied], ["logmel", "toy"], "linear")
+    assert row(found.tasks, "tiny_scene").verdict.endswith("seed 0 of toy failed: no memory")
+    assert row(found.tasks, "tiny_kfold").verdict == "cannot be paired: toy not run on it"
+
+
+def test_two_runs_are_compared_with_each_other(copied, run, tmp_path):
+    other = tmp_path / "other"
+    shutil.move(copied / "results" / "toy", other / "results" / "toy")
+    found = compare([copied, other], ["logmel", "toy"], "linear")
+    whole = compare([run], ["logmel", "toy"], "linear")
+    pd.testing.assert_frame_equal(found.tasks, whole.tasks)
+
+
+def test_protocols_are_never_mixed(copied):
+    with pytest.raises(UserError, match=r"Choose a protocol: .* knn, linear"):
+        compare([copied], ["logmel", "toy"])
+    assert [c.protocol for c in compare_all([copied], ["logmel", "toy"])] == ["knn", "linear"]
+    shutil.rmtree(evaluation(copied, "toy", "tiny_scene", "knn"))
+    with pytest.raises(UserError, match=r"by knn \(logmel: knn, linear; toy: linear\)"):
+        compare([copied], ["logmel", "toy"], "knn")
+    assert compare([copied], ["logmel", "toy"]).protocol == "linear"
+
+
+@pytest.mark.parametrize(
+    ("models", "tasks", "named"),
+    [
+        (["logmle", "toy"], None, "Did you mean 'logmel'"),
+        (["logmel"], None, "Name two models"),
+        (["logmel", "logmel"], None, "Name two models"),
+        (["logmel", "toy"], ["tiny_scena"], "Did you mean 'tiny_scene"),
+    ],
+)
+def test_unknown_names_are_met_with_the_nearest(run, models, tasks, named):
+    with pytest.raises(UserError, match=named):
+        compare([run], models, "linear", tasks)
+
+
+def test_the_formats_say_the_same(run):
+    found = compare([run], MODELS, "linear")
+    markdown = format_comparison(found)
+    assert "| linear: logmel and toy" in markdown
+    assert "| linear: ranks" in markdown
+    assert "Not in a mean, being minimised or synthetic: errors, made_up (synthetic)." in markdown
+    page = ElementTree.fromstring(format_comparison(found, "html"))
+    assert len(page.findall(".//table")) == 3
+    assert format_comparison(found, "latex").count(r"\begin{tabular}") == 3
+    table = pd.read_csv(io.StringIO(format_comparison(found, "csv")))
+    assert table.task.tolist()[-2:] == ["mean", "mean"]
+    assert table.difference[0] == pytest.approx(found.tasks.difference[0])
+    with pytest.raises(UserError, match="--format must be one of"):
+        format_comparison(found, "pdf")
+
+
+def test_the_command_prints_every_shared_protocol(run, capsys):
+    arguments = ["results", "compare", "logmel", "toy", "--run", str(run), "-t", "tiny_scene"]
+    assert call(arguments) == 0
+    out = capsys.readouterr().out
+    assert "| knn: logmel and toy" in out
+    assert "| linear: logmel and toy" in out
+    assert call([*arguments, "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert set(table.protocol) == {"knn", "linear"}
+    assert call(["results", "compare", "logmel", "toi", "--run", str(run)]) == 2
+    assert "Did you mean 'toy'?" in capsys.readouterr().err
+
+
+def test_a_single_seed_of_trained_probes_is_warned_of(run):
+    assert compare([run], ["logmel", "toy"], "knn").warnings == ()
+    # Events sample their frames by the seed.
+    (warning,) = compare([run], ["logmel", "toy"], "linear").warnings
+    assert "One probe seed of logmel, toy" in warning
+
+
+def test_the_spread_of_seeds_stands_beside_the_interval_over_clips(run):
+    table = load(run)
+    table = table[(table.model == "toy") & (table.task.str.startswith("tiny_scene"))]
+    table = table[table.protocol == "linear"]
+    parts = [
+        table.assign(seed=seed, value=table.value + seed / 10, started_at=f"2030-01-0{seed + 1}")
+        for seed in range(3)
+    ]
+    spread = seed_spread(pd.concat(parts, ignore_index=True))
+    (found,) = spread.to_dict("records")
+    primary = table[(table.split == "all") & table.is_primary].iloc[0]
+    assert list(spread.columns) == [
+        "model", "task", "protocol", "n_seeds", "value", "seed_sd", "ci_low", "ci_high",
+    ]  # fmt: skip
+    assert found["n_seeds"] == 3
+    assert found["value"] == pytest.approx(primary.value + 0.1)
+    assert found["seed_sd"] == pytest.approx(0.1)
+    assert (found["ci_low"], found["ci_high"]) == pytest.approx((primary.ci_low, primary.ci_high))
+    alone = seed_spread(table).iloc[0]
+    assert np.isnan(alone.seed_sd)
+    repeated = pd.concat([table.assign(seed=seed) for seed in range(3)], ignore_index=True)
+    assert seed_spread(repeated).seed_sd.tolist() == [0.0]

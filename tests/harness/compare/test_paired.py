@@ -1,0 +1,344 @@
+"""One task, two models: what is tested by what, beside independent computations, and coverage."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import average_precision_score
+
+from harness.compare.measured import Measured
+from harness.compare.paired import difference
+from harness.compare.resamples import in_order, resample
+from harness.errors import UserError
+from harness.event_scores import METRICS as EVENT_METRICS
+from harness.events import EventCounts
+from harness.intervals import event_draws, event_value, scene_value
+from harness.predictions import FoldPredictions
+from harness.task import Event
+
+F_MEASURE = "event_onset_200ms_fms"
+
+
+def accuracy(*folds: np.ndarray, seed: int = 0, **changes) -> Measured:
+    """A probe seed by what share of runs has each clip right."""
+    clips = tuple(tuple(f"{f}-{i:04d}" for i in range(len(fold))) for f, fold in enumerate(folds))
+    made = Measured(
+        "m", seed, "task", "abc", "linear", "top1_acc", clips,
+        float(np.mean([fold.mean() for fold in folds])), tuple(map(np.asarray, folds)),
+    )  # fmt: skip
+    return dataclasses.replace(made, **changes)
+
+
+def drawn(metric: str, value: float, draws: np.ndarray, n_clips: int, seed: int = 0) -> Measured:
+    clips = (tuple(f"{i:04d}" for i in range(n_clips)),)
+    return Measured("m", seed, "task", "abc", "linear", metric, clips, value, None, draws)
+
+
+def right(rng: np.random.Generator, chance: float, *sizes: int) -> list[np.ndarray]:
+    return [(rng.random(n) < chance).astype(float) for n in sizes]
+
+
+def test_one_probe_a_model_is_mcnemars_and_tangos():
+    rng = np.random.default_rng(0)
+    (a,), (b,) = right(rng, 0.8, 200), right(rng, 0.6, 200)
+    found = difference([accuracy(a)], [accuracy(b)])
+    first, second = int((a > b).sum()), int((a < b).sum())
+    assert found.value == pytest.approx(a.mean() - b.mean())
+    assert found.p == pytest.approx(stats.binomtest(first, first + second).pvalue)
+    assert found.low < found.value < found.high
+    assert found.method == "exact McNemar, Tango's score interval; over clips"
+    assert (found.n_clips, found.seeds) == (200, (1, 1))
+    turned = difference([accuracy(b)], [accuracy(a)])
+    assert (turned.value, turned.low, turned.high, turned.p) == pytest.approx(
+        (-found.value, -found.high, -found.low, found.p)
+    )
+
+
+def test_seeds_without_effect_count_as_one_probe():
+    rng = np.random.default_rng(0)
+    a, b = right(rng, 0.8, 30, 40), right(rng, 0.6, 30, 40)
+    once = difference([accuracy(*a)], [accuracy(*b)])
+    thrice = difference([accuracy(*a, seed=s) for s in range(3)], [accuracy(*b)])
+    assert (thrice.low, thrice.p) == (once.low, once.p)
+    assert thrice.seeds == (3, 1)
+
+
+def test_averaged_runs_are_a_permutation_of_signs():
+    rng = np.random.default_rng(0)
+    a, b = (rng.binomial(10, chance, 300) / 10 for chance in (0.55, 0.5))
+    found = difference([accuracy(a)], [accuracy(b)])
+    scipys = stats.permutation_test(
+        (a, b), lambda x, y, axis: np.mean(x - y, axis=axis), permutation_type="samples",
+        n_resamples=4999, rng=rng, vectorized=True,
+    )  # fmt: skip
+    assert found.p == pytest.approx(scipys.pvalue, abs=0.01)
+    assert "sign-flip permutation" in found.method
+    expected = stats.ttest_rel(a, b).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.003)
+
+
+def test_without_noise_of_clips_the_seeds_are_welchs():
+    a, b = [0.50, 0.54, 0.52], [0.42, 0.46]
+    flat = np.zeros(1000)
+    sides = [
+        [drawn("mAP", v, v + flat, 500, seed) for seed, v in enumerate(side)] for side in (a, b)
+    ]
+    found = difference(*sides)
+    welch = stats.ttest_ind(a, b, equal_var=False)
+    interval = welch.confidence_interval(0.95)
+    assert found.p == pytest.approx(welch.pvalue)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+    assert "clips and seeds (3 and 2)" in found.method
+
+
+def test_one_seed_beside_several_is_taken_to_spread_as_they_do():
+    flat = np.zeros(1000)
+    several = [drawn("mAP", v, v + flat, 500, s) for s, v in enumerate((0.50, 0.54, 0.52))]
+    found = difference(several, [drawn("mAP", 0.44, 0.44 + flat, 500)])
+    half = stats.t.ppf(0.975, 2) * 0.02 * np.sqrt(1 / 3 + 1)
+    assert found.high - found.value == pytest.approx(half)
+    assert "taken to spread alike" in found.method
+
+
+def ranked_fold(rng: np.random.Generator, n: int, skill: float, targets: np.ndarray):
+    scores = rng.normal(size=(1, n, targets.shape[1])) + skill * targets
+    names = tuple(f"{i:04d}" for i in range(n))
+    return FoldPredictions("test", names, scores, targets, np.arange(n + 1))
+
+
+def test_map_has_the_error_of_scipys_paired_bootstrap():
+    rng = np.random.default_rng(0)
+    n = 120
+    targets = (rng.random((n, 3)) < 0.4).astype(float)
+    folds = [ranked_fold(rng, n, skill, targets) for skill in (1.0, 0.5)]
+    sides = [
+        drawn("mAP", scene_value("mAP", [(f.probabilities, f.targets)]), resample("mAP", [f]), n)
+        for f in folds
+    ]
+    found = difference([sides[0]], [sides[1]])
+
+    def statistic(index: np.ndarray) -> float:
+        one, other = (
+            average_precision_score(targets[index], f.probabilities[0][index]) for f in folds
+        )
+        return one - other
+
+    scipys = stats.bootstrap(
+        (np.arange(n),), statistic, n_resamples=150, vectorized=False, rng=rng, method="percentile"
+    )
+    error = scipys.standard_error * np.sqrt(n / (n - 1))
+    assert found.value == pytest.approx(statistic(np.arange(n)))
+    assert (found.high - found.low) / 2 == pytest.approx(stats.t.ppf(0.975, n - 1) * error, rel=0.2)
+    assert found.p == pytest.approx(2 * stats.t.sf(abs(found.value) / error, n - 1), abs=0.03)
+    # Interval and p say the same.
+    assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_clips_in_another_order_are_paired_by_name():
+    rng = np.random.default_rng(0)
+    targets = (rng.random((50, 3)) < 0.4).astype(float)
+    fold = ranked_fold(rng, 50, 1.0, targets)
+    order = rng.permutation(50)
+    shuffled = dataclasses.replace(
+        fold,
+        clips=tuple(fold.clips[i] for i in order),
+        probabilities=fold.probabilities[:, order],
+        targets=fold.targets[order],
+    )
+    assert in_order(shuffled).clips == fold.clips
+    assert resample("mAP", [shuffled]).tolist() == resample("mAP", [fold]).tolist()
+    truth = {f"{i}": [Event("x", 100.0 * i, 100.0 * i + 50)] for i in range(8)}
+    said = {name: events if int(name) % 2 else [] for name, events in truth.items()}
+    files = FoldPredictions(
+        "test", tuple(truth), np.zeros((1, 8, 1)), np.zeros((8, 1)), np.arange(9),
+        np.zeros(8), (said,), truth,
+    )  # fmt: skip
+    turned = dataclasses.replace(files, reference=dict(reversed(truth.items())))
+    assert resample(F_MEASURE, [turned]).tolist() == resample(F_MEASURE, [files]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"protocol": "mlp"}, "different protocols, linear and mlp"),
+        ({"task": "other"}, "different tasks: task, other"),
+        ({"task_sha256": "fffffffff"}, "different versions of task: task_sha256 abc"),
+        ({"clips": (("other",) * 9,)}, "different clips of task"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(changes, named):
+    one = accuracy(np.ones(9))
+    with pytest.raises(UserError, match=named):
+        difference([one], [dataclasses.replace(one, model="n", **changes)])
+
+
+def test_what_cannot_be_told_says_why():
+    each = accuracy(np.ones(1), np.ones(1))
+    found = difference([each], [each])
+    assert np.isnan(found.p)
+    assert found.method == "none: a test set of one clip a fold"
+    nothing = drawn("aucroc", np.nan, np.full(1000, np.nan), 40)
+    assert difference([nothing], [nothing]).method == "none: a score is undefined"
+    flat = [drawn(F_MEASURE, v, np.full(1000, v), 6) for v in (0.0, 1.0)]
+    apart = difference([flat[1]], [flat[0]])
+    assert (apart.low, apart.high, apart.p) == (1.0, 1.0, 2 / 2**6)
+    assert "every resample gives the same difference" in apart.method
+    assert difference([flat[0]], [flat[0]]).p == 1.0
+    alike = accuracy(np.ones(40))
+    same = difference([alike], [alike])
+    assert (same.value, same.p) == (0.0, 1.0)
+    assert same.low < 0 < same.high
+
+
+# Coverage
+
+
+def counted(rng: np.random.Generator, n: int, skills: tuple[float, float]) -> list[np.ndarray]:
+    """Counts of the onset metric of two models in the same files, some hard for both."""
+    truth = rng.poisson(8, n) + 1
+    ease = 0.6 * rng.normal(size=n)
+    sides = []
+    for skill in skills:
+        chance = stats.norm.cdf(stats.norm.ppf(skill) + ease + 0.2 * rng.normal(size=n))
+        hits = rng.binomial(truth, chance)
+        sides.append(np.stack([hits, rng.poisson(2, n), truth - hits], axis=1))
+    return sides
+
+
+def event_side(counts: np.ndarray) -> Measured:
+    names = ("true_positives", "false_positives", "misses")
+    folds = [[EventCounts(tuple(map(str, range(len(counts)))), names, counts)]]
+    draws = event_draws(F_MEASURE, folds, 400)
+    return drawn(F_MEASURE, event_value(F_MEASURE, folds), draws, len(counts))
+
+
+def event_coverage(n: int, skills: tuple[float, float], trials: int) -> float:
+    assert F_MEASURE in EVENT_METRICS
+    rng = np.random.default_rng(0)
+    one, other = counted(rng, 200_000, skills)
+    truth = event_score(one) - event_score(other)
+    held = 0
+    for _ in range(trials):
+        found = difference(*([event_side(counts)] for counts in counted(rng, n, skills)))
+        held += found.low <= truth <= found.high
+    return held / trials
+
+
+def event_score(counts: np.ndarray) -> float:
+    hits, alarms, misses = counts.sum(axis=0)
+    return 2 * hits / (2 * hits + alarms + misses)
+
+
+def test_few_event_files_are_covered_and_named():
+    assert event_coverage(10, (0.7, 0.5), 200) >= 0.92
+    rng = np.random.default_rng(0)
+    found = difference(*([event_side(counts)] for counts in counted(rng, 10, (0.7, 0.5))))
+    assert "few files (10)" in found.method
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("skills", [(0.7, 0.7), (0.7, 0.5), (0.97, 0.9)])
+@pytest.mark.parametrize("n", [10, 24, 72])
+def test_coverage_of_events(n, skills):
+    # The truth is that of very many files: F is biased by little from ten on.
+    assert event_coverage(n, skills, 1000) >= 0.93
+
+
+def probes(
+    rng: np.random.Generator, n: int, seeds: int, skill: float, spread: float, easiness: np.ndarray
+) -> list[Measured]:
+    """Seeds of one model: each has a skill of its own, the model finds some clips easy."""
+    own = 0.3 * rng.normal(size=n)
+    return [
+        accuracy(
+            (skill + spread * rng.normal() + easiness + own + 0.2 * rng.normal(size=n) > 0) * 1.0,
+            seed=seed,
+        )
+        for seed in range(seeds)
+    ]
+
+
+def seed_coverage(n: int, seeds: Sequence[int], spread: float, trials: int) -> float:
+    rng = np.random.default_rng(0)
+    total = np.sqrt(1 + 0.3**2 + 0.2**2 + spread**2)
+    truth = stats.norm.cdf(0.9 / total) - stats.norm.cdf(0.7 / total)
+    held = 0
+    for _ in range(trials):
+        easiness = rng.normal(size=n)
+        sides = [
+            probes(rng, n, s, skill, spread, easiness)
+            for s, skill in zip(seeds, (0.9, 0.7), strict=True)
+        ]
+        found = difference(*sides)
+        held += found.low <= truth <= found.high
+    return held / trials
+
+
+def test_a_random_effect_of_seeds_is_covered():
+    assert seed_coverage(100, (3, 3), 0.2, 300) >= 0.92
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize("seeds", [(2, 2), (3, 3), (5, 5)])
+@pytest.mark.parametrize("n", [20, 88, 500])
+def test_coverage_with_a_random_effect_of_seeds(n, seeds, spread):
+    assert seed_coverage(n, seeds, spread, 4000) >= 0.93
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize("n", [88, 500])
+def test_coverage_with_one_seed_beside_three(n, spread):
+    assert seed_coverage(n, (3, 1), spread, 1500) >= 0.90
+
+
+def called_different(
+    n: int, seeds: int, spread: float, trials: int, protocol: str = "mlp"
+) -> float:
+    """Share of trials in which two halves of one model's seeds are called different."""
+    rng = np.random.default_rng(0)
+    called = 0
+    for _ in range(trials):
+        each = [
+            dataclasses.replace(probe, protocol=protocol)
+            for probe in probes(rng, n, 2 * seeds, 0.9, spread, rng.normal(size=n))
+        ]
+        called += difference(each[:seeds], each[seeds:]).p < 0.05
+    return called / trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.0, 0.05, 0.2])
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+@pytest.mark.parametrize("n", [88, 500, 5000])
+def test_seeds_of_one_model_are_seldom_called_different(n, seeds, spread):
+    assert called_different(n, seeds, spread, 1000) <= 0.07
+
+
+# A correlation of clips' turns of up to 0.0042, the largest seen: results/seed_noise.csv.
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [0.0, 0.01, 0.03, 0.05])
+@pytest.mark.parametrize("n", [88, 500, 2000, 5000])
+def test_two_single_seeds_of_one_model_are_seldom_called_different(n, spread):
+    assert called_different(n, 1, spread, 1000) <= 0.07
+
+
+def test_one_seed_a_model_is_allowed_for_where_seeds_matter():
+    assert called_different(2000, 1, 0.02, 150, "linear") > 0.1
+    assert called_different(2000, 1, 0.02, 150) <= 0.07
+    rng = np.random.default_rng(0)
+    (a,), (b,) = right(rng, 0.8, 2000), right(rng, 0.77, 2000)
+    narrow, wide = (
+        difference([accuracy(a, protocol=p)], [accuracy(b, protocol=p)]) for p in ("linear", "mlp")
+    )
+    assert wide.high - wide.low == pytest.approx(np.sqrt(11) * (narrow.high - narrow.low), rel=0.02)
+    assert "allowance for one probe seed a model (variance x 11.00)" in wide.method
+    averaged = difference(
+        [accuracy(a, protocol="byola", runs=10)], [accuracy(b, protocol="byola", runs=10)]
+    )
+    assert "variance x 2.00" in averaged.method
