@@ -1,0 +1,185 @@
+"""``hear-byola results report`` and ``results figures``: results as a page, and for papers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.errors import UserError
+from harness.options import Command, tasks_dir
+
+if TYPE_CHECKING:
+    from harness.report.material import Material
+
+_models = click.option(
+    "--model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="A model, as tables name it, that has panels on every task and is compared, beside the "
+    "best and baselines. Repeatable.",
+)
+_protocols = click.option(
+    "--protocol", "protocols", multiple=True, help="Rows of this protocol alone. Repeatable."
+)
+
+
+@click.command("report", cls=Command)
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("report.html"),
+    show_default=True,
+    help="The page.",
+)
+@click.option("--title", default="Results", show_default=True, help="Its heading.")
+@_models
+@_protocols
+@click.option(
+    "--audio-mb",
+    type=click.FloatRange(min=0),
+    default=8.0,
+    show_default=True,
+    help="Embed recordings up to this size in all; others are linked by their path.",
+)
+@click.option(
+    "--marks/--no-marks",
+    default=True,
+    help="Whether the table marks what is within noise of the best, where predictions are there.",
+)
+@tasks_dir
+def report(
+    paths: tuple[Path, ...],
+    out: Path,
+    title: str,
+    models: tuple[str, ...],
+    protocols: tuple[str, ...],
+    audio_mb: float,
+    marks: bool,
+    tasks_dir: Path,
+) -> None:
+    """Write one HTML page about PATHS: run folders, or results CSVs.
+
+    It is opened from disk, without a network, and holds the table, panels for each task, the
+    comparison of models, the worst mistakes with players, and the provenance of every row.
+    """
+    _need_matplotlib()
+    from harness.noise import find_noise
+    from harness.report.page import write_page
+
+    material = _material(paths, protocols, models, tasks_dir)
+    # Models of several runs cannot be told apart here: the best and the others must share one.
+    alone = material.runs[0] if marks and len(material.runs) == 1 else None
+    write_page(
+        material,
+        out,
+        title=title,
+        audio_bytes=int(audio_mb * 1e6),
+        noise=find_noise(material.rows, alone) if alone and alone.is_dir() else None,
+        say=lambda line: click.echo(line, err=True),
+    )
+
+
+@click.command("figures", cls=Command)
+@click.argument("paths", type=click.Path(path_type=Path), nargs=-1)
+@click.option(
+    "-o",
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("figures"),
+    show_default=True,
+    help="The folder.",
+)
+@click.option(
+    "--width",
+    type=click.Choice(["column", "text"]),
+    default="column",
+    show_default=True,
+    help="One column of a two-column paper (3.5 inches), or both (7.16).",
+)
+@click.option(
+    "--format",
+    "formats",
+    type=click.Choice(["pdf", "png", "svg"]),
+    multiple=True,
+    default=("pdf", "png"),
+    show_default=True,
+    help="Repeatable.",
+)
+@click.option("-t", "--task", "tasks", multiple=True, help="Of this task alone. Repeatable.")
+@_models
+@_protocols
+@tasks_dir
+def figures(
+    paths: tuple[Path, ...],
+    out: Path,
+    width: str,
+    formats: tuple[str, ...],
+    tasks: tuple[str, ...],
+    models: tuple[str, ...],
+    protocols: tuple[str, ...],
+    tasks_dir: Path,
+) -> None:
+    """Write the figures of the report about PATHS for a paper."""
+    _need_matplotlib()
+    from harness.figures.style import COLUMN_INCHES, TEXT_INCHES
+    from harness.report.papers import write_figures
+
+    material = _material(paths, protocols, models, tasks_dir)
+    written = write_figures(
+        material,
+        out,
+        width=COLUMN_INCHES if width == "column" else TEXT_INCHES,
+        formats=formats,
+        tasks=_whole_names(material, tasks),
+        say=lambda line: click.echo(line, err=True),
+    )
+    click.echo(f"{len(written)} files in {out}")
+
+
+def _need_matplotlib() -> None:
+    try:
+        import jinja2  # noqa: F401
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"This takes {error.name}, which is not installed: pip install 'hear-byola[report]'"
+        ) from error
+
+
+def _material(
+    paths: tuple[Path, ...], protocols: tuple[str, ...], models: tuple[str, ...], tasks_dir: Path
+) -> Material:
+    """What there is in the paths, with what task cards say."""
+    from harness.report.material import TaskFacts, gather
+    from tasks.card import card_in, cards
+    from tasks.find import cards_in
+
+    material = gather(paths or (Path("runs"),), protocols, models)
+    by_directory = {each.directory: each for each in (*cards().values(), *cards_in(tasks_dir))}
+    for (_, task, _), records in material.records.items():
+        if task not in by_directory and (found := card_in(records[0].task_directory)):
+            by_directory[task] = found
+    facts = {
+        task: TaskFacts(known.title, known.domain, known.suite, known.oddities)
+        for task in set(material.rows.task)
+        if (known := by_directory.get(task))
+    }
+    return dataclasses.replace(material, facts=facts)
+
+
+def _whole_names(material: Material, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """Task directories for names of tasks."""
+    known = sorted(set(material.rows.task))
+    found = []
+    for name in tasks:
+        matches = [task for task in known if task == name or task.startswith(f"{name}-")]
+        if not matches:
+            raise UserError(f"No row is of a task '{name}'. There are {', '.join(known)}.")
+        found += matches
+    return tuple(found)

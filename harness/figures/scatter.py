@@ -1,0 +1,71 @@
+"""A map of embeddings: points in two dimensions, coloured by label."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from harness.figures.style import (
+    GRID,
+    MARKERS,
+    MUTED,
+    SERIES,
+    legend_above,
+    new_figure,
+    shorten,
+    styled,
+)
+
+MOST_LABELS = len(SERIES)
+"""So many labels have a colour and marker of their own; the others are grey."""
+
+
+@styled
+def map_figure(
+    points: Mapping[str, np.ndarray],
+    labels: Mapping[str, Sequence[str]],
+    shown: Sequence[str],
+    width: float,
+) -> Figure:
+    """Draw a panel a model; axes have no numbers, since their unit means nothing.
+
+    Args:
+        points: of each model, (n, 2).
+        labels: of each model's points, n.
+        shown: the labels that are told apart, at most ``MOST_LABELS``.
+        width: in inches.
+    """
+    columns = min(len(points), 2)
+    rows = -(-len(points) // columns)
+    side = width / columns
+    figure = new_figure(width, 0.45 + rows * (side + 0.12))
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    key = {}
+    for axis, (model, places) in zip(axes, points.items()):
+        own = np.array(list(labels[model]), dtype=object)
+        size = 2.6 if len(places) > 500 else 3.6
+        rest = ~np.isin(own, list(shown))
+        axis.plot(*places[rest].T, ".", color=MUTED, alpha=0.45, markersize=size - 0.4)
+        for number, label in enumerate(shown):
+            (key[label],) = axis.plot(
+                *places[own == label].T,
+                MARKERS[number % len(MARKERS)],
+                color=SERIES[number % len(SERIES)],
+                markersize=size,
+                markeredgewidth=0,
+            )
+        axis.set_title(shorten(model, 24))
+        axis.set(xticks=[], yticks=[])
+        axis.set_box_aspect(1)
+        axis.spines[:].set_visible(True)
+        axis.spines[:].set_color(GRID)
+    for axis in axes[len(points) :]:
+        axis.set_axis_off()
+    names = [shorten(str(label), 14) for label in key]
+    if len(axes) > len(points):
+        axes[-1].legend(list(key.values()), names, loc="upper left", handletextpad=0.4)
+    else:
+        legend_above(figure, list(key.values()), names)
+    return figure

@@ -1,0 +1,5 @@
+"""Results as one page, and as figures for papers.
+
+``harness.report.page.write_page`` writes a file that is opened from disk, without a network;
+``harness.report.papers.write_figures`` the same figures as PDF and PNG.
+"""

@@ -1,0 +1,195 @@
+"""Panels of a task's classes: what is taken for what, and the score of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import UserError
+from harness.event_scores import event_values
+from harness.events import METRICS as EVENT_METRICS
+from harness.events import event_counts
+from harness.figures.classes import MOST_CLASSES, classes_figure, confusion_figure
+from harness.predictions import FoldPredictions
+from harness.ranking import Ranking
+from harness.record import Record
+from harness.report.panel import Panel, Sheet, number
+from harness.scores import ACCURACIES, class_values, multi_hot
+
+OTHER = "all others"
+
+
+def confusion_panel(model: str, records: Sequence[Record]) -> Panel:
+    """Draw what a model takes for what, over all folds, runs and seeds of a multiclass task.
+
+    Raises:
+        UserError: predictions are missing or damaged.
+    """
+    labels = records[0].labels
+    counts = np.zeros((len(labels), len(labels)))
+    for record in records:
+        for fold in record.read_predictions():
+            for run in fold.probabilities:
+                np.add.at(counts, (fold.targets, run.argmax(axis=1)), 1 / len(fold.probabilities))
+    counts /= len(records)
+    drawn, names = _most_confused(counts, labels)
+    shares = _shares(drawn)
+    note = "A row is a true class; the deeper the colour, the larger its share (numbers: percent)."
+    if len(names) > 12:
+        note = "A row is a true class; the deeper the colour, the larger its share."
+    if len(names) < len(labels):
+        note += f" Shown are the {len(names) - 1} of {len(labels)} classes with most mistakes."
+    recalls = np.diag(_shares(counts))
+    present = counts.sum(axis=1) > 0
+    worst = labels[int(np.where(present, recalls, np.inf).argmin())]
+    return Panel(
+        "confusion",
+        "Confusions",
+        note,
+        model=model,
+        draw=lambda width: confusion_figure(shares, names, width),
+        alt=f"Confusion matrix of {model}; the class that is recognised least is {worst}.",
+        sheet=_recall_sheet(counts, labels),
+    )
+
+
+def _most_confused(counts: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Counts of the classes with most mistakes, the others put together in a last one."""
+    if len(labels) <= MOST_CLASSES:
+        return counts, list(labels)
+    wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)
+    kept = np.sort(np.argsort(-wrong, kind="stable")[: MOST_CLASSES - 1])
+    group = np.full(len(labels), len(kept))
+    group[kept] = np.arange(len(kept))
+    gathered = np.zeros((len(kept) + 1, len(kept) + 1))
+    np.add.at(gathered, (group[:, None], group[None, :]), counts)
+    return gathered, [*(labels[k] for k in kept), OTHER]
+
+
+def _shares(counts: np.ndarray) -> np.ndarray:
+    totals = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, totals, out=np.zeros_like(counts), where=totals > 0)
+
+
+def _recall_sheet(counts: np.ndarray, labels: Sequence[str]) -> Sheet:
+    wrong = counts * (1 - np.eye(len(labels)))
+    shares = _shares(counts)
+    rows = []
+    for place, label in enumerate(labels):
+        total = counts[place].sum()
+        taken = int(wrong[place].argmax())
+        rows.append(
+            (
+                label,
+                f"{total:.0f}",
+                number(100 * shares[place, place], 0) if total else "–",
+                f"{labels[taken]} ({100 * shares[place, taken]:.0f} %)"
+                if wrong[place, taken] > 0
+                else "–",
+            )
+        )
+    header = ("class", "clips", "right, %", "most often taken for")
+    return Sheet("Recall of every class", header, tuple(rows), frozenset({1, 2}))
+
+
+def classes_panel(metric: str, records: Mapping[str, Sequence[Record]], unread: list[str]) -> Panel:
+    """Draw the score of every class for some models.
+
+    Args:
+        metric: the task's primary metric.
+        records: of each model.
+        unread: gets a sentence for a model whose predictions cannot be read.
+    """
+    values: dict[str, np.ndarray] = {}
+    labels: Sequence[str] = ()
+    shown_as = _by_class(metric, next(iter(records.values()))[0])
+    for model, seeds in records.items():
+        try:
+            folds = [_fold_values(shown_as, seed, f) for seed in seeds for f in _folds(seed)]
+        except UserError as error:
+            unread.append(f"{model}: {error}")
+            continue
+        stacked = np.stack(folds)
+        seen = ~np.isnan(stacked)
+        total = np.where(seen, stacked, 0).sum(axis=0)
+        values[model] = np.divide(
+            total, seen.sum(axis=0), out=np.full(len(total), np.nan), where=seen.any(axis=0)
+        )
+        labels = seeds[0].labels
+    name = "Scores by class"
+    if not values:
+        return Panel("classes", name, "No predictions can be read: " + " ".join(unread))
+    table = pd.DataFrame(values, index=pd.Index(list(labels), dtype=object))
+    table = table.dropna(how="all")
+    first = str(table.columns[0])
+    table = table.sort_values(first, ascending=False, kind="stable")
+    drawn = table
+    note = f"A row a class, ordered by {first}."
+    if len(table) > MOST_CLASSES:
+        half = MOST_CLASSES // 2
+        drawn = pd.concat([table.iloc[:half], table.iloc[-half:]])
+        note = f"The {half} best and the {half} worst of {len(table)} classes, by {first}."
+    if len(labels) > len(table):
+        note += f" {len(labels) - len(table)} classes are not defined on this test set."
+    rows = tuple((str(k), *(number(v) for v in row)) for k, row in zip(table.index, table.values))
+    columns = frozenset(range(1, table.shape[1] + 1))
+    header = ("class", *map(str, table.columns))
+    return Panel(
+        "classes",
+        name,
+        note,
+        draw=lambda width: classes_figure(drawn, shown_as, width),
+        alt=f"{shown_as} of every class for {', '.join(map(str, table.columns))}.",
+        sheet=Sheet(f"{shown_as} by class", header, rows, columns),
+    )
+
+
+def _by_class(metric: str, record: Record) -> str:
+    """The metric that is shown of single classes: the task's, where it has a value for one."""
+    if record.prediction_type == "multiclass" and metric in ACCURACIES:
+        return "recall"
+    if metric in ACCURACIES:
+        return "mAP"
+    return metric
+
+
+def _folds(record: Record) -> list[FoldPredictions]:
+    return record.read_predictions()
+
+
+def _fold_values(metric: str, record: Record, fold: FoldPredictions) -> np.ndarray:
+    """Scores (C,) of the classes on one test fold, means over runs; NaN where undefined."""
+    if metric in EVENT_METRICS:
+        return _event_values(metric, record, fold)
+    if metric == "recall":
+        right = fold.probabilities.argmax(axis=2) == fold.targets
+        return np.array(
+            [
+                right[:, fold.targets == c].mean() if (fold.targets == c).any() else np.nan
+                for c in range(len(record.labels))
+            ]
+        )
+    hot = multi_hot(fold.targets, len(record.labels))
+    once = np.ones((len(hot), 1))
+    return np.mean(
+        [class_values(metric, Ranking(run, hot).scores(once))[:, 0] for run in fold.probabilities],
+        axis=0,
+    )
+
+
+def _event_values(metric: str, record: Record, fold: FoldPredictions) -> np.ndarray:
+    values = np.full(len(record.labels), np.nan)
+    reference = fold.reference or {}
+    for place, label in enumerate(record.labels):
+        truth = {n: [e for e in found if e.label == label] for n, found in reference.items()}
+        if not any(truth.values()):
+            continue
+        runs = [
+            {n: [e for e in found if e.label == label] for n, found in run.items()}
+            for run in fold.predicted
+        ]
+        counts = np.stack([event_counts(metric, run, truth).counts.sum(axis=0) for run in runs])
+        values[place] = event_values(metric, counts).mean()
+    return values

@@ -1,0 +1,227 @@
+"""The panels of the comparison: differences of pairs of models, and mean ranks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from harness.errors import UserError
+from harness.events import METRICS as EVENT_METRICS
+from harness.figures.differences import Difference, forest_figure
+from harness.figures.ranks import MOST_IN_DIAGRAM, ranks_figure
+from harness.report.material import Material
+from harness.report.panel import Panel, Sheet, number
+from harness.scores import METRICS
+from harness.table import short_names
+from harness.task import is_synthetic
+
+if TYPE_CHECKING:
+    from harness.compare import Comparison
+
+MOST_COMPARED = 4
+"""So many models are compared pair by pair, unless more are named."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What is compared: panels, and what to know of all of them, a sentence each."""
+
+    notes: tuple[str, ...]
+    panels: tuple[Panel, ...]
+
+
+def comparison(material: Material, protocol: str) -> Compared:
+    """Draw the differences of pairs of models on every task, and the mean ranks of all models.
+
+    Up to three models are compared each with each, more with the first of them.
+    """
+    # Not at the top: harness.compare reads predictions, and a page without any needs nothing of it.
+    from harness.compare import compare
+
+    ranks = _ranks(material, protocol)
+    models = compared_models(material, protocol)
+    known = [m for m in models if any(k[0] == protocol and k[2] == m for k in material.records)]
+    if len(known) < 2:
+        return Compared((), (_nothing(material, models), ranks))
+    try:
+        found = compare(list(material.runs), known, protocol, all_pairs=len(known) <= 3)
+    except UserError as error:
+        nothing = Panel("differences", "Differences", f"Nothing is compared: {error}")
+        return Compared((), (nothing, ranks))
+    pairs = found.overall[["a", "b"]].itertuples(index=False, name=None)
+    notes = (_HOW, *found.warnings)
+    return Compared(notes, (*(_forest(found, a, b) for a, b in pairs), ranks))
+
+
+_HOW = (
+    "Differences with 95 % intervals, paired clip by clip. Filled marks are told apart after "
+    "Holm's correction over tasks, hollow ones are not; the diamond is the mean over tasks, which "
+    "are not resampled."
+)
+
+
+def compared_models(material: Material, protocol: str) -> list[str]:
+    """Models that are compared, the best in the mean over tasks first."""
+    found = material.cells(protocol)
+    maximised = [task for task in set(found.task) if _higher(found, task)]
+    means = found[found.task.isin(maximised)].groupby("model").value.mean()
+    counts = found[found.status == "done"].groupby("model").task.nunique()
+    order = sorted(counts.index, key=lambda m: (-counts[m], -means.get(m, float("-inf")), str(m)))
+    wanted = [m for m in order if m in material.named]
+    wanted += [m for m in order if m not in wanted][:1] if not wanted else []
+    rest = [m for m in order if m in material.baselines] + [
+        m for m in order if m not in material.baselines
+    ]
+    for model in rest:
+        if len(wanted) < MOST_COMPARED and model not in wanted:
+            wanted.append(model)
+    return sorted(wanted, key=order.index)
+
+
+def _higher(found: pd.DataFrame, task: str) -> bool:
+    return better_is_higher(str(found.metric[found.task == task].iloc[0]))
+
+
+def better_is_higher(metric: str) -> bool:
+    """Whether a metric is maximised."""
+    known = METRICS.get(metric) or EVENT_METRICS.get(metric)
+    return known is None or known.higher_is_better
+
+
+def _nothing(material: Material, models: Sequence[str]) -> Panel:
+    if len(models) < 2:
+        why = "Fewer than two models have results here, so nothing is compared."
+    elif not any(path.is_dir() for path in material.runs):
+        why = (
+            "Models are compared clip by clip, from the predictions in a run's folder; this report "
+            "was made from a results CSV alone."
+        )
+    else:
+        why = "Models are compared clip by clip, and fewer than two have predictions here."
+    return Panel("differences", "Differences", why)
+
+
+def _forest(found: Comparison, a: str, b: str) -> Panel:
+    """The differences of one pair, turned so that above 0 is better for ``a``."""
+    tasks = found.tasks[(found.tasks.a == a) & (found.tasks.b == b)]
+    names = dict(zip(tasks.task, short_names(tasks.task)))
+    title = f"{a} against {b}"
+    cannot = [
+        f"{names[row.task]} {row.verdict}"
+        for row in tasks.itertuples()
+        if row.verdict.startswith("cannot")
+    ]
+    paired = tasks[~tasks.verdict.str.startswith("cannot")]
+    rows = [_row(each, names) for each in paired.to_dict("records")]
+    rows.sort(key=lambda each: -each.value)
+    notes = []
+    if not paired.higher_is_better.all():
+        notes.append("(lower): less is better, and the sign is turned.")
+    if cannot:
+        notes.append(f"Not paired: {'; '.join(cannot)}.")
+    (over,) = found.overall[(found.overall.a == a) & (found.overall.b == b)].to_dict("records")
+    if over["n_tasks"] > 1:
+        rows.append(
+            Difference(
+                f"mean of {over['n_tasks']} tasks",
+                over["mean_difference"],
+                over["ci_low"],
+                over["ci_high"],
+                "mean",
+            )
+        )
+    note = f"{a} is better on {over['wins']}, {b} on {over['losses']}, {over['ties']} of "
+    note = " ".join([f"{note}{len(paired)} tasks are not separable.", *notes])
+    if not rows:
+        return Panel(f"forest-{a}-{b}", title, " ".join(notes))
+    return Panel(
+        f"forest-{a}-{b}",
+        title,
+        note,
+        draw=lambda width: forest_figure(rows, a, b, width),
+        alt=f"Differences of {a} and {b} on {len(paired)} tasks. {note}",
+        sheet=_pair_sheet(tasks, names, a, b),
+    )
+
+
+def _row(each: dict[Any, Any], names: dict[str, str]) -> Difference:
+    turn = 1.0 if each["higher_is_better"] else -1.0
+    low, high = sorted((turn * each["ci_low"], turn * each["ci_high"]))
+    name = names[each["task"]] + ("" if turn > 0 else " (lower)")
+    kind = {"a better": "a", "b better": "b"}.get(each["verdict"], "neither")
+    return Difference(name, turn * each["difference"], low, high, kind)
+
+
+def _pair_sheet(tasks: pd.DataFrame, names: dict[str, str], a: str, b: str) -> Sheet:
+    said = {"a better": f"{a} better", "b better": f"{b} better"}
+    rows = tuple(
+        (
+            names[each["task"]],
+            each["metric"],
+            *(number(each[column]) for column in ("value_a", "value_b", "difference")),
+            *(number(each[column]) for column in ("ci_low", "ci_high")),
+            number(each["p_holm"], 4),
+            said.get(each["verdict"], each["verdict"]),
+            each["method"],
+        )
+        for each in tasks.to_dict("records")
+    )
+    header = (
+        "task",
+        "metric",
+        a,
+        b,
+        "difference",
+        "95 % from",
+        "to",
+        "p (Holm)",
+        "verdict",
+        "method",
+    )
+    return Sheet(f"{a} less {b}", header, rows, frozenset({2, 3, 4, 5, 6, 7}))
+
+
+def _ranks(material: Material, protocol: str) -> Panel:
+    """Mean ranks of all models on the tasks that all have."""
+    from harness.compare.ranks import rank_models
+
+    title = "Mean ranks"
+    found = material.cells(protocol)
+    found = found[~found.task.map(is_synthetic)]
+    values = found.pivot(index="model", columns="task", values="value")
+    metrics = found.groupby("task").metric.first()
+    ranking = rank_models(values, metrics.map(better_is_higher))
+    ranks = ranking.ranks.set_index("model").mean_rank.dropna()
+    if len(ranks) < 2:
+        return Panel("ranks", title, "There are no ranks: no task has scores of all models.")
+    n_tasks = int(ranking.ranks.n_tasks.max())
+    critical = ranking.critical_difference
+    note = f"Over the {n_tasks} tasks that all {len(ranks)} models have; 1 is the best. "
+    bars = "joined by a bar" if len(ranks) <= MOST_IN_DIAGRAM else "whose bars overlap"
+    if critical is not None:
+        note += f"Models {bars} differ by less than the critical difference. "
+    note += f"{ranking.test[:1].upper()}{ranking.test[1:]}."
+    groups = _tie_groups(ranking.ranks) if critical is not None else []
+    letters = ranking.ranks.set_index("model").tie_groups
+    rows = tuple((str(model), number(rank, 2), letters[model]) for model, rank in ranks.items())
+    return Panel(
+        "ranks",
+        title,
+        note,
+        draw=lambda width: ranks_figure(ranks, groups, width, critical),
+        alt="Mean ranks: " + ", ".join(f"{row[0]} {row[1]}" for row in rows) + ".",
+        sheet=Sheet(title, ("model", "mean rank", "tie groups"), rows, frozenset({1})),
+    )
+
+
+def _tie_groups(ranks: pd.DataFrame) -> list[list[str]]:
+    """Models that share a letter, a list for each letter."""
+    groups: dict[str, list[str]] = {}
+    for row in ranks.itertuples():
+        for letter in re.findall(r"[a-z]|\[\d+\]", str(row.tie_groups)):
+            groups.setdefault(letter, []).append(str(row.model))
+    return list(groups.values())

@@ -1,0 +1,76 @@
+"""The panel of a probe's validation scores: while it was trained, or over what was searched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from harness.errors import UserError
+from harness.figures.curves import Curve, curves_figure
+from harness.probe.units import UnitResult
+from harness.record import Record
+from harness.report.panel import Panel, Sheet, number
+
+_KEYS = {2: ("k", "neighbours k"), 3: ("l2", "L2 strength"), 4: ("", "epoch")}
+"""By the length of a curve's rows: what was searched, and what the axis is called."""
+
+
+def curves_panel(model: str, records: Sequence[Record], metric: str) -> Panel:
+    """Draw the curves of the selected probes of all folds and seeds.
+
+    Raises:
+        UserError: the probes are gone or damaged.
+    """
+    units = [
+        (seed, fold.name, unit)
+        for seed, record in enumerate(records)
+        for fold in record.folds
+        for unit in record.read_probes(fold)
+    ]
+    if not units or not all(unit.curve for _, _, unit in units):
+        raise UserError("no validation curve was kept.")
+    key, x_name = _KEYS[len(units[0][2].curve[0])]
+    curves = [_curve(unit, key) for _, _, unit in units]
+    log = bool(key)
+    note = (
+        f"Validation {metric} of the values that were searched; a dot marks the one chosen."
+        if key
+        else f"Validation {metric} and loss of the selected probes; a dot marks the epoch kept."
+    )
+    if len(curves) > 1:
+        note += f" {len(curves)} lines: one a fold, run and seed."
+    rows = tuple(
+        (
+            fold,
+            str(seed),
+            _spell(curve.chosen),
+            number(unit.valid_score, 4),
+            "–" if unit.valid_loss is None else number(unit.valid_loss, 4),
+            json.dumps(unit.params, sort_keys=True),
+        )
+        for (seed, fold, unit), curve in zip(units, curves, strict=True)
+    )
+    header = ("fold", "seed", f"{key or 'epoch'} chosen", metric, "loss", "probe")
+    return Panel(
+        "curve",
+        "Validation of the selected probe",
+        note,
+        model=model,
+        draw=lambda width: curves_figure(curves, x_name, metric, width, log),
+        alt=f"{metric} on validation over {x_name}, of the probes of {model}.",
+        sheet=Sheet("The selected probes", header, rows, frozenset({2, 3, 4})),
+    )
+
+
+def _curve(unit: UnitResult, key: str) -> Curve:
+    columns = [tuple(column) for column in zip(*sorted(unit.curve), strict=True)]
+    if len(columns) == 2:
+        return Curve(columns[0], columns[1], chosen=unit.params.get(key))
+    if len(columns) == 3:
+        return Curve(columns[0], columns[2], columns[1], chosen=unit.params.get(key))
+    chosen = None if unit.epoch is None else float(unit.epoch)
+    return Curve(columns[0], columns[3], columns[2], columns[1], chosen)
+
+
+def _spell(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"

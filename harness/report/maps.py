@@ -1,0 +1,127 @@
+"""The panel of embeddings in two dimensions, by principal components."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy import linalg
+
+from harness.errors import UserError
+from harness.figures.scatter import MOST_LABELS, map_figure
+from harness.record import Record
+from harness.report.panel import Panel, Sheet
+
+MOST_POINTS = 2000
+"""In all panels together; of more, so many are drawn by a fixed seed, the same of each model."""
+_SEVERAL = "several"
+_NONE = "none"
+
+
+def map_panel(records: Mapping[str, Sequence[Record]], unread: list[str]) -> Panel:
+    """Draw the test embeddings of some models, coloured by their label.
+
+    Args:
+        records: of each model.
+        unread: gets a sentence for a model whose embeddings cannot be read.
+    """
+    points, labels, explained, total = {}, {}, {}, 0
+    most = MOST_POINTS // len(records)
+    for model, seeds in records.items():
+        try:
+            rows, names = _embedded(seeds[0])
+        except UserError as error:
+            unread.append(f"{model}: {error}")
+            continue
+        total = len(rows)
+        kept = np.sort(np.random.default_rng(0).permutation(total)[:most])
+        points[model], explained[model] = principal_components(np.asarray(rows[kept], np.float64))
+        labels[model] = [names[place] for place in kept]
+    title = "Map of embeddings"
+    if not points:
+        return Panel("map", title, "There is no map. " + " ".join(unread))
+    counted = Counter(name for names in labels.values() for name in names)
+    order = {label: place for place, label in enumerate(next(iter(records.values()))[0].labels)}
+    known = [label for label in counted if label in order]
+    shown = sorted(known, key=lambda label: (-counted[label], order[label]))[:MOST_LABELS]
+    shown.sort(key=lambda label: order[label])
+    unit = "frames with a label" if _is_event(records) else "clips"
+    drawn = min(total, most)
+    note = (
+        f"{'All' if drawn == total else f'{drawn:,} of'} {total:,} test {unit}, projected on the "
+        "two directions in which standardised embeddings vary most (principal components)."
+    )
+    if len(known) > len(shown):
+        note += f" The {len(shown)} most frequent of {len(known)} labels are told apart."
+    if set(counted) & {_SEVERAL, _NONE}:
+        note += " Grey: several labels at once, or none."
+    if unread:
+        note += " Left out: " + " ".join(unread)
+    lines = tuple((model, f"{100 * share:.0f}") for model, share in explained.items())
+    header = ("model", "variance in these two, %")
+    return Panel(
+        "map",
+        title,
+        note,
+        draw=lambda width: map_figure(points, labels, shown, width),
+        alt=f"Scatter of test embeddings of {', '.join(points)}, coloured by label.",
+        sheet=Sheet("What the map keeps", header, lines, frozenset({1})),
+    )
+
+
+def principal_components(rows: np.ndarray) -> tuple[np.ndarray, float]:
+    """Project standardised rows (n, d) on their first two principal components.
+
+    Constant columns are left out. Signs are such that the largest coordinate of each component is
+    positive, so that equal embeddings give equal maps.
+
+    Returns:
+        Points (n, 2), and the share of the variance that they keep, from 0 to 1.
+    """
+    spread = rows.std(axis=0)
+    varying = spread > 1e-12
+    standard = (rows[:, varying] - rows[:, varying].mean(axis=0)) / spread[varying]
+    points = np.zeros((len(rows), 2))
+    if not standard.size:
+        return points, 0.0
+    # The smaller of the two products has the same leading eigenvalues, and is quickly solved.
+    wide = standard.shape[1] > len(standard)
+    product = standard @ standard.T if wide else standard.T @ standard
+    size = len(product)
+    values, vectors = linalg.eigh(product, subset_by_index=(max(0, size - 2), size - 1))
+    values, vectors = np.maximum(values[::-1], 0), vectors[:, ::-1]
+    points[:, : len(values)] = vectors * np.sqrt(values) if wide else standard @ vectors
+    largest = np.abs(points).argmax(axis=0)
+    points *= np.where(points[largest, [0, 1]] < 0, -1.0, 1.0)
+    return points, float(values.sum() / np.trace(product))
+
+
+def _embedded(record: Record) -> tuple[np.ndarray, list[str]]:
+    """Test embeddings of all folds with the name of each row's label."""
+    rows, names = [], []
+    for fold in record.read_predictions():
+        embedded = record.read_embeddings(fold.split)
+        if len(embedded.embeddings) != len(fold.targets):
+            raise UserError(
+                f"the embeddings in {record.embeddings[fold.split]} are not those of the "
+                "predictions."
+            )
+        if record.embedding_type == "event":
+            active = np.flatnonzero(np.asarray(fold.targets).sum(axis=1) > 0)
+        else:
+            active = np.arange(len(fold.targets))
+        rows.append(np.asarray(embedded.embeddings[active], dtype=np.float32))
+        names += [_label(fold.targets[place], record.labels) for place in active]
+    return np.concatenate(rows), names
+
+
+def _label(target: np.ndarray, labels: Sequence[str]) -> str:
+    if np.ndim(target) == 0:
+        return labels[int(target)]
+    present = np.flatnonzero(target)
+    return labels[present[0]] if len(present) == 1 else _SEVERAL if len(present) else _NONE
+
+
+def _is_event(records: Mapping[str, Sequence[Record]]) -> bool:
+    return next(iter(records.values()))[0].embedding_type == "event"

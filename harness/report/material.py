@@ -1,0 +1,198 @@
+"""What a report is made of: rows of all runs, and the evaluations whose predictions are there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness.baseline_models import baseline_models
+from harness.cells import cells, headlines
+from harness.errors import UserError, did_you_mean
+from harness.record import Record, read_record
+from harness.results import latest, load
+
+MOST_MODELS = 3
+"""So many models have panels on a task, unless more are named."""
+
+
+@dataclass(frozen=True)
+class TaskFacts:
+    """What a task's card says of it.
+
+    Attributes:
+        title: a name for people.
+        domain: ``speech``, ``music``, ``environment`` and the like; empty where there is no card.
+        suite: to which it belongs.
+        oddities: what to know before trusting a score, a sentence or two each.
+    """
+
+    title: str
+    domain: str = ""
+    suite: str = ""
+    oddities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is reported.
+
+    Attributes:
+        rows: the newest rows, models as tables name them.
+        runs: folders and files that they are from.
+        records: evaluations with predictions, a record a seed, by (protocol, task, model).
+        facts: of tasks.
+        baselines: models that are baselines.
+        named: models that the user wants to see.
+        unread: what could not be read, a sentence each.
+    """
+
+    rows: pd.DataFrame
+    runs: tuple[Path, ...]
+    records: Mapping[tuple[str, str, str], tuple[Record, ...]]
+    baselines: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    unread: tuple[str, ...] = ()
+    facts: Mapping[str, TaskFacts] = field(default_factory=dict)
+    _cells: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """Those of the rows, the one with most tasks first."""
+        counted = self.rows.groupby("protocol").task.nunique()
+        return tuple(sorted(counted.index, key=lambda name: (-counted[name], name)))
+
+    def tasks(self, protocol: str) -> tuple[str, ...]:
+        """The tasks that a protocol was run on."""
+        return tuple(sorted(set(headlines(self.rows, protocol).task)))
+
+    def fact(self, task: str) -> TaskFacts:
+        """What is known of a task; its name alone where there is no card."""
+        return self.facts.get(task) or TaskFacts(title=task.rsplit("-", 2)[0])
+
+    def cells(self, protocol: str) -> pd.DataFrame:
+        """The table of one protocol (:func:`harness.cells.cells`), without means."""
+        if protocol not in self._cells:
+            found = cells(self.rows, protocol, baselines=self.baselines)
+            self._cells[protocol] = found[found.n_tasks.isna()]
+        return self._cells[protocol]
+
+    def shown_models(self, protocol: str, task: str) -> tuple[str, ...]:
+        """Models with panels on a task: those named, the best, baselines; others by score.
+
+        At most ``MOST_MODELS``, or as many as are named and the best. Baselines come last.
+        """
+        found = self.cells(protocol)
+        found = found[(found.task == task) & (found.status == "done")]
+        rows = headlines(self.rows, protocol)
+        lower = not rows.higher_is_better[rows.task == task].all()
+        order = list(found.sort_values("value", ascending=lower, kind="stable").model)
+        wanted = [*self.named, *order[:1]]
+        wanted = [model for model in dict.fromkeys(wanted) if model in order]
+        others = [model for model in order if model in self.baselines]
+        others += [model for model in order if model not in self.baselines]
+        for model in others:
+            if len(wanted) < MOST_MODELS and model not in wanted:
+                wanted.append(model)
+        baselines = sorted(set(wanted) & set(self.baselines))
+        return (*sorted(set(wanted) - set(baselines), key=order.index), *baselines)
+
+
+def gather(
+    paths: Sequence[Path], protocols: Sequence[str] = (), models: Sequence[str] = ()
+) -> Material:
+    """Read runs and results CSVs.
+
+    Args:
+        paths: run folders or results CSVs.
+        protocols: which to keep; all where none is named.
+        models: to be shown on every task, as tables name them.
+
+    Raises:
+        UserError: nothing there, not results, a protocol or model that no row has.
+    """
+    table = pd.concat([load(path) for path in paths], ignore_index=True)
+    for name in protocols:
+        if name not in set(table.protocol):
+            known = sorted(set(table.protocol))
+            raise UserError(
+                f"No row is by protocol '{name}'.{did_you_mean(name, known)} "
+                f"There are {', '.join(known)}."
+            )
+    if protocols:
+        table = table[table.protocol.isin(protocols)]
+    unread: list[str] = []
+    records = _records(paths, unread)
+    rows = latest(table)
+    for name in models:
+        if name not in set(rows.model):
+            known = sorted(set(rows.model))
+            raise UserError(
+                f"No row is of a model '{name}'.{did_you_mean(name, known)} "
+                f"There are {', '.join(known)}."
+            )
+    return Material(
+        rows=rows,
+        runs=tuple(paths),
+        records=_matched(rows, records),
+        baselines=tuple(baseline_models(rows)),
+        named=tuple(models),
+        unread=tuple(unread),
+    )
+
+
+def _records(paths: Sequence[Path], unread: list[str]) -> list[Record]:
+    """Read the evaluations of all run folders; one that is damaged is named and left out."""
+    found = []
+    for path in paths:
+        for document in sorted((path / "results").glob("*/*/*/evaluation.json")):
+            try:
+                found.append(read_record(document.parent))
+            except UserError as error:
+                unread.append(str(error))
+    return found
+
+
+def _matched(
+    rows: pd.DataFrame, records: Sequence[Record]
+) -> dict[tuple[str, str, str], tuple[Record, ...]]:
+    """Put records to what tables call their model, if every seed of it has one."""
+    known = {}
+    for record in records:
+        for row in record.rows().drop_duplicates("seed").itertuples():
+            known[row.protocol, row.task, row.model_fingerprint, row.seed, row.started_at] = record
+    wanted = rows[(rows.split == "all") & rows.is_primary & (rows.status == "done")]
+    found = {}
+    for (protocol, task, model), seeds in wanted.groupby(["protocol", "task", "model"]):
+        of_place = [
+            known.get((protocol, task, row.model_fingerprint, row.seed, row.started_at))
+            for row in seeds.sort_values("seed").itertuples()
+        ]
+        if None not in of_place:
+            found[protocol, task, model] = tuple(each for each in of_place if each is not None)
+    return found
+
+
+def mean_probabilities(
+    records: Sequence[Record],
+) -> list[tuple[str, tuple[str, ...], np.ndarray, np.ndarray]]:
+    """Return, for each test fold, its split, clips, probabilities (n, C) and targets.
+
+    Probabilities are means over the runs of a probe and over seeds.
+
+    Raises:
+        UserError: predictions are missing or damaged.
+    """
+    folds = [record.read_predictions() for record in records]
+    return [
+        (
+            seeds[0].split,
+            seeds[0].clips,
+            np.concatenate([fold.probabilities for fold in seeds]).mean(axis=0),
+            seeds[0].targets,
+        )
+        for seeds in zip(*folds, strict=True)
+    ]

@@ -1,0 +1,126 @@
+"""The panel of a model's worst mistakes, to be listened to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.event_scores import event_counts
+from harness.record import Record
+from harness.report.material import mean_probabilities
+from harness.report.panel import Panel, Sheet
+from harness.report.sounds import Sound, Sounds
+
+MOST_CLIPS = 5
+_HEADERS = {
+    "multiclass": ("clip", "listen", "true", "predicted"),
+    "multilabel": ("clip", "listen", "missed most", "wrongly found most"),
+}
+_NOTES = {
+    "multiclass": "Wrong clips with the widest gap between the predicted and the true class.",
+    "multilabel": "Clips in which an absent label is put furthest above a present one.",
+}
+
+
+def mistakes_panel(model: str, records: Sequence[Record], metric: str, sounds: Sounds) -> Panel:
+    """List the test clips on which a model errs most, with players.
+
+    Raises:
+        UserError: predictions are missing or damaged.
+    """
+    record = records[0]
+    if record.embedding_type == "event":
+        return _event_mistakes(model, records, metric, sounds)
+    kind = record.prediction_type
+    found = []
+    for split, clips, probabilities, targets in mean_probabilities(records):
+        true, wrong, gap = (_gaps if kind == "multiclass" else _label_gaps)(probabilities, targets)
+        found += [
+            (float(gap[i]), split, clips[i], probabilities[i], int(true[i]), int(wrong[i]))
+            for i in np.flatnonzero(gap > 0)
+        ]
+    found.sort(key=lambda each: (-each[0], each[1], each[2]))
+    labels = record.labels
+    rows = tuple(
+        (
+            clip,
+            sounds.sound(record, split, clip),
+            f"{labels[true]} ({row[true]:.2f})" if true >= 0 else "no label",
+            f"{labels[wrong]} ({row[wrong]:.2f})",
+        )
+        for _, split, clip, row, true, wrong in found[:MOST_CLIPS]
+    )
+    if not rows:
+        return Panel("mistakes", "Worst mistakes", "No test clip is wrong.", model=model)
+    note = f"{_NOTES[kind]} Numbers: the probe's probability, mean over runs and seeds."
+    sheet = Sheet(f"The worst mistakes of {model}", _HEADERS[kind], rows)
+    return Panel("mistakes", "Worst mistakes", note, model=model, sheet=sheet, shown=True)
+
+
+def _gaps(p: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """True class, predicted class, and by how much the second is above the first: (n,) each."""
+    every = np.arange(len(p))
+    predicted = p.argmax(axis=1)
+    gap = p[every, predicted] - p[every, targets]
+    # Where both are equal the first class wins, which is a mistake of no width.
+    gap = np.where(predicted == targets, 0.0, np.maximum(gap, 1e-12))
+    return targets, predicted, gap
+
+
+def _label_gaps(p: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The present label ranked lowest (-1: none), the absent one ranked highest, and their gap."""
+    present = targets > 0
+    lowest = np.where(present, p, np.inf).argmin(axis=1)
+    highest = np.where(present, -np.inf, p).argmax(axis=1)
+    every = np.arange(len(p))
+    some = present.any(axis=1)
+    gap = p[every, highest] - np.where(some, p[every, lowest], 0.0)
+    return np.where(some, lowest, -1), highest, np.where(present.all(axis=1), 0.0, gap)
+
+
+def _event_mistakes(model: str, records: Sequence[Record], metric: str, sounds: Sounds) -> Panel:
+    """Recordings with most mistakes by the metric, in the mean over runs and seeds."""
+    wrong: dict[tuple[str, str], np.ndarray] = {}
+    names: tuple[str, ...] = ()
+    n_runs = 0
+    for record in records:
+        for fold in record.read_predictions():
+            for run in fold.predicted:
+                counts = event_counts(metric, run, fold.reference or {})
+                names = counts.names
+                for clip, row in zip(counts.files, counts.counts, strict=True):
+                    wrong[fold.split, clip] = wrong.get((fold.split, clip), 0) + row
+        n_runs += len(fold.predicted)
+    errors = [place for place, name in enumerate(names) if name not in _RIGHT]
+    ordered = sorted(wrong, key=lambda key: (-wrong[key][errors].sum(), key))
+    shown = [key for key in ordered[:MOST_CLIPS] if wrong[key][errors].sum() > 0]
+    if not shown:
+        return Panel("mistakes", "Worst mistakes", "No test recording has a mistake.", model=model)
+    rows: tuple[tuple[str | Sound, ...], ...] = tuple(
+        (
+            clip,
+            sounds.sound(records[0], split, clip),
+            *(f"{wrong[split, clip][place] / n_runs:.3g}" for place in range(len(names))),
+        )
+        for split, clip in shown
+    )
+    header = ("recording", "listen", *(_COUNTED.get(name, name) for name in names))
+    numbers = frozenset(range(2, len(names) + 2))
+    return Panel(
+        "mistakes",
+        "Worst mistakes",
+        f"Test recordings with most mistakes, as {metric} counts them.",
+        model=model,
+        sheet=Sheet(f"The worst recordings of {model}", header, rows, numbers),
+        shown=True,
+    )
+
+
+_COUNTED = {
+    "true_positives": "found",
+    "false_positives": "false alarms",
+    "misses": "missed",
+    "reference_segments": "of segments",
+}
+_RIGHT = ("true_positives", "reference_segments")

@@ -1,0 +1,163 @@
+"""The table of models × tasks as the page shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from harness.cells import Noise, averaged_tasks, cells, headlines
+from harness.report.comparison import better_is_higher
+from harness.report.material import Material
+from harness.report.panel import number
+from harness.table import short_names
+
+
+@dataclass(frozen=True)
+class Column:
+    """A task.
+
+    Attributes:
+        task: its directory's name.
+        name: a short one.
+        metric: its score.
+        domain, suite: empty where there is no card.
+        averaged: whether the mean stands on it.
+        lower: whether less is better.
+    """
+
+    task: str
+    name: str
+    metric: str
+    domain: str
+    suite: str
+    averaged: bool
+    lower: bool
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A score: its value (None where there is none), as text, and what stands behind it.
+
+    ``best`` of its column; ``near``: within noise of the best; ``said`` is the cell in words.
+    """
+
+    value: float | None
+    text: str
+    rest: str = ""
+    best: bool = False
+    near: bool = False
+    said: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A model: its mean over tasks, and its scores."""
+
+    model: str
+    baseline: bool
+    mean: float | None
+    n_tasks: int
+    cells: tuple[Cell, ...]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """The table of one protocol, best mean first, and how to read it."""
+
+    protocol: str
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def n_averaged(self) -> int:
+        """How many tasks a complete mean stands on."""
+        return sum(column.averaged for column in self.columns)
+
+
+def overview(material: Material, protocol: str, noise: Noise | None) -> Overview:
+    """Make the table of one protocol.
+
+    Args:
+        material: what is reported.
+        protocol: which.
+        noise: what is within noise of the best, where that was compared.
+    """
+    domains = {task: fact.domain for task, fact in material.facts.items() if fact.domain}
+    found = cells(material.rows, protocol, domains, material.baselines, noise)
+    singles = found[found.n_tasks.isna()]
+    tasks = list(dict.fromkeys(singles.task))
+    metrics = singles.groupby("task").metric.first()
+    suites = material.rows.groupby("task").suite.first()
+    averaged = averaged_tasks(headlines(material.rows, protocol))
+    columns = tuple(
+        Column(
+            task,
+            name,
+            metrics[task],
+            material.fact(task).domain,
+            material.fact(task).suite or suites[task],
+            task in averaged,
+            not better_is_higher(metrics[task]),
+        )
+        for task, name in zip(tasks, short_names(tasks), strict=True)
+    )
+    by_place = {(row["model"], row["task"]): row for row in singles.to_dict("records")}
+    means = found[found.task == "mean"].set_index("model")
+    rows = [
+        Row(
+            model,
+            bool(means.baseline[model]),
+            None if pd.isna(means.value[model]) else float(means.value[model]),
+            int(means.n_tasks[model]),
+            tuple(_cell(by_place[model, task]) for task in tasks),
+        )
+        for model in dict.fromkeys(singles.model)
+    ]
+    rows.sort(key=lambda row: (-row.n_tasks, -(row.mean or 0.0), row.model))
+    return Overview(protocol, columns, tuple(rows), _notes(singles, noise))
+
+
+def _cell(row: dict) -> Cell:
+    if row["status"] != "done":
+        text = "–" if row["status"] == "missing" else row["status"]
+        return Cell(None, text, said="not run" if row["status"] == "missing" else "")
+    near = row["near"] is True
+    rest = "" if pd.isna(row["half_width"]) else f"±{row['half_width']:.3f}"
+    said = []
+    if rest:
+        said.append(f"95 % from {number(row['ci_low'], 4)} to {number(row['ci_high'], 4)}")
+    if not pd.isna(row["seed_sd"]):
+        rest += f" sd {row['seed_sd']:.3f}"
+        said.append(f"standard deviation of {row['n_seeds']} seeds {row['seed_sd']:.4f}")
+    if row["seeds_failed"]:
+        rest += f" {row['seeds_failed']} failed"
+        said.append(f"{row['seeds_failed']} seeds failed")
+    if row["best"]:
+        said.append("the best")
+    if near:
+        said.append("within noise of the best")
+    return Cell(row["value"], number(row["value"]), rest, row["best"], near, ", ".join(said))
+
+
+def _notes(singles: pd.DataFrame, noise: Noise | None) -> tuple[str, ...]:
+    notes = []
+    if singles.half_width.notna().any():
+        notes.append(
+            "± half the width of the 95 % interval over test clips, given the trained probes."
+        )
+    if singles.seed_sd.notna().any():
+        notes.append("sd: standard deviation between probe seeds, whose mean the value is.")
+    if singles.best.any():
+        notes.append("Bold: the best of its column.")
+        if noise is not None and noise.near:
+            notes.append(f"† within noise of the best: {noise.rule}")
+        else:
+            notes.append(
+                "Nothing is marked as within noise of the best: that takes predictions of single "
+                "clips, in one run's folder."
+            )
+        if noise is not None and noise.unpaired:
+            notes.append("Not compared, so without a mark: " + "; ".join(noise.unpaired) + ".")
+    return tuple(notes)

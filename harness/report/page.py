@@ -1,0 +1,137 @@
+"""The page: one HTML file with its style, its script, figures and recordings inside."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup, escape
+
+from harness.cells import Noise
+from harness.figures.style import SCREEN_INCHES
+from harness.figures.svg import to_svg
+from harness.files import write_file
+from harness.report.comparison import comparison
+from harness.report.material import Material
+from harness.report.overview import overview
+from harness.report.panel import Panel, Section
+from harness.report.provenance import provenance_panels
+from harness.report.sections import task_sections
+from harness.report.sounds import Sound
+
+_PARTS = "page_data"
+
+
+def write_page(
+    material: Material,
+    out: Path,
+    *,
+    title: str,
+    audio_bytes: int,
+    noise: Noise | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> None:
+    """Write the report of some results as one self-contained HTML file.
+
+    Args:
+        material: what is reported.
+        out: the file.
+        title: of the page.
+        audio_bytes: of recordings that are embedded; others are linked by their path.
+        noise: what is within noise of the best of its task.
+        say: gets a line for each part that is done, with the seconds since the start.
+    """
+    began = time.monotonic()
+    figures = _Figures()
+    comparisons = {}
+    for protocol in material.protocols:
+        comparisons[protocol] = comparison(material, protocol)
+        figures.draw(comparisons[protocol].panels)
+        say(f"{time.monotonic() - began:5.0f} s  comparison by {protocol}")
+    sections: dict[str, dict[str, Section]] = {}
+    for section in task_sections(material, audio_bytes):
+        figures.draw(section.every_panel())
+        sections.setdefault(section.task, {})[section.protocol] = section
+        say(f"{time.monotonic() - began:5.0f} s  {section.task} by {section.protocol}")
+    html = _template(figures).render(
+        title=title,
+        material=material,
+        tables=[overview(material, protocol, noise) for protocol in material.protocols],
+        comparisons=comparisons,
+        sections=dict(sorted(sections.items())),
+        provenance=provenance_panels(material.rows),
+        ids=_ids(sections),
+        **_parts(),
+    )
+    write_file(out, html)
+    say(f"{time.monotonic() - began:5.0f} s  {out}: {out.stat().st_size / 1e6:.1f} MB")
+
+
+class _Figures:
+    """Draws the figures of panels, each with ids of its own on the page."""
+
+    def __init__(self) -> None:
+        self._drawn: dict[int, Markup] = {}
+
+    def draw(self, panels: Sequence[Panel]) -> None:
+        for panel in panels:
+            if panel.draw is not None:
+                name = f"f{len(self._drawn)}"
+                figure = panel.draw(SCREEN_INCHES)
+                self._drawn[id(panel)] = Markup(to_svg(figure, name, panel.alt))
+
+    def svg(self, panel: Panel) -> Markup:
+        return self._drawn[id(panel)]
+
+
+def _template(figures: _Figures) -> Template:
+    # Everything that comes from users is escaped, unless it is wrapped in Markup.
+    environment = Environment(
+        autoescape=True,
+        loader=PackageLoader("harness.report", _PARTS),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["svg"] = figures.svg
+    environment.filters["breakable"] = _breakable
+    environment.tests["sound"] = lambda cell: isinstance(cell, Sound)
+    return environment.get_template("page.html.j2")
+
+
+def _breakable(text: object) -> Markup:
+    """Let a name be broken after each underscore, hyphen or dot, and nowhere else."""
+    return Markup(re.sub(r"([_.-])", r"\1<wbr>", str(escape(str(text)))))
+
+
+def _parts() -> Mapping[str, object]:
+    """Style and script, and what the page may load: its own script, and nothing from a network."""
+    folder = files("harness.report") / _PARTS
+    script = (folder / "page.js").read_text("utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; "
+        "img-src data:; media-src data: file:; base-uri 'none'; form-action 'none'"
+    )
+    return {
+        "style": Markup((folder / "page.css").read_text("utf-8")),
+        "script": Markup(script),
+        "policy": policy,
+    }
+
+
+def _ids(tasks: Iterable[str]) -> Mapping[str, str]:
+    """An anchor for each task, readable and unlike the others."""
+    found: dict[str, str] = {}
+    for task in tasks:
+        anchor = "task-" + re.sub(r"[^\w.-]+", "-", task, flags=re.ASCII)
+        while anchor in found.values():
+            anchor += "-"
+        found[task] = anchor
+    return found

@@ -1,0 +1,180 @@
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const all = (selector, where = document) => [...where.querySelectorAll(selector)];
+  root.classList.add("js");
+
+  // Light and dark: the system's, until the button says otherwise.
+  const theme = document.getElementById("theme");
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
+  const nameTheme = () => {
+    theme.textContent = isDark() ? "Light" : "Dark";
+    theme.setAttribute("aria-label", isDark() ? "Light colours" : "Dark colours");
+  };
+  const remembered = (change) => {
+    try { return change(window.localStorage); } catch { return null; }  // A file may have none.
+  };
+  root.dataset.theme = remembered((store) => store.getItem("hear-byola-theme")) || "";
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
+    root.dataset.theme = isDark() ? "light" : "dark";
+    remembered((store) => store.setItem("hear-byola-theme", root.dataset.theme));
+    nameTheme();
+  });
+  dark.addEventListener("change", nameTheme);
+  nameTheme();
+
+  // The table: sorting.
+  const valueOf = (row, column) => {
+    const cell = row.cells[column];
+    if (column === 0) return row.dataset.model.toLowerCase();
+    return "value" in cell.dataset ? Number(cell.dataset.value) : null;
+  };
+  const sort = (table, column, direction) => {
+    const sign = direction === "ascending" ? 1 : -1;
+    const body = table.tBodies[0];
+    const rows = [...body.rows].sort((a, b) => {
+      const [x, y] = [valueOf(a, column), valueOf(b, column)];
+      if (x === null || y === null) return (x === null) - (y === null);
+      return x < y ? -sign : x > y ? sign : 0;
+    });
+    body.append(...rows);
+    all("thead th", table).forEach((head, place) => {
+      head.setAttribute("aria-sort", place === column ? direction : "none");
+    });
+  };
+  const sortedColumn = (table) => {
+    const heads = all("thead th", table);
+    const place = heads.findIndex((head) => head.getAttribute("aria-sort") !== "none");
+    return [place, heads[place].getAttribute("aria-sort")];
+  };
+  for (const table of all("table.scores")) {
+    all("thead th", table).forEach((head, column) => {
+      head.querySelector("button").addEventListener("click", () => {
+        // The best comes first; a second click turns it round.
+        const first = column === 0 || head.dataset.lower === "1" ? "ascending" : "descending";
+        const other = first === "ascending" ? "descending" : "ascending";
+        sort(table, column, head.getAttribute("aria-sort") === first ? other : first);
+      });
+    });
+  }
+
+  // The mean stands on the tasks that are shown.
+  const average = (table) => {
+    const heads = all("thead th", table);
+    const counted = heads
+      .map((head, column) => [head, column])
+      .filter(([head]) => head.dataset.averaged === "1" && !head.hidden)
+      .map(([, column]) => column);
+    const noun = counted.length === 1 ? "task" : "tasks";
+    heads[1].querySelector(".sub").textContent = `${counted.length} ${noun}`;
+    for (const row of table.tBodies[0].rows) {
+      const values = counted.map((column) => valueOf(row, column)).filter((v) => v !== null);
+      const cell = row.cells[1];
+      cell.textContent = "\u2013";
+      delete cell.dataset.value;
+      if (!values.length) continue;
+      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+      cell.dataset.value = mean;
+      cell.textContent = mean.toFixed(3);
+      if (values.length < counted.length) {
+        const part = document.createElement("small");
+        part.textContent = `${values.length} of ${counted.length}`;
+        cell.append(part);
+      }
+    }
+    const [column, direction] = sortedColumn(table);
+    if (column === 1) sort(table, column, direction);
+  };
+
+  // Filters: protocol, suite, domain, model.
+  const form = document.getElementById("filters");
+  const chosen = () => Object.fromEntries(new FormData(form));
+  const apply = () => {
+    const { protocol, suite, domain, model } = chosen();
+    const wanted = model.trim().toLowerCase();
+    const kept = (data) => (!suite || data.suite === suite) && (!domain || data.domain === domain);
+    for (const part of all(".of-protocol")) part.hidden = part.dataset.protocol !== protocol;
+    for (const task of all(".task")) {
+      task.hidden = !kept(task.dataset) || !task.dataset.protocols.split(" ").includes(protocol);
+    }
+    for (const table of all("table.scores")) {
+      const heads = all("thead th", table);
+      heads.forEach((head, column) => {
+        if (column < 2) return;
+        head.hidden = !kept(head.dataset);
+        for (const row of table.tBodies[0].rows) row.cells[column].hidden = head.hidden;
+      });
+      for (const row of table.tBodies[0].rows) {
+        row.hidden = !row.dataset.model.toLowerCase().includes(wanted);
+      }
+      average(table);
+      if (table.dataset.protocol === protocol) {
+        const rows = [...table.tBodies[0].rows];
+        const shown = rows.filter((row) => !row.hidden).length;
+        const columns = heads.slice(2).filter((head) => !head.hidden).length;
+        form.querySelector("output").textContent =
+          `${shown} of ${rows.length} models, ${columns} of ${heads.length - 2} tasks`;
+      }
+    }
+  };
+  form.addEventListener("input", apply);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  apply();
+
+  // Tabs of models; without a script they stand below each other.
+  all(".tabs").forEach((group, number) => {
+    const tabs = all(":scope > .tab", group);
+    if (tabs.length < 2) { group.classList.add("single"); }
+    const list = document.createElement("div");
+    list.className = "tablist";
+    list.setAttribute("role", "tablist");
+    list.setAttribute("aria-label", group.dataset.label);
+    const show = (place, focus) => {
+      tabs.forEach((tab, other) => {
+        tab.hidden = other !== place;
+        list.children[other].setAttribute("aria-selected", String(other === place));
+        list.children[other].tabIndex = other === place ? 0 : -1;
+      });
+      if (focus) list.children[place].focus();
+    };
+    tabs.forEach((tab, place) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.id = `tab-${number}-${place}`;
+      tab.id = `panel-${number}-${place}`;
+      button.setAttribute("role", "tab");
+      button.setAttribute("aria-controls", tab.id);
+      button.textContent = tab.dataset.tab;
+      tab.setAttribute("role", "tabpanel");
+      tab.setAttribute("aria-labelledby", button.id);
+      button.addEventListener("click", () => show(place, false));
+      list.append(button);
+    });
+    list.addEventListener("keydown", (event) => {
+      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+      const place = tabs.findIndex((tab) => !tab.hidden);
+      const end = { Home: 0, End: tabs.length - 1 }[event.key];
+      if (step === undefined && end === undefined) return;
+      event.preventDefault();
+      show(end ?? (place + step + tabs.length) % tabs.length, true);
+    });
+    group.prepend(list);
+    show(0, false);
+  });
+
+  // A link to a task opens it, and only one recording plays.
+  const open = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (target instanceof HTMLDetailsElement) {
+      target.open = true;
+      target.scrollIntoView();
+    }
+  };
+  window.addEventListener("hashchange", open);
+  open();
+  document.addEventListener("play", (event) => {
+    for (const player of all("audio")) if (player !== event.target) player.pause();
+  }, true);
+})();

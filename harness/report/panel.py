@@ -1,0 +1,75 @@
+"""What a section of a report is made of: a figure, the same as a table, players, and words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from harness.report.sounds import Sound
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table of texts; ``numbers`` are the columns that hold numbers.
+
+    A row may have a player in the column ``sound``.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str | Sound, ...], ...]
+    numbers: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A piece of a report.
+
+    Attributes:
+        name: tells it from the other panels of its section; part of file names.
+        title: its heading.
+        note: what to know; or, where nothing is shown, why not.
+        model: whose it is; empty where it is about several.
+        draw: makes the figure, of a width in inches; None for none.
+        alt: what the figure shows, in words.
+        sheet: the same as a table; None for none.
+        shown: whether the table is the panel itself, and not the figure's alternative.
+        sound: the recording that it is about; None for none.
+    """
+
+    name: str
+    title: str
+    note: str = ""
+    model: str = ""
+    draw: Callable[[float], Figure] | None = None
+    alt: str = ""
+    sheet: Sheet | None = None
+    shown: bool = False
+    sound: Sound | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """The panels of one task by one protocol: those of all models, and those of single ones.
+
+    ``missing`` says, in a sentence, what the section lacks as a whole.
+    """
+
+    protocol: str
+    task: str
+    panels: tuple[Panel, ...]
+    by_model: dict[str, tuple[Panel, ...]] = field(default_factory=dict)
+    missing: str = ""
+
+    def every_panel(self) -> Sequence[Panel]:
+        """All panels, those of single models after the others."""
+        return [*self.panels, *(panel for own in self.by_model.values() for panel in own)]
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Spell a number, NaN as a dash."""
+    return "–" if value != value else f"{value:.{digits}f}".replace("-", "−")

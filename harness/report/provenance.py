@@ -1,0 +1,108 @@
+"""Where every row is from: models, tasks and runs with their hashes, and the rows themselves."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from harness.report.panel import Panel, Sheet, number
+
+_MODELS = {
+    "model": "model",
+    "model_fingerprint": "fingerprint",
+    "checkpoint": "checkpoint",
+    "checkpoint_sha256": "sha256 of the checkpoint",
+    "model_options": "options",
+    "frontend_convention": "mel filterbank",
+    "embedding_size": "embedding size",
+    "sample_rate": "Hz",
+}
+_TASKS = {
+    "task": "task",
+    "task_version": "version",
+    "task_sha256": "sha256",
+    "suite": "suite",
+    "n_test": "test clips",
+    "n_classes": "classes",
+    "n_skipped": "clips left out",
+}
+_RUNS = {
+    "run_id": "run",
+    "command": "command",
+    "harness_version": "hear-byola",
+    "torch_version": "torch",
+    "device": "device",
+}
+_ROWS = {
+    "model": "model",
+    "task": "task",
+    "protocol": "protocol",
+    "seed": "seed",
+    "metric": "metric",
+    "value": "value",
+    "ci_low": "95 % from",
+    "ci_high": "to",
+    "ci_method": "interval by",
+    "status": "status",
+    "model_fingerprint": "fingerprint",
+    "task_sha256": "task sha256",
+    "run_id": "run",
+    "started_at": "started (UTC)",
+    "selected_params": "selected",
+    "embed_seconds": "embed s",
+    "probe_seconds": "probe s",
+    "notes": "notes",
+}
+_SHORT = {"model_fingerprint", "task_sha256"}  # spelt out in the other tables
+_HEX = 10
+
+
+def provenance_panels(rows: pd.DataFrame) -> tuple[Panel, ...]:
+    """Return tables of the models, tasks and runs behind result rows, and of the rows."""
+    over_folds = rows[rows.split == "all"]
+    note = (
+        "Every metric over all folds; what single folds scored is in results.csv. Fingerprints and "
+        "hashes are spelt out above."
+    )
+    return (
+        _panel("models", "Models", over_folds, _MODELS),
+        _panel("tasks", "Tasks", over_folds, _TASKS),
+        _panel("runs", "Runs", over_folds, _RUNS),
+        Panel("rows", "Rows", note, sheet=_rows(over_folds), shown=True),
+    )
+
+
+def _panel(name: str, title: str, rows: pd.DataFrame, columns: dict[str, str]) -> Panel:
+    found = rows[list(columns)].drop_duplicates()
+    numbers = frozenset(
+        place for place, column in enumerate(columns) if str(rows[column].dtype) == "Int64"
+    )
+    texts = tuple(
+        tuple(_text(value) for value in row) for row in found.itertuples(index=False, name=None)
+    )
+    sheet = Sheet(f"{title} behind the rows", tuple(columns.values()), texts, numbers)
+    return Panel(name, title, sheet=sheet, shown=True)
+
+
+def _rows(rows: pd.DataFrame) -> Sheet:
+    columns = list(_ROWS)
+    numbers = [c for c in columns if str(rows[c].dtype) in ("Int64", "float64")]
+    texts = []
+    for row in rows.to_dict("records"):
+        cells = [_row_text(column, row[column]) for column in columns]
+        if row["status"] != "done":
+            cells[columns.index("status")] = f"{row['status']}: {row['error']}"
+        texts.append(tuple(cells))
+    places = frozenset(columns.index(column) for column in numbers)
+    return Sheet("Rows with their provenance", tuple(_ROWS.values()), tuple(texts), places)
+
+
+def _row_text(column: str, value: object) -> str:
+    if column in ("embed_seconds", "probe_seconds") and isinstance(value, float):
+        return number(value, 1)
+    if column in _SHORT:
+        return str(value)[:_HEX]
+    return number(value, 4) if isinstance(value, float) else _text(value)
+
+
+def _text(value: object) -> str:
+    return "–" if value is None or value is pd.NA or value == "" else str(value)

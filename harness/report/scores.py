@@ -1,0 +1,84 @@
+"""The panel of a task's scores: all models with intervals, and the published board."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from harness.cells import headlines
+from harness.figures.scores import Score, scores_figure
+from harness.published import BOARDS, read_published
+from harness.report.material import Material
+from harness.report.panel import Panel, Sheet, number
+
+
+def scores_panel(material: Material, protocol: str, task: str) -> Panel:
+    """Draw every model's primary metric on a task, the best on top."""
+    found = material.cells(protocol)
+    found = found[found.task == task]
+    rows = headlines(material.rows, protocol)
+    rows = rows[(rows.task == task) & (rows.status == "done")]
+    higher = bool(rows.higher_is_better.all())
+    seeds = {model: tuple(own.value) for model, own in rows.groupby("model")}
+    done = found[found.status == "done"].sort_values("value", ascending=not higher, kind="stable")
+    metric = str(found.metric.iloc[0])
+    scores = [
+        Score(row.model, row.value, row.ci_low, row.ci_high, row.baseline, seeds[row.model])
+        for row in done.itertuples()
+    ]
+    title, board = published(protocol, task)
+    lacking = found[found.status != "done"]
+    note = " ".join(
+        [
+            f"{metric}, {'higher' if higher else 'lower'} is better; lines are 95 % intervals over "
+            f"test clips.",
+            *(["Ticks are single seeds."] if any(len(s.seeds) > 1 for s in scores) else []),
+            *(
+                [f"Purple ticks: the {title} board, and its best as a number."]
+                if len(board)
+                else []
+            ),
+            *(f"{row.model}: {row.status}." for row in lacking.itertuples()),
+        ]
+    )
+    if not scores:
+        return Panel("scores", "Scores", f"No model has a value of {metric} here. {note}")
+    alt = (
+        f"Scores of {len(scores)} models on {task}: the best is {scores[0].model} with "
+        f"{number(scores[0].value)}."
+    )
+    return Panel(
+        "scores",
+        "Scores",
+        note,
+        draw=lambda width: scores_figure(scores, metric, width, board, title),
+        alt=alt,
+        sheet=_sheet(scores, board, title, metric),
+    )
+
+
+def published(protocol: str, task: str) -> tuple[str, pd.Series]:
+    """Return title and scores of a board that has a task by a protocol; empty where none has."""
+    for name in BOARDS:
+        board = read_published(name)
+        if board.protocol == protocol and task in board.scores:
+            return board.title, board.scores[task].dropna()
+    return "", pd.Series(dtype=float)
+
+
+def _sheet(scores: list[Score], board: pd.Series, title: str, metric: str) -> Sheet:
+    rows = [
+        (
+            score.model + (" (baseline)" if score.baseline else ""),
+            number(score.value, 4),
+            number(score.low, 4),
+            number(score.high, 4),
+            str(len(score.seeds)),
+        )
+        for score in scores
+    ]
+    rows += [
+        (f"{title}: {model}", number(value, 4), "–", "–", "–")
+        for model, value in board.sort_values(ascending=False, kind="stable").items()
+    ]
+    header = ("model", metric, "95 % from", "to", "seeds")
+    return Sheet(f"{metric} of every model", header, tuple(rows), frozenset({1, 2, 3, 4}))

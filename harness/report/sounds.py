@@ -1,0 +1,109 @@
+"""Recordings for the page: embedded while there is room, else linked by their path."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from harness.audio import decode, nearest_rate, present_rates
+from harness.errors import UserError
+from harness.record import Record
+
+MOST_SECONDS = 15.0
+"""Of a longer recording the beginning is embedded."""
+_BEST_RATE = 48000
+_LOSSLESS_BYTES = 150_000  # up to so many, FLAC: quick to make, and nothing is lost
+
+
+@dataclass(frozen=True)
+class Sound:
+    """A player's source.
+
+    Attributes:
+        name: of the clip.
+        source: a ``data:`` or ``file:`` address; empty where there is no recording.
+        note: what the player is not: a beginning, a link, or nothing at all.
+    """
+
+    name: str
+    source: str
+    note: str = ""
+
+
+class Sounds:
+    """Embeds recordings until a number of bytes is used up.
+
+    Args:
+        room: bytes of audio, before base64 adds a third.
+    """
+
+    def __init__(self, room: int) -> None:
+        self._room = room
+        self._kept: dict[Path, tuple[bytes, str, str]] = {}
+
+    def sound(self, record: Record, split: str, clip: str) -> Sound:
+        """Return the player of a clip of a record's task."""
+        try:
+            path = recording(record, split, clip)
+        except UserError as error:
+            return Sound(clip, "", str(error))
+        try:
+            content, kind, note = self._kept.get(path) or _encoded(path)
+        except UserError as error:
+            return Sound(clip, "", str(error))
+        self._kept[path] = (content, kind, note)
+        if len(content) > self._room:
+            return Sound(clip, path.resolve().as_uri(), "linked, not embedded: for want of room")
+        self._room -= len(content)
+        text = base64.b64encode(content).decode()
+        return Sound(clip, f"data:{kind};base64,{text}", note)
+
+
+def recording(record: Record, split: str, clip: str) -> Path:
+    """Return the file of a clip, at 48 kHz or the rate that is nearest.
+
+    Raises:
+        UserError: it is gone.
+    """
+    directory = record.task_directory
+    rates = present_rates(directory) if directory.is_dir() else ()
+    if not rates:
+        raise UserError(f"The recordings are gone: there is no audio in {directory}.")
+    path = directory / str(nearest_rate(rates, _BEST_RATE)) / split / clip
+    if not path.is_file():
+        raise UserError(f"The recording is gone: {path}.")
+    return path
+
+
+def _encoded(path: Path) -> tuple[bytes, str, str]:
+    """A file's beginning as FLAC where that is small, else as MP3, which every browser plays."""
+    audio, info = decode(path)
+    note = ""
+    if info.seconds > MOST_SECONDS:
+        audio = audio[: int(MOST_SECONDS * info.rate)]
+        note = f"the first {MOST_SECONDS:.0f} of {info.seconds:.0f} s"
+    rate = info.rate
+    if rate > _BEST_RATE:
+        audio, rate = soxr.resample(audio, rate, _BEST_RATE), _BEST_RATE
+    audio = np.clip(audio, -1, 1)
+    lossless = _written(audio, rate, "FLAC", "PCM_16")
+    if len(lossless) <= _LOSSLESS_BYTES or "MP3" not in soundfile.available_formats():
+        return lossless, "audio/flac", note
+    if rate not in _MP3_RATES:
+        audio, rate = soxr.resample(audio, rate, _BEST_RATE), _BEST_RATE
+    return _written(audio, rate, "MP3", "MPEG_LAYER_III"), "audio/mpeg", note
+
+
+_MP3_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
+
+
+def _written(audio: np.ndarray, rate: int, kind: str, subtype: str) -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, audio, rate, format=kind, subtype=subtype)
+    return stream.getvalue()

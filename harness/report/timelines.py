@@ -1,0 +1,89 @@
+"""The panel of an event task: truth and prediction of one recording over its spectrogram."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from harness.audio import decode
+from harness.errors import UserError
+from harness.event_scores import event_counts, event_values
+from harness.figures.timeline import timeline_figure
+from harness.record import Record
+from harness.report.panel import Panel, Sheet
+from harness.report.sounds import Sounds, recording
+from harness.task import Event
+
+_WINDOW_MS = 20_000.0  # shown at most
+_MOST_LABELS = 40
+
+
+def timeline_panel(model: str, records: Sequence[Record], metric: str, sounds: Sounds) -> Panel:
+    """Draw one test recording: the one whose score is nearest to the median of all.
+
+    Raises:
+        UserError: predictions are missing or damaged.
+    """
+    record = records[0]
+    split, clip, truth, predicted = _typical(record, metric)
+    ends = [event.end for event in (*truth, *predicted)]
+    begin = max(0.0, min((event.start for event in truth), default=0.0) - 500.0)
+    end = min(max(ends, default=1000.0) + 250.0, begin + _WINDOW_MS)
+    note = f"{clip}: the recording whose {metric} is nearest to the median."
+    audio, rate = None, 0
+    try:
+        path = recording(record, split, clip)
+        audio, info = decode(path)
+        rate = info.rate
+        end = min(max(end, info.seconds * 1e3), begin + _WINDOW_MS)
+        if info.seconds * 1e3 <= _WINDOW_MS:
+            begin, end = 0.0, info.seconds * 1e3
+    except UserError as error:
+        note += f" There is no spectrogram: {error}"
+    if end - begin >= _WINDOW_MS:
+        note += f" {begin / 1e3:.1f} to {end / 1e3:.1f} s are shown."
+    inside = [e for e in (*truth, *predicted) if e.end >= begin and e.start <= end]
+    labels = [label for label in record.labels if label in {e.label for e in inside}]
+    if len(labels) > _MOST_LABELS:
+        note += f" {_MOST_LABELS} of {len(labels)} labels are shown."
+        labels = labels[:_MOST_LABELS]
+    listed = sorted(
+        [("truth", event) for event in truth] + [("prediction", event) for event in predicted],
+        key=lambda each: (each[1].start, each[0]),
+    )
+    rows = tuple(
+        (kind, event.label, f"{event.start / 1e3:.2f}", f"{event.end / 1e3:.2f}")
+        for kind, event in listed
+    )
+    return Panel(
+        "timeline",
+        "Truth and prediction",
+        note,
+        model=model,
+        draw=lambda width: timeline_figure(
+            truth, predicted, labels, begin, end, width, audio, rate
+        ),
+        alt=f"{len(truth)} true and {len(predicted)} predicted events of {clip} over time.",
+        sheet=Sheet(
+            f"Events of {clip}", ("events", "label", "from s", "to s"), rows, frozenset({2, 3})
+        ),
+        sound=sounds.sound(record, split, clip),
+    )
+
+
+def _typical(record: Record, metric: str) -> tuple[str, str, list[Event], list[Event]]:
+    """Split, clip, true and predicted events of the recording with the median score."""
+    scored: list[tuple[float, tuple[str, str, list[Event], list[Event]]]] = []
+    for fold in record.read_predictions():
+        truth: Mapping[str, Sequence[Event]] = fold.reference or {}
+        predicted = fold.predicted[0]
+        counts = event_counts(metric, predicted, truth)
+        for clip, row in zip(counts.files, counts.counts, strict=True):
+            if truth.get(clip):
+                found = (fold.split, clip, list(truth[clip]), list(predicted.get(clip, ())))
+                scored.append((float(event_values(metric, row)), found))
+    if not scored:
+        raise UserError("no test recording has events.")
+    values = np.array([value for value, _ in scored])
+    return scored[int(np.abs(values - np.nanmedian(values)).argmin())][1]

@@ -1,0 +1,142 @@
+"""Every figure, small and large: it can be drawn, and nothing covers anything."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from harness.figures.classes import classes_figure, confusion_figure
+from harness.figures.curves import Curve, curves_figure
+from harness.figures.differences import Difference, forest_figure
+from harness.figures.ranks import ranks_figure
+from harness.figures.scatter import map_figure
+from harness.figures.scores import Score, scores_figure
+from harness.figures.timeline import timeline_figure
+from harness.task import Event
+
+SLOW_40 = pytest.param(40, 3.5, marks=pytest.mark.slow)
+LONG = "a-model-with-a-name-of-more-letters-than-fit"
+
+
+def boxes(figure) -> list[tuple[str, Bbox]]:
+    """The words that are drawn, with the rectangles that they take."""
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    drawn: list[Text] = []
+    draw_text = renderer.draw_text
+
+    def record(*args, mtext=None, **kwargs):
+        drawn.append(mtext)
+        return draw_text(*args, mtext=mtext, **kwargs)
+
+    renderer.draw_text = record
+    figure.draw(renderer)
+    return [
+        (text.get_text(), text.get_window_extent(renderer))
+        for text in drawn
+        if text.get_text().strip()
+    ]
+
+
+def check(figure) -> None:
+    """No words cover others, and none is cut off."""
+    found = boxes(figure)
+    assert found
+    for (one, a), (other, b) in combinations(found, 2):
+        width = min(a.x1, b.x1) - max(a.x0, b.x0)
+        height = min(a.y1, b.y1) - max(a.y0, b.y0)
+        assert width <= 1 or height <= 1.5, (one, other)
+    right, top = FigureCanvasAgg(figure).get_width_height()
+    for text, box in found:
+        assert box.x0 > -1, text
+        assert box.y0 > -1, text
+        assert box.x1 < right + 1, text
+        assert box.y1 < top + 1, text
+
+
+@pytest.mark.parametrize(("n", "width"), [(2, 3.5), SLOW_40])
+def test_scores(n, width):
+    rows = [Score(f"{LONG}{i}", 0.9 - i / 60, 0.85 - i / 60, 0.93 - i / 60) for i in range(n)]
+    board = pd.Series(np.linspace(0.2, 0.95, 30))
+    check(scores_figure(rows, "top1_acc", width))
+    check(scores_figure(rows, "top1_acc", width, board, "HEAR 2021"))
+
+
+def test_scores_without_intervals():
+    check(scores_figure([Score("m", 0.5, np.nan, np.nan)], "mAP", 3.5))
+
+
+@pytest.mark.parametrize(("n", "width"), [(8, 3.5), pytest.param(24, 3.5, marks=pytest.mark.slow)])
+def test_confusions(n, width):
+    shares = np.random.default_rng(0).dirichlet(np.ones(n), n)
+    check(confusion_figure(shares, [f"a class number {i}" for i in range(n)], width))
+
+
+@pytest.mark.parametrize(("models", "width"), [(1, 7.16), (5, 3.5)])
+def test_classes(models, width):
+    values = np.random.default_rng(0).uniform(size=(24, models))
+    values[3] = np.nan
+    names = [f"{LONG}{i}" for i in range(models)]
+    check(classes_figure(pd.DataFrame(values, [f"c{i}" for i in range(24)], names), "mAP", width))
+
+
+@pytest.mark.parametrize("losses", [(), (0.9, 0.5, 0.4)])
+def test_curves(losses):
+    curve = Curve((0.001, 0.1, 10.0), (0.2, 0.5, 0.4), losses, losses, 0.1)
+    figure = curves_figure([curve] * 5, "L2 strength", "top1_acc", 3.5, log=True)
+    check(figure)
+    assert len(figure.axes) == 1 + bool(losses)
+
+
+@pytest.mark.parametrize(("n", "width"), [(1, 3.5), (25, 3.5)])
+def test_differences(n, width):
+    kinds = ("a", "b", "neither")
+    rows = [
+        Difference(f"task number {i}", (i - n / 2) / n, (i - n / 2) / n - 0.1, np.nan, kinds[i % 3])
+        for i in range(n)
+    ]
+    rows.append(Difference("mean of 3 tasks", 0.01, -0.01, 0.03, "mean"))
+    check(forest_figure(rows, LONG, f"{LONG} too", width))
+
+
+@pytest.mark.parametrize(("n", "width"), [(2, 3.5), (5, 7.16), SLOW_40])
+def test_ranks(n, width):
+    ranks = pd.Series(np.linspace(1, n, n), [f"{LONG}{i}" for i in range(n)])
+    groups = [list(ranks.index[i : i + 3]) for i in range(0, n, 2)]
+    check(ranks_figure(ranks, groups, width, critical=min(3.2, n / 2)))
+    check(ranks_figure(ranks, [], width))
+
+
+def test_equal_ranks_are_drawn():
+    check(ranks_figure(pd.Series([2.0, 2.0, 2.0], ["a", "b", "c"]), [["a", "b", "c"]], 3.5, 1.0))
+
+
+@pytest.mark.parametrize(("models", "width"), [(1, 3.5), (3, 3.5), (2, 7.16)])
+def test_maps(models, width):
+    rng = np.random.default_rng(0)
+    names = [f"{LONG}{i}" for i in range(models)]
+    labels = [f"a long label {i % 10}" for i in range(50)]
+    shown = sorted(set(labels))[:8]
+    points = {name: rng.normal(size=(50, 2)) for name in names}
+    check(map_figure(points, dict.fromkeys(names, labels), shown, width))
+
+
+@pytest.mark.parametrize(("labels", "width"), [(6, 3.5), SLOW_40])
+def test_timelines(labels, width):
+    names = [f"label {i}" for i in range(labels)]
+    events = [Event(name, 100.0 * i, 100.0 * i + 400) for i, name in enumerate(names)]
+    audio = np.random.default_rng(0).normal(0, 0.1, 5 * 16000)
+    check(timeline_figure(events, events[::2], names, 0.0, 5000.0, width, audio, 16000))
+    check(timeline_figure(events, [], names, 0.0, 5000.0, width))
+
+
+def test_a_silent_or_very_short_recording_has_a_spectrogram():
+    for audio in (np.zeros(16000), np.zeros(10)):
+        figure = timeline_figure([], [], ["a"], 0.0, 1000.0, 3.5, audio, 16000)
+        check(figure)
+        assert len(figure.axes) == 2

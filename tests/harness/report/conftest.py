@@ -1,0 +1,28 @@
+"""A small run of real evaluations, and the page that is made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import reportmaker
+
+from harness.report.material import Material, gather
+from harness.report.page import write_page
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return reportmaker.make_run(tmp_path_factory.mktemp("report"))
+
+
+@pytest.fixture(scope="session")
+def material(run_folder: Path) -> Material:
+    return reportmaker.with_facts(gather([run_folder]))
+
+
+@pytest.fixture(scope="session")
+def page(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("page") / "report.html"
+    write_page(material, out, title="Tiny <tasks>", audio_bytes=1_000_000)
+    return out

@@ -1,0 +1,73 @@
+"""``hear-byola results report`` and ``results figures`` as a user calls them."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import reportmaker
+
+from harness.cli import call
+from harness.results import write_csv
+
+
+def test_report_writes_a_page_and_tells_how_it_goes(tmp_path, capsys):
+    write_csv(reportmaker.made_up_rows(3, 2), tmp_path / "results.csv")
+    out = tmp_path / "deep" / "report.html"
+    arguments = ["results", "report", str(tmp_path / "results.csv"), "-o", str(out)]
+    assert call([*arguments, "--title", "Mine"]) == 0
+    assert "<h1>Mine</h1>" in out.read_text("utf-8")
+    said = capsys.readouterr().err
+    assert "made_up_00-v1-full by linear" in said
+    assert re.search(r"report\.html: \d+\.\d MB", said)
+
+
+def test_figures_are_written_for_papers(material, run_folder, tmp_path, capsys):
+    arguments = ["results", "figures", str(run_folder), "-o", str(tmp_path), "--task", "tiny_scene"]
+    assert call([*arguments, "--model", "logmel", "--format", "pdf"]) == 0
+    written = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
+    assert "linear/ranks.pdf" in written
+    assert "linear/tiny_scene-v1-full/confusion-logmel.pdf" in written
+    assert "linear/tiny_scene-v1-full/map.pdf" in written
+    assert f"{len(written)} files in {tmp_path}" in capsys.readouterr().out
+    assert not [name for name in written if re.search(r"[<>\"$& ]", name)]
+    page = (tmp_path / "linear/ranks.pdf").read_bytes()
+    assert b"/Subtype /Type3" not in page
+    assert b"/FontFile2" in page
+    width = float(re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", page)[1])
+    assert width == pytest.approx(3.5 * 72)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (["--model", "nobody"], "No row is of a model 'nobody'"),
+        (["--protocol", "linaer"], "Did you mean 'linear'?"),
+        (["nowhere.csv"], "no such file"),
+    ],
+)
+def test_a_mistake_ends_in_a_sentence(changes, said, tmp_path, capsys):
+    write_csv(reportmaker.made_up_rows(2, 1), tmp_path / "results.csv")
+    out = tmp_path / "report.html"
+    assert call(["results", "report", str(tmp_path / "results.csv"), "-o", str(out), *changes]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
+def test_a_missing_package_is_named_with_the_cure(package, monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, package, None)
+    assert call(["results", "report", str(tmp_path), "-o", str(tmp_path / "r.html")]) == 2
+    said = capsys.readouterr().err
+    assert package in said
+    assert "pip install 'hear-byola[report]'" in said
+
+
+def test_the_style_and_the_script_are_package_data():
+    from importlib.resources import files
+
+    folder = files("harness.report") / "page_data"
+    assert {p.name for p in folder.iterdir()} == {"page.html.j2", "page.css", "page.js"}
+    assert isinstance(Path(str(folder)), Path)

@@ -1,0 +1,227 @@
+"""The page as text: complete, escaped, self-contained, and whole when things are missing."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+import reportmaker
+from reportmaker import MEAN
+
+from harness.report.comparison import comparison
+from harness.report.material import Material, gather
+from harness.report.page import write_page
+from harness.report.panel import Panel
+from harness.report.sections import task_sections
+from harness.report.sounds import Sound
+from harness.results import load, write_csv
+
+_VOID = {"meta", "link", "input", "br", "wbr"}
+
+
+class Checker(HTMLParser):
+    """Reads a page, and holds what it finds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag, f"</{tag}> closes nothing"
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+
+@pytest.fixture(scope="module")
+def read(page: Path) -> Checker:
+    return Checker(page.read_text("utf-8"))
+
+
+def written(material: Material, folder: Path) -> Checker:
+    out = folder / "report.html"
+    write_page(material, out, title="Again", audio_bytes=0)
+    return Checker(out.read_text("utf-8"))
+
+
+def test_it_is_well_formed_and_begins_as_html5_does(page, read):
+    assert page.read_text("utf-8").lstrip().startswith("<!doctype html>")
+    assert read.open == []
+
+
+def test_names_of_users_are_escaped_everywhere(page, read):
+    text = page.read_text("utf-8")
+    assert MEAN in read.text
+    assert "Tiny <tasks>" in read.text
+    assert "It is <tiny>." in read.text
+    assert "<b>" not in text
+    assert "<tiny>" not in text
+    assert not [tag for tag, _ in read.tags if tag in ("b", "tasks", "tiny")]
+
+
+def test_nothing_is_loaded_from_elsewhere(read):
+    places = [
+        value
+        for _, attributes in read.tags
+        for key, value in attributes.items()
+        if key in ("src", "href", "xlink:href", "srcset", "action") and value
+    ]
+    assert len(places) > 20
+    assert [p for p in places if not p.startswith(("data:", "#"))] == []
+    policy = next(a["content"] for t, a in read.tags if a.get("http-equiv"))
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+
+
+def test_ids_are_unique_and_what_is_referred_to_is_there(page, read):
+    ids = [a["id"] for _, a in read.tags if a.get("id")]
+    assert len(ids) == len(set(ids))
+    text = page.read_text("utf-8")
+    referred = set(re.findall(r'href="#([^"]+)"|url\(#([^)]+)\)', text))
+    assert {a or b for a, b in referred} <= set(ids)
+
+
+def test_every_part_is_there(read):
+    panels = {a["data-panel"] for _, a in read.tags if a.get("data-panel")}
+    assert panels >= {
+        "scores",
+        "classes",
+        "confusion",
+        "curve",
+        "timeline",
+        "map",
+        "mistakes",
+        "ranks",
+        "provenance-models",
+        "provenance-tasks",
+        "provenance-runs",
+        "provenance-rows",
+    }
+    assert [p for p in panels if p.startswith("forest-")]
+
+
+def test_provenance_has_every_hash_and_command(read, run_folder):
+    rows = load(run_folder)
+    for column in ("model_fingerprint", "task_sha256", "run_id", "torch_version"):
+        for value in set(rows[column]):
+            assert value in read.text, column
+
+
+@pytest.mark.slow
+def test_equal_results_give_equal_pages(material, page, tmp_path):
+    again = tmp_path / "again.html"
+    write_page(material, again, title="Tiny <tasks>", audio_bytes=1_000_000)
+    assert again.read_bytes() == page.read_bytes()
+
+
+def test_a_results_csv_alone_makes_a_page_that_says_what_is_missing(run_folder, tmp_path):
+    write_csv(load(run_folder), tmp_path / "results.csv")
+    found = written(reportmaker.with_facts(gather([tmp_path / "results.csv"])), tmp_path)
+    assert "made from a results CSV alone" in found.text
+    assert "No predictions of" in found.text
+    assert {a.get("data-panel") for _, a in found.tags} >= {"scores", "ranks"}
+    assert not [a for _, a in found.tags if a.get("data-panel") == "confusion"]
+
+
+@pytest.fixture
+def damaged(run_folder: Path, tmp_path: Path) -> Path:
+    """A copy of the run, for taking things away from it."""
+    return Path(shutil.copytree(run_folder, tmp_path / "run"))
+
+
+def said(run: Path) -> str:
+    """What the panels of a run say, without drawing them."""
+    material = gather([run])
+    panels = list(comparison(material, "linear").panels)
+    for section in task_sections(material, 10**6):
+        panels += section.every_panel()
+        panels.append(Panel("section", "", section.missing))
+        panels += [
+            Panel("player", "", cell.note)
+            for panel in section.every_panel()
+            if panel.sheet
+            for row in panel.sheet.rows
+            for cell in row
+            if isinstance(cell, Sound)
+        ]
+    return "\n".join(panel.note for panel in panels)
+
+
+def test_deleted_embeddings_probes_and_predictions_leave_sentences(damaged):
+    shutil.rmtree(damaged / "embeddings")
+    shutil.rmtree(damaged / "probes")
+    for path in damaged.glob("results/*/tiny_scene*/*/test.predictions.npz"):
+        path.write_bytes(b"cut off")
+    found = said(damaged)
+    assert found.count("There is no map.") == 3
+    assert "There are no embeddings in" in found
+    assert found.count("There is nothing to show: The probe in") == 6
+    assert "No predictions can be read" in found
+    assert "cannot be paired" in found
+
+
+def test_recordings_that_are_gone_leave_sentences(damaged):
+    for path in damaged.glob("results/*/*/*/evaluation.json"):
+        path.write_text(path.read_text().replace("/tasks/", "/moved/"))
+    found = said(damaged)
+    assert "The recordings are gone" in found
+    assert "There is no spectrogram" in found
+
+
+def test_a_run_with_next_to_nothing_left_makes_a_page(damaged, tmp_path):
+    shutil.rmtree(damaged / "embeddings")
+    shutil.rmtree(damaged / "probes")
+    for path in damaged.glob("results/*/*/*/*.npz"):
+        path.unlink()
+    first, second, *_ = sorted(damaged.glob("results/*/tiny_scene*/*/evaluation.json"))
+    first.unlink()
+    second.write_text("{")
+    found = written(gather([damaged]), tmp_path)
+    assert f"Left out: {second}" in found.text
+    assert "a run of an older version" in found.text
+    assert not [tag for tag, _ in found.tags if tag == "audio"]
+
+
+def test_many_models_and_tasks_make_a_page_of_a_sane_size(tmp_path):
+    write_csv(reportmaker.made_up_rows(40, 1), tmp_path / "many.csv")
+    found = written(gather([tmp_path / "many.csv"]), tmp_path)
+    rows = [a for tag, a in found.tags if tag == "tr" and "data-model" in a]
+    assert len(rows) >= 38
+    assert (tmp_path / "report.html").stat().st_size < 1_000_000
+
+
+def test_one_model_on_one_task_makes_a_page(tmp_path):
+    write_csv(reportmaker.made_up_rows(1, 1), tmp_path / "one.csv")
+    found = written(gather([tmp_path / "one.csv"]), tmp_path)
+    assert "1 model on 1 task, by 1 protocol" in found.text
+    assert "Fewer than two models have results" in found.text
+
+
+def test_named_models_have_panels(material):
+    assert material.shown_models("linear", "tiny_scene-v1-full")
+    many = dataclasses.replace(material, rows=reportmaker.made_up_rows(9, 1), named=("model_08",))
+    shown = many.shown_models("linear", "made_up_00-v1-full")
+    assert "model_08" in shown
+    assert len(shown) == 3
+    order = many.rows.sort_values("value", ascending=False).model
+    assert order.iloc[0] in shown

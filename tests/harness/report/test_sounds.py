@@ -1,0 +1,79 @@
+"""Recordings on the page."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+import soundfile
+import taskmaker
+
+from harness.errors import UserError
+from harness.report.sounds import MOST_SECONDS, Sounds, recording
+
+TASK = "tiny_scene-v1-full"
+
+
+@pytest.fixture
+def record(material):
+    return material.records["linear", TASK, "logmel"][0]
+
+
+def decoded(source: str) -> tuple[np.ndarray, int]:
+    return soundfile.read(io.BytesIO(base64.b64decode(source.partition(",")[2])))
+
+
+def test_a_short_recording_is_embedded_without_loss(record):
+    sound = Sounds(10**6).sound(record, "test", "test-0000.wav")
+    audio, rate = decoded(sound.source)
+    original, _ = soundfile.read(recording(record, "test", "test-0000.wav"))
+    assert rate == 16000
+    np.testing.assert_array_equal(audio, original)
+
+
+def test_the_highest_rate_up_to_48_khz_is_taken(tmp_path, record):
+    directory = taskmaker.make_task(tmp_path, "scene", n=4, rates=(16000, 44100, 48000))
+    other = dataclasses.replace(record, task_directory=directory)
+    assert recording(other, "test", "test-0000.wav").parts[-3] == "48000"
+
+
+def test_of_a_long_recording_the_beginning_is_embedded(tmp_path, record):
+    directory = taskmaker.make_task(tmp_path, "scene", n=4, seconds=20.0)
+    other = dataclasses.replace(record, task_directory=directory)
+    sound = Sounds(10**7).sound(other, "test", "test-0001.wav")
+    audio, rate = decoded(sound.source)
+    assert sound.note == "the first 15 of 20 s"
+    assert len(audio) / rate == pytest.approx(MOST_SECONDS, abs=0.1)
+    assert len(sound.source) < 400_000
+
+
+def test_what_has_no_room_is_linked(record):
+    sounds = Sounds(20_000)
+    found = [sounds.sound(record, "test", f"test-{number:04d}.wav") for number in range(8)]
+    embedded = [each for each in found if each.source.startswith("data:")]
+    linked = [each for each in found if each.source.startswith("file:")]
+    assert embedded
+    assert linked
+    assert len(embedded) + len(linked) == 8
+    assert sum(len(each.source) * 3 / 4 for each in embedded) <= 20_100
+    assert all("linked" in each.note for each in linked)
+
+
+def test_a_recording_that_is_gone_is_said_to_be(record, tmp_path):
+    assert "is gone" in Sounds(10**6).sound(record, "test", "nowhere.wav").note
+    moved = dataclasses.replace(record, task_directory=tmp_path / "nowhere")
+    assert "are gone" in Sounds(10**6).sound(moved, "test", "test-0000.wav").note
+    with pytest.raises(UserError, match="no audio"):
+        recording(moved, "test", "test-0000.wav")
+
+
+def test_a_damaged_recording_is_said_to_be(record, tmp_path):
+    directory = taskmaker.make_task(tmp_path, "scene", n=4)
+    (directory / "16000/test/test-0000.wav").write_bytes(b"RIFF")
+    other = dataclasses.replace(record, task_directory=directory)
+    sound = Sounds(10**6).sound(other, "test", "test-0000.wav")
+    assert sound.source == ""
+    assert "test-0000.wav" in sound.note
