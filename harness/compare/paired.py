@@ -11,7 +11,8 @@ What is estimated, and by which test and interval, depends on what there is:
   few files without a correction of its own.
 - Several probe seeds of a model, any metric: the same, of the scores' means over seeds, with the
   variance between seeds added (:mod:`harness.compare.variance`). Where one model has several seeds
-  and the other one, both are taken to spread alike.
+  and the other one, both are taken to spread alike; where seeds matter much that interval covers
+  rather 90 than 95 of 100.
 
 Seeds whose predictions are all equal count as one probe.
 

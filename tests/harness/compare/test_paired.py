@@ -294,7 +294,8 @@ def test_coverage_with_a_random_effect_of_seeds(n, seeds, spread):
 @pytest.mark.parametrize("spread", [0.0, 0.05, 0.2])
 @pytest.mark.parametrize("n", [88, 500])
 def test_coverage_with_one_seed_beside_three(n, spread):
-    assert seed_coverage(n, (3, 1), spread, 1500) >= 0.90
+    # Less than elsewhere: one model's spread is guessed from three seeds of the other.
+    assert seed_coverage(n, (3, 1), spread, 6000) >= 0.90
 
 
 def called_different(
@@ -317,7 +318,7 @@ def called_different(
 @pytest.mark.parametrize("seeds", [2, 3, 5])
 @pytest.mark.parametrize("n", [88, 500, 5000])
 def test_seeds_of_one_model_are_seldom_called_different(n, seeds, spread):
-    assert called_different(n, seeds, spread, 1000) <= 0.07
+    assert called_different(n, seeds, spread, 1000 if n > 500 else 4000) <= 0.07
 
 
 # A correlation of clips' turns of up to 0.0042, the largest seen: results/seed_noise.csv.
