@@ -13,13 +13,13 @@ import click
 
 from harness.commands.ablate import ablate
 from harness.commands.checkpoint import checkpoint
+from harness.commands.options import Group
 from harness.commands.pretrain import pretrain
 from harness.commands.results import results
 from harness.commands.run import embed, probe, run
 from harness.commands.tasks import tasks
 from harness.commands.validate import validate
 from harness.errors import UserError
-from harness.options import Group
 
 INTERRUPTED = 130
 

@@ -25,8 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import UserError
-from harness.events import frame_targets
 from harness.files import new_directory
+from harness.scoring.events import frame_targets
 from harness.store import SplitEmbeddings
 from harness.task import Task, read_task
 

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from harness import events
 from harness.errors import UserError
-from harness.events import Postprocessing
 from harness.files import write_file
 from harness.probe import UnitResult
+from harness.scoring import events
+from harness.scoring.events import Postprocessing
 from harness.store import SplitEmbeddings
 from harness.task import Event, Task, multiclass_targets, multilabel_targets
 

@@ -16,10 +16,10 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.files import write_file
-from harness.plan import Evaluation
 from harness.predictions import FoldPredictions, read_predictions
 from harness.probe import ProbeUnit, UnitResult
 from harness.results import read_results
+from harness.run.plan import Evaluation
 from harness.store import SplitEmbeddings, read_split
 from harness.task import Fold, Task
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ __all__ = [
     "multiclass_targets",
     "multilabel_targets",
     "read_task",
+    "short_names",
     "without_clips",
 ]
 
@@ -226,3 +227,16 @@ class TaskSource:
         """Read the task, without the clips that are left out."""
         task = read_task(self.directory)
         return without_clips(task, self.skipped) if any(self.skipped.values()) else task
+
+
+def short_names(tasks: Iterable[str]) -> list[str]:
+    """Return ``task_name`` for ``task_name-version-mode``, where that is no other task's too.
+
+    Synthetic tasks are said to be synthetic.
+    """
+    tasks = list(tasks)
+    short = [task.rsplit("-", 2)[0] for task in tasks]
+    names = [name if short.count(name) == 1 else task for name, task in zip(short, tasks)]
+    return [
+        f"{name} ({SYNTHETIC})" if is_synthetic(task) else name for name, task in zip(names, tasks)
+    ]

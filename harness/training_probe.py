@@ -15,8 +15,8 @@ from harness.conformance.process_state import restored_random_states
 from harness.engines import InlineEngine, worker_devices
 from harness.errors import UserError
 from harness.module import ModelSpec
-from harness.plan import Settings, make_plan
-from harness.run import execute
+from harness.run.execute import execute
+from harness.run.plan import Settings, make_plan
 from harness.task import TaskSource, is_synthetic
 
 _MODULE = "hear_byola"

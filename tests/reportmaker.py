@@ -12,10 +12,10 @@ from resultrows import row
 
 from harness.engines import InlineEngine
 from harness.module import ModelSpec
-from harness.plan import Settings, TaskSource, make_plan
 from harness.report.material import Material, TaskFacts
 from harness.results import frame, load
-from harness.run import execute
+from harness.run.execute import execute
+from harness.run.plan import Settings, TaskSource, make_plan
 
 MEAN = '<b>"mean"</b> & $x$'
 """A model's name for breaking pages."""

@@ -12,8 +12,8 @@ import taskmaker
 
 from harness.engines import InlineEngine
 from harness.module import parse_model
-from harness.plan import Settings, make_plan
-from harness.run import execute
+from harness.run.execute import execute
+from harness.run.plan import Settings, make_plan
 from harness.task import TaskSource
 
 ROOT = Path(__file__).parents[1]

@@ -82,7 +82,7 @@ COMMANDS = {m for m in SOURCES if m == "harness.cli" or m.startswith("harness.co
 def test_the_harness_knows_models_and_tasks_by_their_interfaces_alone(module: str) -> None:
     foreign = {name for name in our_imports(module) if package_of(name) != "harness"}
     # A published board's columns are tasks by what the cards say, and by nothing else.
-    assert foreign <= ({"tasks.card"} if module == "harness.published" else set())
+    assert foreign <= ({"tasks.card"} if module == "harness.board.published" else set())
 
 
 @pytest.mark.parametrize("module", [m for m in SOURCES if package_of(m) == "tasks"])
@@ -116,11 +116,11 @@ def test_stages_stand_below_the_run_and_the_run_below_the_command_line() -> None
             queue += new
         return found
 
-    upper = {"harness.run", *COMMANDS}
-    for module in ("harness.embed", "harness.probe", "harness.store", "harness.scores"):
+    upper = {"harness.run.execute", *COMMANDS}
+    for module in ("harness.embed", "harness.probe", "harness.store", "harness.scoring.scores"):
         assert not reached(module) & upper, module
-    assert not reached("harness.run") & COMMANDS
-    for module in ("harness.task", "harness.audio", "harness.scores"):
+    assert not reached("harness.run.execute") & COMMANDS
+    for module in ("harness.task", "harness.audio", "harness.scoring.scores"):
         assert not reached(module) & {"harness.embed", "harness.probe"}, module
 
 
@@ -151,7 +151,7 @@ def test_importing_changes_nothing_that_the_process_shares(tmp_path: Path) -> No
     code = f"""{STATE}
 import pandas, scipy, sklearn, soundfile, soxr, torchaudio
 before = state()
-import hear_byola, harness.cli, harness.run, harness.embed, harness.probe, tasks.card
+import hear_byola, harness.cli, harness.run.execute, harness.embed, harness.probe, tasks.card
 import harness.conformance.validate, harness.baselines.logmel
 after = state()
 print(json.dumps([name for name in before if before[name] != after[name]]))
@@ -164,7 +164,7 @@ def test_importing_is_quick_beyond_what_torch_costs(tmp_path: Path) -> None:
 import pandas, scipy.stats, sklearn.metrics, soundfile, soxr, torchaudio, safetensors.torch
 import yaml, click, rich.table
 began = time.process_time()
-import hear_byola, harness.cli, harness.run, harness.embed, harness.probe, tasks.card
+import hear_byola, harness.cli, harness.run.execute, harness.embed, harness.probe, tasks.card
 print(time.process_time() - began)
 """
     assert float(in_new_process(code, tmp_path)) < 2.0

@@ -52,7 +52,10 @@ def test_the_installed_wheel_runs_a_demo_task_elsewhere(wheel, tmp_path):
         [sys.executable, "-c", where], env=environment, cwd=elsewhere, text=True
     )
     assert found.count(str(site)) == 2
-    boards = "import harness.published as p; print([len(p.read_board(name)) for name in p.BOARDS])"
+    boards = (
+        "from harness.board.published import BOARDS, read_board;"
+        "print([len(read_board(name)) for name in BOARDS])"
+    )
     rows = subprocess.check_output(
         [sys.executable, "-c", boards], env=environment, cwd=elsewhere, text=True
     )

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness import events, scores
 from harness.check.finding import Finding, clips, error, listing, warning
 from harness.errors import did_you_mean
 from harness.layout import METADATA, VOCABULARY, Clip, Contents
+from harness.scoring import events, scores
 from harness.task import folds_of
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from harness import options
+from harness.commands import options
 from harness.commands.arguments import find_tasks, output_folder, report_failures
 from harness.errors import UserError
 
@@ -41,11 +41,11 @@ def ablate(
     STUDY is a YAML file. Ends with a table, which OUT/table.md and table.csv keep. The same
     command after a stop goes on where it was. Exit code 1: an arm failed, the others were finished.
     """
-    from harness.ablate import Trainer
-    from harness.ablate import ablate as run_study
+    from harness.ablation import Trainer
+    from harness.ablation import ablate as run_study
+    from harness.ablation.study import read_study
+    from harness.commands.progress import ConsoleListener
     from harness.engines import worker_devices
-    from harness.progress import ConsoleListener
-    from harness.study import read_study
     from hear_byola.pretraining.config import differing
 
     chosen = read_study(study)

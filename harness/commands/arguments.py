@@ -22,9 +22,13 @@ def output_folder(out: Path) -> Path:
     return out
 
 
-def run_folder(results: Path) -> Path:
-    """The run's folder that results are of: itself, or where its results.csv stands."""
-    return results if results.is_dir() else results.parent
+def run_with_predictions(results: Path) -> Path | None:
+    """The folder of the run that results are of, where it holds predictions to compare.
+
+    It is the results themselves, or the folder in which their results.csv stands.
+    """
+    run = results if results.is_dir() else results.parent
+    return run if any(run.glob("results/*/*/*/evaluation.json")) else None
 
 
 def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:

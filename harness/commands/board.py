@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from harness.commands.arguments import run_folder
+from harness.commands.arguments import run_with_predictions
+from harness.commands.options import Command, table_format
 from harness.errors import UserError
-from harness.options import Command
 
 
 @click.command(cls=Command)
@@ -30,13 +30,7 @@ from harness.options import Command
     "clip. Repeatable.  [default: placements and aggregates, and paired where PATH has predictions "
     "of several models; of a csv, placements]",
 )
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["markdown", "csv", "latex", "html"]),
-    default="markdown",
-    show_default=True,
-)
+@table_format
 def board(path: Path, name: str, tables: tuple[str, ...], style: str) -> None:
     """Rank the results of PATH, a results.csv or a run's folder, among published ones.
 
@@ -44,15 +38,14 @@ def board(path: Path, name: str, tables: tuple[str, ...], style: str) -> None:
     on the published task directories.
     """
     from harness.board import board as place
-    from harness.board_table import format_board, format_paired
-    from harness.published import read_published
+    from harness.board.published import read_published
+    from harness.board.text import format_board, format_paired
     from harness.results import load
 
     found = place(load(path), read_published(name))
-    run = run_folder(path)
-    predicted = any(run.glob("results/*/*/*/evaluation.json"))
+    run = run_with_predictions(path)
     paired = "paired" in tables or (
-        not tables and style != "csv" and predicted and len(found.models) > 1
+        not tables and style != "csv" and run is not None and len(found.models) > 1
     )
     shown = tuple(table for table in tables if table != "paired")
     if style == "csv" and len(tables) > 1:
@@ -61,5 +54,5 @@ def board(path: Path, name: str, tables: tuple[str, ...], style: str) -> None:
     if shown or not tables:
         parts.append(format_board(found, style, shown))
     if paired:
-        parts.append(format_paired(found, [run if predicted else path], style))
+        parts.append(format_paired(found, [run or path], style))
     click.echo("\n".join(parts), nl=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.options import Command
+from harness.commands.options import Command
 
 if TYPE_CHECKING:
     from harness.check import Pair

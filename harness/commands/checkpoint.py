@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
+from harness.commands.options import Group
 from harness.errors import UserError
-from harness.options import Group
 
 
 @click.group(cls=Group)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.options import Command
+from harness.commands.options import Command, table_format
 
 
 @click.command(cls=Command)
@@ -23,13 +23,7 @@ from harness.options import Command
 @click.option("--protocol", help="By which results.  [default: all that the models share]")
 @click.option("-t", "--task", "tasks", multiple=True, help="This task alone. Repeatable.")
 @click.option("--all-pairs", is_flag=True, help="Compare every two models, not all with A.")
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["markdown", "csv", "latex", "html"]),
-    default="markdown",
-    show_default=True,
-)
+@table_format
 def compare(
     models: tuple[str, ...],
     runs: tuple[Path, ...],

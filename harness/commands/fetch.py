@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness import options
+from harness.commands import options
 from harness.commands.arguments import report_failures
 from harness.errors import UserError
 

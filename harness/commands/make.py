@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness import options
+from harness.commands import options
 from harness.commands.synthesize import synthesize
 from harness.errors import UserError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.options import Command
+from harness.commands.options import Command
 
 
 @click.command(cls=Command)
@@ -29,9 +29,9 @@ def merge(paths: tuple[Path, ...], out: Path, overwrite: bool) -> None:
     a run with --shard on several machines are put together so. Predictions stay where they are:
     what needs them, like comparing clip by clip, needs the runs' folders.
     """
-    from harness.merge import check_output, describe_left_out
-    from harness.merge import merge as join
     from harness.results import write_csv
+    from harness.results.merge import check_output, describe_left_out
+    from harness.results.merge import merge as join
 
     check_output(out, paths, overwrite=overwrite)
     merged = join(paths)

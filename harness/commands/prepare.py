@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from harness import options
+from harness.commands import options
 
 
 @click.command("prepare", cls=options.Command)

@@ -9,8 +9,8 @@ from typing import Any
 import click
 import yaml
 
+from harness.commands.options import Command
 from harness.errors import UserError
-from harness.options import Command
 
 
 @click.command(cls=Command)

@@ -8,27 +8,34 @@ from typing import TYPE_CHECKING
 
 import click
 
+from harness.commands.options import Command, tasks_dir, together
 from harness.errors import UserError
-from harness.options import Command, tasks_dir
 
 if TYPE_CHECKING:
     from harness.report.material import Material
 
-_models = click.option(
-    "--model",
-    "models",
-    multiple=True,
-    metavar="MODEL",
-    help="A model, as tables name it, that has panels on every task and is compared, beside the "
-    "best and baselines. Repeatable.",
-)
-_protocols = click.option(
-    "--protocol", "protocols", multiple=True, help="Rows of this protocol alone. Repeatable."
+_about = together(
+    click.argument("paths", type=click.Path(path_type=Path), nargs=-1),
+    click.option(
+        "--model",
+        "models",
+        multiple=True,
+        metavar="MODEL",
+        help="A model, as tables name it, that has panels on every task and is compared, beside "
+        "the best and baselines. Repeatable.",
+    ),
+    click.option(
+        "--protocol",
+        "protocols",
+        multiple=True,
+        help="Rows of this protocol alone. Repeatable.",
+    ),
+    tasks_dir,
 )
 
 
 @click.command("report", cls=Command)
-@click.argument("paths", type=click.Path(path_type=Path), nargs=-1)
+@_about
 @click.option(
     "-o",
     "--out",
@@ -38,8 +45,6 @@ _protocols = click.option(
     help="The page.",
 )
 @click.option("--title", default="Results", show_default=True, help="Its heading.")
-@_models
-@_protocols
 @click.option(
     "--audio-mb",
     type=click.FloatRange(min=0),
@@ -52,7 +57,6 @@ _protocols = click.option(
     default=True,
     help="Whether the table marks what is within noise of the best, where predictions are there.",
 )
-@tasks_dir
 def report(
     paths: tuple[Path, ...],
     out: Path,
@@ -69,8 +73,8 @@ def report(
     comparison of models, the worst mistakes with players, and the provenance of every row.
     """
     _need_matplotlib()
-    from harness.noise import find_noise
     from harness.report.page import write_page
+    from harness.table.noise import find_noise
 
     material = _material(paths, protocols, models, tasks_dir)
     # Models of several runs cannot be told apart here: the best and the others must share one.
@@ -86,7 +90,7 @@ def report(
 
 
 @click.command("figures", cls=Command)
-@click.argument("paths", type=click.Path(path_type=Path), nargs=-1)
+@_about
 @click.option(
     "-o",
     "--out",
@@ -112,9 +116,6 @@ def report(
     help="Repeatable.",
 )
 @click.option("-t", "--task", "tasks", multiple=True, help="Of this task alone. Repeatable.")
-@_models
-@_protocols
-@tasks_dir
 def figures(
     paths: tuple[Path, ...],
     out: Path,

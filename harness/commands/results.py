@@ -6,12 +6,12 @@ from pathlib import Path
 
 import click
 
-from harness.commands.arguments import run_folder
+from harness.commands.arguments import run_with_predictions
 from harness.commands.board import board
 from harness.commands.compare import compare
 from harness.commands.merge import merge
+from harness.commands.options import Group, table_format, tasks_dir
 from harness.commands.report import figures, report
-from harness.options import Group, tasks_dir
 
 
 @click.group(cls=Group)
@@ -21,13 +21,7 @@ def results() -> None:
 
 @results.command("table")
 @click.argument("path", type=click.Path(path_type=Path), default=Path("runs"))
-@click.option(
-    "--format",
-    "style",
-    type=click.Choice(["markdown", "csv", "latex", "html"]),
-    default="markdown",
-    show_default=True,
-)
+@table_format
 @click.option(
     "--baseline",
     "baselines",
@@ -46,14 +40,18 @@ def results_table(
     path: Path, style: str, baselines: tuple[str, ...], tasks_dir: Path, marks: bool
 ) -> None:
     """Print the table of models × tasks from PATH: a results.csv or a run's folder."""
-    from harness.noise import find_noise
     from harness.results import load
     from harness.table import format_table
     from tasks.find import domains
 
     table = load(path)
-    found = find_noise(table, run_folder(path)) if marks else None
-    click.echo(format_table(table, style, domains(tasks_dir), baselines, found), nl=False)
+    noise = None
+    if marks and (run := run_with_predictions(path)):
+        # Comparing imports torch, which a table alone does not take.
+        from harness.table.noise import find_noise
+
+        noise = find_noise(table, run)
+    click.echo(format_table(table, style, domains(tasks_dir), baselines, noise), nl=False)
 
 
 results.add_command(board)

@@ -16,8 +16,8 @@ from harness.commands.arguments import (
     read_shard,
     report_failures,
 )
+from harness.commands.options import Command, chosen, config, layout, probes, workers
 from harness.errors import UserError
-from harness.options import Command, chosen, config, layout, probes, workers
 
 
 @click.command(cls=Command)
@@ -68,10 +68,10 @@ def _execute(
     probe_only: bool = False,
     directories: tuple[Path, ...] = (),
 ) -> int:
+    from harness.commands.progress import ConsoleListener
     from harness.engines import local_engine, worker_devices
-    from harness.plan import Settings, make_plan, plan_probes
-    from harness.progress import ConsoleListener
-    from harness.run import execute, require_embeddings, write_layouts
+    from harness.run.execute import execute, require_embeddings, write_layouts
+    from harness.run.plan import Settings, make_plan, plan_probes
     from harness.table import format_table
 
     out = output_folder(options["out"])

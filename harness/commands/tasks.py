@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness import options
+from harness.commands import options
 from harness.commands.check import check
 from harness.commands.fetch import fetch
 from harness.commands.make import make

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.options import Command
+from harness.commands.options import Command
 
 
 @click.command(cls=Command)

@@ -5,12 +5,10 @@ In a notebook::
     found = compare([Path("runs")], ["hear_byola", "logmel"], protocol="linear")
     found.tasks      # task by task: difference, interval, p, verdict
     found.overall    # over tasks
-    seed_spread(load(Path("runs")))
 """
 
 from harness.compare.comparison import Comparison, compare, compare_all
 from harness.compare.paired import PairedDifference, paired_difference
-from harness.compare.seeds import seed_spread
 from harness.compare.text import format_comparison
 
 __all__ = [
@@ -20,5 +18,4 @@ __all__ = [
     "compare_all",
     "format_comparison",
     "paired_difference",
-    "seed_spread",
 ]

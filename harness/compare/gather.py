@@ -14,7 +14,7 @@ from harness.module import folder_name
 from harness.record import read_record
 from harness.results import latest, load
 from harness.results.folder import placed_results
-from harness.table import short_names
+from harness.task import short_names
 
 _KEY = ["model", "model_fingerprint", "task", "protocol", "seed", "started_at"]
 

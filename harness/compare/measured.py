@@ -8,13 +8,13 @@ import numpy as np
 
 from harness.compare.resamples import file_counts, in_order, resample
 from harness.errors import UserError
-from harness.event_scores import METRICS as EVENT_METRICS
-from harness.intervals import event_value, scene_value
 from harness.predictions import FoldPredictions
 from harness.probe import PROTOCOLS
 from harness.record import Record
 from harness.results.folder import placed_results
-from harness.scores import ACCURACIES, METRICS, correct
+from harness.scoring.event_scores import METRICS as EVENT_METRICS
+from harness.scoring.intervals import event_value, scene_value
+from harness.scoring.scores import ACCURACIES, METRICS, correct
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ from harness.compare.measured import Measured, measure
 from harness.compare.proportions import clip_part, score_interval, sign_flip_test
 from harness.compare.variance import Part, add_up, of_clips, of_seeds, scaled
 from harness.errors import UserError
-from harness.intervals import FEW_FILES
 from harness.record import Record
-from harness.scores import ACCURACIES, METRICS
+from harness.scoring.intervals import FEW_FILES
+from harness.scoring.scores import ACCURACIES, METRICS
 
 # Of a clip, where no seeds add a variance: as in the Jeffreys interval of one proportion; Bonett
 # and Price (2012) add a whole one, with which the interval of averaged runs is wider than asked.

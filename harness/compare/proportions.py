@@ -14,7 +14,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from harness.compare.variance import Part
-from harness.intervals import LEVEL
+from harness.scoring.intervals import LEVEL
 
 N_FLIPS = 19_999
 # So many outcomes are enumerated; beyond that signs are drawn.

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness import events, scores
-from harness.events import EventCounts
-from harness.intervals import event_draws, scene_draws
 from harness.predictions import FoldPredictions
+from harness.scoring import events, scores
+from harness.scoring.events import EventCounts
+from harness.scoring.intervals import event_draws, scene_draws
 
 N_BOOT = 1000
 
@@ -21,7 +21,7 @@ def resample(metric: str, folds: Sequence[FoldPredictions]) -> np.ndarray:
     Clips (files, of an event task) are drawn within each fold, the same for every model. Several
     runs of a probe are scored one by one in the same resample and averaged. Events are matched
     once, and their counts per file added up. NaN where a resample leaves a fold undefined; a class
-    that it leaves undefined is left out of the macro mean (:mod:`harness.intervals`).
+    that it leaves undefined is left out of the macro mean (:mod:`harness.scoring.intervals`).
     """
     folds = [in_order(fold) for fold in folds]
     if metric in scores.METRICS:

@@ -10,8 +10,7 @@ from harness.compare.pair import A_BETTER, B_BETTER, UNPAIRED
 from harness.compare.ranks import SIGNIFICANCE
 from harness.errors import UserError
 from harness.rendering import STYLES, Sheet, Text, render
-from harness.table import short_names
-from harness.task import is_synthetic
+from harness.task import is_synthetic, short_names
 
 FORMATS = (*STYLES, "csv")
 MEAN = "mean"

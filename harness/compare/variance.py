@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from harness.intervals import LEVEL
+from harness.scoring.intervals import LEVEL
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.events import Postprocessing
 from harness.probe.folddata import FoldData, generator_seed, read_fold
 from harness.probe.judge import Judge, criterion
 from harness.probe.knn import neighbour_scores
@@ -31,6 +30,7 @@ from harness.probe.protocol import (
 )
 from harness.probe.train import Check, fit, predict
 from harness.probe.units import ProbeUnit, UnitResult
+from harness.scoring.events import Postprocessing
 from harness.store import SplitEmbeddings
 from harness.task import Task
 

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from harness.errors import UserError
-from harness.events import frame_targets
 from harness.probe.protocol import Protocol, heareval_order
+from harness.scoring.events import frame_targets
 from harness.store import SplitEmbeddings
 from harness.task import Fold, Task, multiclass_targets, multilabel_targets
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness import events, scores
-from harness.events import Postprocessing, best_postprocessing, postprocessing_grid
 from harness.probe.folddata import FoldData, timestamps_of
 from harness.probe.protocol import Protocol
 from harness.probe.train import Check, loss_of, probabilities_of
+from harness.scoring import events, scores
+from harness.scoring.events import Postprocessing, best_postprocessing, postprocessing_grid
 from harness.task import Task
 
 

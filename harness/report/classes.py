@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import UserError
-from harness.event_scores import event_values
-from harness.events import METRICS as EVENT_METRICS
-from harness.events import event_counts
 from harness.figures.classes import MOST_CLASSES, classes_figure, confusion_figure
 from harness.predictions import FoldPredictions
-from harness.ranking import Ranking
 from harness.record import Record
 from harness.report.panel import Panel, Sheet, number
-from harness.scores import ACCURACIES, class_values, multi_hot
+from harness.scoring.event_scores import event_values
+from harness.scoring.events import METRICS as EVENT_METRICS
+from harness.scoring.events import event_counts
+from harness.scoring.ranking import Ranking
+from harness.scoring.scores import ACCURACIES, class_values, multi_hot
 
 OTHER = "all others"
 

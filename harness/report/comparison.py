@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from harness.errors import UserError
-from harness.events import METRICS as EVENT_METRICS
 from harness.figures.differences import Difference, forest_figure
 from harness.figures.ranks import MOST_IN_DIAGRAM, ranks_figure
 from harness.report.material import Material
 from harness.report.panel import Panel, Sheet, number
-from harness.scores import METRICS
-from harness.table import short_names
-from harness.task import is_synthetic
+from harness.scoring.events import METRICS as EVENT_METRICS
+from harness.scoring.scores import METRICS
+from harness.task import is_synthetic, short_names
 
 if TYPE_CHECKING:
     from harness.compare import Comparison

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.baseline_models import baseline_models
-from harness.cells import cells, headlines
 from harness.errors import UserError, did_you_mean
 from harness.record import Record, read_record
 from harness.results import latest, load
+from harness.table.baseline_models import baseline_models
+from harness.table.cells import cells, headlines
 
 MOST_MODELS = 3
 """So many models have panels on a task, unless more are named."""
@@ -74,7 +74,7 @@ class Material:
         return self.facts.get(task) or TaskFacts(title=task.rsplit("-", 2)[0])
 
     def cells(self, protocol: str) -> pd.DataFrame:
-        """The table of one protocol (:func:`harness.cells.cells`), without means."""
+        """The table of one protocol (:func:`harness.table.cells.cells`), without means."""
         if protocol not in self._cells:
             found = cells(self.rows, protocol, baselines=self.baselines)
             self._cells[protocol] = found[found.n_tasks.isna()]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from harness.cells import Noise, averaged_tasks, cells, headlines
 from harness.report.comparison import better_is_higher
 from harness.report.material import Material
 from harness.report.panel import number
-from harness.table import short_names
+from harness.table.cells import Noise, averaged_tasks, cells, headlines
+from harness.task import short_names
 
 
 @dataclass(frozen=True)

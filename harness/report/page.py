@@ -13,7 +13,6 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from harness.cells import Noise
 from harness.figures.style import SCREEN_INCHES
 from harness.figures.svg import to_svg
 from harness.files import write_file
@@ -24,6 +23,7 @@ from harness.report.panel import Panel, Section
 from harness.report.provenance import provenance_panels
 from harness.report.sections import task_sections
 from harness.report.sounds import Sound
+from harness.table.cells import Noise
 
 _PARTS = "page_data"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.cells import headlines
+from harness.board.published import BOARDS, read_published
 from harness.figures.scores import Score, scores_figure
-from harness.published import BOARDS, read_published
 from harness.report.material import Material
 from harness.report.panel import Panel, Sheet, number
+from harness.table.cells import headlines
 
 
 def scores_panel(material: Material, protocol: str, task: str) -> Panel:

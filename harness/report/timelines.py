@@ -8,11 +8,11 @@ import numpy as np
 
 from harness.audio import decode
 from harness.errors import UserError
-from harness.event_scores import event_counts, event_values
 from harness.figures.timeline import timeline_figure
 from harness.record import Record
 from harness.report.panel import Panel, Sheet
 from harness.report.sounds import Sounds, recording
+from harness.scoring.event_scores import event_counts, event_values
 from harness.task import Event
 
 _WINDOW_MS = 20_000.0  # shown at most

@@ -6,6 +6,7 @@ them, in canonical order, and renamed into place. Workers never touch it. In a n
     table = load("runs/demo")      # or a results.csv
     table = latest(table)          # of several rows that tell the same thing, the newest
     table[(table.split == "all") & table.is_primary]
+    seed_spread(table)             # between probe seeds, beside between clips
 
 ``results/README.md`` explains the columns.
 """
@@ -22,6 +23,7 @@ from harness.results.folder import FILE, collect, placed_results, read_results, 
 from harness.results.frames import frame, latest
 from harness.results.newest import Repeated, newest
 from harness.results.row import COLUMNS, KEY, SCHEMA_VERSION, Place, PlacedRow, ResultRow
+from harness.results.seeds import seed_spread
 
 __all__ = [
     "COLUMNS",
@@ -39,6 +41,7 @@ __all__ = [
     "read_csv",
     "read_placed",
     "read_results",
+    "seed_spread",
     "write_csv",
     "write_result",
 ]

@@ -13,9 +13,9 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.event_scores import METRICS as EVENT_METRICS
-from harness.scores import METRICS as SCENE_METRICS
-from harness.scores import Metric
+from harness.scoring.event_scores import METRICS as EVENT_METRICS
+from harness.scoring.scores import METRICS as SCENE_METRICS
+from harness.scoring.scores import Metric
 
 SCHEMA_VERSION = 1
 ADDED: Mapping[str, int] = {}

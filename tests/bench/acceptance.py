@@ -24,15 +24,15 @@ import numpy as np
 import soundfile
 import soxr
 
+from harness.ablation.differences import ArmScores, difference
+from harness.commands.progress import ConsoleListener
 from harness.compare.resamples import resample
-from harness.differences import ArmScores, difference
 from harness.engines import local_engine, worker_devices
 from harness.module import parse_model
-from harness.plan import Evaluation, Settings, make_plan
 from harness.predictions import read_predictions
-from harness.progress import ConsoleListener
 from harness.results import write_csv
-from harness.run import execute
+from harness.run.execute import execute
+from harness.run.plan import Evaluation, Settings, make_plan
 from harness.task import TaskSource
 from hear_byola.checkpoint import read_checkpoint
 from tasks.demo import demo_directory, demo_names

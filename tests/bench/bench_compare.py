@@ -21,8 +21,8 @@ import numpy as np
 from harness.compare.measured import Measured
 from harness.compare.paired import difference
 from harness.compare.resamples import resample
-from harness.intervals import scene_interval
 from harness.predictions import FoldPredictions
+from harness.scoring.intervals import scene_interval
 
 
 def megabytes() -> float:

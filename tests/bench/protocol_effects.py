@@ -20,11 +20,11 @@ from pathlib import Path
 
 import torch
 
-from harness.evaluation import evaluate
 from harness.module import parse_model
-from harness.plan import Settings, TaskSource, make_plan
 from harness.predictions import gather
 from harness.probe import PROTOCOLS, next_units, run_unit, selected_units
+from harness.run.evaluation import evaluate
+from harness.run.plan import Settings, TaskSource, make_plan
 from tasks.demo import demo_directory, demo_names
 
 VARIANTS = {

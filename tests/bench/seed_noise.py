@@ -34,7 +34,7 @@ from harness.compare.proportions import sign_flip_test
 from harness.probe import PROTOCOLS, ProbeUnit, run_unit
 from harness.probe.protocol import grid_points
 from harness.record import Record, find_records
-from harness.scores import ACCURACIES, correct
+from harness.scoring.scores import ACCURACIES, correct
 from harness.task import read_task
 
 SUBSETS = (50, 88, 200, 500, 1000, 2000, 5000)

@@ -19,9 +19,9 @@ import pytest
 
 from harness.engines import InlineEngine
 from harness.module import ModelSpec
-from harness.plan import Settings, make_plan, plan_probes
 from harness.probe import PROTOCOLS
-from harness.run import execute, write_layouts
+from harness.run.execute import execute, write_layouts
+from harness.run.plan import Settings, make_plan, plan_probes
 from harness.table import format_table
 from harness.task import Event, Task, TaskSource, read_task
 from tasks.synthetic import make_synthetic, new_task

@@ -12,9 +12,9 @@ import taskmaker
 from harness.audio import ContentHashes
 from harness.embed import embed_split
 from harness.errors import UserError
-from harness.events import frame_targets
 from harness.heareval import permutations, read_layout, write_layout
 from harness.module import ModelSpec, load_module
+from harness.scoring.events import frame_targets
 from harness.store import read_split
 from harness.task import read_task, without_clips
 

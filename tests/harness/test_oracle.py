@@ -9,7 +9,7 @@ import torch
 
 from harness.baselines import oracle
 from harness.errors import UserError
-from harness.events import frame_targets
+from harness.scoring.events import frame_targets
 from tasks.newtask import NewClip, NewTask
 from tasks.synthetic import KINDS, new_task
 from tasks.synthetic.plan import notes_of

@@ -11,7 +11,6 @@ import torch
 from probemaker import QUICK, balanced, class_task, event_task, label_task
 
 from harness.errors import UserError
-from harness.events import Postprocessing, event_counts, frames_to_events, score_events
 from harness.probe import (
     PROTOCOLS,
     ProbeUnit,
@@ -23,7 +22,8 @@ from harness.probe import (
 )
 from harness.probe.folddata import read_fold, read_rows, standardiser
 from harness.probe.protocol import grid_points, heareval_order
-from harness.scores import score
+from harness.scoring.events import Postprocessing, event_counts, frames_to_events, score_events
+from harness.scoring.scores import score
 from harness.store import SplitEmbeddings
 from harness.task import Task, multiclass_targets
 

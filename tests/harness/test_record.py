@@ -11,11 +11,11 @@ import taskmaker
 
 from harness.engines import InlineEngine
 from harness.errors import UserError
-from harness.evaluation import evaluate
 from harness.module import ModelSpec
-from harness.plan import Settings, TaskSource, make_plan
 from harness.record import Record, find_records
-from harness.run import execute
+from harness.run.evaluation import evaluate
+from harness.run.execute import execute
+from harness.run.plan import Settings, TaskSource, make_plan
 from harness.task import read_task
 
 KINDS = ("scene", "kfold", "multilabel", "events")

@@ -12,7 +12,7 @@ import hear_byola
 from harness.audio import read_audio
 from harness.errors import UserError
 from harness.module import ModelSpec, load_module
-from harness.plan import Settings, TaskSource, make_plan
+from harness.run.plan import Settings, TaskSource, make_plan
 from harness.task import read_task
 from harness.task_statistics import fit_to_task
 

@@ -13,8 +13,8 @@ from harness.conformance import process_state
 from harness.engines import InlineEngine
 from harness.errors import UserError
 from harness.module import ModelSpec
-from harness.plan import Settings, make_plan
-from harness.run import execute
+from harness.run.execute import execute
+from harness.run.plan import Settings, make_plan
 from harness.task import TaskSource
 from harness.training_probe import TrainingProbe
 from hear_byola.checkpoint import Checkpoint, save_checkpoint

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 import yaml
 
-import harness.event_scores
-import harness.scores
 from harness.errors import UserError
+from harness.scoring import event_scores, scores
 from tasks.card import (
     Published,
     card,
@@ -65,8 +64,8 @@ def test_written_cards_read_well() -> None:
 
 
 def test_a_card_may_ask_for_every_score_there_is() -> None:
-    assert sorted(SCENE_METRICS) == sorted(harness.scores.METRICS)
-    assert sorted(EVENT_METRICS) == sorted(harness.event_scores.METRICS)
+    assert sorted(SCENE_METRICS) == sorted(scores.METRICS)
+    assert sorted(EVENT_METRICS) == sorted(event_scores.METRICS)
 
 
 def test_an_unknown_task_is_answered_with_the_nearest_name() -> None:

@@ -19,7 +19,7 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from harness.events import frame_targets
+from harness.scoring.events import frame_targets
 from harness.task import Task, multiclass_targets, multilabel_targets, read_task
 from tasks.demo import SAMPLE_RATE, demo_directory, demo_names
 

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
-import harness.events
-import harness.scores
 from harness.check import check_task
+from harness.scoring import events, scores
 from harness.task import Task, read_task
 from tasks.card import Card, suites
 from tasks.demo import SAMPLE_RATE, demo_directory, demo_names
@@ -66,7 +65,7 @@ def test_a_card_agrees_with_its_data(card: Card) -> None:
     assert sum(clips[fold.test] for fold in task.folds) == card.n_test
     assert (None if card.folds is None else len(task.folds)) == card.folds
     assert card.hours == pytest.approx(sum(clips.values()) * stated / 3600, rel=1e-3)
-    metrics = harness.events.METRICS if card.embedding_type == "event" else harness.scores.METRICS
+    metrics = events.METRICS if card.embedding_type == "event" else scores.METRICS
     assert set(card.metrics) <= set(metrics)
 
 

@@ -15,14 +15,14 @@ import taskmaker
 from toymodule import write_module
 
 from harness.cli import call
-from harness.compare import compare, compare_all, format_comparison, paired_difference, seed_spread
+from harness.compare import compare, compare_all, format_comparison, paired_difference
 from harness.engines import InlineEngine
 from harness.errors import UserError
 from harness.module import parse_model
-from harness.plan import Settings, make_plan
 from harness.record import find_records
-from harness.results import load
-from harness.run import execute
+from harness.results import load, seed_spread
+from harness.run.execute import execute
+from harness.run.plan import Settings, make_plan
 from harness.task import TaskSource
 
 KINDS = ("scene", "kfold", "multilabel", "events")

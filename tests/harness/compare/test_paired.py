@@ -14,10 +14,10 @@ from harness.compare.measured import Measured
 from harness.compare.paired import difference
 from harness.compare.resamples import in_order, resample
 from harness.errors import UserError
-from harness.event_scores import METRICS as EVENT_METRICS
-from harness.events import EventCounts
-from harness.intervals import event_draws, event_value, scene_value
 from harness.predictions import FoldPredictions
+from harness.scoring.event_scores import METRICS as EVENT_METRICS
+from harness.scoring.events import EventCounts
+from harness.scoring.intervals import event_draws, event_value, scene_value
 from harness.task import Event
 
 F_MEASURE = "event_onset_200ms_fms"

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.cells import cells
 from harness.report.material import Material
 from harness.report.page import write_page
+from harness.table.cells import cells
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

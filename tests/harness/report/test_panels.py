@@ -10,8 +10,7 @@ from resultrows import row
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, confusion_matrix, recall_score
 
-from harness.events import event_counts, score_events
-from harness.published import read_board
+from harness.board.published import read_board
 from harness.report.classes import classes_panel, confusion_panel
 from harness.report.comparison import comparison
 from harness.report.curves import curves_panel
@@ -24,6 +23,7 @@ from harness.report.sections import task_sections
 from harness.report.sounds import Sound, Sounds
 from harness.report.timelines import timeline_panel
 from harness.results import frame
+from harness.scoring.events import event_counts, score_events
 
 SCENE, MIX, EVENTS = (f"tiny_{kind}-v1-full" for kind in ("scene", "multilabel", "events"))
 

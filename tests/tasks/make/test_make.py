@@ -23,10 +23,10 @@ import soundmaker
 from harness.check import check_task
 from harness.cli import call
 from harness.errors import UserError
-from harness.event_scores import METRICS as EVENT_METRICS
 from harness.layout import Event
 from harness.results import read_csv
-from harness.scores import METRICS as SCENE_METRICS
+from harness.scoring.event_scores import METRICS as EVENT_METRICS
+from harness.scoring.scores import METRICS as SCENE_METRICS
 from harness.task import Task, read_task
 from tasks.card import card_in
 from tasks.make.plan import Plan, clip_names, plan_task

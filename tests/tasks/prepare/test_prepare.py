@@ -12,8 +12,8 @@ import soundfile
 
 from harness.check import check_task
 from harness.cli import call
+from harness.commands.options import EXAMPLES
 from harness.errors import UserError
-from harness.options import EXAMPLES
 from harness.task import UNLIKE_CARD, read_task
 from tasks.card import card
 from tasks.find import find_task

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from harness import events, scores
 from harness.audio import audio_path, decode
 from harness.check import check_task
 from harness.cli import cli
 from harness.commands.tasks import tasks as command
 from harness.errors import UserError
+from harness.scoring import events, scores
 from harness.task import multiclass_targets, multilabel_targets, read_task
 from tasks.find import find_suite, find_task
 from tasks.synthetic import KINDS, make_synthetic, new_task

@@ -1,0 +1,162 @@
+"""An ablation study: every arm is trained with every seed and benchmarked, and a table is made.
+
+What a folder holds: ``ARM/seedK/`` (a training, with its checkpoint), what a run leaves there
+(``results.csv``, ``results/``, ``embeddings/``, ``probes/``), ``table.md`` and ``table.csv``. What
+is finished is not done again, so that the same command goes on after a stop.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.ablation.board import make_boards, model_name
+from harness.ablation.study import Arm, Study
+from harness.ablation.table import format_study, long_form
+from harness.ablation.trainings import Pretrain, Training, finished, train
+from harness.engines import local_engine
+from harness.errors import UserError
+from harness.files import write_file
+from harness.module import ModelSpec, folder_name
+from harness.run.execute import Listener, execute
+from harness.run.plan import Settings, make_plan
+from harness.task import TaskSource
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """What a study has to know of training; the command line brings it.
+
+    Attributes:
+        configure: a base config and overrides to all fields, plain as JSON has them; UserError
+            where a field is wrong.
+        differing: the fields in which two configs would give other weights, in words.
+        pretrain: trains; a new process must be able to import it.
+        module: the HEAR-API module that takes the checkpoints.
+        untrained: the options that make that module an untrained model of a config.
+    """
+
+    configure: Callable[[str, Mapping[str, object]], Mapping[str, object]]
+    differing: Callable[[Mapping, Mapping], Sequence[str]]
+    pretrain: Pretrain
+    module: str
+    untrained: Callable[[Mapping[str, object]], Mapping[str, object]]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a study ended: its table as markdown, and (name, error) of what failed."""
+
+    table: str
+    failures: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A row of the results to be: one arm with one seed."""
+
+    arm: Arm
+    seed: int
+    config: Mapping[str, object]
+    training: Training
+
+
+def ablate(
+    study: Study,
+    tasks: Sequence[TaskSource],
+    out: Path,
+    trainer: Trainer,
+    *,
+    training_devices: Sequence[str],
+    devices: Sequence[str],
+    command: str = "",
+    listener: Listener | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Outcome:
+    """Train what is not trained, evaluate what is not evaluated, and write the table.
+
+    An arm that fails is reported, and the others go on.
+
+    Args:
+        study: from :func:`harness.ablation.study.read_study`.
+        tasks: to benchmark on.
+        out: the folder of the study.
+        trainer: what trains.
+        training_devices: one training at a time on each.
+        devices: of the evaluations' workers.
+        command: what was typed, for the rows.
+        listener: told how the evaluations go.
+        say: told how the trainings go.
+
+    Raises:
+        UserError: anything wrong with the study, its configs, audio or tasks, before any training.
+    """
+    models = _models(study, out, trainer)
+    if not study.audio.exists() and not all(model.arm.untrained for model in models):
+        raise UserError(f"{study.path}: audio: there is nothing at {study.audio}. Try --audio.")
+    waiting = [model.training for model in models if _checkpoint(model, trainer) is None]
+    if waiting:
+        # A plan for a model that need not be trained checks tasks, audio and protocols.
+        stand_in = ModelSpec(trainer.module, options=trainer.untrained(models[0].config))
+        make_plan(Settings((stand_in,), tuple(tasks), study.protocols, out=out), say)
+        say(f"to do: {len(waiting)} trainings of {study.audio}")
+    failed = train(waiting, trainer.pretrain, training_devices, say)
+    failures = [(training.name, error) for training, error in failed.items()]
+    specs = [_spec(model, trainer) for model in models if model.training not in failed]
+    if not specs:
+        raise UserError(
+            "No arm could be trained:\n" + "\n".join(f"  {n}: {e}" for n, e in failures)
+        )
+    plan = make_plan(Settings(tuple(specs), tuple(tasks), study.protocols, out=out), say)
+    summary = execute(plan, local_engine(list(devices)), out, command, listener)
+    failures += summary.failures
+    boards = make_boards(study, plan, summary.table)
+    table = format_study(study, boards, [f"{name}: {error}" for name, error in failures])
+    write_file(out / "table.md", table)
+    write_file(out / "table.csv", long_form(study, boards).to_csv(index=False))
+    return Outcome(table, tuple(failures))
+
+
+def _models(study: Study, out: Path, trainer: Trainer) -> list[_Model]:
+    """Every arm with every seed; all arms get their first seed before any gets its second."""
+    models = []
+    for arm in study.arms:
+        for seed in arm.seeds:
+            overrides = {**study.overrides, **arm.overrides, "seed": seed}
+            try:
+                config = trainer.configure(study.config, overrides)
+            except UserError as error:
+                raise UserError(f"{study.path}, arm '{arm.name}': {error}") from error
+            folder = out / folder_name(arm.name) / f"seed{seed}"
+            training = Training(model_name(arm.name, seed), study.audio, config, folder)
+            models.append(_Model(arm, seed, config, training))
+    _check_distinct(study, models, trainer)
+    return sorted(models, key=lambda model: model.arm.seeds.index(model.seed))
+
+
+def _check_distinct(study: Study, models: Sequence[_Model], trainer: Trainer) -> None:
+    """Refuse two arms that would be one, which is a slip in the study."""
+    trained = [model for model in models if not model.arm.untrained]
+    for one, other in itertools.combinations(trained, 2):
+        if one.arm is not other.arm and not trainer.differing(one.config, other.config):
+            raise UserError(
+                f"{study.path}: the arms '{one.arm.name}' and '{other.arm.name}' have one config, "
+                "all fields alike."
+            )
+
+
+def _checkpoint(model: _Model, trainer: Trainer) -> str | None:
+    """The checkpoint to load; empty for what needs none, None for what is not trained yet."""
+    if model.arm.untrained:
+        return ""
+    path = finished(model.training, trainer.differing)
+    return None if path is None else str(path)
+
+
+def _spec(model: _Model, trainer: Trainer) -> ModelSpec:
+    name = model.training.name
+    if model.arm.untrained:
+        return ModelSpec(trainer.module, options=trainer.untrained(model.config), name=name)
+    return ModelSpec(trainer.module, _checkpoint(model, trainer) or "", name=name)

@@ -1,0 +1,126 @@
+"""The scores of an ablation study, gathered from the files of its finished evaluations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from harness.ablation.differences import ArmScores
+from harness.ablation.study import Study
+from harness.compare.resamples import N_BOOT, resample
+from harness.errors import UserError
+from harness.predictions import read_predictions
+from harness.run.plan import Evaluation
+from harness.scoring import events, scores
+from harness.task import Task, is_synthetic
+
+MEAN = "mean"
+
+
+@dataclass(frozen=True)
+class Column:
+    """A task: its primary metric, whether the mean stands on it, and its test set's size."""
+
+    task: str
+    metric: str
+    averaged: bool
+    n_clips: int
+    n_folds: int
+
+
+@dataclass(frozen=True)
+class Board:
+    """Every arm's scores by one protocol; ``arms`` in the study's order.
+
+    Metrics that are minimised, and synthetic tasks, have a column but no part in the mean.
+    """
+
+    protocol: str
+    columns: tuple[Column, ...]
+    arms: Mapping[str, ArmScores]
+
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Clips and folds of each column."""
+        return [(column.n_clips, column.n_folds) for column in self.columns]
+
+    @property
+    def averaged(self) -> tuple[int, ...]:
+        """Indices of the columns in the mean."""
+        return tuple(i for i, column in enumerate(self.columns) if column.averaged)
+
+    def groups(self) -> dict[str, tuple[int, ...]]:
+        """What arms are compared in, by name: each task, and the mean."""
+        return {c.task: (i,) for i, c in enumerate(self.columns)} | {MEAN: self.averaged}
+
+
+def model_name(arm: str, seed: int) -> str:
+    """What result rows call the model that training an arm with one seed gave."""
+    return f"{arm}-seed{seed}"
+
+
+def make_boards(study: Study, plan: Sequence[Evaluation], results: pd.DataFrame) -> list[Board]:
+    """Gather scores and resamples, a board a protocol.
+
+    Args:
+        study: which arms and seeds there are.
+        plan: their evaluations; those that are not finished leave NaN.
+        results: the plan's rows.
+
+    Raises:
+        UserError: predictions are damaged, or two models were tested on different clips.
+    """
+    tasks = {e.task_name: e.embeddings.task() for e in plan}
+    headlines = results[results.is_primary & (results.split == "all")]
+    values = headlines.set_index(["protocol", "model", "task"]).value.to_dict()
+    place = {
+        model_name(arm.name, seed): (arm.name, row)
+        for arm in study.arms
+        for row, seed in enumerate(arm.seeds)
+    }
+    tested: dict[str, list[tuple[str, ...]]] = {}
+    boards = []
+    for protocol in dict.fromkeys(e.protocol for e in plan):
+        arms = {arm.name: _nothing(len(arm.seeds), len(tasks)) for arm in study.arms}
+        for evaluation in plan:
+            if evaluation.protocol != protocol or not evaluation.directory.is_dir():
+                continue
+            name, row = place[evaluation.model.label]
+            task = tasks[evaluation.task_name]
+            column = list(tasks).index(task.name)
+            key = (protocol, evaluation.model.label, task.name)
+            arms[name].values[row, column] = values.get(key, np.nan)
+            arms[name].draws[row, column] = _draws(evaluation, task, tested)
+        boards.append(Board(protocol, tuple(map(_column, tasks.values())), arms))
+    return boards
+
+
+def _nothing(n_seeds: int, n_tasks: int) -> ArmScores:
+    return ArmScores(
+        np.full((n_seeds, n_tasks), np.nan), np.full((n_seeds, n_tasks, N_BOOT), np.nan)
+    )
+
+
+def _draws(
+    evaluation: Evaluation, task: Task, tested: dict[str, list[tuple[str, ...]]]
+) -> np.ndarray:
+    """Resamples of one evaluation; ``tested`` remembers the clips of each task."""
+    folds = [read_predictions(evaluation.directory, fold.test) for fold in task.folds]
+    clips = [fold.clips for fold in folds]
+    if tested.setdefault(task.name, clips) != clips:
+        raise UserError(
+            f"{evaluation.name}: it was tested on other clips than the arms before it. "
+            f"Delete {evaluation.directory}, and run again."
+        )
+    return resample(task.primary_metric, folds)
+
+
+def _column(task: Task) -> Column:
+    metric = task.primary_metric
+    known = scores.METRICS[metric] if metric in scores.METRICS else events.METRICS[metric]
+    n_clips = sum(len(task.clips[fold.test]) for fold in task.folds)
+    averaged = known.higher_is_better and not is_synthetic(task.name)
+    return Column(task.name, metric, averaged, n_clips, len(task.folds))

@@ -1,0 +1,209 @@
+"""The table of an ablation study: arms × tasks as in a paper, and in words what orders the arms."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from harness.ablation.board import MEAN, Board
+from harness.ablation.differences import Difference, NoiseFloor, difference, noise_floor, ordering
+from harness.ablation.study import PaperRow, Study
+from harness.rendering import markdown
+from harness.task import short_names
+
+
+def long_form(study: Study, boards: Sequence[Board]) -> pd.DataFrame:
+    """Return one row an arm, task (or ``mean``) and protocol.
+
+    ``value`` is the mean over the training seeds that have a score, ``seed_sd`` their standard
+    deviation (ddof 1). ``difference`` is to the reference arm, with its 95 % interval and how it
+    was made (:mod:`harness.ablation.differences`); ``noise_sd`` and ``noise_largest`` are the
+    reference arm's spread over seeds, ``ordering`` what follows. Rows of the mean carry what a
+    paper prints, in percent.
+    """
+    return pd.DataFrame(
+        [
+            {"study": study.name, "protocol": board.protocol, **row}
+            for board in boards
+            for group, tasks in board.groups().items()
+            if tasks
+            for row in _rows(study, board, group, tasks)
+        ]
+    )
+
+
+def _rows(study: Study, board: Board, group: str, tasks: tuple[int, ...]) -> list[dict]:
+    reference = board.arms[study.reference]
+    floor = noise_floor(reference, tasks)
+    metrics = dict.fromkeys(board.columns[i].metric for i in tasks)
+    rows = []
+    for name, arm in board.arms.items():
+        means = arm.means(tasks)
+        compared = name != study.reference
+        found = difference(arm, reference, tasks, board.sizes)
+        paper = study.paper.get(name) if group == MEAN else None
+        rows.append(
+            {
+                "arm": name,
+                "task": group,
+                "metric": "+".join(metrics),
+                "n_tasks": len(tasks),
+                "n_seeds": len(means),
+                "value": means.mean() if len(means) else np.nan,
+                "seed_sd": means.std(ddof=1) if len(means) > 1 else np.nan,
+                "difference": found.value if compared else np.nan,
+                "ci_low": found.low if compared else np.nan,
+                "ci_high": found.high if compared else np.nan,
+                "ci_method": found.method if compared else "",
+                "noise_sd": floor.sd,
+                "noise_largest": floor.largest,
+                "ordering": ordering(found, floor) if compared else "reference",
+                "paper_percent": paper.scores[MEAN] if paper else np.nan,
+                "paper_source": paper.source if paper else "",
+            }
+        )
+    return rows
+
+
+def format_study(study: Study, boards: Sequence[Board], missing: Sequence[str] = ()) -> str:
+    """Return the study as markdown: a table a protocol, then what can be said of the order.
+
+    Args:
+        study: with the paper's numbers, where it has any.
+        boards: from :func:`harness.ablation.board.make_boards`.
+        missing: what failed, in words.
+    """
+    table = long_form(study, boards)
+    parts = [f"# {study.name}\n"]
+    for board in boards:
+        rows = table[table.protocol == board.protocol]
+        parts += [_table(study, board, rows), _noise(study, board)]
+        if study.paper:
+            parts.append(_agreement(study, board))
+    if any(len(row.scores) > 1 for row in study.paper.values()):
+        parts.append(_printed(study.paper))
+    if missing:
+        parts.append("Missing:\n" + "".join(f"- {line}\n" for line in missing))
+    return "\n".join(parts)
+
+
+def _table(study: Study, board: Board, rows: pd.DataFrame) -> str:
+    tasks = [column.task for column in board.columns]
+    cells = rows.pivot(index="arm", columns="task", values="value").reindex(
+        index=list(board.arms), columns=tasks
+    )
+    texts = cells.map(_score)
+    texts.columns = pd.Index(short_names(texts.columns))
+    means = rows[rows.task == MEAN].set_index("arm").reindex(list(board.arms))
+    texts[MEAN] = means.value.map(_score)
+    texts["seeds"] = [f"{n}" for n in means.n_seeds.fillna(0).astype(int)]
+    texts["sd over seeds"] = means.seed_sd.map(_score)
+    texts[f"difference to {study.reference}"] = [
+        _signed(low, value, high)
+        for low, value, high in zip(means.ci_low, means.difference, means.ci_high)
+    ]
+    texts["ordering"] = means.ordering.fillna("not known")
+    if study.paper:
+        published = means.paper_percent
+        texts["paper: mean, %"] = published.map(lambda value: _number(value, ".1f"))
+        points = published - published.get(study.reference, np.nan)
+        texts["paper: difference"] = [
+            "" if name == study.reference else _number(value, "+.1f")
+            for name, value in points.items()
+        ]
+    metrics = [column.metric for column in board.columns]
+    metrics += [f"{len(board.averaged)} task{'s' * (len(board.averaged) != 1)}"] + [""] * (
+        texts.shape[1] - len(metrics) - 1
+    )
+    head = pd.DataFrame([metrics], ["metric"], texts.columns)
+    return markdown(pd.concat([head, texts]), board.protocol)
+
+
+def _score(value: float) -> str:
+    return _number(value, ".3f")
+
+
+def _number(value: float, style: str) -> str:
+    return "-" if pd.isna(value) else format(value, style)
+
+
+def _signed(low: float, value: float, high: float) -> str:
+    if pd.isna(value):
+        return ""
+    return f"{value:+.3f}" + ("" if pd.isna(low) else f" [{low:+.3f}, {high:+.3f}]")
+
+
+def _noise(study: Study, board: Board) -> str:
+    """The noise floor, and what it means."""
+    if not board.averaged:
+        return "No task here has a part in a mean: table.csv compares the arms task by task.\n"
+    floor = noise_floor(board.arms[study.reference], board.averaged)
+    n_seeds = len(board.arms[study.reference].means(board.averaged))
+    if np.isnan(floor.largest):
+        said = f"Noise floor: unknown, for {study.reference} has fewer than two seeds."
+    else:
+        said = (
+            f"Noise floor: the {n_seeds} seeds of {study.reference} have a standard deviation of "
+            f"{floor.sd:.3f} in the mean, and lie up to {floor.largest:.3f} apart."
+        )
+    said += (
+        " A difference that is no larger, or whose interval holds 0, orders nothing. Intervals: "
+        "95 %, over training seeds and test clips, for one difference at a time."
+    )
+    return said + "\n"
+
+
+def _agreement(study: Study, board: Board) -> str:
+    """How many pairs of arms stand as in the paper."""
+    pairs = [
+        (one, other)
+        for one, other in itertools.combinations(study.paper, 2)
+        if study.paper[one].scores[MEAN] != study.paper[other].scores[MEAN]
+    ]
+    floor = noise_floor(board.arms[study.reference], board.averaged)
+    found = {
+        (one, other): difference(board.arms[one], board.arms[other], board.averaged, board.sizes)
+        for one, other in pairs
+    }
+    known = {pair: each for pair, each in found.items() if not np.isnan(each.value)}
+    ordered = {pair: each for pair, each in known.items() if _orders(each, floor)}
+    against = [pair for pair, each in ordered.items() if not _as_printed(study.paper, pair, each)]
+    in_order = sum(_as_printed(study.paper, pair, each) for pair, each in known.items())
+    sources = ", ".join(dict.fromkeys(row.source for row in study.paper.values()))
+    said = (
+        f"Beside the paper ({sources}; other data, tasks and amount of training): of {len(known)} "
+        f"pairs of arms with a published mean, {len(ordered)} are ordered here beyond the noise; "
+        f"{len(ordered) - len(against)} of these stand as in the paper, {len(against)} the other "
+        f"way round. Noise disregarded, {in_order} of {len(known)} stand as in the paper."
+    )
+    lines = []
+    for one, other in against:
+        high, low = (one, other) if ordered[one, other].value > 0 else (other, one)
+        lines.append(f"- {high} is above {low} here, below it in the paper")
+    return "\n".join([said, *lines]) + "\n"
+
+
+def _orders(found: Difference, floor: NoiseFloor) -> bool:
+    return ordering(found, floor) in ("higher", "lower")
+
+
+def _as_printed(paper: Mapping[str, PaperRow], pair: tuple[str, str], found: Difference) -> bool:
+    one, other = (paper[name].scores[MEAN] for name in pair)
+    return bool(np.sign(found.value) == np.sign(one - other))
+
+
+def _printed(paper: Mapping[str, PaperRow]) -> str:
+    """The paper's own table, in percent."""
+    columns = dict.fromkeys(c for row in paper.values() for c in row.scores if c != MEAN)
+    texts = pd.DataFrame(
+        [
+            [_number(row.scores.get(column, np.nan), ".1f") for column in [*columns, MEAN]]
+            for row in paper.values()
+        ],
+        list(paper),
+        [*columns, MEAN],
+    )
+    return markdown(texts, "paper, %")

@@ -1,0 +1,1 @@
+"""A run: its plan of units, what each one does, and the rows that it leaves."""

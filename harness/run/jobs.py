@@ -1,0 +1,128 @@
+"""The three kinds of unit, as functions that a worker runs: embed, probe, score.
+
+Each claims its unit, does nothing when another process has done it, and leaves its output whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from harness import probe
+from harness.audio import ContentHashes
+from harness.embed import embed_split
+from harness.errors import UserError
+from harness.files import new_directory, write_file
+from harness.lease import lease
+from harness.module import HearModule, load_module
+from harness.predictions import gather, write_predictions
+from harness.probe import ProbeUnit, UnitResult
+from harness.probe.judge import criterion
+from harness.record import write_record
+from harness.results import write_result
+from harness.run.evaluation import evaluate, predicted_scores
+from harness.run.plan import AUDIO_HASHES, EmbeddingUnit, Evaluation
+from harness.run.rows import Origin, result_rows
+
+
+def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
+    """Embed one split; False when another process is at it."""
+    with _claimed(unit.directory) as mine:
+        if mine:
+            module = _module(unit, device)
+            hashes = ContentHashes(out / AUDIO_HASHES)
+            made = embed_split(
+                unit.source.read(), unit.split, module, out, hashes, dtype=unit.dtype
+            )
+            if made != unit.directory:
+                raise UserError(
+                    f"{unit.spec.label}: the model or the audio of {unit.source.directory.name} "
+                    "changed while the run was going on. Run again."
+                )
+    return unit.directory.is_dir()
+
+
+def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
+    """Train one probe and predict its test split; False when another process is at it."""
+    directory = evaluation.probe_directory(unit)
+    with _claimed(directory) as mine:
+        if mine:
+            task, embeddings = evaluation.embeddings.load()
+            protocol = probe.PROTOCOLS[evaluation.protocol]
+            with _one_thread():
+                result = probe.run_unit(
+                    protocol, unit, task, embeddings, evaluation.seed, device=device
+                )
+            with new_directory(directory) as temporary:
+                result.to_files(temporary)
+    return directory.is_dir()
+
+
+def score(
+    evaluation: Evaluation, units: list[list[ProbeUnit]], origin: Origin, *, device: str
+) -> bool:
+    """Score the selected probes of an evaluation; False when another process is at it."""
+    with _claimed(evaluation.directory) as mine:
+        if mine:
+            task, embeddings = evaluation.embeddings.load()
+            results = [
+                [UnitResult.from_files(evaluation.probe_directory(unit)) for unit in runs]
+                for runs in units
+            ]
+            with _one_thread():
+                folds = gather(task, embeddings, results)
+                values = evaluate(task, folds)
+            rows = result_rows(evaluation, origin, task, embeddings, results, values, device)
+            source = ", ".join(str(path) for path in evaluation.embeddings.paths())
+            _, maximised = criterion(probe.PROTOCOLS[evaluation.protocol], task)
+            document = predicted_scores(task, folds, results, values, maximised, source)
+            with new_directory(evaluation.directory) as temporary:
+                for fold in folds:
+                    write_predictions(fold, temporary)
+                write_file(
+                    temporary / "test.predicted-scores.json", json.dumps(document, indent=4) + "\n"
+                )
+                write_record(evaluation, task, units, temporary)
+                write_result(temporary, rows)
+    return evaluation.directory.is_dir()
+
+
+@contextlib.contextmanager
+def _claimed(directory: Path) -> Iterator[bool]:
+    if directory.is_dir():
+        yield False
+        return
+    with lease(directory) as mine:
+        yield mine and not directory.is_dir()
+
+
+_loaded: dict[tuple[str, str, str], HearModule] = {}
+
+
+def _module(unit: EmbeddingUnit, device: str) -> HearModule:
+    # A worker meets all splits of a model one after the other: it keeps the last it loaded.
+    key = (repr(unit.spec), unit.model_fingerprint, device)
+    if key not in _loaded:
+        _loaded.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # planning loaded it, and showed them once
+            _loaded[key] = load_module(unit.spec, device)
+    return _loaded[key]
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    # Probes are small: one thread is fastest, and sums then have one order on every machine.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            yield
+    finally:
+        torch.set_num_threads(threads)

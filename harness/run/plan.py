@@ -1,0 +1,308 @@
+"""What a run has to do: every unit of work, named by a fingerprint of all that it reads.
+
+A plan is made before any work starts, so that every mistake in models, tasks and protocols is named
+at once. Since each unit's output has its fingerprint for a name, what is done can be read off the
+disk: running again is resuming.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import heareval
+from harness.audio import ContentHashes
+from harness.embed import embedding_directory, embedding_fingerprint
+from harness.imports import sha256_of
+from harness.memory import FileMemory
+from harness.module import HearModule, ModelSpec, folder_name, load_module
+from harness.probe import ProbeUnit, Protocol
+from harness.run.preflight import (
+    check_audio,
+    check_names,
+    check_protocols,
+    check_seeds,
+    check_tables,
+    find_protocols,
+)
+from harness.store import SplitEmbeddings, read_split
+from harness.task import SYNTHETIC, Task, TaskSource, is_synthetic
+from harness.task_statistics import check_fittable, fit_to_task
+
+# Raised whenever a change of the probes' code changes their numbers.
+PROBE_VERSION = 1
+
+AUDIO_HASHES = "audio-hashes.json"
+CHECKED_AUDIO = "checked-audio.json"
+
+
+@dataclass(frozen=True)
+class EmbeddingUnit:
+    """One model on one split of one task; ``directory`` exists when it is done."""
+
+    spec: ModelSpec
+    model_fingerprint: str
+    source: TaskSource
+    split: str
+    directory: Path
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class StoredEmbeddings:
+    """Embeddings of a task in our own store."""
+
+    source: TaskSource
+    units: tuple[EmbeddingUnit, ...]
+
+    def missing(self) -> list[EmbeddingUnit]:
+        """Return the units that are not done."""
+        return [unit for unit in self.units if not unit.directory.is_dir()]
+
+    def paths(self) -> list[Path]:
+        """Return the folders that hold them."""
+        return [unit.directory for unit in self.units]
+
+    def by_split(self) -> list[tuple[str, Path]]:
+        """Return each split's folder."""
+        return [(unit.split, unit.directory) for unit in self.units]
+
+    def task(self) -> Task:
+        """Return the task."""
+        return self.source.read()
+
+    def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
+        """Return the task and its embeddings by split, memory-mapped."""
+        return self.task(), {unit.split: read_split(unit.directory) for unit in self.units}
+
+
+@dataclass(frozen=True)
+class HearevalEmbeddings:
+    """Embeddings of a task in the original kit's layout."""
+
+    directory: Path
+
+    def missing(self) -> list[EmbeddingUnit]:
+        """Return nothing: such a directory is complete."""
+        return []
+
+    def paths(self) -> list[Path]:
+        """Return the folder that holds them."""
+        return [self.directory]
+
+    def by_split(self) -> list[tuple[str, Path]]:
+        """Return nothing: such a directory holds all splits."""
+        return []
+
+    def task(self) -> Task:
+        """Return the task."""
+        return self.load()[0]
+
+    def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
+        """Return the task and its embeddings by split."""
+        task, embeddings = _read_layout(self.directory, _newest(self.directory))
+        return task, dict(embeddings)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_layout(directory: Path, _: int) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
+    # Reading it sorts and hashes all rows, and every unit of a task asks for them.
+    return heareval.read_layout(directory)
+
+
+def _newest(directory: Path) -> int:
+    return max((path.stat().st_mtime_ns for path in directory.iterdir()), default=0)
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What a result row says of a model."""
+
+    label: str
+    options: str
+    fingerprint: str
+    checkpoint: str = ""
+    checkpoint_sha256: str = ""
+    frontend_convention: str = ""
+    sample_rate: int | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model × task × protocol × seed: what becomes a group of result rows."""
+
+    model: ModelIdentity
+    embeddings: StoredEmbeddings | HearevalEmbeddings
+    task_name: str
+    suite: str
+    protocol: str
+    seed: int
+    fingerprint: str
+    out: Path
+
+    @property
+    def name(self) -> str:
+        """What progress and error messages call it."""
+        return f"{self.model.label} · {self.task_name} · {self.protocol} · seed {self.seed}"
+
+    @property
+    def directory(self) -> Path:
+        """Where its result and its predictions stand; it exists when the evaluation is done."""
+        return self._place("results", f"{self.protocol}-seed{self.seed}-{self.fingerprint[:16]}")
+
+    @property
+    def failure(self) -> Path:
+        """Where it leaves a result that says why it failed."""
+        return self.directory.with_name(f"{self.directory.name}-failed")
+
+    def probe_directory(self, unit: ProbeUnit) -> Path:
+        """Where the probe unit's result stands; it exists when the unit is done."""
+        name = sha256_of([self.fingerprint, unit.fold, unit.point, unit.run])[:16]
+        return self._place("probes", f"{self.protocol}-seed{self.seed}-{name}")
+
+    def _place(self, kind: str, name: str) -> Path:
+        return self.out / kind / folder_name(self.model.label) / self.task_name / name
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is asked to do.
+
+    ``task_statistics`` fits each model to each task's training split
+    (:mod:`harness.task_statistics`). ``shard`` is (i, n), counted from 1: of the model × task
+    pairs, every n-th from the i-th.
+    """
+
+    models: tuple[ModelSpec, ...]
+    tasks: tuple[TaskSource, ...]
+    protocols: tuple[str, ...] = ("hear2021",)
+    seeds: int = 1
+    out: Path = Path("runs")
+    dtype: str = "float32"
+    skip_bad: bool = False
+    task_statistics: bool = False
+    verify: bool = False
+    shard: tuple[int, int] = (1, 1)
+
+
+def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -> list[Evaluation]:
+    """Check everything that a run is given, and name all its units.
+
+    Each model is loaded once, on the CPU, for the hash of its weights. ``say`` is told what takes
+    its time.
+
+    Raises:
+        UserError: anything wrong with models, tasks, protocols or their combination.
+    """
+    protocols = find_protocols(settings.protocols)
+    check_seeds(settings.seeds)
+    sources = check_tables(settings.tasks)
+    tasks = [source.read() for source in sources]
+    check_names([(spec.label, task.name) for spec in settings.models for task in tasks])
+    check_protocols(protocols, tasks)
+    if settings.task_statistics:
+        check_fittable(tasks)
+    hashes = ContentHashes(settings.out / AUDIO_HASHES, verify=settings.verify)
+    memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
+    heard: dict[int, list[TaskSource]] = {}
+    evaluations = []
+    for i, spec in enumerate(settings.models):
+        say(f"reading model {spec.label}")
+        module = load_module(spec, "cpu")
+        rate = module.sample_rate
+        if rate not in heard:
+            say(f"checking the audio of {len(tasks)} tasks for {rate} Hz")
+            heard[rate] = check_audio(sources, rate, memory, skip_bad=settings.skip_bad)
+        for j, source in enumerate(heard[rate]):
+            if (i * len(tasks) + j) % settings.shard[1] != settings.shard[0] - 1:
+                continue
+            task = source.read()
+            fitted = fit_to_task(module, task) if settings.task_statistics else module
+            stored = _stored_embeddings(settings, fitted, source, task, hashes)
+            evaluations += _evaluations(
+                settings, identity(fitted), stored, task, source.suite, protocols
+            )
+    hashes.save()
+    return evaluations
+
+
+def plan_probes(
+    directories: Sequence[Path], protocols: Sequence[str], seeds: int, out: Path
+) -> list[Evaluation]:
+    """Plan the probes of embeddings in the original kit's layout, one directory a task.
+
+    Raises:
+        UserError: a directory that is not of that layout, or an unsupported protocol.
+    """
+    chosen = find_protocols(protocols)
+    settings = Settings((), (), tuple(protocols), seeds, out)
+    check_seeds(seeds)
+    loaded = [(path, *heareval.read_layout(path)) for path in directories]
+    labels = [path.resolve().parent.name for path in directories]
+    check_names([(label, task.name) for label, (_, task, _) in zip(labels, loaded, strict=True)])
+    check_protocols(chosen, [task for _, task, _ in loaded])
+    evaluations = []
+    for path, task, embeddings in loaded:
+        content = [embeddings[split].manifest["fingerprint"] for split in task.splits]
+        model = ModelIdentity(path.resolve().parent.name, "", sha256_of(content))
+        evaluations += _evaluations(settings, model, HearevalEmbeddings(path), task, "", chosen)
+    return evaluations
+
+
+def identity(module: HearModule) -> ModelIdentity:
+    """Return what result rows say of a model."""
+    spec = module.spec
+    return ModelIdentity(
+        spec.label,
+        json.dumps(dict(spec.options), sort_keys=True, default=str) if spec.options else "",
+        module.fingerprint,
+        spec.checkpoint,
+        module.checkpoint_sha256,
+        module.frontend_convention,
+        module.sample_rate,
+    )
+
+
+def _stored_embeddings(
+    settings: Settings, module: HearModule, source: TaskSource, task: Task, hashes: ContentHashes
+) -> StoredEmbeddings:
+    units = []
+    for split in task.splits:
+        fingerprint = embedding_fingerprint(task, split, module, hashes, dtype=settings.dtype)
+        directory = embedding_directory(settings.out, module.spec, task, split, fingerprint)
+        units.append(
+            EmbeddingUnit(module.spec, module.fingerprint, source, split, directory, settings.dtype)
+        )
+    return StoredEmbeddings(source, tuple(units))
+
+
+def _evaluations(
+    settings: Settings,
+    model: ModelIdentity,
+    embeddings: StoredEmbeddings | HearevalEmbeddings,
+    task: Task,
+    suite: str,
+    protocols: Sequence[Protocol],
+) -> list[Evaluation]:
+    if isinstance(embeddings, StoredEmbeddings):
+        read = [unit.directory.name for unit in embeddings.units]
+    else:
+        read = [model.fingerprint]
+    return [
+        Evaluation(
+            model,
+            embeddings,
+            task.name,
+            SYNTHETIC if is_synthetic(task.name) else suite,
+            protocol.name,
+            seed,
+            sha256_of([PROBE_VERSION, read, task.sha256, dataclasses.asdict(protocol), seed]),
+            settings.out,
+        )
+        for protocol in protocols
+        for seed in range(settings.seeds)
+    ]

@@ -1,0 +1,193 @@
+"""Result rows of an evaluation: its values, and all that says what they stand on."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+import numpy as np
+import pandas as pd
+import torch
+
+from harness.layout import VOCABULARY
+from harness.predictions import Folds
+from harness.probe import PROTOCOLS
+from harness.results import SCHEMA_VERSION, ResultRow
+from harness.run.evaluation import Value
+from harness.run.plan import Evaluation
+from harness.scoring import events, scores
+from harness.store import SplitEmbeddings
+from harness.task import Fold, Task
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The run that rows come from."""
+
+    run_id: str
+    command: str
+    started_at: str
+
+    @staticmethod
+    def now(command: str) -> Origin:
+        """Return the origin of a run that starts now."""
+        started = datetime.datetime.now(datetime.timezone.utc)
+        return Origin(
+            started.strftime("%Y%m%dT%H%M%S.%fZ"), command, started.isoformat(timespec="seconds")
+        )
+
+
+def result_rows(
+    evaluation: Evaluation,
+    origin: Origin,
+    task: Task,
+    embeddings: Mapping[str, SplitEmbeddings],
+    results: Folds,
+    values: Sequence[Value],
+    device: str,
+) -> list[ResultRow]:
+    """Return one row for each value of an evaluation that went well."""
+    rows = []
+    manifests = [embeddings[split].manifest for split in task.splits]
+    shared = _common(evaluation, origin, task) | {
+        "embedding_size": int(next(iter(embeddings.values())).embeddings.shape[1]),
+        "hop_ms": manifests[0].get("hop_ms"),
+        "resampled_from": manifests[0].get("resampled_from"),
+        "n_skipped": sum(m.get("n_skipped", 0) for m in manifests),
+        "embed_seconds": _sum(m.get("embed_seconds") for m in manifests),
+        "audio_seconds": _sum(m.get("audio_seconds") for m in manifests),
+        "device": manifests[0].get("device", device),
+    }
+    mended = _mended(evaluation.protocol, task, embeddings, results)
+    for value in values:
+        chosen = [
+            (fold, runs)
+            for fold, runs in zip(task.folds, results, strict=True)
+            if value.split in (fold.name, "all")
+        ]
+        interval = value.interval
+        rows.append(
+            ResultRow(
+                **shared,
+                split=value.split,
+                metric=value.key,
+                is_primary=value.key == task.primary_metric,
+                higher_is_better=_metric(value.metric).higher_is_better,
+                value=value.value,
+                ci_low=interval.low if interval else None,
+                ci_high=interval.high if interval else None,
+                ci_method=interval.method if interval else "",
+                n_boot=interval.n_boot if interval else None,
+                fold_std=value.fold_std,
+                n_train=_clips(embeddings, [s for fold, _ in chosen for s in fold.train], chosen),
+                n_valid=_clips(embeddings, [fold.valid for fold, _ in chosen], chosen),
+                n_test=value.n_test,
+                n_classes=value.n_classes,
+                n_classes_scored=value.n_classes_scored,
+                selected_params=_params(chosen),
+                probe_seconds=sum(run.seconds for _, runs in chosen for run in runs),
+                notes=_notes(task, manifests, value, mended),
+            )
+        )
+    return rows
+
+
+def failure_row(evaluation: Evaluation, origin: Origin, task: Task, error: str) -> ResultRow:
+    """Return the row of an evaluation that failed: the primary metric, without a value."""
+    return ResultRow(
+        **_common(evaluation, origin, task),
+        split="all",
+        metric=task.primary_metric,
+        is_primary=True,
+        higher_is_better=_metric(task.primary_metric).higher_is_better,
+        status="failed",
+        error=error,
+    )
+
+
+def _common(evaluation: Evaluation, origin: Origin, task: Task) -> dict:
+    model = evaluation.model
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": origin.run_id,
+        "model": model.label,
+        "model_options": model.options,
+        "model_fingerprint": model.fingerprint,
+        "checkpoint": model.checkpoint,
+        "checkpoint_sha256": model.checkpoint_sha256,
+        "frontend_convention": model.frontend_convention,
+        "task": task.name,
+        "task_version": task.version,
+        "task_sha256": task.sha256,
+        "suite": evaluation.suite,
+        "protocol": evaluation.protocol,
+        "seed": evaluation.seed,
+        "sample_rate": model.sample_rate,
+        "harness_version": metadata.version("hear-byola"),
+        "torch_version": torch.__version__,
+        "command": origin.command,
+        "started_at": origin.started_at,
+    }
+
+
+def _metric(name: str) -> scores.Metric:
+    return scores.METRICS[name] if name in scores.METRICS else events.METRICS[name]
+
+
+def _clips(
+    embeddings: Mapping[str, SplitEmbeddings],
+    splits: Sequence[str],
+    chosen: Sequence[tuple[Fold, object]],
+) -> int:
+    # Over folds: the mean number of clips a fold trains or validates on.
+    return round(sum(len(embeddings[split].clips) for split in splits) / len(chosen))
+
+
+def _params(chosen: Sequence[tuple[Fold, Sequence]]) -> str:
+    params = {fold.name: [run.params for run in runs] for fold, runs in chosen}
+    first = next(iter(params.values()))[0]
+    if all(run == first for runs in params.values() for run in runs):
+        return json.dumps(first, sort_keys=True, default=str)
+    return json.dumps(params, sort_keys=True, default=str)
+
+
+def _notes(task: Task, manifests: Sequence[Mapping], value: Value, mended: Sequence[str]) -> str:
+    notes = [*task.unlike_card, *mended]
+    if value.unscored:
+        notes.append("classes not scored, absent from the test split: " + ", ".join(value.unscored))
+    skipped = [f"{m['split']}: {', '.join(m['skipped'])}" for m in manifests if m.get("skipped")]
+    if skipped:
+        notes.append("left out for bad audio: " + "; ".join(skipped))
+    halvings = sum(m.get("batch_halvings", 0) for m in manifests)
+    if halvings:
+        notes.append(f"out of memory: batch halved {halvings} times")
+    return "; ".join(notes)
+
+
+def _mended(
+    protocol: str, task: Task, embeddings: Mapping[str, SplitEmbeddings], results: Folds
+) -> list[str]:
+    """Say where a protocol that is the original kit's went on where the kit would not have."""
+    if not PROTOCOLS[protocol].undefined_score_ends:
+        return []
+    notes = []
+    # The kit reads the vocabulary so, with types guessed.
+    read = pd.read_csv(task.directory / VOCABULARY).label
+    if [str(label) for label in read] != list(task.labels):
+        notes.append("mended: labels that the original kit misreads")
+    if any(run.params.get("last_row_joined") for runs in results for run in runs):
+        notes.append("mended: a last batch of one row, on which the original kit ends")
+    if task.embedding_type == "event":
+        if any((np.diff(e.offsets) == 1).any() for e in embeddings.values()):
+            notes.append("mended: clips of one timestamp, on which the original kit ends")
+        if not _metric(task.primary_metric).higher_is_better:
+            notes.append("mended: post-processing chosen by the lowest score, not the highest")
+    return notes
+
+
+def _sum(numbers: object) -> float | None:
+    known = [n for n in numbers if n is not None]  # type: ignore[attr-defined]
+    return float(np.sum(known)) if known else None

@@ -1,0 +1,152 @@
+"""The table of models × tasks: the primary metric of each, and means."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.errors import UserError
+from harness.rendering import NEAR, STYLES, Sheet, Text, render
+from harness.table.cells import Noise, averaged_tasks, cells, headlines, is_mean
+from harness.task import short_names
+
+__all__ = ["format_table", "wide"]
+
+_SHOWN = 3  # reasons spelt out in one note
+_WIDEST = 8  # tasks side by side in one table of text
+
+
+def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Return models × tasks of the primary metrics' values by one protocol, with their mean.
+
+    Values are means over seeds. A cell is NaN where the unit failed, was never run or is
+    undefined; the mean stands on the tasks that are there, and the column ``tasks`` says on how
+    many of how many. Metrics that are minimised, and synthetic tasks, stand in the table but not in
+    the mean.
+    """
+    chosen = headlines(table, protocol)
+    found = chosen.groupby(["model", "task"]).value.mean().unstack("task")
+    averaged = found[averaged_tasks(chosen)]
+    found["mean"] = averaged.mean(axis=1)
+    found["tasks"] = [f"{n}/{averaged.shape[1]}" for n in averaged.notna().sum(axis=1)]
+    return found
+
+
+def format_table(
+    table: pd.DataFrame,
+    style: str = "markdown",
+    domains: Mapping[str, str] | None = None,
+    baselines: Collection[str] = (),
+    noise: Noise | None = None,
+) -> str:
+    """Return the table of every protocol in the rows, as markdown, csv, latex or html.
+
+    The csv is :func:`cells`, numbers in columns of their own. The others show values to three
+    digits with half the width of their interval, and with several seeds their standard deviation;
+    ``failed`` marks a unit that failed, ``undefined`` a metric that the test split does not define,
+    a dash what was never run. More than eight tasks are put below each other, by domain.
+
+    Args:
+        table: result rows.
+        style: the format.
+        domains, baselines, noise: as :func:`cells` takes them.
+
+    Raises:
+        UserError: an unknown format.
+    """
+    if style not in (*STYLES, "csv"):
+        known = ", ".join(sorted([*STYLES, "csv"]))
+        raise UserError(f"--format must be one of {known}, not '{style}'.")
+    long = [cells(table, p, domains, baselines, noise) for p in sorted(set(table.protocol))]
+    if style == "csv":
+        return pd.concat(long).to_csv(index=False, lineterminator="\n")
+    whole = style == "html"  # a page scrolls
+    return render(
+        [sheet for each in long for sheet in _sheets(each, whole)], _notes(long, noise), style
+    )
+
+
+def _sheets(long: pd.DataFrame, whole: bool) -> list[Sheet]:
+    """The table of one protocol, in parts where there are too many tasks for one."""
+    protocol = long.protocol.iloc[0]
+    columns = list(dict.fromkeys(long.task))
+    tasks = [column for column in columns if not is_mean(column)]
+    if whole or len(tasks) <= _WIDEST:
+        return [_sheet(long, protocol, columns)]
+    by_domain: dict[str, list[str]] = {}
+    for column, domain in zip(long.task, long.domain):
+        if not is_mean(column) and column not in by_domain.setdefault(domain, []):
+            by_domain[domain].append(column)
+    parts = []
+    for domain, members in by_domain.items():
+        title = f"{protocol}: {domain}" if domain else protocol
+        for start in range(0, len(members), _WIDEST):
+            parts.append(_sheet(long, title, members[start : start + _WIDEST]))
+    return [*parts, _sheet(long, f"{protocol}: means", [c for c in columns if is_mean(c)])]
+
+
+def _sheet(long: pd.DataFrame, title: str, columns: Sequence[str]) -> Sheet:
+    tasks = [task for task in dict.fromkeys(long.task) if not is_mean(task)]
+    short = dict(zip(tasks, short_names(tasks)))
+    by_place: dict[Any, Any] = {(row.model, row.task): row for row in long.itertuples()}
+    models = dict.fromkeys(long.model.tolist())
+    return Sheet(
+        title=title,
+        columns=("model", *(short.get(column, column) for column in columns)),
+        below=("metric", *(by_place[next(iter(models)), column].metric for column in columns)),
+        rows=tuple(
+            (Text(model), *(_text(by_place[model, column]) for column in columns))
+            for model in models
+        ),
+        n_top=long.model[long.baseline].nunique(),
+    )
+
+
+def _text(cell: Any) -> Text:
+    """One row of :func:`harness.table.cells.cells` as the table shows it."""
+    if is_mean(cell.task):
+        if cell.status == "missing":
+            return Text("-")
+        return Text(f"{cell.value:.3f}", f" ({cell.n_tasks}/{cell.of_tasks})", cell.best)
+    if cell.status != "done":
+        return Text("-" if cell.status == "missing" else cell.status)
+    rest = "" if pd.isna(cell.half_width) else f" ±{cell.half_width:.3f}"
+    rest += "" if pd.isna(cell.seed_sd) else f" (sd {cell.seed_sd:.3f})"
+    if cell.seeds_failed:
+        rest += " (a seed failed)" if cell.seeds_failed == 1 else " (seeds failed)"
+    return Text(f"{cell.value:.3f}", rest, cell.best, cell.near is not pd.NA and bool(cell.near))
+
+
+def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
+    """What a reader needs to know, in sentences below the table."""
+    table = pd.concat(long)
+    said = []
+    if table.best.any():
+        said.append("Bold: the best of its column; of means, among those over all tasks.")
+    if table.half_width.notna().any():
+        said.append("±: half the width of the 95 % interval over test clips.")
+    if table.seed_sd.notna().any():
+        said.append("sd: standard deviation between probe seeds, whose mean the value is.")
+    if table.baseline.any():
+        names = dict.fromkeys(table.model[table.baseline])
+        said.append(f"On top, the baselines: {', '.join(names)}.")
+    notes = [" ".join(said)] if said else []
+    if table.best.any():
+        notes.append(_noise_note(noise))
+    return notes
+
+
+def _noise_note(noise: Noise | None) -> str:
+    if noise is None or not noise.near:
+        return (
+            "Nothing is marked as within noise of the best: that takes clip by clip predictions, "
+            "which `hear-byola results table` reads from a run's folder."
+        )
+    said = f"{NEAR}: within noise of the best, which is: {noise.rule}"
+    if noise.unpaired:
+        shown = "; ".join(noise.unpaired[:_SHOWN])
+        more = f"; and {len(noise.unpaired) - _SHOWN} more" if len(noise.unpaired) > _SHOWN else ""
+        said += f" Not compared, so without a mark: {shown}{more}."
+    return said

@@ -1,0 +1,176 @@
+"""What the table of models × tasks says, as numbers: one row a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.results import latest, seed_spread
+from harness.table.baseline_models import baseline_models
+from harness.task import is_synthetic
+
+MEAN = "mean"
+OTHER = "other"
+_MISSING = {"status": "missing", "n_seeds": 0, "seeds_failed": 0}
+_DOMAINS = ("speech", "music", "environment")  # in this order; others follow by name
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is within noise of the best of its task.
+
+    Attributes:
+        near: by (protocol, task), the models that a paired test does not tell from the best; the
+            best itself is not among them. No key: nothing was compared.
+        rule: what "within noise" means here, in words.
+        unpaired: what could not be compared, a sentence each.
+    """
+
+    near: Mapping[tuple[str, str], Collection[str]] = field(default_factory=dict)
+    rule: str = ""
+    unpaired: Sequence[str] = ()
+
+
+def headlines(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Return the newest rows of primary metrics over all folds, by one protocol."""
+    rows = latest(table)
+    return rows[(rows.protocol == protocol) & (rows.split == "all") & rows.is_primary]
+
+
+def averaged_tasks(chosen: pd.DataFrame) -> list[str]:
+    """The tasks that a mean stands on."""
+    maximised = chosen.groupby("task").higher_is_better.all()
+    return [task for task in maximised.index if maximised[task] and not is_synthetic(task)]
+
+
+def cells(
+    table: pd.DataFrame,
+    protocol: str,
+    domains: Mapping[str, str] | None = None,
+    baselines: Collection[str] = (),
+    noise: Noise | None = None,
+) -> pd.DataFrame:
+    """Return one row a model and task by one protocol, and a row a mean; baselines come first.
+
+    Args:
+        table: result rows.
+        protocol: which of them.
+        domains: of task directories. Tasks are put in their order, with a mean over every domain
+            of several tasks; a task that is not among them belongs to ``other``.
+        baselines: models that are baselines beside those that rows tell
+            (:func:`harness.table.baseline_models.baseline_models`).
+        noise: what is within noise of the best.
+
+    Returns:
+        ``protocol``, ``model``, ``baseline``, ``task`` (or ``mean``, or ``mean DOMAIN``),
+        ``domain``, ``metric``; ``status``: ``done``, ``failed``, ``undefined`` on this test split,
+        or ``missing``; ``value``, the mean over seeds; ``ci_low``, ``ci_high`` and ``half_width``
+        of the 95 % interval over test clips, means over seeds too; ``seed_sd``, the standard
+        deviation (ddof 1) between seeds; ``n_seeds`` and ``seeds_failed``; ``n_tasks`` and
+        ``of_tasks`` that a mean stands on; ``best`` of its column, of means among the complete
+        ones; ``near``: whether it is within noise of the best, empty where that is not known.
+    """
+    chosen = headlines(table, protocol)
+    spread = seed_spread(chosen).set_index(["model", "task"]).seed_sd
+    on_top = baseline_models(latest(table), baselines)
+    models = sorted(set(chosen.model), key=lambda model: (model not in on_top, model))
+    tasks = sorted(set(chosen.task), key=lambda task: _place(task, domains))
+    scored = _scored(chosen)
+    metrics = chosen.groupby("task").metric.first()
+    rows: list[dict] = []
+    for model in models:
+        own = [
+            {"task": task, "domain": _domain(task, domains), "metric": metrics[task]}
+            | scored.get((model, task), _MISSING)
+            | {"seed_sd": spread.get((model, task), np.nan)}
+            for task in tasks
+        ]
+        means = _means(own, averaged_tasks(chosen), domains is not None)
+        rows += [{"model": model, "baseline": model in on_top} | row for row in own + means]
+    found = pd.DataFrame(rows)
+    found.insert(0, "protocol", protocol)
+    lower = set(chosen.task[~chosen.higher_is_better])
+    found["best"] = False
+    for task, column in found.groupby("task"):
+        found.loc[column.index, "best"] = _best(column, task in lower)
+    found["near"] = _near(found, protocol, noise)
+    for column in ("n_tasks", "of_tasks", "n_seeds", "seeds_failed"):
+        found[column] = found[column].astype("Int64")
+    return found
+
+
+def _domain(task: str, domains: Mapping[str, str] | None) -> str:
+    return "" if domains is None else domains.get(task, OTHER)
+
+
+def _place(task: str, domains: Mapping[str, str] | None) -> tuple[int, str, str]:
+    domain = _domain(task, domains)
+    known = _DOMAINS.index(domain) if domain in _DOMAINS else len(_DOMAINS) + (domain == OTHER)
+    return known, domain, task
+
+
+def _scored(chosen: pd.DataFrame) -> dict[Any, dict]:
+    """What is known of each model and task, over its seeds."""
+    numbers = ["value", "ci_low", "ci_high"]
+    place = ["model", "task"]
+    done = chosen[chosen.status == "done"].groupby(place)
+    found = done[numbers].mean().where(done[numbers].count().eq(done.size(), axis=0))
+    found = found.reindex(pd.MultiIndex.from_frame(chosen[place].drop_duplicates()))
+    found["half_width"] = (found.ci_high - found.ci_low) / 2
+    found["n_seeds"] = done.size().reindex(found.index, fill_value=0)
+    found["seeds_failed"] = chosen.groupby(place).size().reindex(found.index) - found.n_seeds
+    found["status"] = np.where(found.value.isna(), "undefined", "done")
+    found.loc[found.n_seeds == 0, "status"] = "failed"
+    return dict(zip(found.index, found.to_dict("records"), strict=True))
+
+
+def _means(own: Sequence[dict], averaged: Collection[str], by_domain: bool) -> list[dict]:
+    """The mean over all tasks of a model, and before it over each domain of several."""
+    counted = [row for row in own if row["task"] in averaged]
+    groups: dict[str, list[dict]] = {}
+    for row in counted:
+        groups.setdefault(row["domain"], []).append(row)
+    named = {f"{MEAN} {name}": rows for name, rows in groups.items() if len(rows) > 1}
+    if not by_domain or len(groups) < 2:
+        named = {}
+    means = []
+    for name, rows in (named | {MEAN: counted}).items():
+        values = [row["value"] for row in rows if row["status"] == "done"]
+        means.append(
+            {
+                "task": name,
+                "domain": rows[0]["domain"] if name in named else "",
+                "metric": "",
+                "status": "done" if values else "missing",
+                "value": float(np.mean(values)) if values else np.nan,
+                "n_tasks": len(values),
+                "of_tasks": len(rows),
+            }
+        )
+    return means
+
+
+def _best(column: pd.DataFrame, lowest: bool) -> pd.Series:
+    """Which values are the best of a column where several models have one."""
+    values = column.value.where(column.n_tasks.isna() | (column.n_tasks == column.of_tasks))
+    if values.notna().sum() < 2:
+        return pd.Series(False, column.index)
+    return values == (values.min() if lowest else values.max())
+
+
+def is_mean(column: str) -> bool:
+    """Whether ``task`` of :func:`cells` names a mean."""
+    return column == MEAN or column.startswith(f"{MEAN} ")
+
+
+def _near(found: pd.DataFrame, protocol: str, noise: Noise | None) -> pd.Series:
+    known = noise.near if noise else {}
+    marks = [
+        model in known[protocol, task] if (protocol, task) in known and not best else None
+        for model, task, best in zip(found.model, found.task, found.best)
+    ]
+    return pd.Series(marks, found.index, dtype="boolean")

@@ -1,0 +1,159 @@
+"""Differences between arms: what they are made of, and coverage on synthetic data."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from harness.ablation.differences import (
+    ArmScores,
+    Difference,
+    NoiseFloor,
+    difference,
+    noise_floor,
+    ordering,
+)
+from harness.scoring.intervals import scene_draws, scene_value
+
+
+def arm(values, noise: float = 0.0, seed: int = 0, n_boot: int = 4000) -> ArmScores:
+    """Synthetic scores (seeds, tasks); draws spread by ``noise``, independent between arms."""
+    scores = np.array(values, float)
+    rng = np.random.default_rng(seed)
+    return ArmScores(scores, scores[..., None] + noise * rng.normal(size=(*scores.shape, n_boot)))
+
+
+def test_without_noise_of_clips_it_is_welchs_interval():
+    one, other = [0.50, 0.53, 0.52], [0.41, 0.47]
+    found = difference(arm([[v] for v in one]), arm([[v] for v in other]), [0], [(100, 1)])
+    welch = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
+    assert found.value == pytest.approx(np.mean(one) - np.mean(other))
+    assert (found.low, found.high) == pytest.approx((welch.low, welch.high))
+    assert found.method.endswith("seeds and clips")
+
+
+def test_with_one_seed_it_covers_clips_alone_and_says_so():
+    found = difference(arm([[0.6]], 0.03), arm([[0.5]], 0.04, seed=1), [0], [(10_000, 1)])
+    assert "clips alone: one seed" in found.method
+    assert found.high - found.value == pytest.approx(1.96 * 0.05, rel=0.05)
+
+
+def test_the_seeds_of_the_other_arm_count_where_one_has_a_single_seed():
+    alone = arm([[0.60]], 0.001), arm([[0.55]], 0.001, seed=1)
+    several = arm([[0.60]], 0.001), arm([[0.50], [0.60], [0.55]], 0.001, seed=1)
+    narrow, wide = (difference(*sides, [0], [(10_000, 1)]) for sides in (alone, several))
+    expected = stats.t.ppf(0.975, 2) * np.std([0.50, 0.60, 0.55], ddof=1) / np.sqrt(3)
+    assert wide.high - wide.value == pytest.approx(expected, rel=0.01)
+    assert wide.high - wide.low > 10 * (narrow.high - narrow.low)
+    assert "seeds of the arm with several" in wide.method
+
+
+def test_few_clips_widen_it():
+    sides = arm([[0.6]], 0.03), arm([[0.5]], 0.04, seed=1)
+    found = difference(*sides, [0], [(4, 1)])
+    expected = stats.t.ppf(0.975, 3) * 0.05 * np.sqrt(4 / 3)
+    assert found.high - found.value == pytest.approx(expected, rel=0.05)
+
+
+def test_what_clips_do_to_all_models_alike_cancels():
+    rng = np.random.default_rng(0)
+    shared = 0.2 * rng.normal(size=1000)
+    sides = [ArmScores(np.array([[v]]), v + shared[None, None]) for v in (0.6, 0.5)]
+    found = difference(*sides, [0], [(100, 1)])
+    assert found.high - found.low < 1e-6
+
+
+def test_a_mean_takes_the_seeds_that_have_every_task():
+    scores = arm([[0.1, 0.3], [np.nan, 0.9], [0.3, 0.5]])
+    assert scores.means([0, 1]) == pytest.approx([0.2, 0.4])
+    assert scores.means([1]) == pytest.approx([0.3, 0.9, 0.5])
+    found = difference(scores, arm([[0.0, 0.0], [0.2, 0.0]]), [0, 1], [(50, 1), (50, 1)])
+    assert found.value == pytest.approx(0.25)
+
+
+def test_without_a_complete_seed_there_is_no_difference():
+    found = difference(arm([[0.1, np.nan]]), arm([[0.1, 0.2]]), [0, 1], [(9, 1), (9, 1)])
+    assert np.isnan(found.value)
+    assert ordering(found, NoiseFloor(0.1, 0.1)) == "not known"
+
+
+def test_folds_of_one_clip_have_no_interval():
+    found = difference(arm([[0.1]]), arm([[0.2]]), [0], [(5, 5)])
+    assert found.value == pytest.approx(-0.1)
+    assert np.isnan(found.low)
+
+
+def test_the_noise_floor_is_the_spread_of_seeds():
+    floor = noise_floor(arm([[0.50], [0.56], [0.53]]), [0])
+    assert floor.sd == pytest.approx(0.03)
+    assert floor.largest == pytest.approx(0.06)
+    assert np.isnan(noise_floor(arm([[0.5]]), [0]).largest)
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "high", "largest", "said"),
+    [
+        (0.05, 0.01, 0.09, 0.02, "higher"),
+        (-0.05, -0.09, -0.01, 0.02, "lower"),
+        (0.05, 0.01, 0.09, 0.06, "no ordering: inside the noise floor"),
+        (0.05, -0.01, 0.11, 0.02, "no ordering: the interval holds 0"),
+        (0.05, np.nan, np.nan, 0.02, "no ordering: there is no interval"),
+        (0.05, 0.01, 0.09, np.nan, "no ordering: no noise floor with one seed"),
+        (np.nan, np.nan, np.nan, 0.02, "not known"),
+    ],
+)
+def test_an_ordering_needs_an_interval_and_the_noise_floor(value, low, high, largest, said):
+    assert ordering(Difference(value, low, high, ""), NoiseFloor(largest / 2, largest)) == said
+
+
+# Coverage on synthetic data
+
+
+def study_of_two_arms(
+    rng: np.random.Generator, seeds: tuple[int, int], spread: tuple[float, float], n: int
+) -> tuple[list[ArmScores], list[tuple[int, int]]]:
+    """Two synthetic arms on three tasks.
+
+    A clip is right where the seed's skill, the clip's easiness (for all, and for the arm) and
+    chance add up to more than 0.
+    """
+    scores = [np.empty((s, 3)) for s in seeds]
+    draws = [np.empty((s, 3, 1000)) for s in seeds]
+    skills = [rng.normal(0.5, by, s) for s, by in zip(seeds, spread, strict=True)]
+    for task in range(3):
+        easiness = rng.normal(size=n)
+        for side, skill in enumerate(skills):
+            own = 0.5 * rng.normal(size=n)
+            for row, of_seed in enumerate(skill):
+                right = of_seed + easiness + own + 0.7 * rng.normal(size=n) > 0
+                fold = (np.stack([~right, right], axis=-1)[None].astype(float), np.ones(n, int))
+                scores[side][row, task] = scene_value("top1_acc", [fold])
+                draws[side][row, task] = scene_draws("top1_acc", [fold])
+    return [ArmScores(*each) for each in zip(scores, draws, strict=True)], [(n, 1)] * 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("seeds", "spread", "at_least"),
+    [
+        ((3, 3), (0.0, 0.0), 0.93),
+        ((3, 3), (0.1, 0.1), 0.93),
+        ((2, 2), (0.1, 0.1), 0.93),
+        ((2, 3), (0.1, 0.1), 0.93),
+        ((2, 2), (0.4, 0.4), 0.92),
+        ((3, 3), (0.4, 0.4), 0.93),
+        ((3, 3), (0.3, 0.06), 0.90),
+        ((2, 2), (0.3, 0.06), 0.88),
+    ],
+)
+def test_coverage_on_synthetic_data(seeds, spread, at_least):
+    rng = np.random.default_rng(1)
+    # Skill, easiness for all, easiness for the arm and chance are normal, and so is their sum.
+    expected = [stats.norm.cdf(0.5 / np.sqrt(by**2 + 1 + 0.5**2 + 0.7**2)) for by in spread]
+    held = 0
+    for _ in range(400):
+        sides, sizes = study_of_two_arms(rng, seeds, spread, 120)
+        found = difference(*sides, [0, 1, 2], sizes)
+        held += found.low <= expected[0] - expected[1] <= found.high
+    assert held / 400 >= at_least

@@ -1,0 +1,380 @@
+"""The main job end to end, on small synthetic tasks with real components."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import taskmaker
+
+from harness.engines import InlineEngine, LocalEngine
+from harness.errors import UserError
+from harness.module import ModelSpec, parse_model
+from harness.results import read_csv
+from harness.run.execute import Listener, execute
+from harness.run.plan import Settings, TaskSource, make_plan
+from harness.scoring.scores import score
+
+LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")
+
+
+class Counting(Listener):
+    def __init__(self) -> None:
+        self.done = {"embedded": 0, "probed": 0, "scored": 0, "failed": 0}
+
+    def embedded(self, unit):
+        self.done["embedded"] += 1
+
+    def probed(self, evaluation):
+        self.done["probed"] += 1
+
+    def scored(self, evaluation):
+        self.done["scored"] += 1
+
+    def failed(self, name, error):
+        self.done["failed"] += 1
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory) -> dict[str, Path]:
+    root = tmp_path_factory.mktemp("tasks")
+    kinds = ("scene", "kfold", "multilabel", "events")
+    return {kind: taskmaker.make_task(root, kind, n=12, seconds=1.0) for kind in kinds}
+
+
+def settings(out: Path, *directories: Path, **changes) -> Settings:
+    base = Settings(
+        models=(LOGMEL,),
+        tasks=tuple(TaskSource(directory) for directory in directories),
+        protocols=("linear",),
+        out=out,
+    )
+    return dataclasses.replace(base, **changes)
+
+
+def run(chosen: Settings, listener: Listener | None = None):
+    return execute(make_plan(chosen), InlineEngine("cpu"), chosen.out, "test", listener)
+
+
+def test_every_kind_of_task_ends_in_rows_with_intervals(tasks, tmp_path):
+    summary = run(settings(tmp_path, *tasks.values()))
+    assert summary.failures == ()
+    table = read_csv(tmp_path / "results.csv")
+    pd.testing.assert_frame_equal(table, summary.table)
+    assert set(table.task) == {path.name for path in tasks.values()}
+    assert (table.status == "done").all()
+    headline = table[table.is_primary & (table.split == "all")]
+    assert (headline.ci_low <= headline.value).all()
+    assert (headline.value <= headline.ci_high).all()
+    kfold = table[(table.task == tasks["kfold"].name) & table.is_primary].set_index("split").value
+    folds = kfold.drop("all")
+    assert kfold["all"] == pytest.approx(folds.mean())
+    assert len(folds) >= 3
+
+
+def test_reported_values_follow_from_the_predictions_on_disk(tasks, tmp_path):
+    run(settings(tmp_path, tasks["scene"]))
+    table = read_csv(tmp_path / "results.csv")
+    (path,) = tmp_path.glob("results/*/*/*/test.predictions.npz")
+    with np.load(path, allow_pickle=False) as saved:
+        probabilities, targets = saved["probabilities"], saved["targets"]
+        assert len(saved["clips"]) == len(targets) == probabilities.shape[1]
+    for metric, value in zip(table.metric, table.value, strict=True):
+        assert value == pytest.approx(score(metric, probabilities[0], targets).value)
+    document = json.loads((path.parent / "test.predicted-scores.json").read_text())
+    primary = table[table.is_primary].value.item()
+    assert document["test"]["test_score"] == pytest.approx(primary)
+    assert {"hparams", "postprocessing", "score_mode", "embedding_path"} <= set(document)
+
+
+def test_running_again_does_nothing_and_changes_nothing(tasks, tmp_path):
+    chosen = settings(tmp_path, tasks["scene"], tasks["kfold"])
+    first = Counting()
+    run(chosen, first)
+    before = (tmp_path / "results.csv").read_bytes()
+    again = Counting()
+    run(chosen, again)
+    assert first.done["scored"] == 2
+    assert set(again.done.values()) == {0}
+    assert (tmp_path / "results.csv").read_bytes() == before
+
+
+def test_a_new_protocol_reuses_embeddings_and_a_new_seed_too(tasks, tmp_path):
+    run(settings(tmp_path, tasks["scene"]))
+    counting = Counting()
+    run(settings(tmp_path, tasks["scene"], protocols=("linear", "knn"), seeds=2), counting)
+    assert counting.done["embedded"] == 0
+    assert counting.done["scored"] == 3
+    table = read_csv(tmp_path / "results.csv")
+    assert sorted(set(zip(table.protocol, table.seed, strict=True))) == [
+        ("knn", 0), ("knn", 1), ("linear", 0), ("linear", 1),
+    ]  # fmt: skip
+
+
+def test_other_weights_never_meet_the_first_ones_embeddings(tasks, tmp_path, monkeypatch):
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    (folder / "tiny_random.py").write_text(TINY_MODULE)
+    monkeypatch.chdir(folder)
+    out = tmp_path / "out"
+    values = []
+    for seed in (1, 2):
+        # The same name and path: only the checkpoint's content differs.
+        (folder / "weights.txt").write_text(str(seed))
+        spec = parse_model("tiny_random=weights.txt")
+        run(settings(out, tasks["scene"], models=(spec,)))
+        values.append(read_csv(out / "results.csv"))
+    assert len(values[0]) * 2 == len(values[1])
+    assert len(list(out.glob("embeddings/*/*/test-*"))) == 2
+
+
+def test_a_run_shows_its_own_checkpoint_whatever_else_is_there(tasks, tmp_path, monkeypatch):
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    own_rows = TINY_MODULE.replace("model(audio).mean(1)", "model(audio).mean(1) * SCALE")
+    (folder / "own_rows.py").write_text(
+        own_rows.replace("import torch", "import torch\nSCALE = float(open('scale.txt').read())")
+    )
+    monkeypatch.chdir(folder)
+    shown = []
+    for seed in (1, 2, 1):
+        (folder / "weights.txt").write_text(str(seed))
+        (folder / "scale.txt").write_text("nan" if seed == 2 else "1")
+        command = [
+            sys.executable, "-m", "harness.cli", "run", "-m", "./own_rows.py=weights.txt", "-t",
+            str(tasks["scene"]), "--protocol", "knn", "--jobs", "1", "--out", str(tmp_path / "out"),
+        ]  # fmt: skip
+        shown.append(subprocess.run(command, capture_output=True, text=True))
+    assert [done.returncode for done in shown] == [0, 1, 0]
+    assert shown[0].stdout == shown[2].stdout
+    assert "failed" in shown[1].stdout
+    assert set(read_csv(tmp_path / "out" / "results.csv").status) == {"done", "failed"}
+
+
+def test_two_tasks_of_one_name_are_refused(tasks, tmp_path):
+    twin = shutil.copytree(tasks["scene"], tmp_path / tasks["scene"].name)
+    with pytest.raises(UserError, match="two task directories have one name"):
+        make_plan(settings(tmp_path / "out", tasks["scene"], twin))
+
+
+def test_audio_of_rates_that_no_model_hears_decides_nothing(tmp_path):
+    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=12, rates=(16000, 48000))
+    next((task / "48000" / "test").iterdir()).write_bytes(b"not a wav")
+    summary = run(settings(tmp_path / "out", task, skip_bad=True))
+    assert set(summary.table.n_skipped) == {0}
+
+
+def test_a_damaged_probe_fails_its_evaluation_and_names_the_folder(tasks, tmp_path):
+    chosen = settings(tmp_path, tasks["scene"], tasks["kfold"])
+    run(chosen)
+    damaged = next((tmp_path / "probes" / "logmel" / tasks["kfold"].name).iterdir())
+    (damaged / "unit.json").write_text("{")
+    shutil.rmtree(tmp_path / "results")
+    summary = run(chosen)
+    ((_, error),) = summary.failures
+    assert str(damaged) in error
+    assert (summary.table[summary.table.task == tasks["scene"].name].status == "done").all()
+
+
+def test_hear2021_says_where_the_original_kit_would_have_ended(tmp_path):
+    labels = ["01", "02", "None"]
+    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=6, seconds=0.2, classes=labels)
+    summary = run(settings(tmp_path / "out", task, protocols=("hear2021", "knn")))
+    notes = summary.table.groupby("protocol").notes.first()
+    assert "labels that the original kit misreads" in notes["hear2021"]
+    assert notes["knn"] == ""
+
+
+def test_a_failing_unit_is_a_row_and_the_others_finish(tasks, tmp_path, monkeypatch):
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    broken = TINY_MODULE.replace("# NAN", "out = out * float('nan')")
+    (folder / "nan_on_events.py").write_text(broken)
+    monkeypatch.chdir(folder)
+    spec = ModelSpec("nan_on_events")
+    counting = Counting()
+    chosen = settings(tmp_path / "out", tasks["scene"], tasks["events"], models=(spec, LOGMEL))
+    summary = run(chosen, counting)
+    assert counting.done == counting.done | {"scored": 3, "failed": 1}
+    ((name, error),) = summary.failures
+    assert "nan_on_events" in name
+    assert "NaN" in error
+    failed = summary.table[summary.table.status == "failed"]
+    assert failed.value.isna().all()
+    assert failed.task.tolist() == [tasks["events"].name]
+    assert ".wav" in failed.error.item()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("* 25.0", "* 0.025", "these look like seconds"),
+        ("return model(audio).mean(1)", "return model(audio).mean(1).numpy()", "a numpy array"),
+    ],
+)
+def test_common_mistakes_of_a_module_are_told(tasks, tmp_path, monkeypatch, old, new, said):
+    (tmp_path / "mistaken.py").write_text(TINY_MODULE.replace(old, new))
+    monkeypatch.chdir(tmp_path)
+    module = ModelSpec("./mistaken.py")
+    summary = run(settings(tmp_path / "out", tasks["scene"], tasks["events"], models=(module,)))
+    ((_, error),) = summary.failures
+    assert said in error
+
+
+def test_events_in_seconds_fail_at_once_and_warn(tmp_path):
+    task = taskmaker.make_task(tmp_path / "tasks", "events", n=6)
+    for split in ("train", "valid", "test"):
+        table = json.loads((task / f"{split}.json").read_text())
+        for events in table.values():
+            for event in events:
+                event["start"], event["end"] = event["start"] / 1e6, event["end"] / 1e6
+        (task / f"{split}.json").write_text(json.dumps(table))
+    with pytest.warns(UserWarning, match="seconds"):
+        summary = run(settings(tmp_path / "out", task))
+    ((_, error),) = summary.failures
+    assert "lies in an event" in error or "seconds" in error
+
+
+def test_what_was_left_out_stands_in_the_notes(tmp_path):
+    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=12, seconds=0.5)
+    bad = sorted((task / "16000" / "valid").iterdir())[3]
+    bad.write_bytes(b"")
+    metadata = json.loads((task / "task_metadata.json").read_text())
+    metadata["unlike_card"] = ["unlike the card of it: 36 clips here, 90 on the card"]
+    (task / "task_metadata.json").write_text(json.dumps(metadata))
+    summary = run(settings(tmp_path / "out", task, skip_bad=True))
+    assert set(summary.table.notes) == {
+        f"{metadata['unlike_card'][0]}; left out for bad audio: valid: {bad.name}"
+    }
+
+
+def test_a_repaired_failure_replaces_its_row(tasks, tmp_path, monkeypatch):
+    folder = tmp_path / "modules"
+    folder.mkdir()
+    broken = TINY_MODULE.replace("# NAN", "out = out * float(open('scale.txt').read())")
+    (folder / "repaired.py").write_text(broken)
+    monkeypatch.chdir(folder)
+    chosen = settings(tmp_path / "out", tasks["events"], models=(ModelSpec("./repaired.py"),))
+    (folder / "scale.txt").write_text("nan")
+    assert len(run(chosen).failures) == 1
+    (folder / "scale.txt").write_text("1")
+    summary = run(chosen)
+    assert summary.failures == ()
+    assert (summary.table.status == "done").all()
+
+
+def test_a_module_edited_after_its_import_is_refused(tasks, tmp_path, monkeypatch):
+    (tmp_path / "edited.py").write_text(TINY_MODULE)
+    monkeypatch.chdir(tmp_path)
+    chosen = settings(tmp_path / "out", tasks["scene"], models=(ModelSpec("./edited.py"),))
+    make_plan(chosen)
+    (tmp_path / "edited.py").write_text(TINY_MODULE + "\n# edited")
+    with pytest.raises(UserError, match="has changed since this process imported it"):
+        make_plan(chosen)
+
+
+def test_bad_audio_is_named_before_any_work_and_left_out_on_request(tmp_path):
+    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=12, seconds=0.5)
+    bad = sorted((task / "16000" / "train").iterdir())[5]
+    bad.write_bytes(b"not a wav")
+    chosen = settings(tmp_path / "out", task)
+    with pytest.raises(UserError, match=bad.name):
+        make_plan(chosen)
+    assert not (tmp_path / "out" / "embeddings").exists()
+    summary = run(dataclasses.replace(chosen, skip_bad=True))
+    assert summary.failures == ()
+    assert set(summary.table.n_skipped) == {1}
+
+
+def test_shards_share_the_work_without_overlap(tasks, tmp_path):
+    whole = make_plan(settings(tmp_path, *tasks.values()))
+    parts = [make_plan(settings(tmp_path, *tasks.values(), shard=(i, 3))) for i in (1, 2, 3)]
+    names = [evaluation.name for part in parts for evaluation in part]
+    assert sorted(names) == sorted(evaluation.name for evaluation in whole)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"protocols": ("liner",)}, "Unknown protocol 'liner'. Did you mean 'linear'"),
+        ({"seeds": 0}, "--seeds must be 1 or more"),
+        ({"models": (LOGMEL, LOGMEL)}, "Model 'logmel' meets task 'tiny_scene-v1-full' twice"),
+        ({"models": (ModelSpec("harness.baselines.logmell"),)}, "logmel"),
+        ({"protocols": ("byola",)}, "does not support"),
+    ],
+)
+def test_mistakes_are_named_before_any_work(tasks, tmp_path, changes, said):
+    with pytest.raises(UserError, match=said):
+        make_plan(settings(tmp_path, tasks["scene"], tasks["events"], **changes))
+
+
+def test_worker_processes_give_the_results_of_one_process(tasks, tmp_path):
+    chosen = settings(tmp_path / "inline", tasks["scene"], tasks["events"])
+    inline = run(chosen).table
+    other = dataclasses.replace(chosen, out=tmp_path / "workers")
+    workers = execute(make_plan(other), LocalEngine(["cpu", "cpu"]), other.out).table
+    for column in ("task", "metric", "split"):
+        assert workers[column].tolist() == inline[column].tolist()
+    np.testing.assert_allclose(workers.value, inline.value, rtol=1e-6)
+
+
+def test_a_run_killed_at_any_moment_goes_on_to_the_same_results(tasks, tmp_path):
+    whole = settings(tmp_path / "whole", tasks["kfold"], protocols=("linear", "knn"))
+    expected = run(whole).table
+    out = tmp_path / "killed"
+    command = [
+        sys.executable, "-m", "harness.cli", "run", "-m", "harness.baselines.logmel,name=logmel",
+        "-t", str(tasks["kfold"]), "--protocol", "linear", "--protocol", "knn", "--out", str(out),
+        "--jobs", "1",
+    ]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not list(out.glob("embeddings/*/*/fold*")) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (out / "results.csv").exists()
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    table = read_csv(out / "results.csv")
+    assert table.value.tolist() == expected.value.tolist()
+    assert not list(out.rglob("*.lease"))
+
+
+TINY_MODULE = """
+import torch
+
+class Model(torch.nn.Module):
+    sample_rate, scene_embedding_size, timestamp_embedding_size = 16000, 8, 8
+
+    def __init__(self, seed):
+        super().__init__()
+        weights = torch.randn(400, 8, generator=torch.Generator().manual_seed(seed))
+        self.register_buffer("weights", weights)
+
+    def forward(self, audio):
+        frames = audio.unfold(1, 400, 400)
+        return (torch.fft.rfft(frames).abs()[..., :200] @ self.weights[:200])
+
+def load_model(path=""):
+    return Model(int(open(path).read()) if path else 0)
+
+def get_scene_embeddings(audio, model):
+    return model(audio).mean(1)
+
+def get_timestamp_embeddings(audio, model):
+    out = model(audio)
+    # NAN
+    times = (torch.arange(out.shape[1]) + 0.5) * 25.0
+    return out, times.expand(len(audio), -1)
+"""

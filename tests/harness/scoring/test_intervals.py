@@ -1,0 +1,360 @@
+"""Intervals: what they are computed from, their edges, and their coverage in simulations."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+import harness.scoring.intervals
+from harness.errors import UserError
+from harness.scoring.events import METRICS as EVENT_METRICS
+from harness.scoring.events import EventCounts, event_counts, score_events
+from harness.scoring.intervals import (
+    Interval,
+    SceneFold,
+    event_draws,
+    event_interval,
+    event_value,
+    scene_draws,
+    scene_interval,
+    scene_value,
+)
+from harness.scoring.scores import METRICS, score
+from harness.task import Event
+
+RANKED = ("mAP", "aucroc", "d_prime")
+ACCURACIES = ("top1_acc", "pitch_acc", "chroma_acc")
+
+
+def scene_fold(seed: int, n: int, classes: int = 4, runs: int = 1, skill: float = 0.7) -> SceneFold:
+    rng = np.random.default_rng(seed)
+    targets = np.arange(n) % classes
+    return rng.normal(size=(runs, n, classes)) + skill * np.eye(classes)[targets], targets
+
+
+def answers(right: int, wrong: int) -> SceneFold:
+    """One run in which the first clips are right, the others wrong."""
+    is_right = np.arange(right + wrong) < right
+    return np.stack([is_right, ~is_right], axis=-1)[None].astype(float), np.zeros(
+        len(is_right), int
+    )
+
+
+def counted(rng: np.random.Generator, n_files: int, found: float = 0.7) -> EventCounts:
+    """Counts of the onset metric in files of unequal quality."""
+    truth = rng.poisson(8, n_files) + 1
+    hits = rng.binomial(truth, rng.beta(8 * found, 8 * (1 - found), n_files))
+    counts = np.stack([hits, rng.poisson(2, n_files), truth - hits], axis=1)
+    names = ("true_positives", "false_positives", "misses")
+    return EventCounts(tuple(f"{i}.wav" for i in range(n_files)), names, counts)
+
+
+# The value
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_plug_in_value_is_the_reported_score(metric):
+    folds = [scene_fold(f, n, runs=3) for f, n in enumerate((17, 40, 8))]
+    reported = np.mean([np.mean([score(metric, run, t).value for run in p]) for p, t in folds])
+    assert scene_value(metric, folds) == reported
+
+
+@pytest.mark.parametrize("metric", EVENT_METRICS)
+def test_the_plug_in_value_of_events_is_the_reported_score(metric):
+    rng = np.random.default_rng(0)
+
+    def some_events() -> dict[str, list[Event]]:
+        starts = rng.integers(0, 3000, (4, 6)).astype(float)
+        return {f"{i}": [Event("x", s, s + 300) for s in row] for i, row in enumerate(starts)}
+
+    folds = []
+    for _ in range(3):
+        reference = some_events()
+        folds.append([event_counts(metric, some_events(), reference) for _ in range(2)])
+    reported = np.mean(
+        [np.mean([next(iter(score_events(metric, run).values())) for run in f]) for f in folds]
+    )
+    assert event_value(metric, folds) == reported
+
+
+# Scene tasks
+
+
+@pytest.mark.parametrize("metric", RANKED)
+def test_resamples_are_those_of_rescoring_drawn_clips(metric):
+    probabilities, targets = scene_fold(0, 40)
+    rng = np.random.default_rng(5)
+    draws = []
+    for _ in range(2000):
+        drawn = rng.integers(0, 40, 40)
+        draws.append(score(metric, probabilities[0, drawn], targets[drawn]).value)
+    value = score(metric, probabilities[0], targets).value
+    low, high = value + np.quantile(draws, [0.025, 0.975]) - np.mean(draws)
+    got = scene_interval(metric, [(probabilities, targets)], n_boot=2000)
+    assert got.n_boot == 2000
+    assert got.low == pytest.approx(low, abs=0.06 * (high - low))
+    assert got.high == pytest.approx(high, abs=0.06 * (high - low))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_an_interval_holds_its_value_and_depends_on_the_seed_alone(metric):
+    folds = [scene_fold(f, 30, classes=13) for f in range(2)]
+    got = scene_interval(metric, folds, n_boot=300, seed=1)
+    assert got.low < scene_value(metric, folds) < got.high
+    assert got == scene_interval(metric, folds, n_boot=300, seed=1)
+    assert got != scene_interval(metric, folds, n_boot=300, seed=2)
+
+
+def test_the_few_resamples_that_lack_a_class_do_not_move_the_interval_off_its_value():
+    # Nothing is told, so mAP is 1/4 in every resample but those without a class, where it is 1/3.
+    folds = [(np.full((1, 32, 4), 0.25), np.arange(32) % 4) for _ in range(5)]
+    got = scene_interval("mAP", folds)
+    assert got.low <= scene_value("mAP", folds) == 0.25 <= got.high
+
+
+def test_multi_hot_targets():
+    probabilities, targets = scene_fold(0, 60)
+    assert scene_interval("mAP", [(probabilities, targets)]) == scene_interval(
+        "mAP", [(probabilities, np.eye(4)[targets])]
+    )
+
+
+@pytest.mark.parametrize("metric", ["aucroc", "top1_acc"])
+def test_clips_are_resampled_within_their_fold(metric):
+    # Every fold is uniform, so within folds there is little to vary, between them everything.
+    targets = np.arange(400) % 2
+    right, wrong = (np.eye(2)[targets][None], targets), (np.eye(2)[1 - targets][None], targets)
+    apart = scene_interval(metric, [right, wrong])
+    together = scene_interval(
+        metric,
+        [(np.concatenate([right[0], wrong[0]], axis=1), np.concatenate([right[1], wrong[1]]))],
+    )
+    assert apart.high - apart.low < 0.2 * (together.high - together.low)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_repeating_a_run_changes_nothing(metric):
+    probabilities, targets = scene_fold(0, 50)
+    once = scene_interval(metric, [(probabilities, targets)], n_boot=100)
+    twice = scene_interval(metric, [(np.repeat(probabilities, 2, axis=0), targets)], n_boot=100)
+    assert twice.low == pytest.approx(once.low)
+    assert twice.high == pytest.approx(once.high)
+
+
+@pytest.mark.parametrize("metric", ["aucroc", "top1_acc"])
+def test_averaging_runs_narrows_the_interval(metric):
+    probabilities, targets = scene_fold(0, 100, runs=10)
+    one = scene_interval(metric, [(probabilities[:1], targets)])
+    ten = scene_interval(metric, [(probabilities, targets)])
+    assert ten.high - ten.low < 0.7 * (one.high - one.low)
+
+
+def test_a_class_that_most_resamples_lack_is_left_out_there():
+    probabilities, targets = scene_fold(0, 30, classes=3)
+    lone = np.where(np.arange(30) == 2, 2, targets % 2)
+    for metric in RANKED:
+        got = scene_interval(metric, [(probabilities, lone)], n_boot=200)
+        assert got.low < scene_value(metric, [(probabilities, lone)]) < got.high
+
+
+def test_an_undefined_score_has_no_interval():
+    probabilities, _ = scene_fold(0, 5)
+    got = scene_interval("aucroc", [(probabilities, np.zeros(5, int))])
+    assert np.isnan(got.low)
+    assert got.method == "none: the score is undefined"
+
+
+def test_a_perfect_ranking_says_that_nothing_varied():
+    _, targets = scene_fold(0, 20)
+    got = scene_interval("aucroc", [(np.eye(4)[targets][None], targets)])
+    assert (got.low, got.high) == (1.0, 1.0)
+    assert got.method.endswith("every resample gives the same score")
+
+
+@pytest.mark.parametrize("n", [1, 10, 300])
+def test_all_right_or_all_wrong_still_has_a_width(n):
+    for metric in ACCURACIES:
+        right = scene_interval(metric, [answers(n, 0)])
+        wrong = scene_interval(metric, [answers(0, n)])
+        assert right.high == 1.0
+        assert right.low == pytest.approx(beta.ppf(0.025, n + 0.5, 0.5), abs=0.02)
+        assert wrong.low == 0.0
+        assert wrong.high == pytest.approx(1 - right.low, abs=0.02)
+
+
+def test_accuracy_of_one_fold_and_run_has_the_jeffreys_interval():
+    got = scene_interval("top1_acc", [answers(70, 30)])
+    assert got.n_boot == 10_000
+    assert got.low == pytest.approx(beta.ppf(0.025, 70.5, 30.5), abs=0.004)
+    assert got.high == pytest.approx(beta.ppf(0.975, 70.5, 30.5), abs=0.004)
+
+
+def test_accuracy_of_five_thousand_clips_takes_no_time():
+    fold = scene_fold(0, 5000, classes=50)
+    start = time.perf_counter()
+    scene_interval("top1_acc", [fold], n_boot=10_000)
+    assert time.perf_counter() - start < 2.0
+
+
+def test_memory_is_bounded_without_changing_the_result(monkeypatch):
+    fold = scene_fold(0, 50)
+    whole = scene_interval("mAP", [fold], n_boot=100)
+    monkeypatch.setattr(harness.scoring.intervals, "_CHUNK_BYTES", 1.0)
+    assert scene_interval("mAP", [fold], n_boot=100) == whole
+
+
+def test_an_unknown_metric_is_refused():
+    with pytest.raises(UserError, match="Did you mean 'mAP'"):
+        scene_interval("map", [scene_fold(0, 10)])
+
+
+# Event tasks
+
+
+def test_many_files_are_resampled():
+    counts = counted(np.random.default_rng(0), 40)
+    got = event_interval("event_onset_50ms_fms", [[counts]], n_boot=2000)
+    rng = np.random.default_rng(1)
+    totals = [counts.counts[rng.integers(0, 40, 40)].sum(axis=0) for _ in range(2000)]
+    draws = [2 * tp / (2 * tp + fp + fn) for tp, fp, fn in totals]
+    low, high = np.quantile(draws, [0.025, 0.975])
+    assert got.method == "centred percentile bootstrap over files"
+    assert got.low == pytest.approx(low, abs=0.1 * (high - low))
+    assert got.high == pytest.approx(high, abs=0.1 * (high - low))
+    assert got == event_interval("event_onset_50ms_fms", [[counts, counts]], n_boot=2000)
+
+
+def test_few_files_are_named_and_given_a_wider_interval():
+    few = counted(np.random.default_rng(0), 8)
+    many = EventCounts(
+        tuple(f"{i}.wav" for i in range(32)), few.names, np.repeat(few.counts, 4, axis=0)
+    )
+    metric = "event_onset_50ms_fms"
+    got = event_interval(metric, [[few]])
+    assert got.method == "jackknife t, few files (8)"
+    assert got.n_boot == 0
+    assert got.low < event_value(metric, [[few]]) < got.high
+    of_many = event_interval(metric, [[many]])
+    assert of_many.high - of_many.low < (got.high - got.low) / 2
+
+
+def test_folds_of_few_files_share_their_degrees_of_freedom():
+    rng = np.random.default_rng(0)
+    folds = [[counted(rng, 5)] for _ in range(4)]
+    got = event_interval("event_onset_50ms_fms", folds)
+    assert got.method == "jackknife t, few files (20)"
+    alone = event_interval("event_onset_50ms_fms", folds[:1])
+    assert got.high - got.low < alone.high - alone.low
+
+
+def test_a_fold_of_one_file_has_no_interval():
+    got = event_interval("event_onset_50ms_fms", [[counted(np.random.default_rng(0), 1)]])
+    assert np.isnan(got.low)
+    assert got.method == "none: a test fold of one file"
+
+
+def test_events_in_one_file_alone_have_no_interval():
+    counts = EventCounts(
+        ("a", "b"),
+        ("true_positives", "false_positives", "misses"),
+        np.array([[3, 0, 1], [0, 0, 0]]),
+    )
+    got = event_interval("event_onset_50ms_fms", [[counts]])
+    assert np.isnan(got.high)
+    assert got.method == "none: the score is undefined without one of the files"
+
+
+def test_error_rates_may_exceed_one_and_f_measures_may_not():
+    names = ("substitutions", "deletions", "insertions", "reference_segments")
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 9, (6, 4)) + np.array([0, 0, 20, 5])
+    got = event_interval("segment_1s_er", [[EventCounts(tuple("abcdef"), names, counts)]])
+    assert got.high > 1
+    names = ("true_positives", "false_positives", "misses")
+    perfect = np.array([[9, 0, 0], [9, 0, 0], [2, 1, 1]])
+    got = event_interval("event_onset_50ms_fms", [[EventCounts(tuple("abc"), names, perfect)]])
+    assert got.high == 1.0
+    assert got.low >= 0.0
+
+
+def test_runs_over_other_files_are_refused():
+    one = counted(np.random.default_rng(0), 3)
+    other = EventCounts(("x", "y", "z"), one.names, one.counts)
+    with pytest.raises(ValueError, match="same files"):
+        event_interval("event_onset_50ms_fms", [[one, other]])
+
+
+# Coverage
+
+
+def coverage(truth: float, draw: Callable[[int], Interval], trials: int) -> float:
+    """Share of trials in which the interval covers the truth."""
+    return float(np.mean([(i := draw(t)).low <= truth <= i.high for t in range(trials)]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("folds", "n", "accuracy"), [(1, 10, 0.9), (1, 100, 0.97), (1, 500, 0.7), (7, 12, 0.9)]
+)
+def test_accuracy_intervals_cover(folds, n, accuracy):
+    rng = np.random.default_rng(0)
+
+    def draw(seed: int) -> Interval:
+        right = rng.binomial(n, accuracy, folds)
+        return scene_interval("top1_acc", [answers(k, n - k) for k in right], seed=seed)
+
+    assert coverage(accuracy, draw, 400) >= 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", RANKED)
+@pytest.mark.parametrize(("n", "classes"), [(100, 20), (300, 10), (500, 50)])
+def test_ranked_intervals_cover_the_mean_score_of_such_test_sets(metric, n, classes):
+    def fold(seed: int) -> SceneFold:
+        rng = np.random.default_rng(seed)
+        targets = rng.integers(0, classes, n)
+        return rng.normal(size=(1, n, classes)) + 1.5 * np.eye(classes)[targets], targets
+
+    truth = float(np.mean([scene_value(metric, [fold(10_000 + s)]) for s in range(1000)]))
+    assert coverage(truth, lambda s: scene_interval(metric, [fold(s)], 200), 200) >= 0.88
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("folds", "files"), [(1, 3), (1, 8), (1, 29), (1, 40), (5, 2), (5, 5)])
+def test_event_intervals_cover(folds, files):
+    metric = "event_onset_50ms_fms"
+
+    def test_set(seed: int) -> list[list[EventCounts]]:
+        rng = np.random.default_rng(seed)
+        return [[counted(rng, files)] for _ in range(folds)]
+
+    truth = float(np.mean([event_value(metric, test_set(10_000 + s)) for s in range(2000)]))
+    assert coverage(truth, lambda s: event_interval(metric, test_set(s), 300), 300) >= 0.9
+
+
+# Draws
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_draws_of_two_models_are_paired_whatever_is_drawn_at_once(metric, monkeypatch):
+    folds = [scene_fold(f, n) for f, n in enumerate((31, 17))]
+    at_once = scene_draws(metric, folds, n_boot=50)
+    monkeypatch.setattr(harness.scoring.intervals, "_CHUNK_BYTES", 50e3)
+    assert scene_draws(metric, folds, n_boot=50).tolist() == at_once.tolist()
+    rng = np.random.default_rng(0).spawn(2)
+    drawn = [r.integers(0, n, n) for r, n in zip(rng, (31, 17), strict=True)]
+    by_hand = [score(metric, p[0, i], t[i]).value for (p, t), i in zip(folds, drawn, strict=True)]
+    assert at_once[0] == pytest.approx(np.mean(by_hand))
+
+
+def test_draws_of_events_are_those_of_adding_up_drawn_files():
+    counts = counted(np.random.default_rng(3), 40)
+    metric = "event_onset_50ms_fms"
+    drawn = np.random.default_rng(0).spawn(1)[0].integers(0, 40, 40)
+    again = EventCounts(counts.files, counts.names, counts.counts[drawn])
+    by_hand = next(iter(score_events(metric, again).values()))
+    assert event_draws(metric, [[counts]], n_boot=10)[0] == pytest.approx(by_hand)

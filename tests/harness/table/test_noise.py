@@ -1,0 +1,111 @@
+"""Marks of what is within noise of the best, on evaluations of real probes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import taskmaker
+import toymodule
+from resultrows import row
+from scipy import stats
+
+from harness.cli import call
+from harness.engines import InlineEngine
+from harness.module import parse_model
+from harness.record import find_records
+from harness.results import frame, load, write_csv
+from harness.run.execute import execute
+from harness.run.plan import Settings, TaskSource, make_plan
+from harness.table import format_table
+from harness.table.cells import cells
+from harness.table.noise import find_noise
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """Good, middling and bad embeddings of one task with many test clips."""
+    root = tmp_path_factory.mktemp("noise")
+    size = {"train": 24, "valid": 12, "test": 60}
+    task = taskmaker.make_task(root / "tasks", "scene", n=size, seconds=0.3, classes=8)
+    (root / "toy.py").write_text(toymodule.SOURCE)
+    (root / "coarse.py").write_text(
+        "from harness.baselines.logmel import load_model, get_timestamp_embeddings\n"
+        "from harness.baselines import logmel\n"
+        "def get_scene_embeddings(audio, model):\n"
+        "    embeddings = logmel.get_scene_embeddings(audio, model)\n"
+        "    embeddings[:, 38:] = 0\n"
+        "    return embeddings\n"
+    )
+    names = ("harness.baselines.logmel,name=logmel", f"{root}/toy.py", f"{root}/coarse.py")
+    models = tuple(map(parse_model, names))
+    settings = Settings(models, (TaskSource(task),), ("knn",), out=root / "run")
+    execute(make_plan(settings), InlineEngine("cpu"), settings.out)
+    return settings.out
+
+
+def right(run: Path, model: str) -> np.ndarray:
+    """Which test clips a model has right."""
+    (record,) = (r for r in find_records(run) if r.rows().model.iloc[0] == model)
+    (fold,) = record.read_predictions()
+    return fold.probabilities[0].argmax(axis=1) == fold.targets
+
+
+def test_marks_are_those_of_mcnemars_test_and_holms_correction(finished):
+    table = load(finished)
+    values = table[table.is_primary & (table.split == "all")].set_index("model").value
+    best, *others = values.sort_values(ascending=False).index
+    p = {}
+    for other in others:
+        one, two = right(finished, best), right(finished, other)
+        alone = int((one & ~two).sum()), int((two & ~one).sum())
+        p[other] = stats.binomtest(alone[0], sum(alone)).pvalue
+    lowest, highest = sorted(p, key=lambda model: p[model])
+    assert 2 * p[lowest] < 0.05 < p[highest] < 1  # one of each kind is here to be told
+    noise = find_noise(table, finished)
+    assert dict(noise.near) == {("knn", "tiny_scene-v1-full"): {highest}}
+    assert not noise.unpaired
+    near = cells(table, "knn", noise=noise).set_index(["model", "task"]).near
+    assert near[highest, "tiny_scene-v1-full"]
+    assert not near[lowest, "tiny_scene-v1-full"]
+
+
+@pytest.mark.parametrize("named", ["folder", "csv"])
+def test_the_command_marks_and_says_the_rule(finished, capsys, named):
+    path = finished if named == "folder" else finished / "results.csv"
+    if named == "csv":
+        write_csv(load(finished), path)
+    assert call(["results", "table", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count("† ±") == 1
+    assert "p ≥ 0.05 after Holm's correction" in printed
+    assert call(["results", "table", str(path), "--no-marks"]) == 0
+    assert "Nothing is marked" in capsys.readouterr().out
+
+
+def test_what_has_no_predictions_is_named_and_has_no_mark(finished, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    for path in run.glob("results/coarse/*/*/*.npz"):
+        path.unlink()
+    noise = find_noise(load(run), run)
+    assert dict(noise.near) == {("knn", "tiny_scene-v1-full"): set()}
+    (said,) = noise.unpaired
+    assert said.startswith("coarse on tiny_scene-v1-full by knn (")
+    assert "without a mark: coarse" in format_table(load(run), noise=noise)
+
+
+def test_predictions_of_another_result_give_no_mark(finished):
+    table = load(finished)
+    table["value"] = table.value.where(table.model != "coarse", table.value - 0.01)
+    (said,) = find_noise(table, finished).unpaired
+    assert "coarse" in said
+    assert "of another result" in said
+
+
+def test_without_a_run_nothing_is_compared(tmp_path):
+    table = frame([row(model="a"), row(model="b", value=0.6)])
+    noise = find_noise(table, tmp_path)
+    assert not noise.near
+    assert "Nothing is marked" in format_table(table, noise=noise)

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from resultrows import row
+
+from harness.errors import UserError
+from harness.results import frame, load
+from harness.table import format_table, wide
+from harness.table.baseline_models import baseline_models
+from harness.table.cells import Noise, cells
+
+ROOT = Path(__file__).parents[3]
+
+
+def results():
+    return frame(
+        [
+            row(model="a", task="t1", value=0.5),
+            row(model="a", task="t2", value=0.7),
+            row(model="b", task="t1", value=0.9),
+            row(model="b", task="t2", value=None, ci_low=None, ci_high=None, status="failed"),
+            row(model="b", task="t1", split="fold00", value=0.1),
+            row(model="b", task="t1", metric="mAP", is_primary=False, value=0.2),
+            row(model="a", task="t1", protocol="knn", value=0.3),
+        ]
+    )
+
+
+def lines_of(text):
+    """The cells of a markdown table, line by line; notes below it are left out."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
+
+
+def test_wide_holds_primary_values_of_one_protocol():
+    table = wide(results(), "linear")
+    assert table.loc["a", ["t1", "t2"]].tolist() == [0.5, 0.7]
+    assert table.loc["b", "t1"] == 0.9
+    assert np.isnan(table.loc["b", "t2"])
+
+
+def test_a_mean_tells_how_many_tasks_it_stands_on():
+    table = wide(results(), "linear")
+    assert table.loc["a", "mean"] == pytest.approx(0.6)
+    assert table.tasks.tolist() == ["2/2", "1/2"]
+
+
+def test_seeds_are_averaged():
+    table = frame([row(seed=s, value=v) for s, v in enumerate([0.2, 0.4])])
+    assert wide(table, "linear").loc["m", "t-v1-full"] == pytest.approx(0.3)
+
+
+def test_a_minimised_metric_stays_out_of_the_mean():
+    table = frame([row(task="t1", value=0.5), row(task="t2", value=3.0, higher_is_better=False)])
+    assert wide(table, "linear").loc["m", "mean"] == 0.5
+
+
+def test_a_synthetic_task_is_said_to_be_one_and_stays_out_of_the_mean():
+    table = frame([row(task="t1-v1-full", value=0.5), row(task="t2-v1-synthetic", value=1.0)])
+    assert wide(table, "linear").loc["m", ["mean", "tasks"]].tolist() == [0.5, "1/1"]
+    assert lines_of(format_table(table))[0][1:] == ["t1", "t2 (synthetic)", "mean"]
+    alone = format_table(table[table.task == "t2-v1-synthetic"])
+    assert lines_of(alone)[-1][1:] == ["1.000 ±0.100", "-"]
+
+
+def test_a_failed_cell_reads_failed_and_a_missing_one_a_dash():
+    both = pd.concat([results(), frame([row(model="c", task="t1", value=0.1)])])
+    lines = {line[0]: line for line in lines_of(format_table(both[both.protocol == "linear"]))}
+    assert lines["b"][2:] == ["failed", "0.900 (1/2)"]
+    assert lines["c"][2:] == ["-", "0.100 (1/2)"]
+
+
+def test_protocols_never_share_a_table():
+    knn, linear, *_ = format_table(results()).split("\n\n")
+    assert knn.startswith("| knn ")
+    assert linear.startswith("| linear ")
+    assert "0.300" in knn
+    assert "0.300" not in linear
+
+
+def test_a_task_goes_by_its_name_alone_where_that_is_enough():
+    rows = [row(task=task) for task in ("pitch-v1-5h", "pitch-v1-50h", "chord-v1-full")]
+    assert lines_of(format_table(frame(rows)))[0][1:4] == ["chord", "pitch-v1-50h", "pitch-v1-5h"]
+
+
+@pytest.mark.parametrize("style", ["markdown", "latex", "html"])
+def test_every_format_shows_every_value(style):
+    text = format_table(results(), style)
+    for value in ("0.500", "0.700", "0.900", "failed"):
+        assert value in text
+
+
+def test_an_unknown_format_is_refused():
+    with pytest.raises(UserError, match="'word'"):
+        format_table(results(), "word")
+
+
+def test_an_undefined_value_is_said_to_be_undefined():
+    rows = [row(task="t1", value=None, ci_low=None, ci_high=None), row(task="t2", value=0.25)]
+    line = lines_of(format_table(frame(rows)))[-1]
+    assert line[1:] == ["undefined", "0.250 ±0.100", "0.250 (1/2)"]
+
+
+def test_the_best_of_a_column_is_bold_and_of_means_only_a_complete_one():
+    lines = {
+        line[0]: line[1:]
+        for line in lines_of(format_table(results()[lambda t: t.protocol == "linear"]))
+    }
+    assert lines["a"] == ["0.500 ±0.100", "0.700 ±0.100", "0.600 (2/2)"]
+    assert lines["b"] == ["**0.900** ±0.100", "failed", "0.900 (1/2)"]
+
+
+def test_the_best_of_a_minimised_metric_is_the_lowest_and_equals_share_it():
+    rows = [row(model=m, value=v, higher_is_better=False) for m, v in zip("abc", [2.0, 1.0, 1.0])]
+    assert cells(frame(rows), "linear").set_index(["task", "model"]).best["t-v1-full"].tolist() == [
+        False, True, True,
+    ]  # fmt: skip
+
+
+BASELINES = [
+    ({"model": "harness.baselines.logmel"}, True),
+    ({"model": "logmel"}, True),
+    ({"model": "logmel@1a2b3c4d"}, True),
+    ({"model": "harness.baselines.logmel(x=1)", "model_options": '{"x": 1}'}, True),
+    ({"model": "random", "model_options": '{"seed": 1}'}, True),
+    ({"model": "mine", "model_options": '{"d": 512}'}, False),
+    ({"model": "mine", "model_options": '{"seed": 1}', "checkpoint": "a.pt"}, False),
+    ({"model": "mine", "model_options": '{"seed": 1}', "checkpoint_sha256": "ab"}, False),
+    ({"model": "logmel", "checkpoint": "a.pt"}, False),
+    ({"model": "logmelody"}, False),
+]
+
+
+@pytest.mark.parametrize(("changes", "is_one"), BASELINES)
+def test_which_rows_are_baselines(changes, is_one):
+    model = changes["model"]
+    table = frame([row(**changes)])
+    assert baseline_models(table) == [model] * is_one
+    assert baseline_models(table, [model, "not here"]) == [model]
+
+
+def test_baselines_stand_on_top_in_every_format():
+    rows = [row(model=m, value=v) for m, v in (("a", 0.5), ("logmel", 0.4), ("zoo", 0.3))]
+    table = frame(rows)
+    for style, pattern in (
+        ("markdown", r"^\| ([a-z]+) .* (?:\*\*)?0\."),
+        ("latex", r"^([a-z]+) & .*0\."),
+        ("html", r'row">(\w+)<'),
+        ("csv", r"^linear,([a-z]+),\w+,t-v1"),
+    ):
+        found = re.findall(pattern, format_table(table, style, baselines=["zoo"]), re.MULTILINE)
+        assert found == ["logmel", "zoo", "a"], style
+    assert "baselines: logmel, zoo." in format_table(table, baselines=["zoo"])
+
+
+DOMAINS = {"s1-v1-full": "speech", "s2-v1-full": "speech", "m1-v1-full": "music"}
+
+
+def test_domains_order_the_tasks_and_have_means_where_they_have_several():
+    tasks = ("x1-v1-full", "m1-v1-full", "s2-v1-full", "s1-v1-full", "x2-v1-full")
+    table = frame([row(task=task, value=v / 10) for v, task in enumerate(tasks)])
+    header, _, _, line = lines_of(format_table(table, domains=DOMAINS))
+    assert header[1:] == ["s1", "s2", "m1", "x1", "x2", "mean speech", "mean other", "mean"]
+    assert line[-3:] == ["0.250 (2/2)", "0.200 (2/2)", "0.200 (5/5)"]
+    alone = lines_of(format_table(table[table.task.str.startswith("s")], domains=DOMAINS))
+    assert alone[0][1:] == ["s1", "s2", "mean"]  # one domain: its mean is the mean
+
+
+def test_a_mean_of_a_domain_leaves_nothing_out_silently():
+    rows = [row(model="a", task=task) for task in DOMAINS]
+    rows += [row(model="b", task="s1-v1-full", value=0.9), row(model="b", task="m1-v1-full")]
+    found = cells(frame(rows), "linear", DOMAINS).set_index(["model", "task"])
+    speech = found.loc[("b", "mean speech")]
+    assert (speech.value, speech.n_tasks, speech.of_tasks) == (0.9, 1, 2)
+    assert not speech.best
+    assert found.loc[("b", "s2-v1-full")].status == "missing"
+
+
+def test_what_is_within_noise_of_the_best_is_marked_and_the_rule_said():
+    table = frame([row(model=m, value=v) for m, v in zip("abc", [0.5, 0.6, 0.7])])
+    noise = Noise({("linear", "t-v1-full"): {"b"}}, "no difference of 2 points.", ["d on x (gone)"])
+    text = format_table(table, noise=noise)
+    assert [line[1] for line in lines_of(text)[3:]] == [
+        "0.500 ±0.100", "0.600† ±0.100", "**0.700** ±0.100",
+    ]  # fmt: skip
+    assert "†: within noise of the best, which is: no difference of 2 points." in text
+    assert "without a mark: d on x (gone)" in text
+    near = cells(table, "linear", noise=noise).set_index(["model", "task"]).near
+    assert [near[m, "t-v1-full"] for m in "ab"] == [False, True]
+    assert pd.isna(near["c", "t-v1-full"])
+
+
+def test_without_predictions_nothing_is_marked_and_that_is_said():
+    text = format_table(results())
+    assert "†" not in text
+    assert "Nothing is marked as within noise of the best" in text
+
+
+def test_seeds_show_their_spread_beside_the_interval():
+    table = frame([row(seed=s, value=v) for s, v in enumerate([0.4, 0.5, 0.6])])
+    text = format_table(table)
+    assert lines_of(text)[-1][1] == "0.500 ±0.100 (sd 0.100)"
+    assert "sd: standard deviation between probe seeds" in text
+    failed = frame([row(seed=0), row(seed=1, value=None, status="failed")])
+    assert lines_of(format_table(failed))[-1][1] == "0.500 ±0.100 (a seed failed)"
+
+
+def test_csv_has_numbers_in_columns_and_loses_no_digit():
+    table = load(ROOT / "results" / "demo.csv")
+    read = pd.read_csv(io.StringIO(format_table(table, "csv")))
+    for column in ("value", "ci_low", "ci_high", "half_width", "seed_sd", "n_seeds", "of_tasks"):
+        assert pd.api.types.is_numeric_dtype(read[column]), column
+    primary = table[table.is_primary & (table.split == "all")]
+    merged = read.merge(primary, on=["protocol", "model", "task"], suffixes=("", "_row"))
+    assert len(merged) == len(primary) == 30
+    for column in ("value", "ci_low", "ci_high"):
+        assert (merged[column] == merged[f"{column}_row"]).all()
+
+
+NASTY = r"a&b_50%{x}^~\#$ <i>|[y]"
+
+
+def test_html_is_well_formed_and_shows_any_name_as_it_is():
+    table = frame([row(model=NASTY), row(model="*b*", value=0.9)])
+    tree = ElementTree.fromstring(format_table(table, "html"))
+    names = ["".join(cell.itertext()) for cell in tree.iter("th") if cell.get("scope") == "row"]
+    assert names == ["*b*", NASTY]
+    assert [each.text for each in tree.iter("strong")] == ["0.900", "0.900"]
+
+
+def test_latex_escapes_every_special_character():
+    text = format_table(frame([row(model=NASTY), row(model="b", value=0.9)]), "latex")
+    (line,) = (line for line in text.splitlines() if line.startswith("a"))
+    assert line.startswith(
+        r"a\&b\_50\%\{x\}\textasciicircum{}\textasciitilde{}\textbackslash{}\#\$ "
+        r"\textless{}i\textgreater{}\textbar{}{[}y{]} & 0.500 $\pm$0.100 & "
+    )
+    bare = re.sub(r"\\[\\&%$#_{}]", "", text)
+    assert bare.count("{") == bare.count("}")
+    assert text.count(r"\begin{") == text.count(r"\end{") == 2
+    for row_line in (each for each in text.splitlines() if each.endswith(r" \\")):
+        assert len(re.findall(r"(?<!\\)&", row_line)) == 2
+
+
+def test_a_name_with_a_bar_keeps_the_columns_of_markdown():
+    line = format_table(frame([row(model="a|b")])).splitlines()[3]
+    assert len(re.findall(r"(?<!\\)\|", line)) == 4
+
+
+def many():
+    domains = {
+        f"task_number_{i:02d}-v1-full": ["speech", "music", "environment"][i % 3] for i in range(25)
+    }
+    rows = [
+        row(model=f"a_model_of_some_name-{m:02d}", task=task, value=(m + i) / 100)
+        for m in range(40)
+        for i, task in enumerate(domains)
+    ]
+    return frame(rows), domains
+
+
+def test_forty_models_on_twentyfive_tasks_stay_readable():
+    table, domains = many()
+    for known in (domains, None):
+        text = format_table(table, domains=known)
+        assert max(map(len, text.split("Bold:")[0].splitlines())) < 240
+        for task in domains:
+            assert text.count(f" {task.removesuffix('-v1-full')} ") == 1
+    parts = format_table(table, domains=domains).split("\n\n")
+    titles = [part.split("|")[1].strip() for part in parts if part.startswith("|")]
+    assert titles == [
+        "linear: speech", "linear: speech", "linear: music", "linear: environment", "linear: means",
+    ]  # fmt: skip
+    assert (
+        len(list(ElementTree.fromstring(format_table(table, "html", domains)).iter("table"))) == 1
+    )
+
+
+def test_the_readme_shows_the_table_that_the_command_prints():
+    printed = format_table(load(ROOT / "results" / "demo.csv"))
+    assert printed.split("\n\nBold:")[0] in (ROOT / "README.md").read_text()
