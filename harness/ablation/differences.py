@@ -110,7 +110,7 @@ def difference(
     spread = add_up([*parts, *map(of_seeds, several)])
     half = spread.half_width()
     covered = _COVERED[len(several)]
-    method = f"t with {spread.freedom:.1f} degrees of freedom, {covered}"
+    method = f"t with {spread.freedom_text} degrees of freedom, {covered}"
     return Difference(value, value - half, value + half, method if half else "none: no spread")
 
 

@@ -11,8 +11,7 @@ What is estimated, and by which test and interval, depends on what there is:
   few files without a correction of its own.
 - Several probe seeds of a model, any metric: the same, of the scores' means over seeds, with the
   variance between seeds added (:mod:`harness.compare.variance`). Where one model has several seeds
-  and the other one, both are taken to spread alike; where seeds matter much that interval covers
-  rather 90 than 95 of 100.
+  and the other one, both are taken to spread alike.
 
 Seeds whose predictions are all equal count as one probe.
 
@@ -106,7 +105,7 @@ def difference(a: Sequence[Measured], b: Sequence[Measured]) -> PairedDifference
         half = spread.half_width()
         low, high, p = value - half, value + half, spread.p(value)
         method = (
-            f"t with {spread.freedom:.1f} degrees of freedom; over clips and {_seeds_text(a, b)}"
+            f"t with {spread.freedom_text} degrees of freedom; over clips and {_seeds_text(a, b)}"
         )
     else:
         effect = _design_effect(a[0], b[0])
@@ -195,7 +194,7 @@ def _between_seeds(a: Sequence[Measured], b: Sequence[Measured]) -> tuple[Part, 
     if len(known) == 1:
         # The variance of the several seeds' mean, and of the one seed: not two estimates but one.
         several = max(len(a), len(b))
-        return tuple(Part(part.variance * (1 + several), part.freedom) for part in known)
+        return tuple(Part(part.variance * (1 + several), part.freedom, True) for part in known)
     return tuple(known)
 
 
