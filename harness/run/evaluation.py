@@ -22,15 +22,14 @@ from harness.task import Task
 class Value:
     """A metric on one test fold, or on ``all``: the mean over folds.
 
-    ``key`` is the metric's name, or metric and part (``event_onset_50ms_fms_precision``). Parts
-    have no interval.
+    ``key`` is the metric's name, or metric and part (``event_onset_50ms_fms_precision``).
     """
 
     split: str
     metric: str
     key: str
     value: float
-    interval: Interval | None = None
+    interval: Interval
     fold_std: float | None = None
     n_test: int = 0
     n_classes: int = 0
@@ -82,18 +81,18 @@ def _event_values(task: Task, metric: str, folds: Sequence[FoldPredictions]) -> 
                 metric,
                 metric if i == 0 else f"{metric}_{part}",
                 float(np.mean([run[part] for run in runs])),
-                event_interval(metric, [count]) if i == 0 else None,
+                event_interval(metric, [count], part=part),
                 n_test=len(fold.clips),
                 n_classes=len(task.labels),
                 n_classes_scored=len(task.labels),
             )
             for fold, runs, count in zip(folds, parts, counts, strict=True)
         ]
-        values += _with_total(by_fold, event_interval(metric, counts) if i == 0 else None)
+        values += _with_total(by_fold, event_interval(metric, counts, part=part))
     return values
 
 
-def _with_total(by_fold: list[Value], interval: Interval | None) -> list[Value]:
+def _with_total(by_fold: list[Value], interval: Interval) -> list[Value]:
     numbers = np.array([value.value for value in by_fold])
     first = by_fold[0]
     total = Value(

@@ -165,32 +165,56 @@ def score_events(metric: str, counts: EventCounts, *, original: bool = False) ->
             NaN as soon as precision or recall is, and an error rate without reference divides by
             2.2e-16.
     """
-    values = event_values(metric, counts.counts.sum(axis=0), original=original)
-    if METRICS[metric].higher_is_better:
-        tp, fp, fn = (float(n) for n in counts.counts.sum(axis=0))
-        return {
-            "f_measure": float(values),
-            "precision": tp / (tp + fp) if tp + fp else float("nan"),
-            "recall": tp / (tp + fn) if tp + fn else float("nan"),
-        }
-    return {"error_rate": float(values)}
+    totals = counts.counts.sum(axis=0)
+    return {
+        part: float(event_values(metric, totals, part, original=original))
+        for part in parts_of(metric)
+    }
 
 
-def event_values(metric: str, totals: np.ndarray, *, original: bool = False) -> np.ndarray:
-    """Values from added-up counts (..., columns): float64 (...), as ``score_events`` defines."""
-    totals = np.asarray(totals, dtype=np.float64)
-    if metric in _TOLERANCES:
+def parts_of(metric: str) -> tuple[str, ...]:
+    """Return the names of the values that ``score_events`` gives; the first is the metric's own."""
+    return ("f_measure", "precision", "recall") if metric in _TOLERANCES else ("error_rate",)
+
+
+def event_values(
+    metric: str, totals: np.ndarray, part: str | None = None, *, original: bool = False
+) -> np.ndarray:
+    """Values from added-up counts (..., columns): float64 (...), as ``score_events`` defines.
+
+    ``part`` is one of ``parts_of``; the metric's own value without it.
+    """
+    part = part or parts_of(metric)[0]
+    numerator, denominator = _fraction(np.asarray(totals, dtype=np.float64), part)
+    if original and part == "f_measure":
         tp, fp, fn = np.moveaxis(totals, -1, 0)
-        numerator, denominator = 2 * tp, 2 * tp + fp + fn
-        if original:
-            denominator = np.where((tp + fp == 0) | (tp + fn == 0), 0.0, denominator)
-    else:
-        *errors, denominator = np.moveaxis(totals, -1, 0)
-        numerator = np.sum(errors, axis=0)
-        if original:
-            denominator = denominator + np.spacing(1.0)
+        denominator = np.where((tp + fp == 0) | (tp + fn == 0), 0.0, denominator)
+    elif original and part == "error_rate":
+        denominator = denominator + np.spacing(1.0)
     undefined = np.full(numerator.shape, np.nan)
     return np.divide(numerator, denominator, out=undefined, where=denominator > 0)
+
+
+def n_answers(totals: np.ndarray, part: str) -> np.ndarray:
+    """How many events, or label-segments, a value is a share of: float64 (...).
+
+    Of F the mean of those in the reference and those predicted.
+    """
+    _, denominator = _fraction(np.asarray(totals, dtype=np.float64), part)
+    return denominator / 2 if part == "f_measure" else denominator
+
+
+def _fraction(totals: np.ndarray, part: str) -> tuple[np.ndarray, np.ndarray]:
+    if part == "error_rate":
+        *errors, reference = np.moveaxis(totals, -1, 0)
+        return np.sum(errors, axis=0), reference
+    tp, fp, fn = np.moveaxis(totals, -1, 0)
+    match part:
+        case "precision":
+            return tp, tp + fp
+        case "recall":
+            return tp, tp + fn
+    return 2 * tp, 2 * tp + fp + fn
 
 
 def _matched(predicted: EventTable, reference: EventTable, tolerance: _Tolerance) -> np.ndarray:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from harness.scoring.event_scores import EventCounts, event_values
+from harness.scoring.event_scores import EventCounts, event_values, n_answers, parts_of
 from harness.scoring.ranking import Ranking
 from harness.scoring.scores import (
     ACCURACIES,
@@ -37,6 +37,7 @@ FEW_FILES = 30
 _N_BOOT_COUNTS = 10_000
 _CHUNK_BYTES = 300e6
 _ARRAYS_PER_WEIGHTING = 10  # of ``Ranking.n_segments`` float64, alive at once in ``scores``
+_FLAT = 1e-12
 _BOUNDS = {"d_prime": (-np.inf, np.inf), "segment_1s_er": (0.0, np.inf)}  # others lie in [0, 1]
 
 SceneFold = tuple[np.ndarray, np.ndarray]
@@ -86,7 +87,8 @@ def scene_interval(
     mostly misses the truth). So the percentiles are taken of
     ``value + resampled - mean(resampled)``, whose coverage the slow tests of this module simulate:
     AUC on small test sets is the hardest, and asked for 88 of 100 only. It is the interval of the
-    mean score over test sets of this size.
+    mean score over test sets of this size. Where all resamples score alike, as at 1, it is Wilson's
+    for as many equal answers (:func:`flat_half_width`); d', which has no bound, has none then.
 
     Args:
         metric: a name in ``harness.scoring.scores.METRICS``.
@@ -110,7 +112,8 @@ def scene_interval(
         low, high = np.quantile(draws, _tails())
         method = "Jeffreys-smoothed bootstrap over clips"
         return Interval(min(float(low), value), max(float(high), value), method, n_boot)
-    return _centred(metric, value, scene_draws(metric, folds, n_boot, seed), "clips")
+    n_clips = sum(fold[0].shape[1] for fold in folds)
+    return _centred(metric, value, scene_draws(metric, folds, n_boot, seed), "clips", n_clips)
 
 
 def scene_draws(
@@ -130,39 +133,62 @@ def scene_draws(
     )
 
 
-def event_value(metric: str, folds: Sequence[Sequence[EventCounts]]) -> float:
+def event_value(
+    metric: str, folds: Sequence[Sequence[EventCounts]], part: str | None = None
+) -> float:
     """Return the reported score: the mean over folds of the mean over runs."""
-    return float(_fold_means(metric, [fold.sum(axis=1) for fold in _stacked(folds)]))
+    return float(_fold_means(metric, part, [fold.sum(axis=1) for fold in _stacked(folds)]))
+
+
+def event_answers(
+    metric: str, folds: Sequence[Sequence[EventCounts]], part: str | None = None
+) -> float:
+    """Return how many events or label-segments the score is a share of, over all folds."""
+    part = part or parts_of(metric)[0]
+    return sum(float(n_answers(fold.sum(axis=1), part).mean()) for fold in _stacked(folds))
 
 
 def event_interval(
-    metric: str, folds: Sequence[Sequence[EventCounts]], n_boot: int = 1000, seed: int = 0
+    metric: str,
+    folds: Sequence[Sequence[EventCounts]],
+    n_boot: int = 1000,
+    seed: int = 0,
+    part: str | None = None,
 ) -> Interval:
     """Interval of an event score over the files of its test set.
 
     From 30 files on, files are resampled and their counts added up. Below that resampling is too
     narrow, and the BCa correction does not mend it, so a t interval with the jackknife's standard
     error is given, with one degree of freedom per file less one per fold; ``method`` then says
-    "few files". A fold of one file has no spread to estimate: no interval.
+    "few files". A fold of one file has no spread to estimate: no interval. Where all files agree,
+    as at 1, it is Wilson's for as many equal events (:func:`flat_half_width`).
 
     Args:
         metric: a name in ``harness.scoring.events.METRICS``.
         folds: per test fold the counts of every run, over the same files.
         n_boot: resamples of the files.
         seed: of the resampling; equal seeds and fold sizes draw the same files.
+        part: one of :func:`harness.scoring.event_scores.parts_of`; the metric's own value without.
     """
-    value = event_value(metric, folds)
+    part = part or parts_of(metric)[0]
+    value = event_value(metric, folds, part)
     counts = _stacked(folds)
+    answers = event_answers(metric, folds, part)
     sizes = [fold.shape[1] for fold in counts]
     if min(sizes) < 2:
         return Interval(np.nan, np.nan, "none: a test fold of one file", 0)
     if sum(sizes) < FEW_FILES:
-        return _jackknife(metric, value, counts)
-    return _centred(metric, value, event_draws(metric, folds, n_boot, seed), "files")
+        return _jackknife(metric, part, value, counts, answers)
+    draws = event_draws(metric, folds, n_boot, seed, part)
+    return _centred(metric, value, draws, "files", answers)
 
 
 def event_draws(
-    metric: str, folds: Sequence[Sequence[EventCounts]], n_boot: int = 1000, seed: int = 0
+    metric: str,
+    folds: Sequence[Sequence[EventCounts]],
+    n_boot: int = 1000,
+    seed: int = 0,
+    part: str | None = None,
 ) -> np.ndarray:
     """Scores (n_boot,) of resamples of the files; paired as those of :func:`scene_draws`."""
     counts = _stacked(folds)
@@ -171,7 +197,7 @@ def event_draws(
         np.einsum("bf,rfk->rbk", _clip_weights(fold.shape[1], n_boot, rng).T, fold)
         for fold, rng in zip(counts, rngs, strict=True)
     ]
-    return _fold_means(metric, resampled)
+    return _fold_means(metric, part, resampled)
 
 
 class _Accuracy:
@@ -268,17 +294,20 @@ def _stacked(folds: Sequence[Sequence[EventCounts]]) -> list[np.ndarray]:
     return [np.stack([run.counts for run in fold]) for fold in folds]
 
 
-def _fold_means(metric: str, totals: Sequence[np.ndarray]) -> np.ndarray:
+def _fold_means(metric: str, part: str | None, totals: Sequence[np.ndarray]) -> np.ndarray:
     """Mean over folds of the mean over runs, from (runs, ..., columns) a fold: (...)."""
-    return np.mean([event_values(metric, fold).mean(axis=0) for fold in totals], axis=0)
+    return np.mean([event_values(metric, fold, part).mean(axis=0) for fold in totals], axis=0)
 
 
-def _jackknife(metric: str, value: float, counts: Sequence[np.ndarray]) -> Interval:
+def _jackknife(
+    metric: str, part: str, value: float, counts: Sequence[np.ndarray], answers: float
+) -> Interval:
     variance = 0.0
     freedom = 0
     for fold in counts:
         n = fold.shape[1]
-        without_one = event_values(metric, fold.sum(axis=1, keepdims=True) - fold).mean(axis=0)
+        others = fold.sum(axis=1, keepdims=True) - fold
+        without_one = event_values(metric, others, part).mean(axis=0)
         variance += (n - 1) * without_one.var() / len(counts) ** 2
         freedom += n - 1
     if not np.isfinite(variance):
@@ -286,10 +315,12 @@ def _jackknife(metric: str, value: float, counts: Sequence[np.ndarray]) -> Inter
     half_width = float(stats.t.ppf(_tails()[1], freedom) * np.sqrt(variance))
     n_files = sum(fold.shape[1] for fold in counts)
     method = f"jackknife t, few files ({n_files})"
-    return _within_bounds(metric, value - half_width, value + half_width, method, 0)
+    return _within_bounds(
+        metric, value, (value - half_width, value + half_width), method, 0, answers
+    )
 
 
-def _centred(metric: str, value: float, draws: np.ndarray, units: str) -> Interval:
+def _centred(metric: str, value: float, draws: np.ndarray, units: str, answers: float) -> Interval:
     """Percentile interval of the draws, moved so that their mean is the value.
 
     It is widened to hold the value where it would not: nearly all draws may be equal, and the few
@@ -300,16 +331,31 @@ def _centred(metric: str, value: float, draws: np.ndarray, units: str) -> Interv
         return Interval(np.nan, np.nan, "none: the score is undefined", 0)
     low, high = np.quantile(value + defined - defined.mean(), _tails())
     method = f"centred percentile bootstrap over {units}"
-    low, high = min(float(low), value), max(float(high), value)
-    return _within_bounds(metric, low, high, method, len(draws))
+    ends = min(float(low), value), max(float(high), value)
+    return _within_bounds(metric, value, ends, method, len(draws), answers)
 
 
-def _within_bounds(metric: str, low: float, high: float, method: str, n_boot: int) -> Interval:
-    """Clip to the metric's range, and say when there was no spread to measure."""
-    least, most = _BOUNDS.get(metric, (0.0, 1.0))
-    if high - low < 1e-12:
+def _within_bounds(
+    metric: str, value: float, ends: tuple[float, float], method: str, n_boot: int, answers: float
+) -> Interval:
+    """Clip to the metric's range; where there was no spread to measure, go by the answers."""
+    low, high = ends
+    if high - low < _FLAT:
         method += "; every resample gives the same score"
+        if metric != "d_prime":
+            low, high = value - flat_half_width(answers), value + flat_half_width(answers)
+            method += ", so as Wilson's interval of as many equal answers"
+    least, most = _BOUNDS.get(metric, (0.0, 1.0))
     return Interval(max(low, least), min(high, most), method, n_boot)
+
+
+def flat_half_width(answers: float) -> float:
+    """How far from the truth equal answers leave a share: Wilson's score interval (1927).
+
+    All right, or all wrong, do not show that none would be otherwise. Its other end is the share.
+    """
+    critical = float(stats.norm.ppf(_tails()[1]))
+    return critical**2 / (answers + critical**2)
 
 
 def _tails() -> tuple[float, float]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.stats import beta
+from scipy import stats
 
 import harness.scoring.intervals
 from harness.errors import UserError
@@ -171,8 +171,37 @@ def test_an_undefined_score_has_no_interval():
 def test_a_perfect_ranking_says_that_nothing_varied():
     _, targets = scene_fold(0, 20)
     got = scene_interval("aucroc", [(np.eye(4)[targets][None], targets)])
-    assert (got.low, got.high) == (1.0, 1.0)
-    assert got.method.endswith("every resample gives the same score")
+    wilsons = stats.binomtest(20, 20).proportion_ci(method="wilson")
+    assert (got.low, got.high) == pytest.approx((wilsons.low, 1.0))
+    assert "every resample gives the same score" in got.method
+
+
+@pytest.mark.parametrize("n_files", [10, 40])
+def test_perfect_events_leave_as_much_open_as_wilson_does(n_files):
+    names = ("true_positives", "false_positives", "misses")
+    perfect = np.tile([3, 0, 0], (n_files, 1))
+    counts = EventCounts(tuple(map(str, range(n_files))), names, perfect)
+    got = event_interval("event_onset_200ms_fms", [[counts]])
+    n_events = 3 * n_files
+    wilsons = stats.binomtest(n_events, n_events).proportion_ci(method="wilson")
+    assert (got.low, got.high) == pytest.approx((wilsons.low, 1.0))
+
+
+@pytest.mark.parametrize("n_files", [10, 40])
+def test_precision_and_recall_have_intervals_of_their_own(n_files):
+    metric = "event_onset_200ms_fms"
+    counts = np.random.default_rng(0).integers(0, 5, (n_files, 3)) + 1
+    names = ("true_positives", "false_positives", "misses")
+    found = EventCounts(tuple(map(str, range(n_files))), names, counts)
+    # Without false alarms F is TP / (TP + misses / 2), with misses doubled TP / (TP + misses).
+    counts_of_recall = counts * [1, 0, 2]
+    as_f = EventCounts(found.files, names, counts_of_recall)
+    recall = event_interval(metric, [[found]], part="recall")
+    expected = event_interval(metric, [[as_f]])
+    assert (recall.low, recall.high) == pytest.approx((expected.low, expected.high))
+    turned = EventCounts(found.files, names, counts[:, [0, 2, 1]])
+    precision = event_interval(metric, [[turned]], part="precision")
+    assert (precision.low, precision.high) == pytest.approx((recall.low, recall.high))
 
 
 @pytest.mark.parametrize("n", [1, 10, 300])
@@ -181,7 +210,7 @@ def test_all_right_or_all_wrong_still_has_a_width(n):
         right = scene_interval(metric, [answers(n, 0)])
         wrong = scene_interval(metric, [answers(0, n)])
         assert right.high == 1.0
-        assert right.low == pytest.approx(beta.ppf(0.025, n + 0.5, 0.5), abs=0.02)
+        assert right.low == pytest.approx(stats.beta.ppf(0.025, n + 0.5, 0.5), abs=0.02)
         assert wrong.low == 0.0
         assert wrong.high == pytest.approx(1 - right.low, abs=0.02)
 
@@ -189,8 +218,8 @@ def test_all_right_or_all_wrong_still_has_a_width(n):
 def test_accuracy_of_one_fold_and_run_has_the_jeffreys_interval():
     got = scene_interval("top1_acc", [answers(70, 30)])
     assert got.n_boot == 10_000
-    assert got.low == pytest.approx(beta.ppf(0.025, 70.5, 30.5), abs=0.004)
-    assert got.high == pytest.approx(beta.ppf(0.975, 70.5, 30.5), abs=0.004)
+    assert got.low == pytest.approx(stats.beta.ppf(0.025, 70.5, 30.5), abs=0.004)
+    assert got.high == pytest.approx(stats.beta.ppf(0.975, 70.5, 30.5), abs=0.004)
 
 
 def test_accuracy_of_five_thousand_clips_takes_no_time():
