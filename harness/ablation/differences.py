@@ -27,12 +27,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.variance import add_up, of_clips, of_seeds, scaled
+from harness.compare.variance import add_up, between_seeds, of_clips, scaled
 
 # By how many of the two arms have several seeds.
 _COVERED = (
     "clips alone: one seed an arm",
-    "clips, and seeds of the arm with several",
+    "seeds and clips, seeds of the arm with one taken to spread as the other's",
     "seeds and clips",
 )
 
@@ -106,10 +106,9 @@ def difference(
             return Difference(value, np.nan, np.nan, "none: a test set of one clip a fold")
         of_task = of_clips(draws[0][column] - draws[1][column], n_clips, n_folds)
         parts += scaled([of_task], 1 / len(chosen))
-    several = [of_arm for of_arm in means if len(of_arm) > 1]
-    spread = add_up([*parts, *map(of_seeds, several)])
+    spread = add_up([*parts, *between_seeds(*means)])
     half = spread.half_width()
-    covered = _COVERED[len(several)]
+    covered = _COVERED[sum(len(of_arm) > 1 for of_arm in means)]
     method = f"t with {spread.freedom_text} degrees of freedom, {covered}"
     return Difference(value, value - half, value + half, method if half else "none: no spread")
 

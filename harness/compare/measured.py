@@ -13,7 +13,7 @@ from harness.probe import PROTOCOLS
 from harness.record import Record
 from harness.results.folder import placed_results
 from harness.scoring.event_scores import METRICS as EVENT_METRICS
-from harness.scoring.intervals import event_value, scene_value
+from harness.scoring.intervals import event_answers, event_value, scene_value
 from harness.scoring.scores import ACCURACIES, METRICS, correct
 
 
@@ -29,6 +29,7 @@ class Measured:
         runs: how many trained probes the scores of a fold are averaged over.
         correctness: of an accuracy, per fold the share of runs (n,) that have each clip right.
         draws: of another metric, its values on resamples (n_boot,) that all models have in common.
+        answers: of another metric, how many clips or events it is counted from.
     """
 
     model: str
@@ -42,6 +43,7 @@ class Measured:
     correctness: tuple[np.ndarray, ...] | None = None
     draws: np.ndarray | None = None
     runs: int = 1
+    answers: float = np.inf
 
     @property
     def is_random(self) -> bool:
@@ -76,6 +78,7 @@ def measure(record: Record) -> Measured:
         raise UserError(f"{record.directory}: its result rows are gone or damaged. Run again.")
     folds = record.read_predictions()
     correctness, draws = None, None
+    answers = float(sum(len(fold.clips) for fold in folds))
     if metric in ACCURACIES:
         correctness = tuple(_correctness(metric, fold) for fold in folds)
         value = float(np.mean([fold.mean() for fold in correctness]))
@@ -83,7 +86,9 @@ def measure(record: Record) -> Measured:
         value = scene_value(metric, [(fold.probabilities, fold.targets) for fold in folds])
         draws = resample(metric, folds)
     else:
-        value = event_value(metric, [file_counts(metric, fold) for fold in folds])
+        counts = [file_counts(metric, fold) for fold in folds]
+        value = event_value(metric, counts)
+        answers = event_answers(metric, counts)
         draws = resample(metric, folds)
     return Measured(
         about.model,
@@ -97,6 +102,7 @@ def measure(record: Record) -> Measured:
         correctness,
         draws,
         len(folds[0].probabilities),
+        answers,
     )
 
 

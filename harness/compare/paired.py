@@ -7,13 +7,16 @@ What is estimated, and by which test and interval, depends on what there is:
   sign-flip permutation of the clips' mean differences, and a t interval to which half a clip a
   model is added.
 - One probe a model, another metric: t test and interval on the standard error of the paired
-  bootstrap, its degrees of freedom the clips (the files, of events) less the folds. Accounts for
-  few files without a correction of its own.
+  bootstrap, to which half a clip (half an event) a model is added, its degrees of freedom the clips
+  (the files, of events) less the folds. Accounts for few files without a correction of its own.
+  Where every resample gives the same difference, as of two perfect models, the width is that of
+  Wilson's interval of as many equal answers.
 - Several probe seeds of a model, any metric: the same, of the scores' means over seeds, with the
   variance between seeds added (:mod:`harness.compare.variance`). Where one model has several seeds
   and the other one, both are taken to spread alike.
 
-Seeds whose predictions are all equal count as one probe.
+Seeds whose predictions are all equal count as one probe, where they do so on both sides; by a
+protocol that has chance in it equal seeds beside others that differ are seeds without a spread.
 
 With one probe a model, clips alone tell two trained probes apart, not two models: on a thousand
 clips two seeds of one model are called different far more often than in 5 of 100 trials
@@ -35,17 +38,26 @@ import numpy as np
 
 from harness.compare.measured import Measured, measure
 from harness.compare.proportions import clip_part, score_interval, sign_flip_test
-from harness.compare.variance import Part, add_up, of_clips, of_seeds, scaled
+from harness.compare.variance import (
+    Part,
+    add_up,
+    between_seeds,
+    of_clips,
+    of_equal_answers,
+    scaled,
+)
 from harness.errors import UserError
 from harness.record import Record
 from harness.scoring.intervals import FEW_FILES
 from harness.scoring.scores import ACCURACIES, METRICS
 
-# Of a clip, where no seeds add a variance: as in the Jeffreys interval of one proportion; Bonett
-# and Price (2012) add a whole one, with which the interval of averaged runs is wider than asked.
+# Of a clip, or of another answer that a score is counted from, where no seeds add a variance: as in
+# the Jeffreys interval of one proportion; Bonett and Price (2012) add a whole one, with which the
+# interval of averaged runs is wider than asked.
 _ADDED = 0.5
 # Of clips' turns between two seeds of one model. Not a constant of nature: trained probes showed
-# 0.0004 to 0.0042 (results/seed_noise.csv), and this is chosen above what was seen when it was set.
+# 0.0004 to 0.0042 on 500 clips and more, and on fewer, where it is known badly, up to 0.0060
+# (results/seed_noise.csv, where at most 3 of 100 pairs of seeds are then called different).
 ICC = 5e-3
 
 
@@ -96,9 +108,13 @@ def difference(a: Sequence[Measured], b: Sequence[Measured]) -> PairedDifference
         return _nothing(value, "none: a score is undefined", n_clips, seeds)
     if n_clips <= n_folds:
         return _nothing(value, "none: a test set of one clip a fold", n_clips, seeds)
-    # A protocol without chance, repeated.
-    a, b = (each[:1] if all(map(each[0].same_predictions, each)) else each for each in (a, b))
-    between = _between_seeds(a, b)
+    repeated = len(a) > 1 and len(b) > 1
+    equal = [all(map(each[0].same_predictions, each)) for each in (a, b)]
+    a, b = (
+        each[:1] if same and (all(equal) or not a[0].is_random) else each
+        for each, same in zip((a, b), equal, strict=True)
+    )
+    between = between_seeds([each.value for each in a], [each.value for each in b])
     if between:
         parts = (_clips(a, b, 0.0), *between)
         spread = add_up(parts)
@@ -108,7 +124,7 @@ def difference(a: Sequence[Measured], b: Sequence[Measured]) -> PairedDifference
             f"t with {spread.freedom_text} degrees of freedom; over clips and {_seeds_text(a, b)}"
         )
     else:
-        effect = _design_effect(a[0], b[0])
+        effect = 1.0 if repeated else _design_effect(a[0], b[0])
         parts = tuple(scaled([_clips(a, b, _ADDED)], np.sqrt(effect)))
         low, high, p, method = _of_one_probe(a[0], b[0], value, parts, effect)
         method += "; over clips"
@@ -151,10 +167,11 @@ def _of_one_probe(
     if a.correctness is None:
         few = a.metric not in METRICS and a.n_clips < FEW_FILES
         method = "paired bootstrap t" + (f", few files ({a.n_clips})" if few else "")
-        if not half:
+        if not np.ptp(_draws([a], [b])):
             # Each clip says the same, and a sign test counts them.
             p = min(1.0, 2.0 ** (1 - a.n_clips)) if value else 1.0
             method = "sign test, every resample gives the same difference"
+            method += ", Wilson's interval of as many equal answers" if half else ""
         return value - half, value + half, p, method
     found = _by_clip([a], [b])
     test = sign_flip_test(found)
@@ -174,8 +191,20 @@ def _design_effect(a: Measured, b: Measured) -> float:
 def _clips(a: Sequence[Measured], b: Sequence[Measured], added: float) -> Part:
     if a[0].metric in ACCURACIES:
         return clip_part(_by_clip(a, b), added)
-    draws = [np.mean([np.asarray(each.draws) for each in side], axis=0) for side in (a, b)]
-    return of_clips(draws[0] - draws[1], a[0].n_clips, len(a[0].clips))
+    found = of_clips(_draws(a, b), a[0].n_clips, len(a[0].clips))
+    # d' has no bound that equal answers would be a share of.
+    if not added or a[0].metric == "d_prime":
+        return found
+    answers = min(each.answers for each in (*a, *b))
+    if not found.variance:
+        return of_equal_answers(answers, found.freedom)
+    return Part(found.variance + 2 * added / answers**2, found.freedom)
+
+
+def _draws(a: Sequence[Measured], b: Sequence[Measured]) -> np.ndarray:
+    """Differences (n_boot,) of the means over seeds."""
+    sides = [np.mean([np.asarray(each.draws) for each in side], axis=0) for side in (a, b)]
+    return sides[0] - sides[1]
 
 
 def _by_clip(a: Sequence[Measured], b: Sequence[Measured]) -> list[np.ndarray]:
@@ -185,17 +214,6 @@ def _by_clip(a: Sequence[Measured], b: Sequence[Measured]) -> list[np.ndarray]:
         for side in (a, b)
     ]
     return [one - other for one, other in zip(*sides, strict=True)]
-
-
-def _between_seeds(a: Sequence[Measured], b: Sequence[Measured]) -> tuple[Part, ...]:
-    """The variance of each side's seeds; none where neither side has several."""
-    values = [[each.value for each in side] for side in (a, b)]
-    known = [of_seeds(side) for side in values if len(side) > 1]
-    if len(known) == 1:
-        # The variance of the several seeds' mean, and of the one seed: not two estimates but one.
-        several = max(len(a), len(b))
-        return tuple(Part(part.variance * (1 + several), part.freedom, True) for part in known)
-    return tuple(known)
 
 
 def _seeds_text(a: Sequence[Measured], b: Sequence[Measured]) -> str:

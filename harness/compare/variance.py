@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from harness.scoring.intervals import LEVEL
+from harness.scoring.intervals import LEVEL, flat_half_width
 
 _LEAST_P = 1e-15  # what is smaller is not told from it
 
@@ -101,11 +101,35 @@ def of_clips(draws: np.ndarray, n_clips: int, n_folds: int) -> Part:
     return Part(float(np.nanvar(draws)) * n_clips / freedom, freedom)
 
 
+def between_seeds(*sides: Sequence[float] | np.ndarray) -> list[Part]:
+    """Return the parts of both sides' seeds, from their scores; none where no side has several.
+
+    One seed beside several is taken to spread as they do. That is one estimate for both sides, and
+    bounded.
+    """
+    several = [side for side in sides if len(side) > 1]
+    parts = [of_seeds(side) for side in several]
+    if len(parts) != 1:
+        return parts
+    (part,) = parts
+    # The variance of the several seeds' mean, and of the one seed.
+    return [Part(part.variance * (1 + len(several[0])), part.freedom, bounded=True)]
+
+
 def of_seeds(values: Sequence[float] | np.ndarray) -> Part:
     """Return the part of one side's seeds, two or more, from their scores (seeds,)."""
     # Equal scores have no variance, whatever rounding makes of their mean.
     variance = float(np.var(values, ddof=1)) if np.ptp(values) else 0.0
     return Part(variance / len(values), len(values) - 1)
+
+
+def of_equal_answers(answers: float, freedom: float) -> Part:
+    """Return the part of clips or events that all say the same, so that none varies.
+
+    Its 95 % interval is as wide as theirs (:func:`harness.scoring.intervals.flat_half_width`).
+    """
+    half = flat_half_width(answers)
+    return Part(float((half / stats.t.ppf((1 + LEVEL) / 2, freedom)) ** 2), freedom)
 
 
 def scaled(parts: Iterable[Part], factor: float) -> list[Part]:

@@ -43,10 +43,11 @@ def test_the_seeds_of_the_other_arm_count_where_one_has_a_single_seed():
     alone = arm([[0.60]], 0.001), arm([[0.55]], 0.001, seed=1)
     several = arm([[0.60]], 0.001), arm([[0.50], [0.60], [0.55]], 0.001, seed=1)
     narrow, wide = (difference(*sides, [0], [(10_000, 1)]) for sides in (alone, several))
-    expected = stats.t.ppf(0.975, 2) * np.std([0.50, 0.60, 0.55], ddof=1) / np.sqrt(3)
+    # It is taken to spread as they do.
+    expected = stats.t.ppf(0.975, 2) * np.std([0.50, 0.60, 0.55], ddof=1) * np.sqrt(1 / 3 + 1)
     assert wide.high - wide.value == pytest.approx(expected, rel=0.01)
     assert wide.high - wide.low > 10 * (narrow.high - narrow.low)
-    assert "seeds of the arm with several" in wide.method
+    assert "seeds of the arm with one taken to spread as the other's" in wide.method
 
 
 def test_few_clips_widen_it():
@@ -141,6 +142,8 @@ def study_of_two_arms(
         ((3, 3), (0.1, 0.1), 0.93),
         ((2, 2), (0.1, 0.1), 0.93),
         ((2, 3), (0.1, 0.1), 0.93),
+        ((1, 3), (0.1, 0.1), 0.93),
+        ((1, 3), (0.4, 0.4), 0.93),
         ((2, 2), (0.4, 0.4), 0.92),
         ((3, 3), (0.4, 0.4), 0.93),
         ((3, 3), (0.3, 0.06), 0.90),
