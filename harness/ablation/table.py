@@ -11,6 +11,7 @@ import pandas as pd
 from harness.ablation.board import MEAN, Board
 from harness.ablation.differences import Difference, NoiseFloor, difference, noise_floor, ordering
 from harness.ablation.study import PaperRow, Study
+from harness.compare.ranks import holm
 from harness.rendering import markdown
 from harness.task import short_names
 
@@ -20,7 +21,8 @@ def long_form(study: Study, boards: Sequence[Board]) -> pd.DataFrame:
 
     ``value`` is the mean over the training seeds that have a score, ``seed_sd`` their standard
     deviation (ddof 1). ``difference`` is to the reference arm, with its 95 % interval and how it
-    was made (:mod:`harness.ablation.differences`); ``noise_sd`` and ``noise_largest`` are the
+    was made (:mod:`harness.ablation.differences`), and its ``p``; ``p_holm`` is corrected for the
+    tasks of the arm, and the mean's is its own. ``noise_sd`` and ``noise_largest`` are the
     reference arm's spread over seeds, ``ordering`` what follows. Rows of the mean carry what a
     paper prints, in percent.
     """
@@ -28,44 +30,70 @@ def long_form(study: Study, boards: Sequence[Board]) -> pd.DataFrame:
         [
             {"study": study.name, "protocol": board.protocol, **row}
             for board in boards
-            for group, tasks in board.groups().items()
-            if tasks
-            for row in _rows(study, board, group, tasks)
+            for row in _rows(study, board)
         ]
     )
 
 
-def _rows(study: Study, board: Board, group: str, tasks: tuple[int, ...]) -> list[dict]:
-    reference = board.arms[study.reference]
-    floor = noise_floor(reference, tasks)
-    metrics = dict.fromkeys(board.columns[i].metric for i in tasks)
+def _rows(study: Study, board: Board) -> list[dict]:
+    groups = {group: tasks for group, tasks in board.groups().items() if tasks}
+    found = {
+        (group, arm): difference(board.arms[arm], board.arms[study.reference], tasks, board.sizes)
+        for group, tasks in groups.items()
+        for arm in board.arms
+        if arm != study.reference
+    }
+    adjusted = {key: each.p for key, each in found.items()}
+    for arm in board.arms:
+        of_tasks = [key for key in found if key[1] == arm and key[0] != MEAN]
+        adjusted |= dict(zip(of_tasks, holm([found[key].p for key in of_tasks]), strict=True))
     rows = []
-    for name, arm in board.arms.items():
-        means = arm.means(tasks)
-        compared = name != study.reference
-        found = difference(arm, reference, tasks, board.sizes)
-        paper = study.paper.get(name) if group == MEAN else None
-        rows.append(
-            {
-                "arm": name,
-                "task": group,
-                "metric": "+".join(metrics),
-                "n_tasks": len(tasks),
-                "n_seeds": len(means),
-                "value": means.mean() if len(means) else np.nan,
-                "seed_sd": means.std(ddof=1) if len(means) > 1 else np.nan,
-                "difference": found.value if compared else np.nan,
-                "ci_low": found.low if compared else np.nan,
-                "ci_high": found.high if compared else np.nan,
-                "ci_method": found.method if compared else "",
-                "noise_sd": floor.sd,
-                "noise_largest": floor.largest,
-                "ordering": ordering(found, floor) if compared else "reference",
-                "paper_percent": paper.scores[MEAN] if paper else np.nan,
-                "paper_source": paper.source if paper else "",
-            }
-        )
+    for group, tasks in groups.items():
+        floor = noise_floor(board.arms[study.reference], tasks)
+        for arm in board.arms:
+            row = _row(board, group, arm) | _compared(
+                found.get((group, arm)), adjusted.get((group, arm), np.nan), floor
+            )
+            rows.append(row | _published(study, group, arm))
     return rows
+
+
+def _row(board: Board, group: str, arm: str) -> dict:
+    tasks = board.groups()[group]
+    means = board.arms[arm].means(tasks)
+    return {
+        "arm": arm,
+        "task": group,
+        "metric": "+".join(dict.fromkeys(board.columns[i].metric for i in tasks)),
+        "n_tasks": len(tasks),
+        "n_seeds": len(means),
+        "value": means.mean() if len(means) else np.nan,
+        "seed_sd": means.std(ddof=1) if len(means) > 1 else np.nan,
+    }
+
+
+def _compared(found: Difference | None, p: float, floor: NoiseFloor) -> dict:
+    """What is said of a difference to the reference arm; None is the reference itself."""
+    shown = found or Difference(np.nan, np.nan, np.nan, "")
+    return {
+        "difference": shown.value,
+        "ci_low": shown.low,
+        "ci_high": shown.high,
+        "ci_method": shown.method,
+        "p": shown.p,
+        "p_holm": p,
+        "noise_sd": floor.sd,
+        "noise_largest": floor.largest,
+        "ordering": ordering(found, floor, p) if found else "reference",
+    }
+
+
+def _published(study: Study, group: str, arm: str) -> dict:
+    paper = study.paper.get(arm) if group == MEAN else None
+    return {
+        "paper_percent": paper.scores[MEAN] if paper else np.nan,
+        "paper_source": paper.source if paper else "",
+    }
 
 
 def format_study(study: Study, boards: Sequence[Board], missing: Sequence[str] = ()) -> str:
@@ -151,7 +179,8 @@ def _noise(study: Study, board: Board) -> str:
         )
     said += (
         " A difference that is no larger, or whose interval holds 0, orders nothing. Intervals: "
-        "95 %, over training seeds and test clips, for one difference at a time."
+        "95 %, over training seeds and test clips, for one difference at a time. table.csv "
+        "compares task by task, with Holm's correction over an arm's tasks."
     )
     return said + "\n"
 
@@ -187,7 +216,7 @@ def _agreement(study: Study, board: Board) -> str:
 
 
 def _orders(found: Difference, floor: NoiseFloor) -> bool:
-    return ordering(found, floor) in ("higher", "lower")
+    return ordering(found, floor, found.p) in ("higher", "lower")
 
 
 def _as_printed(paper: Mapping[str, PaperRow], pair: tuple[str, str], found: Difference) -> bool:

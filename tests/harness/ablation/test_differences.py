@@ -76,7 +76,7 @@ def test_a_mean_takes_the_seeds_that_have_every_task():
 def test_without_a_complete_seed_there_is_no_difference():
     found = difference(arm([[0.1, np.nan]]), arm([[0.1, 0.2]]), [0, 1], [(9, 1), (9, 1)])
     assert np.isnan(found.value)
-    assert ordering(found, NoiseFloor(0.1, 0.1)) == "not known"
+    assert ordering(found, NoiseFloor(0.1, 0.1), found.p) == "not known"
 
 
 def test_folds_of_one_clip_have_no_interval():
@@ -93,19 +93,28 @@ def test_the_noise_floor_is_the_spread_of_seeds():
 
 
 @pytest.mark.parametrize(
-    ("value", "low", "high", "largest", "said"),
+    ("value", "p", "largest", "said"),
     [
-        (0.05, 0.01, 0.09, 0.02, "higher"),
-        (-0.05, -0.09, -0.01, 0.02, "lower"),
-        (0.05, 0.01, 0.09, 0.06, "no ordering: inside the noise floor"),
-        (0.05, -0.01, 0.11, 0.02, "no ordering: the interval holds 0"),
-        (0.05, np.nan, np.nan, 0.02, "no ordering: there is no interval"),
-        (0.05, 0.01, 0.09, np.nan, "no ordering: no noise floor with one seed"),
-        (np.nan, np.nan, np.nan, 0.02, "not known"),
+        (0.05, 0.01, 0.02, "higher"),
+        (-0.05, 0.01, 0.02, "lower"),
+        (0.05, 0.01, 0.06, "no ordering: inside the noise floor"),
+        (0.05, 0.12, 0.02, "no ordering: p = 0.12"),
+        (0.05, np.nan, 0.02, "no ordering: there is no interval"),
+        (0.05, 0.01, np.nan, "no ordering: no noise floor with one seed"),
+        (np.nan, np.nan, 0.02, "not known"),
     ],
 )
-def test_an_ordering_needs_an_interval_and_the_noise_floor(value, low, high, largest, said):
-    assert ordering(Difference(value, low, high, ""), NoiseFloor(largest / 2, largest)) == said
+def test_an_ordering_needs_a_small_p_and_the_noise_floor(value, p, largest, said):
+    found = Difference(value, value - 0.04, value + 0.04, "")
+    assert ordering(found, NoiseFloor(largest / 2, largest), p) == said
+
+
+def test_p_is_that_of_the_interval():
+    sides = arm([[0.50], [0.56], [0.53]], 1e-4), arm([[0.60], [0.61], [0.65]], 1e-4, seed=1)
+    found = difference(*sides, [0], [(10_000, 1)])
+    welch = stats.ttest_ind(*(side.values[:, 0] for side in sides), equal_var=False)
+    assert found.p == pytest.approx(welch.pvalue, rel=0.01)
+    assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
 
 
 # Coverage on synthetic data
