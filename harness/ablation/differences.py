@@ -139,5 +139,5 @@ def ordering(found: Difference, floor: NoiseFloor, p: float) -> str:
     if np.isnan(p):
         return "no ordering: there is no interval"
     if p >= SIGNIFICANCE:
-        return f"no ordering: p = {p:.2f}"
+        return f"no ordering: p = {p:.2g}"
     return "higher" if found.value > 0 else "lower"
