@@ -180,12 +180,12 @@ def _read_clips(
     clips = []
     for name, value in table.items():
         try:
-            _check_clip_name(name)
+            check_clip_name(name)
             if not isinstance(value, list):
                 what = "events" if event else "labels"
                 raise ValueError(f"its {what} must be a list, not {_kind(value)}.")
             if event:
-                clips.append(Clip(name, events=tuple(map(_event, value))))
+                clips.append(Clip(name, events=tuple(map(parse_event, value))))
             else:
                 clips.append(Clip(name, labels=tuple(map(_label, value))))
         except ValueError as error:
@@ -193,7 +193,12 @@ def _read_clips(
     return tuple(clips)
 
 
-def _check_clip_name(name: str) -> None:
+def check_clip_name(name: str) -> None:
+    """Refuse a name that leads out of its split's folder.
+
+    Raises:
+        ValueError: a sentence that says what it must be.
+    """
     if _UNSAFE_NAME.search(name):
         raise ValueError("the name must be a plain file name that stays inside the split's folder.")
 
@@ -204,7 +209,12 @@ def _label(value: object) -> str:
     return str(value)
 
 
-def _event(value: object) -> Event:
+def parse_event(value: object) -> Event:
+    """Read an event as JSON files hold it.
+
+    Raises:
+        ValueError: a sentence that says what is wrong with it.
+    """
     if not isinstance(value, dict):
         raise ValueError(f"an event must be an object, not {_kind(value)}.")
     lacking = [key for key in ("label", "start", "end") if key not in value]
@@ -291,8 +301,12 @@ def _evaluation_params(value: object) -> dict[str, Any]:
     }
 
 
-def _plain_name(value: object) -> str:
-    """A name that is safe as part of a folder's name, for results are stored under it."""
+def plain_name(value: object) -> str:
+    """A name that is safe as part of a folder's name, for results are stored under it.
+
+    Raises:
+        ValueError: what it must be, to be put behind the name of what it is.
+    """
     text = str(value) if _is_number(value) else value
     if not isinstance(text, str) or not text or re.search(r"[/\\\0]", text) or text in (".", ".."):
         raise ValueError(f"must be a plain name without slashes, not {value!r}.")
@@ -302,7 +316,7 @@ def _plain_name(value: object) -> str:
 def _names(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not value:
         raise ValueError(f"must be a list of names, not {value!r}.")
-    names = tuple(map(_plain_name, value))
+    names = tuple(map(plain_name, value))
     if len(set(names)) < len(names):
         raise ValueError(f"names one twice: {', '.join(names)}.")
     return names
@@ -338,9 +352,9 @@ def _kind(value: object) -> str:
 
 
 _REQUIRED: dict[str, Callable[[object], Any]] = {
-    "task_name": _plain_name,
-    "version": _plain_name,
-    "mode": _plain_name,
+    "task_name": plain_name,
+    "version": plain_name,
+    "mode": plain_name,
     "embedding_type": _one_of("scene", "event"),
     "prediction_type": _one_of("multiclass", "multilabel"),
     "split_mode": _one_of("trainvaltest", "new_split_kfold", "presplit_kfold"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 
 from harness.errors import UserError
 from harness.files import write_file
+from harness.layout import check_clip_name, parse_event, plain_name
 from harness.probe import UnitResult
 from harness.scoring import events
 from harness.scoring.events import Postprocessing
@@ -140,29 +142,102 @@ def read_predictions(directory: Path, split: str) -> FoldPredictions:
     """
     path = directory / f"{split}.predictions.npz"
     try:
+        plain_name(split)
+        # Else numpy takes the file for a pickle, and tells how to trust it.
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive of arrays")
         with np.load(path, allow_pickle=False) as saved:
-            fold = FoldPredictions(
-                split,
-                tuple(saved["clips"].tolist()),
-                saved["probabilities"],
-                saved["targets"],
-                saved["offsets"],
-                saved.get("timestamps"),
-            )
+            arrays = {name: saved[name] for name in saved.files}
+        fold = _fold(split, arrays)
         if fold.timestamps is None:
             return fold
         path = directory / f"{split}.events.json"
-        predicted = tuple(_events(run) for run in json.loads(path.read_text()))
+        runs = json.loads(path.read_bytes())
+        if not isinstance(runs, list) or len(runs) != len(fold.probabilities):
+            raise ValueError("it holds events of another number of runs than the predictions")
+        predicted = tuple(_events(run, fold.clips) for run in runs)
         path = directory / f"{split}.reference.json"
-        reference = _events(json.loads(path.read_text()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-        raise UserError(f"{path}: {error}. Delete its folder, and run again.") from error
+        reference = _events(json.loads(path.read_bytes()), fold.clips)
+    except KeyError as error:
+        raise UserError(f"{path} lacks {error}. {_CURE}") from error
+    except _DAMAGE as error:
+        raise UserError(f"{path}: {str(error).rstrip('.')}. {_CURE}") from error
     return replace(fold, predicted=predicted, reference=reference)
+
+
+_CURE = "Delete its folder, and run again."
+# What numpy, zipfile and json raise of files that are cut off or were written over.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    RecursionError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_LATEST_MS = 86_400_000.0  # a day: error rates count segments up to the last event
+
+
+def _fold(split: str, arrays: Mapping[str, np.ndarray]) -> FoldPredictions:
+    """Put arrays together, if they are of one test split.
+
+    Raises:
+        KeyError: an array that is missing.
+        ValueError: a sentence that says how they are at odds.
+    """
+    clips, probabilities = arrays["clips"], arrays["probabilities"]
+    targets, offsets = arrays["targets"], arrays["offsets"]
+    timestamps = arrays.get("timestamps")
+    if clips.ndim != 1 or clips.dtype.kind != "U" or not len(clips):
+        raise ValueError("clips is no list of names")
+    names = tuple(clips.tolist())
+    for name in names:
+        check_clip_name(name)
+    if len(set(names)) < len(names):
+        raise ValueError("clips names one twice")
+    if probabilities.ndim != 3 or probabilities.dtype.kind != "f" or not probabilities.size:
+        raise ValueError("probabilities are not numbers of runs, rows and classes")
+    if not np.isfinite(probabilities).all():
+        raise ValueError("some probabilities are not finite")
+    _, rows, classes = probabilities.shape
+    if targets.ndim not in (1, 2) or targets.shape != (rows, classes)[: targets.ndim]:
+        raise ValueError(f"targets are not of {rows} rows and {classes} classes")
+    highest = classes if targets.ndim == 1 else 2
+    if targets.dtype.kind not in ("iu" if targets.ndim == 1 else "fiub") or not (
+        np.isin(targets, np.arange(highest)).all()
+    ):
+        raise ValueError(f"targets are not all whole numbers from 0 to {highest - 1}")
+    if offsets.shape != (len(names) + 1,) or offsets.dtype.kind not in "iu":
+        raise ValueError(f"offsets are not {len(names) + 1} whole numbers")
+    if offsets[0] != 0 or offsets[-1] != rows or (offsets[1:] < offsets[:-1]).any():
+        raise ValueError(f"offsets do not divide {rows} rows")
+    if timestamps is None and rows != len(names):
+        raise ValueError(f"there are {rows} rows for {len(names)} clips")
+    if timestamps is not None and (
+        timestamps.shape != (rows,) or timestamps.dtype.kind not in "fiu"
+    ):
+        raise ValueError(f"timestamps are not {rows} numbers")
+    return FoldPredictions(split, names, probabilities, targets, offsets, timestamps)
 
 
 def _listed(clips: Mapping[str, Sequence[Event]]) -> dict[str, list[dict]]:
     return {name: [asdict(event) for event in found] for name, found in clips.items()}
 
 
-def _events(listed: Mapping[str, Sequence[Mapping]]) -> dict[str, list[Event]]:
-    return {name: [Event(**event) for event in found] for name, found in listed.items()}
+def _events(listed: Mapping[str, Sequence[object]], clips: Sequence[str]) -> dict[str, list[Event]]:
+    """The events of each clip; they must be of these clips.
+
+    Raises:
+        ValueError: a sentence that says what is wrong.
+    """
+    if not isinstance(listed, dict) or listed.keys() != set(clips):
+        raise ValueError("it does not hold the events of the clips of the predictions")
+    if not all(isinstance(of_clip, list) for of_clip in listed.values()):
+        raise ValueError("the events of a clip are no list")
+    found = {name: list(map(parse_event, of_clip)) for name, of_clip in listed.items()}
+    for name, of_clip in found.items():
+        if any(max(abs(event.start), abs(event.end)) > _LATEST_MS for event in of_clip):
+            raise ValueError(f"an event of '{name}' is more than a day away")
+    return found

@@ -8,23 +8,29 @@ folder are relative to it, so that it may be moved.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import Any
 
 import pandas as pd
 
 from harness.errors import UserError
 from harness.files import write_file
+from harness.layout import plain_name
 from harness.predictions import FoldPredictions, read_predictions
 from harness.probe import ProbeUnit, UnitResult
-from harness.results import read_results
+from harness.results import find_evaluations, read_results
+from harness.results.folder import RECORD
 from harness.run.plan import Evaluation
+from harness.scoring.event_scores import METRICS as EVENT_METRICS
+from harness.scoring.scores import METRICS as SCENE_METRICS
 from harness.store import SplitEmbeddings, read_split
 from harness.task import Fold, Task
 
 FORMAT_VERSION = 1
-_FILE = "evaluation.json"
+_CURE = "Delete its folder and run again: embeddings and probes are kept."
 
 
 @dataclass(frozen=True)
@@ -66,9 +72,19 @@ class Record:
         """Read the test predictions of every fold.
 
         Raises:
-            UserError: some are missing or damaged.
+            UserError: some are missing or damaged, or of other labels or another kind of task.
         """
-        return [read_predictions(self.directory, fold.test) for fold in self.folds]
+        found = [read_predictions(self.directory, fold.test) for fold in self.folds]
+        kind = (self.embedding_type == "event", self.prediction_type == "multilabel")
+        for fold in found:
+            if (fold.timestamps is not None, fold.targets.ndim == 2) != kind or (
+                fold.probabilities.shape[2] != len(self.labels)
+            ):
+                raise UserError(
+                    f"{self.directory / RECORD}: its labels and kind of task are not those of the "
+                    f"predictions of '{fold.split}' beside it. {_CURE}"
+                )
+        return found
 
     def read_embeddings(self, split: str) -> SplitEmbeddings:
         """Open the embeddings of a split, memory-mapped.
@@ -96,10 +112,12 @@ def write_record(
     directory: Path,
 ) -> None:
     """Write ``evaluation.json`` into the folder that is to become ``evaluation.directory``."""
-    run = evaluation.out.resolve()
-    embeddings = {split: _inside(path, run) for split, path in evaluation.embeddings.by_split()}
+    run = evaluation.out
+    embeddings = {
+        split: path.relative_to(run).as_posix() for split, path in evaluation.embeddings.by_split()
+    }
     probes = {
-        fold.test: [_inside(evaluation.probe_directory(unit), run) for unit in runs]
+        fold.test: [evaluation.probe_directory(unit).relative_to(run).as_posix() for unit in runs]
         for fold, runs in zip(task.folds, units, strict=True)
     }
     document = {
@@ -114,16 +132,11 @@ def write_record(
         "embeddings": embeddings,
         "probes": probes,
     }
-    write_file(directory / _FILE, json.dumps(document, indent=1) + "\n")
-
-
-def _inside(path: Path, run: Path) -> str:
-    path = path.resolve()
-    return path.relative_to(run).as_posix() if path.is_relative_to(run) else str(path)
+    write_file(directory / RECORD, json.dumps(document, indent=1) + "\n")
 
 
 def find_records(run: Path) -> Iterator[Record]:
-    """Find the finished evaluations of a run's folder, in the order of their names.
+    """Find the finished evaluations of a run's folder, or a part of it, in order of their names.
 
     An evaluation that an older version of the harness finished has no ``evaluation.json`` and is
     passed over.
@@ -131,8 +144,9 @@ def find_records(run: Path) -> Iterator[Record]:
     Raises:
         UserError: an ``evaluation.json`` is damaged, or of another format version.
     """
-    for path in sorted((run / "results").glob(f"*/*/*/{_FILE}")):
-        yield read_record(path.parent)
+    for directory in find_evaluations(run):
+        if (directory / RECORD).is_file():
+            yield read_record(directory)
 
 
 def read_record(directory: Path) -> Record:
@@ -141,34 +155,100 @@ def read_record(directory: Path) -> Record:
     Raises:
         UserError: there is none, it is damaged, or of another format version.
     """
-    path = directory / _FILE
-    run = directory.parents[3]
+    path = directory / RECORD
     try:
-        document = json.loads(path.read_text())
-        if document["format_version"] != FORMAT_VERSION:
-            raise ValueError(
-                f"format version {document['format_version']}; this harness reads {FORMAT_VERSION}"
-            )
-        return Record(
-            directory=directory,
-            run=run,
-            task=document["task"],
-            embedding_type=document["embedding_type"],
-            prediction_type=document["prediction_type"],
-            evaluation=tuple(document["evaluation"]),
-            labels=tuple(document["labels"]),
-            folds=tuple(
-                Fold(each["name"], tuple(each["train"]), each["valid"], each["test"])
-                for each in document["folds"]
-            ),
-            task_directory=Path(document["task_directory"]),
-            embeddings={split: run / place for split, place in document["embeddings"].items()},
-            probes={
-                split: tuple(run / place for place in places)
-                for split, places in document["probes"].items()
-            },
-        )
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: {error}. Delete its folder and run again: embeddings and probes are kept."
-        ) from error
+        document = json.loads(path.read_bytes())
+        if not isinstance(document, dict):
+            raise ValueError("it holds no JSON object")
+        version = document.get("format_version")
+        if version != FORMAT_VERSION:
+            raise ValueError(f"format version {version}; this harness reads {FORMAT_VERSION}")
+        return _record(document, directory)
+    except KeyError as error:
+        raise UserError(f"{path} lacks {error}. {_CURE}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path}: {str(error).rstrip('.')}. {_CURE}") from error
+
+
+def _record(document: Mapping[str, Any], directory: Path) -> Record:
+    """Make a record of what a file says; what it names leads nowhere out of the run's folder.
+
+    Raises:
+        KeyError: a key that it lacks.
+        ValueError: a sentence that says what is wrong.
+    """
+    run = Path(os.path.normpath(directory / "../../../.."))
+    known = {"scene": SCENE_METRICS, "event": EVENT_METRICS}
+    kind, prediction = document["embedding_type"], document["prediction_type"]
+    if kind not in known or prediction not in ("multiclass", "multilabel"):
+        raise ValueError(f"there are no tasks of type {kind!r} and {prediction!r}")
+    evaluation = _texts("evaluation", document["evaluation"])
+    for name in evaluation:
+        if name not in known[kind] or prediction not in known[kind][name].prediction_types:
+            raise ValueError(f"'{name}' is no metric of {kind} tasks that are {prediction}")
+    folds = tuple(_fold(entry) for entry in _filled("folds", document["folds"], list))
+    if len({fold.test for fold in folds}) < len(folds):
+        raise ValueError("two folds have one test split")
+    probes = {
+        split: tuple(_place(run, place) for place in _texts("probes", places))
+        for split, places in _filled("probes", document["probes"], dict).items()
+    }
+    if probes.keys() != {fold.test for fold in folds}:
+        raise ValueError("probes names other test splits than folds")
+    return Record(
+        directory=directory,
+        run=run,
+        task=_text("task", document["task"]),
+        embedding_type=kind,
+        prediction_type=prediction,
+        evaluation=evaluation,
+        labels=_texts("labels", document["labels"]),
+        folds=folds,
+        task_directory=Path(_text("task_directory", document["task_directory"])),
+        # The original kit's layout leaves none.
+        embeddings={
+            split: _place(run, place)
+            for split, place in _of_kind("embeddings", document["embeddings"], dict).items()
+        },
+        probes=probes,
+    )
+
+
+def _fold(entry: object) -> Fold:
+    found = _filled("a fold", entry, dict)
+    train = _texts("train of a fold", found["train"])
+    splits = [plain_name(found[key]) for key in ("name", "valid", "test")]
+    return Fold(splits[0], tuple(map(plain_name, train)), *splits[1:])
+
+
+def _place(run: Path, place: object) -> Path:
+    relative = PurePath(_text("a folder", place))
+    if relative.is_absolute() or ".." in relative.parts:
+        raise ValueError(f"the folder '{place}' is not in that of the run")
+    return run / relative
+
+
+def _texts(name: str, value: object) -> tuple[str, ...]:
+    found = tuple(_text(name, each) for each in _filled(name, value, list))
+    if len(set(found)) < len(found):
+        raise ValueError(f"{name} says one thing twice")
+    return found
+
+
+def _text(name: str, value: object) -> str:
+    return _filled(name, value, str)
+
+
+def _filled(name: str, value: object, kind: type) -> Any:
+    if not _of_kind(name, value, kind):
+        raise ValueError(f"{name} is empty")
+    return value
+
+
+def _of_kind(name: str, value: object, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(f"{name} is no {_KINDS[kind]}")
+    return value
+
+
+_KINDS: Mapping[type, str] = {str: "text", list: "list", dict: "JSON object"}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 NEAR = "†"
 """Stands behind a value that is within noise of the best."""
@@ -41,6 +44,11 @@ class Sheet:
     n_top: int = 0
 
 
+def plain(text: str) -> str:
+    """Return a text on one line; what breaks lines or steers a terminal becomes a space."""
+    return _CONTROL.sub(" ", text)
+
+
 def render(sheets: Sequence[Sheet], notes: Sequence[str], style: str) -> str:
     """Return tables and the sentences below them; ``style`` is one of ``STYLES``."""
     return STYLES[style](sheets, notes)
@@ -58,7 +66,7 @@ def _markdown(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
         body = [list(sheet.below)] if sheet.below else []
         body += [[_markdown_cell(cell) for cell in row] for row in sheet.rows]
         drawn.append(_lined_up([sheet.title, *sheet.columns[1:]], body))
-    return "\n".join([*drawn, *(f"{note}\n" for note in notes)])
+    return "\n".join([*drawn, *(f"{plain(note)}\n" for note in notes)])
 
 
 def _markdown_cell(cell: Text) -> str:
@@ -67,7 +75,7 @@ def _markdown_cell(cell: Text) -> str:
 
 
 def _lined_up(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
-    lines = [[text.replace("|", r"\|") for text in line] for line in [header, *body]]
+    lines = [[plain(text).replace("|", r"\|") for text in line] for line in [header, *body]]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
     lines.insert(1, ["-" * width for width in widths])
     drawn = ["| " + " | ".join(t.ljust(w) for t, w in zip(row, widths)) + " |" for row in lines]
@@ -128,7 +136,7 @@ _LATEX = {
 
 
 def _latex_text(text: str) -> str:
-    return "".join(_LATEX.get(character, character) for character in text.replace("\n", " "))
+    return "".join(_LATEX.get(character, character) for character in plain(text))
 
 
 def _html(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
@@ -136,9 +144,9 @@ def _html(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
     drawn = ['<section class="results">']
     for sheet in sheets:
         drawn += ['<div style="overflow-x: auto">', "<table>"]
-        drawn += [f"<caption>{html.escape(sheet.title)}</caption>", "<thead>"]
+        drawn += [f"<caption>{_html_text(sheet.title)}</caption>", "<thead>"]
         for line in [sheet.columns, *([sheet.below] if sheet.below else [])]:
-            cells = (f'<th scope="col">{html.escape(text)}</th>' for text in line)
+            cells = (f'<th scope="col">{_html_text(text)}</th>' for text in line)
             drawn.append(f"<tr>{''.join(cells)}</tr>")
         drawn.append("</thead>")
         parts = {"baselines": sheet.rows[: sheet.n_top], "models": sheet.rows[sheet.n_top :]}
@@ -146,7 +154,7 @@ def _html(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
             if rows:
                 drawn += [f'<tbody class="{name}">', *map(_html_row, rows), "</tbody>"]
         drawn += ["</table>", "</div>"]
-    drawn += [f"<p>{html.escape(note)}</p>" for note in notes]
+    drawn += [f"<p>{_html_text(note)}</p>" for note in notes]
     return "\n".join([*drawn, "</section>", ""])
 
 
@@ -157,9 +165,13 @@ def _html_row(row: Sequence[Text]) -> str:
 
 
 def _html_cell(cell: Text) -> str:
-    value = html.escape(cell.value)
+    value = _html_text(cell.value)
     value = f"<strong>{value}</strong>" if cell.best else value
-    return value + f"<sup>{NEAR}</sup>" * cell.near + html.escape(cell.rest)
+    return value + f"<sup>{NEAR}</sup>" * cell.near + _html_text(cell.rest)
+
+
+def _html_text(text: str) -> str:
+    return html.escape(plain(text))
 
 
 STYLES: Mapping[str, Callable[[Sequence[Sheet], Sequence[str]], str]] = {

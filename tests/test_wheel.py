@@ -34,6 +34,7 @@ def test_the_wheel_holds_packages_data_and_licence_and_no_tests(wheel):
     published = {p.name for p in (CHECKOUT / "results" / "published").iterdir()}
     assert len(published) > 3
     assert {f"harness/published_data/{name}" for name in published} <= set(names)
+    assert {f"{package}/py.typed" for package in tops} <= set(names)
     assert {f"tasks/{p.name}" for p in (CHECKOUT / "tasks").glob("*.yaml")} <= set(names)
 
 

@@ -23,12 +23,12 @@ def output_folder(out: Path) -> Path:
 
 
 def run_with_predictions(results: Path) -> Path | None:
-    """The folder of the run that results are of, where it holds predictions to compare.
+    """The results themselves, where there are predictions of them to compare; else None."""
+    from harness.results import find_evaluations
+    from harness.results.folder import RECORD
 
-    It is the results themselves, or the folder in which their results.csv stands.
-    """
-    run = results if results.is_dir() else results.parent
-    return run if any(run.glob("results/*/*/*/evaluation.json")) else None
+    there = any((evaluation / RECORD).is_file() for evaluation in find_evaluations(results))
+    return results if there else None
 
 
 def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:

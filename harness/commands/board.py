@@ -43,9 +43,9 @@ def board(path: Path, name: str, tables: tuple[str, ...], style: str) -> None:
     from harness.results import load
 
     found = place(load(path), read_published(name))
-    run = run_with_predictions(path)
+    several = len(found.models) > 1
     paired = "paired" in tables or (
-        not tables and style != "csv" and run is not None and len(found.models) > 1
+        not tables and style != "csv" and several and run_with_predictions(path) is not None
     )
     shown = tuple(table for table in tables if table != "paired")
     if style == "csv" and len(tables) > 1:
@@ -54,5 +54,5 @@ def board(path: Path, name: str, tables: tuple[str, ...], style: str) -> None:
     if shown or not tables:
         parts.append(format_board(found, style, shown))
     if paired:
-        parts.append(format_paired(found, [run or path], style))
+        parts.append(format_paired(found, [path], style))
     click.echo("\n".join(parts), nl=False)

@@ -50,7 +50,8 @@ _about = together(
     type=click.FloatRange(min=0),
     default=8.0,
     show_default=True,
-    help="Embed recordings up to this size in all; others are linked by their path.",
+    help="Embed recordings up to this size in all. Others are linked from where the page is, and "
+    "play only while it and the tasks stay there.",
 )
 @click.option(
     "--marks/--no-marks",
@@ -77,14 +78,15 @@ def report(
     from harness.table.noise import find_noise
 
     material = _material(paths, protocols, models, tasks_dir)
-    # Models of several runs cannot be told apart here: the best and the others must share one.
-    alone = material.runs[0] if marks and len(material.runs) == 1 else None
+    noise = None
+    if marks and material.records:
+        noise = find_noise(material.rows, material.runs[0], results=material.results)
     write_page(
         material,
         out,
         title=title,
         audio_bytes=int(audio_mb * 1e6),
-        noise=find_noise(material.rows, alone) if alone and alone.is_dir() else None,
+        noise=noise,
         say=lambda line: click.echo(line, err=True),
     )
 

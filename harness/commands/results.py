@@ -46,11 +46,11 @@ def results_table(
 
     table = load(path)
     noise = None
-    if marks and (run := run_with_predictions(path)):
+    if marks and run_with_predictions(path):
         # Comparing imports torch, which a table alone does not take.
         from harness.table.noise import find_noise
 
-        noise = find_noise(table, run)
+        noise = find_noise(table, path)
     click.echo(format_table(table, style, domains(tasks_dir), baselines, noise), nl=False)
 
 

@@ -12,9 +12,8 @@ import pandas as pd
 
 from harness.compare.gather import Results, choose, gather, read_measured
 from harness.compare.pair import Cell, compare_pair
-from harness.compare.ranks import Ranking, rank_models
+from harness.compare.ranks import rank_rows
 from harness.errors import UserError
-from harness.task import is_synthetic
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,7 @@ class Comparison:
         critical_difference: two mean ranks further apart than this differ; None where there is
             none.
         rank_test: the test it stands on, or why there is none.
+        rank_tasks: on how many of how many tasks ranks stand, and why not on the others.
         warnings: what else to know, a sentence each.
     """
 
@@ -47,11 +47,12 @@ class Comparison:
     ranks: pd.DataFrame
     critical_difference: float | None
     rank_test: str
+    rank_tasks: str
     warnings: tuple[str, ...]
 
 
 def compare(
-    runs: Sequence[Path],
+    runs: Sequence[Path] | Results,
     models: Sequence[str],
     protocol: str | None = None,
     tasks: Sequence[str] | None = None,
@@ -61,7 +62,9 @@ def compare(
     """Compare models, each with the first or all with each other.
 
     Args:
-        runs: folders of runs; a results CSV too, whose rows cannot be paired.
+        runs: folders of runs; CSVs too, whose rows can be paired where a CSV is the
+            ``results.csv`` of a run's folder; or what was gathered of them, which remembers what
+            was measured.
         models: two or more, as tables name them; the first is the reference.
         protocol: needed where the models have results by several.
         tasks: names as in tables, or directory names; all by default.
@@ -71,7 +74,7 @@ def compare(
         UserError: a model, task or protocol of which there are no results, fewer than two models,
             or no protocol by which all were probed.
     """
-    results = gather(runs)
+    results = runs if isinstance(runs, Results) else gather(runs)
     names = _names(results.rows, models)
     rows = results.rows[results.rows.model.isin(names)]
     shared = _protocols(rows, names, protocol)
@@ -81,7 +84,7 @@ def compare(
 
 
 def compare_all(
-    runs: Sequence[Path],
+    runs: Sequence[Path] | Results,
     models: Sequence[str],
     protocol: str | None = None,
     tasks: Sequence[str] | None = None,
@@ -89,7 +92,7 @@ def compare_all(
     all_pairs: bool = False,
 ) -> list[Comparison]:
     """Compare models by every protocol by which all were probed; as :func:`compare`."""
-    results = gather(runs)
+    results = runs if isinstance(runs, Results) else gather(runs)
     names = _names(results.rows, models)
     rows = results.rows[results.rows.model.isin(names)]
     shared = _protocols(rows, names, protocol)
@@ -127,7 +130,7 @@ def _compare(
     pairs = list(itertools.combinations(names, 2))
     pairs = pairs if all_pairs else [pair for pair in pairs if pair[0] == names[0]]
     compared = [compare_pair(wanted, a, b, grid) for a, b in pairs]
-    ranked = _rank(grid, names, wanted)
+    ranked = rank_rows(rows[rows.task.isin(wanted)], names)
     return Comparison(
         protocol,
         tuple(names),
@@ -136,6 +139,7 @@ def _compare(
         ranked.ranks,
         ranked.critical_difference,
         ranked.test,
+        ranked.tasks,
         tuple(_warnings(grid)),
     )
 
@@ -177,20 +181,6 @@ def _cell(results: Results, rows: pd.DataFrame) -> Cell | None:
 
 
 Grid = dict[tuple[str, str], Cell | None]
-
-
-def _rank(grid: Grid, models: Sequence[str], tasks: Sequence[str]) -> Ranking:
-    """Rank the models on the tasks that all were tested on alike; synthetic ones do not count."""
-    values, ascending = {}, {}
-    for task in tasks:
-        cells = [grid[model, task] for model in models]
-        known = [cell for cell in cells if cell]
-        if is_synthetic(task) or len({cell.task_sha256 for cell in known}) != 1:
-            continue
-        values[task] = [cell.value if cell else np.nan for cell in cells]
-        ascending[task] = known[0].higher_is_better
-    table = pd.DataFrame(values, index=list(models), columns=list(values), dtype=float)
-    return rank_models(table, pd.Series(ascending, dtype=bool))
 
 
 def _warnings(grid: Grid) -> list[str]:

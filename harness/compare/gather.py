@@ -2,70 +2,81 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness.compare.measured import Measured, measure
 from harness.errors import UserError, did_you_mean
-from harness.module import folder_name
 from harness.record import read_record
-from harness.results import latest, load
-from harness.results.folder import placed_results
+from harness.results import find_evaluations, frame, latest, load
+from harness.results.folder import RECORD, placed_results
 from harness.task import short_names
 
-_KEY = ["model", "model_fingerprint", "task", "protocol", "seed", "started_at"]
+_KEY = ["model_fingerprint", "task", "protocol", "seed", "run_id", "started_at"]
+_MOST_APART = 1e-6  # of a value as it was written and as predictions give it again
 
 
 @dataclass(frozen=True)
 class Results:
-    """Primary metrics over all test folds, and what was found of each row's predictions.
+    """Result rows of some runs, and the evaluations that they are of.
+
+    What was measured once is remembered, so one object should serve all that is made of a run.
 
     Attributes:
-        rows: as :func:`harness.results.latest` gives and names them, with the columns ``written``
-            (the model's name before it was told from a twin) and ``run`` (a run's folder or CSV).
+        table: the newest rows, as :func:`harness.results.latest` gives and names them, with the
+            columns ``written`` (the model's name before it was told from a twin) and ``run`` (a
+            run's folder or CSV).
+        rows: of these the primary metrics over all test folds.
     """
 
+    table: pd.DataFrame
     rows: pd.DataFrame
+    _evaluations: Mapping[tuple, Path]
     _measured: dict[Path, Measured] = field(default_factory=dict)
-    _found: dict[tuple, Path] = field(default_factory=dict)
-    _searched: set[tuple[Path, str]] = field(default_factory=set)
+
+    def evaluation(self, row: pd.Series) -> Path | None:
+        """Return the folder of the evaluation that a row is of; None where there is no record."""
+        found = self._evaluations.get(_key(row.run, row.written, row))
+        return found if found is not None and (found / RECORD).is_file() else None
 
     def measure(self, row: pd.Series) -> Measured:
         """Measure what a row's predictions are; a second time from memory.
 
         Raises:
-            UserError: they are missing or damaged.
+            UserError: they are missing, damaged, or give another value than the row's.
         """
-        run = Path(row.run)
-        if run.is_file():
-            raise UserError(f"{run} holds no predictions. Name the run's folder instead.")
-        self._search(run, row.written)
-        place = self._found.get((run, *(row[name] for name in ("written", *_KEY[1:]))))
+        place = self.evaluation(row)
+        if place is None and Path(row.run).is_file():
+            raise UserError(f"{row.run} holds no predictions. Name the run's folder instead.")
         if place is None:
             raise UserError(
-                f"{run} has no predictions of it: deleted, or of an older version. Run it again."
+                f"{row.run} has no predictions of it: deleted, or of an older version. Run again."
             )
         if place not in self._measured:
             self._measured[place] = measure(read_record(place))
-        return self._measured[place]
+        found = self._measured[place]
+        apart = not np.isclose(found.value, row.value, rtol=0, atol=_MOST_APART, equal_nan=True)
+        if apart or found.metric != row.metric:
+            raise UserError(
+                f"{place}: its predictions are of another result ({found.metric} {found.value:.6g})"
+                f" than the row ({row.metric} {row.value:.6g}). Delete that folder and run again."
+            )
+        return found
 
-    def _search(self, run: Path, model: str) -> None:
-        """Find the evaluations of a model in a run's folder, once."""
-        if (run, model) in self._searched:
-            return
-        self._searched.add((run, model))
-        root = run / "results" if (run / "results").is_dir() else run
-        for path in sorted(root.rglob(f"{folder_name(model)}/*/*/evaluation.json")):
-            for _, row in placed_results([path.parent]):
-                key = (run, *(getattr(row, name) for name in _KEY))
-                self._found[key] = path.parent
+
+def _key(run: object, model: str, row: Any) -> tuple:
+    return (str(run), model, *(getattr(row, name) for name in _KEY))
 
 
 def gather(runs: Sequence[Path]) -> Results:
-    """Read the rows of runs: folders, or CSV files, of which no predictions are known.
+    """Read the rows of runs: folders, parts of them, or CSV files.
+
+    Of a CSV predictions are known where it is the ``results.csv`` of a run's folder.
 
     Raises:
         UserError: nothing there, or not results.
@@ -73,9 +84,16 @@ def gather(runs: Sequence[Path]) -> Results:
     # A row that stands in a table alone and in a folder too is that of the folder: latest keeps
     # the last of equals.
     ordered = sorted(dict.fromkeys(runs), key=lambda run: not run.is_file())
-    table = pd.concat([load(run).assign(run=str(run)) for run in ordered], ignore_index=True)
-    rows = latest(table.assign(written=table.model))
-    return Results(rows[(rows.split == "all") & rows.is_primary].reset_index(drop=True))
+    tables, evaluations = [], {}
+    for run in ordered:
+        read = list(placed_results(find_evaluations(run)))
+        table = frame(row for _, row in read) if read and run.is_dir() else load(run)
+        tables.append(table.assign(run=str(run)))
+        evaluations.update({_key(run, row.model, row): place.file.parent for place, row in read})
+    table = pd.concat(tables, ignore_index=True)
+    table = latest(table.assign(written=table.model))
+    rows = table[(table.split == "all") & table.is_primary].reset_index(drop=True)
+    return Results(table, rows, evaluations)
 
 
 def choose(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> list[str]:

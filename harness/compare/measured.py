@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.resamples import file_counts, in_order, resample
+from harness.compare.resamples import N_BOOT, file_counts, in_order, resample
 from harness.errors import UserError
 from harness.predictions import FoldPredictions
 from harness.probe import PROTOCOLS
 from harness.record import Record
 from harness.results.folder import placed_results
 from harness.scoring.event_scores import METRICS as EVENT_METRICS
-from harness.scoring.intervals import event_answers, event_value, scene_value
+from harness.scoring.intervals import event_answers, event_draws, event_value, scene_value
 from harness.scoring.scores import ACCURACIES, METRICS, correct
 
 
@@ -86,10 +86,11 @@ def measure(record: Record) -> Measured:
         value = scene_value(metric, [(fold.probabilities, fold.targets) for fold in folds])
         draws = resample(metric, folds)
     else:
-        counts = [file_counts(metric, fold) for fold in folds]
+        # Matching events is most of the work, so it is done once for the value and its resamples.
+        counts = [file_counts(metric, in_order(fold)) for fold in folds]
         value = event_value(metric, counts)
         answers = event_answers(metric, counts)
-        draws = resample(metric, folds)
+        draws = event_draws(metric, counts, N_BOOT)
     return Measured(
         about.model,
         about.seed,

@@ -8,11 +8,13 @@ ranks. It takes a task as one observation and knows nothing of clips: few tasks 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+
+from harness.task import is_synthetic
 
 SIGNIFICANCE = 0.05
 
@@ -27,11 +29,13 @@ class Ranking:
         critical_difference: two mean ranks further apart than this differ; None where it cannot be
             computed.
         test: the test it stands on, or why there is none, in words.
+        tasks: on how many of how many tasks the ranks stand, and why not on the others, in words.
     """
 
     ranks: pd.DataFrame
     critical_difference: float | None
     test: str
+    tasks: str = ""
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -43,6 +47,32 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     steps = p[order] * np.arange(len(order), 0, -1)
     adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
     return adjusted
+
+
+def rank_rows(rows: pd.DataFrame, models: Sequence[str]) -> Ranking:
+    """Rank models by the means over seeds of their result rows.
+
+    Only a task that all were tested on in one version can rank them; synthetic ones do not count.
+
+    Args:
+        rows: the newest rows of primary metrics over all folds, by one protocol.
+        models: those of the rows that are ranked.
+    """
+    rows = rows[rows.model.isin(models) & ~rows.task.map(is_synthetic)]
+    done = rows[rows.status == "done"]
+    values = done.groupby(["model", "task"]).value.agg(lambda seeds: seeds.mean(skipna=False))
+    table = values.unstack("task").reindex(index=list(models), columns=sorted(set(rows.task)))
+    versions = rows.groupby("task").task_sha256.nunique()
+    alike = table[[task for task in table if versions[task] == 1]]
+    ranking = rank_models(alike, rows.groupby("task").higher_is_better.all())
+    n_tasks = alike.notna().all().sum()
+    left_out = {
+        "without a score of some model": alike.shape[1] - n_tasks,
+        "in different versions": table.shape[1] - alike.shape[1],
+    }
+    reasons = ", ".join(f"{number} {why}" for why, number in left_out.items() if number)
+    said = f"{n_tasks} of {table.shape[1]} tasks" + (f" (left out: {reasons})" if reasons else "")
+    return replace(ranking, tasks=said)
 
 
 def rank_models(values: pd.DataFrame, ascending: pd.Series) -> Ranking:

@@ -94,7 +94,8 @@ def _notes(comparison: Comparison) -> list[str]:
     notes = [
         "difference: the first model less the second, with its 95 % interval for one difference at "
         "a time. p: of no difference, two-sided; Holm: corrected for the tasks of the pair. Better "
-        f"is below {SIGNIFICANCE:g} after Holm."
+        f"is below {SIGNIFICANCE:g} after Holm. A test and an interval that are of two methods, as "
+        "McNemar's and Tango's, may disagree at the border."
     ]
     tasks = comparison.tasks
     names = dict(zip(tasks.task.drop_duplicates(), short_names(tasks.task.drop_duplicates())))
@@ -113,7 +114,7 @@ def _notes(comparison: Comparison) -> list[str]:
         critical = comparison.critical_difference
         said = f" Critical difference of mean ranks: {critical:.2f}." if critical else ""
         test = comparison.rank_test
-        notes.append(f"Ranks: {test}.{said}")
+        notes.append(f"Ranks, over {comparison.rank_tasks}: {test}.{said}")
     return [*notes, *comparison.warnings]
 
 

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from harness.files import write_file
@@ -98,6 +99,7 @@ _RC: Any = {
     "ytick.major.size": 0,
 }
 
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
@@ -120,9 +122,14 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height))
 
 
+def printable(text: str) -> str:
+    """Replace the characters that no XML, UTF-8 or page can hold; line breaks and tabs stay."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
 def shorten(name: str, most: int = 26) -> str:
-    """Return a name of at most so many letters, cut in its middle; control characters go."""
-    name = re.sub(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]", "\ufffd", name)
+    """Return a name of at most so many letters on one line, cut in its middle."""
+    name = re.sub(r"[\t\n\r]", "\ufffd", printable(name))
     if len(name) <= most:
         return name
     head = (most - 1) // 2
@@ -169,6 +176,9 @@ def to_bytes(figure: Figure, style: str) -> bytes:
     PDF holds its letters as TrueType (Type 42), as publishers ask; a PNG has 300 dots an inch and
     a white ground.
     """
+    # Names and metrics come from users; a control character in one ends an SVG where it stands.
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))
     stream = BytesIO()
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(style)
     ground = "white" if style == "png" else "none"

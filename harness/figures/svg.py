@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from harness.figures.style import VARIABLES, to_bytes
+from harness.figures.style import VARIABLES, printable, to_bytes
 
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
@@ -48,7 +48,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     root.attrib.pop("version", None)
     del root.attrib["width"], root.attrib["height"]
     root.set("role", "img")
-    root.set("aria-label", alt)
+    root.set("aria-label", printable(alt))
     root.set("style", f"--width:{width:.0f}")
     ElementTree.register_namespace("", _SVG)
     return ElementTree.tostring(root, encoding="unicode")

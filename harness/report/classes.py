@@ -94,20 +94,22 @@ def _recall_sheet(counts: np.ndarray, labels: Sequence[str]) -> Sheet:
     return Sheet("Recall of every class", header, tuple(rows), frozenset({1, 2}))
 
 
-def classes_panel(metric: str, records: Mapping[str, Sequence[Record]], unread: list[str]) -> Panel:
-    """Draw the score of every class for some models.
+def classes_panel(metric: str, records: Mapping[str, Sequence[Record]]) -> Panel:
+    """Draw the score of every class for some models; one that cannot be read is named.
 
     Args:
         metric: the task's primary metric.
-        records: of each model.
-        unread: gets a sentence for a model whose predictions cannot be read.
+        records: of each model; all of one task.
     """
+    unread = []
     values: dict[str, np.ndarray] = {}
     labels: Sequence[str] = ()
     shown_as = _by_class(metric, next(iter(records.values()))[0])
     for model, seeds in records.items():
         try:
-            folds = [_fold_values(shown_as, seed, f) for seed in seeds for f in _folds(seed)]
+            folds = [
+                _fold_values(shown_as, seed, f) for seed in seeds for f in seed.read_predictions()
+            ]
         except UserError as error:
             unread.append(f"{model}: {error}")
             continue
@@ -133,6 +135,8 @@ def classes_panel(metric: str, records: Mapping[str, Sequence[Record]], unread: 
         note = f"The {half} best and the {half} worst of {len(table)} classes, by {first}."
     if len(labels) > len(table):
         note += f" {len(labels) - len(table)} classes are not defined on this test set."
+    if unread:
+        note += " Left out: " + " ".join(unread)
     rows = tuple((str(k), *(number(v) for v in row)) for k, row in zip(table.index, table.values))
     columns = frozenset(range(1, table.shape[1] + 1))
     header = ("class", *map(str, table.columns))
@@ -153,10 +157,6 @@ def _by_class(metric: str, record: Record) -> str:
     if metric in ACCURACIES:
         return "mAP"
     return metric
-
-
-def _folds(record: Record) -> list[FoldPredictions]:
-    return record.read_predictions()
 
 
 def _fold_values(metric: str, record: Record, fold: FoldPredictions) -> np.ndarray:

@@ -5,21 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from harness.compare import Comparison, compare
+from harness.compare.ranks import rank_rows
 from harness.errors import UserError
 from harness.figures.differences import Difference, forest_figure
 from harness.figures.ranks import MOST_IN_DIAGRAM, ranks_figure
 from harness.report.material import Material
-from harness.report.panel import Panel, Sheet, number
+from harness.report.panel import Panel, Sheet, number, without_folders
 from harness.scoring.events import METRICS as EVENT_METRICS
 from harness.scoring.scores import METRICS
-from harness.task import is_synthetic, short_names
-
-if TYPE_CHECKING:
-    from harness.compare import Comparison
+from harness.table.cells import headlines
+from harness.task import short_names
 
 MOST_COMPARED = 4
 """So many models are compared pair by pair, unless more are named."""
@@ -38,16 +38,13 @@ def comparison(material: Material, protocol: str) -> Compared:
 
     Up to three models are compared each with each, more with the first of them.
     """
-    # Not at the top: harness.compare reads predictions, and a page without any needs nothing of it.
-    from harness.compare import compare
-
     ranks = _ranks(material, protocol)
     models = compared_models(material, protocol)
     known = [m for m in models if any(k[0] == protocol and k[2] == m for k in material.records)]
-    if len(known) < 2:
+    if len(known) < 2 or material.results is None:
         return Compared((), (_nothing(material, models), ranks))
     try:
-        found = compare(list(material.runs), known, protocol, all_pairs=len(known) <= 3)
+        found = compare(material.results, known, protocol, all_pairs=len(known) <= 3)
     except UserError as error:
         nothing = Panel("differences", "Differences", f"Nothing is compared: {error}")
         return Compared((), (nothing, ranks))
@@ -164,8 +161,8 @@ def _pair_sheet(tasks: pd.DataFrame, names: dict[str, str], a: str, b: str) -> S
             *(number(each[column]) for column in ("value_a", "value_b", "difference")),
             *(number(each[column]) for column in ("ci_low", "ci_high")),
             number(each["p_holm"], 4),
-            said.get(each["verdict"], each["verdict"]),
-            each["method"],
+            without_folders(said.get(each["verdict"], each["verdict"])),
+            without_folders(each["method"]),
         )
         for each in tasks.to_dict("records")
     )
@@ -186,34 +183,29 @@ def _pair_sheet(tasks: pd.DataFrame, names: dict[str, str], a: str, b: str) -> S
 
 def _ranks(material: Material, protocol: str) -> Panel:
     """Mean ranks of all models on the tasks that all have."""
-    from harness.compare.ranks import rank_models
-
     title = "Mean ranks"
-    found = material.cells(protocol)
-    found = found[~found.task.map(is_synthetic)]
-    values = found.pivot(index="model", columns="task", values="value")
-    metrics = found.groupby("task").metric.first()
-    ranking = rank_models(values, metrics.map(better_is_higher))
+    rows = headlines(material.rows, protocol)
+    ranking = rank_rows(rows, sorted(set(rows.model)))
     ranks = ranking.ranks.set_index("model").mean_rank.dropna()
     if len(ranks) < 2:
-        return Panel("ranks", title, "There are no ranks: no task has scores of all models.")
-    n_tasks = int(ranking.ranks.n_tasks.max())
+        why = f"they stand on {ranking.tasks}" if len(ranking.ranks) > 1 else "there is one model"
+        return Panel("ranks", title, f"There are no ranks: {why}.")
     critical = ranking.critical_difference
-    note = f"Over the {n_tasks} tasks that all {len(ranks)} models have; 1 is the best. "
+    note = f"Of {len(ranks)} models over {ranking.tasks}. 1 is the best. "
     bars = "joined by a bar" if len(ranks) <= MOST_IN_DIAGRAM else "whose bars overlap"
     if critical is not None:
         note += f"Models {bars} differ by less than the critical difference. "
     note += f"{ranking.test[:1].upper()}{ranking.test[1:]}."
     groups = _tie_groups(ranking.ranks) if critical is not None else []
     letters = ranking.ranks.set_index("model").tie_groups
-    rows = tuple((str(model), number(rank, 2), letters[model]) for model, rank in ranks.items())
+    lines = tuple((str(model), number(rank, 2), letters[model]) for model, rank in ranks.items())
     return Panel(
         "ranks",
         title,
         note,
         draw=lambda width: ranks_figure(ranks, groups, width, critical),
-        alt="Mean ranks: " + ", ".join(f"{row[0]} {row[1]}" for row in rows) + ".",
-        sheet=Sheet(title, ("model", "mean rank", "tie groups"), rows, frozenset({1})),
+        alt="Mean ranks: " + ", ".join(f"{row[0]} {row[1]}" for row in lines) + ".",
+        sheet=Sheet(title, ("model", "mean rank", "tie groups"), lines, frozenset({1})),
     )
 
 

@@ -19,13 +19,15 @@ _SEVERAL = "several"
 _NONE = "none"
 
 
-def map_panel(records: Mapping[str, Sequence[Record]], unread: list[str]) -> Panel:
+def map_panel(records: Mapping[str, Sequence[Record]]) -> Panel:
     """Draw the test embeddings of some models, coloured by their label.
 
+    A model whose embeddings cannot be read is named.
+
     Args:
-        records: of each model.
-        unread: gets a sentence for a model whose embeddings cannot be read.
+        records: of each model; all of one task.
     """
+    unread: list[str] = []
     points, labels, explained, total = {}, {}, {}, 0
     most = MOST_POINTS // len(records)
     for model, seeds in records.items():
@@ -99,14 +101,18 @@ def principal_components(rows: np.ndarray) -> tuple[np.ndarray, float]:
 
 def _embedded(record: Record) -> tuple[np.ndarray, list[str]]:
     """Test embeddings of all folds with the name of each row's label."""
-    rows, names = [], []
+    rows: list[np.ndarray] = []
+    names: list[str] = []
+    width = 0
     for fold in record.read_predictions():
         embedded = record.read_embeddings(fold.split)
-        if len(embedded.embeddings) != len(fold.targets):
+        shape = embedded.embeddings.shape
+        if len(shape) != 2 or shape[0] != len(fold.targets) or (rows and shape[1] != width):
             raise UserError(
                 f"the embeddings in {record.embeddings[fold.split]} are not those of the "
                 "predictions."
             )
+        width = shape[1]
         if record.embedding_type == "event":
             active = np.flatnonzero(np.asarray(fold.targets).sum(axis=1) > 0)
         else:

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from harness.compare.gather import Results
+from harness.compare.gather import gather as gather_results
 from harness.errors import UserError, did_you_mean
+from harness.predictions import FoldPredictions
 from harness.record import Record, read_record
-from harness.results import latest, load
+from harness.results import COLUMNS
 from harness.table.baseline_models import baseline_models
 from harness.table.cells import cells, headlines
 
@@ -48,6 +51,8 @@ class Material:
         baselines: models that are baselines.
         named: models that the user wants to see.
         unread: what could not be read, a sentence each.
+        results: the rows with their predictions, as they are compared; None where rows were made
+            otherwise, and nothing is compared.
     """
 
     rows: pd.DataFrame
@@ -56,6 +61,7 @@ class Material:
     baselines: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
+    results: Results | None = None
     facts: Mapping[str, TaskFacts] = field(default_factory=dict)
     _cells: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
@@ -114,7 +120,8 @@ def gather(
     Raises:
         UserError: nothing there, not results, a protocol or model that no row has.
     """
-    table = pd.concat([load(path) for path in paths], ignore_index=True)
+    results = gather_results(paths)
+    table = results.table
     for name in protocols:
         if name not in set(table.protocol):
             known = sorted(set(table.protocol))
@@ -122,11 +129,7 @@ def gather(
                 f"No row is by protocol '{name}'.{did_you_mean(name, known)} "
                 f"There are {', '.join(known)}."
             )
-    if protocols:
-        table = table[table.protocol.isin(protocols)]
-    unread: list[str] = []
-    records = _records(paths, unread)
-    rows = latest(table)
+    rows = table[table.protocol.isin(protocols)] if protocols else table
     for name in models:
         if name not in set(rows.model):
             known = sorted(set(rows.model))
@@ -134,45 +137,40 @@ def gather(
                 f"No row is of a model '{name}'.{did_you_mean(name, known)} "
                 f"There are {', '.join(known)}."
             )
+    unread: list[str] = []
+    records = _records(results, protocols, unread)
+    rows = rows[COLUMNS].reset_index(drop=True)
     return Material(
         rows=rows,
         runs=tuple(paths),
-        records=_matched(rows, records),
+        records=records,
         baselines=tuple(baseline_models(rows)),
         named=tuple(models),
         unread=tuple(unread),
+        results=results,
     )
 
 
-def _records(paths: Sequence[Path], unread: list[str]) -> list[Record]:
-    """Read the evaluations of all run folders; one that is damaged is named and left out."""
-    found = []
-    for path in paths:
-        for document in sorted((path / "results").glob("*/*/*/evaluation.json")):
-            try:
-                found.append(read_record(document.parent))
-            except UserError as error:
-                unread.append(str(error))
-    return found
-
-
-def _matched(
-    rows: pd.DataFrame, records: Sequence[Record]
+def _records(
+    results: Results, protocols: Sequence[str], unread: list[str]
 ) -> dict[tuple[str, str, str], tuple[Record, ...]]:
-    """Put records to what tables call their model, if every seed of it has one."""
-    known = {}
-    for record in records:
-        for row in record.rows().drop_duplicates("seed").itertuples():
-            known[row.protocol, row.task, row.model_fingerprint, row.seed, row.started_at] = record
-    wanted = rows[(rows.split == "all") & rows.is_primary & (rows.status == "done")]
+    """The evaluations of what tables call a model, where every seed of it has one.
+
+    One that is damaged is named and left out.
+    """
+    wanted = results.rows[results.rows.status == "done"]
+    if protocols:
+        wanted = wanted[wanted.protocol.isin(protocols)]
     found = {}
     for (protocol, task, model), seeds in wanted.groupby(["protocol", "task", "model"]):
-        of_place = [
-            known.get((protocol, task, row.model_fingerprint, row.seed, row.started_at))
-            for row in seeds.sort_values("seed").itertuples()
-        ]
-        if None not in of_place:
-            found[protocol, task, model] = tuple(each for each in of_place if each is not None)
+        places = [results.evaluation(row) for _, row in seeds.sort_values("seed").iterrows()]
+        try:
+            records = tuple(read_record(place) for place in places if place is not None)
+        except UserError as error:
+            unread.append(str(error))
+            continue
+        if len(records) == len(places):
+            found[protocol, task, model] = records
     return found
 
 
@@ -184,9 +182,15 @@ def mean_probabilities(
     Probabilities are means over the runs of a probe and over seeds.
 
     Raises:
-        UserError: predictions are missing or damaged.
+        UserError: predictions are missing or damaged, or seeds were tested on other clips.
     """
     folds = [record.read_predictions() for record in records]
+    for record, seed in zip(records, folds, strict=True):
+        if _tested(seed) != _tested(folds[0]):
+            raise UserError(
+                f"{record.directory} and {records[0].directory} are two seeds of one model, and "
+                "were tested on other clips or other truth: delete both folders and run again."
+            )
     return [
         (
             seeds[0].split,
@@ -196,3 +200,7 @@ def mean_probabilities(
         )
         for seeds in zip(*folds, strict=True)
     ]
+
+
+def _tested(folds: Sequence[FoldPredictions]) -> list[tuple]:
+    return [(fold.split, fold.clips, fold.targets.tolist()) for fold in folds]

@@ -9,7 +9,15 @@ import pandas as pd
 from harness.report.comparison import better_is_higher
 from harness.report.material import Material
 from harness.report.panel import number
-from harness.table.cells import Noise, averaged_tasks, cells, headlines
+from harness.table.cells import (
+    MEAN,
+    Noise,
+    averaged_tasks,
+    cells,
+    headlines,
+    mixed_note,
+    unpaired_note,
+)
 from harness.task import short_names
 
 
@@ -20,7 +28,7 @@ class Column:
     Attributes:
         task: its directory's name.
         name: a short one.
-        metric: its score.
+        metric: its score; ``mixed`` where the models were not tested alike.
         domain, suite: empty where there is no card.
         averaged: whether the mean stands on it.
         lower: whether less is better.
@@ -88,7 +96,7 @@ def overview(material: Material, protocol: str, noise: Noise | None) -> Overview
     found = cells(material.rows, protocol, domains, material.baselines, noise)
     singles = found[found.n_tasks.isna()]
     tasks = list(dict.fromkeys(singles.task))
-    metrics = singles.groupby("task").metric.first()
+    metrics = singles.metric.where(singles.mixed == "", "mixed").groupby(singles.task).first()
     suites = material.rows.groupby("task").suite.first()
     averaged = averaged_tasks(headlines(material.rows, protocol))
     columns = tuple(
@@ -104,7 +112,7 @@ def overview(material: Material, protocol: str, noise: Noise | None) -> Overview
         for task, name in zip(tasks, short_names(tasks), strict=True)
     )
     by_place = {(row["model"], row["task"]): row for row in singles.to_dict("records")}
-    means = found[found.task == "mean"].set_index("model")
+    means = found[found.task == MEAN].set_index("model")
     rows = [
         Row(
             model,
@@ -124,9 +132,10 @@ def _cell(row: dict) -> Cell:
         text = "–" if row["status"] == "missing" else row["status"]
         return Cell(None, text, said="not run" if row["status"] == "missing" else "")
     near = row["near"] is True
-    rest = "" if pd.isna(row["half_width"]) else f"±{row['half_width']:.3f}"
+    rest = f"{row['metric']} " if row["mixed"] else ""
     said = []
-    if rest:
+    if not pd.isna(row["half_width"]):
+        rest += f"±{row['half_width']:.3f}"
         said.append(f"95 % from {number(row['ci_low'], 4)} to {number(row['ci_high'], 4)}")
     if not pd.isna(row["seed_sd"]):
         rest += f" sd {row['seed_sd']:.3f}"
@@ -138,7 +147,9 @@ def _cell(row: dict) -> Cell:
         said.append("the best")
     if near:
         said.append("within noise of the best")
-    return Cell(row["value"], number(row["value"]), rest, row["best"], near, ", ".join(said))
+    return Cell(
+        row["value"], number(row["value"]), rest.strip(), row["best"], near, ", ".join(said)
+    )
 
 
 def _notes(singles: pd.DataFrame, noise: Noise | None) -> tuple[str, ...]:
@@ -149,15 +160,17 @@ def _notes(singles: pd.DataFrame, noise: Noise | None) -> tuple[str, ...]:
         )
     if singles.seed_sd.notna().any():
         notes.append("sd: standard deviation between probe seeds, whose mean the value is.")
+    if mixed := mixed_note(singles):
+        notes.append(mixed)
     if singles.best.any():
         notes.append("Bold: the best of its column.")
         if noise is not None and noise.near:
             notes.append(f"† within noise of the best: {noise.rule}")
-        else:
+        elif noise is None or not noise.unpaired:
             notes.append(
                 "Nothing is marked as within noise of the best: that takes predictions of single "
-                "clips, in one run's folder."
+                "clips, in a run's folder."
             )
         if noise is not None and noise.unpaired:
-            notes.append("Not compared, so without a mark: " + "; ".join(noise.unpaired) + ".")
+            notes.append(unpaired_note(noise))
     return tuple(notes)

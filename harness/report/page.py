@@ -13,13 +13,13 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from harness.figures.style import SCREEN_INCHES
+from harness.figures.style import SCREEN_INCHES, printable
 from harness.figures.svg import to_svg
 from harness.files import write_file
 from harness.report.comparison import comparison
 from harness.report.material import Material
 from harness.report.overview import overview
-from harness.report.panel import Panel, Section
+from harness.report.panel import Panel, Section, without_folders
 from harness.report.provenance import provenance_panels
 from harness.report.sections import task_sections
 from harness.report.sounds import Sound
@@ -43,7 +43,7 @@ def write_page(
         material: what is reported.
         out: the file.
         title: of the page.
-        audio_bytes: of recordings that are embedded; others are linked by their path.
+        audio_bytes: of recordings that are embedded; others are linked, relative to the page.
         noise: what is within noise of the best of its task.
         say: gets a line for each part that is done, with the seconds since the start.
     """
@@ -55,7 +55,7 @@ def write_page(
         figures.draw(comparisons[protocol].panels)
         say(f"{time.monotonic() - began:5.0f} s  comparison by {protocol}")
     sections: dict[str, dict[str, Section]] = {}
-    for section in task_sections(material, audio_bytes):
+    for section in task_sections(material, audio_bytes, out.parent):
         figures.draw(section.every_panel())
         sections.setdefault(section.task, {})[section.protocol] = section
         say(f"{time.monotonic() - began:5.0f} s  {section.task} by {section.protocol}")
@@ -69,7 +69,7 @@ def write_page(
         ids=_ids(sections),
         **_parts(),
     )
-    write_file(out, html)
+    write_file(out, printable(html))
     say(f"{time.monotonic() - began:5.0f} s  {out}: {out.stat().st_size / 1e6:.1f} MB")
 
 
@@ -84,7 +84,7 @@ class _Figures:
             if panel.draw is not None:
                 name = f"f{len(self._drawn)}"
                 figure = panel.draw(SCREEN_INCHES)
-                self._drawn[id(panel)] = Markup(to_svg(figure, name, panel.alt))
+                self._drawn[id(panel)] = Markup(to_svg(figure, name, without_folders(panel.alt)))
 
     def svg(self, panel: Panel) -> Markup:
         return self._drawn[id(panel)]
@@ -101,6 +101,7 @@ def _template(figures: _Figures) -> Template:
     )
     environment.globals["svg"] = figures.svg
     environment.filters["breakable"] = _breakable
+    environment.filters["without_folders"] = without_folders
     environment.tests["sound"] = lambda cell: isinstance(cell, Sound)
     return environment.get_template("page.html.j2")
 

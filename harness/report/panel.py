@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -73,3 +74,15 @@ class Section:
 def number(value: float, digits: int = 3) -> str:
     """Spell a number, NaN as a dash."""
     return "–" if value != value else f"{value:.{digits}f}".replace("-", "−")
+
+
+# A folder that is named from the root; not a relative path's, nor an address's.
+_FOLDERS = re.compile(r"(?<![\w./~])/(?:[^\s/'\"<>,;:=()]+/)+")
+
+
+def without_folders(text: str) -> str:
+    """Cut absolute paths down to the names at their ends.
+
+    A page is sent to people who have no use for where things were on the machine of its writer.
+    """
+    return _FOLDERS.sub("…/", text)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.figures.style import save
+from harness.module import folder_name
 from harness.report.comparison import comparison
 from harness.report.material import Material
 from harness.report.panel import Panel
@@ -41,20 +41,15 @@ def write_figures(
             if panel.draw is None:
                 say(f"{folder / panel.name}: {panel.note}")
                 continue
-            name = _file_name("-".join(filter(None, (panel.name, panel.model))))
+            name = folder_name("-".join(filter(None, (panel.name, panel.model))))
             for style in formats:
                 save(panel.draw(width), folder / f"{name}.{style}")
                 written.append(folder / f"{name}.{style}")
                 say(str(written[-1]))
 
     for protocol in material.protocols:
-        write(out / _file_name(protocol), comparison(material, protocol).panels)
-    for section in task_sections(material, 0, tasks):
-        folder = out / _file_name(section.protocol) / _file_name(section.task)
+        write(out / folder_name(protocol), comparison(material, protocol).panels)
+    for section in task_sections(material, tasks=tasks):
+        folder = out / folder_name(section.protocol) / folder_name(section.task)
         write(folder, [panel for panel in section.every_panel() if not panel.shown])
     return written
-
-
-def _file_name(text: str) -> str:
-    """A name that any file system takes."""
-    return re.sub(r"[^\w.@=+-]+", "_", text).strip(".") or "_"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.report.panel import Panel, Sheet, number
+from harness.report.panel import Panel, Sheet, number, without_folders
 
 _MODELS = {
     "model": "model",
@@ -90,7 +90,7 @@ def _rows(rows: pd.DataFrame) -> Sheet:
     for row in rows.to_dict("records"):
         cells = [_row_text(column, row[column]) for column in columns]
         if row["status"] != "done":
-            cells[columns.index("status")] = f"{row['status']}: {row['error']}"
+            cells[columns.index("status")] = _text(f"{row['status']}: {row['error']}")
         texts.append(tuple(cells))
     places = frozenset(columns.index(column) for column in numbers)
     return Sheet("Rows with their provenance", tuple(_ROWS.values()), tuple(texts), places)
@@ -105,4 +105,6 @@ def _row_text(column: str, value: object) -> str:
 
 
 def _text(value: object) -> str:
-    return "–" if value is None or value is pd.NA or value == "" else str(value)
+    if value is None or value is pd.NA or value == "":
+        return "–"
+    return without_folders(str(value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from harness.errors import UserError
@@ -20,13 +21,17 @@ from harness.report.timelines import timeline_panel
 
 
 def task_sections(
-    material: Material, audio_bytes: int, tasks: tuple[str, ...] = ()
+    material: Material,
+    audio_bytes: int = 0,
+    folder: Path = Path(),
+    tasks: tuple[str, ...] = (),
 ) -> Iterator[Section]:
     """Make the section of each task by each protocol, one after the other.
 
     Args:
         material: what there is.
         audio_bytes: of recordings that may be embedded in all; each section gets its share.
+        folder: of the page, from which other recordings are linked.
         tasks: which; all where none is named.
     """
     places = [
@@ -36,7 +41,7 @@ def task_sections(
         if not tasks or task in tasks
     ]
     for protocol, task in places:
-        yield _section(material, protocol, task, Sounds(audio_bytes // len(places)))
+        yield _section(material, protocol, task, Sounds(audio_bytes // len(places), folder))
 
 
 def _section(material: Material, protocol: str, task: str, sounds: Sounds) -> Section:
@@ -58,13 +63,29 @@ def _section(material: Material, protocol: str, task: str, sounds: Sounds) -> Se
     if not records:
         return Section(protocol, task, tuple(panels), {}, missing)
     some = next(iter(records.values()))[0]
+    unlike = [m for m, seeds in records.items() if any(_kind(s) != _kind(some) for s in seeds)]
+    if unlike:
+        missing += (
+            f"{' ' if missing else ''}Left out: {', '.join(unlike)}, whose classes or metrics are "
+            "not those of the first model: it was another version of the task."
+        )
+        records = {model: seeds for model, seeds in records.items() if model not in unlike}
+    if not records:
+        return Section(protocol, task, tuple(panels), {}, missing)
     metric = some.evaluation[0]
-    panels.append(classes_panel(metric, records, []))
-    panels.append(map_panel(records, []))
+    panels.append(classes_panel(metric, records))
+    panels.append(map_panel(records))
     by_model = {
         model: _model_panels(model, seeds, metric, sounds) for model, seeds in records.items()
     }
     return Section(protocol, task, tuple(panels), by_model, missing)
+
+
+def _kind(record: Record) -> tuple:
+    """What records must share to stand in one panel."""
+    tests = tuple(fold.test for fold in record.folds)
+    kind = (record.embedding_type, record.prediction_type)
+    return *kind, record.evaluation[0], record.labels, tests
 
 
 def _model_panels(

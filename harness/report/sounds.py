@@ -1,11 +1,17 @@
-"""Recordings for the page: embedded while there is room, else linked by their path."""
+"""Recordings for the page: embedded while there is room, else linked from where the page stands.
+
+A run's folder may come from someone else, and says itself which files are its recordings. So only
+what lies in a task's directory is shown, and nothing else of the machine on which the page is made.
+"""
 
 from __future__ import annotations
 
 import base64
 import io
+import os
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 import soundfile
@@ -13,6 +19,7 @@ import soxr
 
 from harness.audio import decode, nearest_rate, present_rates
 from harness.errors import UserError
+from harness.layout import METADATA
 from harness.record import Record
 
 MOST_SECONDS = 15.0
@@ -27,7 +34,7 @@ class Sound:
 
     Attributes:
         name: of the clip.
-        source: a ``data:`` or ``file:`` address; empty where there is no recording.
+        source: a ``data:`` address, or one relative to the page; empty where there is no recording.
         note: what the player is not: a beginning, a link, or nothing at all.
     """
 
@@ -35,16 +42,23 @@ class Sound:
     source: str
     note: str = ""
 
+    @property
+    def linked(self) -> bool:
+        """Whether it plays only where the page can reach the recording's file."""
+        return bool(self.source) and not self.source.startswith("data:")
+
 
 class Sounds:
     """Embeds recordings until a number of bytes is used up.
 
     Args:
         room: bytes of audio, before base64 adds a third.
+        folder: of the page, from which the others are linked.
     """
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, room: int, folder: Path = Path()) -> None:
         self._room = room
+        self._folder = folder
         self._kept: dict[Path, tuple[bytes, str, str]] = {}
 
     def sound(self, record: Record, split: str, clip: str) -> Sound:
@@ -59,25 +73,33 @@ class Sounds:
             return Sound(clip, "", str(error))
         self._kept[path] = (content, kind, note)
         if len(content) > self._room:
-            return Sound(clip, path.resolve().as_uri(), "linked, not embedded: for want of room")
+            return Sound(clip, self._link(path), "linked, not embedded: for want of room")
         self._room -= len(content)
         text = base64.b64encode(content).decode()
         return Sound(clip, f"data:{kind};base64,{text}", note)
+
+    def _link(self, path: Path) -> str:
+        return quote(Path(os.path.relpath(path.resolve(), self._folder.resolve())).as_posix())
 
 
 def recording(record: Record, split: str, clip: str) -> Path:
     """Return the file of a clip, at 48 kHz or the rate that is nearest.
 
     Raises:
-        UserError: it is gone.
+        UserError: it is gone, or no recording of a task.
     """
     directory = record.task_directory
-    rates = present_rates(directory) if directory.is_dir() else ()
+    try:
+        rates = present_rates(directory) if (directory / METADATA).is_file() else ()
+    except OSError as error:
+        raise UserError(f"The recordings in {directory} cannot be read: {error}.") from error
     if not rates:
-        raise UserError(f"The recordings are gone: there is no audio in {directory}.")
+        raise UserError(f"The recordings are gone: there is no task with audio in {directory}.")
     path = directory / str(nearest_rate(rates, _BEST_RATE)) / split / clip
     if not path.is_file():
         raise UserError(f"The recording is gone: {path}.")
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise UserError(f"The recording {path} leads out of its task's folder, so it is not shown.")
     return path
 
 

@@ -19,7 +19,14 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.results.csvfile import placed_rows, read_csv, write_csv
-from harness.results.folder import FILE, collect, placed_results, read_results, write_result
+from harness.results.folder import (
+    TABLE,
+    collect,
+    find_evaluations,
+    placed_results,
+    read_results,
+    write_result,
+)
 from harness.results.frames import frame, latest
 from harness.results.newest import Repeated, newest
 from harness.results.row import COLUMNS, KEY, SCHEMA_VERSION, Place, PlacedRow, ResultRow
@@ -34,6 +41,7 @@ __all__ = [
     "Repeated",
     "ResultRow",
     "collect",
+    "find_evaluations",
     "frame",
     "latest",
     "load",
@@ -68,17 +76,12 @@ def read_placed(path: Path) -> list[PlacedRow]:
     path = _csv_of(path)
     if not path.is_dir():
         return placed_rows(path)
-    rows = list(placed_results(_evaluations(path)))
+    rows = list(placed_results(find_evaluations(path)))
     if not rows:
         raise UserError(f"{path} holds no finished results.")
     return rows
 
 
 def _csv_of(path: Path) -> Path:
-    copied = path / "results.csv"
-    return copied if copied.is_file() and not _evaluations(path) else path
-
-
-def _evaluations(run: Path) -> list[Path]:
-    results = run / "results" if (run / "results").is_dir() else run
-    return [file.parent for file in sorted(results.rglob(FILE))]
+    copied = path / TABLE
+    return copied if copied.is_file() and not find_evaluations(path) else path

@@ -14,11 +14,14 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.files import write_file
+from harness.rendering import plain
 from harness.results.frames import frame, typed
 from harness.results.newest import refuse_two_primaries, warn_of_repeated
 from harness.results.row import (
     ADDED,
     DEFAULTS,
+    KEY,
+    NAMES,
     NEEDED,
     TYPES,
     Place,
@@ -59,10 +62,12 @@ def read_csv(path: Path) -> pd.DataFrame:
 
     Raises:
         UserError: no such file, not a results CSV, damaged or half-written, of a newer schema
-            version, a needed column missing, a cell that cannot be; with file and line.
+            version, a needed column missing, a cell that cannot be, an evaluation without its
+            primary metric over all test folds; with file and line.
     """
     rows = placed_rows(path)
     warn_of_repeated(path, rows)
+    _check_scores(rows)
     return frame(dict.fromkeys(placed.row for placed in rows))
 
 
@@ -115,7 +120,27 @@ def _row(cells: Mapping[str, str]) -> ResultRow:
     values = {column: _value(column, cells[column]) for column in _NOT_TEXT if column in cells}
     row = upgraded({**DEFAULTS, **cells, **values})
     check(row)
+    for column in NAMES:
+        name = getattr(row, column)
+        # A run may give such names, and tables show them plain; in a file they are an accident.
+        if plain(name) != name:
+            raise ValueError(f"{column} is {name!r}, and a name has no control characters")
     return row
+
+
+def _check_scores(rows: Sequence[PlacedRow]) -> None:
+    """Refuse evaluations that have rows, but none that a table shows."""
+    scored = {_evaluation(row) for _, row in rows if row.split == "all" and row.is_primary}
+    for place, row in rows:
+        if _evaluation(row) not in scored:
+            raise UserError(
+                f"{place}: {row.model} on {row.task} by {row.protocol}, seed {row.seed}, has no "
+                f"row over all test folds whose is_primary is True (split 'all'). {_MEND}"
+            )
+
+
+def _evaluation(row: ResultRow) -> tuple:
+    return tuple(getattr(row, column) for column in KEY if column not in ("split", "metric"))
 
 
 def _read_text(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The ``result.json`` that each finished evaluation leaves in its folder."""
+"""The ``result.json`` that each finished evaluation leaves in its folder, and where those are."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ from harness.results.row import (
 )
 
 FILE = "result.json"
+RECORD = "evaluation.json"  # beside it, of evaluations that left predictions (harness.record)
+TABLE = "results.csv"
 _KINDS = {"int": int, "float": float | int, "bool": bool, "str": str}
 
 
@@ -39,6 +41,22 @@ def write_result(directory: Path, rows: Sequence[ResultRow]) -> None:
 
 def _defined(value: object) -> object:
     return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def find_evaluations(path: Path) -> list[Path]:
+    """Find the folders of the evaluations that a path stands for, in the order of their names.
+
+    Of a run's folder they are below its ``results``; of any other folder below itself, so that a
+    part of a run will do, and a folder of several. The ``results.csv`` of a run has those beside
+    it; any other file has none, whatever it stands beside.
+    """
+    if path.is_dir():
+        root = path / "results" if (path / "results").is_dir() else path
+    elif path.name == TABLE:
+        root = path.parent / "results"
+    else:
+        return []
+    return [file.parent for file in sorted(root.rglob(FILE))]
 
 
 def collect(results: Path) -> pd.DataFrame:

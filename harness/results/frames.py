@@ -8,6 +8,9 @@ import pandas as pd
 
 from harness.results.row import COLUMNS, KEY, TYPES, ResultRow
 
+TESTED = ["metric", "n_test", "task_sha256"]
+"""What values of one task must have in common to be compared, or averaged over seeds."""
+
 _DTYPES = {"int": "Int64", "float": "float64", "bool": "bool"}
 
 
@@ -35,8 +38,8 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
 def latest(table: pd.DataFrame) -> pd.DataFrame:
     """Keep the newest of rows that tell the same thing, and no failure that was mended since.
 
-    Two models of one name (a checkpoint that was overwritten, say) stay two: where both have a
-    value of the same task, their names get the beginning of their fingerprints.
+    Two models of one name (a checkpoint that was overwritten, say) stay two, whichever seeds,
+    tasks and protocols each has: their names get the beginning of their fingerprints.
     """
     newest = table.sort_values("started_at", kind="stable").drop_duplicates(KEY, keep="last")
     place = ["task", "protocol", "model", "seed"]
@@ -44,7 +47,15 @@ def latest(table: pd.DataFrame) -> pd.DataFrame:
     newest = newest.join(done, on=place)
     stale = (newest.status == "failed") & (newest.started_at < newest.mended.fillna(""))
     newest = newest[~stale].drop(columns="mended")
-    twins = newest.groupby([*place, "split", "metric"]).model_fingerprint.nunique()
-    names = set(twins[twins > 1].index.get_level_values("model"))
     marked = newest.model + "@" + newest.model_fingerprint.str[:8]
-    return newest.assign(model=newest.model.where(~newest.model.isin(names), marked))
+    return newest.assign(model=newest.model.where(~newest.model.isin(_twins(newest)), marked))
+
+
+def _twins(rows: pd.DataFrame) -> set[str]:
+    """Names that stand for several models."""
+    twins: set[str] = set()
+    # A model fitted to each task has other options there, and with them another fingerprint.
+    for shared in ("task", "model_options"):
+        fingerprints = rows.groupby(["model", shared]).model_fingerprint.nunique()
+        twins |= set(fingerprints[fingerprints > 1].index.get_level_values("model"))
+    return twins

@@ -96,7 +96,7 @@ TYPES = {field.name: str(field.type) for field in fields(ResultRow)}
 DEFAULTS = {f.name: f.default for f in fields(ResultRow) if f.default is not MISSING}
 # Without these a row does not say what it tells, or whether it may be trusted.
 NEEDED = [c for c in COLUMNS if c not in DEFAULTS or c in ("value", "status", "started_at")]
-_NAMES = ("model", "task", "protocol", "split", "metric")
+NAMES = ("model", "task", "protocol", "split", "metric")
 _FROM_ZERO = [
     *(c for c, kind in TYPES.items() if kind.startswith("int")),
     *(c for c in COLUMNS if c.endswith("_seconds")),
@@ -166,9 +166,11 @@ def check(row: ResultRow) -> None:
     Raises:
         ValueError: a sentence that names the column and what it may hold.
     """
-    for column in _NAMES:
+    for column in NAMES:
         if not getattr(row, column):
             raise ValueError(f"{column} is empty")
+    if row.task.partition(" ")[0] == "mean":
+        raise ValueError(f"task is '{row.task}', as tables call a mean: give it another name")
     if row.status not in STATUSES:
         raise ValueError(f"status is '{row.status}', not {' or '.join(STATUSES)}")
     if row.status == "failed" and row.value is not None:

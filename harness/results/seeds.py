@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from harness.results.frames import latest
+from harness.results.frames import TESTED, latest
 
 _PLACE = ["model", "task", "protocol"]
 
@@ -24,7 +24,8 @@ def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
         ``model``, ``task``, ``protocol``; ``n_seeds``, those that have a value; ``value``, their
         mean; ``seed_sd``, their standard deviation (ddof 1; NaN with fewer than two seeds, 0 where
         a protocol has nothing random); ``ci_low``, ``ci_high``: the mean over seeds of the ends of
-        each seed's 95 % interval over clips.
+        each seed's 95 % interval over clips. All four are NaN where the seeds were not tested
+        alike: by another metric, on other clips, or on another version of the task.
     """
     rows = latest(table)
     rows = rows[(rows.split == "all") & rows.is_primary]
@@ -35,6 +36,8 @@ def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
         ci_low=("ci_low", "mean"),
         ci_high=("ci_high", "mean"),
     )
+    unlike = rows[rows.status == "done"].groupby(_PLACE)[TESTED].nunique().gt(1).any(axis=1)
+    spread.loc[unlike[unlike].index, ["value", "seed_sd", "ci_low", "ci_high"]] = np.nan
     return spread.reset_index()
 
 

@@ -9,12 +9,11 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.rendering import NEAR, STYLES, Sheet, Text, render
-from harness.table.cells import Noise, averaged_tasks, cells, headlines, is_mean
+from harness.table.cells import MEAN, Noise, cells, is_mean, mixed_note, unpaired_note
 from harness.task import short_names
 
 __all__ = ["format_table", "wide"]
 
-_SHOWN = 3  # reasons spelt out in one note
 _WIDEST = 8  # tasks side by side in one table of text
 
 
@@ -23,14 +22,14 @@ def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
     Values are means over seeds. A cell is NaN where the unit failed, was never run or is
     undefined; the mean stands on the tasks that are there, and the column ``tasks`` says on how
-    many of how many. Metrics that are minimised, and synthetic tasks, stand in the table but not in
-    the mean.
+    many of how many. Metrics that are minimised, synthetic tasks, and tasks whose values do not
+    compare (``mixed`` of :func:`harness.table.cells.cells`) stand in the table but not in the mean.
     """
-    chosen = headlines(table, protocol)
-    found = chosen.groupby(["model", "task"]).value.mean().unstack("task")
-    averaged = found[averaged_tasks(chosen)]
-    found["mean"] = averaged.mean(axis=1)
-    found["tasks"] = [f"{n}/{averaged.shape[1]}" for n in averaged.notna().sum(axis=1)]
+    long = cells(table, protocol)
+    means = long[long.task == MEAN].set_index("model")
+    found = long[long.n_tasks.isna()].pivot(index="model", columns="task", values="value")
+    found[MEAN] = means.value
+    found["tasks"] = means.n_tasks.astype(str) + "/" + means.of_tasks.astype(str)
     return found
 
 
@@ -46,7 +45,9 @@ def format_table(
     The csv is :func:`cells`, numbers in columns of their own. The others show values to three
     digits with half the width of their interval, and with several seeds their standard deviation;
     ``failed`` marks a unit that failed, ``undefined`` a metric that the test split does not define,
-    a dash what was never run. More than eight tasks are put below each other, by domain.
+    a dash what was never run. A task that not all models were tested on alike is headed ``mixed``,
+    and each of its values has its metric. More than eight tasks are put below each other, by
+    domain.
 
     Args:
         table: result rows.
@@ -95,13 +96,17 @@ def _sheet(long: pd.DataFrame, title: str, columns: Sequence[str]) -> Sheet:
     return Sheet(
         title=title,
         columns=("model", *(short.get(column, column) for column in columns)),
-        below=("metric", *(by_place[next(iter(models)), column].metric for column in columns)),
+        below=("metric", *(_metric(by_place[next(iter(models)), column]) for column in columns)),
         rows=tuple(
             (Text(model), *(_text(by_place[model, column]) for column in columns))
             for model in models
         ),
         n_top=long.model[long.baseline].nunique(),
     )
+
+
+def _metric(cell: Any) -> str:
+    return "mixed" if cell.mixed else cell.metric
 
 
 def _text(cell: Any) -> Text:
@@ -112,7 +117,8 @@ def _text(cell: Any) -> Text:
         return Text(f"{cell.value:.3f}", f" ({cell.n_tasks}/{cell.of_tasks})", cell.best)
     if cell.status != "done":
         return Text("-" if cell.status == "missing" else cell.status)
-    rest = "" if pd.isna(cell.half_width) else f" ±{cell.half_width:.3f}"
+    rest = f" {cell.metric}" if cell.mixed else ""
+    rest += "" if pd.isna(cell.half_width) else f" ±{cell.half_width:.3f}"
     rest += "" if pd.isna(cell.seed_sd) else f" (sd {cell.seed_sd:.3f})"
     if cell.seeds_failed:
         rest += " (a seed failed)" if cell.seeds_failed == 1 else " (seeds failed)"
@@ -132,21 +138,21 @@ def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
     if table.baseline.any():
         names = dict.fromkeys(table.model[table.baseline])
         said.append(f"On top, the baselines: {', '.join(names)}.")
-    notes = [" ".join(said)] if said else []
+    notes = [note for note in (" ".join(said), mixed_note(table)) if note]
     if table.best.any():
         notes.append(_noise_note(noise))
     return notes
 
 
 def _noise_note(noise: Noise | None) -> str:
-    if noise is None or not noise.near:
-        return (
+    noise = noise or Noise()
+    if noise.near:
+        said = f"{NEAR}: within noise of the best, which is: {noise.rule}"
+    elif noise.unpaired:
+        said = "Nothing is marked as within noise of the best."
+    else:
+        said = (
             "Nothing is marked as within noise of the best: that takes clip by clip predictions, "
             "which `hear-byola results table` reads from a run's folder."
         )
-    said = f"{NEAR}: within noise of the best, which is: {noise.rule}"
-    if noise.unpaired:
-        shown = "; ".join(noise.unpaired[:_SHOWN])
-        more = f"; and {len(noise.unpaired) - _SHOWN} more" if len(noise.unpaired) > _SHOWN else ""
-        said += f" Not compared, so without a mark: {shown}{more}."
-    return said
+    return f"{said} {unpaired_note(noise)}".rstrip()

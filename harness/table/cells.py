@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from harness.results import latest, seed_spread
+from harness.results.frames import TESTED
 from harness.table.baseline_models import baseline_models
 from harness.task import is_synthetic
 
 MEAN = "mean"
 OTHER = "other"
+_NAMED = 3  # models, or reasons, in one note
 _MISSING = {"status": "missing", "n_seeds": 0, "seeds_failed": 0}
 _DOMAINS = ("speech", "music", "environment")  # in this order; others follow by name
 
@@ -24,13 +26,13 @@ class Noise:
     """What is within noise of the best of its task.
 
     Attributes:
-        near: by (protocol, task), the models that a paired test does not tell from the best; the
-            best itself is not among them. No key: nothing was compared.
+        near: by (protocol, task), for each model that was compared with the best whether a paired
+            test does not tell the two apart.
         rule: what "within noise" means here, in words.
         unpaired: what could not be compared, a sentence each.
     """
 
-    near: Mapping[tuple[str, str], Collection[str]] = field(default_factory=dict)
+    near: Mapping[tuple[str, str], Mapping[str, bool]] = field(default_factory=dict)
     rule: str = ""
     unpaired: Sequence[str] = ()
 
@@ -42,9 +44,60 @@ def headlines(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
 
 def averaged_tasks(chosen: pd.DataFrame) -> list[str]:
-    """The tasks that a mean stands on."""
+    """The tasks that a mean stands on: maximised, not synthetic, and tested alike by all."""
     maximised = chosen.groupby("task").higher_is_better.all()
-    return [task for task in maximised.index if maximised[task] and not is_synthetic(task)]
+    out = mixed_tasks(chosen)
+    return [
+        task
+        for task in maximised.index
+        if maximised[task] and not is_synthetic(task) and task not in out
+    ]
+
+
+def mixed_tasks(chosen: pd.DataFrame) -> dict[str, str]:
+    """Say of tasks whose values do not compare which models were tested on what.
+
+    An unknown number of test clips is taken for that of the others.
+    """
+    done = chosen[chosen.status == "done"]
+    differ = done.groupby("task")[TESTED].nunique().gt(1)
+    return {
+        task: _tested(done[done.task == task], [name for name in TESTED if differ[name][task]])
+        for task in differ.index[differ.any(axis=1)]
+    }
+
+
+def _tested(rows: pd.DataFrame, differ: Sequence[str]) -> str:
+    models: dict[str, list[str]] = {}
+    for row in rows.drop_duplicates(["model", *differ]).to_dict("records"):
+        said = {
+            "metric": row["metric"],
+            "n_test": "? clips" if pd.isna(row["n_test"]) else f"{row['n_test']} clips",
+            "task_sha256": f"version {row['task_sha256'][:8]}",
+        }
+        models.setdefault(", ".join(said[name] for name in differ), []).append(row["model"])
+    return "; ".join(f"{_some(who)}: {test}" for test, who in models.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def mixed_note(found: pd.DataFrame) -> str:
+    """One sentence on the mixed tasks of :func:`cells`; empty where there are none."""
+    mixed = found[found.mixed != ""]
+    said = dict.fromkeys(f"{task} ({why})" for task, why in zip(mixed.task, mixed.mixed))
+    if not said:
+        return ""
+    return f"Mixed, not tested alike, so without a best and in no mean: {'; '.join(said)}."
+
+
+def unpaired_note(noise: Noise) -> str:
+    """One sentence on what could not be compared; empty where all was."""
+    more = len(noise.unpaired) - _NAMED
+    shown = "; ".join(noise.unpaired[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    return f"Not compared, so without a mark: {shown}." if shown else ""
 
 
 def cells(
@@ -67,7 +120,9 @@ def cells(
 
     Returns:
         ``protocol``, ``model``, ``baseline``, ``task`` (or ``mean``, or ``mean DOMAIN``),
-        ``domain``, ``metric``; ``status``: ``done``, ``failed``, ``undefined`` on this test split,
+        ``domain``, ``metric``; ``mixed``: of a task whose values do not compare, since they are of
+        several metrics, test sets or versions, which models were tested on what, else empty;
+        ``status``: ``done``, ``failed``, ``undefined`` on this test split, ``mixed`` between seeds,
         or ``missing``; ``value``, the mean over seeds; ``ci_low``, ``ci_high`` and ``half_width``
         of the 95 % interval over test clips, means over seeds too; ``seed_sd``, the standard
         deviation (ddof 1) between seeds; ``n_seeds`` and ``seeds_failed``; ``n_tasks`` and
@@ -80,22 +135,31 @@ def cells(
     models = sorted(set(chosen.model), key=lambda model: (model not in on_top, model))
     tasks = sorted(set(chosen.task), key=lambda task: _place(task, domains))
     scored = _scored(chosen)
-    metrics = chosen.groupby("task").metric.first()
+    mixed = mixed_tasks(chosen)
+    averaged = averaged_tasks(chosen)
+    metrics = chosen.sort_values("status").groupby("task").metric.first()  # done before failed
+    unlike = chosen[chosen.task.isin(mixed)].groupby(["model", "task"])
+    own_metrics = unlike.metric.unique().map("/".join)
     rows: list[dict] = []
     for model in models:
         own = [
-            {"task": task, "domain": _domain(task, domains), "metric": metrics[task]}
+            {
+                "task": task,
+                "domain": _domain(task, domains),
+                "metric": own_metrics.get((model, task), "") if task in mixed else metrics[task],
+                "mixed": mixed.get(task, ""),
+            }
             | scored.get((model, task), _MISSING)
             | {"seed_sd": spread.get((model, task), np.nan)}
             for task in tasks
         ]
-        means = _means(own, averaged_tasks(chosen), domains is not None)
+        means = _means(own, averaged, domains is not None)
         rows += [{"model": model, "baseline": model in on_top} | row for row in own + means]
     found = pd.DataFrame(rows)
     found.insert(0, "protocol", protocol)
     lower = set(chosen.task[~chosen.higher_is_better])
     found["best"] = False
-    for task, column in found.groupby("task"):
+    for task, column in found[found.mixed == ""].groupby("task"):
         found.loc[column.index, "best"] = _best(column, task in lower)
     found["near"] = _near(found, protocol, noise)
     for column in ("n_tasks", "of_tasks", "n_seeds", "seeds_failed"):
@@ -119,12 +183,15 @@ def _scored(chosen: pd.DataFrame) -> dict[Any, dict]:
     place = ["model", "task"]
     done = chosen[chosen.status == "done"].groupby(place)
     found = done[numbers].mean().where(done[numbers].count().eq(done.size(), axis=0))
+    unlike = done[TESTED].nunique().gt(1).any(axis=1)
+    found.loc[unlike] = np.nan
     found = found.reindex(pd.MultiIndex.from_frame(chosen[place].drop_duplicates()))
     found["half_width"] = (found.ci_high - found.ci_low) / 2
     found["n_seeds"] = done.size().reindex(found.index, fill_value=0)
     found["seeds_failed"] = chosen.groupby(place).size().reindex(found.index) - found.n_seeds
     found["status"] = np.where(found.value.isna(), "undefined", "done")
     found.loc[found.n_seeds == 0, "status"] = "failed"
+    found.loc[unlike[unlike].index, "status"] = "mixed"
     return dict(zip(found.index, found.to_dict("records"), strict=True))
 
 
@@ -145,6 +212,7 @@ def _means(own: Sequence[dict], averaged: Collection[str], by_domain: bool) -> l
                 "task": name,
                 "domain": rows[0]["domain"] if name in named else "",
                 "metric": "",
+                "mixed": "",
                 "status": "done" if values else "missing",
                 "value": float(np.mean(values)) if values else np.nan,
                 "n_tasks": len(values),
@@ -170,7 +238,7 @@ def is_mean(column: str) -> bool:
 def _near(found: pd.DataFrame, protocol: str, noise: Noise | None) -> pd.Series:
     known = noise.near if noise else {}
     marks = [
-        model in known[protocol, task] if (protocol, task) in known and not best else None
-        for model, task, best in zip(found.model, found.task, found.best)
+        None if best or mixed else known.get((protocol, task), {}).get(model)
+        for model, task, best, mixed in zip(found.model, found.task, found.best, found.mixed)
     ]
     return pd.Series(marks, found.index, dtype="boolean")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from harness.compare.gather import Results, gather, read_measured
@@ -18,25 +19,25 @@ RULE = (
     "a paired test of the two models' predictions on the same clips does not tell them apart "
     f"(p ≥ {SIGNIFICANCE:g} after Holm's correction for the models of the task)."
 )
-_DIGITS = 6
 
 
-def find_noise(table: pd.DataFrame, run: Path) -> Noise:
+def find_noise(table: pd.DataFrame, run: Path, results: Results | None = None) -> Noise:
     """Compare the models of each task and protocol with the best of them.
 
     Args:
         table: result rows.
-        run: the folder of the run that they are of, with its predictions.
+        run: where they were read: a run's folder, or the ``results.csv`` in it.
+        results: what it holds, where that was gathered before; ``run`` is not read then.
 
     Returns:
         Marks for the tasks of which the best model and at least one other have predictions. Where
         the run is gone, or its predictions, there are none.
     """
     try:
-        results = gather([run])
+        results = results or gather([run])
     except UserError:
         return Noise()
-    near: dict[tuple[str, str], frozenset[str]] = {}
+    near: dict[tuple[str, str], dict[str, bool]] = {}
     unpaired: list[str] = []
     for protocol in sorted(set(table.protocol)):
         found = cells(table, protocol)
@@ -44,39 +45,47 @@ def find_noise(table: pd.DataFrame, run: Path) -> Noise:
         for task, column in scored.groupby("task"):
             if not column.best.any():
                 continue
-            values = dict(zip(column.model, column.value, strict=True))
             best = column.model[column.best].iloc[0]
             rows = results.rows[(results.rows.protocol == protocol) & (results.rows.task == task)]
-            measured, missing = _measure(results, rows, values)
-            unpaired += [f"{model} on {task} by {protocol} ({why})" for model, why in missing]
-            if best in measured and len(measured) > 1:
-                near[protocol, str(task)] = _near(measured, best)
+            measured, missing = _measure(results, rows, column.model)
+            if best in measured:
+                near[protocol, str(task)], alone = _near(measured, best)
+                missing |= alone
+            unpaired += [f"{m} on {task} by {protocol} ({why})" for m, why in missing.items()]
+    near = {place: told for place, told in near.items() if told}
     return Noise(near, RULE, unpaired)
 
 
 def _measure(
-    results: Results, rows: pd.DataFrame, values: Mapping[str, float]
-) -> tuple[dict[str, list[Measured]], list[tuple[str, str]]]:
+    results: Results, rows: pd.DataFrame, models: Iterable[str]
+) -> tuple[dict[str, list[Measured]], dict[str, str]]:
     """What is known of each model's predictions on a task, or why it is not."""
-    found, missing = {}, []
-    for model, value in values.items():
+    found, missing = {}, {}
+    for model in models:
         measured, gone = read_measured(results, rows[rows.model == model])
         if not gone and not measured:
             gone = ["the folder has no such result"]
-        elif (
-            not gone and abs(sum(m.value for m in measured) / len(measured) - value) > 10**-_DIGITS
-        ):
-            gone = ["the folder's predictions are of another result"]
         if gone:
-            missing.append((model, gone[0]))
+            missing[model] = gone[0].rstrip(".")
         else:
             found[model] = measured
     return found, missing
 
 
-def _near(measured: Mapping[str, list[Measured]], best: str) -> frozenset[str]:
-    others = [model for model in measured if model != best]
-    p = [difference(measured[best], measured[model]).p for model in others]
-    return frozenset(
-        model for model, adjusted in zip(others, holm(p), strict=True) if adjusted >= SIGNIFICANCE
-    )
+def _near(
+    measured: Mapping[str, list[Measured]], best: str
+) -> tuple[dict[str, bool], dict[str, str]]:
+    """Whether each other model is within noise of the best, or why that cannot be told."""
+    p, missing = {}, {}
+    for model in sorted(measured.keys() - {best}):
+        try:
+            found = difference(measured[best], measured[model])
+        except UserError as error:
+            missing[model] = str(error).rstrip(".")
+            continue
+        if np.isnan(found.p):
+            missing[model] = found.method
+        else:
+            p[model] = found.p
+    adjusted = zip(p, holm(list(p.values())), strict=True)
+    return {model: bool(each >= SIGNIFICANCE) for model, each in adjusted}, missing

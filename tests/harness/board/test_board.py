@@ -197,6 +197,22 @@ def test_beehive_takes_both_directories_and_their_mean():
     assert placed([*made_up("ESC-50"), both[0]], "Beehive").status == "missing"
 
 
+def test_another_version_of_the_task_moves_no_other_models_place():
+    alone = placed(made_up("ESC-50", 0.6))
+    others = made_up("ESC-50", 0.9, "other", task_sha256="f" * 64)
+    beside = placed(made_up("ESC-50", 0.6) + others)
+    assert (beside.value, beside["rank"], beside.status) == (0.6, alone["rank"], "done")
+    assert placed(made_up("ESC-50", 0.6) + others, model="other").value == 0.9
+
+
+def test_seeds_on_two_versions_of_a_task_have_no_place():
+    rows = [r for s in (0, 1) for r in made_up("ESC-50", 0.5, seed=s, task_sha256=str(s))]
+    place = placed([*made_up("Gunshot"), *rows])
+    assert place.status == "mixed"
+    assert pd.isna(place["rank"])
+    assert "| mixed" in format_board(board(frame(rows), HEAR))
+
+
 def test_seeds_are_averaged_and_their_spread_shown():
     rows = [r for seed, v in enumerate([0.5, 0.6]) for r in made_up("ESC-50", v, seed=seed)]
     place = placed(rows)

@@ -12,17 +12,21 @@ import numpy as np
 import pandas as pd
 import pytest
 import taskmaker
+from errormaker import make_errors_run
 from toymodule import write_module
 
 from harness.cli import call
 from harness.compare import compare, compare_all, format_comparison, paired_difference
+from harness.compare.gather import gather
 from harness.engines import InlineEngine
 from harness.errors import UserError
 from harness.module import parse_model
 from harness.record import find_records
-from harness.results import load, seed_spread
+from harness.results import load, seed_spread, write_csv
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
+from harness.scoring.event_scores import event_counts
+from harness.table.noise import find_noise
 from harness.task import TaskSource
 
 KINDS = ("scene", "kfold", "multilabel", "events")
@@ -102,15 +106,14 @@ def test_the_mean_is_over_tasks_that_are_real_and_maximised(run):
     assert over["wins"] + over["losses"] + over["ties"] + over["unpaired"] == 5
 
 
-def test_a_lower_error_is_better(run):
-    found = compare([run], ["logmel", "toy"], "linear", ["errors"])
-    turned = compare([run], ["toy", "logmel"], "linear", ["errors"])
-    (each,), (other,) = found.tasks.to_dict("records"), turned.tasks.to_dict("records")
-    assert not each["higher_is_better"]
-    ranks = dict(zip(found.ranks.model, found.ranks.mean_rank))
-    better = "logmel" if each["difference"] < 0 else "toy"
-    assert ranks[better] <= min(ranks.values())
-    assert {each["verdict"], other["verdict"]} in ({"a better", "b better"}, {"not separable"})
+def test_a_lower_error_is_better(tmp_path):
+    errors = make_errors_run(tmp_path)
+    for models, verdict in ((["logmel", "deaf"], "a better"), (["deaf", "logmel"], "b better")):
+        found = compare([errors], models, "linear")
+        assert found.tasks.verdict.tolist() == [verdict]
+        assert found.ranks.model.tolist() == ["logmel", "deaf"]
+        assert found.ranks.mean_rank.tolist() == [1, 2]
+        assert "| logmel better " in format_comparison(found)
 
 
 def test_others_are_compared_with_the_first_or_all_with_each_other(run):
@@ -145,6 +148,95 @@ def test_predictions_that_are_gone_leave_the_row_and_say_so(copied):
     text = format_comparison(found)
     assert "not paired on 3" in text
     assert "logmel and toy on tiny_scene cannot be paired: seed 0 of toy" in text
+
+
+def damage_record(directory: Path, **changes) -> None:
+    path = directory / "evaluation.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def edit_arrays(directory: Path, **changes) -> None:
+    path = next(directory.glob("*.predictions.npz"))
+    with np.load(path) as saved:
+        content = dict(saved)
+    np.savez(path, **{name: changes.get(name, lambda a: a)(a) for name, a in content.items()})
+
+
+def test_what_is_damaged_is_left_out_and_the_rest_goes_on(copied):
+    damage_record(evaluation(copied, "toy", "tiny_scene"), evaluation=[])
+    damage_record(evaluation(copied, "toy", "tiny_multilabel"), folds=[])
+    edit_arrays(evaluation(copied, "toy", "tiny_kfold"), probabilities=lambda p: p[:, :-1])
+    events = evaluation(copied, "toy", "tiny_events") / "test.events.json"
+    events.write_text(events.read_text().replace('"start": ', '"start": "soon", "x": '))
+    found = compare([copied], ["logmel", "toy"], "linear")
+    for task, why in (
+        ("tiny_scene", "evaluation.json: evaluation is empty"),
+        ("tiny_multilabel", "evaluation.json: folds is empty"),
+        ("tiny_kfold", "targets are not of"),
+        ("tiny_events", "not 'soon'"),
+    ):
+        each = row(found.tasks, task)
+        assert each.verdict.startswith("cannot be paired: seed 0 of toy")
+        assert why in each.verdict
+    assert row(found.tasks, "made_up").p >= 0
+    noise = find_noise(load(copied), copied)
+    assert any(said.startswith("toy on tiny_scene-") for said in noise.unpaired)
+
+
+def test_predictions_of_another_result_than_the_row_are_refused(copied):
+    directory = evaluation(copied, "toy", "tiny_scene")
+    with np.load(next(directory.glob("*.npz"))) as saved:
+        right = np.eye(saved["probabilities"].shape[2], dtype=np.float32)[saved["targets"]][None]
+    edit_arrays(directory, probabilities=lambda p: right)
+    each = row(compare([copied], ["logmel", "toy"], "linear").tasks, "tiny_scene")
+    assert "are of another result (top1_acc 1) than the row (top1_acc 0" in each.verdict
+    assert np.isnan(each.p)
+
+
+def test_a_part_of_a_run_is_compared_as_the_run_is(run, monkeypatch):
+    whole = compare([run], ["logmel", "toy"], "linear")
+    for folder, path in ((run.parent, run / "results"), (run / "results", Path())):
+        monkeypatch.chdir(folder)
+        pd.testing.assert_frame_equal(
+            compare([path], ["logmel", "toy"], "linear").tasks, whole.tasks
+        )
+
+
+def test_the_table_of_a_run_has_its_predictions_and_a_foreign_one_has_none(copied):
+    own = compare([copied / "results.csv"], ["logmel", "toy"], "linear")
+    assert own.tasks.p.notna().all()
+    foreign = load(copied).assign(run_id="another")
+    for name, said in (("foreign.csv", "holds no pred"), ("results.csv", "holds no pred")):
+        write_csv(foreign, copied / name)
+        found = compare([copied / name], ["logmel", "toy"], "linear")
+        assert found.tasks.verdict.str.contains(said).all()
+        assert find_noise(foreign, copied / name).near == {}
+
+
+def test_what_was_gathered_is_measured_once(run, monkeypatch):
+    matched = []
+
+    def counting(*arguments):
+        matched.append(arguments)
+        return event_counts(*arguments)
+
+    monkeypatch.setattr("harness.scoring.events.event_counts", counting)
+    results = gather([run])
+    found = compare(results, ["logmel", "toy"], "linear", ["tiny_events"])
+    assert len(matched) == 2  # a fold and a run of each model
+    again = compare(results, ["toy", "logmel"], "linear", ["tiny_events"])
+    assert len(matched) == 2
+    assert again.tasks.difference[0] == -found.tasks.difference[0]
+
+
+def test_ranks_say_on_how_many_tasks_they_stand(copied):
+    shutil.rmtree(evaluation(copied, "half", "tiny_kfold"))
+    edit_rows(evaluation(copied, "toy", "tiny_scene"), task_sha256="f" * 64)
+    found = compare([copied], MODELS, "linear")
+    assert set(found.ranks.n_tasks) == {3}
+    said = "3 of 5 tasks (left out: 1 without a score of some model, 1 in different versions)"
+    assert found.rank_tasks == said
+    assert f"Ranks, over {said}: " in format_comparison(found)
 
 
 def test_a_csv_alone_cannot_be_paired_and_the_folder_is_preferred(copied, tmp_path):

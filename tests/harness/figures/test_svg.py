@@ -31,6 +31,14 @@ def test_letters_stay_text_and_are_escaped(scores):
     assert root.attrib["role"] == "img"
 
 
+def test_what_no_svg_can_hold_is_replaced():
+    rows = [Score("bell\x07", 0.7, 0.6, 0.8)]
+    figure = scores_figure(rows, "odd\x01metric\ud800", 4.0)
+    root = ElementTree.fromstring(to_svg(figure, "f1", "Scores of bell\x07."))
+    words = {"".join(element.itertext()) for element in root.iter()}
+    assert {"bell\ufffd", "odd\ufffdmetric\ufffd"} <= words
+
+
 def test_colours_follow_the_page(scores):
     for colour, variable in VARIABLES.items():
         for match in re.finditer(re.escape(colour), scores):

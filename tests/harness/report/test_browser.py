@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 
@@ -72,17 +74,42 @@ def test_the_policy_forbids_the_network(tab):
     tab.asked.clear()
 
 
-def test_numbers_are_those_of_the_results(tab, material: Material):
-    table = cells(material.rows, "linear")
+def written(run: Path) -> dict[str, dict[str, float]]:
+    """The scores of each model by task as ``results.csv`` spells them, and their mean."""
+    found: dict[str, dict[str, float]] = {}
+    with (run / "results.csv").open(newline="", encoding="utf-8") as file:
+        for line in csv.DictReader(file):
+            if (line["split"], line["is_primary"]) == ("all", "True"):
+                found.setdefault(line["model"], {})[line["task"]] = float(line["value"])
+    return {model: own | {"mean": fmean(own.values())} for model, own in found.items()}
+
+
+def _cell(tab, model: str, task: str):
     heads = tab.locator("table.scores thead th")
-    column = {heads.nth(i).get_attribute("data-task"): i for i in range(heads.count())}
-    for row in table.itertuples():
-        place = 1 if row.task == "mean" else column[row.task]
-        cell = tab.locator(f"table.scores tbody tr >> nth={_row(tab, row.model)} >> th, td").nth(
-            place
-        )
-        assert float(cell.get_attribute("data-value")) == pytest.approx(row.value, abs=1e-12)
-        assert cell.inner_text().startswith(f"{row.value:.3f}")
+    names = [heads.nth(i).get_attribute("data-task") for i in range(heads.count())]
+    place = 1 if task == "mean" else names.index(task)
+    return tab.locator(f"table.scores tbody tr >> nth={_row(tab, model)} >> th, td").nth(place)
+
+
+def test_numbers_are_those_of_the_results(tab, run_folder: Path):
+    scores = written(run_folder)
+    assert len(scores) == len(shown_models(tab)) == 2
+    for model, own in scores.items():
+        assert len(own) == 4
+        for task, value in own.items():
+            cell = _cell(tab, model, task)
+            assert float(cell.get_attribute("data-value")) == pytest.approx(value, abs=1e-12)
+            assert cell.inner_text().startswith(f"{value:.3f}")
+
+
+def test_what_is_within_noise_of_the_best_is_marked(tab):
+    (weaker,) = set(shown_models(tab)) - {"logmel"}
+    assert tab.locator("table.scores .near").all_inner_texts() == ["†"]
+    cell = _cell(tab, weaker, TASK)
+    assert cell.locator(".near").is_visible()
+    assert "within noise of the best" in cell.get_attribute("title")
+    notes = tab.locator("#scores .notes li").all_inner_texts()
+    assert any(note.startswith("† within noise of the best: a paired test") for note in notes)
 
 
 def _row(tab, model: str) -> int:

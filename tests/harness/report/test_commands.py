@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import reportmaker
 
 from harness.cli import call
+from harness.report.papers import write_figures
 from harness.results import write_csv
 
 
@@ -38,6 +40,19 @@ def test_figures_are_written_for_papers(material, run_folder, tmp_path, capsys):
     assert b"/FontFile2" in page
     width = float(re.search(rb"/MediaBox \[ ?0 0 ([\d.]+)", page)[1])
     assert width == pytest.approx(3.5 * 72)
+
+
+def test_models_of_like_names_have_figures_of_their_own(material, tmp_path):
+    model = next(m for _, _, m in material.records if m != "logmel")
+    names = {"logmel": "m:1", model: "m_1"}
+    records = {(p, t, names[m]): seeds for (p, t, m), seeds in material.records.items()}
+    rows = material.rows.assign(model=material.rows.model.replace(names))
+    alike = dataclasses.replace(material, rows=rows, records=records, results=None)
+    task = "tiny_scene-v1-full"
+    written = write_figures(alike, tmp_path, width=3.5, formats=("svg",), tasks=(task,))
+    confusions = [path for path in written if path.name.startswith("confusion-")]
+    assert len(written) == len(set(written))
+    assert len({path.read_bytes() for path in confusions}) == 2
 
 
 @pytest.mark.parametrize(

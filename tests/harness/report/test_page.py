@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import reportmaker
 from reportmaker import MEAN
+from resultrows import row
 
 from harness.report.comparison import comparison
 from harness.report.material import Material, gather
@@ -18,7 +19,8 @@ from harness.report.page import write_page
 from harness.report.panel import Panel
 from harness.report.sections import task_sections
 from harness.report.sounds import Sound
-from harness.results import load, write_csv
+from harness.results import frame, load, write_csv
+from harness.table.noise import find_noise
 
 _VOID = {"meta", "link", "input", "br", "wbr"}
 
@@ -130,7 +132,8 @@ def test_provenance_has_every_hash_and_command(read, run_folder):
 @pytest.mark.slow
 def test_equal_results_give_equal_pages(material, page, tmp_path):
     again = tmp_path / "again.html"
-    write_page(material, again, title="Tiny <tasks>", audio_bytes=1_000_000)
+    noise = find_noise(material.rows, material.runs[0], results=material.results)
+    write_page(material, again, title="Tiny <tasks>", audio_bytes=1_000_000, noise=noise)
     assert again.read_bytes() == page.read_bytes()
 
 
@@ -188,6 +191,54 @@ def test_recordings_that_are_gone_leave_sentences(damaged):
     assert "There is no spectrogram" in found
 
 
+def test_damaged_evaluations_leave_sentences(damaged, tmp_path):
+    for task, name, change in (
+        ("tiny_scene", "evaluation.json", lambda text: "[" * 100_000),
+        ("tiny_multilabel", "evaluation.json", lambda text: text.replace('"mAP"', "")),
+        (
+            "tiny_events",
+            "test.events.json",
+            lambda text: text.replace('"start": ', '"start": "s", "x": '),
+        ),
+    ):
+        (path,) = damaged.glob(f"results/logmel/{task}-*/*/{name}")
+        path.write_text(change(path.read_text()))
+    found = written(gather([damaged]), tmp_path)
+    assert found.text.count("Left out: …/evaluation.json") == 2
+    assert "There is nothing to show: …/test.events.json" in found.text
+
+
+def test_what_no_page_can_hold_is_replaced(tmp_path):
+    rows = [row(metric="odd\x01metric\ud800", model=name) for name in ("a\x1b", "b")]
+    found = written(Material(frame(rows), (), {}), tmp_path)
+    assert "odd\ufffdmetric\ufffd" in found.text
+    assert "a\ufffd" in found.text
+
+
+@pytest.mark.parametrize("audio_bytes", [0, 10**6])
+def test_it_tells_nothing_of_where_things_are(run_folder, tmp_path, audio_bytes):
+    rows = load(run_folder)
+    rows["command"] = f"hear-byola run -m {run_folder.parent}/weaker.py=/home/someone/w.pt -t x/y"
+    copied = Path(shutil.copytree(run_folder, tmp_path / "run"))
+    next(copied.glob("results/logmel/tiny_scene*/*/*.npz")).write_bytes(b"cut off")
+    material = dataclasses.replace(gather([copied]), rows=rows)
+    write_page(material, tmp_path / "r.html", title="Sent", audio_bytes=audio_bytes)
+    text = (tmp_path / "r.html").read_text("utf-8")
+    assert "hear-byola run -m …/weaker.py=…/w.pt -t x/y" in text
+    assert "…/test.predictions.npz: " in text
+    for folder in (run_folder.parent, tmp_path, "/home/someone"):
+        assert str(folder) not in text
+    sounds = [a["src"] for tag, a in Checker(text).tags if tag == "audio"]
+    assert sounds
+    assert all(each.startswith("data:" if audio_bytes else "../") for each in sounds)
+
+
+def test_a_part_of_a_run_is_shown_as_the_run_is(run_folder):
+    whole, part = gather([run_folder]), gather([run_folder / "results"])
+    assert whole.records
+    assert part.records.keys() == whole.records.keys()
+
+
 def test_a_run_with_next_to_nothing_left_makes_a_page(damaged, tmp_path):
     shutil.rmtree(damaged / "embeddings")
     shutil.rmtree(damaged / "probes")
@@ -197,7 +248,7 @@ def test_a_run_with_next_to_nothing_left_makes_a_page(damaged, tmp_path):
     first.unlink()
     second.write_text("{")
     found = written(gather([damaged]), tmp_path)
-    assert f"Left out: {second}" in found.text
+    assert f"Left out: …/{second.name}" in found.text
     assert "a run of an older version" in found.text
     assert not [tag for tag, _ in found.tags if tag == "audio"]
 

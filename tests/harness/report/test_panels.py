@@ -11,6 +11,7 @@ from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, confusion_matrix, recall_score
 
 from harness.board.published import read_board
+from harness.predictions import write_predictions
 from harness.report.classes import classes_panel, confusion_panel
 from harness.report.comparison import comparison
 from harness.report.curves import curves_panel
@@ -74,7 +75,7 @@ def test_of_many_classes_those_with_most_mistakes_are_drawn(material):
 
 def test_average_precision_by_class_is_scikit_learns(material):
     by_model = {m: records(material, MIX, m) for m in ("logmel",)}
-    panel = classes_panel("mAP", by_model, [])
+    panel = classes_panel("mAP", by_model)
     (fold,) = by_model["logmel"][0].read_predictions()
     expected = {
         label: average_precision_score(fold.targets[:, c], fold.probabilities[0][:, c])
@@ -90,7 +91,7 @@ def test_event_scores_by_class_add_up_to_the_reported_one(material):
     (record,) = records(material, EVENTS)
     (fold,) = record.read_predictions()
     metric = record.evaluation[0]
-    found = cells(classes_panel(metric, {"logmel": [record]}, []), 1)
+    found = cells(classes_panel(metric, {"logmel": [record]}), 1)
     for label in record.labels:
         predicted, truth = (_only(label, each) for each in (fold.predicted[0], fold.reference))
         expected = score_events(metric, event_counts(metric, predicted, truth))["f_measure"]
@@ -99,6 +100,47 @@ def test_event_scores_by_class_add_up_to_the_reported_one(material):
 
 def _only(label, clips):
     return {name: [e for e in events if e.label == label] for name, events in clips.items()}
+
+
+def test_a_model_that_cannot_be_read_is_named_beside_the_others(material, tmp_path):
+    both = {m: records(material, SCENE, m) for _, t, m in material.records if t == SCENE}
+    gone = next(model for model in both if model != "logmel")
+    both[gone] = (dataclasses.replace(both[gone][0], directory=tmp_path),)
+    panel = classes_panel("top1_acc", both)
+    assert panel.sheet.header == ("class", "logmel")
+    assert f"Left out: {gone}: " in panel.note
+
+
+def test_seeds_that_were_tested_on_other_clips_leave_a_sentence(material, tmp_path):
+    (record,) = records(material, SCENE)
+    fold = record.read_predictions()[0]
+    shorter = dataclasses.replace(
+        fold,
+        clips=fold.clips[:-1],
+        probabilities=fold.probabilities[:, :-1],
+        targets=fold.targets[:-1],
+        offsets=fold.offsets[:-1],
+    )
+    write_predictions(shorter, tmp_path)
+    seeds = (record, dataclasses.replace(record, directory=tmp_path))
+    key = ("linear", SCENE, "logmel")
+    several = dataclasses.replace(material, records={**material.records, key: seeds})
+    (section,) = task_sections(several, tasks=(SCENE,))
+    (mistakes,) = (p for p in section.by_model["logmel"] if p.name == "mistakes")
+    assert "tested on other clips" in mistakes.note
+
+
+def test_a_model_of_another_version_of_the_task_has_no_panels(material):
+    model = next(m for _, t, m in material.records if t == SCENE and m != "logmel")
+    (record,) = records(material, SCENE, model)
+    other = dataclasses.replace(record, labels=(*record.labels, "one more"))
+    key = ("linear", SCENE, model)
+    mixed = dataclasses.replace(
+        material, records={**material.records, key: (other,)}, named=("logmel",)
+    )
+    (section,) = task_sections(mixed, tasks=(SCENE,))
+    assert len(section.by_model) == 1
+    assert "another version of the task" in section.missing
 
 
 def test_the_map_is_scikit_learns_principal_components():
@@ -125,9 +167,9 @@ def test_embeddings_without_two_directions_have_a_map_all_the_same(rows):
 
 def test_a_map_says_how_many_points_it_draws(material, monkeypatch):
     both = {m: records(material, SCENE, m) for _, t, m in material.records if t == SCENE}
-    assert "All 16 test clips" in map_panel(both, []).note
+    assert "All 16 test clips" in map_panel(both).note
     monkeypatch.setattr("harness.report.maps.MOST_POINTS", 20)
-    panel = map_panel(both, [])
+    panel = map_panel(both)
     assert "10 of 16 test clips" in panel.note
     drawn = list(panel.draw(4).axes[0].lines)
     assert sum(len(line.get_xdata()) for line in drawn) == 10
@@ -201,6 +243,21 @@ def test_scores_stand_beside_the_published_board():
     assert published[0][1] == f"{board.max():.4f}"
     marks = next(line for line in panel.draw(4).axes[0].lines if len(line.get_xdata()) > 20)
     assert sorted(marks.get_xdata()) == sorted(board)
+
+
+def test_ranks_stand_on_tasks_of_one_version_and_say_on_how_many():
+    rows = [
+        row(model=m, model_fingerprint=m, task=f"t{i}-v1-full", value=v, task_sha256=sha)
+        for i, hashes in enumerate(("xx", "xx", "xy"))
+        for (m, v), sha in zip((("a", 0.5), ("b", 0.6)), hashes, strict=True)
+    ]
+    rows = [each for each in rows if (each.task, each.model) != ("t1-v1-full", "b")]
+    ranks = comparison(Material(frame(rows), (), {}), "linear").panels[-1]
+    said = "1 of 3 tasks (left out: 1 without a score of some model, 1 in different versions)"
+    assert said in ranks.note
+    assert [line[:2] for line in ranks.sheet.rows] == [("b", "1.00"), ("a", "2.00")]
+    ranks = comparison(Material(frame(rows[-2:]), (), {}), "linear").panels[-1]
+    assert ranks.note.startswith("There are no ranks: they stand on 0 of 1 tasks (left out")
 
 
 def test_the_board_is_of_one_protocol_alone():

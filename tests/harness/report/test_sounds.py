@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import dataclasses
 import io
+from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -54,7 +56,7 @@ def test_what_has_no_room_is_linked(record):
     sounds = Sounds(20_000)
     found = [sounds.sound(record, "test", f"test-{number:04d}.wav") for number in range(8)]
     embedded = [each for each in found if each.source.startswith("data:")]
-    linked = [each for each in found if each.source.startswith("file:")]
+    linked = [each for each in found if each.linked]
     assert embedded
     assert linked
     assert len(embedded) + len(linked) == 8
@@ -66,8 +68,47 @@ def test_a_recording_that_is_gone_is_said_to_be(record, tmp_path):
     assert "is gone" in Sounds(10**6).sound(record, "test", "nowhere.wav").note
     moved = dataclasses.replace(record, task_directory=tmp_path / "nowhere")
     assert "are gone" in Sounds(10**6).sound(moved, "test", "test-0000.wav").note
-    with pytest.raises(UserError, match="no audio"):
+    with pytest.raises(UserError, match="no task with audio"):
         recording(moved, "test", "test-0000.wav")
+
+
+@pytest.fixture
+def diary(tmp_path) -> Path:
+    """A recording of the machine that belongs to no task."""
+    path = tmp_path / "private" / "diary.wav"
+    path.parent.mkdir()
+    soundfile.write(path, np.linspace(-0.5, 0.5, 1600), 16000)
+    return path
+
+
+@pytest.mark.parametrize("clip", ["{diary}", "../../../private/diary.wav", "link.wav"])
+def test_a_record_shows_nothing_but_recordings_of_its_task(record, tmp_path, diary, clip):
+    directory = taskmaker.make_task(tmp_path, "scene", n=4)
+    (directory / "16000/test/link.wav").symlink_to(diary)
+    other = dataclasses.replace(record, task_directory=directory)
+    clip = clip.format(diary=diary)
+    assert (directory / "16000/test" / clip).is_file()
+    with pytest.raises(UserError, match="leads out of its task's folder"):
+        recording(other, "test", clip)
+    assert Sounds(10**6).sound(other, "test", clip).source == ""
+    assert Sounds(0).sound(other, "test", clip).source == ""
+
+
+def test_a_folder_that_is_no_task_has_no_recordings(record, tmp_path, diary):
+    folder = tmp_path / "16000" / "test"
+    folder.mkdir(parents=True)
+    diary.rename(folder / "diary.wav")
+    other = dataclasses.replace(record, task_directory=tmp_path)
+    assert "are gone" in Sounds(10**6).sound(other, "test", "diary.wav").note
+
+
+def test_a_link_leads_from_the_pages_folder_to_the_recording(record, tmp_path):
+    directory = taskmaker.make_task(tmp_path / "my tasks", "scene", n=4)
+    other = dataclasses.replace(record, task_directory=directory)
+    found = Sounds(0, tmp_path / "pages").sound(other, "test", "test-0000.wav")
+    assert found.source.startswith("../my%20tasks/")
+    place = tmp_path / "pages" / unquote(found.source)
+    assert place.resolve() == directory / "16000/test/test-0000.wav"
 
 
 def test_a_damaged_recording_is_said_to_be(record, tmp_path):

@@ -22,6 +22,7 @@ from harness.results import (
     latest,
     load,
     read_csv,
+    seed_spread,
     write_csv,
     write_result,
 )
@@ -79,8 +80,19 @@ def test_two_models_of_one_name_stay_two():
     assert named.to_dict() == {"m@aaaaaaaa": 0.1, "m@bbbbbbbb": 0.9, "other": 0.5}
 
 
+@pytest.mark.parametrize("place", ["seed", "task", "protocol", "split"])
+def test_two_models_of_one_name_stay_two_wherever_each_has_its_values(place):
+    rows = [row(model_fingerprint=f * 64, **{place: p}) for f, p in zip("ab", (1, 2))]
+    assert set(latest(frame(rows)).model) == {"m@aaaaaaaa", "m@bbbbbbbb"}
+
+
+def test_seeds_of_one_model_are_one_whenever_they_were_run():
+    rows = [row(seed=0), row(seed=1, started_at=LATER, run_id="r2")]
+    assert set(latest(frame(rows)).model) == {"m"}
+
+
 def test_one_name_fitted_to_each_task_stays_one():
-    rows = [row(model_fingerprint=f, task=t) for f, t in (("a", "t1"), ("b", "t2"))]
+    rows = [row(model_fingerprint=f, model_options=f, task=f"t{f}") for f in "ab"]
     assert set(latest(frame(rows)).model) == {"m"}
 
 
@@ -145,6 +157,10 @@ def test_what_is_no_results_csv_is_refused(tmp_path, text, said):
         ({"status": "failed"}, "status is failed, and yet the value is 0.5"),
         ({"started_at": "23.11.2026 03:15"}, "started_at is .* not a time in UTC"),
         ({"started_at": "2026-01-01T00:00:00+01:00"}, "started_at is .* not a time in UTC"),
+        ({"task": "mean"}, "task is 'mean', as tables call a mean"),
+        ({"task": "mean speech"}, "task is 'mean speech', as tables call a mean"),
+        ({"model": "a\nb"}, r"model is 'a\\nb', and a name has no control characters"),
+        ({"metric": "\x1b[1m"}, r"metric is '\\x1b\[1m', and a name has no control characters"),
         ({"schema_version": "0"}, "schema_version is 0"),
         ({"schema_version": "99"}, "schema version 99 is of a newer harness.* update hear-byola"),
     ],
@@ -278,6 +294,21 @@ def test_values_of_a_task_that_has_changed_since_are_no_contradiction(tmp_path, 
     path = written(tmp_path / "r.csv", row(), row(value=0.55, started_at=LATER, task_sha256="new"))
     assert len(read_csv(path)) == 2
     assert not recwarn.list
+
+
+@pytest.mark.parametrize("changes", [{"split": "fold00"}, {"is_primary": False}])
+def test_an_evaluation_without_what_tables_show_is_refused(tmp_path, capsys, changes):
+    path = written(tmp_path / "r.csv", row(), row(task="x", **changes))
+    said = f"{path}, line 3: m on x by linear, seed 0, has no row over all test folds"
+    with pytest.raises(UserError, match=re.escape(said)):
+        load(path)
+    assert call(["results", "table", str(path)]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_seeds_that_were_not_tested_alike_have_no_spread():
+    spread = seed_spread(frame([row(seed=s, n_test=s + 9) for s in (0, 1)]))
+    assert spread[["value", "seed_sd", "ci_low", "ci_high"]].isna().all(axis=None)
 
 
 def test_one_run_that_says_two_things_is_refused(tmp_path):

@@ -13,6 +13,7 @@ from resultrows import row
 from scipy import stats
 
 from harness.cli import call
+from harness.compare.gather import gather
 from harness.engines import InlineEngine
 from harness.module import parse_model
 from harness.record import find_records
@@ -65,7 +66,7 @@ def test_marks_are_those_of_mcnemars_test_and_holms_correction(finished):
     lowest, highest = sorted(p, key=lambda model: p[model])
     assert 2 * p[lowest] < 0.05 < p[highest] < 1  # one of each kind is here to be told
     noise = find_noise(table, finished)
-    assert dict(noise.near) == {("knn", "tiny_scene-v1-full"): {highest}}
+    assert dict(noise.near) == {("knn", "tiny_scene-v1-full"): {highest: True, lowest: False}}
     assert not noise.unpaired
     near = cells(table, "knn", noise=noise).set_index(["model", "task"]).near
     assert near[highest, "tiny_scene-v1-full"]
@@ -90,18 +91,56 @@ def test_what_has_no_predictions_is_named_and_has_no_mark(finished, tmp_path):
     for path in run.glob("results/coarse/*/*/*.npz"):
         path.unlink()
     noise = find_noise(load(run), run)
-    assert dict(noise.near) == {("knn", "tiny_scene-v1-full"): set()}
+    assert dict(noise.near) == {("knn", "tiny_scene-v1-full"): {"toy": False}}
     (said,) = noise.unpaired
     assert said.startswith("coarse on tiny_scene-v1-full by knn (")
     assert "without a mark: coarse" in format_table(load(run), noise=noise)
 
 
-def test_predictions_of_another_result_give_no_mark(finished):
+def test_predictions_of_another_result_give_no_mark(finished, tmp_path):
+    path = shutil.copytree(finished, tmp_path / "run") / "results.csv"
     table = load(finished)
     table["value"] = table.value.where(table.model != "coarse", table.value - 0.01)
-    (said,) = find_noise(table, finished).unpaired
+    write_csv(table, path)
+    (said,) = find_noise(load(path), path).unpaired
     assert "coarse" in said
     assert "of another result" in said
+
+
+def test_other_clips_give_no_mark_and_keep_no_other_model_from_its_own(finished, tmp_path, capsys):
+    run = shutil.copytree(finished, tmp_path / "run")
+    whole = find_noise(load(run), run)
+    (path,) = run.glob("results/coarse/*/*/*.npz")
+    with np.load(path) as saved:
+        content = dict(saved)
+    np.savez(path, **content | {"clips": np.array([f"{clip}x" for clip in content["clips"]])})
+    noise = find_noise(load(run), run)
+    (told,) = noise.near.values()
+    assert told.keys() == {"toy"}
+    assert "coarse" in next(iter(whole.near.values()))
+    (said,) = noise.unpaired
+    assert said.startswith("coarse on tiny_scene-v1-full by knn (")
+    assert "different clips" in said
+    assert call(["results", "table", str(run)]) == 0
+    assert "without a mark: coarse on tiny_scene" in capsys.readouterr().out
+
+
+def test_what_a_test_cannot_tell_is_named_and_has_no_mark(tmp_path):
+    size = {"train": 12, "valid": 6, "test": 1}
+    task = taskmaker.make_task(tmp_path, "scene", n=size, seconds=0.3, classes=2)
+    names = [f"harness.baselines.logmel,name={name}" for name in "ab"]
+    models = tuple(map(parse_model, names))
+    settings = Settings(models, (TaskSource(task),), ("knn",), out=tmp_path / "run")
+    execute(make_plan(settings), InlineEngine("cpu"), settings.out)
+    noise = find_noise(load(settings.out), settings.out)
+    assert not noise.near
+    (said,) = noise.unpaired
+    assert said == "b on tiny_scene-v1-full by knn (none: a test set of one clip a fold)"
+
+
+def test_a_run_that_was_gathered_is_not_read_again(finished, tmp_path):
+    table, results = load(finished), gather([finished])
+    assert find_noise(table, tmp_path, results) == find_noise(table, finished)
 
 
 def test_without_a_run_nothing_is_compared(tmp_path):

@@ -185,7 +185,11 @@ def test_a_mean_of_a_domain_leaves_nothing_out_silently():
 
 def test_what_is_within_noise_of_the_best_is_marked_and_the_rule_said():
     table = frame([row(model=m, value=v) for m, v in zip("abc", [0.5, 0.6, 0.7])])
-    noise = Noise({("linear", "t-v1-full"): {"b"}}, "no difference of 2 points.", ["d on x (gone)"])
+    noise = Noise(
+        {("linear", "t-v1-full"): {"a": False, "b": True}},
+        "no difference of 2 points.",
+        ["d on x (gone)"],
+    )
     text = format_table(table, noise=noise)
     assert [line[1] for line in lines_of(text)[3:]] == [
         "0.500 ±0.100", "0.600† ±0.100", "**0.700** ±0.100",
@@ -222,6 +226,74 @@ def test_csv_has_numbers_in_columns_and_loses_no_digit():
     assert len(merged) == len(primary) == 30
     for column in ("value", "ci_low", "ci_high"):
         assert (merged[column] == merged[f"{column}_row"]).all()
+
+
+A, B = {"model": "a"}, {"model": "b", "value": 0.6}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"metric": "mAP"}, "a: top1_acc; b: mAP"),
+        ({"n_test": 99}, "a: 100 clips; b: 99 clips"),
+        ({"task_sha256": "f" * 64}, "a: version abc; b: version ffffffff"),
+    ],
+)
+def test_a_task_that_not_all_were_tested_on_alike_has_no_best_and_no_part_in_a_mean(changes, said):
+    rows = [row(model=m, task="o-v1-full", value=v, n_test=5) for m, v in (("a", 0.1), ("b", 0.2))]
+    rows += [row(**A, n_test=100), row(**B | {"n_test": 100} | changes)]
+    noise = Noise({("linear", "t-v1-full"): {"a": True}}, "rule.")
+    text = format_table(frame(rows), noise=noise)
+    header, _, below, a, b = lines_of(text)
+    assert (header[1:], below[1:]) == (["o", "t", "mean"], ["top1_acc", "mixed", ""])
+    metric = changes.get("metric", "top1_acc")
+    assert a[1:] == ["0.100 ±0.100", "0.500 top1_acc ±0.100", "0.100 (1/1)"]
+    assert b[1:] == ["**0.200** ±0.100", f"0.600 {metric} ±0.100", "**0.200** (1/1)"]
+    assert f"without a best and in no mean: t-v1-full ({said})." in text
+    for style in ("latex", "html"):
+        assert "Mixed" in format_table(frame(rows), style)
+    read = pd.read_csv(io.StringIO(format_table(frame(rows), "csv"))).set_index(["model", "task"])
+    assert read.mixed[[("a", "t-v1-full"), ("b", "t-v1-full")]].tolist() == [said, said]
+    assert read.metric["b", "t-v1-full"] == metric
+    assert wide(frame(rows), "linear").loc["b", ["t-v1-full", "mean", "tasks"]].tolist() == [
+        0.6, 0.2, "1/1",
+    ]  # fmt: skip
+
+
+def test_failures_and_unknown_numbers_of_clips_mix_nothing():
+    failed = {"value": None, "ci_low": None, "ci_high": None, "status": "failed"}
+    rows = [row(**A, n_test=100), row(**B), row(model="c", metric="mAP", **failed)]
+    found = cells(frame(rows), "linear").set_index(["model", "task"])
+    assert set(found.mixed) == {""}
+    assert found.best["b", "t-v1-full"]
+
+
+def test_seeds_that_were_not_tested_alike_have_no_mean():
+    rows = [row(**A, seed=s, task_sha256=str(s)) for s in (0, 1)] + [row(**B)]
+    found = cells(frame(rows), "linear").set_index(["model", "task"])
+    own = found.loc[("a", "t-v1-full")]
+    assert own.status == "mixed"
+    assert np.isnan([own.value, own.half_width, own.seed_sd]).all()
+    assert found.value["b", "t-v1-full"] == 0.6
+    assert lines_of(format_table(frame(rows)))[3][1:] == ["mixed", "-"]
+
+
+def test_a_mixed_task_names_few_of_many_models():
+    rows = [row(model=f"m{i}", n_test=9 + i // 5) for i in range(6)]
+    assert "(m0, m1, m2 and 2 more: 9 clips; m5: 10 clips)" in format_table(frame(rows))
+
+
+@pytest.mark.parametrize("style", ["markdown", "latex", "html"])
+def test_a_name_cannot_break_lines_or_steer_the_terminal(style):
+    said = Noise({("linear", "t-v1-full"): {"a\nb": True}}, "rule.", ["c\x1b[31m on x (gone)"])
+    table = frame([row(model="a\nb\x1b[2J"), row(model="z", value=0.9)])
+    plain = frame([row(model="a b [2J"), row(model="z", value=0.9)])
+    text = format_table(table, style, noise=said)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f]", text)
+    rows_of = [part for part in text.splitlines() if "[2J" in part or "{[}2J" in part]
+    assert rows_of == [
+        part for part in format_table(plain, style).splitlines() if "[2J" in part or "{[}2J" in part
+    ]
 
 
 NASTY = r"a&b_50%{x}^~\#$ <i>|[y]"
