@@ -69,7 +69,8 @@ def parse_model(text: str) -> ModelSpec:
     comma starts a new option only before ``KEY=``, so checkpoint paths may hold commas.
 
     Raises:
-        UserError: no module, an option twice, or a value that is missing or not a single one.
+        UserError: no module, an option twice, a value that is missing or not a single one, or a
+            name that cannot be printed.
     """
     head, *pairs = re.split(r",(?=\s*[A-Za-z_]\w*\s*=)", text)
     module, _, checkpoint = (part.strip() for part in head.partition("="))
@@ -85,6 +86,8 @@ def parse_model(text: str) -> ModelSpec:
             raise UserError(f"The option '{key}' stands twice in the model '{text}'.")
         options[key] = _option_value(key, value)
     name = str(options.pop("name", ""))
+    if not name.isprintable():
+        raise UserError(f"The name {name!r} of a model must be printable.")
     return ModelSpec(module, checkpoint, options, name)
 
 

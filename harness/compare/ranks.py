@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from harness.results.frames import TESTED
 from harness.task import is_synthetic
 
 SIGNIFICANCE = 0.05
@@ -52,7 +53,8 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
 def rank_rows(rows: pd.DataFrame, models: Sequence[str]) -> Ranking:
     """Rank models by the means over seeds of their result rows.
 
-    Only a task that all were tested on in one version can rank them; synthetic ones do not count.
+    Only a task that all were tested on alike, in version, metric and clips, can rank them;
+    synthetic ones do not count.
 
     Args:
         rows: the newest rows of primary metrics over all folds, by one protocol.
@@ -62,13 +64,13 @@ def rank_rows(rows: pd.DataFrame, models: Sequence[str]) -> Ranking:
     done = rows[rows.status == "done"]
     values = done.groupby(["model", "task"]).value.agg(lambda seeds: seeds.mean(skipna=False))
     table = values.unstack("task").reindex(index=list(models), columns=sorted(set(rows.task)))
-    versions = rows.groupby("task").task_sha256.nunique()
-    alike = table[[task for task in table if versions[task] == 1]]
+    mixed = done.groupby("task")[TESTED].nunique().gt(1).any(axis=1)
+    alike = table[[task for task in table if not mixed.get(task, False)]]
     ranking = rank_models(alike, rows.groupby("task").higher_is_better.all())
     n_tasks = alike.notna().all().sum()
     left_out = {
         "without a score of some model": alike.shape[1] - n_tasks,
-        "in different versions": table.shape[1] - alike.shape[1],
+        "not tested alike": table.shape[1] - alike.shape[1],
     }
     reasons = ", ".join(f"{number} {why}" for why, number in left_out.items() if number)
     said = f"{n_tasks} of {table.shape[1]} tasks" + (f" (left out: {reasons})" if reasons else "")

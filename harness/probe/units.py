@@ -73,7 +73,7 @@ class UnitResult:
             fields = _unspell(json.loads((directory / "unit.json").read_text()))
             with np.load(directory / "unit.npz", allow_pickle=False) as arrays:
                 return UnitResult(**fields, probabilities=arrays["probabilities"])
-        except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, BadZipFile) as error:
             raise UserError(
                 f"The probe in {directory} is damaged ({error}): delete that folder and run again."
             ) from error

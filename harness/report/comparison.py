@@ -64,7 +64,8 @@ def compared_models(material: Material, protocol: str) -> list[str]:
     """Models that are compared, the best in the mean over tasks first."""
     found = material.cells(protocol)
     maximised = [task for task in set(found.task) if _higher(found, task)]
-    means = found[found.task.isin(maximised)].groupby("model").value.mean()
+    averaged = found.task.isin(maximised) & (found.mixed == "")
+    means = found[averaged].groupby("model").value.mean()
     counts = found[found.status == "done"].groupby("model").task.nunique()
     order = sorted(counts.index, key=lambda m: (-counts[m], -means.get(m, float("-inf")), str(m)))
     wanted = [m for m in order if m in material.named]

@@ -234,7 +234,7 @@ def test_ranks_say_on_how_many_tasks_they_stand(copied):
     edit_rows(evaluation(copied, "toy", "tiny_scene"), task_sha256="f" * 64)
     found = compare([copied], MODELS, "linear")
     assert set(found.ranks.n_tasks) == {3}
-    said = "3 of 5 tasks (left out: 1 without a score of some model, 1 in different versions)"
+    said = "3 of 5 tasks (left out: 1 without a score of some model, 1 not tested alike)"
     assert found.rank_tasks == said
     assert f"Ranks, over {said}: " in format_comparison(found)
 

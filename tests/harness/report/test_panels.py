@@ -253,7 +253,7 @@ def test_ranks_stand_on_tasks_of_one_version_and_say_on_how_many():
     ]
     rows = [each for each in rows if (each.task, each.model) != ("t1-v1-full", "b")]
     ranks = comparison(Material(frame(rows), (), {}), "linear").panels[-1]
-    said = "1 of 3 tasks (left out: 1 without a score of some model, 1 in different versions)"
+    said = "1 of 3 tasks (left out: 1 without a score of some model, 1 not tested alike)"
     assert said in ranks.note
     assert [line[:2] for line in ranks.sheet.rows] == [("b", "1.00"), ("a", "2.00")]
     ranks = comparison(Material(frame(rows[-2:]), (), {}), "linear").panels[-1]

@@ -174,11 +174,12 @@ def test_audio_of_rates_that_no_model_hears_decides_nothing(tmp_path):
     assert set(summary.table.n_skipped) == {0}
 
 
-def test_a_damaged_probe_fails_its_evaluation_and_names_the_folder(tasks, tmp_path):
+@pytest.mark.parametrize("content", ["{", "[" * 100_000])
+def test_a_damaged_probe_fails_its_evaluation_and_names_the_folder(tasks, tmp_path, content):
     chosen = settings(tmp_path, tasks["scene"], tasks["kfold"])
     run(chosen)
     damaged = next((tmp_path / "probes" / "logmel" / tasks["kfold"].name).iterdir())
-    (damaged / "unit.json").write_text("{")
+    (damaged / "unit.json").write_text(content)
     shutil.rmtree(tmp_path / "results")
     summary = run(chosen)
     ((_, error),) = summary.failures
