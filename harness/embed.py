@@ -44,7 +44,6 @@ def embedding_fingerprint(
     """
     rate = source_rate(task, module.sample_rate)
     clips = task.clips[split]
-    audio = [hashes.sha256(audio_path(task, split, clip.name, rate)) for clip in clips]
     return sha256_of(
         {
             "format_version": FORMAT_VERSION,
@@ -53,12 +52,16 @@ def embedding_fingerprint(
             "embedding_type": task.embedding_type,
             "split_file": task.split_sha256(split),
             "clips": [clip.name for clip in clips],
-            "audio": audio,
+            "audio": _audio_sha256s(task, split, rate, hashes),
             "sample_rate": module.sample_rate,
             "source_rate": rate,
             "dtype": dtype,
         }
     )
+
+
+def _audio_sha256s(task: Task, split: str, rate: int, hashes: ContentHashes) -> list[str]:
+    return [hashes.sha256(audio_path(task, split, clip.name, rate)) for clip in task.clips[split]]
 
 
 def embedding_directory(
@@ -108,6 +111,7 @@ def embed_split(
     with SplitWriter(directory, split, width, dtype) as writer:
         embedder.run(writer, progress or (lambda clips: None))
         record = _manifest(task, split, module, fingerprint, dtype) | embedder.record()
+        record["audio"] = _audio(task, split, module, hashes)
         record["embed_seconds"] = round(time.perf_counter() - start, 3)
         timestamps = np.concatenate(embedder.times) if embedder.times else None
         writer.finish(
@@ -117,6 +121,14 @@ def embed_split(
             record,
         )
     return directory
+
+
+def _audio(task: Task, split: str, module: HearModule, hashes: ContentHashes) -> dict[str, Any]:
+    """Tell recordings from others of the same names, whatever their order."""
+    rate = source_rate(task, module.sample_rate)
+    names = [clip.name for clip in task.clips[split]]
+    heard = dict(zip(names, _audio_sha256s(task, split, rate, hashes), strict=True))
+    return {"rate": rate, "sha256": sha256_of(heard)}
 
 
 def _manifest(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -47,6 +47,8 @@ class Record:
         labels: the classes, in the order of the predictions' columns.
         folds: which splits trained, selected and tested.
         task_directory: where the task was read from; it may be gone.
+        audio: of each test split the rate in Hz and a hash of the recordings that were embedded;
+            empty where the embeddings do not say, of an older version or another kit.
         embeddings: folder of each split's embeddings; none where the original kit's layout was
             read. A folder may be gone.
         probes: of each fold, by the name of its test split, the folders of the selected probes.
@@ -63,6 +65,7 @@ class Record:
     task_directory: Path
     embeddings: dict[str, Path]
     probes: dict[str, tuple[Path, ...]]
+    audio: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def rows(self) -> pd.DataFrame:
         """Return its result rows, as :func:`harness.results.frame` types them."""
@@ -116,6 +119,12 @@ def write_record(
     embeddings = {
         split: path.relative_to(run).as_posix() for split, path in evaluation.embeddings.by_split()
     }
+    tested = {fold.test for fold in task.folds}
+    manifests = {
+        split: read_split(path).manifest
+        for split, path in evaluation.embeddings.by_split()
+        if split in tested
+    }
     probes = {
         fold.test: [evaluation.probe_directory(unit).relative_to(run).as_posix() for unit in runs]
         for fold, runs in zip(task.folds, units, strict=True)
@@ -131,6 +140,7 @@ def write_record(
         "task_directory": str(task.directory.resolve()),
         "embeddings": embeddings,
         "probes": probes,
+        "audio": {split: m["audio"] for split, m in manifests.items() if "audio" in m},
     }
     write_file(directory / RECORD, json.dumps(document, indent=1) + "\n")
 
@@ -211,6 +221,11 @@ def _record(document: Mapping[str, Any], directory: Path) -> Record:
             for split, place in _of_kind("embeddings", document["embeddings"], dict).items()
         },
         probes=probes,
+        audio={
+            split: (int(heard["rate"]), _text("sha256 of audio", heard["sha256"]))
+            for split, heard in _of_kind("audio", document.get("audio", {}), dict).items()
+            if _of_kind("audio of a split", heard, dict)
+        },
     )
 
 

@@ -30,6 +30,7 @@ class Measured:
         correctness: of an accuracy, per fold the share of runs (n,) that have each clip right.
         draws: of another metric, its values on resamples (n_boot,) that all models have in common.
         answers: of another metric, how many clips or events it is counted from.
+        audio: per fold the rate and hash of the recordings, where they are known.
     """
 
     model: str
@@ -44,6 +45,7 @@ class Measured:
     draws: np.ndarray | None = None
     runs: int = 1
     answers: float = np.inf
+    audio: tuple[tuple[int, str] | None, ...] = ()
 
     @property
     def is_random(self) -> bool:
@@ -104,6 +106,7 @@ def measure(record: Record) -> Measured:
         draws,
         len(folds[0].probabilities),
         answers,
+        tuple(record.audio.get(fold.test) for fold in record.folds),
     )
 
 

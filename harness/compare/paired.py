@@ -156,6 +156,13 @@ def check_paired(measured: Sequence[Measured]) -> None:
             raise UserError(
                 f"{pair} were tested on different clips of {first.task}. Run both on the same."
             )
+        for one, another in zip(first.audio, other.audio):
+            # Of other rates the recordings are other files, of which nothing can be told.
+            if one and another and one[0] == another[0] and one != another:
+                raise UserError(
+                    f"{pair} heard different recordings of {first.task}: the clips have the same "
+                    f"names and other contents. Run both on the same."
+                )
 
 
 def _of_one_probe(

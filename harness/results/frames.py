@@ -11,6 +11,9 @@ from harness.results.row import COLUMNS, KEY, TYPES, ResultRow
 TESTED = ["metric", "n_test", "task_sha256"]
 """What values of one task must have in common to be compared, or averaged over seeds."""
 
+FITTED = "input statistics fitted to the task"
+"""In the notes of a model that is another one, by design, on each task."""
+
 _DTYPES = {"int": "Int64", "float": "float64", "bool": "bool"}
 
 
@@ -53,9 +56,15 @@ def latest(table: pd.DataFrame) -> pd.DataFrame:
 
 def _twins(rows: pd.DataFrame) -> set[str]:
     """Names that stand for several models."""
-    twins: set[str] = set()
+    fitted = rows.notes.str.contains(FITTED, regex=False)
+    twins = _several(rows[~fitted & (rows.status == "done")], ["model"])
     # A model fitted to each task has other options there, and with them another fingerprint.
     for shared in ("task", "model_options"):
-        fingerprints = rows.groupby(["model", shared]).model_fingerprint.nunique()
-        twins |= set(fingerprints[fingerprints > 1].index.get_level_values("model"))
+        twins |= _several(rows, ["model", shared])
     return twins
+
+
+def _several(rows: pd.DataFrame, shared: list[str]) -> set[str]:
+    """Names of models whose rows with something in common have several fingerprints."""
+    fingerprints = rows.groupby(shared).model_fingerprint.nunique()
+    return set(fingerprints[fingerprints > 1].index.get_level_values("model"))

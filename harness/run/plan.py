@@ -120,7 +120,10 @@ def _newest(directory: Path) -> int:
 
 @dataclass(frozen=True)
 class ModelIdentity:
-    """What a result row says of a model."""
+    """What a result row says of a model.
+
+    ``fitted``: its options were derived from the task (:mod:`harness.task_statistics`).
+    """
 
     label: str
     options: str
@@ -129,6 +132,7 @@ class ModelIdentity:
     checkpoint_sha256: str = ""
     frontend_convention: str = ""
     sample_rate: int | None = None
+    fitted: bool = False
 
 
 @dataclass(frozen=True)
@@ -222,10 +226,9 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
                 continue
             task = source.read()
             fitted = fit_to_task(module, task) if settings.task_statistics else module
+            who = dataclasses.replace(identity(fitted), fitted=settings.task_statistics)
             stored = _stored_embeddings(settings, fitted, source, task, hashes)
-            evaluations += _evaluations(
-                settings, identity(fitted), stored, task, source.suite, protocols
-            )
+            evaluations += _evaluations(settings, who, stored, task, source.suite, protocols)
     hashes.save()
     return evaluations
 

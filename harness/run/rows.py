@@ -16,6 +16,7 @@ from harness.layout import VOCABULARY
 from harness.predictions import Folds
 from harness.probe import PROTOCOLS
 from harness.results import SCHEMA_VERSION, ResultRow
+from harness.results.frames import FITTED
 from harness.run.evaluation import Value
 from harness.run.plan import Evaluation
 from harness.scoring import events, scores
@@ -89,7 +90,7 @@ def result_rows(
                 n_classes_scored=value.n_classes_scored,
                 selected_params=_params(chosen),
                 probe_seconds=sum(run.seconds for _, runs in chosen for run in runs),
-                notes=_notes(task, manifests, value, mended),
+                notes=_notes(evaluation, task, manifests, value, mended),
             )
         )
     return rows
@@ -154,8 +155,14 @@ def _params(chosen: Sequence[tuple[Fold, Sequence]]) -> str:
     return json.dumps(params, sort_keys=True, default=str)
 
 
-def _notes(task: Task, manifests: Sequence[Mapping], value: Value, mended: Sequence[str]) -> str:
-    notes = [*task.unlike_card, *mended]
+def _notes(
+    evaluation: Evaluation,
+    task: Task,
+    manifests: Sequence[Mapping],
+    value: Value,
+    mended: Sequence[str],
+) -> str:
+    notes = [*([FITTED] if evaluation.model.fitted else []), *task.unlike_card, *mended]
     if value.unscored:
         notes.append("classes not scored, absent from the test split: " + ", ".join(value.unscored))
     skipped = [f"{m['split']}: {', '.join(m['skipped'])}" for m in manifests if m.get("skipped")]

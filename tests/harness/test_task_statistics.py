@@ -10,8 +10,11 @@ import torch
 
 import hear_byola
 from harness.audio import read_audio
+from harness.engines import InlineEngine
 from harness.errors import UserError
 from harness.module import ModelSpec, load_module
+from harness.results import latest, load
+from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
 from harness.task import read_task
 from harness.task_statistics import fit_to_task
@@ -49,6 +52,20 @@ def test_statistics_are_in_the_plan_and_name_other_embeddings(tmp_path):
     assert after.fingerprint != before.fingerprint
     assert after.model.label == before.model.label
     assert set(json.loads(after.model.options)) == {"seed", "mean", "std"}
+
+
+def test_a_model_fitted_to_each_task_is_one_model_in_results(tmp_path):
+    tasks = [
+        TaskSource(taskmaker.make_task(tmp_path, "scene", n=6, seconds=0.5, name=name, seed=seed))
+        for seed, name in enumerate(("one", "two"))
+    ]
+    chosen = Settings((BYOLA,), tuple(tasks), ("knn",), out=tmp_path / "out", task_statistics=True)
+    execute(make_plan(chosen), InlineEngine("cpu"), chosen.out)
+    found = load(chosen.out)
+    assert found.model_fingerprint.nunique() == 2
+    assert set(latest(found).model) == {"byola"}
+    unfitted = found.assign(notes="")
+    assert latest(unfitted).model.nunique() == 2
 
 
 def test_what_cannot_be_fitted_is_refused_by_name(tmp_path):

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+import soundfile
 import taskmaker
 from errormaker import make_errors_run
 from toymodule import write_module
@@ -261,6 +262,22 @@ def test_another_version_of_the_task_is_refused(copied):
     assert "different versions of tiny_scene" in each.verdict
     assert "ffffffff" in each.verdict
     assert np.isnan(each.difference)
+
+
+def test_other_recordings_of_the_same_names_are_refused(tmp_path):
+    task = taskmaker.make_task(tmp_path / "a", "scene", n=8, seconds=1.0)
+    other = shutil.copytree(task, tmp_path / "b" / task.name)
+    sound = next((other / "16000" / "test").iterdir())
+    samples, rate = soundfile.read(sound)
+    soundfile.write(sound, samples[::-1], rate)
+    for name, directory in (("one", task), ("two", other)):
+        settings = Settings(
+            (parse_model(f"harness.baselines.logmel,name={name}"),), (TaskSource(directory),),
+            ("knn",), 1, tmp_path / name,
+        )  # fmt: skip
+        execute(make_plan(settings), InlineEngine("cpu"), settings.out)
+    (each,) = compare([tmp_path / "one", tmp_path / "two"], ["one", "two"]).tasks.verdict
+    assert "heard different recordings of tiny_scene" in each
 
 
 def test_other_clips_are_refused(copied):

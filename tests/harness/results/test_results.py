@@ -27,6 +27,7 @@ from harness.results import (
     write_result,
 )
 from harness.results import row as row_module
+from harness.results.frames import FITTED
 
 LATER = "2026-02-01T00:00:00+00:00"
 
@@ -92,8 +93,14 @@ def test_seeds_of_one_model_are_one_whenever_they_were_run():
 
 
 def test_one_name_fitted_to_each_task_stays_one():
-    rows = [row(model_fingerprint=f, model_options=f, task=f"t{f}") for f in "ab"]
+    fitted = {"notes": f"something; {FITTED}"}
+    rows = [row(model_fingerprint=f, model_options=f, task=f"t{f}", **fitted) for f in "ab"]
     assert set(latest(frame(rows)).model) == {"m"}
+
+
+def test_one_name_for_other_options_on_another_task_is_two_models():
+    rows = [row(model_fingerprint=f * 64, model_options=f, task=f"t{f}") for f in "ab"]
+    assert set(latest(frame(rows)).model) == {"m@aaaaaaaa", "m@bbbbbbbb"}
 
 
 def test_a_failure_counts_until_it_is_mended():
