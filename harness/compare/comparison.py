@@ -12,8 +12,10 @@ import pandas as pd
 
 from harness.compare.gather import Results, choose, gather, read_measured
 from harness.compare.pair import Cell, compare_pair
+from harness.compare.paired import ALLOWANCE
 from harness.compare.ranks import rank_rows
 from harness.errors import UserError
+from harness.task import short_names
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ def _compare(
     tasks: Sequence[str] | None,
     all_pairs: bool,
 ) -> Comparison:
-    rows = rows[rows.protocol == protocol]
+    all_rows, rows = rows, rows[rows.protocol == protocol]
     wanted = choose(rows, "task", tasks) if tasks else sorted(set(rows.task))
     grid = {
         (model, task): _cell(results, rows[(rows.model == model) & (rows.task == task)])
@@ -140,7 +142,7 @@ def _compare(
         ranked.critical_difference,
         ranked.test,
         ranked.tasks,
-        tuple(_warnings(grid)),
+        (*_allowances(compared), *_unshared(all_rows, names)),
     )
 
 
@@ -180,20 +182,25 @@ def _cell(results: Results, rows: pd.DataFrame) -> Cell | None:
     )
 
 
-Grid = dict[tuple[str, str], Cell | None]
+def _unshared(rows: pd.DataFrame, models: Sequence[str]) -> list[str]:
+    """Name the protocols that not all models have."""
+    of_model = {model: set(rows.protocol[rows.model == model]) for model in models}
+    sentences = []
+    for protocol in sorted(set().union(*of_model.values())):
+        if lacking := [model for model in models if protocol not in of_model[model]]:
+            sentences.append(f"Not compared by {protocol}: not run with {', '.join(lacking)}.")
+    return sentences
 
 
-def _warnings(grid: Grid) -> list[str]:
+def _allowances(compared: Sequence[tuple[pd.DataFrame, dict]]) -> list[str]:
     """Say where the spread of probe seeds is not known."""
-    alone = {
-        model
-        for (model, _), cell in grid.items()
-        if cell and len(cell.measured) == 1 and cell.measured[0].is_random
-    }
-    if not alone:
+    rows = pd.concat([found for found, _ in compared])
+    alone = rows[rows.method.str.contains(ALLOWANCE, regex=False)]
+    if alone.empty:
         return []
+    tasks = ", ".join(short_names(alone.task.drop_duplicates()))
     return [
-        f"One probe seed of {', '.join(sorted(alone))}: how far another seed moves a score is not "
-        "known. p and intervals make an allowance for it, which is wide on many clips and no "
-        "guarantee. `hear-byola run --seeds 3` measures it instead."
+        f"One probe seed a model on {tasks}: how far another seed moves a score is not known. p "
+        "and intervals make an allowance for it there, which is wide on many clips and no guarantee. "
+        "`hear-byola run --seeds 3` measures it instead."
     ]

@@ -50,7 +50,10 @@ def compare_pair(
         if paired:
             found[task] = paired
     table = pd.DataFrame(rows)
-    table["p_holm"] = holm(table.p)
+    # What is made up for calibration must not weigh on the verdicts of what was recorded.
+    made_up = table.task.map(is_synthetic)
+    for family in (made_up, ~made_up):
+        table.loc[family, "p_holm"] = holm(table.p[family])
     for i in table.index[table.verdict == ""]:
         table.loc[i, "verdict"] = _verdict(table.loc[i])
     counts = table.verdict[~table.task.map(is_synthetic)].value_counts()
@@ -131,8 +134,12 @@ def _mean(found: Sequence[PairedDifference]) -> dict:
     values = [each.value for each in found]
     mean = float(np.mean(values)) if values else np.nan
     row = {"n_tasks": len(found), "mean_difference": mean}
-    if not found or not all(each.parts for each in found):
-        return row | dict.fromkeys(("ci_low", "ci_high", "p"), np.nan)
+    if len(found) < 2 or not all(each.parts for each in found):
+        # Of one task its own row tells all.
+        return row | dict.fromkeys(("ci_low", "ci_high", "p"), np.nan) | {"method": ""}
     spread = add_up(part for each in found for part in scaled(each.parts, 1 / len(found)))
     half = spread.half_width()
-    return row | {"ci_low": mean - half, "ci_high": mean + half, "p": spread.p(mean)}
+    method = f"t with {spread.freedom_text} degrees of freedom, from the variances of its tasks"
+    return row | {
+        "ci_low": mean - half, "ci_high": mean + half, "p": spread.p(mean), "method": method
+    }  # fmt: skip

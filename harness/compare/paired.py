@@ -59,6 +59,8 @@ _ADDED = 0.5
 # 0.0004 to 0.0042 on 500 clips and more, and on fewer, where it is known badly, up to 0.0060
 # (results/seed_noise.csv, where at most 3 of 100 pairs of seeds are then called different).
 ICC = 5e-3
+ALLOWANCE = "an allowance for one probe seed a model"
+"""In the method, where the variance was multiplied so."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def difference(a: Sequence[Measured], b: Sequence[Measured]) -> PairedDifference
         low, high, p, method = _of_one_probe(a[0], b[0], value, parts, effect)
         method += "; over clips"
         if effect > 1:
-            method += f", and an allowance for one probe seed a model (variance x {effect:.2f})"
+            method += f", and {ALLOWANCE} (variance x {effect:.2f})"
     return PairedDifference(
         value, max(low, _least(a[0])), min(high, -_least(a[0])), p, method, n_clips, seeds, parts
     )

@@ -29,9 +29,14 @@ def format_comparison(comparison: Comparison, style: str = "markdown") -> str:
     if style == "csv":
         return long_form(comparison).to_csv(index=False, lineterminator="\n")
     sheets = [_pair(comparison, over) for over in comparison.overall.to_dict("records")]
-    if len(comparison.models) > 2:
+    if _ranked(comparison):
         sheets.append(_ranks(comparison))
     return render(sheets, _notes(comparison), style)
+
+
+def _ranked(comparison: Comparison) -> bool:
+    """Whether there are enough models and tasks for ranks to say anything."""
+    return len(comparison.models) > 2 and bool((comparison.ranks.n_tasks > 1).all())
 
 
 def long_form(comparison: Comparison) -> pd.DataFrame:
@@ -76,7 +81,8 @@ def _pair(comparison: Comparison, over: dict) -> Sheet:
     )
     title = f"{comparison.protocol}: {a} and {b}"
     columns = ("task", "metric", a, b, "difference", "p", "p (Holm)", "verdict")
-    return Sheet(title, columns, (*rows, tuple(map(Text, cells))))
+    means = [tuple(map(Text, cells))] if len(rows) > 1 else []
+    return Sheet(title, columns, (*rows, *means))
 
 
 def _ranks(comparison: Comparison) -> Sheet:
@@ -93,14 +99,19 @@ def _ranks(comparison: Comparison) -> Sheet:
 def _notes(comparison: Comparison) -> list[str]:
     notes = [
         "difference: the first model less the second, with its 95 % interval for one difference at "
-        "a time. p: of no difference, two-sided; Holm: corrected for the tasks of the pair. Better "
-        f"is below {SIGNIFICANCE:g} after Holm. A test and an interval that are of two methods, as "
+        "a time. p: of no difference, two-sided; Holm: corrected for the tasks of the pair (the † "
+        f"of a table: for the models of a task). Better is below {SIGNIFICANCE:g} after Holm. Clips "
+        "are taken as independent. A test and an interval that are of two methods, as "
         "McNemar's and Tango's, may disagree at the border."
     ]
     tasks = comparison.tasks
     names = dict(zip(tasks.task.drop_duplicates(), short_names(tasks.task.drop_duplicates())))
     for method, rows in tasks[tasks.method != ""].groupby("method", sort=False):
         notes.append(f"{', '.join(dict.fromkeys(names[task] for task in rows.task))}: {method}.")
+    for over in comparison.overall.to_dict("records"):
+        if over["method"]:
+            pair = f" of {over['a']} and {over['b']}" if len(comparison.overall) > 1 else ""
+            notes.append(f"{MEAN}{pair}: {over['method']}.")
     for row in tasks[tasks.verdict.str.startswith(UNPAIRED)].itertuples():
         notes.append(f"{row.a} and {row.b} on {names[row.task]} {row.verdict.rstrip('.')}.")
     outside = [
@@ -110,7 +121,7 @@ def _notes(comparison: Comparison) -> list[str]:
     ]
     if outside:
         notes.append(f"Not in a mean, being minimised or synthetic: {', '.join(outside)}.")
-    if len(comparison.models) > 2:
+    if _ranked(comparison):
         critical = comparison.critical_difference
         said = f" Critical difference of mean ranks: {critical:.2f}." if critical else ""
         test = comparison.rank_test

@@ -10,6 +10,7 @@ from collections.abc import Collection
 import pandas as pd
 
 import harness.baselines
+from harness.errors import UserError, did_you_mean
 
 
 def baseline_models(table: pd.DataFrame, named: Collection[str] = ()) -> list[str]:
@@ -19,14 +20,24 @@ def baseline_models(table: pd.DataFrame, named: Collection[str] = ()) -> list[st
     no checkpoint and is called after a module of :mod:`harness.baselines` (``logmel``,
     ``harness.baselines.logmel(...)``); and what has no checkpoint but a ``seed`` among its options:
     weights drawn at random, such as ``-m hear_byola,seed=1``.
+
+    Raises:
+        UserError: a name that no row has.
     """
+    for name in named:
+        if name not in set(table.model):
+            known = sorted(set(table.model))
+            raise UserError(
+                f"No results of the model '{name}' to be a baseline.{did_you_mean(name, known)} "
+                f"There are {', '.join(known)}."
+            )
     bare = table[(table.checkpoint == "") & (table.checkpoint_sha256 == "")]
     known = {
         model
         for model, options in zip(bare.model, bare.model_options, strict=True)
         if _is_of_package(model) or _has_seed(options)
     }
-    return sorted((known | set(named)) & set(table.model))
+    return sorted(known | set(named))
 
 
 def _is_of_package(model: str) -> bool:

@@ -17,7 +17,8 @@ from harness.table.cells import Noise, cells, is_mean
 
 RULE = (
     "a paired test of the two models' predictions on the same clips does not tell them apart "
-    f"(p ≥ {SIGNIFICANCE:g} after Holm's correction for the models of the task)."
+    f"(p ≥ {SIGNIFICANCE:g} after Holm's correction for the models of the task; a comparison of "
+    "two models corrects for their tasks instead, and may decide otherwise at the border)."
 )
 
 

@@ -363,8 +363,36 @@ def test_the_command_prints_every_shared_protocol(run, capsys):
 def test_a_single_seed_of_trained_probes_is_warned_of(run):
     assert compare([run], ["logmel", "toy"], "knn").warnings == ()
     # Events sample their frames by the seed.
-    (warning,) = compare([run], ["logmel", "toy"], "linear").warnings
-    assert "One probe seed of logmel, toy" in warning
+    found = compare([run], ["logmel", "toy"], "linear")
+    allowed = found.tasks[found.tasks.method.str.contains("allowance")].task
+    assert sorted(name.split("-")[0] for name in allowed) == ["errors", "tiny_events"]
+    (warning,) = found.warnings
+    assert "One probe seed a model on errors, tiny_events:" in warning
+
+
+def test_protocols_that_not_all_models_share_are_named(copied):
+    for result in (copied / "results" / "toy").glob("*/knn-*"):
+        shutil.rmtree(result)
+    (found,) = compare_all([copied], ["logmel", "toy"])
+    assert found.protocol == "linear"
+    assert "Not compared by knn: not run with toy." in found.warnings
+
+
+def test_synthetic_tasks_do_not_weigh_on_the_others(run):
+    with_it = compare([run], ["logmel", "toy"], "linear").tasks.set_index("task")
+    recorded = [task for task in with_it.index if not task.endswith("-synthetic")]
+    assert len(recorded) < len(with_it)
+    alone = compare([run], ["logmel", "toy"], "linear", recorded).tasks.set_index("task")
+    assert with_it.p_holm[recorded].tolist() == alone.p_holm[recorded].tolist()
+
+
+def test_one_task_has_no_mean_of_its_own(run):
+    (task,) = set(compare([run], ["logmel", "toy"], "knn").tasks.task)
+    text = format_comparison(compare([run], ["logmel", "toy"], "knn", [task]))
+    assert "| mean" not in text
+    whole = format_comparison(compare([run], ["logmel", "toy"], "linear"))
+    assert "| mean" in whole
+    assert "mean: t with" in whole
 
 
 def test_the_spread_of_seeds_stands_beside_the_interval_over_clips(run):

@@ -143,7 +143,9 @@ def test_which_rows_are_baselines(changes, is_one):
     model = changes["model"]
     table = frame([row(**changes)])
     assert baseline_models(table) == [model] * is_one
-    assert baseline_models(table, [model, "not here"]) == [model]
+    assert baseline_models(table, [model]) == [model]
+    with pytest.raises(UserError, match="No results of the model 'not here'"):
+        baseline_models(table, ["not here"])
 
 
 def test_baselines_stand_on_top_in_every_format():
