@@ -201,6 +201,6 @@ def _allowances(compared: Sequence[tuple[pd.DataFrame, dict]]) -> list[str]:
     tasks = ", ".join(short_names(alone.task.drop_duplicates()))
     return [
         f"One probe seed a model on {tasks}: how far another seed moves a score is not known. p "
-        "and intervals make an allowance for it there, which is wide on many clips and no guarantee. "
-        "`hear-byola run --seeds 3` measures it instead."
+        "and intervals make an allowance for it there, which is wide on many clips and no "
+        "guarantee. `hear-byola run --seeds 3` measures it instead."
     ]

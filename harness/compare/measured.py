@@ -13,7 +13,13 @@ from harness.probe import PROTOCOLS
 from harness.record import Record
 from harness.results.folder import placed_results
 from harness.scoring.event_scores import METRICS as EVENT_METRICS
-from harness.scoring.intervals import event_answers, event_draws, event_value, scene_value
+from harness.scoring.intervals import (
+    event_answers,
+    event_draws,
+    event_value,
+    scene_answers,
+    scene_value,
+)
 from harness.scoring.scores import ACCURACIES, METRICS, correct
 
 
@@ -29,7 +35,7 @@ class Measured:
         runs: how many trained probes the scores of a fold are averaged over.
         correctness: of an accuracy, per fold the share of runs (n,) that have each clip right.
         draws: of another metric, its values on resamples (n_boot,) that all models have in common.
-        answers: of another metric, how many clips or events it is counted from.
+        answers: of another metric, how many labels of clips, or events, it is counted from.
         audio: per fold the rate and hash of the recordings, where they are known.
     """
 
@@ -80,12 +86,14 @@ def measure(record: Record) -> Measured:
         raise UserError(f"{record.directory}: its result rows are gone or damaged. Run again.")
     folds = record.read_predictions()
     correctness, draws = None, None
-    answers = float(sum(len(fold.clips) for fold in folds))
+    answers = np.inf
     if metric in ACCURACIES:
         correctness = tuple(_correctness(metric, fold) for fold in folds)
         value = float(np.mean([fold.mean() for fold in correctness]))
     elif metric in METRICS:
-        value = scene_value(metric, [(fold.probabilities, fold.targets) for fold in folds])
+        scenes = [(fold.probabilities, fold.targets) for fold in folds]
+        value = scene_value(metric, scenes)
+        answers = scene_answers(scenes)
         draws = resample(metric, folds)
     else:
         # Matching events is most of the work, so it is done once for the value and its resamples.

@@ -100,9 +100,9 @@ def _notes(comparison: Comparison) -> list[str]:
     notes = [
         "difference: the first model less the second, with its 95 % interval for one difference at "
         "a time. p: of no difference, two-sided; Holm: corrected for the tasks of the pair (the † "
-        f"of a table: for the models of a task). Better is below {SIGNIFICANCE:g} after Holm. Clips "
-        "are taken as independent. A test and an interval that are of two methods, as "
-        "McNemar's and Tango's, may disagree at the border."
+        f"of a table: for the models of a task). Better: below {SIGNIFICANCE:g} after Holm. Clips "
+        "are taken as independent. A test and an interval that are of two methods, as McNemar's "
+        "and Tango's, may disagree at the border."
     ]
     tasks = comparison.tasks
     names = dict(zip(tasks.task.drop_duplicates(), short_names(tasks.task.drop_duplicates())))

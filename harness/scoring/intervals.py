@@ -70,6 +70,11 @@ def scene_value(metric: str, folds: Sequence[SceneFold]) -> float:
     )
 
 
+def scene_answers(folds: Sequence[SceneFold]) -> float:
+    """Return how many labels of clips the score is counted from, over all folds."""
+    return float(sum(targets.sum() if targets.ndim == 2 else len(targets) for _, targets in folds))
+
+
 def scene_interval(
     metric: str, folds: Sequence[SceneFold], n_boot: int = 1000, seed: int = 0
 ) -> Interval:
@@ -112,8 +117,8 @@ def scene_interval(
         low, high = np.quantile(draws, _tails())
         method = "Jeffreys-smoothed bootstrap over clips"
         return Interval(min(float(low), value), max(float(high), value), method, n_boot)
-    n_clips = sum(fold[0].shape[1] for fold in folds)
-    return _centred(metric, value, scene_draws(metric, folds, n_boot, seed), "clips", n_clips)
+    draws = scene_draws(metric, folds, n_boot, seed)
+    return _centred(metric, value, draws, "clips", scene_answers(folds))
 
 
 def scene_draws(
