@@ -9,8 +9,8 @@ What is estimated, and by which test and interval, depends on what there is:
 - One probe a model, another metric: t test and interval on the standard error of the paired
   bootstrap, to which half an answer a model is added (a label of a clip, an event), its degrees
   of freedom the clips (the files, of events) less the folds. Accounts for few files without a
-  correction of its own. Where every resample gives the same difference, as of two perfect models, the width is that of
-  Wilson's interval of as many equal answers.
+  correction of its own. Where every resample gives the same difference, as of two perfect models,
+  the width is that of Wilson's interval of as many equal answers.
 - Several probe seeds of a model, any metric: the same, of the scores' means over seeds, with the
   variance between seeds added (:mod:`harness.compare.variance`). Where one model has several seeds
   and the other one, both are taken to spread alike.

@@ -28,7 +28,7 @@ from harness.results.folder import (
     write_result,
 )
 from harness.results.frames import frame, latest
-from harness.results.newest import Repeated, newest
+from harness.results.newest import Repeated, newest, warn_of_runs_that_differ
 from harness.results.row import COLUMNS, KEY, SCHEMA_VERSION, Place, PlacedRow, ResultRow
 from harness.results.seeds import seed_spread
 
@@ -68,7 +68,9 @@ def load(path: Path | str) -> pd.DataFrame:
     path = _csv_of(Path(path))
     if not path.is_dir():
         return read_csv(path)
-    return frame(placed.row for placed in read_placed(path))
+    rows = read_placed(path)
+    warn_of_runs_that_differ(path, rows)
+    return frame(placed.row for placed in rows)
 
 
 def read_placed(path: Path) -> list[PlacedRow]:

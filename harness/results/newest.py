@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -91,6 +92,36 @@ def refuse_two_primaries(rows: Sequence[PlacedRow]) -> None:
                 f"{other.place} and {placed.place}: is_primary is True for {other.row.metric} and "
                 f"for {row.metric}, and a task has one primary metric. Set the other to False."
             )
+
+
+def warn_of_runs_that_differ(folder: Path, rows: Sequence[PlacedRow]) -> None:
+    """Warn where runs in one folder tell different values of the same thing, naming a pair.
+
+    Raises:
+        UserError: as :func:`newest`.
+    """
+    _, repeated = newest(rows)
+    pairs = [
+        each
+        for each in repeated
+        if each.differ
+        and each.left_out.row.task_sha256 == each.kept.row.task_sha256
+        and _run_of(each.left_out) != _run_of(each.kept)
+    ]
+    if pairs:
+        (old, new), others = pairs[0], len(pairs) - 1
+        said = f" So do {others} other rows." if others else ""
+        warnings.warn(
+            f"Runs in {folder} tell different values of {describe(old.row)}: {_run_of(old)} "
+            f"{old.row.value}, {_run_of(new)} {new.row.value}, the newest, which is taken."
+            f"{said} Name one run's folder to see that run alone.",
+            stacklevel=3,
+        )
+
+
+def _run_of(placed: PlacedRow) -> Path:
+    # RUN/results/MODEL/TASK/EVALUATION/result.json
+    return Path(os.path.normpath(placed.place.file / "../../../../.."))
 
 
 def warn_of_repeated(path: Path, rows: Sequence[PlacedRow]) -> None:

@@ -413,3 +413,20 @@ def test_the_command_shows_warnings_and_still_prints_the_table(tmp_path, capsys)
     assert "Warning: " in shown.err
     assert "remark" in shown.err
     assert "| m " in shown.out
+
+
+def test_runs_of_one_folder_that_differ_are_named(tmp_path, recwarn):
+    evaluation = Path("results", "m", "t-v1-full", "linear")
+    write_result(tmp_path / "old" / evaluation, [row(value=0.5, ci_low=0.4, ci_high=0.6)])
+    write_result(
+        tmp_path / "new" / evaluation,
+        [row(value=0.7, ci_low=0.6, ci_high=0.8, started_at=LATER, run_id="r2")],
+    )
+    with pytest.warns(UserWarning, match="tell different values of") as caught:
+        assert latest(load(tmp_path)).value.tolist() == [0.7]
+    (said,) = (str(each.message) for each in caught)
+    assert f"{tmp_path / 'old'} 0.5" in said
+    assert f"{tmp_path / 'new'} 0.7, the newest" in said
+    recwarn.clear()
+    assert latest(load(tmp_path / "old")).value.tolist() == [0.5]
+    assert not recwarn.list
