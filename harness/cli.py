@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 
 import click
 
@@ -33,7 +34,7 @@ def main() -> None:
 def call(arguments: list[str]) -> int:
     """Run one command; a user's mistake ends in one sentence and exit code 2."""
     with warnings.catch_warnings():
-        warnings.showwarning = _show_warning
+        warnings.showwarning = _warnings_once()
         try:
             return cli(arguments, prog_name="hear-byola", standalone_mode=False) or 0
         except UserError as error:
@@ -51,8 +52,16 @@ def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    click.secho(f"Warning: {message}", fg="yellow", err=True)
+def _warnings_once() -> Callable[..., None]:
+    """Return what shows a warning, and the same one not again: several parts read one file."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        if str(message) not in shown:
+            shown.add(str(message))
+            click.secho(f"Warning: {message}", fg="yellow", err=True)
+
+    return show
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
