@@ -223,6 +223,10 @@ def times_in_seconds(task: Path) -> None:
         set_json(f"{split}.json", {f"{split}-0000.wav": note("class00", 0.5, 1.5)})(task)
 
 
+def set_labels(*labels: str) -> Edit:
+    return lambda task: taskmaker.write_vocabulary(task, labels)
+
+
 WARNINGS: dict[str, tuple[str, Edit, str]] = {
     "folder name": ("scene", metadata(version="v2"), "calls the task tiny_scene-v2-full"),
     "length": (
@@ -271,6 +275,16 @@ WARNINGS: dict[str, tuple[str, Edit, str]] = {
         "a label stands there twice",
     ),
     "no scale": ("pitch", set_text("labelvocabulary.csv", "idx,label\n0,60\n1,62\n"), "no chroma"),
+    "no notes": (
+        "pitch",
+        lambda t: [metadata(evaluation=["pitch_acc"])(t), set_labels("low", "high")(t)],
+        "labelvocabulary.csv: the labels are not MIDI numbers",
+    ),
+    "event twice": (
+        "events",
+        set_clip("test", "test-0000.wav", 2 * note("class00", 100, 900)),
+        "test.json: clip 'test-0000.wav': an event stands there twice",
+    ),
     "no length": ("events", set_clip("test", "test-0000.wav", note("class00", 9, 9)), "no length"),
     "event cut": (
         "events",
@@ -278,6 +292,16 @@ WARNINGS: dict[str, tuple[str, Edit, str]] = {
         "lasts to 3500 ms, and the clip ends at 3000 ms",
     ),
     "seconds": ("events", times_in_seconds, "look like seconds"),
+    "seconds in clips of any length": (
+        "events",
+        lambda t: [metadata(sample_duration=None)(t), times_in_seconds(t)],
+        "valid.json: .* in a clip of 3 s: the times look like seconds",
+    ),
+    "seconds in one split": (
+        "events",
+        set_json("test.json", {"test-0000.wav": note("class00", 0.5, 1.5)}),
+        "test.json: .* look like seconds",
+    ),
     "one label": ("scene", set_text("labelvocabulary.csv", "idx,label\n0,class00\n"), "every pred"),
 }
 
@@ -289,8 +313,19 @@ def test_warnings(tmp_path: Path, case: str) -> None:
     edit(task)
     findings = check_task(task)
     expect(said(findings, "warning"), reason)
-    if case not in ("one label", "no scale"):
+    if case not in ("one label", "no scale", "no notes"):
         assert said(findings, "error") == []
+
+
+def test_notes_with_gaps_are_pitches_all_the_same(tmp_path: Path) -> None:
+    task = make(tmp_path, "pitch", classes=[60, 62, 64], evaluation=["pitch_acc"])
+    assert check_task(task) == []
+
+
+def test_times_in_seconds_are_seen_in_the_tables_alone(tmp_path: Path) -> None:
+    task = make(tmp_path, "events", n=1)
+    times_in_seconds(task)
+    expect(said(check_task(task, audio=False), "warning"), "look like seconds")
 
 
 def test_a_clip_in_two_splits_is_an_error(tmp_path: Path) -> None:

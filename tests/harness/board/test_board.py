@@ -190,6 +190,31 @@ def test_missing_failed_and_undefined_tasks_are_shown_and_not_scored():
     assert "| failed" in format_board(found)
 
 
+def printed_rows(text, title):
+    """First cells of the rows of one printed table."""
+    _, _, after = text.partition(f"| {title} ")
+    lines = after.partition("\n\n")[0].splitlines()[2:]
+    return [line.split("|")[1].strip().strip("*") for line in lines]
+
+
+def test_models_that_lack_tasks_stand_below_those_that_lack_fewer():
+    rows = [each for title in ("ESC-50", "Gunshot") for each in made_up(title, 0.99)]
+    printed = format_board(board(frame(rows), HEAR), tables=["aggregates"])
+    models = printed_rows(printed, "hear2021, 19 tasks")
+    had = HEAR.scores.notna().sum(axis=1)
+    assert models.index("made-up") == sum(had > 2)
+    assert [had[model] for model in models if model != "made-up"] == sorted(had, reverse=True)
+    assert "\n2 tasks: those that made-up has, ESC-50, Gunshot.\n" in printed
+
+
+def test_placements_have_the_tasks_that_there_are_and_count_the_others():
+    gap = {"value": None, "ci_low": None, "ci_high": None, "status": "failed"}
+    printed = format_board(board(frame([*made_up("ESC-50"), *made_up("Gunshot", **gap)]), HEAR))
+    assert set(printed_rows(printed, "made-up on hear2021, 1 of 19 tasks")) == {"ESC-50", "Gunshot"}
+    assert "\nmade-up has no result on 17 of 19 tasks.\n" in printed
+    assert " tasks: those" not in printed
+
+
 def test_beehive_takes_both_directories_and_their_mean():
     one, other = made_up("Beehive")
     both = [row(**(one.__dict__ | {"value": 0.4})), row(**(other.__dict__ | {"value": 0.6}))]

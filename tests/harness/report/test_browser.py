@@ -10,9 +10,11 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+from resultrows import row
 
-from harness.report.material import Material
+from harness.report.material import Material, TaskFacts
 from harness.report.page import write_page
+from harness.results import frame
 from harness.table.cells import cells
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -141,6 +143,47 @@ def test_a_filter_hides_tasks_and_the_mean_follows(tab, material: Material):
     tab.select_option("select[name=suite]", "other")
     assert tab.locator("details.task:visible").count() == 0
     assert "0 of 3 tasks" in tab.locator("output").inner_text()
+
+
+@pytest.fixture(scope="module")
+def domains(browser, tmp_path_factory):
+    """A page of a baseline that is the best, and of a domain of several tasks."""
+    of = {"a-v1-full": "music", "b-v1-full": "music", "c-v1-full": "speech"}
+    values = {"good": (0.2, 0.4, 0.9), "plain": (0.9, 0.9, 0.9), "weak": (0.4, 0.4, 0.1)}
+    rows = [
+        row(model=model, task=task, value=value)
+        for model, own in values.items()
+        for task, value in zip(of, own, strict=True)
+    ]
+    facts = {task: TaskFacts(task, domain) for task, domain in of.items()}
+    out = tmp_path_factory.mktemp("domains") / "report.html"
+    material = Material(frame(rows), (), {}, facts=facts, baselines=("plain",))
+    write_page(material, out, title="Domains", audio_bytes=0)
+    tab = browser.new_page()
+    tab.goto(out.as_uri())
+    yield tab
+    tab.close()
+
+
+def test_baselines_stay_on_top_until_the_table_is_sorted(domains):
+    assert shown_models(domains) == ["plain", "good", "weak"]
+    domains.select_option("select[name=domain]", "music")
+    assert shown_models(domains) == ["plain", "weak", "good"]
+    domains.locator("th[data-mean=''] button").click()
+    domains.locator("th[data-mean=''] button").click()
+    assert shown_models(domains) == ["good", "weak", "plain"]
+    domains.reload()
+
+
+def test_a_domain_of_several_tasks_has_a_mean_beside_that_of_all(domains):
+    means = domains.locator("table.scores tbody tr[data-model=good] td.mean:visible")
+    assert means.all_inner_texts() == ["0.500", "0.300"]
+    domains.locator("th[data-mean=music] button").click()
+    assert shown_models(domains) == ["plain", "weak", "good"]
+    domains.select_option("select[name=domain]", "music")
+    assert means.all_inner_texts() == ["0.300"]
+    domains.reload()
+    assert "the filters above leave this as it is" in domains.locator("#comparison").inner_text()
 
 
 def test_models_are_found_by_a_part_of_their_name(tab):

@@ -31,6 +31,15 @@ def test_figures_are_written_for_papers(material, run_folder, tmp_path, capsys):
     assert call([*arguments, "--model", "logmel", "--format", "pdf"]) == 0
     written = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
     assert "linear/ranks.pdf" in written
+    captions = (tmp_path / "captions.md").read_text("utf-8")
+    figures = [name.removesuffix(".pdf") for name in written if name.endswith(".pdf")]
+    assert sorted(re.findall(r"^`(.+?)`: ", captions, re.MULTILINE)) == figures
+    (forest,) = re.findall(r"^`linear/forest-.*", captions, re.MULTILINE)
+    assert " against " in forest
+    assert "hollow ones are not" in forest
+    (ranks,) = re.findall(r"^`linear/ranks.*", captions, re.MULTILINE)
+    assert "hollow" not in ranks
+    assert "Hollow squares are baselines." in captions
     assert "linear/tiny_scene-v1-full/confusion-logmel.pdf" in written
     assert "linear/tiny_scene-v1-full/map.pdf" in written
     assert f"{len(written)} files in {tmp_path}" in capsys.readouterr().out

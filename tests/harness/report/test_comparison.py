@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from errormaker import make_errors_run
 
+from harness.compare import compare
 from harness.report.comparison import comparison
 from harness.report.material import gather
+from harness.report.panel import between, p_value, signed
 
 
 def test_a_forest_shows_a_lower_error_as_better(tmp_path):
@@ -18,5 +23,49 @@ def test_a_forest_shows_a_lower_error_as_better(tmp_path):
     assert abs(value) > 0.9
     assert (value > 0) == (first == "logmel")
     (line,) = forest.sheet.rows
-    assert line[-2] == "logmel better"
+    assert line[1] == "logmel better"
     assert f"{first} is better on {int(first == 'logmel')}" in forest.note
+
+
+def test_the_table_has_the_verdict_early_signs_both_p_and_the_mean(material):
+    forest = comparison(material, "linear").panels[0]
+    a, b = forest.title.split(" against ")
+    found = compare(material.results, [a, b], "linear")
+    (over,) = found.overall.to_dict("records")
+    *rows, mean = forest.sheet.rows
+    assert forest.sheet.header[:6] == (
+        *("task", "verdict", "difference", "95 % interval", "p", "p (Holm)"),
+    )
+    expected = [
+        (signed(each.difference), between(each.ci_low, each.ci_high))
+        + (p_value(each.p), p_value(each.p_holm))
+        for each in found.tasks.itertuples()
+    ]
+    assert [line[2:6] for line in rows] == expected
+    assert mean[:3] == ("mean of 3 tasks", "–", signed(over["mean_difference"]))
+    assert mean[4] == p_value(over["p"])
+    assert f"differs by {mean[2]}, p {mean[4]}." in forest.note
+
+
+@pytest.mark.parametrize(
+    ("p", "said"),
+    [(1e-9, "<0.0001"), (0.00012, "0.0001"), (0.0123, "0.012"), (float("nan"), "–")],
+)
+def test_no_p_is_spelt_as_zero(p, said):
+    assert p_value(p) == said
+
+
+def test_differences_have_signs():
+    assert [signed(value) for value in (0.25, -0.25, float("nan"))] == ["+0.250", "−0.250", "–"]
+    assert between(-0.1, 0.2) == "−0.100 to +0.200"
+
+
+def test_tasks_that_do_not_count_are_said_not_to(run_folder, tmp_path):
+    run = Path(shutil.copytree(run_folder, tmp_path / "run"))
+    for path in [run / "results.csv", *run.glob("results/**/*.json")]:
+        path.write_text(path.read_text().replace("tiny_scene-v1-full", "tiny_scene-v1-synthetic"))
+    for path in run.glob("results/*/tiny_scene-v1-full"):
+        path.rename(path.with_name("tiny_scene-v1-synthetic"))
+    note = comparison(gather([run]), "linear").panels[0].note
+    assert "of 2 tasks that count the two are not separable." in note
+    assert "1 synthetic one is not counted: tiny_scene (synthetic)." in note

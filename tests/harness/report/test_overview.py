@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from resultrows import row
 
-from harness.report.material import gather
-from harness.report.overview import overview
+from harness.report.material import TaskFacts, gather
+from harness.report.overview import Mean, overview
 from harness.results import frame, write_csv
 from harness.table.cells import Noise
 
@@ -28,12 +30,33 @@ def test_a_task_that_not_all_were_tested_on_alike_has_no_best_and_no_part_in_the
     found = table(*rows)
     metrics = {column.name: (column.metric, column.averaged) for column in found.columns}
     assert metrics == {"t": ("mixed", False), "o": ("top1_acc", True)}
-    assert found.n_averaged == 1
+    assert found.means == (("", 1),)
     mixed = {each.model: each.cells[-1] for each in found.rows}
     assert [mixed[m].rest for m in "ab"] == ["top1_acc ±0.100", "mAP ±0.100"]
     assert not any(cell.best or cell.near for cell in mixed.values())
-    assert [(each.mean, each.n_tasks) for each in found.rows] == [(0.1, 1), (0.1, 1)]
+    assert [each.means for each in found.rows] == [(Mean(0.1, 1),)] * 2
     assert any("in no mean: t-v1-full (a: top1_acc; b: mAP)." in note for note in found.notes)
+
+
+def test_baselines_come_first_and_domains_of_several_tasks_have_means(tmp_path):
+    domains = {"a-v1-full": "music", "b-v1-full": "music", "c-v1-full": "speech"}
+    values = {"logmel": (0.9, 0.8, 0.1), "best": (0.8, 0.6, 0.4), "worse": (0.1, 0.1, 0.1)}
+    rows = [
+        row(model=model, task=task, value=value)
+        for model, own in values.items()
+        for task, value in zip(domains, own)
+    ]
+    write_csv(frame(rows), tmp_path / "results.csv")
+    material = dataclasses.replace(
+        gather([tmp_path / "results.csv"]),
+        facts={task: TaskFacts(task, domain) for task, domain in domains.items()},
+        baselines=("worse",),
+    )
+    found = overview(material, "linear", None)
+    assert [each.model for each in found.rows if each.baseline][-1] == "worse"
+    assert [each.model for each in found.rows][-1] == "best"
+    assert found.means == (("", 3), ("music", 2))
+    assert [mean.value for mean in found.rows[-1].means] == pytest.approx([0.6, 0.7])
 
 
 def test_what_was_not_compared_is_named_as_far_as_it_can_be_read(table):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import reportmaker
+from markupsafe import escape
 from reportmaker import MEAN
 from resultrows import row
 
@@ -93,6 +94,16 @@ def test_nothing_is_loaded_from_elsewhere(read):
     policy = next(a["content"] for t, a in read.tags if a.get("http-equiv"))
     assert "default-src 'none'" in policy
     assert "http" not in policy
+
+
+def test_commands_in_sentences_are_code_and_long_parameters_are_folded(tmp_path):
+    params = '{"hidden": "' + 99 * "x" + '"}'
+    rows = [row(model=name, selected_params=params, n_test=9) for name in "ab"]
+    material = Material(frame(rows), (), {}, unread=("<i>: `hear-byola run` again",))
+    written(material, tmp_path)
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert "&lt;i&gt;: <code>hear-byola run</code> again" in text
+    assert f"<summary>{escape(params[:32])!s}…</summary>{escape(params)}</details>" in text
 
 
 def test_ids_are_unique_and_what_is_referred_to_is_there(page, read):
@@ -270,7 +281,9 @@ def test_one_model_on_one_task_makes_a_page(tmp_path):
 
 def test_named_models_have_panels(material):
     assert material.shown_models("linear", "tiny_scene-v1-full")
-    many = dataclasses.replace(material, rows=reportmaker.made_up_rows(9, 1), named=("model_08",))
+    many = dataclasses.replace(
+        material, rows=reportmaker.made_up_rows(9, 1), named=("model_08",), baselines=()
+    )
     shown = many.shown_models("linear", "made_up_00-v1-full")
     assert "model_08" in shown
     assert len(shown) == 3

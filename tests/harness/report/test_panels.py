@@ -102,12 +102,30 @@ def _only(label, clips):
     return {name: [e for e in events if e.label == label] for name, events in clips.items()}
 
 
+@pytest.mark.parametrize(("task", "unit"), [(SCENE, "clips"), (MIX, "clips"), (EVENTS, "events")])
+def test_classes_say_on_how_much_they_stand(material, task, unit):
+    (record,) = records(material, task)
+    (fold,) = record.read_predictions()
+    if task == EVENTS:
+        found = [event.label for events in fold.reference.values() for event in events]
+        expected = {label: found.count(label) for label in record.labels}
+    else:
+        hot = fold.targets if task == MIX else np.eye(len(record.labels))[fold.targets]
+        expected = dict(zip(record.labels, hot.sum(axis=0), strict=True))
+    panel = classes_panel(record.evaluation[0], {"logmel": [record]})
+    assert panel.sheet.header[-1] == unit
+    counts = cells(panel, -1)
+    assert counts == {label: f"{expected[label]:.0f}" for label in counts}
+    names = [text.get_text() for text in panel.draw(4).axes[0].get_yticklabels()]
+    assert [name.rpartition(" ")[2] for name in names] == [f"({n})" for n in counts.values()]
+
+
 def test_a_model_that_cannot_be_read_is_named_beside_the_others(material, tmp_path):
     both = {m: records(material, SCENE, m) for _, t, m in material.records if t == SCENE}
     gone = next(model for model in both if model != "logmel")
     both[gone] = (dataclasses.replace(both[gone][0], directory=tmp_path),)
     panel = classes_panel("top1_acc", both)
-    assert panel.sheet.header == ("class", "logmel")
+    assert panel.sheet.header == ("class", "logmel", "clips")
     assert f"Left out: {gone}: " in panel.note
 
 
@@ -175,6 +193,26 @@ def test_a_map_says_how_many_points_it_draws(material, monkeypatch):
     assert sum(len(line.get_xdata()) for line in drawn) == 10
 
 
+def test_a_map_says_which_of_equally_frequent_labels_it_tells_apart(material, monkeypatch):
+    (record,) = records(material, SCENE)
+    (fold,) = record.read_predictions()
+
+    def note(counts):
+        targets = np.repeat(np.arange(4), counts)
+        assert len(targets) == len(fold.targets)
+        monkeypatch.setattr(
+            type(record),
+            "read_predictions",
+            lambda self: [dataclasses.replace(fold, targets=targets)],
+        )
+        return map_panel({"logmel": [record]}).note
+
+    monkeypatch.setattr("harness.report.maps.MOST_LABELS", 2)
+    said = "The 2 most frequent of 4 labels are told apart"
+    assert f"{said}, of equally frequent ones the first in the task's list." in note([4, 4, 4, 4])
+    assert f"{said}." in note([6, 6, 2, 2])
+
+
 def test_the_worst_mistakes_are_the_widest_gaps_first(material):
     model = next(m for _, t, m in material.records if t == SCENE and m != "logmel")
     (record,) = records(material, SCENE, model)
@@ -214,6 +252,13 @@ def test_a_curve_marks_what_was_chosen(material):
     assert [float(dot.get_xdata()[0]) for dot in dots] == [unit.params["l2"]]
     scores = {x: score for x, _, score in unit.curve}
     assert float(dots[0].get_ydata()[0]) == scores[unit.params["l2"]]
+
+
+def test_many_curves_are_counted_by_what_they_come_of(material):
+    (record,) = records(material, SCENE)
+    note = curves_panel("logmel", [record] * 3, "top1_acc").note
+    assert note.endswith(" 3 lines, one for each probe: 3 seeds.")
+    assert "lines" not in curves_panel("logmel", [record], "top1_acc").note
 
 
 def test_a_timeline_holds_the_events_of_its_recording(material):
@@ -284,8 +329,10 @@ def test_a_forest_is_turned_so_that_right_is_better_for_the_first(material):
     forest, ranks = comparison(material, "linear").panels
     a, b = forest.title.split(" against ")
     values = material.cells("linear").set_index(["task", "model"]).value
-    for line in forest.sheet.rows:
+    *lines, mean = forest.sheet.rows
+    assert mean[0] == "mean of 3 tasks"
+    for line in lines:
         task = f"{line[0]}-v1-full"
-        assert line[2:4] == (f"{values[task, a]:.3f}", f"{values[task, b]:.3f}")
-    better = sum(line[2] > line[3] for line in forest.sheet.rows)
+        assert line[6:8] == (f"{values[task, a]:.3f}", f"{values[task, b]:.3f}")
+    better = sum(line[6] > line[7] for line in lines)
     assert ranks.sheet.rows[0][0] == (a if better >= 2 else b)

@@ -415,12 +415,6 @@ def test_the_command_shows_warnings_and_still_prints_the_table(tmp_path, capsys)
     assert "| m " in shown.out
 
 
-def test_a_warning_is_shown_once(tmp_path, capsys):
-    path = written(tmp_path / "results.csv", row(value=0.5), row(value=0.7, run_id="r2"))
-    assert call(["results", "table", str(path)]) == 0
-    assert capsys.readouterr().err.count("tell ") == 1
-
-
 def test_runs_of_one_folder_that_differ_are_named(tmp_path, recwarn):
     evaluation = Path("results", "m", "t-v1-full", "linear")
     write_result(tmp_path / "old" / evaluation, [row(value=0.5, ci_low=0.4, ci_high=0.6)])

@@ -148,3 +148,12 @@ def test_without_a_run_nothing_is_compared(tmp_path):
     noise = find_noise(table, tmp_path)
     assert not noise.near
     assert "Nothing is marked" in format_table(table, noise=noise)
+
+
+def test_what_is_read_twice_is_warned_of_once(finished, tmp_path, capsys):
+    run = shutil.copytree(finished, tmp_path / "run")
+    path = run / "results.csv"
+    head, first, *others = path.read_text().splitlines()
+    path.write_text("\n".join([head + ",remark", *(f"{line},?" for line in (first, *others))]))
+    assert call(["results", "table", str(path)]) == 0
+    assert capsys.readouterr().err.count("remark") == 1
