@@ -25,9 +25,10 @@ _NOTES = {
     ),
     "aggregates": (
         "Each over the tasks that a model has, none filled in; ranks among the models that have "
-        "all of them. Mean rank: of the ranks on the tasks. Standardised: scores brought to mean 0 "
-        "and deviation 1 over the published models of the task, clipped to [-1, 1]. Published "
-        "numbers and ranks do not depend on ours. Bold: ours."
+        "all of them. Models that lack tasks stand below, by how many they have: their means are "
+        "over other tasks, and do not compare. Mean rank: of the ranks on the tasks. Standardised: "
+        "scores brought to mean 0 and deviation 1 over the published models of the task, clipped "
+        "to [-1, 1]. Published numbers and ranks do not depend on ours. Bold: ours."
     ),
     "pairs": "",
 }
@@ -59,8 +60,34 @@ def format_board(found: Board, style: str = "markdown", tables: Sequence[str] = 
     draw = {"placements": _placements, "aggregates": _aggregates, "pairs": _pairs}
     sheets = [sheet for name in TABLES if name in tables for sheet in draw[name](found)]
     notes = [_NOTES[name] for name in TABLES if name in tables and _NOTES[name]]
+    if "placements" in tables:
+        notes += _not_run(found)
+    if "aggregates" in tables:
+        notes += _shared(found)
     notes += [f"Left out: {reason}." for reason in found.left_out]
     return render(sheets, notes, style)
+
+
+def _not_run(found: Board) -> list[str]:
+    """Count the tasks that have no row in the placements, a sentence for each model."""
+    missing = found.placements.status == "missing"
+    return [
+        f"{model} has no result on {n} of {len(found.published.columns)} tasks."
+        for model, n in missing.groupby(found.placements.model, sort=False).sum().items()
+        if n
+    ]
+
+
+def _shared(found: Board) -> list[str]:
+    """Name the tasks of the aggregates that are not over all."""
+    placed = found.placements[found.placements.status == "done"]
+    n_models = placed.groupby("title", sort=False).model.nunique()
+    shared = n_models.index[n_models == len(found.models)]
+    over = f"{len(shared)} tasks"
+    if over not in set(found.aggregates.over) or len(shared) == len(found.published.columns):
+        return []
+    ours = "that all of ours have" if len(found.models) > 1 else f"that {found.models[0]} has"
+    return [f"{over}: those {ours}, {', '.join(shared)}."]
 
 
 def format_paired(found: Board, runs: Sequence[Path], style: str = "markdown") -> str:
@@ -91,7 +118,7 @@ def _placements(found: Board) -> list[Sheet]:
             Sheet(
                 f"{model} on {found.published.name}, {n_there} of {len(rows)} tasks",
                 ("task", "metric", "score", "rank", "test clips", NOT_SEPARABLE),
-                tuple(_placement(row) for row in rows.itertuples()),
+                tuple(_placement(row) for row in rows.itertuples() if row.status != "missing"),
             )
         )
     return sheets
@@ -99,8 +126,8 @@ def _placements(found: Board) -> list[Sheet]:
 
 def _placement(row: Any) -> tuple[Text, ...]:
     if row.status != "done":
-        score = "-" if row.status == "missing" else row.status
-        return tuple(map(Text, (row.title, row.metric, score, "-", _count(row.n_test), "-")))
+        known = (row.title, row.metric, row.status, "-", _count(row.n_test), "-")
+        return tuple(map(Text, known))
     width = "" if pd.isna(row.half_width) else f" ±{row.half_width:.3f}"
     width += "" if pd.isna(row.seed_sd) else f" (sd {row.seed_sd:.3f})"
     near = row.method if pd.isna(row.n_not_separable) else f"{row.n_not_separable} of {row.of - 1}"
@@ -125,9 +152,7 @@ def _aggregates(found: Board) -> list[Sheet]:
     sheets = []
     for over, rows in found.aggregates.groupby("over", sort=False):
         complete = rows.n_tasks == rows.of_tasks
-        ordered = rows.assign(incomplete=~complete).sort_values(
-            ["incomplete", "mean"], ascending=[True, False], kind="stable"
-        )
+        ordered = rows.sort_values(["n_tasks", "mean"], ascending=False, kind="stable")
         sheets.append(
             Sheet(
                 f"{found.published.name}, {over}",

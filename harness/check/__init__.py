@@ -8,7 +8,7 @@ from pathlib import Path
 from harness.check.audio import check_audio, check_names, rates_to_hear
 from harness.check.duplicates import check_copies, check_copies_within, check_near_copies
 from harness.check.finding import Finding, Pair
-from harness.check.labels import check_labels
+from harness.check.labels import check_labels, check_unit
 from harness.check.sound import Ear, Progress, Sounds, hear
 from harness.layout import Contents, read_contents
 from harness.memory import FileMemory
@@ -62,6 +62,7 @@ def check_task(
                 findings.extend(
                     dict.fromkeys(_copies(directory, contents, heard, closely, progress))
                 )
+            findings.extend(check_unit(contents, _lengths(heard)))
             seconds = {rate: _seconds(rate, sounds) for rate, sounds in heard.items()}
             findings.extend(Finding(*found) for found in compare(contents, seconds))
     except OSError as fault:  # a folder that may not be listed
@@ -82,6 +83,15 @@ def _copies(
         rate, sounds = next(iter(heard.items()))
         yield from check_near_copies(directory, rate, contents.clips, sounds, progress)
         yield from check_copies_within(contents.clips, sounds)
+
+
+def _lengths(heard: Mapping[int, Sounds]) -> dict[str, dict[str, float]]:
+    lengths: dict[str, dict[str, float]] = {}
+    for rate, sounds in heard.items():
+        for split, of_split in sounds.items():
+            good = {name: s.frames / rate for name, s in of_split.items() if not s.fault}
+            lengths.setdefault(split, {}).update(good)
+    return lengths
 
 
 def _seconds(rate: int, sounds: Sounds) -> float:

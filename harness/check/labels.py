@@ -12,6 +12,8 @@ from harness.layout import METADATA, VOCABULARY, Clip, Contents
 from harness.scoring import events, scores
 from harness.task import folds_of
 
+_HIGHEST_NOTE = 127  # of MIDI
+
 
 def check_labels(directory: Path, contents: Contents) -> Iterator[Finding]:
     """Everything that can be judged from the tables alone, in whatever part of them was read."""
@@ -29,8 +31,6 @@ def check_labels(directory: Path, contents: Contents) -> Iterator[Finding]:
             yield from _check_times(file, listed)
         elif fields.get("prediction_type"):
             yield from _check_counts(file, listed, fields["prediction_type"])
-    if fields.get("embedding_type") == "event" and fields.get("sample_duration"):
-        yield from _check_unit(contents.clips, fields["sample_duration"])
     if contents.labels and contents.clips and set(contents.clips) == set(fields["splits"]):
         yield from _check_coverage(contents)
 
@@ -62,6 +62,12 @@ def _check_metrics(contents: Contents) -> Iterator[Finding]:
             yield error(METADATA, f"the metric '{name}' is unknown.{near}")
         elif prediction not in ours[name].prediction_types:
             yield error(METADATA, f"the metric '{name}' is not defined for {prediction} tasks.")
+        elif name == "pitch_acc" and contents.labels and not _are_notes(contents.labels):
+            yield warning(
+                VOCABULARY,
+                "the labels are not MIDI numbers, 0 to 127: pitch_acc compares labels, which are "
+                "then no pitches.",
+            )
         elif name == "chroma_acc" and contents.labels and not _is_scale(contents.labels):
             yield warning(
                 VOCABULARY,
@@ -70,8 +76,16 @@ def _check_metrics(contents: Contents) -> Iterator[Finding]:
             )
 
 
+def _are_notes(labels: Sequence[str]) -> bool:
+    return _are_whole(labels) and all(int(label) <= _HIGHEST_NOTE for label in labels)
+
+
+def _are_whole(labels: Sequence[str]) -> bool:
+    return all(label.isascii() and label.isdecimal() for label in labels)
+
+
 def _is_scale(labels: Sequence[str]) -> bool:
-    if not all(label.isascii() and label.isdecimal() for label in labels):
+    if not _are_whole(labels):
         return False
     return [int(label) - int(labels[0]) for label in labels] == list(range(len(labels)))
 
@@ -102,6 +116,9 @@ def _check_counts(file: str, listed: Sequence[Clip], prediction_type: str) -> It
 
 
 def _check_times(file: str, listed: Sequence[Clip]) -> Iterator[Finding]:
+    twice = [clip.name for clip in listed if len(set(clip.events)) < len(clip.events)]
+    if twice:
+        yield warning(file, f"{clips(twice)}: an event stands there twice.")
     for clip in listed:
         for event in clip.events:
             if 0 <= event.start < event.end:
@@ -116,14 +133,30 @@ def _check_times(file: str, listed: Sequence[Clip]) -> Iterator[Finding]:
                 yield warning(file, f"{what} has no length.")
 
 
-def _check_unit(splits: Mapping[str, Sequence[Clip]], seconds: float) -> Iterator[Finding]:
-    ends = [event.end for listed in splits.values() for clip in listed for event in clip.events]
-    if ends and max(ends) <= seconds:
-        yield warning(
-            f"{next(iter(splits))}.json",
-            f"no event ends after {max(ends):g} ms in clips of {seconds:g} s: "
-            "the times look like seconds, and HEAR's are milliseconds.",
-        )
+def check_unit(contents: Contents, heard: Mapping[str, Mapping[str, float]]) -> Iterator[Finding]:
+    """Splits whose times look like seconds, by the lengths of their clips.
+
+    Args:
+        contents: the task.
+        heard: split -> clip name -> seconds, of the clips that were heard; what ``sample_duration``
+            says is taken for the others.
+    """
+    usual = contents.fields.get("sample_duration")
+    for split, listed in contents.clips.items():
+        lengths = heard.get(split, {})
+        known = [
+            (event.end, seconds)
+            for clip in listed
+            if (seconds := lengths.get(clip.name, usual)) is not None
+            for event in clip.events
+        ]
+        if known and all(end <= seconds for end, seconds in known):
+            end, seconds = max(known)
+            yield warning(
+                f"{split}.json",
+                f"no event ends later than after {end:g} ms, in a clip of {seconds:g} s: "
+                "the times look like seconds, and HEAR's are milliseconds.",
+            )
 
 
 def _check_coverage(contents: Contents) -> Iterator[Finding]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import Command
+from harness.commands.options import Command, tasks_dir
 
 if TYPE_CHECKING:
     from harness.check import Pair
@@ -28,7 +28,8 @@ _LINE_EVERY = 10.0
 
 
 @click.command("check", cls=Command)
-@click.argument("directories", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("names", nargs=-1, required=True)
+@tasks_dir
 @click.option(
     "--sample-rate", type=click.IntRange(min=1), help="Also ask for audio at this rate, in Hz."
 )
@@ -36,17 +37,21 @@ _LINE_EVERY = 10.0
 @click.option(
     "--pairs",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write every pair of clips that hold one recording to this CSV file.",
+    help="Write every pair of clips that hold one recording to this CSV file, in place of an "
+    "earlier such table.",
 )
 @click.option("--verify", is_flag=True, help="Hear all audio again, trusting no memory of it.")
 def check(
-    directories: tuple[Path, ...],
+    names: tuple[str, ...],
+    tasks_dir: Path,
     sample_rate: int | None,
     no_audio: bool,
     pairs: Path | None,
     verify: bool,
 ) -> int:
-    """Check task directories and list every finding; exit code 1 on an error.
+    """Check tasks and list every finding; exit code 1 on an error.
+
+    NAMES are task directories, or tasks as `hear-byola run -t` names them.
 
     A directory is held against its card, every clip is heard, and recordings that stand in two
     splits are found, copies that were made quieter, shifted or coded again included. What was
@@ -57,8 +62,9 @@ def check(
     failed = False
     found: list[tuple[Path, Pair]] = []
     if pairs is not None:
+        _refuse_another(pairs)
         _write_pairs(pairs, found)  # a place that cannot be written is named before work starts
-    for directory in directories:
+    for directory in [_directory(name, tasks_dir) for name in names]:
         comparison = _Comparison(directory)
         with _Hearing(directory, verify) as hearing:
             findings = check_task(
@@ -78,6 +84,15 @@ def check(
     return int(failed)
 
 
+def _directory(name: str, tasks_dir: Path) -> Path:
+    from tasks.find import directory_of, find_task
+
+    found = directory_of(name, tasks_dir)
+    if found is None and Path(name).exists():
+        return Path(name)  # no task: the findings say what it lacks
+    return found or find_task(name, tasks_dir)[0]
+
+
 class _Comparison:
     """Holds a directory against its card, and notes which card that was."""
 
@@ -89,15 +104,20 @@ class _Comparison:
         self, contents: Contents, seconds: Mapping[int, float]
     ) -> Iterator[tuple[str, str, str]]:
         from harness.errors import UserError
-        from tasks.card import CARD
+        from tasks.card import CARD, misplaced
         from tasks.compare import card_for, compare
+        from tasks.fetch.installed import unlike_published
 
+        for table in unlike_published(self._directory):
+            yield "warning", table, "is not as it was published and fetched."
         try:
             card = card_for(self._directory)
         except UserError as error:
             yield "error", CARD, str(error)
             return
         self.note = f" (card: {card.name if card else 'none'})"
+        if card is not None and (fault := misplaced(card, self._directory)):
+            yield "warning", CARD, fault
         if card is not None:
             yield from compare(card, self._directory, contents, seconds)
 
@@ -163,14 +183,29 @@ class _Hearing:
         self._saved = time.monotonic()
 
 
-def _write_pairs(path: Path, found: Iterable[tuple[Path, Pair]]) -> None:
+def _columns() -> list[str]:
     from harness.check import Pair
+
+    return ["task", *(field.name for field in dataclasses.fields(Pair))]
+
+
+def _refuse_another(path: Path) -> None:
+    from harness.errors import UserError
+
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        if file.readline().rstrip("\r\n") not in ("", ",".join(_columns())):
+            raise UserError(f"--pairs {path} is there, and no table of pairs: name another file.")
+
+
+def _write_pairs(path: Path, found: Iterable[tuple[Path, Pair]]) -> None:
     from harness.errors import UserError
     from harness.files import write_file
 
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
-    table.writerow(("task", *(field.name for field in dataclasses.fields(Pair))))
+    table.writerow(_columns())
     for directory, pair in found:
         table.writerow((directory.resolve().name, *dataclasses.astuple(pair)))
     try:

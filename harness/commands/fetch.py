@@ -49,7 +49,7 @@ def fetch(
     from harness.commands.fetch_progress import FetchProgress
     from tasks.fetch import fetch as fetch_tasks
 
-    cards = _chosen(names, suite)
+    cards = _chosen(names, suite, tasks_dir)
     with FetchProgress() as progress:
         fetched = fetch_tasks(
             cards,
@@ -65,23 +65,19 @@ def fetch(
     return report_failures(tuple(fetched.failures.items()))
 
 
-def _chosen(names: tuple[str, ...], suite: str | None) -> list[Card]:
-    """The cards of all names and of a suite, each once; those of the suite if published."""
+def _chosen(names: tuple[str, ...], suite: str | None, tasks_dir: Path) -> list[Card]:
+    """The published cards among all names and a suite, each once; the others are told of."""
     from tasks.card import card
-    from tasks.find import cards_of_suite
+    from tasks.find import cards_of_suite, ways_to_get
 
-    chosen = {name: card(name) for name in names}
-    for each in chosen.values():
-        if each.published is None:
-            own = "it comes with the package" if each.suite == "demo" else "see `tasks prepare`"
-            raise UserError(f"{each.name} is not published as an archive: {own}.")
-    if suite is not None:
-        of_suite = cards_of_suite(suite)
-        published = {each.name: each for each in of_suite if each.published is not None}
-        left_out = [each.name for each in of_suite if each.name not in published]
-        if left_out:
-            click.echo(f"not published, so left out: {', '.join(left_out)}", err=True)
-        chosen |= published
+    wanted = {name: card(name) for name in names}
+    wanted |= {each.name: each for each in (cards_of_suite(suite) if suite else ())}
+    chosen = [each for each in wanted.values() if each.published is not None]
+    left_out = [each for each in wanted.values() if each.published is None]
+    if left_out:
+        names_left_out = ", ".join(each.name for each in left_out)
+        ways = [f"  {line}" for line in ways_to_get(left_out, tasks_dir)]
+        click.echo("\n".join([f"not published, so left out: {names_left_out}", *ways]), err=True)
     if not chosen:
         raise UserError("There is nothing to fetch: name published tasks, or --suite hear2021.")
-    return list(chosen.values())
+    return chosen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -128,7 +129,7 @@ def figures(
     protocols: tuple[str, ...],
     tasks_dir: Path,
 ) -> None:
-    """Write the figures of the report about PATHS for a paper."""
+    """Write the figures of the report about PATHS for a paper, and captions.md beside them."""
     _need_matplotlib()
     from harness.figures.style import COLUMN_INCHES, TEXT_INCHES
     from harness.report.papers import write_figures
@@ -142,7 +143,7 @@ def figures(
         tasks=_whole_names(material, tasks),
         say=lambda line: click.echo(line, err=True),
     )
-    click.echo(f"{len(written)} files in {out}")
+    click.echo(f"{len(written)} files in {out}; captions.md says what the figures show")
 
 
 def _need_matplotlib() -> None:
@@ -166,7 +167,15 @@ def _material(
     material = gather(paths or (Path("runs"),), protocols, models)
     by_directory = {each.directory: each for each in (*cards().values(), *cards_in(tasks_dir))}
     for (_, task, _), records in material.records.items():
-        if task not in by_directory and (found := card_in(records[0].task_directory)):
+        if task in by_directory:
+            continue
+        try:
+            found = card_in(records[0].task_directory)
+        except UserError as error:
+            # What is known of a task decides nothing here but its title and oddities.
+            warnings.warn(str(error), stacklevel=2)
+            continue
+        if found:
             by_directory[task] = found
     facts = {
         task: TaskFacts(known.title, known.domain, known.suite, known.oddities)

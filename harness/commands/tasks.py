@@ -15,7 +15,7 @@ from harness.commands.prepare import prepare
 
 @click.group(cls=options.Group)
 def tasks() -> None:
-    """List, show and check tasks."""
+    """List, show, fetch, prepare, make and check tasks."""
 
 
 @tasks.command("list")
@@ -32,11 +32,16 @@ def tasks_list(tasks_dir: Path, suite: str | None) -> None:
 @click.argument("name")
 @options.tasks_dir
 def tasks_show(name: str, tasks_dir: Path) -> None:
-    """Show the card of a task, named as in `tasks list` or like its directory."""
-    from tasks.card import write_card
-    from tasks.find import find_card
+    """Show the card of a task: its name in `tasks list`, or its directory.
 
-    click.echo(write_card(find_card(name, tasks_dir)), nl=False)
+    The card alone goes to standard output, where the task is or how to get it to standard error.
+    """
+    from tasks.card import write_card
+    from tasks.find import find_card, whereabouts
+
+    card = find_card(name, tasks_dir)
+    click.echo(write_card(card), nl=False)
+    click.echo(whereabouts(name, card, tasks_dir), err=True)
 
 
 tasks.add_command(check)

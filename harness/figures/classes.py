@@ -26,6 +26,8 @@ from harness.figures.style import (
 
 MOST_CLASSES = 24
 """More are not read in one figure."""
+LABEL_LETTERS = 22
+"""Of a class's name are shown."""
 _NUMBERED = 12  # up to so many classes have room for numbers in their cells
 _APART = 0.25  # rows between two models, so that equal values are both seen
 _LEAST_SHARE = 0.005  # is drawn: it rounds to 1 %
@@ -56,7 +58,7 @@ def classes_figure(values: pd.DataFrame, metric: str, width: float) -> Figure:
             markersize=5.5,
             label=shorten(str(model), 20),
         )
-    name_rows(axis, [str(label) for label in values.index], most=22)
+    name_rows(axis, [str(label) for label in values.index], most=LABEL_LETTERS)
     axis.set_xlabel(metric)
     legend_above(figure, *axis.get_legend_handles_labels())
     return figure

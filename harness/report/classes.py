@@ -8,7 +8,13 @@ import numpy as np
 import pandas as pd
 
 from harness.errors import UserError
-from harness.figures.classes import MOST_CLASSES, classes_figure, confusion_figure
+from harness.figures.classes import (
+    LABEL_LETTERS,
+    MOST_CLASSES,
+    classes_figure,
+    confusion_figure,
+)
+from harness.figures.style import shorten
 from harness.predictions import FoldPredictions
 from harness.record import Record
 from harness.report.panel import Panel, Sheet, number
@@ -104,12 +110,12 @@ def classes_panel(metric: str, records: Mapping[str, Sequence[Record]]) -> Panel
     unread = []
     values: dict[str, np.ndarray] = {}
     labels: Sequence[str] = ()
+    counts: dict[str, int] = {}
     shown_as = _by_class(metric, next(iter(records.values()))[0])
     for model, seeds in records.items():
         try:
-            folds = [
-                _fold_values(shown_as, seed, f) for seed in seeds for f in seed.read_predictions()
-            ]
+            read = [(seed, fold) for seed in seeds for fold in seed.read_predictions()]
+            folds = [_fold_values(shown_as, seed, fold) for seed, fold in read]
         except UserError as error:
             unread.append(f"{model}: {error}")
             continue
@@ -120,6 +126,8 @@ def classes_panel(metric: str, records: Mapping[str, Sequence[Record]]) -> Panel
             total, seen.sum(axis=0), out=np.full(len(total), np.nan), where=seen.any(axis=0)
         )
         labels = seeds[0].labels
+        tested = sum(_counts(seed, fold) for seed, fold in read if seed is seeds[0])
+        counts = dict(zip(labels, np.asarray(tested).tolist()))
     name = "Scores by class"
     if not values:
         return Panel("classes", name, "No predictions can be read: " + " ".join(unread))
@@ -137,9 +145,15 @@ def classes_panel(metric: str, records: Mapping[str, Sequence[Record]]) -> Panel
         note += f" {len(labels) - len(table)} classes are not defined on this test set."
     if unread:
         note += " Left out: " + " ".join(unread)
-    rows = tuple((str(k), *(number(v) for v in row)) for k, row in zip(table.index, table.values))
-    columns = frozenset(range(1, table.shape[1] + 1))
-    header = ("class", *map(str, table.columns))
+    unit = "events" if metric in EVENT_METRICS else "clips"
+    note += f" In brackets: test {unit}."
+    drawn = drawn.rename(index={label: _with_count(label, n) for label, n in counts.items()})
+    rows = tuple(
+        (str(label), *(number(value) for value in row), str(counts[label]))
+        for label, row in zip(table.index, table.values)
+    )
+    columns = frozenset(range(1, table.shape[1] + 2))
+    header = ("class", *map(str, table.columns), unit)
     return Panel(
         "classes",
         name,
@@ -157,6 +171,18 @@ def _by_class(metric: str, record: Record) -> str:
     if metric in ACCURACIES:
         return "mAP"
     return metric
+
+
+def _counts(record: Record, fold: FoldPredictions) -> np.ndarray:
+    """On how many test clips, or events, the scores (C,) of one fold stand."""
+    if record.embedding_type == "event":
+        found = [e.label for events in (fold.reference or {}).values() for e in events]
+        return np.array([found.count(label) for label in record.labels])
+    return multi_hot(fold.targets, len(record.labels)).sum(axis=0).astype(int)
+
+
+def _with_count(label: str, n: int) -> str:
+    return f"{shorten(label, LABEL_LETTERS - len(f' ({n})'))} ({n})"
 
 
 def _fold_values(metric: str, record: Record, fold: FoldPredictions) -> np.ndarray:

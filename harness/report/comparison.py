@@ -15,12 +15,23 @@ from harness.errors import UserError
 from harness.figures.differences import Difference, forest_figure
 from harness.figures.ranks import MOST_IN_DIAGRAM, ranks_figure
 from harness.report.material import Material
-from harness.report.panel import Panel, Sheet, number, without_folders
+from harness.report.panel import (
+    Panel,
+    Sheet,
+    between,
+    number,
+    p_value,
+    plural,
+    signed,
+    without_folders,
+)
 from harness.scoring.events import METRICS as EVENT_METRICS
 from harness.scoring.scores import METRICS
 from harness.table.cells import headlines
-from harness.task import short_names
+from harness.task import is_synthetic, short_names
 
+FOREST = "forest-"
+"""Begins the name of a panel of a pair."""
 MOST_COMPARED = 4
 """So many models are compared pair by pair, unless more are named."""
 
@@ -49,14 +60,13 @@ def comparison(material: Material, protocol: str) -> Compared:
         nothing = Panel("differences", "Differences", f"Nothing is compared: {error}")
         return Compared((), (nothing, ranks))
     pairs = found.overall[["a", "b"]].itertuples(index=False, name=None)
-    notes = (_HOW, *found.warnings)
-    return Compared(notes, (*(_forest(found, a, b) for a, b in pairs), ranks))
+    return Compared((HOW, *found.warnings), (*(_forest(found, a, b) for a, b in pairs), ranks))
 
 
-_HOW = (
+HOW = (
     "Differences with 95 % intervals, paired clip by clip. Filled marks are told apart after "
-    "Holm's correction over tasks, hollow ones are not; the diamond is the mean over tasks, which "
-    "are not resampled."
+    "Holm's correction over tasks, hollow ones are not. The diamond is the mean over the tasks; "
+    "its interval and p are about other clips of these tasks, and not about other tasks."
 )
 
 
@@ -122,27 +132,37 @@ def _forest(found: Comparison, a: str, b: str) -> Panel:
         notes.append(f"Not paired: {'; '.join(cannot)}.")
     (over,) = found.overall[(found.overall.a == a) & (found.overall.b == b)].to_dict("records")
     if over["n_tasks"] > 1:
-        rows.append(
-            Difference(
-                f"mean of {over['n_tasks']} tasks",
-                over["mean_difference"],
-                over["ci_low"],
-                over["ci_high"],
-                "mean",
-            )
-        )
-    note = f"{a} is better on {over['wins']}, {b} on {over['losses']}, {over['ties']} of "
-    note = " ".join([f"{note}{len(paired)} tasks are not separable.", *notes])
+        mean, low, high = over["mean_difference"], over["ci_low"], over["ci_high"]
+        rows.append(Difference(_mean_of(over), mean, low, high, "mean"))
+        notes.insert(0, f"The mean differs by {signed(mean)}, p {p_value(over['p'])}.")
+    synthetic = [names[task] for task in paired.task if is_synthetic(task)]
+    note = " ".join([_counts(over, synthetic), *notes])
     if not rows:
-        return Panel(f"forest-{a}-{b}", title, " ".join(notes))
+        return Panel(f"{FOREST}{a}-{b}", title, " ".join(notes))
     return Panel(
-        f"forest-{a}-{b}",
+        f"{FOREST}{a}-{b}",
         title,
         note,
         draw=lambda width: forest_figure(rows, a, b, width),
         alt=f"Differences of {a} and {b} on {len(paired)} tasks. {note}",
-        sheet=_pair_sheet(tasks, names, a, b),
+        sheet=_pair_sheet(tasks, names, over),
     )
+
+
+def _mean_of(over: dict[Any, Any]) -> str:
+    return f"mean of {plural(over['n_tasks'], 'task')}"
+
+
+def _counts(over: dict[Any, Any], synthetic: Sequence[str]) -> str:
+    """On how many tasks each model of a pair is better."""
+    counted = over["wins"] + over["losses"] + over["ties"]
+    said = f"{over['a']} is better on {over['wins']}, {over['b']} on {over['losses']}; on "
+    said += f"{over['ties']} of {plural(counted, 'task')} "
+    if not synthetic:
+        return f"{said}the two are not separable."
+    said += f"that {'counts' if counted == 1 else 'count'} the two are not separable. "
+    them = "one is" if len(synthetic) == 1 else "ones are"
+    return f"{said}{len(synthetic)} synthetic {them} not counted: {', '.join(synthetic)}."
 
 
 def _row(each: dict[Any, Any], names: dict[str, str]) -> Difference:
@@ -153,33 +173,41 @@ def _row(each: dict[Any, Any], names: dict[str, str]) -> Difference:
     return Difference(name, turn * each["difference"], low, high, kind)
 
 
-def _pair_sheet(tasks: pd.DataFrame, names: dict[str, str], a: str, b: str) -> Sheet:
+def _pair_sheet(tasks: pd.DataFrame, names: dict[str, str], over: dict[Any, Any]) -> Sheet:
+    a, b = over["a"], over["b"]
     said = {"a better": f"{a} better", "b better": f"{b} better"}
-    rows = tuple(
+    rows = [
         (
             names[each["task"]],
+            said.get(each["verdict"], each["verdict"].partition(":")[0]),
+            signed(each["difference"]),
+            between(each["ci_low"], each["ci_high"]),
+            p_value(each["p"]),
+            p_value(each["p_holm"]),
+            number(each["value_a"]),
+            number(each["value_b"]),
             each["metric"],
-            *(number(each[column]) for column in ("value_a", "value_b", "difference")),
-            *(number(each[column]) for column in ("ci_low", "ci_high")),
-            number(each["p_holm"], 4),
-            without_folders(said.get(each["verdict"], each["verdict"])),
-            without_folders(each["method"]),
+            without_folders(each["method"]) or "–",
         )
         for each in tasks.to_dict("records")
-    )
+    ]
+    if over["n_tasks"] > 1:
+        mean = signed(over["mean_difference"])
+        interval = between(over["ci_low"], over["ci_high"])
+        rows.append((_mean_of(over), "–", mean, interval, p_value(over["p"]), *"–––––"))
     header = (
         "task",
-        "metric",
+        "verdict",
+        "difference",
+        "95 % interval",
+        "p",
+        "p (Holm)",
         a,
         b,
-        "difference",
-        "95 % from",
-        "to",
-        "p (Holm)",
-        "verdict",
+        "metric",
         "method",
     )
-    return Sheet(f"{a} less {b}", header, rows, frozenset({2, 3, 4, 5, 6, 7}))
+    return Sheet(f"{a} less {b}", header, tuple(rows), frozenset({2, 3, 4, 5, 6, 7}))
 
 
 def _ranks(material: Material, protocol: str) -> Panel:

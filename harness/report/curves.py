@@ -9,7 +9,7 @@ from harness.errors import UserError
 from harness.figures.curves import Curve, curves_figure
 from harness.probe.units import UnitResult
 from harness.record import Record
-from harness.report.panel import Panel, Sheet, number
+from harness.report.panel import Panel, Sheet, number, plural
 
 _KEYS = {2: ("k", "neighbours k"), 3: ("l2", "L2 strength"), 4: ("", "epoch")}
 """By the length of a curve's rows: what was searched, and what the axis is called."""
@@ -38,7 +38,7 @@ def curves_panel(model: str, records: Sequence[Record], metric: str) -> Panel:
         else f"Validation {metric} and loss of the selected probes; a dot marks the epoch kept."
     )
     if len(curves) > 1:
-        note += f" {len(curves)} lines: one a fold, run and seed."
+        note += f" {len(curves)} lines, one for each probe: {_probes(records, len(curves))}."
     rows = tuple(
         (
             fold,
@@ -60,6 +60,13 @@ def curves_panel(model: str, records: Sequence[Record], metric: str) -> Panel:
         alt=f"{metric} on validation over {x_name}, of the probes of {model}.",
         sheet=Sheet("The selected probes", header, rows, frozenset({2, 3, 4})),
     )
+
+
+def _probes(records: Sequence[Record], n: int) -> str:
+    """What a number of probes comes of: folds, times seeds, times runs on each."""
+    folds, seeds = len(records[0].folds), len(records)
+    of = ((folds, "fold"), (seeds, "seed"), (n // (folds * seeds), "run"))
+    return " × ".join(plural(count, noun) for count, noun in of if count > 1)
 
 
 def _curve(unit: UnitResult, key: str) -> Curve:

@@ -46,7 +46,9 @@ def map_panel(records: Mapping[str, Sequence[Record]]) -> Panel:
     counted = Counter(name for names in labels.values() for name in names)
     order = {label: place for place, label in enumerate(next(iter(records.values()))[0].labels)}
     known = [label for label in counted if label in order]
-    shown = sorted(known, key=lambda label: (-counted[label], order[label]))[:MOST_LABELS]
+    known.sort(key=lambda label: (-counted[label], order[label]))
+    shown, others = known[:MOST_LABELS], known[MOST_LABELS:]
+    tied = bool(others) and counted[others[0]] == counted[shown[-1]]
     shown.sort(key=lambda label: order[label])
     unit = "frames with a label" if _is_event(records) else "clips"
     drawn = min(total, most)
@@ -54,8 +56,9 @@ def map_panel(records: Mapping[str, Sequence[Record]]) -> Panel:
         f"{'All' if drawn == total else f'{drawn:,} of'} {total:,} test {unit}, projected on the "
         "two directions in which standardised embeddings vary most (principal components)."
     )
-    if len(known) > len(shown):
-        note += f" The {len(shown)} most frequent of {len(known)} labels are told apart."
+    if others:
+        first = ", of equally frequent ones the first in the task's list" if tied else ""
+        note += f" The {len(shown)} most frequent of {len(known)} labels are told apart{first}."
     if set(counted) & {_SEVERAL, _NONE}:
         note += " Grey: several labels at once, or none."
     if unread:

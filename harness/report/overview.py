@@ -59,29 +59,36 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class Mean:
+    """A mean over so many tasks; None where there is none."""
+
+    value: float | None
+    n_tasks: int
+
+
+@dataclass(frozen=True)
 class Row:
-    """A model: its mean over tasks, and its scores."""
+    """A model: its means, as ``Overview.means`` has them, and its scores."""
 
     model: str
     baseline: bool
-    mean: float | None
-    n_tasks: int
+    means: tuple[Mean, ...]
     cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
 class Overview:
-    """The table of one protocol, best mean first, and how to read it."""
+    """The table of one protocol, baselines and then the best mean first, and how to read it.
+
+    ``means``: the domains that there are means over, and on how many tasks a complete one stands;
+    the first, without a name, is over all.
+    """
 
     protocol: str
     columns: tuple[Column, ...]
+    means: tuple[tuple[str, int], ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
-
-    @property
-    def n_averaged(self) -> int:
-        """How many tasks a complete mean stands on."""
-        return sum(column.averaged for column in self.columns)
 
 
 def overview(material: Material, protocol: str, noise: Noise | None) -> Overview:
@@ -112,19 +119,30 @@ def overview(material: Material, protocol: str, noise: Noise | None) -> Overview
         for task, name in zip(tasks, short_names(tasks), strict=True)
     )
     by_place = {(row["model"], row["task"]): row for row in singles.to_dict("records")}
-    means = found[found.task == MEAN].set_index("model")
+    means = found[found.n_tasks.notna()].sort_values(
+        "task", key=lambda name: name != MEAN, kind="stable"
+    )
     rows = [
         Row(
-            model,
-            bool(means.baseline[model]),
-            None if pd.isna(means.value[model]) else float(means.value[model]),
-            int(means.n_tasks[model]),
+            str(model),
+            bool(own.baseline.iloc[0]),
+            tuple(
+                Mean(None if pd.isna(value) else float(value), int(n))
+                for value, n in zip(own.value, own.n_tasks)
+            ),
             tuple(_cell(by_place[model, task]) for task in tasks),
         )
-        for model in dict.fromkeys(singles.model)
+        for model, own in means.groupby("model", sort=False)
     ]
-    rows.sort(key=lambda row: (-row.n_tasks, -(row.mean or 0.0), row.model))
-    return Overview(protocol, columns, tuple(rows), _notes(singles, noise))
+    rows.sort(key=_place)
+    groups = means.drop_duplicates("task")
+    over = tuple(zip(groups.domain, map(int, groups.of_tasks)))
+    return Overview(protocol, columns, over, tuple(rows), _notes(singles, noise))
+
+
+def _place(row: Row) -> tuple:
+    mean = row.means[0]
+    return not row.baseline, -mean.n_tasks, -(mean.value or 0.0), row.model
 
 
 def _cell(row: dict) -> Cell:
@@ -154,6 +172,8 @@ def _cell(row: dict) -> Cell:
 
 def _notes(singles: pd.DataFrame, noise: Noise | None) -> tuple[str, ...]:
     notes = []
+    if singles.baseline.any():
+        notes.append("Baselines come first, until the table is sorted.")
     if singles.half_width.notna().any():
         notes.append(
             "± half the width of the 95 % interval over test clips, given the trained probes."

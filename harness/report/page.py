@@ -101,7 +101,7 @@ def _template(figures: _Figures) -> Template:
     )
     environment.globals["svg"] = figures.svg
     environment.filters["breakable"] = _breakable
-    environment.filters["without_folders"] = without_folders
+    environment.filters["prose"] = _prose
     environment.tests["sound"] = lambda cell: isinstance(cell, Sound)
     return environment.get_template("page.html.j2")
 
@@ -109,6 +109,12 @@ def _template(figures: _Figures) -> Template:
 def _breakable(text: object) -> Markup:
     """Let a name be broken after each underscore, hyphen or dot, and nowhere else."""
     return Markup(re.sub(r"([_.-])", r"\1<wbr>", str(escape(str(text)))))
+
+
+def _prose(text: object) -> Markup:
+    """A sentence, with what stands in backticks as code."""
+    cut = str(escape(without_folders(str(text))))
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", cut))
 
 
 def _parts() -> Mapping[str, object]:

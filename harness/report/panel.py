@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 class Sheet:
     """A table of texts; ``numbers`` are the columns that hold numbers.
 
-    A row may have a player in the column ``sound``.
+    A row may have a player in the column ``sound``. Of the columns ``folded``, a page shows the
+    beginning of long texts, and the rest on demand.
     """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str | Sound, ...], ...]
     numbers: frozenset[int] = frozenset()
+    folded: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,28 @@ class Section:
 def number(value: float, digits: int = 3) -> str:
     """Spell a number, NaN as a dash."""
     return "–" if value != value else f"{value:.{digits}f}".replace("-", "−")
+
+
+def signed(value: float) -> str:
+    """Spell a difference, with its sign."""
+    return number(value) if value != value else f"{value:+.3f}".replace("-", "−")
+
+
+def between(low: float, high: float) -> str:
+    """Spell an interval of differences, NaN as a dash."""
+    return number(low) if low != low else f"{signed(low)} to {signed(high)}"
+
+
+def p_value(p: float) -> str:
+    """Spell a p value, NaN as a dash; none is ever 0."""
+    if p < 0.0001:
+        return "<0.0001"
+    return number(p, 4 if p < 0.01 else 3)
+
+
+def plural(count: int, noun: str) -> str:
+    """Spell a number of things."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 # A folder that is named from the root; not a relative path's, nor an address's.

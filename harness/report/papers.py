@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from harness.figures.style import save
+from harness.files import write_file
 from harness.module import folder_name
-from harness.report.comparison import comparison
+from harness.report.comparison import FOREST, HOW, comparison
 from harness.report.material import Material
-from harness.report.panel import Panel
+from harness.report.panel import Panel, without_folders
 from harness.report.sections import task_sections
 
 
@@ -24,7 +25,8 @@ def write_figures(
 ) -> list[Path]:
     """Write every figure of a report, and return the files.
 
-    They lie in ``out/PROTOCOL`` (comparisons) and ``out/PROTOCOL/TASK``.
+    They lie in ``out/PROTOCOL`` (comparisons) and ``out/PROTOCOL/TASK``; ``out/captions.md`` says
+    what each shows.
 
     Args:
         material: what is reported.
@@ -35,8 +37,10 @@ def write_figures(
         say: gets the name of each file.
     """
     written: list[Path] = []
+    captions = ["# Captions"]
 
-    def write(folder: Path, panels: Sequence[Panel]) -> None:
+    def write(folder: Path, panels: Sequence[Panel], of: str) -> None:
+        captions.append(f"## {of}")
         for panel in panels:
             if panel.draw is None:
                 say(f"{folder / panel.name}: {panel.note}")
@@ -46,10 +50,19 @@ def write_figures(
                 save(panel.draw(width), folder / f"{name}.{style}")
                 written.append(folder / f"{name}.{style}")
                 say(str(written[-1]))
+            title = f"{panel.title} of {panel.model}" if panel.model else panel.title
+            said = [panel.note, HOW if panel.name.startswith(FOREST) else ""]
+            place = (folder / name).relative_to(out).as_posix()
+            captions.append(f"`{place}`: {title}. {' '.join(filter(None, said))}")
 
     for protocol in material.protocols:
-        write(out / folder_name(protocol), comparison(material, protocol).panels)
+        compared = comparison(material, protocol)
+        write(out / folder_name(protocol), compared.panels, protocol)
+        captions += [note for note in compared.notes if note != HOW]
     for section in task_sections(material, tasks=tasks):
         folder = out / folder_name(section.protocol) / folder_name(section.task)
-        write(folder, [panel for panel in section.every_panel() if not panel.shown])
+        panels = [panel for panel in section.every_panel() if not panel.shown]
+        write(folder, panels, f"{section.task} by {section.protocol}")
+    written.append(out / "captions.md")
+    write_file(written[-1], without_folders("\n\n".join(captions)) + "\n")
     return written

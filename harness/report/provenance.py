@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from harness.report.panel import Panel, Sheet, number, without_folders
@@ -52,6 +54,8 @@ _ROWS = {
     "probe_seconds": "probe s",
     "notes": "notes",
 }
+_MEASURED = ["embedding_size", "n_test", "n_classes", "n_skipped", "device"]  # not by what failed
+_FOLDED = {"selected_params", "notes"}
 _SHORT = {"model_fingerprint", "task_sha256"}  # spelt out in the other tables
 _HEX = 10
 
@@ -72,7 +76,10 @@ def provenance_panels(rows: pd.DataFrame) -> tuple[Panel, ...]:
 
 
 def _panel(name: str, title: str, rows: pd.DataFrame, columns: dict[str, str]) -> Panel:
-    found = rows[list(columns)].drop_duplicates()
+    found = rows[list(columns)]
+    found = found.mask(found == "")
+    known = [column for column in columns if column not in _MEASURED]
+    found = found.fillna(found.groupby(known, dropna=False).transform("first")).drop_duplicates()
     numbers = frozenset(
         place for place, column in enumerate(columns) if str(rows[column].dtype) == "Int64"
     )
@@ -92,8 +99,8 @@ def _rows(rows: pd.DataFrame) -> Sheet:
         if row["status"] != "done":
             cells[columns.index("status")] = _text(f"{row['status']}: {row['error']}")
         texts.append(tuple(cells))
-    places = frozenset(columns.index(column) for column in numbers)
-    return Sheet("Rows with their provenance", tuple(_ROWS.values()), tuple(texts), places)
+    places, folded = (frozenset(map(columns.index, each)) for each in (numbers, _FOLDED))
+    return Sheet("Rows with their provenance", tuple(_ROWS.values()), tuple(texts), places, folded)
 
 
 def _row_text(column: str, value: object) -> str:
@@ -104,7 +111,7 @@ def _row_text(column: str, value: object) -> str:
     return number(value, 4) if isinstance(value, float) else _text(value)
 
 
-def _text(value: object) -> str:
-    if value is None or value is pd.NA or value == "":
+def _text(value: Any) -> str:
+    if value is None or pd.isna(value) or value == "":
         return "–"
     return without_folders(str(value))

@@ -31,6 +31,7 @@ def scores_panel(material: Material, protocol: str, task: str) -> Panel:
         [
             f"{metric}, {'higher' if higher else 'lower'} is better; lines are 95 % intervals over "
             f"test clips.",
+            *(["Hollow squares are baselines."] if done.baseline.any() else []),
             *(["Ticks are single seeds."] if any(len(s.seeds) > 1 for s in scores) else []),
             *(
                 [f"Purple ticks: the {title} board, and its best as a number."]

@@ -26,10 +26,10 @@ def baseline_models(table: pd.DataFrame, named: Collection[str] = ()) -> list[st
     """
     for name in named:
         if name not in set(table.model):
-            known = sorted(set(table.model))
+            models = sorted(set(table.model))
             raise UserError(
-                f"No results of the model '{name}' to be a baseline.{did_you_mean(name, known)} "
-                f"There are {', '.join(known)}."
+                f"No results of the model '{name}' to be a baseline.{did_you_mean(name, models)} "
+                f"There are {', '.join(models)}."
             )
     bare = table[(table.checkpoint == "") & (table.checkpoint_sha256 == "")]
     known = {

@@ -31,23 +31,27 @@
     if (column === 0) return row.dataset.model.toLowerCase();
     return "value" in cell.dataset ? Number(cell.dataset.value) : null;
   };
-  const sort = (table, column, direction) => {
+  const sort = (table, column, direction, baselinesFirst = false) => {
     const sign = direction === "ascending" ? 1 : -1;
     const body = table.tBodies[0];
     const rows = [...body.rows].sort((a, b) => {
+      if (baselinesFirst && a.dataset.baseline !== b.dataset.baseline) {
+        return b.dataset.baseline - a.dataset.baseline;
+      }
       const [x, y] = [valueOf(a, column), valueOf(b, column)];
       if (x === null || y === null) return (x === null) - (y === null);
       return x < y ? -sign : x > y ? sign : 0;
     });
     body.append(...rows);
     all("thead th", table).forEach((head, place) => {
-      head.setAttribute("aria-sort", place === column ? direction : "none");
+      const sorted = place === column && !baselinesFirst;
+      head.setAttribute("aria-sort", sorted ? direction : "none");
     });
   };
   const sortedColumn = (table) => {
     const heads = all("thead th", table);
     const place = heads.findIndex((head) => head.getAttribute("aria-sort") !== "none");
-    return [place, heads[place].getAttribute("aria-sort")];
+    return place < 0 ? [1, "descending", true] : [place, heads[place].getAttribute("aria-sort")];
   };
   for (const table of all("table.scores")) {
     all("thead th", table).forEach((head, column) => {
@@ -60,18 +64,23 @@
     });
   }
 
-  // The mean stands on the tasks that are shown.
-  const average = (table) => {
+  // A mean stands on the tasks that are shown; one over a domain is shown beside other domains.
+  const average = (table, place, domain) => {
     const heads = all("thead th", table);
+    const own = (head) => !domain || head.dataset.domain === domain;
     const counted = heads
       .map((head, column) => [head, column])
       .filter(([head]) => head.dataset.averaged === "1" && !head.hidden)
+      .filter(([head]) => own(head))
       .map(([, column]) => column);
+    const every = heads.filter((head) => head.dataset.averaged === "1" && !head.hidden);
     const noun = counted.length === 1 ? "task" : "tasks";
-    heads[1].querySelector(".sub").textContent = `${counted.length} ${noun}`;
+    heads[place].querySelector(".sub").textContent = `${counted.length} ${noun}`;
+    heads[place].hidden = domain !== "" && (!counted.length || counted.length === every.length);
     for (const row of table.tBodies[0].rows) {
       const values = counted.map((column) => valueOf(row, column)).filter((v) => v !== null);
-      const cell = row.cells[1];
+      const cell = row.cells[place];
+      cell.hidden = heads[place].hidden;
       cell.textContent = "\u2013";
       delete cell.dataset.value;
       if (!values.length) continue;
@@ -84,8 +93,6 @@
         cell.append(part);
       }
     }
-    const [column, direction] = sortedColumn(table);
-    if (column === 1) sort(table, column, direction);
   };
 
   // Filters: protocol, suite, domain, model.
@@ -101,21 +108,26 @@
     }
     for (const table of all("table.scores")) {
       const heads = all("thead th", table);
+      const tasks = heads.filter((head) => "task" in head.dataset);
       heads.forEach((head, column) => {
-        if (column < 2) return;
+        if (!tasks.includes(head)) return;
         head.hidden = !kept(head.dataset);
         for (const row of table.tBodies[0].rows) row.cells[column].hidden = head.hidden;
       });
       for (const row of table.tBodies[0].rows) {
         row.hidden = !row.dataset.model.toLowerCase().includes(wanted);
       }
-      average(table);
+      heads.forEach((head, column) => {
+        if ("mean" in head.dataset) average(table, column, head.dataset.mean);
+      });
+      const sorted = sortedColumn(table);
+      if ("mean" in heads[sorted[0]].dataset) sort(table, ...sorted);
       if (table.dataset.protocol === protocol) {
         const rows = [...table.tBodies[0].rows];
         const shown = rows.filter((row) => !row.hidden).length;
-        const columns = heads.slice(2).filter((head) => !head.hidden).length;
+        const columns = tasks.filter((head) => !head.hidden).length;
         form.querySelector("output").textContent =
-          `${shown} of ${rows.length} models, ${columns} of ${heads.length - 2} tasks`;
+          `${shown} of ${rows.length} models, ${columns} of ${tasks.length} tasks`;
       }
     }
   };

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -183,7 +184,9 @@ def test_a_domain_of_several_tasks_has_a_mean_beside_that_of_all(domains):
     domains.select_option("select[name=domain]", "music")
     assert means.all_inner_texts() == ["0.300"]
     domains.reload()
-    assert "the filters above leave this as it is" in domains.locator("#comparison").inner_text()
+    assert (
+        "All suites and domains, whatever is chosen" in domains.locator("#comparison").inner_text()
+    )
 
 
 def test_models_are_found_by_a_part_of_their_name(tab):
@@ -340,6 +343,36 @@ def test_a_phone_does_not_scroll_sideways(browser, page):
     )
     phone.close()
     assert wide == []
+
+
+@pytest.mark.parametrize(("width", "column"), [(1280, "p (Holm)"), (375, "difference")])
+def test_a_comparison_is_read_without_scrolling_sideways(browser, page, width, column):
+    tab = browser.new_page(viewport={"width": width, "height": 740})
+    tab.goto(page.as_uri())
+    table = tab.locator("#comparison .as-table").first
+    table.locator("summary").click()
+    head = table.locator("th", has_text="task").locator("..").get_by_text(column, exact=True)
+    box, last = head.bounding_box(), table.locator("tr").last.bounding_box()
+    around = table.locator(".scroll").bounding_box()
+    tab.close()
+    assert box["x"] + box["width"] <= around["x"] + around["width"]
+    assert last["y"] + last["height"] <= around["y"] + around["height"] + 1
+
+
+def test_rows_with_many_parameters_are_of_one_line(browser, tmp_path):
+    chosen = json.dumps({f"fold{i}": {"hidden": 1024, "lr": 1e-3} for i in range(9)})
+    material = Material(frame([row(selected_params=chosen, n_test=9)]), (), {})
+    write_page(material, tmp_path / "r.html", title="Rows", audio_bytes=0)
+    tab = browser.new_page()
+    tab.goto((tmp_path / "r.html").as_uri())
+    rows = tab.locator("[data-panel=provenance-rows]")
+    rows.locator("h3").click()
+    height = rows.locator("tbody tr").bounding_box()["height"]
+    rows.locator("td summary").first.click()
+    whole = rows.locator("td details[open]").inner_text()
+    tab.close()
+    assert height < 50
+    assert chosen in whole
 
 
 def test_without_a_script_everything_is_there(browser, page):

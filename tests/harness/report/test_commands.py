@@ -9,10 +9,15 @@ from pathlib import Path
 
 import pytest
 import reportmaker
+import taskmaker
 
 from harness.cli import call
+from harness.engines import InlineEngine
+from harness.module import parse_model
 from harness.report.papers import write_figures
 from harness.results import write_csv
+from harness.run.execute import execute
+from harness.run.plan import Settings, TaskSource, make_plan
 
 
 def test_report_writes_a_page_and_tells_how_it_goes(tmp_path, capsys):
@@ -24,6 +29,18 @@ def test_report_writes_a_page_and_tells_how_it_goes(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "made_up_00-v1-full by linear" in said
     assert re.search(r"report\.html: \d+\.\d MB", said)
+
+
+def test_a_wrong_card_beside_a_task_is_warned_of(tmp_path, capsys):
+    task = taskmaker.make_task(tmp_path, "scene", n=6, seconds=0.3)
+    specs = (parse_model("harness.baselines.logmel,name=logmel"),)
+    settings = Settings(specs, (TaskSource(task),), ("knn",), out=tmp_path / "run")
+    execute(make_plan(settings), InlineEngine("cpu"), settings.out)
+    (task / "card.yaml").write_text("name: 7\n")
+    page = tmp_path / "report.html"
+    assert call(["results", "report", str(settings.out), "-o", str(page)]) == 0
+    assert "card.yaml is wrong" in capsys.readouterr().err
+    assert "tiny_scene" in page.read_text("utf-8")
 
 
 def test_figures_are_written_for_papers(material, run_folder, tmp_path, capsys):
@@ -56,7 +73,7 @@ def test_models_of_like_names_have_figures_of_their_own(material, tmp_path):
     names = {"logmel": "m:1", model: "m_1"}
     records = {(p, t, names[m]): seeds for (p, t, m), seeds in material.records.items()}
     rows = material.rows.assign(model=material.rows.model.replace(names))
-    alike = dataclasses.replace(material, rows=rows, records=records, results=None)
+    alike = dataclasses.replace(material, rows=rows, records=records, baselines=(), results=None)
     task = "tiny_scene-v1-full"
     written = write_figures(alike, tmp_path, width=3.5, formats=("svg",), tasks=(task,))
     confusions = [path for path in written if path.name.startswith("confusion-")]

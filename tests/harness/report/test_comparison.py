@@ -37,8 +37,11 @@ def test_the_table_has_the_verdict_early_signs_both_p_and_the_mean(material):
         *("task", "verdict", "difference", "95 % interval", "p", "p (Holm)"),
     )
     expected = [
-        (signed(each.difference), between(each.ci_low, each.ci_high))
-        + (p_value(each.p), p_value(each.p_holm))
+        (
+            signed(each.difference),
+            between(each.ci_low, each.ci_high),
+            *map(p_value, (each.p, each.p_holm)),
+        )
         for each in found.tasks.itertuples()
     ]
     assert [line[2:6] for line in rows] == expected
