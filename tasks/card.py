@@ -7,10 +7,10 @@ its file.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
@@ -38,6 +38,8 @@ SPLIT_MODES = ("trainvaltest", "new_split_kfold", "presplit_kfold")
 
 CARD = "card.yaml"
 """The card inside a task directory, of a task that has none here."""
+
+_FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -124,26 +126,43 @@ class Card:
 
 @cache
 def cards() -> Mapping[str, Card]:
-    """Return all cards by name, in alphabetical order.
+    """Return all cards by name, in alphabetical order, but wrong ones, which are warned of."""
+    found = {}
+    for name, path in _files().items():
+        try:
+            found[name] = _read(path, name)
+        except UserError as error:
+            # Other tasks are worked with while a new card is being written.
+            warnings.warn(f"{error} It is left out.", stacklevel=2)
+    return MappingProxyType(found)
 
-    Raises:
-        UserError: when a card does not fit the schema, naming the file and the field.
-    """
-    texts = {
-        entry.name.removesuffix(".yaml"): entry.read_text(encoding="utf-8")
-        for entry in files(__package__).iterdir()
-        if entry.name.endswith(".yaml")
-    }
-    return MappingProxyType({name: read_card(texts[name], name) for name in sorted(texts)})
+
+def is_card(name: str) -> bool:
+    """Whether there is a card of that name, be it right or wrong."""
+    return name in cards() or name in _files()
+
+
+def _files() -> Mapping[str, Path]:
+    return {path.stem: path for path in sorted(_FOLDER.glob("*.yaml"))}
+
+
+def _read(path: Path, name: str | None) -> Card:
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"The card {path} cannot be read: {error}.") from error
+    return read_card(text, name, path)
 
 
 def card(name: str) -> Card:
     """Return the card of that name.
 
     Raises:
-        UserError: when there is none, suggesting the nearest name.
+        UserError: there is none, with the nearest name; or as :func:`read_card`.
     """
     found = cards().get(name)
+    if found is None and (path := _files().get(name)) is not None:
+        return _read(path, name)
     if found is None:
         raise UserError(
             f"There is no task '{name}' with a card.{did_you_mean(name, cards())} "
@@ -164,13 +183,18 @@ def card_in(directory: Path) -> Card | None:
         UserError: as :func:`read_card`.
     """
     path = directory / CARD
-    if not path.is_file():
+    return _read(path, None) if path.is_file() else None
+
+
+def misplaced(card: Card, directory: Path) -> str | None:
+    """Return a sentence when the card inside a task directory is of another one, else None."""
+    name = directory.resolve().name
+    if card.directory == name:
         return None
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"The card {path} cannot be read: {error}.") from error
-    return read_card(text, directory.resolve().name.rsplit("-", 2)[0], path)
+    return (
+        f"{directory / CARD} is the card of {card.directory}, and the folder is called {name}: "
+        "rename the folder, or change 'name' and 'directory' on the card."
+    )
 
 
 def suites() -> Mapping[str, tuple[Card, ...]]:
@@ -181,13 +205,12 @@ def suites() -> Mapping[str, tuple[Card, ...]]:
     return found
 
 
-def read_card(yaml_text: str, name: str, path: Path | None = None) -> Card:
+def read_card(yaml_text: str, name: str | None, path: Path | None = None) -> Card:
     """Read a card's YAML and check it against the schema, then its fields against each other.
 
     Args:
         yaml_text: the file's content.
-        name: what the card's ``name`` must be: that of its file without ``.yaml``, or the task name
-            in that of the directory it is inside.
+        name: what the card's ``name`` must be: that of its file without ``.yaml``; None for any.
         path: of the file, for errors; ``<name>.yaml`` when None.
 
     Raises:
@@ -195,7 +218,8 @@ def read_card(yaml_text: str, name: str, path: Path | None = None) -> Card:
     """
     try:
         read: Card = record(_CARD, Card, _OPTIONAL)(load(yaml_text), "")
-        card_checks.check_name(read, name)
+        if name is not None:
+            card_checks.check_name(read, name)
         card_checks.check_together(read)
     except ValueError as error:
         raise UserError(f"The card {path or f'{name}.yaml'} is wrong: {error}") from error
@@ -204,11 +228,24 @@ def read_card(yaml_text: str, name: str, path: Path | None = None) -> Card:
 
 def write_card(card: Card) -> str:
     """Return a card as YAML, which :func:`read_card` reads back to the same card."""
-    return dump(dataclasses.asdict(card))
+    fields = dataclasses.asdict(card)
+    return dump({key: value for key, value in fields.items() if value or key not in _OPTIONAL})
 
 
 _URL = matching(r"https?://\S+", "a web address")
 _MD5 = matching("[0-9a-f]{32}", "32 lower-case hexadecimal digits in quotes")
+
+# Of https://spdx.org/licenses/ what recordings and data are under.
+_LICENCE = "|".join(
+    (
+        r"CC0-1\.0|CC-PDDC|CC-(BY|BY-NC|BY-NC-ND|BY-NC-SA|BY-ND|BY-SA)-[1-4]\.[05](-[A-Z]{2,3})?",
+        r"PDDL-1\.0|ODbL-1\.0|ODC-By-1\.0|CDLA-Permissive-[12]\.0|CDLA-Sharing-1\.0",
+        r"OGL-UK-[123]\.0|OGL-Canada-2\.0|DL-DE-(BY|ZERO)-2\.0|etalab-2\.0|LAL-1\.[23]|NIST-PD",
+        r"MIT|MIT-0|ISC|Zlib|0BSD|BSD-[1-4]-Clause|Apache-2\.0|MPL-2\.0|Artistic-2\.0|Unlicense",
+        r"(GPL-[23]|LGPL-2\.1|LGPL-3|AGPL-3|GFDL-1\.[123])(\.0)?-(only|or-later)",
+        r"LicenseRef-[A-Za-z0-9.-]+",
+    )
+)
 
 _SOURCE: Mapping[str, Reader] = {
     "name": text,
@@ -245,7 +282,13 @@ _CARD: Mapping[str, Reader] = {
     "metrics": list_of(one_of(card_checks.METRICS), shortest=1),
     "published": or_null(record(_PUBLISHED, Published)),
     "sources": list_of(record(_SOURCE, Source)),
-    "licence": or_null(matching(r"[\w.+-]+( (AND|OR) [\w.+-]+)*", "an SPDX expression")),
+    "licence": or_null(
+        matching(
+            rf"({_LICENCE})( (AND|OR) ({_LICENCE}))*",
+            "an SPDX expression, as CC-BY-4.0, or LicenseRef- and a word for what SPDX does not "
+            "list",
+        )
+    ),
     "citation": or_null(text),
     "oddities": list_of(text),
     "published_scores": or_null(interval),

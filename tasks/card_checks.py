@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from typing import TYPE_CHECKING
 
@@ -15,27 +16,32 @@ EVENT_METRICS = (
     "event_onset_offset_50ms_20perc_fms",
     "segment_1s_er",
 )
+DOMAINS = ("speech", "voice", "music", "environment", "other", "synthetic")
+"""Those in use. A card may name another one, but not one of these misspelt."""
+
 METRICS = SCENE_METRICS + EVENT_METRICS
 """Names of the scores that a task can ask for."""
 
 MULTICLASS_ONLY = ("pitch_acc", "chroma_acc")
 _UNBOUNDED = ("d_prime", "segment_1s_er")  # every other metric lies between 0 and 1
+_SPLITS = ("train", "valid", "test")
+_MISSPELT = 0.8  # likeness by difflib: a letter or two
 _FEWEST_FOLDS = 3  # one tests, one validates, the rest trains
 _ENTRY = re.compile(r"@\w+\{[^,\s]+,")
 
 
 def check_name(card: Card, name: str) -> None:
-    """Raise ValueError unless the card is called like its file or directory."""
+    """Raise ValueError unless the card is called like its file."""
     if card.name != name:
         raise ValueError(
-            f"field 'name' must be '{name}', as the card's file or directory is called, not "
-            f"'{card.name}'."
+            f"field 'name' must be '{name}', as the card's file is called, not '{card.name}'."
         )
 
 
 def check_together(card: Card) -> None:
     """Raise ValueError for the first field that does not fit the others."""
-    for check in (_directory, _types, _folds, _metrics, _sizes, _published, _scores, _citation):
+    checks = (_directory, _domain, _types, _folds, _metrics, _sizes, _published, _scores, _citation)
+    for check in checks:
         check(card)
 
 
@@ -47,6 +53,12 @@ def _directory(card: Card) -> None:
             f"field 'directory' must start with the name '{card.name}', less a mode at its end, "
             f"and a dash; it is {card.directory}."
         )
+
+
+def _domain(card: Card) -> None:
+    near = difflib.get_close_matches(card.domain.casefold(), DOMAINS, n=1, cutoff=_MISSPELT)
+    if near and card.domain not in DOMAINS:
+        raise ValueError(f"field 'domain' must be '{near[0]}', not '{card.domain}'.")
 
 
 def _types(card: Card) -> None:
@@ -94,8 +106,7 @@ def _sizes(card: Card) -> None:
                 f"field 'n_test' must be {'equal to' if card.folds else 'at most'} clips, "
                 f"which is {card.clips}, not {card.n_test}."
             )
-    if card.clips is not None and sum(card.split_clips.values()) > card.clips:
-        raise ValueError(f"field 'split_clips' must add up to clips, {card.clips}, at most.")
+    _split_clips(card)
     if card.clips is not None and card.clip_seconds is not None and card.hours is not None:
         hours = card.clips * card.clip_seconds / 3600
         if abs(card.hours - hours) > max(0.01 * hours, 0.0001):
@@ -103,6 +114,35 @@ def _sizes(card: Card) -> None:
                 f"field 'hours' must be clips × clip_seconds / 3600, {hours:.4g} within a "
                 f"hundredth, not {card.hours:g}."
             )
+
+
+def _split_clips(card: Card) -> None:
+    sizes = card.split_clips
+    if card.folds is None:
+        wrong = [split for split in sizes if split not in _SPLITS]
+        if wrong:
+            raise ValueError(
+                f"field 'split_clips' may name {', '.join(_SPLITS)} with split_mode trainvaltest, "
+                f"not {', '.join(wrong)}."
+            )
+        if card.n_test is not None and sizes.get("test", card.n_test) != card.n_test:
+            raise ValueError(
+                f"field 'split_clips' must give test as n_test does, {card.n_test}, not "
+                f"{sizes['test']}."
+            )
+    elif len(sizes) > card.folds or set(sizes) & set(_SPLITS):
+        raise ValueError(
+            f"field 'split_clips' must name folds, {card.folds} at most as 'folds' says; it names "
+            f"{', '.join(sizes)}."
+        )
+    if card.clips is None:
+        return
+    whole, total = len(sizes) == (card.folds or len(_SPLITS)), sum(sizes.values())
+    if total > card.clips or (whole and total < card.clips):
+        raise ValueError(
+            f"field 'split_clips' must add up to clips, {card.clips}{'' if whole else ', at most'};"
+            f" it adds up to {total}."
+        )
 
 
 def _published(card: Card) -> None:

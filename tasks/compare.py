@@ -35,6 +35,8 @@ class Difference(NamedTuple):
 def card_for(directory: Path) -> Card | None:
     """The card inside a task directory, else the package's card of that directory's name.
 
+    That inside may be another directory's (:func:`tasks.card.misplaced`).
+
     Raises:
         UserError: the card inside is wrong.
     """

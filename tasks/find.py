@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError, did_you_mean
 from harness.layout import METADATA
-from tasks.card import Card, card, card_in, card_of_directory, cards, suites
+from harness.task import SYNTHETIC
+from tasks.card import (
+    Card,
+    card,
+    card_in,
+    card_of_directory,
+    cards,
+    is_card,
+    misplaced,
+    suites,
+)
 from tasks.demo import demo_directory, demo_names
+from tasks.make.summary import SUITE as OWN
 
 Found = tuple[Path, str]
 """A task directory, and the suite it belongs to (empty where it has no card)."""
 
 _DEFAULT_TASKS_DIR = Path("tasks")  # of the commands' --tasks-dir
+
+_MADE_BY = {OWN: "tasks make", SYNTHETIC: "tasks make --synthetic KIND"}
+"""The suites that have no task until the user makes one, and how."""
 
 
 def find_task(name: str, tasks_dir: Path) -> Found:
@@ -23,21 +38,15 @@ def find_task(name: str, tasks_dir: Path) -> Found:
     whole name or by the task's name where that is the only one; a card's name.
 
     Raises:
-        UserError: nothing of that name, or several; or a card whose task is not here.
+        UserError: nothing of that name, or several; or a card that is wrong, or whose task is not
+            here.
     """
-    if (Path(name) / METADATA).is_file() or "/" in name:
-        return Path(name), _suite_of(Path(name))
-    here = directories(tasks_dir)
-    matches = [path for path in here if path.name == name]
-    matches = matches or [path for path in here if path.name.startswith(f"{name}-")]
-    if len(matches) > 1:
-        listed = ", ".join(path.name for path in matches)
-        raise UserError(f"'{name}' stands for several tasks in {tasks_dir}: {listed}. Name one.")
-    if matches:
-        return matches[0], _suite_of(matches[0])
-    if name in cards():
+    directory = directory_of(name, tasks_dir)
+    if directory is not None:
+        return directory, _suite_of(directory)
+    if is_card(name):
         return _of_cards([card(name)], name, tasks_dir)[0]
-    known = {path.name for path in here} | set(cards())
+    known = {path.name for path in directories(tasks_dir)} | set(cards())
     raise UserError(
         f"No task '{name}' in {tasks_dir} or among the built-in ones."
         f"{did_you_mean(name, known)} `hear-byola tasks list` shows what there is."
@@ -51,8 +60,27 @@ def find_suite(suite: str, tasks_dir: Path) -> list[Found]:
         UserError: no such suite, or tasks of it that are not here, each by name and with the
             command that gets it.
     """
-    chosen = cards_in(tasks_dir, suite) or cards_of_suite(suite)
+    chosen = suite_in(suite, tasks_dir)
+    if not chosen:
+        raise UserError(none_of(suite, tasks_dir))
     return _of_cards(chosen, f"the suite {suite}", tasks_dir)
+
+
+def suite_in(suite: str, tasks_dir: Path) -> tuple[Card, ...]:
+    """Return a suite's cards in ``tasks_dir``, else our own; none where users make its tasks.
+
+    Raises:
+        UserError: no such suite.
+    """
+    here = cards_in(tasks_dir, suite)
+    return here if here or suite in _MADE_BY else cards_of_suite(suite)
+
+
+def none_of(suite: str, tasks_dir: Path) -> str:
+    """Return a sentence for a suite that users make tasks of, when there are none."""
+    return (
+        f"{tasks_dir} holds no task of the suite {suite}: `hear-byola {_MADE_BY[suite]}` makes one."
+    )
 
 
 def cards_of_suite(suite: str) -> tuple[Card, ...]:
@@ -72,31 +100,39 @@ def cards_of_suite(suite: str) -> tuple[Card, ...]:
 def cards_in(tasks_dir: Path, suite: str | None = None) -> tuple[Card, ...]:
     """Return the cards inside the task directories of a folder, or those of one suite.
 
-    Raises:
-        UserError: one of them is wrong.
+    Wrong ones are warned of and left out.
     """
-    found = [each for path in directories(tasks_dir) if (each := card_in(path))]
-    return tuple(each for each in found if suite in (None, each.suite))
+    found = []
+    for path in directories(tasks_dir):
+        own = _card_or_warning(path)
+        if own is not None and (fault := misplaced(own, path)):
+            warnings.warn(f"{fault} It is left out.", stacklevel=1)
+        elif own is not None and suite in (None, own.suite):
+            found.append(own)
+    return tuple(found)
 
 
 def find_card(name: str, tasks_dir: Path) -> Card:
-    """Return a task's card by its name or its directory's: of ``tasks_dir``, else of the package.
+    """Return a task's card, the task being named as for :func:`find_task`.
 
     Raises:
-        UserError: there is none, or it is wrong.
+        UserError: there is none, or several, or it is wrong.
     """
-    for own in cards_in(tasks_dir):
-        if name in (own.name, own.directory):
-            return own
+    directory = directory_of(name, tasks_dir)
+    if directory is not None:
+        own = card_in(directory)
+        if own is not None and (fault := misplaced(own, directory)):
+            raise UserError(fault)
+        found = own or card_of_directory(directory.resolve().name)
+        if found is not None:
+            return found
+        if directory.name == name or "/" in name:
+            raise UserError(f"{directory} has no card, and needs none to be run.")
     return card_of_directory(name) or card(name)
 
 
 def domains(tasks_dir: Path) -> dict[str, str]:
-    """Return the domain of each task directory with a card, in ``tasks_dir`` or of the package.
-
-    Raises:
-        UserError: a card in ``tasks_dir`` is wrong.
-    """
+    """Return the domain of each task directory with a card, in ``tasks_dir`` or of the package."""
     known = (*cards().values(), *cards_in(tasks_dir))
     return {each.directory: each.domain for each in known}
 
@@ -105,6 +141,17 @@ def place_of(each: Card, tasks_dir: Path) -> Path | None:
     """Return the directory of a card's task in ``tasks_dir``, or None when it is not there."""
     directory = tasks_dir / each.directory
     return directory if (directory / METADATA).is_file() else None
+
+
+def whereabouts(name: str, each: Card, tasks_dir: Path) -> str:
+    """Return for people where the task is whose card :func:`find_card` found, or how to get it."""
+    place = directory_of(name, tasks_dir)
+    if place is None or place.resolve().name != each.directory:
+        place = place_of(each, tasks_dir)
+    if place is not None:
+        return f"Here: {place}"
+    where = [] if is_built_in(each) else [f"Not in {tasks_dir}."]
+    return "\n".join([*where, *ways_to_get([each], tasks_dir)])
 
 
 def is_built_in(each: Card) -> bool:
@@ -128,16 +175,34 @@ def _of_cards(chosen: Sequence[Card], what: str, tasks_dir: Path) -> list[Found]
     if absent:
         part = "" if len(chosen) == 1 else f"{len(absent)} of the {len(chosen)} tasks of "
         raise UserError(
-            "\n  ".join([f"Not in {tasks_dir}: {part}{what}.", *_ways_to_get(absent, tasks_dir)])
+            "\n  ".join([f"Not in {tasks_dir}: {part}{what}.", *ways_to_get(absent, tasks_dir)])
         )
     return [(places.get(each.name) or demo_directory(each.name), each.suite) for each in chosen]
 
 
-def _ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
+def directory_of(name: str, tasks_dir: Path) -> Path | None:
+    """Return the task directory that a path or a name stands for; None when it is not here."""
+    if (Path(name) / METADATA).is_file() or "/" in name:
+        return Path(name)
+    here = directories(tasks_dir)
+    matches = [path for path in here if path.name == name]
+    matches = matches or [path for path in here if path.name.startswith(f"{name}-")]
+    if len(matches) > 1:
+        listed = ", ".join(path.name for path in matches)
+        raise UserError(f"'{name}' stands for several tasks in {tasks_dir}: {listed}. Name one.")
+    return matches[0] if matches else None
+
+
+def ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
+    """Return a line for each way by which tasks that are not in ``tasks_dir`` come there."""
+    # Its readers of corpora take longer to import than most commands take.
+    from tasks.prepare.corpora import CORPORA
+
     where = "" if tasks_dir == _DEFAULT_TASKS_DIR else f" --tasks-dir {tasks_dir}"
     to_fetch = " ".join(each.name for each in absent if each.published)
-    to_prepare = [each.name for each in absent if not each.published]
-    lines = []
+    unpublished = [each for each in absent if not each.published]
+    to_prepare = [each.name for each in unpublished if each.name in CORPORA]
+    lines = [f"Comes with the package: {each.name}." for each in unpublished if is_built_in(each)]
     if to_fetch:
         lines.append(f"Published: `hear-byola tasks fetch {to_fetch}{where}`.")
     if to_prepare:
@@ -145,9 +210,27 @@ def _ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
             f"Made from a corpus in DIR, by `hear-byola tasks prepare NAME --source DIR{where}`: "
             f"{', '.join(to_prepare)}."
         )
+    for each in unpublished:
+        if each.name not in CORPORA and not is_built_in(each):
+            lines.append(
+                f"Neither published nor made by a command: put {each.directory} into {tasks_dir}."
+            )
+    for each in absent:
+        task_name, _, rest = each.directory.partition("-")
+        part = tasks_dir / f"{task_name}_part-{rest}"
+        if (part / METADATA).is_file():
+            lines.append(f"There is a part of {each.name}, with fewer clips: {part.name}.")
     return lines
 
 
 def _suite_of(directory: Path) -> str:
-    found = card_of_directory(directory.resolve().name) or card_in(directory)
+    found = card_of_directory(directory.resolve().name) or _card_or_warning(directory)
     return found.suite if found else ""
+
+
+def _card_or_warning(directory: Path) -> Card | None:
+    try:
+        return card_in(directory)
+    except UserError as error:
+        warnings.warn(f"{error} It is left out.", stacklevel=1)
+        return None

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.card import Card, cards
-from tasks.find import cards_in, cards_of_suite, directories, is_built_in, place_of
+from tasks.find import cards_in, directories, is_built_in, none_of, place_of, suite_in
 
-_HEADER = ("NAME", "SUITE", "KIND", "FOLDS", "CLIPS", "HOURS", "METRIC", "HERE", "TITLE")
+_HEADER = ("NAME", "SUITE", "VERSION", "KIND", "FOLDS", "CLIPS", "HOURS", "METRIC", "HERE", "TITLE")
 _RIGHT = ("FOLDS", "CLIPS", "HOURS")
 
 
@@ -22,15 +22,20 @@ def list_tasks(tasks_dir: Path, suite: str | None = None) -> str:
     Raises:
         UserError: no such suite.
     """
-    own = cards_in(tasks_dir, suite)
-    chosen = (own or cards_of_suite(suite)) if suite else (*cards().values(), *own)
-    rows = [_row(each, tasks_dir) for each in sorted(chosen, key=lambda c: (c.suite, c.name))]
+    chosen = suite_in(suite, tasks_dir) if suite else (*cards().values(), *cards_in(tasks_dir))
+    if suite and not chosen:
+        return none_of(suite, tasks_dir)
+    rows = [_row(each, tasks_dir) for each in sorted(chosen, key=_place_in_list)]
     lines = _aligned([_HEADER, *rows])
     with_card = {each.directory for each in chosen}
     others = [path for path in directories(tasks_dir) if path.name not in with_card]
     if others and not suite:
         lines += ["", f"In {tasks_dir}, without a card:", *(f"  {path.name}" for path in others)]
     return "\n".join(lines)
+
+
+def _place_in_list(each: Card) -> tuple[str, str, str]:
+    return each.suite, each.name, each.directory
 
 
 def _row(each: Card, tasks_dir: Path) -> tuple[str, ...]:
@@ -41,6 +46,7 @@ def _row(each: Card, tasks_dir: Path) -> tuple[str, ...]:
     return (
         each.name,
         each.suite,
+        each.directory.partition("-")[2].rpartition("-")[0],
         f"{each.embedding_type} {each.prediction_type}",
         str(each.folds or "-"),
         "?" if each.clips is None else f"{each.clips:,}",

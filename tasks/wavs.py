@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from types import FrameType
 
 import numpy as np
 import soundfile
@@ -84,15 +86,17 @@ def write_wavs(
         if missing:
             todo.append(Order(order.name, order.source, missing))
     progress = _Progress(len(todo), say)
-    with closing(_done(todo, read, seconds, min(jobs, len(todo)))) as done:
+    with (
+        _Interrupts() as interrupts,
+        closing(_done(todo, read, seconds, min(jobs, len(todo)), interrupts)) as done,
+    ):
         for order, reason, clips in done:
             if reason:
                 outcome.bad.append((order.name, reason))
-                say(f"{order.name}: {reason}")
             else:
                 outcome.written += len(order.files)
                 outcome.clipped += [order.name] * clips
-            progress.advance()
+            progress.advance(len(outcome.bad))
     return outcome
 
 
@@ -101,7 +105,11 @@ _Written = tuple[Order, str, bool]
 
 
 def _done(
-    orders: Sequence[Order], read: Read, seconds: float | None, jobs: int
+    orders: Sequence[Order],
+    read: Read,
+    seconds: float | None,
+    jobs: int,
+    interrupts: _Interrupts,
 ) -> Generator[_Written, None, None]:
     if jobs <= 1:
         for order in orders:
@@ -115,7 +123,8 @@ def _done(
     try:
         while True:
             for order in islice(waiting, jobs * _AHEAD - len(pending)):
-                pending.add(pool.submit(_write, order, read, seconds))
+                with _deaf():
+                    pending.add(pool.submit(_write, order, read, seconds))
             if not pending:
                 return
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
@@ -127,7 +136,60 @@ def _done(
             "what is written is kept."
         ) from error
     finally:
+        interrupts.hold()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Block interrupts; processes that are begun meanwhile stay so, also while they import."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Interrupts:
+    """Lets the first interrupt through; from :meth:`hold` on, none before the block has ended.
+
+    One that breaks off the shutdown of a pool leaves workers that nobody tells to end, and for
+    which the interpreter waits at its own end.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, Callable[[int, FrameType | None], object]] = {}
+        self._through = self._holding = False
+        self._held: int | None = None
+
+    def __enter__(self) -> _Interrupts:
+        if threading.current_thread() is threading.main_thread():  # others cannot set handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._before[number] = handler
+                    signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._held is not None and not self._through:
+            self._before[self._held](self._held, None)
+
+    def hold(self) -> None:
+        """Keep back what comes from now on."""
+        self._holding = True
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self._holding:
+            self._held = number
+        elif not self._through:
+            self._through = True
+            self._before[number](number, frame)
 
 
 def _begin_worker() -> None:
@@ -177,14 +239,17 @@ def _fitted(audio: np.ndarray, rate: int, to: int, seconds: float | None) -> np.
 def _write_whole(path: Path, rate: int, audio: np.ndarray) -> None:
     samples = np.clip(np.rint(audio * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1)
     temporary = path.with_name(f".{os.getpid()}.part")
+    # libsndfile would not say why a file cannot be written.
+    content = io.BytesIO()
+    soundfile.write(content, samples.astype(np.int16), rate, format="WAV", subtype="PCM_16")
     try:
-        soundfile.write(temporary, samples.astype(np.int16), rate, format="WAV", subtype="PCM_16")
+        temporary.write_bytes(content.getbuffer())
         os.replace(temporary, path)
-    except (OSError, soundfile.SoundFileError) as error:
+    except OSError as error:
         temporary.unlink(missing_ok=True)
         raise UserError(
-            f"{path} cannot be written ({error}). Make room or name another folder, and run "
-            "again: what is written is kept."
+            f"{path} cannot be written ({error.strerror}). Make room or name another folder, and "
+            "run again: what is written is kept."
         ) from error
 
 
@@ -207,7 +272,7 @@ class _Progress:
         self._done = 0
         self._began = self._told = time.monotonic()
 
-    def advance(self) -> None:
+    def advance(self, bad: int) -> None:
         self._done += 1
         now = time.monotonic()
         if now - self._told < _TELL_EVERY and self._done < self._total:
@@ -216,6 +281,8 @@ class _Progress:
         rate = self._done / max(now - self._began, 1e-9)
         left = (self._total - self._done) / rate
         text = f"{self._done} of {self._total} clips, {rate:.0f} a second"
+        if bad:
+            text += f", {bad} cannot be used"
         self._say(text + (f", {duration(left)} left" if self._done < self._total else ""))
 
 

@@ -9,25 +9,41 @@ from __future__ import annotations
 import contextlib
 import glob
 import hashlib
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from harness.errors import UserError
 from harness.files import write_file
+from harness.layout import METADATA
 from tasks.locks import lock
 from tasks.newtask import NewClip, NewTask, contradictions, tables
 from tasks.wavs import Order, Read, write_wavs
 
-__all__ = ["Bad", "NewClip", "NewTask", "Read", "refuse_bad", "write_task"]
+__all__ = [
+    "LEFT_OUT",
+    "PLAN",
+    "Bad",
+    "NewClip",
+    "NewTask",
+    "Read",
+    "check_rates",
+    "refuse_bad",
+    "write_task",
+]
 
 PLAN = ".plan"
-"""File of a task directory that holds the hash of what it was written from."""
+"""File of a task directory that holds hashes of what it was written from."""
 
-_FORMAT = "1"  # changed whenever the same plan is to give other files
+LEFT_OUT = "left_out"
+"""Key of the metadata that names what was left out because it could not be read, if anything."""
+
+_FORMAT = "2"  # changed whenever the same plan is to give other files
 _SHOWN = 10
+_LOWEST_RATE = 8000
 
 
 def _silent(_: str) -> None:
@@ -40,12 +56,22 @@ Bad = Sequence[tuple[str, str]]
 
 def refuse_bad(bad: Bad, cure: str = "Mend or leave them out") -> NoReturn:
     """Raise the error for clips that cannot be used."""
-    shown = [f"{name}: {reason}" for name, reason in bad[:_SHOWN]]
-    if len(bad) > _SHOWN:
-        shown.append(f"and {len(bad) - _SHOWN} more, named above")
-    count = "1 clip" if len(bad) == 1 else f"{len(bad)} clips"
-    first = f"{count} cannot be used. {cure}, and run again: the others are kept."
+    shown = [f"{name}: {reason}" for name, reason in bad]
+    first = f"{_clips(len(bad))} cannot be used. {cure}, and run again: the others are kept."
     raise UserError("\n  ".join([first, *shown]))
+
+
+def check_rates(rates: Sequence[int]) -> None:
+    """Raise UserError for a rate that is a slip of the pen, in Hz."""
+    if low := [rate for rate in rates if rate < _LOWEST_RATE]:
+        raise UserError(
+            f"--sample-rate {low[0]} is too low: HEAR's models take 16000, 22050, 32000, 44100 or "
+            f"48000 Hz, and {_LOWEST_RATE} is the least that is written."
+        )
+
+
+def _clips(number: int) -> str:
+    return f"{number} clip{'s' * (number != 1)}"
 
 
 def write_task(
@@ -57,11 +83,13 @@ def write_task(
     jobs: int = 1,
     say: Callable[[str], None] = _silent,
     without: Callable[[Bad], NewTask] = refuse_bad,
+    seconds: float | None = None,
+    elsewhere: str = "give the new task another name or version",
 ) -> Path:
     """Write a task directory, or finish one that was begun, and return its path.
 
     The tables are written last. A task that is there already, made from the same plan, is left as
-    it is; an unfinished one of another plan is begun anew.
+    it is; of an unfinished one of another plan the clips are kept whose sounds are the same.
 
     Args:
         task: what to write.
@@ -72,31 +100,34 @@ def write_task(
         say: told how far it is, and what is odd.
         without: returns what the task is without clips that cannot be used, maybe with a longer
             name, or refuses.
+        seconds: how long all clips are together, where each has its own length.
+        elsewhere: what a user can do who wants this task beside one that is in its place.
 
     Raises:
         UserError: the plan contradicts itself; another task has the directory's name; another
             process is writing it; a clip cannot be used (all others are written before, and every
-            such clip is named); the folder cannot be written.
+            such clip is named); the disk is too small, or the folder cannot be written.
     """
     _refuse_contradictions(task, rates)
     unfinished = tasks_dir / f".{task.directory}.unfinished"
-    plan = _fingerprint(task, read, rates)
+    plan = _fingerprints(task, read, rates)
     renamed = without is not refuse_bad
     try:
-        if there := _made_before(task, tasks_dir, plan, say, renamed):
+        if there := _made_before(task, tasks_dir, plan, say, elsewhere, renamed):
             return there
+        _refuse_small_disk(task, tasks_dir, unfinished, rates, seconds)
         with _claimed(unfinished):
-            if there := _made_before(task, tasks_dir, plan, say, renamed):
+            if there := _made_before(task, tasks_dir, plan, say, elsewhere, renamed):
                 # By another process just now.
                 with contextlib.suppress(FileNotFoundError):
                     unfinished.rmdir()
                 return there
-            _make_ready(unfinished, plan, say)
+            _make_ready(unfinished, task, plan, say)
             bad = _write_clips(task, unfinished, read, rates, jobs, say)
             if bad:
                 task = without(bad)
                 _refuse_contradictions(task, rates)
-                _made_before(task, tasks_dir, plan, say)  # refuses what is there
+                _made_before(task, tasks_dir, plan, say, elsewhere)  # refuses what is there
             final = tasks_dir / task.directory
             for name, content in tables(task).items():
                 write_file(unfinished / name, content)
@@ -109,14 +140,23 @@ def write_task(
     return final
 
 
-def _fingerprint(task: NewTask, read: Read, rates: Sequence[int]) -> str:
-    digest = hashlib.sha256(f"{_FORMAT}\n{read.__module__}.{read.__qualname__}\n".encode())
-    digest.update(f"{sorted(rates)}\n".encode())
-    for content in tables(task).values():
-        digest.update(content.encode())
-    for clip in task.clips:
-        digest.update(f"\n{clip.source!r}".encode())
-    return digest.hexdigest()
+_Plan = dict[str, Any]
+"""What a directory is written from: its reader, its clips' length in seconds, its rates, and
+hashes of its tables and of each clip's source; {} when that is not known."""
+
+
+def _fingerprints(task: NewTask, read: Read, rates: Sequence[int]) -> _Plan:
+    return {
+        "by": f"{_FORMAT} {read.__module__}.{read.__qualname__}",
+        "seconds": task.clip_seconds,
+        "rates": sorted(rates),
+        "tables": {name: _hash(content) for name, content in tables(task).items()},
+        "sounds": {clip.name: _hash(repr(clip.source)) for clip in task.clips},
+    }
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _refuse_contradictions(task: NewTask, rates: Sequence[int]) -> None:
@@ -128,7 +168,12 @@ def _refuse_contradictions(task: NewTask, rates: Sequence[int]) -> None:
 
 
 def _made_before(
-    task: NewTask, tasks_dir: Path, plan: str, say: Callable[[str], None], renamed: bool = False
+    task: NewTask,
+    tasks_dir: Path,
+    plan: _Plan,
+    say: Callable[[str], None],
+    elsewhere: str,
+    renamed: bool = False,
 ) -> Path | None:
     """Return the directory that was made from the plan; refuse one made from something else.
 
@@ -143,18 +188,83 @@ def _made_before(
         say(f"{made} is there already.")
         return made
     if final.exists():
+        how = "; ".join(_differences(final, _plan_of(final), plan, task))
         raise UserError(
-            f"{final} is there already, made from something else. Delete it, or give the new task "
-            "another name or version."
+            f"{final} is there already, made from something else: {how}. Delete it, or {elsewhere}."
         )
     return None
 
 
-def _plan_of(directory: Path) -> str:
+def _plan_of(directory: Path) -> _Plan:
     try:
-        return (directory / PLAN).read_text("utf-8").strip()
-    except (FileNotFoundError, NotADirectoryError):
-        return ""
+        plan = json.loads((directory / PLAN).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return plan if isinstance(plan, dict) and plan.get("by", "").startswith(f"{_FORMAT} ") else {}
+
+
+def _differences(directory: Path, there: _Plan, plan: _Plan, task: NewTask) -> Iterator[str]:
+    """Yield what differs between a directory's plan and another one, a phrase each."""
+    if not there:
+        yield "it does not say what, or another version of this program made it"
+        return
+    if there["by"] != plan["by"]:
+        yield "it was made by another command"
+    if there["rates"] != plan["rates"]:
+        yield f"its rates are {_listed(there['rates'])} Hz, not {_listed(plan['rates'])}"
+    if there["seconds"] != plan["seconds"]:
+        yield f"its clips are {_length(there)}, not {_length(plan)}"
+    before, now = there["sounds"], plan["sounds"]
+    for what, names in (
+        ("of other recordings", [name for name in now if before.get(name, now[name]) != now[name]]),
+        ("that it lacks", [name for name in now if name not in before]),
+        ("that would go", [name for name in before if name not in now]),
+    ):
+        if names:
+            yield f"{_clips(len(names))} {what} ('{names[0]}'{', ...' * (len(names) > 1)})"
+    changed = [name for name in plan["tables"] if there["tables"].get(name) != plan["tables"][name]]
+    if labelled := [name for name in changed if name != METADATA]:
+        yield f"other labels or splits ({', '.join(labelled)})"
+    if METADATA in changed and (keys := _other_keys(directory / METADATA, task)):
+        yield f"other metadata ({', '.join(keys)})"
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _length(plan: _Plan) -> str:
+    return "of their own lengths" if plan["seconds"] is None else f"{plan['seconds']:g} s long"
+
+
+def _other_keys(metadata: Path, task: NewTask) -> list[str]:
+    try:
+        there = json.loads(metadata.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return ["all of it"]
+    now = json.loads(tables(task)[METADATA])
+    keys = sorted(key for key in {*there, *now} if there.get(key) != now.get(key))
+    return [key for key in keys if key != "sample_duration"]
+
+
+def _refuse_small_disk(
+    task: NewTask, tasks_dir: Path, unfinished: Path, rates: Sequence[int], seconds: float | None
+) -> None:
+    """Refuse to begin what the disk cannot hold."""
+    if task.clip_seconds is not None:
+        seconds = task.clip_seconds * len(task.clips)
+    if seconds is None:
+        return
+    needed = sum(round(seconds * rate) * 2 for rate in rates)
+    needed -= sum(path.stat().st_size for path in unfinished.glob("*/*/*.wav"))
+    folder = tasks_dir.absolute()
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise UserError(
+            f"{task.directory} takes {needed / 1e9:.1f} GB, and {tasks_dir} has {free / 1e9:.1f} "
+            "GB free. Make room, or name another --tasks-dir or fewer rates."
+        )
 
 
 @contextlib.contextmanager
@@ -173,22 +283,44 @@ def _claimed(folder: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _make_ready(unfinished: Path, plan: str, say: Callable[[str], None]) -> None:
-    """Leave in the folder what an earlier try at the same plan wrote, and nothing else."""
+def _make_ready(unfinished: Path, task: NewTask, plan: _Plan, say: Callable[[str], None]) -> None:
+    """Leave in the folder what earlier tries wrote of this plan, each clip in its split."""
     begun = _plan_of(unfinished)
+    known = (unfinished / PLAN).exists()
     if begun == plan:
         say(f"going on with {unfinished}")
-        for part in unfinished.glob("*/*/.*"):
-            part.unlink()
-        return
-    if begun:
-        say(f"{unfinished} was begun from something else: beginning anew.")
-    for entry in unfinished.iterdir():
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-    write_file(unfinished / PLAN, plan + "\n")
+    same = set[str]()
+    if begun and all(begun[key] == plan[key] for key in ("by", "seconds")):
+        same = {
+            name for name, sound in plan["sounds"].items() if begun["sounds"].get(name) == sound
+        }
+    split_of = {clip.name: clip.split for clip in task.clips}
+    kept = 0
+    for path in list(unfinished.glob("*/*/*")):
+        rate, split, name = path.parts[-3:]
+        if name not in same or not rate.isdecimal() or int(rate) not in plan["rates"]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            continue
+        kept += 1
+        if split_of[name] != split:
+            place = unfinished / rate / split_of[name]
+            place.mkdir(exist_ok=True)
+            path.rename(place / name)
+    if known and begun != plan:
+        how = "; ".join(_differences(unfinished, begun, plan, task))
+        files = f"{kept} file{'s' * (kept != 1)} of it {'is' if kept == 1 else 'are'} kept"
+        say(
+            f"{unfinished} was begun from something else ({how}): "
+            f"{files if kept else 'beginning anew'}"
+        )
+    for entry in [*unfinished.glob("*/*"), *unfinished.glob("*")]:
+        if not entry.is_dir():
+            if entry.name != PLAN:
+                entry.unlink()
+        elif not any(entry.iterdir()):
+            entry.rmdir()
+    # Last, for a stop before leaves what the next try can sort out by the old one.
+    write_file(unfinished / PLAN, json.dumps(plan, indent=0) + "\n")
 
 
 def _write_clips(
@@ -213,10 +345,13 @@ def _write_clips(
     ]
     outcome = write_wavs(orders, read, task.clip_seconds, jobs=jobs, say=say)
     if outcome.kept:
-        say(f"{outcome.kept} files were there already, {outcome.written} are new")
+        there = "1 file was" if outcome.kept == 1 else f"{outcome.kept} files were"
+        new = "1 is new" if outcome.written == 1 else f"{outcome.written} are new"
+        say(f"{there} there already, {new}")
     if outcome.clipped:
+        one = len(outcome.clipped) == 1
         say(
-            f"{len(outcome.clipped)} clips were louder than full scale and are clipped, "
-            f"'{outcome.clipped[0]}' for one"
+            f"{_clips(len(outcome.clipped))} {'was' if one else 'were'} louder than full scale and "
+            f"{'is' if one else 'are'} clipped, '{outcome.clipped[0]}' for one"
         )
     return outcome.bad

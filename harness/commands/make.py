@@ -63,6 +63,9 @@ if TYPE_CHECKING:
 @click.option("--licence", help="SPDX name of the recordings' licence, on its card.")
 @options.tasks_dir
 @options.jobs
+@click.option(
+    "--skip-bad", is_flag=True, help="Leave recordings out that are missing or cannot be read."
+)
 def make(
     labels: Path | None,
     audio_dir: Path | None,

@@ -49,7 +49,8 @@ def fetch(
         cards: the tasks; each must be published.
         tasks_dir: folder that the task directories go to; made where it is not.
         mirror: folder with copies of the archives, or its address, to take them from.
-        keep_archive: keep downloaded archives, in ``tasks_dir/archives``.
+        keep_archive: keep downloaded archives in ``tasks_dir/archives``, where they are looked for
+            first.
         jobs: tasks that are fetched side by side, 1 or more.
         listener: is told how it goes.
         patience: how long to wait for servers.

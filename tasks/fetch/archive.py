@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from harness.errors import UserError, did_you_mean
+from harness.files import write_file
 from tasks.card import Published
 from tasks.fetch.tries import Tries
 from tasks.fetch.web import Passing, Web, span
@@ -22,7 +23,7 @@ _SUMS = ("{file}.md5", "md5sums.txt", "md5sums", "MD5SUMS")
 """Files beside a mirror's archives that may tell their md5."""
 
 
-_LATER = ". Run the same command later"
+_LATER = ". Run the same command later, or name a --mirror that has the archives"
 _ENDLESS = (RecursionError, OverflowError)  # of brackets, of a number
 
 
@@ -110,7 +111,7 @@ class Locator:
     def _read_listing(self, url: str, say: Callable[[str], None]) -> dict[str, _Listed]:
         # A mirror works without the record: nobody should wait long for it then.
         cure, most = ("", 2) if self._mirror else (_LATER, None)
-        tries = Tries(self._web, say, cure=cure, most=most)
+        tries = Tries(self._web, say, cure=cure, most=most, first=True)
         while True:
             try:
                 text = self._web.read(url)
@@ -139,7 +140,7 @@ class Locator:
         return Archive(file, place, size, None, unlisted)
 
     def _announced_size(self, url: str, say: Callable[[str], None]) -> int | None:
-        tries = Tries(self._web, say, cure=_LATER)
+        tries = Tries(self._web, say, cure=_LATER, first=True)
         while True:
             try:
                 # Some servers do not know HEAD; the first byte tells the size as well.
@@ -156,6 +157,23 @@ class Locator:
             return self._web.read(f"{self._mirror}/{quote(name)}").decode("utf-8", "replace")
         except (OSError, UserError, Passing):
             return ""
+
+
+def write_md5(archive: Path, md5: str) -> None:
+    """Write the md5 of an archive to a file beside it, as ``md5sum`` does."""
+    write_file(_md5_file(archive), f"{md5}  {archive.name}\n")
+
+
+def read_md5(archive: Path) -> str | None:
+    """Return the md5 of an archive that the file beside it tells; None where it does not."""
+    try:
+        return _md5_of(archive.name, _md5_file(archive).read_text("utf-8", "replace"))
+    except OSError:
+        return None
+
+
+def _md5_file(archive: Path) -> Path:
+    return archive.with_name(_SUMS[0].format(file=archive.name))
 
 
 def _mirror(text: str) -> str | Path:

@@ -118,20 +118,20 @@ def _fetch_rest(
 ) -> bool:
     """Fetch what is missing; tell whether the whole file came with one answer."""
     have = part.stat().st_size
-    if have:
-        say(f"going on from {decimal(have)} that are there")
     kept = ". What has come is kept: the same command goes on from it"
     tries = Tries(web, say, cure=kept, reached=have)
     while archive.size is None or have < archive.size:
         try:
-            return _receive(web, archive, url, part, moved) == 0
+            return _receive(web, archive, url, part, say, moved) == 0
         except Passing as failure:
             have = part.stat().st_size
             tries.failed(failure, have)
     return False
 
 
-def _receive(web: Web, archive: Archive, url: str, part: Path, moved: Moved) -> int:
+def _receive(
+    web: Web, archive: Archive, url: str, part: Path, say: Callable[[str], None], moved: Moved
+) -> int:
     """Complete ``part`` with one answer; return the byte that the answer started at."""
     have = 0 if archive.size is None else part.stat().st_size
     state = _read_state(part)
@@ -148,6 +148,10 @@ def _receive(web: Web, archive: Archive, url: str, part: Path, moved: Moved) -> 
         if brought.start is None or brought.start > have:
             stream.truncate(0)
             raise Passing("the server sent another part of the file than was asked for")
+        if have and brought.start:
+            say(f"going on from {decimal(brought.start)} that are there")
+        elif have:
+            say("the server sends the whole file alone: it starts anew")
         # A weak ETag says that two versions mean the same, not that their bytes are the same.
         etag = response.headers.get("ETag", "")
         known = {"etag": etag} if etag.startswith('"') else {}

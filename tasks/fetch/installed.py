@@ -108,6 +108,22 @@ def verify(directory: Path, card: Card) -> Summary | None:
     return Summary(len(sizes), sum(sizes.values()))
 
 
+def unlike_published(directory: Path) -> list[str]:
+    """Return the tables of a fetched task that are not as its archive has them, or are missing.
+
+    Without a record, or with one that cannot be read, nothing is known of them.
+    """
+    try:
+        _, _, md5 = _read_record(directory)
+    except (UserError, OSError):
+        return []
+    return [
+        name
+        for name, digest in md5.items()
+        if not (directory / name).is_file() or _md5(directory / name) != digest
+    ]
+
+
 def _read_record(directory: Path) -> tuple[dict[str, object], dict[str, int], dict[str, str]]:
     path = directory / RECORD
     try:

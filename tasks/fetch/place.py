@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness.errors import UserError
 from tasks.card import Card
-from tasks.fetch.archive import Archive, Locator
+from tasks.fetch.archive import Archive, Locator, read_md5, write_md5
 from tasks.fetch.claim import claimed
 from tasks.fetch.download import check, download, drop
 from tasks.fetch.installed import verify, write_record
@@ -57,8 +57,10 @@ class Place:
         """Find the archive: one that was kept, else where the locator says."""
         if self.card.published is None:
             raise UserError(f"{self.card.name} is not published as an archive.")
+        kept = self._kept / self.card.published.file
+        if kept.is_file() and (md5 := read_md5(kept)) is not None:
+            return Archive(kept.name, kept, kept.stat().st_size, md5, f"{kept.name}.md5")
         archive = locator.locate(self.card.published, self._say)
-        kept = self._kept / archive.file
         if archive.md5 and kept.is_file() and kept.stat().st_size == archive.size:
             return replace(archive, place=kept)
         return archive
@@ -92,7 +94,10 @@ class Place:
             summary = write_record(unpacked, self.card, archive)
             if keep_archive and path == self.part:
                 self._kept.mkdir(exist_ok=True)
-                self.part.replace(self._kept / archive.file)
+                kept = self._kept / archive.file
+                self.part.replace(kept)
+                if archive.md5 is not None:
+                    write_md5(kept, archive.md5)
             # Before the name is given: after a power cut, what has the name is complete. One
             # call, as syncing a hundred thousand files one by one takes many minutes.
             if hasattr(os, "sync"):  # not on Windows

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from harness.errors import UserError
 from tasks.fetch.web import Passing, Web
 
+_LOOK_UPS = 3
+
 
 class Tries:
     """Counts failures in a row, and waits after each."""
@@ -19,6 +21,7 @@ class Tries:
         cure: str,
         reached: int = 0,
         most: int | None = None,
+        first: bool = False,
     ) -> None:
         """Begin to count.
 
@@ -28,6 +31,8 @@ class Tries:
             cure: the end of the error that there were enough failures.
             reached: bytes that were there before.
             most: failures in a row that are enough; by default what the patience says.
+            first: whether nothing has been had of the server yet. That its name has no address
+                then means that there is no network, more likely than that it will pass.
         """
         self._web = web
         self._cure = cure
@@ -35,6 +40,7 @@ class Tries:
         self._say = say
         self._reached = reached
         self._failures = 0
+        self._look_ups = _LOOK_UPS if first else self._most
 
     def failed(self, failure: Passing, reached: int = 0) -> None:
         """Wait before another try; the count starts anew when ``reached`` is further than ever.
@@ -51,11 +57,12 @@ class Tries:
             raise UserError(
                 f"{failure}, and asks to come back in {minutes:.0f} min. Run the same command then."
             )
-        if self._failures >= self._most:
+        most = min(self._most, self._look_ups) if failure.nowhere else self._most
+        if self._failures >= most:
             times = "once" if self._failures == 1 else f"{self._failures} times in a row"
             raise UserError(f"{failure} ({times}){self._cure}.")
         doubled = patience.first_wait * 2 ** (self._failures - 1)
         wait = min(doubled, patience.longest_wait) if failure.wait is None else failure.wait
         asked = "" if failure.wait is None else ", as it asks"
-        self._say(f"{failure}; try {self._failures + 1} of {self._most} in {wait:.3g} s{asked}")
+        self._say(f"{failure}; try {self._failures + 1} of {most} in {wait:.3g} s{asked}")
         self._web.pause(wait)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -27,11 +28,15 @@ _LONGEST_TEXT = 1 << 23
 
 
 class Passing(Exception):
-    """A failure that may be over after a while; ``wait`` is how long the server asks for, in s."""
+    """A failure that may be over after a while.
 
-    def __init__(self, reason: str, wait: float | None = None) -> None:
+    ``wait`` is how long the server asks for, in s; ``nowhere`` whether its name has no address.
+    """
+
+    def __init__(self, reason: str, wait: float | None = None, *, nowhere: bool = False) -> None:
         super().__init__(reason)
         self.wait = wait
+        self.nowhere = nowhere
 
 
 class Stopped(Exception):
@@ -186,13 +191,19 @@ def _failures_told(url: str) -> Iterator[None]:
         if "CERTIFICATE_VERIFY_FAILED" in str(cause):
             raise UserError(f"{_host(url)} shows no valid certificate ({cause}).") from error
         reason = getattr(cause, "strerror", None) or type(cause).__name__
-        raise Passing(f"the connection to {_host(url)} failed ({reason})") from error
+        raise Passing(
+            f"the connection to {_host(url)} failed ({reason})",
+            nowhere=isinstance(cause, socket.gaierror),
+        ) from error
     except requests.RequestException as error:
         raise UserError(f"{url} cannot be had: {error}.") from error
 
 
 def _innermost(error: BaseException) -> BaseException:
-    while (cause := error.__cause__ or error.__context__) is not None:
+    # What a request fails of may have begun while the failure of one before it was dealt with.
+    while (cause := error.__cause__ or error.__context__) is not None and not isinstance(
+        cause, Passing | UserError
+    ):
         error = cause
     return error
 

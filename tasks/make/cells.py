@@ -10,6 +10,12 @@ from collections.abc import Iterator, Mapping
 from harness.errors import did_you_mean
 
 SPLITS = ("train", "valid", "test")
+SPLIT_CALLED = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("valid", "val", "validation", "dev", "development"), "valid"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+"""The split that each of the usual names stands for, in small letters."""
 BETWEEN_LABELS = ";"
 
 
@@ -20,7 +26,7 @@ def cell_faults(cells: Mapping[str, str], event: bool) -> Iterator[str]:
         cells: by column: file and label; for events onset and offset; maybe split, fold, group.
         event: whether rows are of events.
     """
-    if fault := _path_fault(cells["file"]):
+    if fault := path_fault(cells["file"]):
         yield fault
     if event:
         yield from _event_faults(cells)
@@ -32,19 +38,21 @@ def cell_faults(cells: Mapping[str, str], event: bool) -> Iterator[str]:
                 if len(parts) == 1
                 else (f"one of the labels in '{cells['label']}' is empty.")
             )
-        if len(set(parts)) < len(parts):
+        given = [part for part in parts if part]
+        if len(set(given)) < len(given):
             yield f"a label is there twice in '{cells['label']}'."
     for name in ("split", "fold", "group"):
         if name in cells and not cells[name]:
             yield f"the {name} is empty: give one to every row, or leave the column out."
-    if cells.get("split") and cells["split"] not in SPLITS:
+    if cells.get("split") and cells["split"].casefold() not in SPLIT_CALLED:
         yield (
             f"the split '{cells['split']}' is unknown: it must be train, valid or test."
-            f"{did_you_mean(cells['split'], SPLITS)}"
+            f"{did_you_mean(cells['split'], SPLIT_CALLED)}"
         )
 
 
-def _path_fault(name: str) -> str:
+def path_fault(name: str) -> str:
+    """Return what is wrong with a file's name, or ""."""
     if not name:
         return "the file is empty."
     if "\\" in name:

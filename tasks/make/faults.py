@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.errors import UserError
 
 _SHOWN = 20
+_LINES_SHOWN = 3
 
 
 class Faults:
@@ -21,13 +22,24 @@ class Faults:
         self._found.append((line, reason))
 
     def refuse(self) -> None:
-        """Raise UserError when there is any fault, naming the first 20 by line."""
+        """Raise UserError when there is any fault, naming the first 20 by line, the same once."""
         if not self._found:
             return
+        lines: dict[str, list[int]] = {}
+        for line, reason in sorted(self._found):
+            lines.setdefault(reason, []).append(line)
         told = [
-            f"line {line}: {reason}" if line else reason for line, reason in sorted(self._found)
+            f"{_places(where)}: {reason}" if all(where) else reason
+            for reason, where in lines.items()
         ]
         shown = told[:_SHOWN]
         if len(told) > _SHOWN:
             shown.append(f"and {len(told) - _SHOWN} more")
         raise UserError("\n  ".join([f"{self._path} cannot be used:", *shown]))
+
+
+def _places(lines: list[int]) -> str:
+    shown = ", ".join(map(str, lines[:_LINES_SHOWN]))
+    if len(lines) > _LINES_SHOWN:
+        return f"{len(lines)} lines ({shown}, ...)"
+    return f"line{'s' * (len(lines) > 1)} {shown}"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from harness.files import write_file
+from harness.layout import METADATA
 from tasks.card import CARD, write_card
 from tasks.make.plan import Plan
 from tasks.make.recordings import read_recording
-from tasks.writer import write_task
+from tasks.newtask import NewTask
+from tasks.writer import LEFT_OUT, Bad, refuse_bad, write_task
 
 
 def finish(plan: Plan, tasks_dir: Path, *, jobs: int, say: Callable[[str], None]) -> Path:
@@ -18,8 +22,26 @@ def finish(plan: Plan, tasks_dir: Path, *, jobs: int, say: Callable[[str], None]
     Raises:
         UserError: as :func:`tasks.writer.write_task`.
     """
+
+    def without(bad: Bad) -> NewTask:
+        if not plan.wishes.skip_bad:
+            refuse_bad(bad, "Mend them, leave them out of the table or give --skip-bad")
+        for name, reason in bad:
+            say(f"left out: {name}: {reason}")
+        return plan.without({plan.files[name] for name, _ in bad}).task
+
     directory = write_task(
-        plan.task, tasks_dir, read_recording, rates=plan.rates, jobs=jobs, say=say
+        plan.task,
+        tasks_dir,
+        read_recording,
+        rates=plan.rates,
+        jobs=jobs,
+        say=say,
+        without=without,
+        seconds=math.fsum(plan.seconds.values()),
+        elsewhere="give the new task another --name or --version",
     )
-    write_file(directory / CARD, write_card(plan.card))
+    # Of what is there, for an earlier run may have left recordings out.
+    left_out = json.loads((directory / METADATA).read_bytes()).get(LEFT_OUT, ())
+    write_file(directory / CARD, write_card(plan.without(left_out).card))
     return directory

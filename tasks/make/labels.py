@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import UserError, did_you_mean
 from harness.layout import Event
-from tasks.make.cells import BETWEEN_LABELS, cell_faults
+from tasks.make.cells import BETWEEN_LABELS, SPLIT_CALLED, cell_faults, path_fault
 from tasks.make.faults import Faults
 from tasks.make.table import Table, read_table
 
@@ -22,6 +22,7 @@ class Labelled:
     Attributes:
         file: path in the folder of recordings, with slashes.
         line: the first that names it.
+        lines: all that do.
         labels: of a scene, in the table's order.
         events: of an event task, in ms, in the table's order.
         event_lines: the line of each event.
@@ -31,6 +32,7 @@ class Labelled:
 
     file: str
     line: int
+    lines: tuple[int, ...] = ()
     labels: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
     event_lines: tuple[int, ...] = ()
@@ -71,25 +73,34 @@ class _Row:
     group: str
 
 
-def read_labels(path: Path) -> Labels:
+def read_labels(path: Path, faults: Faults) -> Labels:
     """Read a table with the columns file, label, for events onset and offset in seconds.
 
     Optional are split (train, valid, test) or fold, and group. Several labels of a recording
     stand on rows of their own or in one cell, with semicolons between them. A row that gives
     neither onset nor offset nor label names a recording without events.
 
+    Args:
+        path: the table.
+        faults: where each line that is wrong goes: paths that leave the folder, empty cells, times
+            that are none, rows that repeat or contradict another one. A recording all of whose
+            lines are wrong has no labels, so that it can still be looked for.
+
     Raises:
-        UserError: naming each line that is wrong: columns that are missing or exclude each other,
-            paths that leave the folder, empty cells, times that are none, rows that repeat or
-            contradict another one.
+        UserError: columns are missing or exclude each other.
     """
-    table = read_table(path, COLUMNS)
+    table = read_table(path, COLUMNS, faults)
     event = _check_columns(table)
-    faults = Faults(path)
-    rows = [row for line, cells in table.rows if (row := _row(line, cells, event, faults))]
+    rows, wrong = [], dict[str, Labelled]()
+    for line, cells in table.rows:
+        if row := _row(line, cells, event, faults):
+            rows.append(row)
+        elif not path_fault(cells["file"]):
+            file = posixpath.normpath(cells["file"])
+            wrong.setdefault(file, Labelled(file, line))
     recordings = _recordings(rows, faults)
     _check_groups(recordings, faults)
-    faults.refuse()
+    recordings = list((wrong | {one.file: one for one in recordings}).values())
     return Labels(
         path=path,
         sha256=table.sha256,
@@ -135,7 +146,7 @@ def _row(line: int, cells: dict[str, str], event: bool, faults: Faults) -> _Row 
     elif cells["label"]:
         start, end = (round(1000 * float(cells[name]), 6) for name in ("onset", "offset"))
         happening = Event(cells["label"], start, end)
-    place = cells.get("split") or cells.get("fold") or ""
+    place = SPLIT_CALLED[cells["split"].casefold()] if "split" in cells else cells.get("fold", "")
     file = posixpath.normpath(cells["file"])
     return _Row(line, file, labels, happening, place, cells.get("group", ""))
 
@@ -181,6 +192,7 @@ class _Draft:
         return Labelled(
             file=first.file,
             line=first.line,
+            lines=tuple(row.line for row in self.rows),
             labels=tuple(label for row in self.rows for label in row.labels),
             events=tuple(event for event, _ in events),
             event_lines=tuple(line for _, line in events),

@@ -130,8 +130,8 @@ def _choose(
     groups = [one.group if labels.grouped else one.file for one in recordings]
     if len(set(groups)) < len(names):
         raise UserError(
-            f"{labels.path} has {len(set(groups))} {'groups' if labels.grouped else 'files'}, too "
-            f"few for {', '.join(names)}."
+            f"{labels.path} has {len(set(groups))} {'group' if labels.grouped else 'file'}"
+            f"{'s' * (len(set(groups)) != 1)}, too few for {', '.join(names)}."
         )
     chosen = split_groups(counts, groups, shares, seed)
     return {one.file: names[part] for one, part in zip(recordings, chosen, strict=True)}
@@ -165,7 +165,8 @@ def _check_enough(labels: Labels, recordings: Sequence[Labelled], folds: int | N
             shown = ", ".join(map(str, sorted(lines[label])[:_LINES_SHOWN]))
             faults.add(
                 min(lines[label]),
-                f"the label '{label}' is in {have} {of}{'s' * (have != 1)} (lines {shown}"
+                f"the label '{label}' is in {have} {of}{'s' * (have != 1)} "
+                f"(line{'s' * (len(lines[label]) != 1)} {shown}"
                 f"{f' and {rest} more' if rest > 0 else ''}), too few for {what}, each of which "
                 f"must have it: add {of}s, leave the label out"
                 f"{' or give fewer --folds' if folds and folds > _FEWEST_FOLDS else ''}.",

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +18,10 @@ from tasks.make.faults import Faults
 from tasks.make.labels import Labelled, Labels, read_labels
 from tasks.make.parts import Parts, find_parts, labels_of
 from tasks.make.recordings import Header, look_into
-from tasks.make.summary import card_of, describe
+from tasks.make.summary import card_of, describe, describe_sound, label_names
 from tasks.make.wishes import Wishes
 from tasks.newtask import NewClip, NewTask
+from tasks.writer import LEFT_OUT
 
 MODE = "full"
 
@@ -28,16 +29,46 @@ RATES = (16000, 22050, 32000, 44100, 48000)
 """Sample rates that HEAR's common API allows, in Hz."""
 
 _LONGEST_NAME = 120  # bytes; longer file names are shortened
+_SHOWN = 3
+_LIKE_GROUP = (
+    "speaker", "singer", "player", "artist", "album", "subject", "participant", "patient", "source",
+    "session", "recording", "instrument",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A task to be written at some sample rates, its card, and a few lines on it for people."""
+    """A task to be written at some sample rates, its card, and a few lines on it for people.
+
+    Attributes:
+        files: the recording of each clip, a path in the table's words.
+        seconds: length of each clip.
+    """
 
     task: NewTask
     rates: tuple[int, ...]
     card: Card
     description: str
+    wishes: Wishes
+    files: Mapping[str, str]
+    seconds: Mapping[str, float]
+
+    def without(self, files: Collection[str]) -> Plan:
+        """Return the plan without some recordings; the others stay in their splits."""
+        clips = tuple(clip for clip in self.task.clips if self.files[clip.name] not in files)
+        if len(clips) == len(self.task.clips):
+            return self
+        found = {label for clip in clips for label in label_names(clip)}
+        left_out = sorted({*self.task.extra.get(LEFT_OUT, ()), *files})  # type: ignore[misc]
+        task = dataclasses.replace(
+            self.task,
+            clips=clips,
+            vocabulary=tuple(label for label in self.task.vocabulary if label in found),
+            extra={**self.task.extra, LEFT_OUT: left_out},
+        )
+        seconds = {clip.name: self.seconds[clip.name] for clip in clips}
+        card = card_of(task, self.wishes, seconds.values())
+        return dataclasses.replace(self, task=task, seconds=seconds, card=card)
 
 
 def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], None]) -> Plan:
@@ -50,19 +81,24 @@ def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], No
         say: told what is odd, and what was left out.
 
     Raises:
-        UserError: naming what is wrong with the wishes, the table or the recordings, all of one
-            kind at once.
+        UserError: naming what is wrong with the wishes; else with the table's rows and the
+            recordings, all at once; else with what they make together.
     """
     wishes.check()
-    labels = read_labels(table)
-    if labels.unused:
-        say(f"{table}: not used are the columns {', '.join(labels.unused)}")
     faults = Faults(table)
-    headers = look_into(folder, labels.recordings, wishes.seconds, faults)
+    labels = read_labels(table, faults)
+    _tell_columns(labels, say)
+    headers, bad = look_into(folder, labels.recordings, wishes.seconds, faults)
+    for one, reason in bad:
+        if wishes.skip_bad:
+            say(f"left out: {reason}")
+        else:
+            faults.add(one.line, reason)
     faults.refuse()
-    recordings = [_cut(one, wishes.seconds) for one in labels.recordings]
-    _tell_dropped(labels.recordings, recordings, wishes.seconds, say)
-    prediction_type = _prediction_type(labels, recordings, wishes.prediction_type)
+    there = [one for one in labels.recordings if one.file in headers]
+    recordings = [_cut(one, wishes.seconds) for one in there]
+    _tell_dropped(there, recordings, wishes.seconds, say)
+    prediction_type = _prediction_type(labels, recordings, wishes.prediction_type, say)
     parts = find_parts(labels, recordings, wishes.folds, wishes.seed)
     task = NewTask(
         task_name=wishes.name,
@@ -83,11 +119,33 @@ def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], No
                 "splits": parts.note,
                 "by": "hear-byola tasks make",
             }
-        },
+        }
+        | ({LEFT_OUT: sorted(one.file for one, _ in bad)} if bad else {}),
     )
-    lengths = [wishes.seconds or header.seconds for header in headers.values()]
-    card = card_of(task, wishes, lengths)
-    return Plan(task, _rates(wishes.rates, headers), card, describe(task, card, parts.note))
+    seconds = {
+        clip.name: wishes.seconds or headers[one.file].seconds
+        for clip, one in zip(task.clips, recordings, strict=True)
+    }
+    card = card_of(task, wishes, seconds.values())
+    rates = _rates(wishes.rates, headers)
+    about = describe(task, card, parts.note) + "\n" + describe_sound(headers.values(), rates)
+    files = {clip.name: one.file for clip, one in zip(task.clips, recordings, strict=True)}
+    return Plan(task, rates, card, about, wishes, files, seconds)
+
+
+def _tell_columns(labels: Labels, say: Callable[[str], None]) -> None:
+    like_group = [name for name in labels.unused if name in _LIKE_GROUP and not labels.grouped]
+    if labels.unused:
+        named = f"column{'s' * (len(labels.unused) > 1)} {', '.join(labels.unused)}"
+        advice = "".join(
+            f"; rename {name} to group to keep each in one split" for name in like_group[:1]
+        )
+        say(f"{labels.path}: not used: the {named}{advice}")
+    if not (labels.grouped or labels.places):
+        say(
+            f"{labels.path} has no column group: clips of one speaker or recording may stand in "
+            "several splits"
+        )
 
 
 def _cut(one: Labelled, seconds: float | None) -> Labelled:
@@ -115,21 +173,42 @@ def _tell_dropped(
 ) -> None:
     dropped = sum(len(one.events) for one in before) - sum(len(one.events) for one in after)
     if dropped:
-        say(f"{dropped} events start after {seconds:g} s, where clips are cut, and are left out")
+        events = "1 event starts" if dropped == 1 else f"{dropped} events start"
+        left = "is" if dropped == 1 else "are"
+        say(f"{events} after {seconds:g} s, where clips are cut, and {left} left out")
 
 
-def _prediction_type(labels: Labels, recordings: Sequence[Labelled], wanted: str | None) -> str:
+def _prediction_type(
+    labels: Labels,
+    recordings: Sequence[Labelled],
+    wanted: str | None,
+    say: Callable[[str], None],
+) -> str:
     if labels.embedding_type == "event":
         if wanted == "multiclass":
             raise UserError(f"{labels.path} lists events, and event tasks are multilabel.")
         return "multilabel"
-    several = next((one for one in recordings if len(one.labels) > 1), None)
+    several = [one for one in recordings if len(one.labels) > 1]
     if wanted == "multiclass" and several:
+        first = several[0]
         raise UserError(
-            f"{labels.path}, line {several.line}: '{several.file}' has {len(several.labels)} "
-            f"labels, {', '.join(several.labels)}; a multiclass task needs exactly one."
+            f"{labels.path}, line {first.line}: '{first.file}' has {len(first.labels)} "
+            f"labels, {', '.join(first.labels)}; a multiclass task needs exactly one."
+        )
+    if several and not wanted:
+        say(
+            f"multilabel, as {len(several)} of {len(recordings)} files "
+            f"{'has' if len(several) == 1 else 'have'} several labels: "
+            + "; ".join(map(_with_lines, several[:_SHOWN]))
+            + "; ..." * (len(several) > _SHOWN)
         )
     return wanted or ("multilabel" if several else "multiclass")
+
+
+def _with_lines(one: Labelled) -> str:
+    lines = sorted(set(one.lines))
+    where = f"line{'s' * (len(lines) > 1)} {', '.join(map(str, lines))}"
+    return f"'{one.file}' ({where}: {', '.join(one.labels)})"
 
 
 def _vocabulary(labels: Labels, recordings: Sequence[Labelled]) -> tuple[str, ...]:
@@ -138,7 +217,8 @@ def _vocabulary(labels: Labels, recordings: Sequence[Labelled]) -> tuple[str, ..
     least = 1 if labels.embedding_type == "event" else 2
     if len(found) < least:
         raise UserError(
-            f"{labels.path} has {len(found)} different labels; there is nothing to tell apart."
+            f"{labels.path} has {len(found)} different label{'s' * (len(found) != 1)}; there is "
+            "nothing to tell apart."
         )
     if all(re.fullmatch("-?[0-9]+", label) for label in found):
         return tuple(sorted(found, key=lambda label: (int(label), label)))

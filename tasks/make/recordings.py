@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from harness.audio import MAX_SECONDS, BadAudio, refuse_truncated_wav
+from harness.audio import MAX_SECONDS, BadAudio, ContentHashes, refuse_truncated_wav
 from harness.errors import UserError, did_you_mean
+from harness.files import cache_folder
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled
 
@@ -23,19 +26,21 @@ _MARGIN_SECONDS = 0.1  # read beyond what is kept, so that resampling meets no e
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file to be read; its size and time of change tell a changed file from what it was.
+    """A file to be read, in whose ``repr`` its content alone counts, not its place or its time.
 
     Attributes:
         path: absolute.
         size: in bytes.
         changed: time of the last change, in ns.
+        sha256: of its content.
         seconds: how much of it is read; None for all.
     """
 
-    path: str
-    size: int
-    changed: int
-    seconds: float | None
+    path: str = field(repr=False)
+    size: int = field(repr=False)
+    changed: int = field(repr=False)
+    sha256: str
+    seconds: float | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,54 +75,59 @@ def read_recording(source: object) -> tuple[np.ndarray, int]:
 
 def look_into(
     folder: Path, labelled: Sequence[Labelled], seconds: float | None, faults: Faults
-) -> dict[str, Header]:
-    """Return each recording's header by its file name; those that have none are faults.
+) -> tuple[dict[str, Header], list[tuple[Labelled, str]]]:
+    """Return each recording's header by its file name, and those without one with the reason.
 
     Args:
         folder: that the recordings are in.
         labelled: what is wanted.
         seconds: how much of each is kept; None for all.
-        faults: where files that are missing or no sounds, events past the end of their recording,
-            and recordings longer than HEAR's models take go, by the line that names them.
+        faults: where events past the end of their recording, and recordings longer than HEAR's
+            models take go, by the line that names them.
 
     Raises:
         UserError: there is no such folder.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: name the one that the table's files are in.")
+    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    hashes = ContentHashes(cache_folder() / "recordings" / f"{key}.json")
     with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(lambda one: _look(folder / one.file, seconds), labelled))
-    headers, absent = {}, []
+        found = list(pool.map(lambda one: _look(folder / one.file, seconds, hashes), labelled))
+    with contextlib.suppress(OSError):  # then all are hashed again, which takes but time
+        hashes.save()
+    headers, bad, absent = {}, [], []
     for one, header in zip(labelled, found, strict=True):
         if isinstance(header, Header):
             headers[one.file] = header
             for line, fault in _misfits(one, header, seconds):
                 faults.add(line, fault)
         elif header:
-            faults.add(one.line, f"'{one.file}' {header}")
+            bad.append((one, f"'{one.file}' {header}"))
         else:
             absent.append(one)
     for one in absent:
         near = _near(folder, one.file) if len(absent) < 100 else ""
-        faults.add(one.line, f"there is no '{one.file}' in {folder}.{near}")
-    return headers
+        bad.append((one, f"there is no '{one.file}' in {folder}.{near}"))
+    return headers, bad
 
 
-def _look(path: Path, seconds: float | None) -> Header | str:
+def _look(path: Path, seconds: float | None, hashes: ContentHashes) -> Header | str:
     """Return a recording's header, or why it has none: "" when it is not there."""
     try:
         size, changed = _stat(path)
         refuse_truncated_wav(path)
         info = soundfile.info(path)
+        if info.frames == 0:
+            return "is empty: it holds no sample."
+        sha256 = hashes.sha256(path)
     except FileNotFoundError:
         return ""
     except BadAudio as error:
         return error.reason
     except (OSError, soundfile.SoundFileError) as error:
         return f"is no recording that can be read ({error}). Convert it to wav or flac."
-    if info.frames == 0:
-        return "is empty: it holds no sample."
-    recording = Recording(str(path.resolve()), size, changed, seconds)
+    recording = Recording(str(path.resolve()), size, changed, sha256, seconds)
     return Header(recording, info.frames / info.samplerate, info.samplerate)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from tasks.card import Card, read_card, write_card
+from tasks.make.recordings import Header
 from tasks.make.wishes import Wishes
-from tasks.newtask import NewTask
+from tasks.newtask import NewClip, NewTask
 
 SUITE = "own"
 """Suite of the tasks that users make."""
@@ -59,20 +60,33 @@ def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
 def describe(task: NewTask, card: Card, note: str) -> str:
     """Return lines on a task's kind and splits; ``note`` says how the splits came about."""
     sizes = Counter(clip.split for clip in task.clips)
-    having = Counter(
-        (clip.split, label)
-        for clip in task.clips
-        for label in {*clip.labels, *(event.label for event in clip.events)}
-    )
+    having = Counter((clip.split, label) for clip in task.clips for label in label_names(clip))
+    labels = f"{len(task.vocabulary)} label{'s' * (len(task.vocabulary) != 1)}"
     lines = [
         f"{task.task_name}: {task.embedding_type}, {task.prediction_type}; {card.clips} clips, "
-        f"{card.classes} labels, {card.hours:g} h; scored by {', '.join(task.evaluation)}",
+        f"{labels}, {card.hours:g} h; scored by {', '.join(task.evaluation)}",
         f"splits {note}:",
     ]
     for split in task.splits:
         numbers = [having[split, label] for label in task.vocabulary]
-        lines.append(f"  {split}: {sizes[split]} clips, {_range(numbers)} of each label")
+        clips = f"{sizes[split]} clip{'s' * (sizes[split] != 1)}"
+        lines.append(f"  {split}: {clips}, {_range(numbers)} of each label")
     return "\n".join(lines)
+
+
+def describe_sound(headers: Collection[Header], rates: Sequence[int]) -> str:
+    """Return a line on the recordings' sample rates and lengths, and on the rates chosen."""
+    own = sorted({header.rate for header in headers})
+    lengths = [header.seconds for header in headers]
+    return (
+        f"recordings of {', '.join(map(str, own))} Hz, written at {', '.join(map(str, rates))} Hz; "
+        f"the shortest lasts {min(lengths):.3g} s, the longest {max(lengths):.3g} s"
+    )
+
+
+def label_names(clip: NewClip) -> set[str]:
+    """Return the labels of a clip, or of its events."""
+    return {*clip.labels, *(event.label for event in clip.events)}
 
 
 def _range(numbers: list[int]) -> str:

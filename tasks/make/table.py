@@ -34,22 +34,22 @@ class Table:
     rows: tuple[tuple[int, dict[str, str]], ...]
 
 
-def read_table(path: Path, known: Collection[str]) -> Table:
+def read_table(path: Path, known: Collection[str], faults: Faults) -> Table:
     """Read a table: UTF-8 or UTF-16 (with a mark), separated by commas, semicolons or tabs.
 
     Args:
         path: the file.
         known: columns that may be expected; what separates most of them is the separator.
+        faults: where rows that do not fit the first line go.
 
     Raises:
-        UserError: it cannot be read, is empty, or has rows that do not fit its first line.
+        UserError: it cannot be read, or is empty.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
     text = _decoded(content, path)
-    faults = Faults(path)
     delimiter = _delimiter(text, known)
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
@@ -69,8 +69,8 @@ def read_table(path: Path, known: Collection[str]) -> Table:
                 rows.append((reader.line_num, dict(zip(columns, cells))))
     except csv.Error as error:
         faults.add(reader.line_num, f"{error}: is a quotation mark open?")
-    faults.refuse()
     if not rows:
+        faults.refuse()
         raise UserError(
             f"{path} holds no row: the first line names columns, each other one a clip."
         )
@@ -113,4 +113,5 @@ def _misfit(cells: Sequence[str], columns: Sequence[str], delimiter: str) -> str
     advice = f"quote a cell that holds a {_DELIMITERS[delimiter]}"
     if len(cells) < len(columns):
         advice = "leave a cell empty rather than out"
-    return f"has {len(cells)} cells, and the first line {len(columns)}: {advice}."
+    count = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+    return f"has {count}, and the first line {len(columns)}: {advice}."

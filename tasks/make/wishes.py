@@ -10,6 +10,7 @@ from harness.audio import MAX_SECONDS
 from harness.errors import UserError, did_you_mean
 from tasks.card import cards
 from tasks.card_checks import EVENT_METRICS, MULTICLASS_ONLY, SCENE_METRICS
+from tasks.writer import check_rates
 
 DEFAULT_METRICS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("scene", "multiclass"): ("top1_acc", "mAP", "d_prime", "aucroc"),
@@ -34,6 +35,7 @@ class Wishes:
         metrics: the first is the score.
         rates: sample rates in Hz.
         title, domain, licence: of the card.
+        skip_bad: leave recordings out that are missing or cannot be read.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Wishes:
     title: str | None = None
     domain: str = "other"
     licence: str | None = None
+    skip_bad: bool = False
 
     def check(self) -> None:
         """Raise UserError for what no task can have."""
@@ -62,6 +65,7 @@ class Wishes:
         for option, values in (("--metric", self.metrics), ("--sample-rate", self.rates)):
             if len(set(values)) < len(values):
                 raise UserError(f"{option}: {' '.join(map(str, values))} names one twice.")
+        check_rates(self.rates)
 
     def metrics_of(self, embedding_type: str, prediction_type: str) -> tuple[str, ...]:
         """Return the metrics of a task of this kind.

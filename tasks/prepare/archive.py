@@ -43,13 +43,16 @@ class File:
         path: of the file, or of the archive that holds it.
         member: its name inside the archive; empty when it lies on disk.
         start: of a plain tar's member: where its bytes begin in the archive.
-        size: in bytes. Not in the ``repr``, so that a mended file continues an unfinished task.
+        size: in bytes.
+        name: its path below the corpus's folder. With the size it is all of the ``repr``, which
+            is thus the same from wherever, and however spelt, that folder is named.
     """
 
-    path: str
-    member: str = ""
-    start: int = 0
-    size: int = field(default=0, repr=False)
+    path: str = field(repr=False)
+    member: str = field(default="", repr=False)
+    start: int = field(default=0, repr=False)
+    size: int = 0
+    name: str = ""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.member}" if self.member else self.path

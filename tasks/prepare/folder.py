@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import io
 import os
 import re
@@ -59,7 +60,7 @@ class SourceFolder:
     def _matching(self, pattern: str) -> list[tuple[re.Match[str], File]]:
         compiled = re.compile(pattern)
         matches = ((compiled.fullmatch(name), file) for name, file in self._files.items())
-        return [(match, file) for match, file in matches if match and file.size]
+        return [(match, file) for match, file in matches if match]
 
     def root(self, landmark: str, archives: Sequence[str], corpus: str) -> str:
         """Return the folder of a corpus by a file in it: what comes before ``landmark``, or "".
@@ -107,7 +108,8 @@ class SourceFolder:
             self._opened.add(path)
             for inside, member in self._files_of(path):
                 if not _hidden(inside):
-                    self._files[f"{name}/{inside}"] = member
+                    path_here = f"{name}/{inside}"
+                    self._files[path_here] = dataclasses.replace(member, name=path_here)
         return bool(new)
 
     def _files_of(self, archive: Path) -> list[tuple[str, File]]:
@@ -122,9 +124,8 @@ class SourceFolder:
                 return found
 
     def get(self, name: str) -> File | None:
-        """Return the file of that path; None when it is not there, or empty."""
-        file = self._files.get(name)
-        return file if file and file.size else None
+        """Return the file of that path; None when it is not there."""
+        return self._files.get(name)
 
     def text(self, name: str) -> str:
         """Return a file's text.
@@ -133,7 +134,7 @@ class SourceFolder:
             UserError: it is not there, cannot be read, or is not UTF-8.
         """
         file = self.get(name)
-        if file is None:
+        if file is None or not file.size:
             raise UserError(f"{self.path / name} is missing or empty.")
         try:
             return file.content().decode("utf-8-sig")
@@ -190,7 +191,7 @@ def _walk(folder: Path) -> Iterator[tuple[str, File]]:
         for name in sorted(files):
             path = os.path.join(here, name)
             if not _hidden(name) and os.path.isfile(path):
-                yield prefix + name, File(path, size=os.path.getsize(path))
+                yield prefix + name, File(path, size=os.path.getsize(path), name=prefix + name)
 
 
 def _hidden(path: str) -> bool:

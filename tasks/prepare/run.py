@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
+import dataclasses
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from harness.audio import present_rates
 from harness.errors import UserError, did_you_mean
 from harness.layout import METADATA
 from harness.task import UNLIKE_CARD
-from tasks.card import Card, card
+from tasks.card import Card, card, cards
 from tasks.newtask import NewClip, NewTask
 from tasks.prepare.archive import Say, close_archives
 from tasks.prepare.corpora import CORPORA
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.sound import read_sound
-from tasks.writer import Bad, refuse_bad, write_task
+from tasks.writer import LEFT_OUT, Bad, check_rates, refuse_bad, write_task
 
 _SHOWN = 3
 _WHOLE = 0.99
@@ -57,10 +57,13 @@ def prepare(
     """
     corpus = CORPORA.get(name)
     if corpus is None:
+        if (known := cards().get(name)) is not None and known.published is not None:
+            raise UserError(f"'{name}' is published: `hear-byola tasks fetch {name}` gets it.")
         raise UserError(
             f"No corpus can be prepared as '{name}'.{did_you_mean(name, CORPORA)} "
             f"There are {', '.join(CORPORA)}."
         )
+    check_rates(rates)
     about, rates = card(name), tuple(rates) or (corpus.rate,)
     directory = tasks_dir / about.directory
     if (directory / METADATA).is_file() and set(rates) <= set(present_rates(directory)):
@@ -71,22 +74,31 @@ def prepare(
         listed = corpus.clips(folder, say)
         clips = [clip for clip in listed if clip.source is not None]
         task = _task(about, clips)
-        for line in (*_missing(listed), *differences(clips, about)):
+        for line in (*_missing(listed), *differences(clips, about), *_lacking(clips, task.splits)):
             say(line)
-        _check_room(task, tasks_dir, rates)
 
         def without(bad: Bad) -> NewTask:
             if not skip_bad:
                 refuse_bad(bad, "Mend them or give --skip-bad")
+            for clip, reason in bad:
+                say(f"{clip}: {reason}")
             names = {name for name, _ in bad}
             left = [clip for clip in clips if clip.name not in names]
             say(f"left out: {len(bad):,} of {len(clips):,} clips, which cannot be used")
-            for line in differences(left, about):
+            for line in (*differences(left, about), *_lacking(left, task.splits)):
                 say(line)
-            return _task(about, left)
+            shorter = _task(about, left)
+            return dataclasses.replace(shorter, extra={**shorter.extra, LEFT_OUT: sorted(names)})
 
         written = write_task(
-            task, tasks_dir, read_sound, rates=rates, jobs=jobs, say=say, without=without
+            task,
+            tasks_dir,
+            read_sound,
+            rates=rates,
+            jobs=jobs,
+            say=say,
+            without=without,
+            elsewhere="name another --tasks-dir",
         )
         folder.discard_expanded()
     finally:
@@ -141,7 +153,7 @@ def _task(about: Card, clips: Sequence[NewClip]) -> NewTask:
         clip_seconds=about.clip_seconds,
         vocabulary=tuple(sorted(_labels(clips))),
         clips=tuple(sorted(clips, key=lambda clip: clip.name)),
-        extra={"prepared_from": [asdict(source) for source in about.sources]}
+        extra={"prepared_from": [dataclasses.asdict(source) for source in about.sources]}
         | ({UNLIKE_CARD: unlike} if unlike else {}),
     )
 
@@ -157,16 +169,14 @@ def _missing(listed: Sequence[NewClip]) -> list[str]:
     ]
 
 
-def _check_room(task: NewTask, tasks_dir: Path, rates: Sequence[int]) -> None:
-    """Refuse to begin what the disk cannot hold."""
-    if task.clip_seconds is None or (tasks_dir / f".{task.directory}.unfinished").exists():
-        return
-    needed = sum(round(task.clip_seconds * rate) * 2 for rate in rates) * len(task.clips)
-    there = next(path for path in (tasks_dir.absolute(), *tasks_dir.absolute().parents)
-                 if path.is_dir())  # fmt: skip
-    free = shutil.disk_usage(there).free
-    if needed > free:
-        raise UserError(
-            f"{task.directory} takes {needed / 1e9:.1f} GB, and {tasks_dir} has {free / 1e9:.1f} "
-            "GB free. Make room, or name another --tasks-dir or fewer rates."
-        )
+def _lacking(clips: Sequence[NewClip], splits: Sequence[str]) -> list[str]:
+    """Return a sentence for each split that some classes have no clip in."""
+    here: dict[str, set[str]] = defaultdict(set)
+    for clip in clips:
+        here[clip.split].update(clip.labels)
+    labels, lines = _labels(clips), []
+    for split in splits:
+        if lacking := sorted(labels - here[split]):
+            shown = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
+            lines.append(f"{split} has no clip of {len(lacking)} of {len(labels)} classes: {shown}")
+    return lines

@@ -61,6 +61,8 @@ def length(file: File) -> tuple[int, int]:
 def _open(file: File) -> soundfile.SoundFile:
     if not file.member:  # an archive knows by itself whether a file in it is whole
         refuse_truncated_wav(Path(file.path))
+    elif not file.size:
+        raise UserError(f"{file} is an empty file.")
     try:
         return soundfile.SoundFile(io.BytesIO(file.content()) if file.member else file.path)
     except soundfile.SoundFileError as error:

@@ -26,6 +26,8 @@ ARCHIVES = ("speech_commands_v0.02*",)
 TEST_ARCHIVES = ("speech_commands_test_set_v0.02*",)
 COMMANDS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes")
 _NOISE, _SILENCE, _UNKNOWN = "_background_noise_", "_silence_", "_unknown_"
+_NOISES = ("doing_the_dishes", "dude_miaowing", "exercise_bike", "pink_noise", "running_tap",
+           "white_noise")  # fmt: skip
 _VALIDATION_NOISE = "running_tap"
 _FIVE_HOURS = {"train": 16_000, "valid": 2_000}  # clips of 1 s: 5 h in proportions of 80 to 10
 
@@ -45,7 +47,7 @@ def twelve_classes(folder: SourceFolder, say: Say) -> list[NewClip]:
         for root, path, split in _recordings(folder)
         if split != "test"
     ]
-    return [*found, *_silence(folder), *_test_set(folder)]
+    return [*found, *_silence(folder, say), *_test_set(folder)]
 
 
 def five_hours(folder: SourceFolder, say: Say) -> list[NewClip]:
@@ -79,12 +81,25 @@ def _recordings(folder: SourceFolder) -> Iterator[tuple[str, str, str]]:
         yield root, path, lists.get(path, "train")
 
 
-def _silence(folder: SourceFolder) -> Iterator[NewClip]:
+def _silence(folder: SourceFolder, say: Say) -> Iterator[NewClip]:
     root = folder.root(f"{_NOISE}/*.wav", ARCHIVES, "the background noises of Speech Commands V2")
-    for match, file in folder.find(_wavs_of(root, _NOISE)):
-        noise = PurePosixPath(match["path"]).stem
+    found = {
+        PurePosixPath(match["path"]).stem: file
+        for match, file in folder.find(_wavs_of(root, _NOISE))
+    }
+    if absent := [noise for noise in _NOISES if noise not in found]:
+        say(
+            f"missing: {len(absent)} of {len(_NOISES)} background noises, which {_SILENCE} is cut "
+            f"from ({', '.join(absent)})"
+        )
+    for noise, file in found.items():
         split = "valid" if noise.startswith(_VALIDATION_NOISE) else "train"
-        frames, rate = length(file)
+        try:
+            frames, rate = length(file)
+        except (UserError, OSError):
+            # One clip stands for it, that fails where all bad sounds are gathered.
+            yield NewClip(f"{_SILENCE}_{noise}-0.wav", split, file, (_SILENCE,))
+            continue
         for start in range(0, frames - rate, rate // 2):
             name = f"{_SILENCE}_{noise}-{start}.wav"
             yield NewClip(name, split, Stretch(file, start, rate), (_SILENCE,))

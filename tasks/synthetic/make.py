@@ -42,7 +42,7 @@ _DECOY_LEVELS = (0.02, 0.04)
 
 def make_synthetic(
     kind: str,
-    tasks_dir: Path,
+    tasks_dir: str | Path,
     *,
     rates: Sequence[int] = RATES,
     jobs: int = 1,
@@ -63,7 +63,7 @@ def make_synthetic(
         UserError: as :func:`new_task` and :func:`tasks.writer.write_task`.
     """
     task = new_task(kind, **wishes)
-    directory = write_task(task, tasks_dir, render, rates=rates, jobs=jobs, say=say)
+    directory = write_task(task, Path(tasks_dir), render, rates=rates, jobs=jobs, say=say)
     write_file(directory / CARD, write_card(_card(task, kind)))
     return directory
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from tasks.card import (
     card_in,
     card_of_directory,
     cards,
+    misplaced,
     read_card,
     suites,
     write_card,
 )
 from tasks.card_checks import EVENT_METRICS, SCENE_METRICS
+from tasks.find import find_task
 
 NAME = "demo_guitar_chord"
 
@@ -71,6 +74,38 @@ def test_a_card_may_ask_for_every_score_there_is() -> None:
 def test_an_unknown_task_is_answered_with_the_nearest_name() -> None:
     with pytest.raises(UserError, match="Did you mean 'demo_guitar_chord'"):
         card("demo_gitar_chord")
+
+
+def test_a_wrong_card_is_warned_of_and_blocks_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / f"{NAME}.yaml").write_text(text_with())
+    (tmp_path / "begun.yaml").write_text("name: begun\n")
+    (tmp_path / "blob.yaml").write_bytes(b"\xff\xfe\0")
+    monkeypatch.setattr("tasks.card._FOLDER", tmp_path)
+    cards.cache_clear()
+    try:
+        with pytest.warns(UserWarning, match=r"begun\.yaml is wrong: field 'title' is missing"):
+            assert list(cards()) == [NAME]
+        with pytest.raises(UserError, match=r"begun\.yaml is wrong: field 'title' is missing"):
+            find_task("begun", tmp_path)
+        with pytest.raises(UserError, match=r"blob\.yaml cannot be read"):
+            card("blob")
+    finally:
+        cards.cache_clear()
+
+
+@pytest.mark.parametrize("licence", ["CC-BY-NC-SA-2.0 OR MIT", "CC-BY-3.0-US", "LicenseRef-GTZAN"])
+def test_licences_and_domains_of_any_right_kind_are_taken(licence: str) -> None:
+    read = read_card(text_with(licence=licence, domain="bioacoustics"), NAME)
+    assert (read.licence, read.domain) == (licence, "bioacoustics")
+
+
+def test_what_is_empty_is_not_written() -> None:
+    written = write_card(replace(card(NAME), split_clips={}, metadata_md5=None))
+    assert "split_clips" not in written
+    assert "metadata_md5" not in written
+    assert read_card(written, NAME).metadata_md5 is None
 
 
 def test_what_is_not_known_may_be_null() -> None:
@@ -139,10 +174,10 @@ def test_a_wrong_value_is_refused_by_the_fields_name(field: str) -> None:
         ({"n_test": 288}, "'n_test' must be equal to clips, which is 287"),
         ({"n_test": 60}, "'n_test' must be equal to clips"),
         (
-            {"split_mode": "trainvaltest", "folds": None, "n_test": 288},
+            {"split_mode": "trainvaltest", "folds": None, "n_test": 288, "split_clips": {}},
             "'n_test' must be at most clips",
         ),
-        ({"split_clips": {"fold00": 288}}, "'split_clips' must add up to clips, 287, at most"),
+        ({"split_clips": {"f0": 288}}, "'split_clips' must add up to clips, 287, at most"),
         ({"hours": 10**400}, "'hours' must be a number from 0 up"),
         ({"clips": 10**400, "n_test": 10**400}, "'clips' must be a whole number from 1 up"),
         ({"hours": 0.2}, r"'hours' must be clips × clip_seconds / 3600, 0\.09965"),
@@ -161,6 +196,26 @@ def test_a_wrong_value_is_refused_by_the_fields_name(field: str) -> None:
         ),
         ({"published_scores": [29.5, 74.1]}, "'published_scores' must lie between 0 and 1"),
         ({"licence": "no licence"}, "'licence' must be an SPDX expression"),
+        ({"licence": "whatever"}, "'licence' must be an SPDX expression"),
+        ({"licence": "CC-BY-4.0 AND whatever"}, "'licence' must be an SPDX expression"),
+        ({"domain": "enviroment"}, "'domain' must be 'environment', not 'enviroment'"),
+        ({"domain": "Music"}, "'domain' must be 'music'"),
+        ({"split_clips": {"train": 9}}, "'split_clips' must name folds, 3 at most"),
+        ({"split_clips": dict.fromkeys("abcd", 1)}, "'split_clips' must name folds, 3 at most"),
+        ({"split_clips": dict.fromkeys("abc", 1)}, "must add up to clips, 287; it adds up to 3"),
+        (
+            {"split_mode": "trainvaltest", "folds": None, "split_clips": {"fold00": 95}},
+            "'split_clips' may name train, valid, test with split_mode trainvaltest, not fold00",
+        ),
+        (
+            {
+                "split_mode": "trainvaltest",
+                "folds": None,
+                "n_test": 60,
+                "split_clips": {"test": 61},
+            },
+            "'split_clips' must give test as n_test does, 60, not 61",
+        ),
         ({"citation": "Someone 2020"}, "'citation' must be BibTeX"),
         ({"citation": "@misc{a, author = {B}, title = {C, year = {2020}}"}, "as many { as }"),
         ({"citation": "@misc{a, author = {B}, title = {C}}"}, "lacks the BibTeX field 'year'"),
@@ -187,9 +242,10 @@ def test_a_card_inside_a_directory_is_read_wherever_it_is_named_from(
     (directory / "card.yaml").write_text(text_with())
     monkeypatch.chdir(directory)
     assert card_in(Path(".")) == card_in(directory) == card(NAME)
+    assert misplaced(card(NAME), Path(".")) is None
     directory.rename(tmp_path / "copy")
-    with pytest.raises(UserError, match=r"copy/card\.yaml is wrong: field 'name' must be 'copy'"):
-        card_in(tmp_path / "copy")
+    monkeypatch.chdir(tmp_path)
+    assert "and the folder is called copy" in (misplaced(card(NAME), Path("copy")) or "")
 
 
 def test_a_card_that_is_no_text_is_named(tmp_path: Path) -> None:

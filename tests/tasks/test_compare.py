@@ -17,10 +17,13 @@ from click.testing import CliRunner
 
 import harness.audio
 from harness.commands.check import check
+from harness.errors import UserError
 from harness.layout import read_contents
 from tasks.card import CARD, Card, Published, card, write_card
 from tasks.compare import Difference, card_for, compare
 from tasks.demo import demo_directory, demo_names
+from tasks.fetch.archive import Archive
+from tasks.fetch.installed import write_record
 
 
 def task_and_card(tmp_path: Path, kind: str = "scene", **more: Any) -> tuple[Path, Card]:
@@ -226,6 +229,37 @@ def test_a_wrong_card_is_an_error_beside_the_others(tmp_path: Path) -> None:
     assert f"{task / CARD} is wrong: field 'title' is missing" in said
 
 
+def test_a_renamed_directory_is_a_warning(tmp_path: Path) -> None:
+    task, its_card = task_and_card(tmp_path)
+    (task / CARD).write_text(write_card(its_card))
+    renamed = task.rename(tmp_path / "other-v1-full")
+    code, said = run(renamed)
+    assert code == 0
+    assert f"warning: card.yaml: {renamed / CARD} is the card of tiny-v1-full" in said
+
+
+def test_tasks_are_checked_by_name_too(tmp_path: Path) -> None:
+    task, _ = task_and_card(tmp_path)
+    for name in ("tiny", task.name):
+        assert run(name, "--tasks-dir", tmp_path)[1].startswith(f"{task}: no findings")
+    with pytest.raises(UserError, match="Did you mean 'tiny-v1-full'"):
+        run("tini-v1-full", "--tasks-dir", tmp_path)
+    (tmp_path / "other").mkdir()
+    assert "is no task directory" in run(tmp_path / "other")[1]
+
+
+def test_tables_that_are_not_as_they_were_fetched_are_a_warning(tmp_path: Path) -> None:
+    task, its_card = task_and_card(tmp_path)
+    its_card = replace(its_card, published=Published("1", f"{task.name}-16000.tar.gz"))
+    archive = Archive(f"{task.name}-16000.tar.gz", tmp_path, None, None, "")
+    write_record(task, its_card, archive)
+    assert "no findings" in run(task)[1]
+    taskmaker.edit_json(task / "train.json", lambda table: {**table, "train-0000.wav": ["class01"]})
+    assert "warning: train.json: is not as it was published and fetched." in run(task)[1]
+    (task / ".fetched").write_text("{")
+    assert "not as it was" not in run(task)[1]
+
+
 def test_pairs_are_written_for_every_directory(tmp_path: Path) -> None:
     tasks = []
     for name in ("one", "two"):
@@ -254,6 +288,16 @@ def test_pairs_are_written_for_every_directory(tmp_path: Path) -> None:
         "False",
         "False",
     )
+
+
+def test_pairs_take_the_place_of_pairs_alone(tmp_path: Path) -> None:
+    task, _ = task_and_card(tmp_path)
+    pairs, mine = tmp_path / "pairs.csv", tmp_path / "mine.csv"
+    assert run(task, "--pairs", pairs)[0] == run(task, "--pairs", pairs)[0] == 0
+    mine.write_text("file,label\n")
+    with pytest.raises(UserError, match=r"mine\.csv is there, and no table of pairs"):
+        run(task, "--pairs", mine)
+    assert mine.read_text() == "file,label\n"
 
 
 def test_a_second_check_is_quick_and_verify_hears_again(

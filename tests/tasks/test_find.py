@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +12,8 @@ from click.testing import CliRunner
 import tasks.listing
 from harness.commands.tasks import tasks as command
 from harness.errors import UserError
-from tasks.card import card, cards, read_card, suites
-from tasks.find import find_suite, find_task
+from tasks.card import CARD, card, cards, read_card, suites, write_card
+from tasks.find import find_card, find_suite, find_task, ways_to_get
 from tasks.listing import list_tasks
 
 
@@ -112,12 +113,97 @@ def test_what_is_not_known_is_a_question_mark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unknown = replace(card("esc50"), clips=None, hours=None)
-    monkeypatch.setattr(tasks.listing, "cards_of_suite", lambda _: (unknown,))
-    assert list_tasks(tmp_path, "hear2021").splitlines()[1].split()[4:7] == ["5", "?", "?"]
+    monkeypatch.setattr(tasks.listing, "suite_in", lambda *_: (unknown,))
+    assert list_tasks(tmp_path, "hear2021").splitlines()[1].split()[5:8] == ["5", "?", "?"]
 
 
 def test_show_prints_a_card_that_could_be_a_file(tmp_path: Path) -> None:
     for name in ("fsd50k", "fsd50k-v1.0-full"):
-        done = CliRunner().invoke(command, ["show", name])
+        done = CliRunner().invoke(command, ["show", name, "--tasks-dir", str(tmp_path)])
         assert done.exit_code == 0
-        assert read_card(done.output, "fsd50k") == card("fsd50k")
+        assert read_card(done.stdout, "fsd50k") == card("fsd50k")
+
+
+def test_show_says_where_the_task_is_or_how_to_get_it(tmp_path: Path) -> None:
+    def told(name: str) -> str:
+        return CliRunner().invoke(command, ["show", name, "--tasks-dir", str(tmp_path)]).stderr
+
+    assert f"Not in {tmp_path}" in told("fsd50k")
+    assert "hear-byola tasks fetch fsd50k" in told("fsd50k")
+    taskmaker.make_task(tmp_path, "scene", n=3, seconds=0.1, name="fsd50k", version="mine")
+    assert f"Not in {tmp_path}" in told("fsd50k")
+    shutil.rmtree(tmp_path / "fsd50k-mine-full")
+    put(tmp_path, "fsd50k")
+    assert told("fsd50k") == f"Here: {tmp_path}/fsd50k-v1.0-full\n"
+    assert told("demo_voice_count") == "Comes with the package: demo_voice_count.\n"
+
+
+def own(tasks_dir: Path, name: str, version: str = "v1", **fields: object) -> Path:
+    """A task of the user's with a card inside."""
+    task = taskmaker.make_task(tasks_dir, "scene", n=3, seconds=0.1, name=name, version=version)
+    made = replace(card("demo_voice_count"), name=name, directory=task.name, suite="own", **fields)  # type: ignore[arg-type]
+    (task / CARD).write_text(write_card(made))
+    return task
+
+
+def test_show_refuses_a_name_of_several_versions_and_takes_a_directory(tmp_path: Path) -> None:
+    first, second = own(tmp_path, "mine"), own(tmp_path, "mine", "v2", title="The second")
+    with pytest.raises(UserError, match=rf"several tasks in .*{first.name}, {second.name}"):
+        find_card("mine", tmp_path)
+    for name in (second.name, str(second)):
+        assert find_card(name, tmp_path).title == "The second"
+    rows = [line.split() for line in list_tasks(tmp_path, "own").splitlines()]
+    assert [row[:3] for row in rows[1:]] == [["mine", "own", "v1"], ["mine", "own", "v2"]]
+
+
+def test_a_card_that_is_wrong_or_of_another_folder_blocks_no_other_task(tmp_path: Path) -> None:
+    good, broken = own(tmp_path, "good"), own(tmp_path, "broken")
+    (broken / CARD).write_text("name: broken\n")
+    copy = tmp_path / "copy-v1-full"
+    shutil.copytree(good, copy)
+    with pytest.warns(UserWarning, match="left out") as warned:
+        listed = list_tasks(tmp_path, "own").splitlines()
+    told = " ".join(str(each.message) for each in warned)
+    assert f"{broken / CARD} is wrong: field 'title' is missing" in told
+    assert f"{copy / CARD} is the card of {good.name}" in told
+    assert [line.split()[0] for line in listed] == ["NAME", "good"]
+    assert find_card("good", tmp_path).name == "good"
+    assert find_task("good", tmp_path) == (good, "own")
+    with pytest.warns(UserWarning, match="is the card of"):
+        assert find_suite("own", tmp_path) == [(good, "own")]
+    assert find_task(str(copy), tmp_path) == (copy, "own")
+    with pytest.warns(UserWarning, match="is wrong"):
+        assert find_task(str(broken), tmp_path) == (broken, "")
+    with pytest.raises(UserError, match="is wrong: field 'title' is missing"):
+        find_card("broken", tmp_path)
+    with pytest.raises(UserError, match="rename the folder"):
+        find_card("copy", tmp_path)
+
+
+def test_a_suite_that_users_fill_may_be_empty(tmp_path: Path) -> None:
+    for suite, way in (("own", "tasks make`"), ("synthetic", "tasks make --synthetic")):
+        assert way in list_tasks(tmp_path, suite)
+        with pytest.raises(UserError, match=way):
+            find_suite(suite, tmp_path)
+
+
+def test_no_command_is_named_that_would_not_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = replace(card("voxforge"), name="mine", directory="mine-v1-full")
+    (line,) = ways_to_get([mine], tmp_path)
+    assert line == (f"Neither published nor made by a command: put mine-v1-full into {tmp_path}.")
+
+
+def test_a_part_of_the_task_is_named(tmp_path: Path) -> None:
+    taskmaker.make_task(
+        tmp_path,
+        "scene",
+        n=3,
+        seconds=0.1,
+        name="speech_commands_part",
+        version="v0.0.2",
+        mode="5h",
+    )
+    with pytest.raises(UserError, match=r"fewer clips: speech_commands_part-v0\.0\.2-5h\."):
+        find_task("speech_commands_5h", tmp_path)

@@ -69,6 +69,15 @@ def test_a_suite_is_fetched_without_what_is_not_published(samples, tmp_path):
     assert "left out: unpublished" in err
 
 
+def test_names_without_an_archive_are_told_of_and_the_others_fetched(samples, tmp_path):
+    names = ("one", "unpublished", "demo_guitar_chord")
+    code, out, err = hear_byola_fetch(*names, "--tasks-dir", tmp_path)
+    assert (code, out) == (0, f"{tmp_path}/one-v1-full\n")
+    assert "left out: unpublished, demo_guitar_chord" in err
+    assert "Comes with the package: demo_guitar_chord." in err
+    assert f"Neither published nor made by a command: put one-v1-full into {tmp_path}." in err
+
+
 def test_failures_are_listed_and_the_others_finished(samples, server, tmp_path):
     server.faults[samples[1].file] = [refuse(404)]
     code, out, err = hear_byola_fetch("--suite", "made", "--tasks-dir", tmp_path, "--jobs", "2")
@@ -84,8 +93,8 @@ def test_failures_are_listed_and_the_others_finished(samples, server, tmp_path):
     ("arguments", "words"),
     [
         (["oen"], "Did you mean 'one'"),
-        (["unpublished"], "is not published as an archive"),
-        (["demo_guitar_chord"], "comes with the package"),
+        (["unpublished"], "left out: unpublished"),
+        (["demo_guitar_chord"], "Comes with the package: demo_guitar_chord"),
         (["--suite", "mada"], "Did you mean 'made'"),
         (["--suite", "demo"], "nothing to fetch"),
         ([], "nothing to fetch"),

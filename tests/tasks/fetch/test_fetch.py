@@ -118,10 +118,12 @@ def test_tries_are_counted_anew_with_every_byte_gained(server, fetch, made, tmp_
     assert_whole(tmp_path / "tasks", made)
 
 
-def test_a_server_that_ignores_ranges_is_asked_for_the_whole(server, fetch, made, tmp_path):
+def test_a_server_that_ignores_ranges_is_asked_for_the_whole(server, fetch, made, tmp_path, story):
     publish(server, made)
     server.faults[made.file] = [cut(3000), ignore_range]
     assert fetch(made).failures == {}
+    assert "starts anew" in str(story)
+    assert "going on from" not in str(story)
     assert server.seen[-1].range == "bytes=3000-"
     assert_whole(tmp_path / "tasks", made)
 

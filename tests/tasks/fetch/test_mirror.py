@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import shutil
 
 import pytest
-from archivemaker import RECORD, Sample, made_sample
+from archivemaker import HURRY, RECORD, Sample, made_sample
 from recordserver import cut, refuse
 
 from harness.errors import UserError
@@ -107,6 +109,24 @@ def test_a_mirror_does_not_need_the_record_to_be_reachable(
     assert "Connection refused" in str(story)
 
 
+def test_a_mirrors_failure_is_not_told_with_the_records_reason(
+    server, fetch, made, story, monkeypatch
+):
+    monkeypatch.setattr("tasks.fetch.archive.API", "http://nowhere.invalid")
+    sentence = fetch(made, mirror="http://127.0.0.1:9").failures["made"]
+    assert "the connection to 127.0.0.1:9 failed (Connection refused)" in sentence
+
+
+def test_without_a_network_an_end_is_soon_made_and_a_mirror_proposed(
+    server, fetch, made, story, monkeypatch
+):
+    monkeypatch.setattr("tasks.fetch.archive.API", "http://nowhere.invalid")
+    sentence = fetch(made, patience=dataclasses.replace(HURRY, tries=8)).failures["made"]
+    assert "nowhere.invalid failed" in sentence
+    assert "(3 times in a row)" in sentence
+    assert "--mirror" in sentence
+
+
 def test_a_server_is_resumed_like_the_record(server, fetch, made):
     server.mirror[made.file] = made.content
     server.faults[made.file] = [cut(2000)]
@@ -172,6 +192,23 @@ def test_kept_archives_are_a_mirror(server, fetch, made, tmp_path):
     (directory / "task_metadata.json").unlink()
     directory.rename(tmp_path / "away")
     assert fetch(made, mirror=str(tmp_path / "tasks" / "archives")).failures == {}
+
+
+@pytest.mark.parametrize("mirror", ["", "archives"])
+def test_a_kept_archive_needs_no_network(server, fetch, made, story, tmp_path, monkeypatch, mirror):
+    server.publish(RECORD, made.file, made.content)
+    directory = fetch(made, keep_archive=True).directories["made"]
+    kept = tmp_path / "tasks" / "archives"
+    assert (kept / f"{made.file}.md5").read_text() == f"{md5(made.content)}  {made.file}\n"
+    monkeypatch.setattr("tasks.fetch.archive.API", "http://127.0.0.1:9")
+    story.said.clear()
+    shutil.rmtree(directory)
+    assert fetch(made, mirror=str(kept) if mirror else None).failures == {}
+    assert f"md5 as {made.file}.md5 tells" in str(story)
+    assert "127.0.0.1" not in str(story), "no server was asked"
+    (kept / made.file).write_bytes(made.content[:-1] + b"x")
+    shutil.rmtree(directory)
+    assert "damaged or replaced" in fetch(made).failures["made"]
 
 
 def test_the_real_archive_comes_from_a_folder(server, fetch, real: Sample, test_data, story):

@@ -8,13 +8,17 @@ import pytest
 
 from harness.errors import UserError
 from harness.layout import Event
+from tasks.make.faults import Faults
 from tasks.make.labels import Labels, read_labels
 
 
 def read(tmp_path: Path, text: str, encoding: str = "utf-8") -> Labels:
     path = tmp_path / "labels.csv"
     path.write_bytes(text.encode(encoding))
-    return read_labels(path)
+    faults = Faults(path)
+    labels = read_labels(path, faults)
+    faults.refuse()
+    return labels
 
 
 def refusal(tmp_path: Path, text: str) -> str:
@@ -120,7 +124,7 @@ def test_a_first_line_that_does_not_name_the_columns(tmp_path: Path, text: str) 
 
 
 ROWS = {
-    "a.wav": "line 3: has 1 cells, and the first line 2: leave a cell empty rather than out.",
+    "a.wav": "line 3: has 1 cell, and the first line 2: leave a cell empty rather than out.",
     "a,b.wav,cat": "line 3: has 3 cells, and the first line 2: quote a cell that holds a comma.",
     '"a.wav,cat': "is a quotation mark open?",
     ",cat": "line 3: the file is empty.",
@@ -191,13 +195,44 @@ def test_splits_folds_and_groups_that_contradict(tmp_path: Path, text: str) -> N
 
 
 def test_all_mistakes_are_told_at_once_in_the_order_of_lines(tmp_path: Path) -> None:
-    rows = "".join(f"{i}.wav,\n" for i in range(30))
-    message = refusal(tmp_path, f"file,label\n/x.wav,\n{rows}")
-    lines = message.splitlines()
+    rows = "".join(f"/{i}.wav,\n" for i in range(30))
+    lines = refusal(tmp_path, f"file,label\n/x.wav,\n{rows}").splitlines()
     assert lines[1].startswith("  line 2: the file '/x.wav'")
-    assert lines[2].startswith("  line 2: the label is empty")
+    assert lines[2].startswith("  31 lines (2, 3, 4, ...): the label is empty")
     assert lines[3].startswith("  line 3: ")
     assert lines[-1] == "  and 12 more"
+
+
+def test_the_same_mistake_is_told_once_with_its_lines(tmp_path: Path) -> None:
+    rows = "".join(f"{i}.wav,a,{'tset' if i < 2 else 'holdout'}\n" for i in range(92))
+    assert refusal(tmp_path, f"file,label,split\n{rows}").splitlines()[1:] == [
+        "  lines 2, 3: the split 'tset' is unknown: it must be train, valid or test. Did you mean "
+        "'test'?",
+        "  90 lines (4, 5, 6, ...): the split 'holdout' is unknown: it must be train, valid or "
+        "test.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("split", "names"),
+    [
+        ("train", ["train", "Training", "TRAIN"]),
+        ("valid", ["valid", "val", "Validation", "dev"]),
+        ("test", ["Test", "testing", "eval", "Evaluation"]),
+    ],
+)
+def test_splits_are_known_by_their_usual_names(
+    tmp_path: Path, split: str, names: list[str]
+) -> None:
+    rows = "".join(f"{i}.wav,a,{name}\n" for i, name in enumerate(names))
+    labels = read(tmp_path, f"file,label,split\n{rows}")
+    assert {one.place for one in labels.recordings} == {split}
+
+
+def test_empty_labels_are_no_label_that_is_there_twice(tmp_path: Path) -> None:
+    message = refusal(tmp_path, "file,label\nz.wav,a;;b;\n")
+    assert "one of the labels in 'a;;b;' is empty" in message
+    assert "twice" not in message
 
 
 def test_text_in_another_encoding_is_told_with_its_line(tmp_path: Path) -> None:
@@ -209,4 +244,4 @@ def test_text_in_another_encoding_is_told_with_its_line(tmp_path: Path) -> None:
 def test_a_table_that_cannot_be_read(tmp_path: Path, kind: str) -> None:
     path = tmp_path if kind == "folder" else tmp_path / "none.csv"
     with pytest.raises(UserError, match="cannot be read"):
-        read_labels(path)
+        read_labels(path, Faults(path))

@@ -149,7 +149,7 @@ def test_events_become_an_event_task(make: Make) -> None:
 def test_one_kind_of_event_is_enough_and_one_label_of_scenes_is_not(make: Make) -> None:
     rows = "".join(f"{i:02d}.wav,0,0.2,cough\n" for i in range(30))
     assert make("file,onset,offset,label\n" + rows).card.classes == 1
-    with pytest.raises(UserError, match="1 different labels; there is nothing to tell apart"):
+    with pytest.raises(UserError, match="1 different label; there is nothing to tell apart"):
         make(labels_of(kinds="a"))
 
 
@@ -160,7 +160,7 @@ def test_cutting_takes_events_with_it(make: Make) -> None:
     )
     task = make("file,onset,offset,label\n" + rows, seconds=0.25, say=said.append).task
     assert task.clips[0].events == (Event("b", 0.0, 100.0), Event("a", 100.0, 250.0))
-    assert said == ["30 events start after 0.25 s, where clips are cut, and are left out"]
+    assert said[-1] == "30 events start after 0.25 s, where clips are cut, and are left out"
 
 
 def test_given_folds_are_kept_in_the_order_of_their_numbers(make: Make) -> None:
@@ -233,7 +233,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "fewer clips than splits": (
         labels_of() .replace("00.wav,a", "00.wav,rare"),
         {},
-        "labels.csv cannot be used:\n  line 2: the label 'rare' is in 1 file (lines 2), too few "
+        "labels.csv cannot be used:\n  line 2: the label 'rare' is in 1 file (line 2), too few "
         "for train, valid and test, each of which must have it: add files, leave the label out.",
     ),
     "fewer clips than folds": (
@@ -267,7 +267,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "nothing to validate": (
         "file,label,split\n00.wav,a,train\n01.wav,b,test\n",
         {},
-        "has 1 files, too few for train, valid.",
+        "has 1 file, too few for train, valid.",
     ),
     "metric of events": (labels_of(), {"metrics": ("segment_1s_er",)}, "--metric segment_1s_er: "
         "multiclass scene tasks have top1_acc"),
@@ -336,6 +336,61 @@ def test_recordings_that_cannot_be_used_are_all_named_with_their_lines(
         f"line 32: there is no 'deep/30.wav' in {folder}. There is no folder {folder / 'deep'}.",
     ):
         assert text in str(caught.value)
+
+
+def test_what_is_wrong_with_rows_and_with_recordings_is_told_together(
+    make: Make, folder: Path
+) -> None:
+    (folder / "04.wav").unlink()
+    (folder / "05.wav").unlink()
+    with pytest.raises(UserError) as caught:
+        make(labels_of().replace("03.wav,a", "03.wav,").replace("05.wav,c", "05.wav,"))
+    message = str(caught.value)
+    assert "lines 5, 7: the label is empty" in message
+    assert f"line 6: there is no '04.wav' in {folder}." in message
+    assert f"line 7: there is no '05.wav' in {folder}." in message
+
+
+def test_bad_recordings_are_left_out_when_asked(make: Make, folder: Path) -> None:
+    (folder / "04.wav").unlink()
+    (folder / "05.wav").write_bytes(b"")
+    said: list[str] = []
+    plan = make(labels_of(), skip_bad=True, say=said.append)
+    assert f"left out: there is no '04.wav' in {folder}." in " ".join(said)
+    assert "left out: '05.wav' is an empty file." in said
+    assert len(plan.task.clips) == plan.card.clips == 28
+    assert plan.task.extra["left_out"] == ["04.wav", "05.wav"]
+
+
+def test_what_is_told_of_a_table_before_any_sound_is_written(make: Make, folder: Path) -> None:
+    def said_of(text: str, **wishes: Any) -> list[str]:
+        said: list[str] = []
+        make(text, say=said.append, **wishes)
+        return [line.removeprefix(f"{folder.parent / 'labels.csv'}") for line in said]
+
+    ungrouped = (
+        " has no column group: clips of one speaker or recording may stand in several splits"
+    )
+    assert said_of(labels_of()) == [ungrouped]
+    header, *rows = labels_of().splitlines()
+    text = "\n".join([f"{header},speaker,note", *(f"{row},x,y" for row in rows)])
+    assert said_of(text) == [
+        ": not used: the columns speaker, note; rename speaker to group to keep each in one split",
+        ungrouped,
+    ]
+    text = "\n".join([f"{header},group,source", *(f"{row},{i},y" for i, row in enumerate(rows))])
+    assert said_of(text) == [": not used: the column source"]
+    multilabel = "multilabel, as 1 of 30 files has several labels: '00.wav' (lines 2, 32: a, c)"
+    assert said_of(labels_of() + "00.wav,c\n") == [ungrouped, multilabel]
+    assert said_of(labels_of() + "00.wav,c\n", prediction_type="multilabel") == [ungrouped]
+
+
+def test_rates_and_lengths_are_in_the_description(make: Make, folder: Path) -> None:
+    soundmaker.write(folder / "00.wav", soundmaker.noise(1.25, 22050), 22050)
+    assert (
+        "recordings of 8000, 22050 Hz, written at 22050 Hz; the shortest lasts 0.5 s, the longest "
+        "1.25 s"
+    ) in make(labels_of()).description
 
 
 def test_an_event_past_the_end_is_named_with_its_line(make: Make) -> None:
@@ -455,9 +510,27 @@ def test_a_second_call_does_nothing_and_another_task_is_refused(tmp_path: Path) 
     assert {path: path.stat().st_mtime_ns for path in directory.rglob("*.wav")} == before
     code, _, err = hear_byola(*arguments, "--seconds", "0.4", *where)
     assert code == 2
-    assert "another name or version" in err
+    assert "its clips are 0.5 s long, not 0.4 s long. Delete it, or" in err
+    assert "give the new task another --name or --version" in err
     code, _, err = hear_byola(*arguments, "--seconds", "0.4", "--version", "v2", *where)
     assert code == 0, err
+
+
+def test_only_another_content_makes_other_recordings(tmp_path: Path) -> None:
+    made(tmp_path)
+    sound = tmp_path / "sounds" / "low" / "0.wav"
+    os.utime(sound, (1, 1))
+    arguments = (
+        "tasks", "make", tmp_path / "sounds" / "labels.csv", tmp_path / "sounds", "--name", "mine",
+        "--jobs", "1", "--tasks-dir", tmp_path / "tasks",
+    )  # fmt: skip
+    code, _, err = hear_byola(*arguments)
+    assert code == 0, err
+    assert "is there already" in err
+    sound.write_bytes((tmp_path / "sounds" / "low" / "3.wav").read_bytes())
+    code, _, err = hear_byola(*arguments)
+    assert code == 2
+    assert "made from something else: 1 clip of other recordings ('low_0.wav'). Delete" in err
 
 
 def test_two_machines_make_the_same_files(tmp_path: Path) -> None:
@@ -494,6 +567,59 @@ def test_a_recording_that_cannot_be_decoded_is_named_and_can_be_mended(tmp_path:
     code, out, err = hear_byola(*arguments)
     assert code == 0, err
     assert errors_in(Path(out.strip())) == []
+
+
+def cut(flac: Path) -> bytes:
+    """Keep half of a file, which its header does not tell; return what it was."""
+    whole = flac.read_bytes()
+    flac.write_bytes(whole[: len(whole) // 2])
+    return whole
+
+
+def test_a_row_that_is_left_out_leaves_the_other_clips_as_they_are(tmp_path: Path) -> None:
+    table = tones(tmp_path / "sounds")
+    cut(tmp_path / "sounds" / "low" / "1.flac")
+    arguments = (
+        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
+        "--tasks-dir", tmp_path / "tasks",
+    )  # fmt: skip
+    code, _, err = hear_byola(*arguments)
+    assert code == 2
+    assert "leave them out of the table or give --skip-bad, and run again" in err
+    table.write_text(table.read_text().replace("low/1.flac,low\n", ""))
+    code, out, err = hear_byola(*arguments)
+    assert code == 0, err
+    assert "29 files were there already, 0 are new" in err
+    assert errors_in(Path(out.strip())) == []
+
+
+def test_sounds_that_cannot_be_decoded_are_left_out_when_asked(tmp_path: Path) -> None:
+    table = tones(tmp_path / "sounds")
+    whole = cut(tmp_path / "sounds" / "low" / "1.flac")
+    (tmp_path / "sounds" / "low" / "2.ogg").unlink()
+    arguments = (
+        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
+        "--tasks-dir", tmp_path / "tasks", "--skip-bad",
+    )  # fmt: skip
+    code, out, err = hear_byola(*arguments)
+    assert code == 0, err
+    directory = Path(out.strip())
+    assert err.count("low_1.wav: ") == 1
+    assert "left out: there is no 'low/2.ogg'" in err
+    task = read_task(directory)
+    assert task.metadata["left_out"] == ["low/1.flac", "low/2.ogg"]
+    assert sum(len(clips) for clips in task.clips.values()) == 28
+    card = (directory / "card.yaml").read_bytes()
+    assert "clips: 28" in card.decode()
+    assert errors_in(directory) == []
+    # Done is done, and the card is that of what was done.
+    code, again, err = hear_byola(*arguments)
+    assert (code, again) == (0, out), err
+    assert (directory / "card.yaml").read_bytes() == card
+    (tmp_path / "sounds" / "low" / "1.flac").write_bytes(whole)
+    code, _, err = hear_byola(*arguments)
+    assert code == 2
+    assert "1 clip of other recordings ('low_1.wav')" in err
 
 
 def test_what_the_check_would_find_is_said_before_any_audio_is_written(tmp_path: Path) -> None:
@@ -576,7 +702,7 @@ def test_the_readme_takes_a_folder_of_recordings_to_a_score(tmp_path: Path) -> N
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search(r"\| harness.baselines.logmel +\| 1.000 ", done.stdout)
+    assert re.search(r"\| logmel +\| (?:\*\*)?1\.000", done.stdout)
 
 
 def test_mistakes_end_with_exit_code_2_and_without_a_traceback(tmp_path: Path) -> None:
@@ -585,6 +711,7 @@ def test_mistakes_end_with_exit_code_2_and_without_a_traceback(tmp_path: Path) -
         (tmp_path / "none.csv", tmp_path),
         (tmp_path / "none.csv", tmp_path, "--name", "mine", "--folds", "2"),
         (tmp_path / "none.csv", tmp_path, "--name", "mine", "--seconds", "0"),
+        (tmp_path / "none.csv", tmp_path, "--name", "mine", "--sample-rate", "3"),
         (tmp_path / "none.csv", tmp_path, "--name", "mine", "--prediction-type", "both"),
     ):
         code, out, err = hear_byola("tasks", "make", *arguments)

@@ -331,6 +331,30 @@ def test_speech_commands_with_12_classes(name: str, commands: Path, tmp_path: Pa
     assert_sounds(task, original)
 
 
+def test_speech_commands_without_noises_say_what_has_no_silence(tmp_path: Path) -> None:
+    corpus = corpusmaker.speech_commands(tmp_path / "x")
+    corpusmaker.speech_commands_test_set(tmp_path / "x")
+    (corpus / "_background_noise_" / "pink_noise.wav").unlink()
+    said: list[str] = []
+    prepared("speech_commands_v2_12", tmp_path / "x", tmp_path, said)
+    assert (
+        "missing: 5 of 6 background noises, which _silence_ is cut from (doing_the_dishes, "
+        "dude_miaowing, exercise_bike, pink_noise, white_noise)"
+    ) in said
+    assert "train has no clip of 1 of 4 classes: _silence_" in said
+
+
+def test_an_empty_noise_is_a_bad_sound_of_speech_commands(tmp_path: Path) -> None:
+    corpus = corpusmaker.speech_commands(tmp_path / "x")
+    corpusmaker.speech_commands_test_set(tmp_path / "x")
+    (corpus / "_background_noise_" / "pink_noise.wav").write_bytes(b"")
+    (corpus / "yes" / "0a7c2a8d_nohash_0.wav").write_bytes(b"")
+    with pytest.raises(UserError, match="2 clips cannot be used") as caught:
+        prepared("speech_commands_v2_12", tmp_path / "x", tmp_path)
+    assert "pink_noise.wav: is an empty file" in str(caught.value)
+    assert "0a7c2a8d_nohash_0.wav: is an empty file" in str(caught.value)
+
+
 def test_speech_commands_unpacked_into_one_folder_are_refused(tmp_path: Path) -> None:
     corpus = corpusmaker.speech_commands(tmp_path)
     corpusmaker.speech_commands_test_set(tmp_path).rename(tmp_path / "y")

@@ -93,13 +93,13 @@ def test_linked_folders_are_followed_and_loops_end(tmp_path: Path) -> None:
     assert found(opened(tmp_path / "in"), r".*\.wav") == ["b.wav", "linked/a.wav"]
 
 
-def test_an_empty_file_counts_as_missing(tmp_path: Path) -> None:
-    (tmp_path / "a.wav").touch()
+def test_an_empty_file_is_there_but_has_no_text(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").touch()
     folder = opened(tmp_path)
-    assert folder.get("a.wav") is None
-    assert folder.find(r".*\.wav") == []
-    with pytest.raises(UserError, match=r"a\.wav is missing or empty"):
-        folder.text("a.wav")
+    assert folder.get("a.csv") is not None
+    assert found(folder, r".*\.csv") == ["a.csv"]
+    with pytest.raises(UserError, match=r"a\.csv is missing or empty"):
+        folder.text("a.csv")
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 
 import corpusmaker
@@ -83,7 +84,7 @@ def test_the_tables_are_in_hears_order_and_name_the_sources(esc50: Path, tmp_pat
 
 def test_missing_sounds_are_named_and_the_rest_is_made(esc50: Path, tmp_path: Path) -> None:
     (esc50 / "audio" / "2-100034-A-0.wav").unlink()
-    (esc50 / "audio" / "4-100036-A-36.wav").write_bytes(b"")
+    (esc50 / "audio" / "4-100036-A-36.wav").unlink()
     said = said_by("esc50", esc50, tmp_path)
     assert said[0].startswith("missing: 2 of 10 clips that the corpus lists (2-100034-A-0.wav, 4-")
     assert "8 of 8 clips" in said[-1]
@@ -153,7 +154,7 @@ def test_bad_sounds_are_left_out_when_asked_and_named(
     assert call([*arguments, "--skip-bad"]) == 0
     printed = capsys.readouterr()
     assert "9 files were there already, 0 are new" in printed.err
-    assert "3-100035-A-0.wav: " in printed.err
+    assert printed.err.count("3-100035-A-0.wav: ") == 1
     assert "left out: 1 of 10 clips, which cannot be used" in printed.err
     assert "unlike the card of esc50: 9 clips here, 10 on the card" in printed.err
     directory = tmp_path / PART
@@ -161,6 +162,7 @@ def test_bad_sounds_are_left_out_when_asked_and_named(
     task = read_task(directory)
     assert [clip.name for clip in task.clips["fold02"]] == ["3-100035-A-36.wav"]
     assert task.unlike_card == ("unlike the card of esc50: 9 clips here, 10 on the card",)
+    assert task.metadata["left_out"] == ["3-100035-A-0.wav"]
     assert not any(found.severity == "error" for found in check_task(directory))
     # Done is done, though it is not called like what was begun.
     assert call([*arguments, "--skip-bad"]) == 0
@@ -168,6 +170,51 @@ def test_bad_sounds_are_left_out_when_asked_and_named(
     assert again.out == printed.out
     assert f"{directory} is there already" in again.err
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_empty_sounds_are_bad_ones_and_all_are_named(tmp_path: Path, packed: bool) -> None:
+    root = corpusmaker.free_spoken_digits(tmp_path / "x")
+    for name in ("1_theo_0", "4_george_0"):
+        (root / "recordings" / f"{name}.wav").write_bytes(b"")
+    source = root
+    if packed:
+        source = tmp_path / "y"
+        corpusmaker.zipped(root, source / "free-spoken-digit-dataset-1.0.9.zip")
+    with pytest.raises(UserError, match="2 clips cannot be used") as caught:
+        prepare("spoken_digit", source, tmp_path / "tasks", say=[].append)
+    for name in ("1_theo_0", "4_george_0"):
+        assert re.search(rf"{name}\.wav:? is an empty file", str(caught.value))
+    directory = prepare("spoken_digit", source, tmp_path / "tasks", skip_bad=True, say=[].append)
+    assert sum(len(clips) for clips in read_task(directory).clips.values()) == 48
+
+
+def test_the_corpus_is_the_same_however_its_folder_is_spelt(
+    esc50: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = esc50 / "audio" / "3-100035-A-0.wav"
+    whole = broken.read_bytes()
+    broken.write_bytes(b"no sound at all")
+    with pytest.raises(UserError, match=r"3-100035-A-0\.wav"):
+        prepare("esc50", esc50, tmp_path, say=[].append)
+    broken.write_bytes(whole)
+    monkeypatch.chdir(esc50 / "audio")
+    assert "1 of 1 clips" in " ".join(said_by("esc50", Path(".."), tmp_path))
+    assert "is there already" in said_by("esc50", esc50, tmp_path)[-1]
+
+
+def test_another_rate_is_refused_with_what_can_be_done(esc50: Path, tmp_path: Path) -> None:
+    prepare("esc50", esc50, tmp_path, rates=(16_000,), say=[].append)
+    with pytest.raises(UserError) as caught:
+        prepare("esc50", esc50, tmp_path, rates=(32_000,), say=[].append)
+    assert "its rates are 16000 Hz, not 32000. Delete it, or name another --tasks-dir." in str(
+        caught.value
+    )
+
+
+def test_a_rate_that_is_a_slip_of_the_pen_is_refused(esc50: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--sample-rate 3 is too low: HEAR's models take 16000"):
+        prepare("esc50", esc50, tmp_path, rates=(3,), say=[].append)
 
 
 def test_a_split_whose_sounds_are_all_bad_cannot_be_left_out(esc50: Path, tmp_path: Path) -> None:
@@ -229,3 +276,8 @@ def test_the_help_names_every_corpus(capsys: pytest.CaptureFixture[str]) -> None
     shown = " ".join(capsys.readouterr().out.split())
     assert all(name in shown for name in CORPORA)
     assert EXAMPLES["tasks prepare"][0] in shown
+
+
+def test_what_is_published_is_not_prepared_but_fetched(tmp_path):
+    with pytest.raises(UserError, match="'fsd50k' is published: `hear-byola tasks fetch fsd50k`"):
+        prepare("fsd50k", tmp_path, tmp_path / "tasks")
