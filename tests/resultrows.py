@@ -35,4 +35,7 @@ def row(**changes) -> ResultRow:
         notes='a "quoted", comma',
         started_at="2026-01-01T00:00:00+00:00",
     )
+    if (value := changes.get("value")) is not None:
+        # An interval holds its value.
+        changes = {"ci_low": value - 0.1, "ci_high": value + 0.1} | changes
     return dataclasses.replace(base, **changes)

@@ -42,10 +42,11 @@ def results_table(
     """Print the table of models × tasks from PATH: a results.csv or a run's folder."""
     from harness.results import load
     from harness.table import format_table
+    from harness.table.cells import Noise
     from tasks.find import domains
 
     table = load(path)
-    noise = None
+    noise = Noise() if marks else None
     if marks and run_with_predictions(path):
         # Comparing imports torch, which a table alone does not take.
         from harness.table.noise import find_noise

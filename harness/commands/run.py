@@ -106,4 +106,6 @@ def _execute(
     if not embed_only:
         click.echo(format_table(summary.table), nl=False)
         click.echo(f"\n{out / 'results.csv'}")
+        if len(options["models"]) > 1:
+            click.echo(f"Which differences are real: hear-byola results compare A B --run {out}")
     return report_failures(summary.failures)

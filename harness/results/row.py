@@ -96,6 +96,7 @@ TYPES = {field.name: str(field.type) for field in fields(ResultRow)}
 DEFAULTS = {f.name: f.default for f in fields(ResultRow) if f.default is not MISSING}
 # Without these a row does not say what it tells, or whether it may be trusted.
 NEEDED = [c for c in COLUMNS if c not in DEFAULTS or c in ("value", "status", "started_at")]
+_ROUNDED = 1e-9
 NAMES = ("model", "task", "protocol", "split", "metric")
 _FROM_ZERO = [
     *(c for c, kind in TYPES.items() if kind.startswith("int")),
@@ -184,6 +185,7 @@ def check(row: ResultRow) -> None:
         raise ValueError("one of ci_low and ci_high is empty")
     if row.ci_low is not None and row.ci_high is not None and row.ci_low > row.ci_high:
         raise ValueError(f"ci_low {row.ci_low} is above ci_high {row.ci_high}")
+    _check_interval(row)
     _check_time(row.started_at)
 
 
@@ -201,6 +203,18 @@ def _check_value(row: ResultRow) -> None:
         percent = " Is it in percent?" if high == 1 < row.value <= 100 else ""
         limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g} on"
         raise ValueError(f"value is {row.value}, and {row.metric} goes {limits}.{percent}")
+
+
+def _check_interval(row: ResultRow) -> None:
+    """Every interval that is made here holds its value."""
+    if row.value is None or row.ci_low is None or row.ci_high is None:
+        return
+    slack = _ROUNDED * max(1.0, abs(row.value))
+    if not row.ci_low - slack <= row.value <= row.ci_high + slack:
+        raise ValueError(
+            f"value is {row.value}, which its interval, from {row.ci_low} to {row.ci_high}, does "
+            "not hold"
+        )
 
 
 def _check_time(text: str) -> None:

@@ -9,11 +9,13 @@ import pandas as pd
 
 from harness.errors import UserError
 from harness.rendering import NEAR, STYLES, Sheet, Text, render
+from harness.results import latest
 from harness.table.cells import MEAN, Noise, cells, is_mean, mixed_note, unpaired_note
 from harness.task import short_names
 
 __all__ = ["format_table", "wide"]
 
+_SHOWN = 3  # failures spelt out
 _WIDEST = 8  # tasks side by side in one table of text
 
 
@@ -52,7 +54,8 @@ def format_table(
     Args:
         table: result rows.
         style: the format.
-        domains, baselines, noise: as :func:`cells` takes them.
+        domains, baselines, noise: as :func:`cells` takes them; without ``noise`` nothing is said
+            of marks.
 
     Raises:
         UserError: an unknown format.
@@ -65,7 +68,9 @@ def format_table(
         return pd.concat(long).to_csv(index=False, lineterminator="\n")
     whole = style == "html"  # a page scrolls
     return render(
-        [sheet for each in long for sheet in _sheets(each, whole)], _notes(long, noise), style
+        [sheet for each in long for sheet in _sheets(each, whole)],
+        [*_notes(long, noise), *_failures(table)],
+        style,
     )
 
 
@@ -139,13 +144,27 @@ def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
         names = dict.fromkeys(table.model[table.baseline])
         said.append(f"On top, the baselines: {', '.join(names)}.")
     notes = [note for note in (" ".join(said), mixed_note(table)) if note]
-    if table.best.any():
+    if table.best.any() and noise is not None:
         notes.append(_noise_note(noise))
     return notes
 
 
-def _noise_note(noise: Noise | None) -> str:
-    noise = noise or Noise()
+def _failures(table: pd.DataFrame) -> list[str]:
+    """Why there is no value where the table says that it failed."""
+    rows = latest(table)
+    failed = rows[rows.status == "failed"].drop_duplicates(["model", "task", "protocol"])
+    if failed.empty:
+        return []
+    said = [
+        f"{row.model} on {row.task} by {row.protocol}"
+        + (f" ({row.error.rstrip('.')})" if row.error else "")
+        for row in failed.head(_SHOWN).itertuples()
+    ]
+    more = f", and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
+    return [f"Failed: {', '.join(said)}{more}."]
+
+
+def _noise_note(noise: Noise) -> str:
     if noise.near:
         said = f"{NEAR}: within noise of the best, which is: {noise.rule}"
     elif noise.unpaired:

@@ -159,6 +159,7 @@ def test_what_is_no_results_csv_is_refused(tmp_path, text, said):
         ({"value": "75.2"}, "value is 75.2, and top1_acc goes from 0 to 1. Is it in percent"),
         ({"value": "-0.1"}, "value is -0.1, and top1_acc goes from 0 to 1"),
         ({"ci_low": "0.7"}, "ci_low 0.7 is above ci_high 0.6"),
+        ({"value": "0.65"}, "value is 0.65, which its interval, from 0.4 to 0.6, does not hold"),
         ({"ci_low": ""}, "one of ci_low and ci_high is empty"),
         ({"status": "don"}, "status is 'don', not done or failed"),
         ({"status": "failed"}, "status is failed, and yet the value is 0.5"),

@@ -74,7 +74,7 @@ def test_marks_are_those_of_mcnemars_test_and_holms_correction(finished):
 
 
 @pytest.mark.parametrize("named", ["folder", "csv"])
-def test_the_command_marks_and_says_the_rule(finished, capsys, named):
+def test_the_command_marks_and_says_the_rule(finished, tmp_path, capsys, named):
     path = finished if named == "folder" else finished / "results.csv"
     if named == "csv":
         write_csv(load(finished), path)
@@ -83,6 +83,10 @@ def test_the_command_marks_and_says_the_rule(finished, capsys, named):
     assert printed.count("† ±") == 1
     assert "p ≥ 0.05 after Holm's correction" in printed
     assert call(["results", "table", str(path), "--no-marks"]) == 0
+    assert "marked" not in capsys.readouterr().out
+    alone = tmp_path / "alone.csv"
+    write_csv(load(finished), alone)
+    assert call(["results", "table", str(alone)]) == 0
     assert "Nothing is marked" in capsys.readouterr().out
 
 

@@ -204,7 +204,7 @@ def test_what_is_within_noise_of_the_best_is_marked_and_the_rule_said():
 
 
 def test_without_predictions_nothing_is_marked_and_that_is_said():
-    text = format_table(results())
+    text = format_table(results(), noise=Noise())
     assert "†" not in text
     assert "Nothing is marked as within noise of the best" in text
 
@@ -360,3 +360,12 @@ def test_forty_models_on_twentyfive_tasks_stay_readable():
 def test_the_readme_shows_the_table_that_the_command_prints():
     printed = format_table(load(ROOT / "results" / "demo.csv"))
     assert printed.split("\n\nBold:")[0] in (ROOT / "README.md").read_text()
+
+
+def test_failures_say_why():
+    rows = [row(value=0.5), row(task="u-v1-full", value=None, status="failed", error="no memory.")]
+    text = format_table(frame(rows))
+    assert "Failed: m on u-v1-full by linear (no memory)." in text
+    assert "marked" not in text
+    many = [row(task=f"t{i}-v1-full", value=None, status="failed", error="x") for i in range(5)]
+    assert ", and 2 more." in format_table(frame(many))
