@@ -101,7 +101,10 @@ def placed_rows(path: Path) -> list[PlacedRow]:
             cut = line == records[-1][0] and (len(cells) < len(header) or not whole)
             raise UserError(f"{place}: {error}. {_HALF if cut else _MEND}") from None
     if not rows:
-        raise UserError(f"{path} holds no rows. {_HALF}")
+        raise UserError(
+            f"{path} holds no rows: nothing was scored yet, or the file is half-written. The same "
+            "`hear-byola run` goes on; else copy it again."
+        )
     refuse_two_primaries(rows)
     lacking = [c for c in DEFAULTS if c not in header and ADDED.get(c, 1) <= version]
     if lacking:
