@@ -77,7 +77,10 @@ class LocalEngine:
         for device in self._devices:
             devices.put(device)
         return ProcessPoolExecutor(
-            self.slots, mp_context=context, initializer=_start_worker, initargs=(devices, threads)
+            self.slots,
+            mp_context=context,
+            initializer=_start_worker,
+            initargs=(os.getpid(), devices, threads),
         )
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
@@ -106,8 +109,12 @@ class LocalEngine:
 _worker_device = "cpu"
 
 
-def _start_worker(devices: Any, threads: int) -> None:
+def _start_worker(parent: int, devices: Any, threads: int) -> None:
     global _worker_device
+    # The parent decides what an interrupt means; a worker that outlives it must end by itself, also
+    # where it is gone before the worker has begun.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
     # Read by OpenMP and BLAS when torch and numpy are first imported: the workers share the cores.
     os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
     try:
@@ -115,9 +122,6 @@ def _start_worker(devices: Any, threads: int) -> None:
     except queue.Empty:
         # A pool starts no more workers than devices, unless one died and was replaced.
         _worker_device = "cpu"
-    # The parent decides what an interrupt means; a worker that outlives it must end by itself.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
 
 
 def _end_with_parent(parent: int) -> None:

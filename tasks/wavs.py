@@ -117,7 +117,10 @@ def _done(
         return
     # Spawned, since a forked child of a process with threads may hang.
     pool = ProcessPoolExecutor(
-        jobs, mp_context=multiprocessing.get_context("spawn"), initializer=_begin_worker
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin_worker,
+        initargs=(os.getpid(),),
     )
     waiting, pending = iter(orders), set[Future[_Written]]()
     try:
@@ -192,10 +195,11 @@ class _Interrupts:
             self._before[number](number, frame)
 
 
-def _begin_worker() -> None:
-    # The parent decides what an interrupt means; a worker that outlives it must end by itself.
+def _begin_worker(parent: int) -> None:
+    # The parent decides what an interrupt means; a worker that outlives it must end by itself, also
+    # where it is gone before the worker has begun.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
 
 
 def _end_with_parent(parent: int) -> None:

@@ -406,6 +406,17 @@ def test_a_killed_run_goes_on_and_ends_as_if_never_stopped(tmp_path: Path) -> No
     assert same_files(whole, directory)
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="children are read from /proc")
+def test_workers_whose_parent_is_killed_while_they_begin_end(tmp_path: Path) -> None:
+    run = begin(tmp_path, "noise_before_a_gate", 60, jobs=2)
+    children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
+    # The tracker of multiprocessing's resources, and both workers, which import now.
+    wait_for(lambda: len(children.read_text().split()) == 3, run)
+    run.kill()
+    run.wait()
+    wait_for(lambda: not _alive(run.pid))
+
+
 def _alive(group: int) -> bool:
     try:
         os.killpg(group, 0)
