@@ -91,6 +91,7 @@ def _latex(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_latex_text(sheet.title)}}}",
+            rf"\label{{tab:{re.sub(r'[^a-z0-9]+', '-', sheet.title.lower()).strip('-')}}}",
             rf"\begin{{tabular}}{{l{'r' * (len(sheet.columns) - 1)}}}",
             r"\toprule",
             *(_latex_line(map(_latex_text, line)) for line in lines),

@@ -319,6 +319,7 @@ def test_latex_escapes_every_special_character():
     bare = re.sub(r"\\[\\&%$#_{}]", "", text)
     assert bare.count("{") == bare.count("}")
     assert text.count(r"\begin{") == text.count(r"\end{") == 2
+    assert r"\label{tab:linear}" in text
     for row_line in (each for each in text.splitlines() if each.endswith(r" \\")):
         assert len(re.findall(r"(?<!\\)&", row_line)) == 2
 
