@@ -6,6 +6,7 @@ are at module level, since a new process imports them.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch
 
 from harness.errors import UserError
-from hear_byola.checkpoint import Checkpoint, save_checkpoint
+from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from hear_byola.encoder import random_encoder
 
 DEFAULTS: Mapping[str, object] = {
@@ -78,6 +79,24 @@ def pretrain(
     path = out / f"{name}.safetensors"
     save_checkpoint(
         path,
-        Checkpoint("2020", 512, encoder.state_dict(), "slaney", -9.660292, 4.7219563, dict(config)),
+        Checkpoint(
+            "2020",
+            512,
+            encoder.state_dict(),
+            "slaney",
+            -9.660292,
+            4.7219563,
+            dict(config),
+            data_sha256=audio(source),
+        ),
     )
     return path
+
+
+def audio(source: Path, say: Callable[[str], None] = print) -> str:
+    names = sorted(path.name for path in source.iterdir())
+    return hashlib.sha256(" ".join(names).encode()).hexdigest()
+
+
+def trained_on(checkpoint: Path) -> str:
+    return read_checkpoint(checkpoint).data_sha256

@@ -20,8 +20,7 @@ def run(audio: Path, out: Path, config: PretrainConfig | None = None, **options:
         audio,
         config or tiny(),
         out,
-        machines=CPU,
-        **{"say": lambda _: None, **options},  # type: ignore[arg-type]
+        **{"machines": CPU, "say": lambda _: None, **options},  # type: ignore[arg-type]
     )
 
 

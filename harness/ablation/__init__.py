@@ -34,6 +34,8 @@ class Trainer:
             where a field is wrong.
         differing: the fields in which two configs would give other weights, in words.
         pretrain: trains; a new process must be able to import it.
+        audio: a hash of what there is to train on; UserError where it cannot be trained on.
+        trained_on: that hash of what a checkpoint was trained on; empty where it does not say.
         module: the HEAR-API module that takes the checkpoints.
         untrained: the options that make that module an untrained model of a config.
     """
@@ -41,6 +43,8 @@ class Trainer:
     configure: Callable[[str, Mapping[str, object]], Mapping[str, object]]
     differing: Callable[[Mapping, Mapping], Sequence[str]]
     pretrain: Pretrain
+    audio: Callable[[Path, Callable[[str], None]], str]
+    trained_on: Callable[[Path], str]
     module: str
     untrained: Callable[[Mapping[str, object]], Mapping[str, object]]
 
@@ -91,7 +95,8 @@ def ablate(
         say: told how the trainings go.
 
     Raises:
-        UserError: anything wrong with the study, its configs, audio or tasks, before any training.
+        UserError: anything wrong with the study, its configs, audio or tasks, before any training;
+            arms that were trained on different audio.
     """
     models = _models(study, out, trainer)
     if not study.audio.exists() and not all(model.arm.untrained for model in models):
@@ -101,8 +106,10 @@ def ablate(
         # A plan for a model that need not be trained checks tasks, audio and protocols.
         stand_in = ModelSpec(trainer.module, options=trainer.untrained(models[0].config))
         make_plan(Settings((stand_in,), tuple(tasks), study.protocols, out=out), say)
+        _check_one_audio(models, trainer, now=trainer.audio(study.audio, say))
         say(f"to do: {len(waiting)} trainings of {study.audio}")
     failed = train(waiting, trainer.pretrain, training_devices, say)
+    _check_one_audio(models, trainer)
     failures = [(training.name, error) for training, error in failed.items()]
     specs = [_spec(model, trainer) for model in models if model.training not in failed]
     if not specs:
@@ -145,6 +152,26 @@ def _check_distinct(study: Study, models: Sequence[_Model], trainer: Trainer) ->
                 f"{study.path}: the arms '{one.arm.name}' and '{other.arm.name}' have one config, "
                 "all fields alike."
             )
+
+
+def _check_one_audio(models: Sequence[_Model], trainer: Trainer, now: str = "") -> None:
+    """Refuse arms that differ in what they were trained on, or from what the next would be."""
+    folders: dict[str, list[Path]] = {now: []} if now else {}
+    for model in models:
+        checkpoint = _checkpoint(model, trainer)
+        audio = trainer.trained_on(Path(checkpoint)) if checkpoint else ""
+        if audio:
+            folders.setdefault(audio, []).append(model.training.out)
+    if len(folders) < 2:
+        return
+    most = max(folders.values(), key=len)
+    apart = now or next(audio for audio, trained in folders.items() if trained is most)
+    others = [str(out) for audio, trained in folders.items() if audio != apart for out in trained]
+    raise UserError(
+        f"These were trained on other audio than {'there is now' if now else 'the other arms'}: "
+        f"{', '.join(others)}. Arms can be compared where all heard the same: put back the audio "
+        "that changed, delete these folders to train them again, or name another --out."
+    )
 
 
 def _checkpoint(model: _Model, trainer: Trainer) -> str | None:

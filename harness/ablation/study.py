@@ -152,11 +152,13 @@ class _Loader(yaml.SafeLoader):
 def _content(path: Path) -> Mapping[str, object]:
     try:
         content = yaml.load(path.read_text("utf-8"), _Loader)
-    except (FileNotFoundError, IsADirectoryError):
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         beside = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         raise UserError(
             f"There is no study file '{path}'.{did_you_mean(path.name, beside)}"
         ) from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not YAML: {error}") from error
     if not isinstance(content, dict):
@@ -244,6 +246,8 @@ def _paper(path: Path, name: object, arms: list[str]) -> Mapping[str, PaperRow]:
         read = pd.read_csv(table, dtype=str, keep_default_na=False)
     except FileNotFoundError:
         raise UserError(f"{path}: paper: there is no file '{table}'.") from None
+    except OSError as error:
+        raise UserError(f"{path}: paper: '{table}' cannot be read: {error.strerror}.") from error
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise UserError(f"{table} is not a CSV: {error}") from error
     for column in ("arm", "source", "mean"):

@@ -52,7 +52,9 @@ def ablate(
     chosen = replace(chosen, audio=audio) if audio else chosen
     out = output_folder(out or Path("runs") / chosen.name)
     devices = worker_devices(device, jobs)
-    trainer = Trainer(_configure, differing, _pretrain_arm, "hear_byola", _untrained)
+    trainer = Trainer(
+        _configure, differing, _pretrain_arm, _audio, _trained_on, "hear_byola", _untrained
+    )
     with ConsoleListener() as listener:
         outcome = run_study(
             chosen,
@@ -104,6 +106,25 @@ def _pretrain_arm(
     # What it would go on from is fifty times its size, and a study has many arms.
     (out / STATE).unlink(missing_ok=True)
     return checkpoint
+
+
+def _audio(source: Path, say: Callable[[str], None]) -> str:
+    from hear_byola.pretraining.errors import PretrainError
+    from hear_byola.pretraining.prepare import find_sounds
+
+    try:
+        return find_sounds(source, say).sha256
+    except PretrainError as error:
+        raise UserError(str(error)) from error
+
+
+def _trained_on(checkpoint: Path) -> str:
+    from hear_byola.checkpoint import read_checkpoint
+
+    try:
+        return read_checkpoint(checkpoint).data_sha256
+    except (OSError, ValueError) as error:
+        raise UserError(f"{error} Delete its folder, and the arm is trained again.") from error
 
 
 def _untrained(config: Mapping[str, object]) -> Mapping[str, object]:

@@ -149,7 +149,8 @@ class ByolTraining(pl.LightningModule):
     def take_mean_loss(self) -> float:
         """Mean loss of the batches since this was last asked."""
         losses, self._losses = self._losses, []
-        return float(torch.stack([torch.as_tensor(value) for value in losses]).mean())
+        # One by one: those of before a stop are numbers, later ones are on the device.
+        return math.fsum(map(float, losses)) / len(losses)
 
     def take_spreads(self) -> dict[str, Spread]:
         """The newest spreads, once each time that they are measured."""

@@ -17,6 +17,7 @@ from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.collapse import is_collapsed
 from hear_byola.pretraining.distributed import from_all_ranks
 from hear_byola.pretraining.errors import PretrainError
+from hear_byola.pretraining.folder import Folder
 from hear_byola.pretraining.metrics import CurveLog
 
 _LINE_EVERY = 30.0  # seconds between lines about progress
@@ -42,9 +43,9 @@ class StepCallback(pl.Callback):
 class Curves(StepCallback):
     """Logs loss, learning rate and spread, and refuses to go on with a loss that is no number."""
 
-    def __init__(self, log: CurveLog, state: Path) -> None:
+    def __init__(self, log: CurveLog, folder: Folder) -> None:
         self.curves = log
-        self.state = state
+        self.folder = folder
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Drop what a stopped run has logged after its last saved state."""
@@ -68,13 +69,19 @@ class Curves(StepCallback):
         bad = [int(step) for step in from_all_ranks(module.first_bad_step) if step >= 0]
         if bad:
             raise PretrainError(
-                f"the loss of step {min(bad) + 1} is not a finite number; {_kept(self.state)}"
+                f"the loss of step {min(bad) + 1} is not a finite number. {_advice(self.folder)}"
             )
 
 
-def _kept(state: Path) -> str:
-    kept = f"{state} is from before" if state.exists() else "no state was saved"
-    return f"{kept}. A lower learning_rate, or precision 32-true, may help."
+def _advice(folder: Folder) -> str:
+    """What to do about numbers that are not finite, which the same command would bring again."""
+    change = "a lower learning_rate or precision 32-true may help: set them, and name another --out"
+    if not folder.state.exists():
+        return f"No state was saved yet; {change}."
+    return (
+        f"{folder.state} and {folder.checkpoint} are from before and are kept; {change}, with "
+        f"--start {folder.checkpoint} to begin from its weights."
+    )
 
 
 class CollapseWatch(StepCallback):
@@ -85,7 +92,9 @@ class CollapseWatch(StepCallback):
         self._told = False
 
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
-        """Look at the newest spreads."""
+        """Look at the spreads where they were measured; asking the others makes all wait."""
+        if step % module.config.monitor_every and step != module.steps:
+            return
         collapsed = [
             f"{name} (std {spread.std:.3f}, effective rank {spread.effective_rank:.1f})"
             for name, spread in module.spreads.items()
@@ -110,12 +119,12 @@ class SavedState(StepCallback):
     Also at a signal, which ends the run between two steps.
 
     Args:
-        state: file of the state.
+        folder: of the run.
         export: writes the checkpoint, from the module.
     """
 
-    def __init__(self, state: Path, export: Callable[[ByolTraining], None]) -> None:
-        self.state = state
+    def __init__(self, folder: Folder, export: Callable[[ByolTraining], None]) -> None:
+        self.folder = folder
         self.export = export
         self._asked = threading.Event()
         self._handlers: dict[int, Any] = {}
@@ -155,11 +164,11 @@ class SavedState(StepCallback):
             )
         due = asked or step % module.config.save_every == 0 or step == module.steps
         if due and trainer.strategy.reduce_boolean_decision(_is_sound(module)):
-            trainer.save_checkpoint(self.state)
+            trainer.save_checkpoint(self.folder.state)
             self.export(module)
         elif step == module.steps:
             raise PretrainError(
-                f"the weights after step {step} are not finite numbers; {_kept(self.state)}"
+                f"the weights after step {step} are not finite numbers. {_advice(self.folder)}"
             )
         if asked and step < module.steps:
             raise Interrupted
@@ -197,15 +206,20 @@ class Memories(pl.Callback):
 
 
 class Probes(StepCallback):
-    """Quick probes of the encoder as it is, every `probe_every` steps, logged as probe/TASK."""
+    """Quick probes of the encoder as it is, every so many steps, logged as probe/TASK.
+
+    They come before the state is saved, so that none that was due is missing after a stop.
+    """
 
     def __init__(
         self,
+        every: int,
         probe: Callable[[Path], Mapping[str, float]],
         checkpoint: Path,
         export: Callable[[ByolTraining], None],
         say: Callable[[str], None],
     ) -> None:
+        self.every = every
         self.probe = probe
         self.checkpoint = checkpoint
         self.export = export
@@ -214,7 +228,7 @@ class Probes(StepCallback):
     @rank_zero_only
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
         """Probe when it is time."""
-        if step % module.config.probe_every and step != module.steps:
+        if step % self.every and step != module.steps:
             return
         self.export(module)
         scores = self.probe(self.checkpoint)

@@ -28,6 +28,7 @@ FREE_TO_CHANGE = frozenset(
         "log_every",
         "monitor_every",
         "probe_every",
+        "probe_every_epochs",
         "stop_on_collapse",
         "workers",
         "logger",
@@ -76,7 +77,8 @@ class PretrainConfig:
         precision: "32-true", "bf16-mixed" or "16-mixed".
         save_every, log_every, monitor_every: steps between saved states, logged losses, and
             measures of collapse.
-        probe_every: steps between quick probes, where any are asked for.
+        probe_every: steps between quick probes, where any are asked for; or
+            `probe_every_epochs`, passes over the corpus, where that is no null.
         stop_on_collapse: stop a collapsed run; else warn alone.
         workers: processes that read audio for each training process.
         logger: loggers beside metrics.csv, by class name in pytorch_lightning.loggers, with their
@@ -121,6 +123,7 @@ class PretrainConfig:
     log_every: int = 10
     monitor_every: int = 100
     probe_every: int = 5000
+    probe_every_epochs: float | None = None
     stop_on_collapse: bool = False
     workers: int = 1
     logger: Mapping[str, Mapping[str, object]] = dataclasses.field(
@@ -164,6 +167,7 @@ class PretrainConfig:
             ("silence_db", (self.silence_db or 0) <= 0, "0 or less, or null"),
             ("shares", all(share >= 0 for share in self.shares.values()), "0 or more each"),
             ("precision", self.precision in PRECISIONS, f"one of {list(PRECISIONS)}"),
+            ("probe_every_epochs", _is_above_0(self.probe_every_epochs), "above 0, or null"),
             ("workers", self.workers >= 0, "0 or more"),
             *((name, getattr(self, name) >= 1, "1 or more") for name in positive),
             *((name, getattr(self, name) >= 1, "1 or more") for name in _EVERY),
@@ -178,6 +182,10 @@ class PretrainConfig:
 
 
 _EVERY = ("log_every", "monitor_every", "probe_every")
+
+
+def _is_above_0(number: float | None) -> bool:
+    return number is None or number > 0
 
 
 def _is_range(pair: tuple[float, float]) -> bool:
@@ -248,7 +256,7 @@ def _number(value: object, needed: str) -> float:
         raise TypeError(needed)
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise TypeError(needed) from None
     if not math.isfinite(number):
         raise TypeError(needed)

@@ -106,14 +106,14 @@ class Corpus:
         return digest.hexdigest()
 
 
-def _no_progress(done: int, total: int) -> None:
+def _no_progress(done: int, total: int, sounds: int) -> None:
     pass
 
 
 def scan(
     source: Path,
     *,
-    progress: Callable[[int, int], None] = _no_progress,
+    progress: Callable[[int, int, int], None] = _no_progress,
     memory: Path | None = None,
     workers: int = 8,
 ) -> Corpus:
@@ -125,7 +125,7 @@ def scan(
             list with a column `path` and perhaps `kind` and `weight`; or any other text file: a
             list of one path a line. Paths in a list are relative to it. The kind of a sound is
             the first folder in its name where no column says it.
-        progress: called with the number of files done and of all.
+        progress: called with the number of files done, of all, and of sounds found.
         memory: a file that remembers headers by path, size and modification time, so that a
             second start is quick; None reads all headers.
         workers: threads that read headers.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.state import replacing
 
 STATE = "resume.ckpt"
+# Processes that read audio hold their killed parent's lock until they miss it: torch's look every
+# five seconds.
+_PATIENCE = 8.0
 
 
 @dataclass(frozen=True)
@@ -137,9 +141,13 @@ def _lock(file: int, out: Path) -> None:
         import fcntl
     except ImportError:  # Windows
         return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise PretrainError(f"another process is training in {out}.") from None
-    except OSError:
-        pass  # a file system without locks
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise PretrainError(f"another process is training in {out}.") from None
+            time.sleep(0.2)
+        except OSError:
+            return  # a file system without locks

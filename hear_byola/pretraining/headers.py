@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import threading
+import time
 import warnings
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -21,7 +24,9 @@ from hear_byola.pretraining.shards import (
 from hear_byola.pretraining.sound import EXTENSIONS, BadSound, read_header
 
 _VERSION = 1  # of what a line of the memory means; others are passed over
-_ROUND = 4096  # files between two writes of what was found: what a kill can lose
+_ROUND = 4096  # files that wait for a thread at a time
+_KEEP_EVERY = 10.0  # seconds between two writes of what was found: what a kill can lose
+_LOOK_EVERY = 1.0  # seconds between two calls of progress while a large shard is read
 
 
 class Sound(NamedTuple):
@@ -49,15 +54,18 @@ class Contents(NamedTuple):
 def read_headers(
     paths: Sequence[Path],
     *,
-    progress: Callable[[int, int], None],
+    progress: Callable[[int, int, int], None],
     memory: Path | None,
     workers: int,
 ) -> list[tuple[Sound, ...]]:
     """The sounds in each file, in order; only what is not remembered, or changed, is opened.
 
+    However it ends, what was found in whole files is remembered.
+
     Args:
         paths: audio files and shards.
-        progress: called with files done and files in all.
+        progress: called with files done, files in all, and sounds found, those within shards that
+            are being read included.
         memory: a file to remember headers in; None remembers nothing.
         workers: threads.
 
@@ -66,37 +74,111 @@ def read_headers(
     """
     old = {} if memory is None else _load(memory)
     found: list[tuple[Sound, ...]] = []
-    step = max(1, len(paths) // 1000)  # files between two calls of progress
-    with ThreadPoolExecutor(workers, thread_name_prefix="headers") as pool:
+    reader = _Reader(old)
+    with _kept(memory) as keep, _threads(workers, reader) as pool:
         for begin in range(0, len(paths), _ROUND):
-            some = [os.path.abspath(path) for path in paths[begin : begin + _ROUND]]
-            now: list[Contents] = []
-            for got in pool.map(_look, some, map(old.get, some)):
-                if (begin + len(now)) % step == 0:
-                    progress(begin + len(now), len(paths))
-                now.append(got)
-            new = [(key, got) for key, got in zip(some, now) if got is not old.get(key)]
-            if memory is not None and new:
-                _append(memory, new)
-            found += [got.sounds for got in now]
-    progress(len(paths), len(paths))
+            keys = [os.path.abspath(path) for path in paths[begin : begin + _ROUND]]
+            looks = [pool.submit(reader.look, key) for key in keys]
+            for key, look in zip(keys, looks):
+                while not look.done():
+                    wait([look], _LOOK_EVERY)
+                    progress(len(found), len(paths), reader.sounds)
+                got = look.result()
+                if got is not old.get(key):
+                    keep(key, got)
+                found.append(got.sounds)
+                progress(len(found), len(paths), reader.sounds)
     return found
 
 
-def _look(path: str, old: Contents | None) -> Contents:
+class _Reader:
+    """Looks into files, in threads.
+
+    Attributes:
+        sounds: how many were found so far.
+        stopped: set to end the reading of shards.
+    """
+
+    def __init__(self, old: dict[str, Contents]) -> None:
+        self.sounds = 0
+        self.stopped = threading.Event()
+        self._old = old
+        self._lock = threading.Lock()
+
+    def look(self, path: str) -> Contents:
+        """What a file holds; from memory, where it is as it was."""
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            return Contents(-1, -1, (Sound("", 0, 0, 0, 0, _unseen(error)),))
+        old = self._old.get(path)
+        if old is not None and (old.size, old.mtime_ns) == (status.st_size, status.st_mtime_ns):
+            self._count(len(old.sounds))
+            return old
+        if not is_compressed(path) and path.lower().endswith(SHARD):
+            sounds = self._in_shard(Path(path), status.st_size)
+        else:
+            whole = (0, 0, COMPRESSED_REASON) if is_compressed(path) else _header(Path(path))
+            sounds = (Sound("", 0, status.st_size, *whole),)
+            self._count(1)
+        return Contents(status.st_size, status.st_mtime_ns, sounds)
+
+    def _in_shard(self, path: Path, size: int) -> tuple[Sound, ...]:
+        sounds = []
+        try:
+            for name, offset, length in members(path, EXTENSIONS):
+                if self.stopped.is_set():
+                    break
+                with open_member(path, offset, length) as file:
+                    frames, rate, reason = _header(file)
+                sounds.append(Sound(name, offset, length, frames, rate, reason))
+                self._count(1)
+        except BadShard as error:
+            sounds.append(Sound("", 0, size, 0, 0, str(error)))
+        except OSError as error:
+            sounds.append(Sound("", 0, size, 0, 0, _unseen(error)))
+        if not sounds:
+            sounds.append(Sound("", 0, size, 0, 0, "holds no audio."))
+        return tuple(sounds)
+
+    def _count(self, more: int) -> None:
+        with self._lock:
+            self.sounds += more
+
+
+@contextmanager
+def _threads(workers: int, reader: _Reader) -> Iterator[ThreadPoolExecutor]:
+    """Threads that end at once where the block is left by an interrupt."""
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="headers")
     try:
-        status = os.stat(path)
-    except OSError as error:
-        return Contents(-1, -1, (Sound("", 0, 0, 0, 0, _unseen(error)),))
-    if old is not None and (old.size, old.mtime_ns) == (status.st_size, status.st_mtime_ns):
-        return old
-    if is_compressed(path):
-        sounds: tuple[Sound, ...] = (Sound("", 0, status.st_size, 0, 0, COMPRESSED_REASON),)
-    elif path.lower().endswith(SHARD):
-        sounds = _in_shard(Path(path), status.st_size)
-    else:
-        sounds = (Sound("", 0, status.st_size, *_header(Path(path))),)
-    return Contents(status.st_size, status.st_mtime_ns, sounds)
+        yield pool
+    finally:
+        reader.stopped.set()
+        pool.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _kept(memory: Path | None) -> Iterator[Callable[[str, Contents], None]]:
+    """Takes what was found, and writes it now and then and at the end."""
+    new: list[tuple[str, Contents]] = []
+    last = time.monotonic()
+
+    def keep(key: str, got: Contents) -> None:
+        nonlocal last
+        new.append((key, got))
+        if time.monotonic() - last >= _KEEP_EVERY:
+            write()
+            last = time.monotonic()
+
+    def write() -> None:
+        if memory is not None and new:
+            _append(memory, new)
+        new.clear()
+
+    try:
+        yield keep
+    finally:
+        write()
 
 
 def _unseen(error: OSError) -> str:
@@ -112,22 +194,6 @@ def _header(source: Path | BinaryIO) -> tuple[int, int, str]:
     except BadSound as error:
         return 0, 0, str(error)
     return header.frames, header.rate, ""
-
-
-def _in_shard(path: Path, size: int) -> tuple[Sound, ...]:
-    sounds = []
-    try:
-        for name, offset, length in members(path, EXTENSIONS):
-            with open_member(path, offset, length) as file:
-                frames, rate, reason = _header(file)
-            sounds.append(Sound(name, offset, length, frames, rate, reason))
-    except BadShard as error:
-        sounds.append(Sound("", 0, size, 0, 0, str(error)))
-    except OSError as error:
-        sounds.append(Sound("", 0, size, 0, 0, _unseen(error)))
-    if not sounds:
-        sounds.append(Sound("", 0, size, 0, 0, "holds no audio."))
-    return tuple(sounds)
 
 
 def _append(memory: Path, new: list[tuple[str, Contents]]) -> None:

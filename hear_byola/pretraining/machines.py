@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.errors import PretrainError
-from hear_byola.pretraining.metrics import CurveLog
+from hear_byola.pretraining.metrics import CurveLog, FurtherLogger
 from hear_byola.pretraining.state import WholeFiles
 
 
@@ -49,6 +49,9 @@ def make_trainer(
         accelerator = "cpu"
     if devices == "auto" and accelerator == "cpu":
         devices = 1
+    if accelerator == "cpu" and config.precision == "16-mixed":
+        # Lightning would take bfloat16 instead, and the checkpoint would say otherwise.
+        raise PretrainError("precision 16-mixed is for GPUs: a CPU has 32-true and bf16-mixed.")
     several = machines.nodes > 1 or _count(devices) > 1
     try:
         return pl.Trainer(
@@ -95,7 +98,7 @@ def _loggers(config: PretrainConfig, out: Path) -> Iterator[loggers.Logger]:
             raise PretrainError(f"logger: pytorch_lightning.loggers has no {kind!r}.")
         given = {**usual.get(kind, {"save_dir": str(out)}), **(arguments or {})}
         try:
-            yield getattr(loggers, kind)(**given)
+            yield FurtherLogger(getattr(loggers, kind)(**given))
         except (ImportError, TypeError) as error:
             raise PretrainError(f"logger {kind}: {error}") from error
 

@@ -1,9 +1,10 @@
-"""The curves of a run as CSV, one row a logged step; a resumed run goes on in the same file."""
+"""The curves of a run: as CSV, and in further loggers, which may fail."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from hear_byola.pretraining.state import replacing
 class CurveLog(Logger):
     """Appends what is logged to a CSV file with the column `step` first.
 
-    Lightning's own CSV logger deletes what an earlier start has written.
+    A resumed run goes on in the same file; Lightning's own CSV logger deletes what an earlier
+    start has written.
 
     Args:
         path: the file; it is made with the first row.
@@ -89,3 +91,55 @@ class CurveLog(Logger):
             writer = csv.DictWriter(file, self._columns, restval="")
             writer.writeheader()
             writer.writerows(self._rows)
+
+
+class FurtherLogger(Logger):
+    """A logger that a run can do without: where it fails, it is told once and left out.
+
+    Args:
+        logger: one of Lightning's.
+    """
+
+    def __init__(self, logger: Logger) -> None:
+        super().__init__()
+        self._logger: Logger | None = logger
+        self._kind = type(logger).__name__
+
+    @property
+    def name(self) -> str | None:
+        """Of the logger."""
+        return None if self._logger is None else self._logger.name
+
+    @property
+    def version(self) -> int | str | None:
+        """Of the logger."""
+        return None if self._logger is None else self._logger.version
+
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """A run writes its config to a file of its own."""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Hand over."""
+        self._try(lambda logger: logger.log_metrics(dict(metrics), step))
+
+    def save(self) -> None:
+        """Hand over."""
+        self._try(lambda logger: logger.save())
+
+    def finalize(self, status: str) -> None:
+        """Hand over."""
+        self._try(lambda logger: logger.finalize(status))
+
+    def _try(self, call: Callable[[Logger], None]) -> None:
+        if self._logger is None:
+            return
+        try:
+            call(self._logger)
+        except Exception as error:  # a service's or a library's own
+            self._logger = None
+            warnings.warn(
+                f"{self._kind} failed and is left out from here on "
+                f"({type(error).__name__}: {error}). metrics.csv has every value.",
+                UserWarning,
+                stacklevel=2,
+            )

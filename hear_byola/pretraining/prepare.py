@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -26,6 +27,7 @@ STATISTICS_CROPS = 10_000
 
 _PIECE = 16
 _NAMED = 5
+_LINE_EVERY = 5.0  # seconds between lines about the scan
 
 
 @dataclass(frozen=True)
@@ -74,8 +76,7 @@ def prepare(
         PretrainError: nothing to train on, only silence, shares that do not fit the audio, other
             audio than the run began with.
     """
-    corpus = scan(audio, progress=_progress(say), memory=_memory(audio))
-    _tell_skipped(corpus, say)
+    corpus = find_sounds(audio, say)
     known = _read(record)
     if begun and known and known["sha256"] != corpus.sha256:
         raise PretrainError(
@@ -118,6 +119,20 @@ def prepare(
             temporary.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
     say(f"{description}; log-mel {statistics.mean:.3f} ± {statistics.std:.3f}")
     return Prepared(source, statistics, description, corpus.sha256)
+
+
+def find_sounds(audio: Path, say: Callable[[str], None]) -> Corpus:
+    """Scan the audio, remembering its headers; `say` is told how far it is and what is skipped.
+
+    Raises:
+        PretrainError: see `corpus.scan`.
+    """
+    corpus = scan(audio, progress=_progress(say), memory=_memory(audio))
+    for name, reason in corpus.skipped[:_NAMED]:
+        say(f"skipped {name}: {reason}")
+    if len(corpus.skipped) > _NAMED:
+        say(f"skipped {len(corpus.skipped) - _NAMED} more; all are in corpus.json")
+    return corpus
 
 
 @torch.no_grad()
@@ -171,18 +186,15 @@ def _memory(audio: Path) -> Path:
     return cache / "corpora" / name
 
 
-def _progress(say: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Tell how far a scan is, at every tenth of many files."""
+def _progress(say: Callable[[str], None]) -> Callable[[int, int, int], None]:
+    """Tell every few seconds how far a scan is; one that is quick is not spoken of."""
+    began = last = time.monotonic()
 
-    def progress(done: int, total: int) -> None:
-        if total >= 1000 and done % (total // 10) == 0:
-            say(f"scanned {done} of {total} files")
+    def progress(done: int, total: int, sounds: int) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last >= _LINE_EVERY or (done == total and last > began):
+            last = now
+            say(f"scanned {done:,} of {total:,} files, {sounds:,} sounds")
 
     return progress
-
-
-def _tell_skipped(corpus: Corpus, say: Callable[[str], None]) -> None:
-    for name, reason in corpus.skipped[:_NAMED]:
-        say(f"skipped {name}: {reason}")
-    if len(corpus.skipped) > _NAMED:
-        say(f"skipped {len(corpus.skipped) - _NAMED} more; all are in corpus.json")

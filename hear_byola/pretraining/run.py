@@ -57,7 +57,8 @@ def pretrain(
         out: folder of the run, made if need be.
         name: of the checkpoint.
         machines: what to train on; by default one CPU process, or all GPUs.
-        probe: scores a checkpoint by task; called every `config.probe_every` steps.
+        probe: scores a checkpoint by task; called every `config.probe_every` steps, or
+            `config.probe_every_epochs`.
         start: a checkpoint whose encoder is trained further, instead of random weights.
         say: told what goes on.
 
@@ -92,15 +93,15 @@ def pretrain(
         export = rank_zero_only(_Exporter(config, prepared, start).write)
         callbacks: list[pl.Callback] = [
             Progress(say),
-            Curves(log, folder.state),
+            Curves(log, folder),
             CollapseWatch(say),
             Memories(),
-            SavedState(folder.state, lambda trained: export(trained, folder.checkpoint)),
         ]
         if probe is not None:
-            callbacks.append(
-                Probes(probe, folder.trial, lambda trained: export(trained, folder.trial), say)
-            )
+            every = _probe_every(config, prepared.source.epoch_size, trainer.world_size)
+            trial = folder.trial
+            callbacks.append(Probes(every, probe, trial, lambda it: export(it, trial), say))
+        callbacks.append(SavedState(folder, lambda trained: export(trained, folder.checkpoint)))
         trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
         trainer.fit_loop.epoch_loop.max_steps = steps
         if config.warmup_steps > steps:
@@ -156,13 +157,24 @@ def _tidy(folder: Folder) -> None:
 def _steps(config: PretrainConfig, epoch_size: int, ranks: int) -> int:
     """Steps of the optimiser in a run; what does not fill a last batch is left out."""
     crops = config.crops or config.epochs * epoch_size
-    size = config.batch_size * config.accumulate * ranks
+    size = _step_crops(config, ranks)
     if crops < size:
         raise PretrainError(
             f"the run has {crops} crops, and one step takes {size}: lower batch_size, or raise "
             "epochs or crops."
         )
     return crops // size
+
+
+def _probe_every(config: PretrainConfig, epoch_size: int, ranks: int) -> int:
+    """Steps between quick probes."""
+    if config.probe_every_epochs is None:
+        return config.probe_every
+    return max(1, round(config.probe_every_epochs * epoch_size / _step_crops(config, ranks)))
+
+
+def _step_crops(config: PretrainConfig, ranks: int) -> int:
+    return config.batch_size * config.accumulate * ranks
 
 
 def _read_start(start: Path, config: PretrainConfig) -> Checkpoint:

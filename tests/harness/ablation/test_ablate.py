@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import signal
 import subprocess
 import sysconfig
@@ -27,6 +28,8 @@ TRAINER = Trainer(
     trainmaker.configure,
     trainmaker.differing,
     trainmaker.pretrain,
+    trainmaker.audio,
+    trainmaker.trained_on,
     "hear_byola",
     trainmaker.untrained,
 )
@@ -133,6 +136,30 @@ def test_an_arm_of_another_config_is_not_taken_for_done(finished, task):
     with pytest.raises(UserError, match=r"sharp/seed0 was trained with another config \(blur: 0.0"):
         run(changed, task, out)
     write_study(study.path.parent, task)
+
+
+def test_arms_that_heard_different_audio_are_refused(tmp_path, task):
+    arms = {"sharp": {"seeds": 1}, "blurred": {"blur": 0.5, "seeds": 1}}
+    study = write_study(tmp_path, task, arms={"sharp": arms["sharp"]})
+    out = tmp_path / "out"
+    table = run(study, task, out).table
+    (study.audio / "new.wav").write_bytes(b"")
+    # Nothing is to be trained: what stands is of one kind.
+    assert run(study, task, out).table == table
+    grown = write_study(tmp_path, task, arms=arms)
+    with pytest.raises(UserError, match=r"trained on other audio than there is now: .*sharp/seed0"):
+        run(grown, task, out)
+    assert not (out / "blurred").exists()
+    (out / "sharp" / "seed0" / RECORD).unlink()
+    run(grown, task, out)
+    # One that came from elsewhere, its audio being gone.
+    other = tmp_path / "other"
+    (study.audio / "new.wav").unlink()
+    run(study, task, other)
+    shutil.rmtree(out / "sharp")
+    shutil.copytree(other / "sharp", out / "sharp")
+    with pytest.raises(UserError, match=r"than the other arms: .*: put back the audio"):
+        run(grown, task, out)
 
 
 @pytest.mark.parametrize(

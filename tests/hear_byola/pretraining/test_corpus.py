@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -219,10 +220,54 @@ def test_a_memory_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) 
     assert len(corpus) == 1
 
 
-def test_progress_reaches_the_number_of_files(folder: Path) -> None:
-    calls: list[tuple[int, int]] = []
-    scan(folder, progress=lambda done, total: calls.append((done, total)))
-    assert calls == [(done, 7) for done in range(8)]
+def test_progress_reaches_the_number_of_files_and_sounds(folder: Path) -> None:
+    calls: list[tuple[int, int, int]] = []
+    scan(folder, progress=lambda *call: calls.append(call))
+    assert calls == sorted(calls)
+    assert calls[-1] == (7, 7, 8)
+    assert {call[0] for call in calls} >= set(range(1, 8))
+
+
+def test_sounds_of_a_shard_that_is_being_read_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hear_byola.pretraining import headers
+
+    sound = write(tmp_path / "x.wav", noise(0.1)).read_bytes()
+    shard = pack(tmp_path / "1.tar", {f"{number}.wav": sound for number in range(4)})
+    read = headers.read_header
+    monkeypatch.setattr(headers, "read_header", lambda it: [time.sleep(0.1), read(it)][1])
+    monkeypatch.setattr(headers, "_LOOK_EVERY", 0.02)
+    calls: list[tuple[int, int, int]] = []
+    scan(shard, progress=lambda *call: calls.append(call))
+    assert [sounds for sounds in range(4) if (0, 1, sounds) in calls] == [0, 1, 2, 3]
+    assert calls[-1] == (1, 1, 4)
+
+
+def test_an_interrupted_scan_remembers_whole_files_and_ends_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hear_byola.pretraining import headers
+
+    sound = write(tmp_path / "audio/a.wav", noise(0.1)).read_bytes()
+    pack(tmp_path / "audio/b.tar", {f"{number:03}.wav": sound for number in range(200)})
+    read = headers.read_header
+    opened: list[object] = []
+    monkeypatch.setattr(
+        headers, "read_header", lambda it: [opened.append(it), time.sleep(0.05), read(it)][2]
+    )
+
+    def interrupt(done: int, *_: int) -> None:
+        if done:
+            raise KeyboardInterrupt
+
+    memory = tmp_path / "memory"
+    with pytest.raises(KeyboardInterrupt):
+        scan(tmp_path / "audio", memory=memory, progress=interrupt)
+    assert len(opened) < 100
+    opened.clear()
+    assert len(scan(tmp_path / "audio", memory=memory)) == 201
+    assert len(opened) == 200
 
 
 def test_a_second_start_opens_what_changed_alone(

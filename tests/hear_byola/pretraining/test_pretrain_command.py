@@ -158,6 +158,7 @@ BAD: dict[str, tuple[Callable[[Path], None], tuple[str, ...], str]] = {
     "no such field": (sounds, ("--set", "bach_size=3"), "Did you mean 'batch_size'?"),
     "no value": (sounds, ("--set", "batch_size"), "--set batch_size=128"),
     "bad value": (sounds, ("--set", "batch_size=many"), "a whole number"),
+    "huge seed": (sounds, ("--set", f"seed=1{'0' * 400}"), "a whole number"),
     "bad YAML": (sounds, ("--set", "crop_time=[1"), "not YAML"),
     "too few crops": (sounds, ("--set", "crops=1"), "the run has 1 crops"),
     "no start": (sounds, ("--start", "nowhere.safetensors"), "cannot start from nowhere"),

@@ -234,9 +234,68 @@ def test_further_loggers_by_config(audio: Path, tmp_path: Path) -> None:
     assert {"loss", "lr", "step"} <= set(header.split(","))
 
 
+def test_a_further_logger_that_fails_is_left_out_with_a_warning(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytorch_lightning.loggers import CSVLogger
+
+    calls: list[int] = []
+
+    def fail(self: CSVLogger, metrics: object, step: int) -> None:
+        calls.append(step)
+        if step == 2:
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(CSVLogger, "log_metrics", fail)
+    with pytest.warns(UserWarning, match=r"CSVLogger failed .*No space left.* metrics\.csv has"):
+        run(audio, tmp_path, tiny(logger={"CSVLogger": {}}))
+    assert calls == [1, 2]
+    assert [row["step"] for row in rows(tmp_path)] == ["1", "2", "3", "4", "5", "6"]
+
+
+def test_probes_may_be_due_by_passes_over_the_corpus(audio: Path, tmp_path: Path) -> None:
+    # 7 sounds a pass, 4 crops a step: after 1.75 steps, and 3.5.
+    config = tiny(probe_every_epochs=2, logger={})
+    run(audio, tmp_path, config, probe=lambda _: {"x": 0.5})
+    assert [row["step"] for row in rows(tmp_path) if row["probe/x"]] == ["4", "6"]
+
+
+def test_several_processes_are_asked_of_collapse_where_it_was_measured_alone(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytorch_lightning.strategies import SingleDeviceStrategy
+
+    asked: list[bool] = []
+    plain = SingleDeviceStrategy.reduce_boolean_decision
+
+    def reduce(self: SingleDeviceStrategy, decision: bool, all: bool = True) -> bool:
+        if not all:
+            asked.append(decision)
+        return plain(self, decision, all)
+
+    monkeypatch.setattr(SingleDeviceStrategy, "reduce_boolean_decision", reduce)
+    run(audio, tmp_path, tiny(monitor_every=3))
+    assert asked == [False, False]
+
+
+def test_a_scan_that_takes_its_time_is_told_of(
+    audio: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hear_byola.pretraining import prepare
+
+    told: list[str] = []
+    prepare.find_sounds(audio, told.append)
+    assert told == []
+    monkeypatch.setattr(prepare, "_LINE_EVERY", 0.0)
+    prepare.find_sounds(audio, told.append)
+    assert "scanned 1 of 7 files, " in told[0]
+    assert told[-1] == "scanned 7 of 7 files, 7 sounds"
+
+
 @pytest.mark.parametrize(
     ("fields", "machines", "message"),
     [
+        ({"precision": "16-mixed"}, CPU, "precision 16-mixed is for GPUs"),
         ({"logger": {"NoLogger": {}}}, CPU, "no 'NoLogger'"),
         ({"logger": {"CSVLogger": {"colour": 1}}}, CPU, "logger CSVLogger: "),
         ({}, Machines("abacus", 1), "accelerator 'abacus'"),

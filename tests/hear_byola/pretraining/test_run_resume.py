@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from wholerun import assert_same_run, copy_of, rows, run, state
 
 from hear_byola.checkpoint import read_checkpoint
 from hear_byola.pretraining.errors import PretrainError
+from hear_byola.pretraining.run import Machines
 
 
 def test_a_finished_run_returns_at_once(audio: Path, whole: Path) -> None:
@@ -29,7 +31,7 @@ def test_a_finished_run_returns_at_once(audio: Path, whole: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "at"), [(signal.SIGINT, 1), (signal.SIGTERM, 3), (signal.SIGINT, 4)]
+    ("number", "at"), [(signal.SIGINT, 2), (signal.SIGTERM, 4), (signal.SIGINT, 5)]
 )
 def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     audio: Path, whole: Path, tmp_path: Path, number: int, at: int
@@ -38,16 +40,16 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     with pytest.raises(KeyboardInterrupt):
         run(audio, tmp_path, tiny(probe_every=1), probe=killer(number, at))
     assert signal.getsignal(number) is before
-    assert state(tmp_path)["global_step"] == at + 1  # the step that the signal came in
-    assert rows(tmp_path) == rows(whole)[: at + 1]
+    assert state(tmp_path)["global_step"] == at  # the step that the signal came in
+    assert rows(tmp_path) == rows(whole)[:at]
     assert read_checkpoint(tmp_path / "byola.safetensors").training_config["progress"] == {
-        "step": at + 1,
+        "step": at,
         "steps": 6,
-        "crops": 4 * (at + 1),
+        "crops": 4 * at,
     }
     told: list[str] = []
     run(audio, tmp_path, say=told.append)
-    assert f"going on from step {at + 1} of 6" in told
+    assert f"going on from step {at} of 6" in told
     assert_same_run(tmp_path, whole)
 
 
@@ -61,7 +63,7 @@ def test_a_stop_between_logged_steps_and_within_accumulated_batches(
     assert state(tmp_path / "whole")["global_step"] == 5
     config = tiny(**fields, probe_every=1)
     with pytest.raises(KeyboardInterrupt):
-        run(audio, tmp_path / "stopped", config, probe=killer(signal.SIGTERM, 1))
+        run(audio, tmp_path / "stopped", config, probe=killer(signal.SIGTERM, 2))
     assert state(tmp_path / "stopped")["global_step"] == 2
     run(audio, tmp_path / "stopped", tiny(**fields))
     assert_same_run(tmp_path / "stopped", tmp_path / "whole")
@@ -167,7 +169,52 @@ def test_a_damaged_checkpoint_is_told(audio: Path, whole: Path, tmp_path: Path) 
         run(audio, out)
 
 
-def test_two_runs_do_not_share_a_folder(audio: Path, tmp_path: Path) -> None:
+def test_a_probe_that_was_due_when_the_run_was_stopped_is_logged(
+    audio: Path, tmp_path: Path
+) -> None:
+    kill = killer(signal.SIGTERM, 2)
+    with pytest.raises(KeyboardInterrupt):
+        run(audio, tmp_path, tiny(probe_every=2), probe=lambda path: {**kill(path), "x": 0.5})
+    assert [row["probe/x"] for row in rows(tmp_path)] == ["", "0.5", "", "0.5"]
+    run(audio, tmp_path, tiny(probe_every=2), probe=lambda _: {"x": 0.75})
+    assert [row["probe/x"] for row in rows(tmp_path)] == ["", "0.5", "", "0.5", "", "0.75"]
+
+
+def test_the_advice_after_a_bad_loss_can_be_followed(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as context:
+        poisoned(context, 3, "loss")
+        with pytest.raises(PretrainError, match=r"--start .* to begin from its weights") as told:
+            run(audio, tmp_path / "a")
+    start = tmp_path / "a/byola.safetensors"
+    assert f"--start {start}" in str(told.value)
+    assert run(audio, tmp_path / "b", tiny(learning_rate=1e-4), start=start).is_file()
+    with monkeypatch.context() as context:
+        poisoned(context, 1, "loss")
+        with pytest.raises(PretrainError, match=r"No state was saved yet; .* another --out\.$"):
+            run(audio, tmp_path / "c")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed", "16-mixed"])
+def test_a_run_on_a_gpu_goes_on_between_two_logged_steps(
+    audio: Path, tmp_path: Path, precision: str
+) -> None:
+    config = tiny(precision=precision, log_every=3, probe_every=1)
+    gpu = Machines("gpu", 1)
+    with pytest.raises(KeyboardInterrupt):
+        run(audio, tmp_path, config, machines=gpu, probe=killer(signal.SIGTERM, 2))
+    run(audio, tmp_path, config, machines=gpu)
+    assert [row["step"] for row in rows(tmp_path) if row["loss"]] == ["3", "6"]
+    assert all(0 < float(row["loss"]) < 8 for row in rows(tmp_path) if row["loss"])
+
+
+def test_two_runs_do_not_share_a_folder(
+    audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hear_byola.pretraining.folder._PATIENCE", 0.5)
+
     def second(_: Path) -> dict[str, float]:
         with pytest.raises(PretrainError, match="another process is training"):
             run(audio, tmp_path)
@@ -175,6 +222,14 @@ def test_two_runs_do_not_share_a_folder(audio: Path, tmp_path: Path) -> None:
 
     run(audio, tmp_path, tiny(probe_every=3), probe=second)
     assert float(rows(tmp_path)[2]["probe/refused"]) == 1.0
+
+
+def test_a_folder_that_is_soon_let_go_is_waited_for(audio: Path, tmp_path: Path) -> None:
+    fcntl = pytest.importorskip("fcntl")
+    lock = (tmp_path / ".lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    threading.Timer(1.0, lock.close).start()
+    assert run(audio, tmp_path).is_file()
 
 
 def poisoned(monkeypatch: pytest.MonkeyPatch, at: int, what: str) -> None:
