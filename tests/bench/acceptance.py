@@ -112,7 +112,12 @@ def baselines(checkpoint: str) -> dict[str, list[str]]:
 
 def main(checkpoint: str, out: Path, csv: Path | None) -> None:
     """Run, compare, print."""
-    data = Path(os.environ["HEAR_BYOLA_TEST_DATA"])
+    data = Path(os.environ.get("HEAR_BYOLA_TEST_DATA", ""))
+    if not list((data / "fsdd" / "recordings").glob("*.wav")):
+        sys.exit(
+            "HEAR_BYOLA_TEST_DATA must name a folder with fsdd/recordings/*.wav, the Free Spoken "
+            "Digit Dataset (https://github.com/Jakobovski/free-spoken-digit-dataset)."
+        )
     sources = [TaskSource(demo_directory(name), "demo") for name in demo_names()]
     sources.append(TaskSource(make_digits(data / "fsdd" / "recordings", out / "tasks")))
     name = Path(checkpoint).stem
