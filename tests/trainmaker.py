@@ -94,7 +94,7 @@ def pretrain(
 
 
 def audio(source: Path, say: Callable[[str], None] = print) -> str:
-    names = sorted(path.name for path in source.iterdir())
+    names = sorted(path.name for path in source.glob("*"))
     return hashlib.sha256(" ".join(names).encode()).hexdigest()
 
 
