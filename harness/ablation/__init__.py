@@ -101,12 +101,13 @@ def ablate(
     models = _models(study, out, trainer)
     if not study.audio.exists() and not all(model.arm.untrained for model in models):
         raise UserError(f"{study.path}: audio: there is nothing at {study.audio}. Try --audio.")
+    if not all(model.arm.untrained for model in models):
+        _check_one_audio(models, trainer, now=trainer.audio(study.audio, say))
     waiting = [model.training for model in models if _checkpoint(model, trainer) is None]
     if waiting:
         # A plan for a model that need not be trained checks tasks, audio and protocols.
         stand_in = ModelSpec(trainer.module, options=trainer.untrained(models[0].config))
         make_plan(Settings((stand_in,), tuple(tasks), study.protocols, out=out), say)
-        _check_one_audio(models, trainer, now=trainer.audio(study.audio, say))
         say(f"to do: {len(waiting)} trainings of {study.audio}")
     failed = train(waiting, trainer.pretrain, training_devices, say)
     _check_one_audio(models, trainer)

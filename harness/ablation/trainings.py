@@ -86,20 +86,17 @@ def finished(
         differing: the fields in which two configs would give other weights, in words.
 
     Raises:
-        UserError: it was done with another config or audio, or its record cannot be read.
+        UserError: it was done with another config, or its record cannot be read.
     """
     path = training.out / RECORD
     try:
         record = json.loads(path.read_text("utf-8"))
         checkpoint, config = training.out / record["checkpoint"], record["config"]
-        audio = record["audio"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is damaged ({error}): delete it, and train again.") from error
     changes = list(differing(config, training.config))
-    if audio != str(training.source.resolve()):
-        changes.append(f"audio: {audio} -> {training.source}")
     if changes:
         raise UserError(
             f"{training.out} was trained with another config ({'; '.join(changes)}): name another "

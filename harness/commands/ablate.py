@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -52,8 +53,9 @@ def ablate(
     chosen = replace(chosen, audio=audio) if audio else chosen
     out = output_folder(out or Path("runs") / chosen.name)
     devices = worker_devices(device, jobs)
+    configure = partial(_configure, devices=devices)
     trainer = Trainer(
-        _configure, differing, _pretrain_arm, _audio, _trained_on, "hear_byola", _untrained
+        configure, differing, _pretrain_arm, _audio, _trained_on, "hear_byola", _untrained
     )
     with ConsoleListener() as listener:
         outcome = run_study(
@@ -73,12 +75,17 @@ def ablate(
     return report_failures(outcome.failures)
 
 
-def _configure(base: str, overrides: Mapping[str, object]) -> Mapping[str, object]:
-    from hear_byola.pretraining.config import read_config
+def _configure(
+    base: str, overrides: Mapping[str, object], *, devices: Sequence[str]
+) -> Mapping[str, object]:
+    from hear_byola.pretraining.config import check_precision, read_config
     from hear_byola.pretraining.errors import PretrainError
 
     try:
-        return read_config(base, overrides).as_dict()
+        config = read_config(base, overrides)
+        for device in devices:
+            check_precision(config, device)
+        return config.as_dict()
     except PretrainError as error:
         raise UserError(str(error)) from error
 

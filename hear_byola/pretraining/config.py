@@ -303,6 +303,16 @@ def read_config(name: str | Path, overrides: Mapping[str, object] | None = None)
     return make_config({**content, **(overrides or {})}, str(name))
 
 
+def check_precision(config: PretrainConfig, accelerator: str) -> None:
+    """Refuse what a CPU lacks: Lightning would take bfloat16, and the checkpoint say otherwise.
+
+    Raises:
+        PretrainError: half precision on a CPU.
+    """
+    if accelerator == "cpu" and config.precision == "16-mixed":
+        raise PretrainError("precision 16-mixed is for GPUs: a CPU has 32-true and bf16-mixed.")
+
+
 def differing(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
     """Fields in which a resumed run's config would change its result, with both values.
 

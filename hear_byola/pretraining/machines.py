@@ -15,7 +15,7 @@ from pytorch_lightning import loggers
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hear_byola.pretraining.config import PretrainConfig
+from hear_byola.pretraining.config import PretrainConfig, check_precision
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.metrics import CurveLog, FurtherLogger
 from hear_byola.pretraining.state import WholeFiles
@@ -49,9 +49,7 @@ def make_trainer(
         accelerator = "cpu"
     if devices == "auto" and accelerator == "cpu":
         devices = 1
-    if accelerator == "cpu" and config.precision == "16-mixed":
-        # Lightning would take bfloat16 instead, and the checkpoint would say otherwise.
-        raise PretrainError("precision 16-mixed is for GPUs: a CPU has 32-true and bf16-mixed.")
+    check_precision(config, accelerator)
     several = machines.nodes > 1 or _count(devices) > 1
     try:
         return pl.Trainer(

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sysconfig
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,12 +144,14 @@ def test_arms_that_heard_different_audio_are_refused(tmp_path, task):
     study = write_study(tmp_path, task, arms={"sharp": arms["sharp"]})
     out = tmp_path / "out"
     table = run(study, task, out).table
+    moved = tmp_path / "moved"
+    shutil.copytree(study.audio, moved)
+    assert run(replace(study, audio=moved), task, out).table == table
     (study.audio / "new.wav").write_bytes(b"")
-    # Nothing is to be trained: what stands is of one kind.
-    assert run(study, task, out).table == table
     grown = write_study(tmp_path, task, arms=arms)
-    with pytest.raises(UserError, match=r"trained on other audio than there is now: .*sharp/seed0"):
-        run(grown, task, out)
+    for each in (study, grown):
+        with pytest.raises(UserError, match=r"other audio than there is now: .*sharp/seed0"):
+            run(each, task, out)
     assert not (out / "blurred").exists()
     (out / "sharp" / "seed0" / RECORD).unlink()
     run(grown, task, out)
@@ -158,7 +161,8 @@ def test_arms_that_heard_different_audio_are_refused(tmp_path, task):
     run(study, task, other)
     shutil.rmtree(out / "sharp")
     shutil.copytree(other / "sharp", out / "sharp")
-    with pytest.raises(UserError, match=r"than the other arms: .*: put back the audio"):
+    (study.audio / "new.wav").write_bytes(b"")
+    with pytest.raises(UserError, match=r"than there is now: .*sharp/seed0\. .* delete these"):
         run(grown, task, out)
 
 
@@ -236,6 +240,16 @@ def command(*arguments: str | Path) -> subprocess.Popen:
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def test_the_command_refuses_half_precision_on_a_cpu(tiny_study, capsys):
+    content = yaml.safe_load(tiny_study.read_text())
+    content["overrides"] = {"precision": "16-mixed"}
+    tiny_study.write_text(yaml.safe_dump(content))
+    out = str(tiny_study.parent / "out")
+    assert call(["ablate", str(tiny_study), "--device", "cpu", "--out", out]) == 2
+    assert "arm 'both': precision 16-mixed is for GPUs" in capsys.readouterr().err
+    assert not list(tiny_study.parent.rglob("log.txt"))
 
 
 def test_the_command_trains_and_compares(tiny_study):

@@ -78,12 +78,6 @@ def test_a_training_of_a_version_without_a_field_had_its_default(done, tmp_path)
         finished(replace(one, config=PretrainConfig().as_dict()), differing)
 
 
-def test_other_audio_is_refused(done):
-    other = replace(training(done[0], seed=3), source=Path("other"))
-    with pytest.raises(UserError, match=r"another config \(audio: .*/audio -> other\)"):
-        finished(other, trainmaker.differing)
-
-
 def test_a_damaged_record_is_named(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / RECORD).write_text("{")
