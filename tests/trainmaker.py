@@ -25,6 +25,7 @@ DEFAULTS: Mapping[str, object] = {
     "blur": 0.0,  # share of the weights that is replaced by their mean
     "steps": 1,
     "pause": 0.0,  # seconds a step
+    "grow": False,  # adds a sound to the audio before it trains
     "fail": "",  # "user", "bug" or "killed", in the last step
 }
 
@@ -55,6 +56,8 @@ def pretrain(
     device: str,
     say: Callable[[str], None],
 ) -> Path:
+    if config["grow"]:
+        (source / "grown.wav").touch()
     state = out / "state.txt"
     step = int(state.read_text()) if state.exists() else 0
     say(f"from step {step} on {device}")

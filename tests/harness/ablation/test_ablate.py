@@ -166,6 +166,13 @@ def test_arms_that_heard_different_audio_are_refused(tmp_path, task):
         run(grown, task, out)
 
 
+def test_audio_that_changes_while_a_study_runs_is_told_of(tmp_path, task):
+    arms = {"sharp": {"seeds": 1}, "grown": {"blur": 0.5, "grow": True, "seeds": 1}}
+    run(write_study(tmp_path, task, arms={"sharp": arms["sharp"]}), task, tmp_path / "out")
+    with pytest.raises(UserError, match=r"other audio than the other arms: .*/(sharp|grown)/seed0"):
+        run(write_study(tmp_path, task, arms=arms), task, tmp_path / "out")
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
