@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -23,11 +23,13 @@ from harness.predictions import FoldPredictions, read_predictions
 from harness.probe import ProbeUnit, UnitResult
 from harness.results import find_evaluations, read_results
 from harness.results.folder import RECORD
-from harness.run.plan import Evaluation
 from harness.scoring.event_scores import METRICS as EVENT_METRICS
 from harness.scoring.scores import METRICS as SCENE_METRICS
 from harness.store import SplitEmbeddings, read_split
 from harness.task import Fold, Task
+
+if TYPE_CHECKING:
+    from harness.run.plan import Evaluation  # it loads models, and torch with them
 
 FORMAT_VERSION = 1
 _CURE = "Delete its folder and run again: embeddings and probes are kept."

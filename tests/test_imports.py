@@ -151,7 +151,7 @@ def test_importing_changes_nothing_that_the_process_shares(tmp_path: Path) -> No
     code = f"""{STATE}
 import pandas, scipy, sklearn, soundfile, soxr, torchaudio
 before = state()
-import hear_byola, harness.cli, harness.run.execute, harness.embed, harness.probe, tasks.card
+import hear_byola, harness.cli, harness.run.execute, harness.embed, harness.probe.run, tasks.card
 import harness.conformance.validate, harness.baselines.logmel
 after = state()
 print(json.dumps([name for name in before if before[name] != after[name]]))
@@ -164,14 +164,18 @@ def test_importing_is_quick_beyond_what_torch_costs(tmp_path: Path) -> None:
 import pandas, scipy.stats, sklearn.metrics, soundfile, soxr, torchaudio, safetensors.torch
 import yaml, click, rich.table
 began = time.process_time()
-import hear_byola, harness.cli, harness.run.execute, harness.embed, harness.probe, tasks.card
+import hear_byola, harness.cli, harness.run.execute, harness.embed, harness.probe.run, tasks.card
 print(time.process_time() - began)
 """
     assert float(in_new_process(code, tmp_path)) < 2.0
 
 
-def test_asking_for_help_does_not_import_torch(tmp_path: Path) -> None:
-    code = "import sys, harness.cli; print('torch' in sys.modules)"
+@pytest.mark.parametrize(
+    "modules",
+    ["harness.cli", "harness.compare", "harness.table, harness.board", "harness.report.page"],
+)
+def test_what_reads_finished_runs_does_not_import_torch(modules: str, tmp_path: Path) -> None:
+    code = f"import sys, {modules}; print('torch' in sys.modules)"
     assert in_new_process(code, tmp_path).strip() == "False"
 
 

@@ -10,20 +10,10 @@ import torch
 from torch import Tensor
 
 from harness.probe.folddata import FoldData, timestamps_of
-from harness.probe.protocol import Protocol
+from harness.probe.protocol import Protocol, criterion
 from harness.probe.train import Check, loss_of, probabilities_of
-from harness.scoring import events, scores
+from harness.scoring import scores
 from harness.scoring.events import Postprocessing, best_postprocessing, postprocessing_grid
-from harness.task import Task
-
-
-def criterion(protocol: Protocol, task: Task) -> tuple[str, bool]:
-    """Return what selects, "loss" or a metric, and whether more of it is better."""
-    by_task = protocol.task_overrides and not task.use_scoring_for_early_stopping
-    if by_task or protocol.select_by == "loss":
-        return "loss", False
-    metric = {**scores.METRICS, **events.METRICS}[task.primary_metric]
-    return metric.name, metric.higher_is_better
 
 
 class Judge:

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness.errors import UserError, did_you_mean
 from harness.heareval import permutations
-from harness.probe.train import INITIALIZATIONS, Settings
+from harness.scoring import events, scores
 from harness.task import Task
 
 Point = tuple[tuple[str, Any], ...]
@@ -36,7 +36,7 @@ class Protocol:
         standardise: whether columns get mean 0 and variance 1, by the statistics of train.
         shuffle: whether an ``mlp`` sees the rows in a new order each epoch. If not, it sees them
             in the one order in which the original kit stores its embeddings.
-        grid: values by key; keys of an ``mlp`` are those of :class:`harness.probe.train.Settings`.
+        grid: values by key; keys of an ``mlp`` are those of :class:`Settings`.
         n_points: how many points of the shuffled grid are tried.
         search: ``first_fold`` (the winner on the first fold is trained anew on the others),
             ``each_fold`` (every fold chooses on its own validation split) or ``within_unit`` (each
@@ -64,6 +64,27 @@ class Protocol:
     select_by: str = "metric"
     task_overrides: bool = False
     undefined_score_ends: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One grid point of an MLP probe; names are the keys of the original kit's grid.
+
+    ``max_epochs``, ``patience`` and ``check_val_every_n_epoch`` are explained at
+    :func:`harness.probe.train.fit`.
+    ``norm_after_activation`` moves the BatchNorm behind the ReLU.
+    """
+
+    hidden_layers: int
+    hidden_dim: int
+    dropout: float
+    initialization: str
+    norm_after_activation: bool
+    lr: float
+    batch_size: int
+    max_epochs: int
+    check_val_every_n_epoch: int
+    patience: int
 
 
 # HEAR 2021 (arXiv 2203.03022, appendix on evaluation; heareval 2021.1.3, the "default" grid).
@@ -235,7 +256,8 @@ def _check_task_grid(task: Task) -> None:
 def _fault(key: str, value: Any) -> str:
     """Say what a value of a task's own grid must be, or '' when it is that."""
     if key == "initialization":
-        return "" if value in INITIALIZATIONS else f"one of {', '.join(INITIALIZATIONS)}"
+        known = _HEAR_GRID[key]
+        return "" if value in known else f"one of {', '.join(known)}"
     if key == "norm_after_activation":
         return "" if isinstance(value, bool) else "true or false"
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -246,6 +268,15 @@ def _fault(key: str, value: Any) -> str:
     least = {"hidden_layers": 0, "batch_size": 2}.get(key, 1)
     whole = number and value == int(value) and value >= least
     return "" if whole else f"a whole number of {least} or more"
+
+
+def criterion(protocol: Protocol, task: Task) -> tuple[str, bool]:
+    """Return what selects, "loss" or a metric, and whether more of it is better."""
+    by_task = protocol.task_overrides and not task.use_scoring_for_early_stopping
+    if by_task or protocol.select_by == "loss":
+        return "loss", False
+    metric = {**scores.METRICS, **events.METRICS}[task.primary_metric]
+    return metric.name, metric.higher_is_better
 
 
 def settings(point: Point) -> Settings:

@@ -19,31 +19,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.adam import adam
 
+from harness.probe.protocol import Settings
+
 INITIALIZATIONS: Mapping[str, Callable[..., Tensor]] = {
     "xavier_uniform": nn.init.xavier_uniform_,
     "xavier_normal": nn.init.xavier_normal_,
 }
 _PREDICT_ROWS = 8192  # rows of one forward pass without gradients: bounds memory, changes nothing
-
-
-@dataclass(frozen=True)
-class Settings:
-    """One grid point of an MLP probe; names are the keys of the original kit's grid.
-
-    ``max_epochs``, ``patience`` and ``check_val_every_n_epoch`` are explained at :func:`fit`.
-    ``norm_after_activation`` moves the BatchNorm behind the ReLU.
-    """
-
-    hidden_layers: int
-    hidden_dim: int
-    dropout: float
-    initialization: str
-    norm_after_activation: bool
-    lr: float
-    batch_size: int
-    max_epochs: int
-    check_val_every_n_epoch: int
-    patience: int
 
 
 @dataclass(frozen=True)

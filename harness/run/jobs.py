@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from threadpoolctl import threadpool_limits
 
-from harness import probe
 from harness.audio import ContentHashes
 from harness.embed import embed_split
 from harness.errors import UserError
@@ -22,8 +21,8 @@ from harness.files import new_directory, write_file
 from harness.lease import lease
 from harness.module import HearModule, load_module
 from harness.predictions import gather, write_predictions
-from harness.probe import ProbeUnit, UnitResult
-from harness.probe.judge import criterion
+from harness.probe import PROTOCOLS, ProbeUnit, UnitResult, criterion
+from harness.probe.run import run_unit
 from harness.record import write_record
 from harness.results import write_result
 from harness.run.evaluation import evaluate, predicted_scores
@@ -54,11 +53,9 @@ def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
     with _claimed(directory) as mine:
         if mine:
             task, embeddings = evaluation.embeddings.load()
-            protocol = probe.PROTOCOLS[evaluation.protocol]
+            protocol = PROTOCOLS[evaluation.protocol]
             with _one_thread():
-                result = probe.run_unit(
-                    protocol, unit, task, embeddings, evaluation.seed, device=device
-                )
+                result = run_unit(protocol, unit, task, embeddings, evaluation.seed, device=device)
             with new_directory(directory) as temporary:
                 result.to_files(temporary)
     return directory.is_dir()
@@ -80,7 +77,7 @@ def score(
                 values = evaluate(task, folds)
             rows = result_rows(evaluation, origin, task, embeddings, results, values, device)
             source = ", ".join(str(path) for path in evaluation.embeddings.paths())
-            _, maximised = criterion(probe.PROTOCOLS[evaluation.protocol], task)
+            _, maximised = criterion(PROTOCOLS[evaluation.protocol], task)
             document = predicted_scores(task, folds, results, values, maximised, source)
             with new_directory(evaluation.directory) as temporary:
                 for fold in folds:

@@ -22,7 +22,8 @@ import torch
 
 from harness.module import parse_model
 from harness.predictions import gather
-from harness.probe import PROTOCOLS, next_units, run_unit, selected_units
+from harness.probe import PROTOCOLS, next_units, selected_units
+from harness.probe.run import run_unit
 from harness.run.evaluation import evaluate
 from harness.run.plan import Settings, TaskSource, make_plan
 from tasks.demo import demo_directory, demo_names

@@ -31,8 +31,9 @@ import pandas as pd
 from harness.compare.measured import Measured
 from harness.compare.paired import difference
 from harness.compare.proportions import sign_flip_test
-from harness.probe import PROTOCOLS, ProbeUnit, run_unit
+from harness.probe import PROTOCOLS, ProbeUnit
 from harness.probe.protocol import grid_points
+from harness.probe.run import run_unit
 from harness.record import Record, find_records
 from harness.scoring.scores import ACCURACIES, correct
 from harness.task import read_task

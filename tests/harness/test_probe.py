@@ -17,11 +17,11 @@ from harness.probe import (
     UnitResult,
     check_supported,
     next_units,
-    run_unit,
     selected_units,
 )
 from harness.probe.folddata import read_fold, read_rows, standardiser
 from harness.probe.protocol import grid_points, heareval_order
+from harness.probe.run import run_unit
 from harness.scoring.events import Postprocessing, event_counts, frames_to_events, score_events
 from harness.scoring.scores import score
 from harness.store import SplitEmbeddings
@@ -350,7 +350,7 @@ def test_selection_by_loss_chooses_the_postprocessing_afterwards() -> None:
 
 
 def test_linear_events_try_thresholds_and_sample_frames_without_events(monkeypatch) -> None:
-    monkeypatch.setattr("harness.probe._LEAST_NEGATIVES", 100)
+    monkeypatch.setattr("harness.probe.run._LEAST_NEGATIVES", 100)
     task, embeddings = event_task(n=10)
     found = run_first("linear", task, embeddings)
     targets = read_fold(PROTOCOLS["linear"], task, task.folds[0], embeddings, "cpu").train_targets

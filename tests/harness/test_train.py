@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
+from harness.probe.protocol import Settings
 from harness.probe.train import (
     Check,
     SeededDropout,
-    Settings,
     batches,
     build,
     fit,
