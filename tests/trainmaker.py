@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from harness.errors import UserError
+from harness.files import write_file
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from hear_byola.encoder import random_encoder
 
@@ -64,7 +65,7 @@ def pretrain(
     while step < int(config["steps"]):
         time.sleep(float(config["pause"]))
         step += 1
-        state.write_text(str(step))
+        write_file(state, str(step))  # whole, wherever the stop comes
     with (out / "starts.txt").open("a") as starts:
         starts.write(f"{device}\n")
     print(f"printed by {name}")
