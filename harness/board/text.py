@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from harness.board import NOT_SEPARABLE, Board
+from harness.compare import compare, format_comparison
 from harness.errors import UserError
 from harness.rendering import STYLES, Sheet, Text, render
 
@@ -101,9 +102,6 @@ def format_paired(found: Board, runs: Sequence[Path], style: str = "markdown") -
     Raises:
         UserError: an unknown format, fewer than two models, or no results in ``runs``.
     """
-    # Not at the top: it needs torch, and the published scores do not.
-    from harness.compare import compare, format_comparison
-
     there = set(found.placements.task[found.placements.status == "done"])
     of_board = [d for c in found.published.columns if c.name in there for d in c.directories]
     protocol = found.published.protocol

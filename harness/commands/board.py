@@ -12,7 +12,7 @@ from harness.errors import UserError
 
 
 @click.command(cls=Command)
-@click.argument("path", type=click.Path(path_type=Path), default=Path("runs"))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @click.option(
     "--board",
     "name",
@@ -27,12 +27,14 @@ from harness.errors import UserError
     type=click.Choice(["placements", "aggregates", "pairs", "paired"]),
     help="placements: our rank task by task; aggregates: one number for a model, of all models; "
     "pairs: ours against each published model, by scores; paired: ours against each other, clip by "
-    "clip. Repeatable.  [default: placements and aggregates, and paired where PATH has predictions "
-    "of several models; of a csv, placements]",
+    "clip. Repeatable.  [default: placements and aggregates, and paired where PATHS have "
+    "predictions of several models; of a csv, placements]",
 )
 @table_format
-def board(path: Path, name: str, tables: tuple[str, ...], style: str) -> None:
-    """Rank the results of PATH, a results.csv or a run's folder, among published ones.
+def board(paths: tuple[Path, ...], name: str, tables: tuple[str, ...], style: str) -> None:
+    """Rank the results of PATHS, results.csv files or runs' folders, among published ones.
+
+    Without PATHS: the folder runs.
 
     Only rows by the protocol that the published scores were made by may stand on a board, and only
     on the published task directories.
@@ -40,12 +42,14 @@ def board(path: Path, name: str, tables: tuple[str, ...], style: str) -> None:
     from harness.board import board as place
     from harness.board.published import read_published
     from harness.board.text import format_board, format_paired
-    from harness.results import load
+    from harness.compare.gather import gather
+    from harness.results import COLUMNS
 
-    found = place(load(path), read_published(name))
+    paths = paths or (Path("runs"),)
+    found = place(gather(paths).table[COLUMNS], read_published(name))
     several = len(found.models) > 1
     paired = "paired" in tables or (
-        not tables and style != "csv" and several and run_with_predictions(path) is not None
+        not tables and style != "csv" and several and any(map(run_with_predictions, paths))
     )
     shown = tuple(table for table in tables if table != "paired")
     if style == "csv" and len(tables) > 1:
@@ -54,5 +58,5 @@ def board(path: Path, name: str, tables: tuple[str, ...], style: str) -> None:
     if shown or not tables:
         parts.append(format_board(found, style, shown))
     if paired:
-        parts.append(format_paired(found, [path], style))
+        parts.append(format_paired(found, paths, style))
     click.echo("\n".join(parts), nl=False)

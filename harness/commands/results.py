@@ -20,7 +20,7 @@ def results() -> None:
 
 
 @results.command("table")
-@click.argument("path", type=click.Path(path_type=Path), default=Path("runs"))
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
 @table_format
 @click.option(
     "--baseline",
@@ -34,24 +34,28 @@ def results() -> None:
 @click.option(
     "--marks/--no-marks",
     default=True,
-    help="Whether models within noise of the best are marked, where predictions are in PATH.",
+    help="Whether models within noise of the best are marked, where predictions are in PATHS.",
 )
 def results_table(
-    path: Path, style: str, baselines: tuple[str, ...], tasks_dir: Path, marks: bool
+    paths: tuple[Path, ...], style: str, baselines: tuple[str, ...], tasks_dir: Path, marks: bool
 ) -> None:
-    """Print the table of models × tasks from PATH: a results.csv or a run's folder."""
-    from harness.results import load
+    """Print the table of models × tasks from PATHS: results.csv files, or runs' folders.
+
+    Without PATHS: the folder runs.
+    """
+    from harness.compare.gather import gather
+    from harness.results import COLUMNS
     from harness.table import format_table
     from harness.table.cells import Noise
+    from harness.table.noise import find_noise
     from tasks.find import domains
 
-    table = load(path)
+    paths = paths or (Path("runs"),)
+    results = gather(paths)
+    table = results.table[COLUMNS]
     noise = Noise() if marks else None
-    if marks and run_with_predictions(path):
-        # Comparing imports torch, which a table alone does not take.
-        from harness.table.noise import find_noise
-
-        noise = find_noise(table, path)
+    if marks and any(map(run_with_predictions, paths)):
+        noise = find_noise(table, paths, results)
     click.echo(format_table(table, style, domains(tasks_dir), baselines, noise), nl=False)
 
 

@@ -15,6 +15,7 @@ from harness.compare.pair import Cell, compare_pair
 from harness.compare.paired import ALLOWANCE
 from harness.compare.ranks import rank_rows
 from harness.errors import UserError
+from harness.results.frames import EQUAL_DIGITS
 from harness.task import short_names
 
 
@@ -54,7 +55,7 @@ class Comparison:
 
 
 def compare(
-    runs: Sequence[Path] | Results,
+    runs: Path | str | Sequence[Path | str] | Results,
     models: Sequence[str],
     protocol: str | None = None,
     tasks: Sequence[str] | None = None,
@@ -64,7 +65,7 @@ def compare(
     """Compare models, each with the first or all with each other.
 
     Args:
-        runs: folders of runs; CSVs too, whose rows can be paired where a CSV is the
+        runs: folders of runs, one or several; CSVs too, whose rows can be paired where a CSV is the
             ``results.csv`` of a run's folder; or what was gathered of them, which remembers what
             was measured.
         models: two or more, as tables name them; the first is the reference.
@@ -86,7 +87,7 @@ def compare(
 
 
 def compare_all(
-    runs: Sequence[Path] | Results,
+    runs: Path | str | Sequence[Path | str] | Results,
     models: Sequence[str],
     protocol: str | None = None,
     tasks: Sequence[str] | None = None,
@@ -171,12 +172,12 @@ def _cell(results: Results, rows: pd.DataFrame) -> Cell | None:
     measured, missing = read_measured(results, rows)
     first = rows.iloc[0]
     # The seeds that are paired, so that the difference is that of the values beside it.
-    value = float(np.mean([m.value for m in measured])) if measured else rows.value.mean()
+    value = np.mean([m.value for m in measured]) if measured else rows.value.mean()
     return Cell(
         first.metric,
         bool(first.higher_is_better),
         first.task_sha256,
-        value,
+        round(float(value), EQUAL_DIGITS),
         tuple(measured),
         tuple(missing),
     )

@@ -13,8 +13,9 @@ import pandas as pd
 from harness.compare.measured import Measured, measure
 from harness.errors import UserError, did_you_mean
 from harness.record import read_record
-from harness.results import find_evaluations, frame, latest, load
+from harness.results import find_evaluations, frame, latest, read_rows
 from harness.results.folder import RECORD, placed_results
+from harness.results.newest import warn_of_runs_that_differ
 from harness.task import short_names
 
 _KEY = ["model_fingerprint", "task", "protocol", "seed", "run_id", "started_at"]
@@ -73,27 +74,33 @@ def _key(run: object, model: str, row: Any) -> tuple:
     return (str(run), model, *(getattr(row, name) for name in _KEY))
 
 
-def gather(runs: Sequence[Path]) -> Results:
-    """Read the rows of runs: folders, parts of them, or CSV files.
+def gather(runs: Path | str | Sequence[Path | str]) -> Results:
+    """Read the rows of runs: folders, parts of them, or CSV files; one or several.
 
     Of a CSV predictions are known where it is the ``results.csv`` of a run's folder.
 
+    Warns:
+        UserWarning: two runs tell different values of the same thing; the newest counts.
+
     Raises:
-        UserError: nothing there, or not results.
+        UserError: nothing there, or not results; two rows of one run contradict each other.
     """
+    named = [runs] if isinstance(runs, Path | str) else runs
     # A row that stands in a table alone and in a folder too is that of the folder: latest keeps
     # the last of equals.
-    ordered = sorted(dict.fromkeys(runs), key=lambda run: not run.is_file())
-    tables, evaluations = [], {}
+    ordered = sorted(dict.fromkeys(map(Path, named)), key=lambda run: not run.is_file())
+    tables, evaluations, everything = [], {}, []
     for run in ordered:
         read = list(placed_results(find_evaluations(run)))
-        table = frame(row for _, row in read) if read and run.is_dir() else load(run)
-        tables.append(table.assign(run=str(run)))
+        rows = read if read and run.is_dir() else read_rows(run)
+        tables.append(frame(dict.fromkeys(placed.row for placed in rows)).assign(run=str(run)))
         evaluations.update({_key(run, row.model, row): place.file.parent for place, row in read})
+        everything += rows
+    warn_of_runs_that_differ(everything)
     table = pd.concat(tables, ignore_index=True)
     table = latest(table.assign(written=table.model))
-    rows = table[(table.split == "all") & table.is_primary].reset_index(drop=True)
-    return Results(table, rows, evaluations)
+    primary = table[(table.split == "all") & table.is_primary].reset_index(drop=True)
+    return Results(table, primary, evaluations)
 
 
 def choose(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> list[str]:
@@ -108,6 +115,8 @@ def choose(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> list[str]:
         names = {**dict(zip(short_names(known), known)), **names}
     chosen = []
     for name in wanted:
+        if column == "model" and name not in names:
+            _refuse_twins(rows, name)
         if name not in names:
             raise UserError(
                 f"No results of the {column} '{name}'.{did_you_mean(name, names)} "
@@ -115,6 +124,22 @@ def choose(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> list[str]:
             )
         chosen.append(names[name])
     return list(dict.fromkeys(chosen))
+
+
+def _refuse_twins(rows: pd.DataFrame, name: str) -> None:
+    """Refuse a name that several models were written under, saying which there are.
+
+    Raises:
+        UserError: there are several.
+    """
+    twins = rows[rows.written == name].sort_values("started_at").groupby("model", sort=False)
+    if twins.ngroups:
+        last = twins[["checkpoint", "started_at"]].last()
+        told = [f"{model} ({', '.join(filter(None, last.loc[model]))})" for model in last.index]
+        raise UserError(
+            f"'{name}' is the name of several models, of other weights, source or options: "
+            f"{', '.join(told)}. Name one of them."
+        )
 
 
 def read_measured(results: Results, rows: pd.DataFrame) -> tuple[list[Measured], list[str]]:

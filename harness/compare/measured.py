@@ -35,7 +35,8 @@ class Measured:
         runs: how many trained probes the scores of a fold are averaged over.
         correctness: of an accuracy, per fold the share of runs (n,) that have each clip right.
         draws: of another metric, its values on resamples (n_boot,) that all models have in common.
-        answers: of another metric, how many labels of clips, or events, it is counted from.
+        answers: of another metric, how many events it is counted from, or how many clips' labels
+            it is worth (:func:`harness.scoring.intervals.scene_answers`).
         audio: per fold the rate and hash of the recordings, where they are known.
     """
 

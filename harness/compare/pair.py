@@ -60,10 +60,7 @@ def compare_pair(
     averaged = {
         row.task: found[row.task]
         for row in table.itertuples()
-        if row.higher_is_better
-        and not is_synthetic(row.task)
-        and row.task in found
-        and not np.isnan(found[row.task].value)
+        if row.higher_is_better and not is_synthetic(row.task) and not np.isnan(row.p)
     }
     over = {
         "a": a,

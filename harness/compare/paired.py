@@ -7,10 +7,12 @@ What is estimated, and by which test and interval, depends on what there is:
   sign-flip permutation of the clips' mean differences, and a t interval to which half a clip a
   model is added.
 - One probe a model, another metric: t test and interval on the standard error of the paired
-  bootstrap, to which half an answer a model is added (a label of a clip, an event), its degrees
-  of freedom the clips (the files, of events) less the folds. Accounts for few files without a
-  correction of its own. Where every resample gives the same difference, as of two perfect models,
-  the width is that of Wilson's interval of as many equal answers.
+  bootstrap, to which half an answer a model is added (a clip, an event). Its degrees of freedom
+  are, less the folds, the files of events; of a macro mean the clips that its classes are worth
+  (:func:`harness.scoring.intervals.scene_answers`), since a class of few clips is known no better
+  than they. Where those leave none, nothing is told. Where every resample gives the same
+  difference, as of two perfect models, the width is that of Wilson's interval of as many equal
+  answers.
 - Several probe seeds of a model, any metric: the same, of the scores' means over seeds, with the
   variance between seeds added (:mod:`harness.compare.variance`). Where one model has several seeds
   and the other one, both are taken to spread alike.
@@ -32,7 +34,7 @@ right by one model alone, differences below 0.055 stay undecided, where clips al
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +50,7 @@ from harness.compare.variance import (
 )
 from harness.errors import UserError
 from harness.record import Record
+from harness.results.frames import EQUAL_DIGITS
 from harness.scoring.intervals import FEW_FILES
 from harness.scoring.scores import ACCURACIES, METRICS
 
@@ -105,11 +108,14 @@ def difference(a: Sequence[Measured], b: Sequence[Measured]) -> PairedDifference
     check_paired([*a, *b])
     seeds = (len(a), len(b))
     n_clips, n_folds = a[0].n_clips, len(a[0].clips)
-    value = float(np.mean([each.value for each in a]) - np.mean([each.value for each in b]))
+    means = [np.mean([each.value for each in side]) for side in (a, b)]
+    value = round(float(means[0] - means[1]), EQUAL_DIGITS)
     if np.isnan(value):
         return _nothing(value, "none: a score is undefined", n_clips, seeds)
     if n_clips <= n_folds:
         return _nothing(value, "none: a test set of one clip a fold", n_clips, seeds)
+    if a[0].metric in METRICS and _known([*a, *b]) - n_folds < 1:
+        return _nothing(value, "none: too few test clips of the rarest classes", n_clips, seeds)
     repeated = len(a) > 1 and len(b) > 1
     equal = [all(map(each[0].same_predictions, each)) for each in (a, b)]
     a, b = (
@@ -200,14 +206,24 @@ def _design_effect(a: Measured, b: Measured) -> float:
 def _clips(a: Sequence[Measured], b: Sequence[Measured], added: float) -> Part:
     if a[0].metric in ACCURACIES:
         return clip_part(_by_clip(a, b), added)
-    found = of_clips(_draws(a, b), a[0].n_clips, len(a[0].clips))
+    n_clips, n_folds = a[0].n_clips, len(a[0].clips)
+    answers = _known([*a, *b])
+    found = of_clips(_draws(a, b), n_clips, n_folds)
+    least = answers
+    if a[0].metric in METRICS:
+        found = replace(found, freedom=min(found.freedom, answers - n_folds))
+        least = n_clips
     # d' has no bound that equal answers would be a share of.
     if not added or a[0].metric == "d_prime":
         return found
-    answers = min(each.answers for each in (*a, *b))
     if not found.variance:
         return of_equal_answers(answers, found.freedom)
-    return Part(found.variance + 2 * added / answers**2, found.freedom)
+    return Part(found.variance + 2 * added / least**2, found.freedom)
+
+
+def _known(measured: Sequence[Measured]) -> float:
+    """From how many answers the values are known, equal for all but for rounding."""
+    return min(each.answers for each in measured)
 
 
 def _draws(a: Sequence[Measured], b: Sequence[Measured]) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from harness.results.frames import TESTED
+from harness.results.frames import EQUAL_DIGITS, TESTED
 from harness.task import is_synthetic
 
 SIGNIFICANCE = 0.05
@@ -87,7 +87,7 @@ def rank_models(values: pd.DataFrame, ascending: pd.Series) -> Ranking:
     complete = values.dropna(axis="columns")
     n_models, n_tasks = complete.shape
     signs = np.where(ascending[complete.columns], -1.0, 1.0)
-    placed = stats.rankdata(complete.to_numpy() * signs, axis=0)
+    placed = stats.rankdata(complete.to_numpy().round(EQUAL_DIGITS) * signs, axis=0)
     means = placed.mean(axis=1) if n_tasks else np.full(n_models, np.nan)
     table = pd.DataFrame({"model": complete.index, "mean_rank": means, "n_tasks": n_tasks})
     table = table.sort_values("mean_rank", kind="stable").reset_index(drop=True)

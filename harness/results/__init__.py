@@ -28,7 +28,7 @@ from harness.results.folder import (
     write_result,
 )
 from harness.results.frames import frame, latest
-from harness.results.newest import Repeated, newest, warn_of_runs_that_differ
+from harness.results.newest import Repeated, newest, warn_of_repeated, warn_of_runs_that_differ
 from harness.results.row import COLUMNS, KEY, SCHEMA_VERSION, Place, PlacedRow, ResultRow
 from harness.results.seeds import seed_spread
 
@@ -49,6 +49,7 @@ __all__ = [
     "read_csv",
     "read_placed",
     "read_results",
+    "read_rows",
     "seed_spread",
     "write_csv",
     "write_result",
@@ -65,16 +66,28 @@ def load(path: Path | str) -> pd.DataFrame:
     Raises:
         UserError: nothing there, or not results; with file and line.
     """
-    path = _csv_of(Path(path))
-    if not path.is_dir():
-        return read_csv(path)
+    return frame(dict.fromkeys(placed.row for placed in read_rows(Path(path))))
+
+
+def read_rows(path: Path) -> list[PlacedRow]:
+    """Read what :func:`load` reads, as rows with their places.
+
+    Warns:
+        UserWarning: rows tell different values of the same thing.
+
+    Raises:
+        UserError: as :func:`load`; two rows of one run contradict each other.
+    """
     rows = read_placed(path)
-    warn_of_runs_that_differ(path, rows)
-    return frame(placed.row for placed in rows)
+    if path.is_dir():
+        warn_of_runs_that_differ(rows)
+    else:
+        warn_of_repeated(path, rows)
+    return rows
 
 
 def read_placed(path: Path) -> list[PlacedRow]:
-    """Read what :func:`load` reads, as rows with their places, in the order in which they stand."""
+    """Read rows with their places, in the order in which they stand; compares none with another."""
     path = _csv_of(path)
     if not path.is_dir():
         return placed_rows(path)

@@ -67,7 +67,6 @@ def read_csv(path: Path) -> pd.DataFrame:
     """
     rows = placed_rows(path)
     warn_of_repeated(path, rows)
-    _check_scores(rows)
     return frame(dict.fromkeys(placed.row for placed in rows))
 
 
@@ -106,6 +105,7 @@ def placed_rows(path: Path) -> list[PlacedRow]:
             "`hear-byola run` goes on; else copy it again."
         )
     refuse_two_primaries(rows)
+    _check_scores(rows)
     lacking = [c for c in DEFAULTS if c not in header and ADDED.get(c, 1) <= version]
     if lacking:
         warnings.warn(

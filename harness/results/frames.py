@@ -11,6 +11,9 @@ from harness.results.row import COLUMNS, KEY, TYPES, ResultRow
 TESTED = ["metric", "n_test", "task_sha256"]
 """What values of one task must have in common to be compared, or averaged over seeds."""
 
+EQUAL_DIGITS = 9
+"""To which values are equal: means over folds of one sum differ by rounding."""
+
 FITTED = "input statistics fitted to the task"
 """In the notes of a model that is another one, by design, on each task."""
 
@@ -39,19 +42,30 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def latest(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the newest of rows that tell the same thing, and no failure that was mended since.
+    """Keep the newest of rows that tell the same thing, and no failure where there is a value.
+
+    A failure counts for nothing once a value was computed since, of any model of its name, or at
+    any time, of the very model and task that failed.
 
     Two models of one name (a checkpoint that was overwritten, say) stay two, whichever seeds,
     tasks and protocols each has: their names get the beginning of their fingerprints.
     """
-    newest = table.sort_values("started_at", kind="stable").drop_duplicates(KEY, keep="last")
     place = ["task", "protocol", "model", "seed"]
+    table = table[~_computed_elsewhere(table, [*place, "model_fingerprint", "task_sha256"])]
+    newest = table.sort_values("started_at", kind="stable").drop_duplicates(KEY, keep="last")
     done = newest[newest.status == "done"].groupby(place).started_at.max().rename("mended")
     newest = newest.join(done, on=place)
     stale = (newest.status == "failed") & (newest.started_at < newest.mended.fillna(""))
     newest = newest[~stale].drop(columns="mended")
     marked = newest.model + "@" + newest.model_fingerprint.str[:8]
     return newest.assign(model=newest.model.where(~newest.model.isin(_twins(newest)), marked))
+
+
+def _computed_elsewhere(rows: pd.DataFrame, same: list[str]) -> pd.Series:
+    """Which failures have a finished row that has some columns in common with them."""
+    of_what = pd.MultiIndex.from_frame(rows[same])
+    failed = rows.status == "failed"
+    return failed & of_what.isin(of_what[~failed])
 
 
 def _twins(rows: pd.DataFrame) -> set[str]:

@@ -94,8 +94,8 @@ def refuse_two_primaries(rows: Sequence[PlacedRow]) -> None:
             )
 
 
-def warn_of_runs_that_differ(folder: Path, rows: Sequence[PlacedRow]) -> None:
-    """Warn where runs in one folder tell different values of the same thing, naming a pair.
+def warn_of_runs_that_differ(rows: Sequence[PlacedRow]) -> None:
+    """Warn where two runs, or files, tell different values of the same thing, naming a pair.
 
     Raises:
         UserError: as :func:`newest`.
@@ -112,14 +112,20 @@ def warn_of_runs_that_differ(folder: Path, rows: Sequence[PlacedRow]) -> None:
         (old, new), others = pairs[0], len(pairs) - 1
         said = f" So do {others} other rows." if others else ""
         warnings.warn(
-            f"Runs in {folder} tell different values of {describe(old.row)}: {_run_of(old)} "
-            f"{old.row.value}, {_run_of(new)} {new.row.value}, the newest, which is taken."
-            f"{said} Name one run's folder to see that run alone.",
+            f"Runs tell different values of {describe(old.row)}: {_run_of(old)} {_value(old)}, and "
+            f"{_run_of(new)} {_value(new)}, which is taken.{said} The newest value counts, and no "
+            "failure in its place; name one run's folder to see that run alone.",
             stacklevel=3,
         )
 
 
+def _value(placed: PlacedRow) -> str:
+    return "failed" if placed.row.status == "failed" else str(placed.row.value)
+
+
 def _run_of(placed: PlacedRow) -> Path:
+    if placed.place.file.suffix != ".json":
+        return placed.place.file
     # RUN/results/MODEL/TASK/EVALUATION/result.json
     return Path(os.path.normpath(placed.place.file / "../../../../.."))
 
@@ -137,11 +143,11 @@ def warn_of_repeated(path: Path, rows: Sequence[PlacedRow]) -> None:
         return
     first = next((r for r in repeated if r.differ), repeated[0])
     one, other = first
-    values = f"{one.row.value} and {other.row.value}" if first.differ else "the same value"
+    values = f"{_value(one)} and {_value(other)}" if first.differ else "the same value"
     others = f", and so do {len(repeated) - 1} other pairs" if len(repeated) > 1 else ""
     warnings.warn(
         f"{path}, lines {one.place.number} and {other.place.number}, tell {describe(one.row)}: "
-        f"{values}{others}. Tables take the newest; `hear-byola results merge {path} -o OUT.csv` "
-        "leaves the others out.",
+        f"{values}{others}. Tables take the newest value, and no failure in its place; "
+        f"`hear-byola results merge {path} -o OUT.csv` leaves the others out.",
         stacklevel=4,
     )

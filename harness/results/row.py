@@ -97,6 +97,7 @@ DEFAULTS = {f.name: f.default for f in fields(ResultRow) if f.default is not MIS
 # Without these a row does not say what it tells, or whether it may be trusted.
 NEEDED = [c for c in COLUMNS if c not in DEFAULTS or c in ("value", "status", "started_at")]
 _ROUNDED = 1e-9
+_MOST = 2**53  # whole numbers up to it are exact, also as floats
 NAMES = ("model", "task", "protocol", "split", "metric")
 _FROM_ZERO = [
     *(c for c, kind in TYPES.items() if kind.startswith("int")),
@@ -180,6 +181,8 @@ def check(row: ResultRow) -> None:
         number = getattr(row, column)
         if number is not None and number < 0:
             raise ValueError(f"{column} is {number}, which cannot be below 0")
+        if number is not None and number > _MOST:
+            raise ValueError(f"{column} is {number:.3g}, more than anything that is counted")
     _check_value(row)
     if (row.ci_low is None) != (row.ci_high is None):
         raise ValueError("one of ci_low and ci_high is empty")
@@ -200,9 +203,9 @@ def _check_value(row: ResultRow) -> None:
         )
     low, high = metric.range
     if row.value is not None and not low <= row.value <= high:
-        percent = " Is it in percent?" if high == 1 < row.value <= 100 else ""
+        percent = " (is it in percent?)" if high == 1 < row.value <= 100 else ""
         limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g} on"
-        raise ValueError(f"value is {row.value}, and {row.metric} goes {limits}.{percent}")
+        raise ValueError(f"value is {row.value}, and {row.metric} goes {limits}{percent}")
 
 
 def _check_interval(row: ResultRow) -> None:

@@ -71,8 +71,24 @@ def scene_value(metric: str, folds: Sequence[SceneFold]) -> float:
 
 
 def scene_answers(folds: Sequence[SceneFold]) -> float:
-    """Return how many labels of clips the score is counted from, over all folds."""
-    return float(sum(targets.sum() if targets.ndim == 2 else len(targets) for _, targets in folds))
+    """Return of how many clips' labels a macro mean is worth, over all folds.
+
+    A class is known as well as the rarer of its two sides, the clips that are of it and those that
+    are not, and ``k`` classes of ``m_1, ..., m_k`` such clips give a mean as well known as that of
+    ``k * k / (1 / m_1 + ... + 1 / m_k)``, the variances of proportions added: all of them where
+    classes are equally frequent. Two classes of which each clip has one are one question.
+    """
+    return float(sum(_worth(*fold) for fold in folds))
+
+
+def _worth(probabilities: np.ndarray, targets: np.ndarray) -> float:
+    hot = multi_hot(targets, probabilities.shape[2])
+    of_class = hot.sum(axis=0)
+    rarer = np.minimum(of_class, len(hot) - of_class)
+    if targets.ndim == 1 and len(rarer) == 2:
+        rarer = rarer[:1]
+    rarer = rarer[rarer > 0]
+    return len(rarer) ** 2 / np.sum(1 / rarer) if len(rarer) else 0.0
 
 
 def scene_interval(
@@ -346,10 +362,11 @@ def _within_bounds(
     """Clip to the metric's range; where there was no spread to measure, go by the answers."""
     low, high = ends
     if high - low < _FLAT:
-        method += "; every resample gives the same score"
-        if metric != "d_prime":
-            low, high = value - flat_half_width(answers), value + flat_half_width(answers)
-            method += ", so as Wilson's interval of as many equal answers"
+        if metric == "d_prime":
+            return Interval(np.nan, np.nan, "none: every resample gives the same score", n_boot)
+        low, high = value - flat_half_width(answers), value + flat_half_width(answers)
+        method += "; every resample gives the same score, so as Wilson's interval"
+        method += " of as many equal answers"
     least, most = _BOUNDS.get(metric, (0.0, 1.0))
     return Interval(max(low, least), min(high, most), method, n_boot)
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean
 from harness.rendering import NEAR, STYLES, Sheet, Text, render
 from harness.results import latest
+from harness.results.frames import EQUAL_DIGITS
 from harness.table.cells import MEAN, Noise, cells, is_mean, mixed_note, unpaired_note
 from harness.task import short_names
 
@@ -26,7 +27,16 @@ def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     undefined; the mean stands on the tasks that are there, and the column ``tasks`` says on how
     many of how many. Metrics that are minimised, synthetic tasks, and tasks whose values do not
     compare (``mixed`` of :func:`harness.table.cells.cells`) stand in the table but not in the mean.
+
+    Raises:
+        UserError: there are no results by the protocol.
     """
+    known = sorted(set(table.protocol))
+    if protocol not in known:
+        raise UserError(
+            f"No results by protocol '{protocol}'.{did_you_mean(protocol, known)} "
+            f"There are {', '.join(known)}."
+        )
     long = cells(table, protocol)
     means = long[long.task == MEAN].set_index("model")
     found = long[long.n_tasks.isna()].pivot(index="model", columns="task", values="value")
@@ -69,7 +79,7 @@ def format_table(
     whole = style == "html"  # a page scrolls
     return render(
         [sheet for each in long for sheet in _sheets(each, whole)],
-        [*_notes(long, noise), *_failures(table)],
+        [*_notes(long, noise), *_twins(table), *_failures(table)],
         style,
     )
 
@@ -119,7 +129,7 @@ def _text(cell: Any) -> Text:
     if is_mean(cell.task):
         if cell.status == "missing":
             return Text("-")
-        return Text(f"{cell.value:.3f}", f" ({cell.n_tasks}/{cell.of_tasks})", cell.best)
+        return Text(_three_digits(cell.value), f" ({cell.n_tasks}/{cell.of_tasks})", cell.best)
     if cell.status != "done":
         return Text("-" if cell.status == "missing" else cell.status)
     rest = f" {cell.metric}" if cell.mixed else ""
@@ -127,7 +137,13 @@ def _text(cell: Any) -> Text:
     rest += "" if pd.isna(cell.seed_sd) else f" (sd {cell.seed_sd:.3f})"
     if cell.seeds_failed:
         rest += " (a seed failed)" if cell.seeds_failed == 1 else " (seeds failed)"
-    return Text(f"{cell.value:.3f}", rest, cell.best, cell.near is not pd.NA and bool(cell.near))
+    return Text(
+        _three_digits(cell.value), rest, cell.best, cell.near is not pd.NA and bool(cell.near)
+    )
+
+
+def _three_digits(value: float) -> str:
+    return f"{round(value, EQUAL_DIGITS):.3f}"
 
 
 def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
@@ -147,6 +163,25 @@ def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
     if table.best.any() and noise is not None:
         notes.append(_noise_note(noise))
     return notes
+
+
+def _twins(table: pd.DataFrame) -> list[str]:
+    """Tell models of one name apart, where :func:`harness.results.latest` had to mark them."""
+    rows = latest(table).sort_values("started_at")
+    marks = [
+        model.endswith(f"@{fingerprint[:8]}")
+        for model, fingerprint in zip(rows.model, rows.model_fingerprint, strict=True)
+    ]
+    ran = rows[marks].groupby("model").agg({"checkpoint": "last", "started_at": "last"})
+    if ran.empty:
+        return []
+    told = [
+        f"{m} ({', '.join(filter(None, ran.loc[m]))})" for m in ran.sort_values("started_at").index
+    ]
+    return [
+        "Of one name, and yet of other weights, source or options (the mark begins the "
+        f"model_fingerprint): {', '.join(told)}."
+    ]
 
 
 def _failures(table: pd.DataFrame) -> list[str]:

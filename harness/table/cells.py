@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness.results import latest, seed_spread
-from harness.results.frames import TESTED
+from harness.results.frames import EQUAL_DIGITS, TESTED
 from harness.table.baseline_models import baseline_models
 from harness.task import is_synthetic
 
@@ -224,7 +224,8 @@ def _means(own: Sequence[dict], averaged: Collection[str], by_domain: bool) -> l
 
 def _best(column: pd.DataFrame, lowest: bool) -> pd.Series:
     """Which values are the best of a column where several models have one."""
-    values = column.value.where(column.n_tasks.isna() | (column.n_tasks == column.of_tasks))
+    whole = column.n_tasks.isna() | (column.n_tasks == column.of_tasks)
+    values = column.value.where(whole).round(EQUAL_DIGITS)
     if values.notna().sum() < 2:
         return pd.Series(False, column.index)
     return values == (values.min() if lowest else values.max())

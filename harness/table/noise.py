@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import numpy as np
@@ -18,24 +19,27 @@ from harness.table.cells import Noise, cells, is_mean
 RULE = (
     "a paired test of the two models' predictions on the same clips does not tell them apart "
     f"(p ≥ {SIGNIFICANCE:g} after Holm's correction for the models of the task; a comparison of "
-    "two models corrects for their tasks instead, and may decide otherwise at the border)."
+    "two models corrects for their tasks instead, and may decide otherwise at the border). Where "
+    "several tie for the best: not told apart from one of them."
 )
 
 
-def find_noise(table: pd.DataFrame, run: Path, results: Results | None = None) -> Noise:
-    """Compare the models of each task and protocol with the best of them.
+def find_noise(
+    table: pd.DataFrame, runs: Path | Sequence[Path], results: Results | None = None
+) -> Noise:
+    """Compare the models of each task and protocol with the best of them, of several all.
 
     Args:
         table: result rows.
-        run: where they were read: a run's folder, or the ``results.csv`` in it.
-        results: what it holds, where that was gathered before; ``run`` is not read then.
+        runs: where they were read: a run's folder, or the ``results.csv`` in it; or several.
+        results: what they hold, where that was gathered before; ``runs`` is not read then.
 
     Returns:
         Marks for the tasks of which the best model and at least one other have predictions. Where
         the run is gone, or its predictions, there are none.
     """
     try:
-        results = results or gather([run])
+        results = results or gather(runs)
     except UserError:
         return Noise()
     near: dict[tuple[str, str], dict[str, bool]] = {}
@@ -46,11 +50,11 @@ def find_noise(table: pd.DataFrame, run: Path, results: Results | None = None) -
         for task, column in scored.groupby("task"):
             if not column.best.any():
                 continue
-            best = column.model[column.best].iloc[0]
+            best = set(column.model[column.best])
             rows = results.rows[(results.rows.protocol == protocol) & (results.rows.task == task)]
             measured, missing = _measure(results, rows, column.model)
-            if best in measured:
-                near[protocol, str(task)], alone = _near(measured, best)
+            if best & measured.keys():
+                near[protocol, str(task)], alone = _near(measured, best & measured.keys())
                 missing |= alone
             unpaired += [f"{m} on {task} by {protocol} ({why})" for m, why in missing.items()]
     near = {place: told for place, told in near.items() if told}
@@ -74,19 +78,25 @@ def _measure(
 
 
 def _near(
-    measured: Mapping[str, list[Measured]], best: str
+    measured: Mapping[str, list[Measured]], best: AbstractSet[str]
 ) -> tuple[dict[str, bool], dict[str, str]]:
-    """Whether each other model is within noise of the best, or why that cannot be told."""
+    """Whether each other model is within noise of one of the best, or why that cannot be told."""
     p, missing = {}, {}
-    for model in sorted(measured.keys() - {best}):
-        try:
-            found = difference(measured[best], measured[model])
-        except UserError as error:
-            missing[model] = str(error).rstrip(".")
-            continue
-        if np.isnan(found.p):
-            missing[model] = found.method
+    for model in sorted(measured.keys() - best):
+        found = [_p(measured[each], measured[model]) for each in sorted(best)]
+        known = [each for each in found if isinstance(each, float)]
+        if known:
+            p[model] = max(known)
         else:
-            p[model] = found.p
+            missing[model] = str(found[0])
     adjusted = zip(p, holm(list(p.values())), strict=True)
     return {model: bool(each >= SIGNIFICANCE) for model, each in adjusted}, missing
+
+
+def _p(best: Sequence[Measured], other: Sequence[Measured]) -> float | str:
+    """The p of no difference, or why there is none."""
+    try:
+        found = difference(best, other)
+    except UserError as error:
+        return str(error).rstrip(".")
+    return found.method if np.isnan(found.p) else found.p

@@ -256,6 +256,37 @@ def edit_rows(directory: Path, **changes) -> None:
     (directory / "result.json").write_text(json.dumps(document))
 
 
+def test_one_run_may_be_named_alone_and_as_text(run):
+    assert gather(str(run)).rows.equals(gather([run]).rows)
+
+
+def test_copies_of_a_run_that_contradict_each_other_are_refused(copied, run, tmp_path):
+    table = load(run)
+    table.loc[table.model == "toy", "value"] -= 1e-3
+    table[["ci_low", "ci_high"]] = np.nan
+    write_csv(table, tmp_path / "edited.csv")
+    for order in ([run, tmp_path / "edited.csv"], [tmp_path / "edited.csv", run]):
+        with pytest.raises(UserError, match=r"are of one run .* yet say different things"):
+            gather(order)
+
+
+def test_runs_that_tell_different_values_are_told_of(copied, run, tmp_path):
+    table = load(run)
+    table["run_id"], table["started_at"] = "later", "2999-01-01T00:00:00+00:00"
+    table.loc[table.metric == "segment_1s_er", "value"] += 1e-9
+    write_csv(table, tmp_path / "later.csv")
+    with pytest.warns(UserWarning, match=f"tell different values of .*{tmp_path / 'later.csv'}"):
+        gather([run, tmp_path / "later.csv"])
+
+
+def test_a_name_of_two_models_is_refused_with_both(copied, tmp_path):
+    table = load(copied)
+    twin = table[table.model == "toy"].assign(model_fingerprint="f" * 64, checkpoint="new.pt")
+    write_csv(twin, tmp_path / "twin.csv")
+    with pytest.raises(UserError, match=r"'toy' is the name of several models.*toy@ffffffff \(new"):
+        compare([copied, tmp_path / "twin.csv"], ["toy", "logmel"], "linear")
+
+
 def test_another_version_of_the_task_is_refused(copied):
     edit_rows(evaluation(copied, "toy", "tiny_scene"), task_sha256="f" * 64)
     each = row(compare([copied], ["logmel", "toy"], "linear").tasks, "tiny_scene")

@@ -17,7 +17,14 @@ from harness.errors import UserError
 from harness.predictions import FoldPredictions
 from harness.scoring.event_scores import METRICS as EVENT_METRICS
 from harness.scoring.events import EventCounts
-from harness.scoring.intervals import event_answers, event_draws, event_value, scene_value
+from harness.scoring.intervals import (
+    event_answers,
+    event_draws,
+    event_value,
+    scene_answers,
+    scene_draws,
+    scene_value,
+)
 from harness.task import Event
 
 F_MEASURE = "event_onset_200ms_fms"
@@ -240,7 +247,35 @@ def test_what_cannot_be_told_says_why():
     assert same.low < 0 < same.high
 
 
+def rare(n: int, positives: int, rng: np.random.Generator) -> list[Measured]:
+    """Two equally good models on a task of two classes, one of them rare."""
+    targets = (np.arange(n) < positives).astype(int)
+    shared = rng.normal(size=(n, 2)) + np.eye(2)[targets]
+    sides = []
+    for _ in range(2):
+        folds = [((shared + rng.normal(size=(n, 2)))[None], targets)]
+        draws = scene_draws("aucroc", folds, 200)
+        side = drawn("aucroc", scene_value("aucroc", folds), draws, n)
+        sides.append(dataclasses.replace(side, answers=scene_answers(folds)))
+    return sides
+
+
+def test_of_one_clip_of_a_class_nothing_is_told():
+    a, b = rare(60, 1, np.random.default_rng(0))
+    found = difference([a], [b])
+    assert found.value == pytest.approx(a.value - b.value)
+    assert np.isnan([found.low, found.high, found.p]).all()
+    assert found.method == "none: too few test clips of the rarest classes"
+
+
 # Coverage
+
+
+@pytest.mark.parametrize("positives", [2, 5])
+def test_models_are_seldom_called_different_by_a_rare_class(positives):
+    rng = np.random.default_rng(0)
+    pairs = [rare(60, positives, rng) for _ in range(150)]
+    assert np.mean([difference([a], [b]).p < 0.05 for a, b in pairs]) <= 0.07
 
 
 def counted(

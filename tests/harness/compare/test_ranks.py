@@ -65,6 +65,14 @@ def test_ranks_are_scipys_friedman_and_ties_share_theirs():
     assert not set(groups["A"]) & set(groups["D"])
 
 
+def test_means_over_folds_that_only_rounding_tells_apart_tie():
+    one, other = 0.685, 0.685 - 1e-16
+    values = table([[one] * 8, [other] * 8, [0.5] * 8])
+    assert one != other
+    means = ranked(values).ranks.set_index("model").mean_rank
+    assert means[["A", "B", "C"]].tolist() == [1.5, 1.5, 3.0]
+
+
 def test_where_less_is_better_the_least_is_first():
     values = table([[0.9, 0.1], [0.5, 0.5]])
     assert ranked(values, lower=1).ranks.mean_rank.tolist() == [1.0, 2.0]

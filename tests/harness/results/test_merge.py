@@ -57,11 +57,11 @@ def test_the_newest_of_duplicates_is_kept_and_both_are_named(tmp_path):
 
 
 def test_lines_that_do_not_follow_each_other_are_named_apart(tmp_path):
-    tasks = "abcdef"
+    splits = ["all", "f1", "f2", "f3", "f4", "f5"]
     merged = joined(
         tmp_path,
-        [row(task="t", split=s, **EARLY) for s in tasks],
-        [row(task="t", split=s, **LATE) for s in "abdf"],
+        [row(task="t", split=s, **EARLY) for s in splits],
+        [row(task="t", split=s, **LATE) for s in ("all", "f1", "f3", "f5")],
     )
     (line,) = describe_left_out(merged.left_out)
     assert "a.csv, lines 2-3, 5, 7, left out for" in line
@@ -76,6 +76,14 @@ def test_rows_of_one_run_given_twice_are_kept_once(tmp_path):
     lines = describe_left_out(merged.left_out)
     assert len(lines) == 2
     assert all("of the same run; the values are equal" in line for line in lines)
+
+
+def test_a_file_cut_at_a_line_is_refused(tmp_path):
+    path = written(tmp_path / "a.csv", row(), row(split="fold00"))
+    header, _, fold = path.read_text().splitlines()
+    path.write_text(f"{header}\n{fold}\n")
+    with pytest.raises(UserError, match=r"a.csv, line 2: .* has no row over all test folds"):
+        merge([path])
 
 
 def test_a_file_named_twice_is_read_once(tmp_path):

@@ -74,6 +74,17 @@ def test_latest_keeps_the_newer_of_one_thing():
     assert latest(frame([new, old])).value.tolist() == [0.9]
 
 
+def test_a_failure_takes_no_value_of_the_same_model_and_task():
+    early, late = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
+    failed = {"value": None, "ci_low": None, "ci_high": None, "status": "failed"}
+    done = row(started_at=early)
+    assert latest(frame([done, row(**failed, started_at=late)])).value.tolist() == [0.5]
+    # Of another version of the task, or of other weights, it is news.
+    for other in ({"task_sha256": "new"}, {"model_fingerprint": "g"}):
+        kept = latest(frame([done, row(**failed, **other, started_at=late)]))
+        assert "failed" in kept.status.tolist()
+
+
 def test_two_models_of_one_name_stay_two():
     rows = [row(model_fingerprint=f * 64, value=v) for f, v in (("a", 0.1), ("b", 0.9))]
     rows.append(row(model="other", value=0.5))
@@ -151,12 +162,13 @@ def test_what_is_no_results_csv_is_refused(tmp_path, text, said):
         ({"value": "inf"}, "value is 'inf', not a finite number"),
         ({"n_test": "3.5"}, "n_test is '3.5', not a whole number"),
         ({"n_test": "-3"}, "n_test is -3, which cannot be below 0"),
+        ({"n_test": "9" * 23}, r"n_test is 1e\+23, more than anything"),
         ({"embed_seconds": "-1"}, "embed_seconds is -1.0, which cannot be below 0"),
         ({"seed": ""}, "seed is '', not a number"),
         ({"model": ""}, "model is empty"),
         ({"is_primary": "maybe"}, "is_primary is 'maybe': it must be True or False"),
         ({"higher_is_better": "False"}, "higher_is_better is False, which top1_acc contradicts"),
-        ({"value": "75.2"}, "value is 75.2, and top1_acc goes from 0 to 1. Is it in percent"),
+        ({"value": "75.2"}, "value is 75.2, and top1_acc goes from 0 to 1 .is it in percent"),
         ({"value": "-0.1"}, "value is -0.1, and top1_acc goes from 0 to 1"),
         ({"ci_low": "0.7"}, "ci_low 0.7 is above ci_high 0.6"),
         ({"value": "0.65"}, "value is 0.65, which its interval, from 0.4 to 0.6, does not hold"),
@@ -427,7 +439,7 @@ def test_runs_of_one_folder_that_differ_are_named(tmp_path, recwarn):
         assert latest(load(tmp_path)).value.tolist() == [0.7]
     (said,) = (str(each.message) for each in caught)
     assert f"{tmp_path / 'old'} 0.5" in said
-    assert f"{tmp_path / 'new'} 0.7, the newest" in said
+    assert f"{tmp_path / 'new'} 0.7, which is taken" in said
     recwarn.clear()
     assert latest(load(tmp_path / "old")).value.tolist() == [0.5]
     assert not recwarn.list

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from scipy import stats
 
 from harness.cli import call
 from harness.compare.gather import gather
+from harness.compare.measured import Measured
 from harness.engines import InlineEngine
 from harness.module import parse_model
 from harness.record import find_records
@@ -22,6 +24,7 @@ from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
 from harness.table import format_table
 from harness.table.cells import cells
+from harness.table.noise import _near as within_noise
 from harness.table.noise import find_noise
 
 
@@ -136,10 +139,31 @@ def test_what_a_test_cannot_tell_is_named_and_has_no_mark(tmp_path):
     models = tuple(map(parse_model, names))
     settings = Settings(models, (TaskSource(task),), ("knn",), out=tmp_path / "run")
     execute(make_plan(settings), InlineEngine("cpu"), settings.out)
-    noise = find_noise(load(settings.out), settings.out)
+    table = load(settings.out)
+    table["value"] = table.value.where(table.model == "a", table.value - 0.1)
+    noise = find_noise(table, settings.out)
     assert not noise.near
     (said,) = noise.unpaired
     assert said == "b on tiny_scene-v1-full by knn (none: a test set of one clip a fold)"
+
+
+def test_marks_do_not_depend_on_which_of_two_equal_models_is_named_first(tmp_path):
+    # Both have 30 of 60 right; a third one shares 29 of the first's, and none of the second's.
+    hits = {"x": range(30), "y": range(30, 60), "other": range(29)}
+    marks = []
+    for names in ({"x": "m1", "y": "m2"}, {"x": "m2", "y": "m1"}):
+        measured = {names.get(model, model): [one_seed(60, own)] for model, own in hits.items()}
+        near, missing = within_noise(measured, {"m1", "m2"})
+        marks.append(near)
+        assert not missing
+    assert marks == [{"other": True}] * 2
+
+
+def one_seed(n: int, hits: Iterable[int]) -> Measured:
+    right = np.isin(np.arange(n), list(hits)).astype(float)
+    clips = (tuple(f"{i:04d}" for i in range(n)),)
+    value = float(right.mean())
+    return Measured("m", 0, "task", "abc", "linear", "top1_acc", clips, value, (right,))
 
 
 def test_a_run_that_was_gathered_is_not_read_again(finished, tmp_path):

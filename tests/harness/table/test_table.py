@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from resultrows import row
 
+from harness.cli import call
 from harness.errors import UserError
-from harness.results import frame, load
+from harness.results import frame, load, write_csv
 from harness.table import format_table, wide
 from harness.table.baseline_models import baseline_models
 from harness.table.cells import Noise, cells
@@ -44,6 +45,20 @@ def test_wide_holds_primary_values_of_one_protocol():
     assert table.loc["a", ["t1", "t2"]].tolist() == [0.5, 0.7]
     assert table.loc["b", "t1"] == 0.9
     assert np.isnan(table.loc["b", "t2"])
+
+
+def test_a_protocol_that_was_not_run_is_met_with_the_nearest():
+    with pytest.raises(UserError, match=r"No results by protocol 'linar'. Did you mean 'linear'"):
+        wide(results(), "linar")
+
+
+def test_two_models_of_one_name_are_told_apart_below_the_table():
+    later = "2026-02-01T00:00:00+00:00"
+    twins = [row(model_fingerprint="a" * 64, checkpoint="one.pt")]
+    twins.append(row(model_fingerprint="b" * 64, checkpoint="two.pt", started_at=later))
+    said = format_table(frame(twins))
+    assert f"m@aaaaaaaa (one.pt, {row().started_at}), m@bbbbbbbb (two.pt, {later})" in said
+    assert "Of one name" not in format_table(results())
 
 
 def test_a_mean_tells_how_many_tasks_it_stands_on():
@@ -115,6 +130,16 @@ def test_the_best_of_a_column_is_bold_and_of_means_only_a_complete_one():
     }
     assert lines["a"] == ["0.500 ±0.100", "0.700 ±0.100", "0.600 (2/2)"]
     assert lines["b"] == ["**0.900** ±0.100", "failed", "0.900 (1/2)"]
+
+
+def test_what_only_rounding_tells_apart_is_equal_and_reads_alike():
+    # 0.7985 and what a mean over folds may make of it.
+    rows = [row(model=m, value=v) for m, v in (("a", 0.7985), ("b", 0.79849999999999999 - 2e-16))]
+    assert rows[0].value != rows[1].value
+    table = frame(rows)
+    assert cells(table, "linear").best.all()
+    _, first, second = [line[1] for line in lines_of(format_table(table))[1:]][-3:]
+    assert first == second
 
 
 def test_the_best_of_a_minimised_metric_is_the_lowest_and_equals_share_it():
@@ -370,3 +395,10 @@ def test_failures_say_why():
     assert "marked" not in text
     many = [row(task=f"t{i}-v1-full", value=None, status="failed", error="x") for i in range(5)]
     assert ", and 2 more." in format_table(frame(many))
+
+
+def test_the_command_puts_several_runs_in_one_table(tmp_path, capsys):
+    for name, value in (("a", 0.3), ("b", 0.4)):
+        write_csv(frame([row(model=name, value=value)]), tmp_path / f"{name}.csv")
+    assert call(["results", "table", str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]) == 0
+    assert [line[0] for line in lines_of(capsys.readouterr().out)[-2:]] == ["a", "b"]
