@@ -19,6 +19,7 @@ from harness.scoring.intervals import (
     event_value,
     scene_answers,
     scene_value,
+    scene_worth,
 )
 from harness.scoring.scores import ACCURACIES, METRICS, correct
 
@@ -35,8 +36,9 @@ class Measured:
         runs: how many trained probes the scores of a fold are averaged over.
         correctness: of an accuracy, per fold the share of runs (n,) that have each clip right.
         draws: of another metric, its values on resamples (n_boot,) that all models have in common.
-        answers: of another metric, how many events it is counted from, or how many clips' labels
-            it is worth (:func:`harness.scoring.intervals.scene_answers`).
+        answers: of another metric, how many labels of clips, or events, it is counted from.
+        worth: of a macro mean, of how many clips' labels it is known
+            (:func:`harness.scoring.intervals.scene_worth`).
         audio: per fold the rate and hash of the recordings, where they are known.
     """
 
@@ -52,6 +54,7 @@ class Measured:
     draws: np.ndarray | None = None
     runs: int = 1
     answers: float = np.inf
+    worth: float = np.inf
     audio: tuple[tuple[int, str] | None, ...] = ()
 
     @property
@@ -87,14 +90,14 @@ def measure(record: Record) -> Measured:
         raise UserError(f"{record.directory}: its result rows are gone or damaged. Run again.")
     folds = record.read_predictions()
     correctness, draws = None, None
-    answers = np.inf
+    answers, worth = np.inf, np.inf
     if metric in ACCURACIES:
         correctness = tuple(_correctness(metric, fold) for fold in folds)
         value = float(np.mean([fold.mean() for fold in correctness]))
     elif metric in METRICS:
         scenes = [(fold.probabilities, fold.targets) for fold in folds]
         value = scene_value(metric, scenes)
-        answers = scene_answers(scenes)
+        answers, worth = scene_answers(scenes), scene_worth(scenes)
         draws = resample(metric, folds)
     else:
         # Matching events is most of the work, so it is done once for the value and its resamples.
@@ -115,6 +118,7 @@ def measure(record: Record) -> Measured:
         draws,
         len(folds[0].probabilities),
         answers,
+        worth,
         tuple(record.audio.get(fold.test) for fold in record.folds),
     )
 

@@ -7,10 +7,10 @@ What is estimated, and by which test and interval, depends on what there is:
   sign-flip permutation of the clips' mean differences, and a t interval to which half a clip a
   model is added.
 - One probe a model, another metric: t test and interval on the standard error of the paired
-  bootstrap, to which half an answer a model is added (a clip, an event). Its degrees of freedom
-  are, less the folds, the files of events; of a macro mean the clips that its classes are worth
-  (:func:`harness.scoring.intervals.scene_answers`), since a class of few clips is known no better
-  than they. Where those leave none, nothing is told. Where every resample gives the same
+  bootstrap, to which half an answer a model is added (a label of a clip, an event). Its degrees of
+  freedom are, less the folds, the files of events; of a macro mean the clips that its classes are
+  worth (:func:`harness.scoring.intervals.scene_worth`), since a class of few clips is known no
+  better than they. Where those leave none, nothing is told. Where every resample gives the same
   difference, as of two perfect models, the width is that of Wilson's interval of as many equal
   answers.
 - Several probe seeds of a model, any metric: the same, of the scores' means over seeds, with the
@@ -114,7 +114,7 @@ def difference(a: Sequence[Measured], b: Sequence[Measured]) -> PairedDifference
         return _nothing(value, "none: a score is undefined", n_clips, seeds)
     if n_clips <= n_folds:
         return _nothing(value, "none: a test set of one clip a fold", n_clips, seeds)
-    if a[0].metric in METRICS and _known([*a, *b]) - n_folds < 1:
+    if a[0].worth - n_folds < 1:
         return _nothing(value, "none: too few test clips of the rarest classes", n_clips, seeds)
     repeated = len(a) > 1 and len(b) > 1
     equal = [all(map(each[0].same_predictions, each)) for each in (a, b)]
@@ -207,23 +207,15 @@ def _clips(a: Sequence[Measured], b: Sequence[Measured], added: float) -> Part:
     if a[0].metric in ACCURACIES:
         return clip_part(_by_clip(a, b), added)
     n_clips, n_folds = a[0].n_clips, len(a[0].clips)
-    answers = _known([*a, *b])
     found = of_clips(_draws(a, b), n_clips, n_folds)
-    least = answers
-    if a[0].metric in METRICS:
-        found = replace(found, freedom=min(found.freedom, answers - n_folds))
-        least = n_clips
+    found = replace(found, freedom=min(n_clips, a[0].worth) - n_folds)
     # d' has no bound that equal answers would be a share of.
     if not added or a[0].metric == "d_prime":
         return found
+    answers = min(each.answers for each in (*a, *b))
     if not found.variance:
-        return of_equal_answers(answers, found.freedom)
-    return Part(found.variance + 2 * added / least**2, found.freedom)
-
-
-def _known(measured: Sequence[Measured]) -> float:
-    """From how many answers the values are known, equal for all but for rounding."""
-    return min(each.answers for each in measured)
+        return of_equal_answers(min(answers, a[0].worth), found.freedom)
+    return Part(found.variance + 2 * added / answers**2, found.freedom)
 
 
 def _draws(a: Sequence[Measured], b: Sequence[Measured]) -> np.ndarray:

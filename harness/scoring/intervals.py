@@ -71,6 +71,11 @@ def scene_value(metric: str, folds: Sequence[SceneFold]) -> float:
 
 
 def scene_answers(folds: Sequence[SceneFold]) -> float:
+    """Return how many labels of clips the score is counted from, over all folds; a clip has one."""
+    return float(sum(max(len(targets), targets.sum() * (targets.ndim - 1)) for _, targets in folds))
+
+
+def scene_worth(folds: Sequence[SceneFold]) -> float:
     """Return of how many clips' labels a macro mean is worth, over all folds.
 
     A class is known as well as the rarer of its two sides, the clips that are of it and those that
@@ -134,7 +139,7 @@ def scene_interval(
         method = "Jeffreys-smoothed bootstrap over clips"
         return Interval(min(float(low), value), max(float(high), value), method, n_boot)
     draws = scene_draws(metric, folds, n_boot, seed)
-    return _centred(metric, value, draws, "clips", scene_answers(folds))
+    return _centred(metric, value, draws, "clips", scene_worth(folds))
 
 
 def scene_draws(

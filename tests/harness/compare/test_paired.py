@@ -24,6 +24,7 @@ from harness.scoring.intervals import (
     scene_answers,
     scene_draws,
     scene_value,
+    scene_worth,
 )
 from harness.task import Event
 
@@ -256,7 +257,8 @@ def rare(n: int, positives: int, rng: np.random.Generator) -> list[Measured]:
         folds = [((shared + rng.normal(size=(n, 2)))[None], targets)]
         draws = scene_draws("aucroc", folds, 200)
         side = drawn("aucroc", scene_value("aucroc", folds), draws, n)
-        sides.append(dataclasses.replace(side, answers=scene_answers(folds)))
+        known = {"answers": scene_answers(folds), "worth": scene_worth(folds)}
+        sides.append(dataclasses.replace(side, **known))
     return sides
 
 

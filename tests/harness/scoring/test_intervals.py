@@ -24,6 +24,7 @@ from harness.scoring.intervals import (
     scene_draws,
     scene_interval,
     scene_value,
+    scene_worth,
 )
 from harness.scoring.scores import METRICS, score
 from harness.task import Event
@@ -125,20 +126,28 @@ def test_multi_hot_targets():
     )
 
 
+def test_every_clip_counts_and_every_label_of_several():
+    labels = np.array([[1, 1, 0], [1, 0, 1], [0, 0, 0]])
+    some = np.full((1, 3, 3), 0.5)
+    assert scene_answers([(some, labels)]) == 4
+    assert scene_answers([(some, labels * 0)]) == 3
+    assert scene_answers([(some, np.arange(3))] * 2) == 6
+
+
 def test_a_macro_mean_is_known_from_its_rarest_classes():
     def fold(targets: np.ndarray, classes: int):
         return np.full((1, len(targets), classes), 0.5), targets
 
     even = np.arange(120) % 4
-    assert scene_answers([fold(even, 4)]) == pytest.approx(120)
-    assert scene_answers([fold(even, 4)] * 2) == pytest.approx(240)
-    assert scene_answers([fold(np.eye(4)[even], 4)]) == pytest.approx(120)
+    assert scene_worth([fold(even, 4)]) == pytest.approx(120)
+    assert scene_worth([fold(even, 4)] * 2) == pytest.approx(240)
+    assert scene_worth([fold(np.eye(4)[even], 4)]) == pytest.approx(120)
     lone = np.arange(60) == 7
     for one in (fold(lone.astype(int), 2), fold(lone[:, None].astype(float), 1)):
-        assert scene_answers([one]) == pytest.approx(1)
+        assert scene_worth([one]) == pytest.approx(1)
     # A class in no clip, or in all, defines nothing.
-    assert scene_answers([fold(np.eye(5)[even], 5)]) == pytest.approx(120)
-    assert scene_answers([fold(np.ones((9, 1)), 1)]) == 0
+    assert scene_worth([fold(np.eye(5)[even], 5)]) == pytest.approx(120)
+    assert scene_worth([fold(np.ones((9, 1)), 1)]) == 0
 
 
 def test_one_clip_of_a_class_shows_little_however_many_others_there_are():
