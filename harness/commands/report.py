@@ -23,7 +23,8 @@ _about = together(
         multiple=True,
         metavar="MODEL",
         help="A model, as tables name it, that has panels on every task and is compared, beside "
-        "the best and baselines. Repeatable.",
+        "the best and baselines. Repeatable: the others are compared with the one that is named "
+        "first, and those that are named come first. Without it they are compared with the best.",
     ),
     click.option(
         "--protocol",

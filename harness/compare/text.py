@@ -14,6 +14,10 @@ from harness.task import is_synthetic, short_names
 
 FORMATS = (*STYLES, "csv")
 MEAN = "mean"
+MEAN_IS_ABOUT = (
+    f"{MEAN}: its interval and p are about other clips of these tasks, and not about other tasks; "
+    "a verdict is about one task."
+)
 
 
 def format_comparison(comparison: Comparison, style: str = "markdown") -> str:
@@ -112,6 +116,8 @@ def _notes(comparison: Comparison) -> list[str]:
         if over["method"]:
             pair = f" of {over['a']} and {over['b']}" if len(comparison.overall) > 1 else ""
             notes.append(f"{MEAN}{pair}: {over['method']}.")
+    if len(names) > 1 and comparison.overall.ci_low.notna().any():
+        notes.append(MEAN_IS_ABOUT)
     for row in tasks[tasks.verdict.str.startswith(UNPAIRED)].itertuples():
         notes.append(f"{row.a} and {row.b} on {names[row.task]} {row.verdict.rstrip('.')}.")
     outside = [

@@ -9,6 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from harness.figures.names import shorten
 from harness.figures.style import (
     BAD,
     GOOD,
@@ -17,10 +18,10 @@ from harness.figures.style import (
     MUTED,
     SERIES,
     SURFACE,
+    fitting,
     legend_above,
     name_rows,
     new_figure,
-    shorten,
     styled,
 )
 
@@ -47,7 +48,8 @@ def classes_figure(values: pd.DataFrame, metric: str, width: float) -> Figure:
     rows = np.arange(len(values))
     apart = min(_APART, 0.6 / max(values.shape[1] - 1, 1))
     axis.hlines(rows, values.min(axis=1), values.max(axis=1), color=MUTED, linewidth=0.5)
-    for place, (model, column) in enumerate(values.items()):
+    models = shorten([str(model) for model in values.columns], 20)
+    for place, (model, (_, column)) in enumerate(zip(models, values.items())):
         axis.plot(
             column,
             rows + apart * (place - (values.shape[1] - 1) / 2),
@@ -56,7 +58,7 @@ def classes_figure(values: pd.DataFrame, metric: str, width: float) -> Figure:
             markeredgecolor=SURFACE,
             markeredgewidth=0.4,
             markersize=5.5,
-            label=shorten(str(model), 20),
+            label=model,
         )
     name_rows(axis, [str(label) for label in values.index], most=LABEL_LETTERS)
     axis.set_xlabel(metric)
@@ -101,8 +103,8 @@ def confusion_figure(shares: np.ndarray, labels: Sequence[str], width: float) ->
                 fontsize=8 if n <= 8 else 7,
                 color=SURFACE if share > 0.5 else INK,
             )
-    names = [shorten(label, 14) for label in labels]
-    size = 8 if n <= _NUMBERED else 6.5
+    names = shorten(labels, 14)
+    size = fitting(names, 8 if n <= _NUMBERED else 6.5, 0.36 * width)
     upright = max(map(len, names)) > 3
     axis.set_xticks(range(n), names, rotation=90 if upright else 0, fontsize=size, color=INK)
     axis.set_yticks(range(n), names, fontsize=size)

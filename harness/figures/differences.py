@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
+from harness.figures.names import shorten
 from harness.figures.style import (
     BAD,
     GOOD,
     INK,
     MUTED,
     SURFACE,
+    fitting,
     name_rows,
     new_figure,
-    shorten,
     styled,
     value_beside,
 )
@@ -68,21 +71,18 @@ def forest_figure(differences: Sequence[Difference], a: str, b: str, width: floa
     ends = np.array([(each.value, each.low, each.high) for each in differences])
     reach = 1.08 * float(np.nanmax(np.abs(ends), initial=1e-3))
     axis.set_xlim(-reach, reach)
-    for name, side, text in ((a, 1, "{} better →"), (b, -1, "← {} better")):
-        axis.annotate(
-            text.format(shorten(name, int(4.3 * width))),
-            (0, 1),
-            (6 * side, 3),
-            xycoords=axis.get_xaxis_transform(),
-            textcoords="offset points",
-            ha="left" if side > 0 else "right",
-            fontsize=7.5,
-            color=MUTED,
-        )
+    better, worse = shorten([a, b], int(5 * width))
+    left, right = f"← {worse} better", f"{better} better →"
+    size = fitting([left, right], 7.5, width / 2 - 0.1)
+    # A legend has room of its own above the axis, however narrow that is.
+    nothing = [Line2D([], [], linestyle="none")]
+    figure.legend(nothing, [left], loc="outside upper left", fontsize=size, **_WORDS)
+    figure.legend(nothing, [right], loc="outside upper right", fontsize=size, **_WORDS)
     axis.set_xlabel("difference")
     return figure
 
 
+_WORDS: Any = {"handlelength": 0, "handletextpad": 0, "borderpad": 0, "labelcolor": MUTED}
 _LOOKS = {
     "a": ("o", GOOD, GOOD),
     "b": ("s", BAD, BAD),

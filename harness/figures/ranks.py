@@ -9,15 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from harness.figures.names import shorten
 from harness.figures.style import (
     INK,
     MUTED,
     SERIES,
+    fitting,
     name_rows,
     new_figure,
-    shorten,
     styled,
     value_beside,
+    width_of,
 )
 
 MOST_IN_DIAGRAM = 12
@@ -78,8 +80,10 @@ def _diagram(
     axis = figure.add_axes((0, 0, 1, 1))
     axis.set(xlim=(0, width), ylim=(height, 0))
     axis.set_axis_off()
-    names = [shorten(str(model), 17) for model in ranks.index]
-    margin = min(max(0.85, 0.35 + 0.066 * max(map(len, names))), 0.42 * width)
+    names = shorten([str(model) for model in ranks.index], 17)
+    widest = 0.42 * width
+    size = fitting(names, 7.5, widest - 0.48)
+    margin = min(max(0.85, 0.48 + max(width_of(name, size) for name in names)), widest)
 
     def place(rank: float) -> float:
         return float(margin + (rank - 1) / (n - 1) * (width - 2 * margin))
@@ -106,7 +110,7 @@ def _diagram(
             f"{name}  {rank:.2f}" if on_left else f"{rank:.2f}  {name}",
             ha="right" if on_left else "left",
             va="center",
-            fontsize=7.5,
+            fontsize=size,
         )
     return figure
 

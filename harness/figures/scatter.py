@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from harness.figures.names import shorten
 from harness.figures.style import (
     GRID,
     MARKERS,
     MUTED,
     SERIES,
+    fitting,
     legend_above,
     new_figure,
-    shorten,
     styled,
 )
 
@@ -43,27 +44,29 @@ def map_figure(
     figure = new_figure(width, 0.45 + rows * (side + 0.12))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     key = {}
-    for axis, (model, places) in zip(axes, points.items()):
+    titles = shorten(list(points), 24)
+    size = fitting(titles, 8.5, side - 0.15, "bold")
+    for axis, title, (model, places) in zip(axes, titles, points.items()):
         own = np.array(list(labels[model]), dtype=object)
-        size = 2.6 if len(places) > 500 else 3.6
+        dot = 2.6 if len(places) > 500 else 3.6
         rest = ~np.isin(own, list(shown))
-        axis.plot(*places[rest].T, ".", color=MUTED, alpha=0.45, markersize=size - 0.4)
+        axis.plot(*places[rest].T, ".", color=MUTED, alpha=0.45, markersize=dot - 0.4)
         for number, label in enumerate(shown):
             (key[label],) = axis.plot(
                 *places[own == label].T,
                 MARKERS[number % len(MARKERS)],
                 color=SERIES[number % len(SERIES)],
-                markersize=size,
+                markersize=dot,
                 markeredgewidth=0,
             )
-        axis.set_title(shorten(model, 24))
+        axis.set_title(title, fontsize=size)
         axis.set(xticks=[], yticks=[])
         axis.set_box_aspect(1)
         axis.spines[:].set_visible(True)
         axis.spines[:].set_color(GRID)
     for axis in axes[len(points) :]:
         axis.set_axis_off()
-    names = [shorten(str(label), 14) for label in key]
+    names = shorten([str(label) for label in key], 14)
     if len(axes) > len(points):
         axes[-1].legend(list(key.values()), names, loc="upper left", handletextpad=0.4)
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from io import BytesIO
@@ -13,9 +12,12 @@ from typing import Any, ParamSpec, TypeVar
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.text import Text
+from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
+from harness.figures.names import printable, shorten
 from harness.files import write_file
 
 COLUMN_INCHES = 3.5
@@ -99,7 +101,6 @@ _RC: Any = {
     "ytick.major.size": 0,
 }
 
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
@@ -122,29 +123,29 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height))
 
 
-def printable(text: str) -> str:
-    """Replace the characters that no XML, UTF-8 or page can hold; line breaks and tabs stay."""
-    return _UNPRINTABLE.sub("\ufffd", text)
+def width_of(text: str, size: float, weight: str = "normal") -> float:
+    """How wide a text is, in inches."""
+    font = FontProperties(family=_RC["font.family"], weight=weight, size=size)
+    width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
+    return float(width) / 72
 
 
-def shorten(name: str, most: int = 26) -> str:
-    """Return a name of at most so many letters on one line, cut in its middle."""
-    name = re.sub(r"[\t\n\r]", "\ufffd", printable(name))
-    if len(name) <= most:
-        return name
-    head = (most - 1) // 2
-    return f"{name[:head]}…{name[head + 1 - most :]}"
+def fitting(labels: Sequence[str], size: float, inches: float, weight: str = "normal") -> float:
+    """Return the size of letters, ``size`` or less, by which no label is wider than so much."""
+    widest = max((width_of(label, size, weight) for label in labels), default=0.0)
+    return size * min(1.0, inches / max(widest, 1e-9))
 
 
 def name_rows(axis: Axes, names: Sequence[str], most: int = 26) -> None:
     """Write names at the rows 0, 1, ... of an axis, the first on top."""
-    axis.set_yticks(range(len(names)), [shorten(name, most) for name in names])
+    labels = shorten(names, most)
+    inches = axis.figure.bbox.width / axis.figure.dpi
+    size = fitting(labels, _RC["ytick.labelsize"], inches / 2)
+    axis.set_yticks(range(len(names)), labels, fontsize=size)
     axis.set_ylim(len(names) - 0.5, -0.5)
     axis.grid(visible=False, axis="y")
     axis.spines["left"].set_visible(False)
-    axis.xaxis.set_major_locator(
-        MaxNLocator(max(3, int(1.4 * axis.figure.bbox.width / axis.figure.dpi)))
-    )
+    axis.xaxis.set_major_locator(MaxNLocator(max(3, int(1.4 * inches))))
 
 
 def value_beside(axis: Axes, row: int, text: str) -> None:

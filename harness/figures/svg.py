@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from harness.figures.style import VARIABLES, printable, to_bytes
+from harness.figures.names import printable
+from harness.figures.style import VARIABLES, to_bytes
 
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"

@@ -14,7 +14,7 @@ from harness.figures.classes import (
     classes_figure,
     confusion_figure,
 )
-from harness.figures.style import shorten
+from harness.figures.names import shorten
 from harness.predictions import FoldPredictions
 from harness.record import Record
 from harness.report.panel import Panel, Sheet, number
@@ -147,7 +147,7 @@ def classes_panel(metric: str, records: Mapping[str, Sequence[Record]]) -> Panel
         note += " Left out: " + " ".join(unread)
     unit = "events" if metric in EVENT_METRICS else "clips"
     note += f" In brackets: test {unit}."
-    drawn = drawn.rename(index={label: _with_count(label, n) for label, n in counts.items()})
+    drawn = drawn.set_axis(_with_counts(list(map(str, drawn.index)), counts))
     rows = tuple(
         (str(label), *(number(value) for value in row), str(counts[label]))
         for label, row in zip(table.index, table.values)
@@ -181,8 +181,10 @@ def _counts(record: Record, fold: FoldPredictions) -> np.ndarray:
     return multi_hot(fold.targets, len(record.labels)).sum(axis=0).astype(int)
 
 
-def _with_count(label: str, n: int) -> str:
-    return f"{shorten(label, LABEL_LETTERS - len(f' ({n})'))} ({n})"
+def _with_counts(labels: Sequence[str], counts: Mapping[str, int]) -> list[str]:
+    behind = [f" ({counts[label]})" for label in labels]
+    names = shorten(labels, LABEL_LETTERS - max(map(len, behind), default=0))
+    return [name + count for name, count in zip(names, behind)]
 
 
 def _fold_values(metric: str, record: Record, fold: FoldPredictions) -> np.ndarray:

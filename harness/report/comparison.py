@@ -27,7 +27,6 @@ from harness.report.panel import (
 )
 from harness.scoring.events import METRICS as EVENT_METRICS
 from harness.scoring.scores import METRICS
-from harness.table.cells import headlines
 from harness.task import is_synthetic, short_names
 
 FOREST = "forest-"
@@ -47,7 +46,8 @@ class Compared:
 def comparison(material: Material, protocol: str) -> Compared:
     """Draw the differences of pairs of models on every task, and the mean ranks of all models.
 
-    Up to three models are compared each with each, more with the first of them.
+    Up to three models are compared each with each, more with the first of them: the one that was
+    named first, or else the best.
     """
     ranks = _ranks(material, protocol)
     models = compared_models(material, protocol)
@@ -60,7 +60,17 @@ def comparison(material: Material, protocol: str) -> Compared:
         nothing = Panel("differences", "Differences", f"Nothing is compared: {error}")
         return Compared((), (nothing, ranks))
     pairs = found.overall[["a", "b"]].itertuples(index=False, name=None)
-    return Compared((HOW, *found.warnings), (*(_forest(found, a, b) for a, b in pairs), ranks))
+    notes = (*_reference(material, known), HOW, *found.warnings)
+    return Compared(notes, (*(_forest(found, a, b) for a, b in pairs), ranks))
+
+
+def _reference(material: Material, compared: Sequence[str]) -> Sequence[str]:
+    """A sentence about the model that the others are compared with, where it was named."""
+    named = [model for model in material.named if model in compared]
+    if not named:
+        return ()
+    first = "first" if named[0] == material.named[0] else "first of those that can be compared"
+    return (f"The others are compared with {named[0]}, which was named {first}.",)
 
 
 HOW = (
@@ -71,22 +81,17 @@ HOW = (
 
 
 def compared_models(material: Material, protocol: str) -> list[str]:
-    """Models that are compared, the best in the mean over tasks first."""
+    """Models that are compared: those named first, as they were, and then the best in the mean."""
     found = material.cells(protocol)
     maximised = [task for task in set(found.task) if _higher(found, task)]
     averaged = found.task.isin(maximised) & (found.mixed == "")
     means = found[averaged].groupby("model").value.mean()
     counts = found[found.status == "done"].groupby("model").task.nunique()
     order = sorted(counts.index, key=lambda m: (-counts[m], -means.get(m, float("-inf")), str(m)))
-    wanted = [m for m in order if m in material.named]
-    wanted += [m for m in order if m not in wanted][:1] if not wanted else []
-    rest = [m for m in order if m in material.baselines] + [
-        m for m in order if m not in material.baselines
-    ]
-    for model in rest:
-        if len(wanted) < MOST_COMPARED and model not in wanted:
-            wanted.append(model)
-    return sorted(wanted, key=order.index)
+    named = [model for model in dict.fromkeys(material.named) if model in order]
+    others = [model for model in order if model not in named]
+    others.sort(key=lambda model: (model != order[0], model not in material.baselines))
+    return named + sorted(others[: max(MOST_COMPARED - len(named), 0)], key=order.index)
 
 
 def _higher(found: pd.DataFrame, task: str) -> bool:
@@ -213,7 +218,7 @@ def _pair_sheet(tasks: pd.DataFrame, names: dict[str, str], over: dict[Any, Any]
 def _ranks(material: Material, protocol: str) -> Panel:
     """Mean ranks of all models on the tasks that all have."""
     title = "Mean ranks"
-    rows = headlines(material.rows, protocol)
+    rows = material.headlines(protocol)
     ranking = rank_rows(rows, sorted(set(rows.model)))
     ranks = ranking.ranks.set_index("model").mean_rank.dropna()
     if len(ranks) < 2:

@@ -49,7 +49,7 @@ class Material:
         records: evaluations with predictions, a record a seed, by (protocol, task, model).
         facts: of tasks.
         baselines: models that are baselines.
-        named: models that the user wants to see.
+        named: models that the user wants to see; the first is what the others are compared with.
         unread: what could not be read, a sentence each.
         results: the rows with their predictions, as they are compared; None where rows were made
             otherwise, and nothing is compared.
@@ -63,6 +63,7 @@ class Material:
     unread: tuple[str, ...] = ()
     results: Results | None = None
     facts: Mapping[str, TaskFacts] = field(default_factory=dict)
+    _headlines: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
     _cells: dict[str, pd.DataFrame] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -73,11 +74,17 @@ class Material:
 
     def tasks(self, protocol: str) -> tuple[str, ...]:
         """The tasks that a protocol was run on."""
-        return tuple(sorted(set(headlines(self.rows, protocol).task)))
+        return tuple(sorted(set(self.headlines(protocol).task)))
 
     def fact(self, task: str) -> TaskFacts:
         """What is known of a task; its name alone where there is no card."""
         return self.facts.get(task) or TaskFacts(title=task.rsplit("-", 2)[0])
+
+    def headlines(self, protocol: str) -> pd.DataFrame:
+        """The rows of one protocol's primary metrics (:func:`harness.table.cells.headlines`)."""
+        if protocol not in self._headlines:
+            self._headlines[protocol] = headlines(self.rows, protocol)
+        return self._headlines[protocol]
 
     def cells(self, protocol: str) -> pd.DataFrame:
         """The table of one protocol (:func:`harness.table.cells.cells`), without means."""
@@ -93,7 +100,7 @@ class Material:
         """
         found = self.cells(protocol)
         found = found[(found.task == task) & (found.status == "done")]
-        rows = headlines(self.rows, protocol)
+        rows = self.headlines(protocol)
         lower = not rows.higher_is_better[rows.task == task].all()
         order = list(found.sort_values("value", ascending=lower, kind="stable").model)
         wanted = [*self.named, *order[:1]]
@@ -115,7 +122,8 @@ def gather(
     Args:
         paths: run folders or results CSVs.
         protocols: which to keep; all where none is named.
-        models: to be shown on every task, as tables name them.
+        models: to be shown on every task, as tables name them; the first is the reference of the
+            comparison.
 
     Raises:
         UserError: nothing there, not results, a protocol or model that no row has.

@@ -14,7 +14,6 @@ from harness.table.cells import (
     Noise,
     averaged_tasks,
     cells,
-    headlines,
     mixed_note,
     unpaired_note,
 )
@@ -105,7 +104,7 @@ def overview(material: Material, protocol: str, noise: Noise | None) -> Overview
     tasks = list(dict.fromkeys(singles.task))
     metrics = singles.metric.where(singles.mixed == "", "mixed").groupby(singles.task).first()
     suites = material.rows.groupby("task").suite.first()
-    averaged = averaged_tasks(headlines(material.rows, protocol))
+    averaged = averaged_tasks(material.headlines(protocol))
     columns = tuple(
         Column(
             task,

@@ -13,7 +13,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from harness.figures.style import SCREEN_INCHES, printable
+from harness.figures.names import printable
+from harness.figures.style import SCREEN_INCHES
 from harness.figures.svg import to_svg
 from harness.files import write_file
 from harness.report.comparison import comparison

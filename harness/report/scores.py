@@ -8,14 +8,13 @@ from harness.board.published import BOARDS, read_published
 from harness.figures.scores import Score, scores_figure
 from harness.report.material import Material
 from harness.report.panel import Panel, Sheet, number
-from harness.table.cells import headlines
 
 
 def scores_panel(material: Material, protocol: str, task: str) -> Panel:
     """Draw every model's primary metric on a task, the best on top."""
     found = material.cells(protocol)
     found = found[found.task == task]
-    rows = headlines(material.rows, protocol)
+    rows = material.headlines(protocol)
     rows = rows[(rows.task == task) & (rows.status == "done")]
     higher = bool(rows.higher_is_better.all())
     seeds = {model: tuple(own.value) for model, own in rows.groupby("model")}

@@ -104,7 +104,8 @@
     const kept = (data) => (!suite || data.suite === suite) && (!domain || data.domain === domain);
     for (const part of all(".of-protocol")) part.hidden = part.dataset.protocol !== protocol;
     for (const task of all(".task")) {
-      task.hidden = !kept(task.dataset) || !task.dataset.protocols.split(" ").includes(protocol);
+      const none = all(".of-protocol", task).every((part) => part.hidden);
+      task.hidden = !kept(task.dataset) || none;
     }
     for (const table of all("table.scores")) {
       const heads = all("thead th", table);

@@ -71,6 +71,62 @@ def test_scores_without_intervals():
     check(scores_figure([Score("m", 0.5, np.nan, np.nan)], "mAP", 3.5))
 
 
+ALIKE = [
+    f"byola-v2-audioset-lr{rate}e-4-batch{batch}-epochs{epochs}-of-many-seed0"
+    for rate in (1, 2)
+    for batch in (128, 256)
+    for epochs in (100, 300)
+]
+"""Of which no short labels tell one from all others."""
+
+
+def alike_scores(width):
+    return scores_figure([Score(name, 0.5, 0.4, 0.6) for name in ALIKE], "mAP", width)
+
+
+def alike_ranks(width):
+    return ranks_figure(pd.Series(np.arange(1.0, 1 + len(ALIKE)), ALIKE), [], width, 2.0)
+
+
+def alike_differences(width):
+    rows = [Difference(name, 0.1, 0.0, 0.2, "a") for name in ALIKE]
+    return forest_figure(rows, ALIKE[0], ALIKE[2], width)
+
+
+def alike_classes(width):
+    values = pd.DataFrame(np.eye(len(ALIKE)), [f"{name} (7)" for name in ALIKE], ALIKE)
+    return classes_figure(values, "mAP", width)
+
+
+def alike_confusions(width):
+    return confusion_figure(np.eye(len(ALIKE)), ALIKE, width)
+
+
+def alike_maps(width):
+    points = dict.fromkeys(ALIKE[:3], np.eye(len(ALIKE))[:, :2])
+    return map_figure(points, dict.fromkeys(points, ALIKE), ALIKE, width)
+
+
+@pytest.mark.parametrize(
+    ("draw", "alike"),
+    [
+        (alike_scores, 8),
+        (alike_ranks, 8),
+        (alike_differences, 10),
+        (alike_classes, 16),
+        (alike_confusions, 16),
+        (alike_maps, 11),
+    ],
+)
+def test_what_has_different_names_has_different_labels(draw, alike):
+    for width in (3.5, 4.0, 7.16):
+        figure = draw(width)
+        labels = [text for text, _ in boxes(figure) if "…" in text]
+        assert len(labels) == alike
+        assert len(set(labels)) == (8 if draw is alike_confusions else alike)
+        check(figure)
+
+
 @pytest.mark.parametrize(("n", "width"), [(8, 3.5), pytest.param(24, 3.5, marks=pytest.mark.slow)])
 def test_confusions(n, width):
     shares = np.random.default_rng(0).dirichlet(np.ones(n), n)

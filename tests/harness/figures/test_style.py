@@ -20,7 +20,6 @@ from harness.figures.style import (
     SURFACE,
     VARIABLES,
     save,
-    shorten,
     to_bytes,
 )
 
@@ -99,18 +98,6 @@ def test_right_and_wrong_and_the_first_series_differ_for_colour_blind_readers(bl
 
 def test_colours_are_told_apart_by_their_name_alone():
     assert len({INK, MUTED, GRID, SURFACE, *SERIES}) == 4 + len(SERIES)
-
-
-@pytest.mark.parametrize(
-    ("name", "most", "short"),
-    [
-        ("short", 10, "short"),
-        ("a-very-long-name", 9, "a-ve…name"),
-        ("bell\x07\x00", 10, "bell\ufffd\ufffd"),
-    ],
-)
-def test_long_names_are_cut_in_their_middle(name, most, short):
-    assert shorten(name, most) == short
 
 
 def test_files_are_equal_each_time_and_of_their_width(tmp_path):

@@ -189,6 +189,20 @@ def test_a_domain_of_several_tasks_has_a_mean_beside_that_of_all(domains):
     )
 
 
+def test_tasks_are_those_of_the_protocol_whatever_its_name(browser, tmp_path):
+    names = ("linear, C = 1", '"linear" <b>', "linear,")
+    rows = [row(protocol=name, task=f"task{n}-v1-full") for n, name in enumerate(names)]
+    write_page(Material(frame(rows), (), {}), tmp_path / "r.html", title="Names", audio_bytes=0)
+    tab = browser.new_page()
+    tab.goto((tmp_path / "r.html").as_uri())
+    for number, name in enumerate(names):
+        tab.get_by_role("radio", name=name, exact=True).check(force=True)
+        shown = tab.locator("details.task:visible")
+        assert shown.count() == 1
+        assert f"task{number}-v1-full" in shown.inner_text()
+    tab.close()
+
+
 def test_models_are_found_by_a_part_of_their_name(tab):
     tab.fill("input[name=model]", "LOG")
     assert shown_models(tab) == ["logmel"]

@@ -112,3 +112,10 @@ def test_the_style_and_the_script_are_package_data():
     folder = files("harness.report") / "page_data"
     assert {p.name for p in folder.iterdir()} == {"page.html.j2", "page.css", "page.js"}
     assert isinstance(Path(str(folder)), Path)
+
+
+@pytest.mark.parametrize("command", ["report", "figures"])
+def test_the_help_says_what_is_compared_with_what(command, capsys):
+    assert call(["results", command, "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the others are compared with the one that is named first" in said

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import reportmaker
 from errormaker import make_errors_run
 
 from harness.compare import compare
-from harness.report.comparison import comparison
-from harness.report.material import gather
+from harness.report.comparison import compared_models, comparison
+from harness.report.material import Material, gather
 from harness.report.panel import between, p_value, signed
 
 
@@ -72,3 +75,50 @@ def test_tasks_that_do_not_count_are_said_not_to(run_folder, tmp_path):
     note = comparison(gather([run]), "linear").panels[0].note
     assert "of 2 tasks that count the two are not separable." in note
     assert "1 synthetic one is not counted: tiny_scene (synthetic)." in note
+
+
+def titles(material: Material) -> list[str]:
+    return [panel.title for panel in comparison(material, "linear").panels[:-1]]
+
+
+def test_the_model_that_is_named_first_is_the_reference(material):
+    best, other = titles(material)[0].split(" against ")
+    for first, second in ((best, other), (other, best)):
+        named = dataclasses.replace(material, named=(first, second))
+        assert titles(named) == [f"{first} against {second}"]
+        said = comparison(named, "linear").notes
+        assert said[0] == f"The others are compared with {first}, which was named first."
+    assert not [note for note in comparison(material, "linear").notes if "named" in note]
+
+
+def test_a_reference_without_predictions_gives_way_to_the_next_that_was_named(material):
+    rows = material.rows.assign(model="bare")
+    both = Material(
+        pd.concat([material.rows, rows], ignore_index=True),
+        material.runs,
+        material.records,
+        named=("bare", reportmaker.MEAN),
+        results=material.results,
+    )
+    assert titles(both) == [f"{reportmaker.MEAN} against logmel"]
+    said = comparison(both, "linear").notes[0]
+    assert said.endswith("named first of those that can be compared.")
+
+
+def test_those_that_are_named_come_first_as_they_were_named():
+    rows = reportmaker.made_up_rows(6, 5)
+    plain = Material(rows, (), {}, baselines=("model_05",))
+    best, *others = order = compared_models(plain, "linear")
+    assert len(order) == 4
+    assert "model_05" in order
+    worst, middle = others[-1], others[0]
+    named = dataclasses.replace(plain, named=(worst, middle, worst))
+    found = compared_models(named, "linear")
+    assert found[:2] == [worst, middle]
+    assert best in found[2:]
+    everyone = tuple(sorted(set(rows.model)))
+    assert compared_models(dataclasses.replace(plain, named=everyone), "linear") == list(everyone)
+
+
+def test_the_newest_rows_are_looked_for_once_a_protocol(material):
+    assert material.headlines("linear") is material.headlines("linear")
