@@ -1,15 +1,21 @@
-"""The Python that the documents show runs, on a small run of real models."""
+"""The Python that the documents show runs, on a small run of real models; so do job scripts."""
 
 from __future__ import annotations
 
 import ast
+import os
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import taskmaker
 
+from harness.commands.arguments import read_shard
+from harness.commands.pretrain import pretrain
+from harness.commands.run import run
 from harness.engines import InlineEngine
 from harness.module import parse_model
 from harness.run.execute import execute
@@ -20,10 +26,10 @@ ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/python.md")
 
 
-def blocks(document: str) -> list[str]:
+def blocks(document: str, language: str = "python") -> list[str]:
     """The blocks of Python in a document, with line breaks so that errors have its lines."""
     text = (ROOT / document).read_text("utf-8")
-    found = re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    found = re.finditer(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return ["\n" * text[: block.start(1)].count("\n") + block[1] for block in found]
 
 
@@ -62,3 +68,66 @@ def test_the_python_of_a_document_runs(folder, monkeypatch, document):
         assert isinstance(each, pd.DataFrame)
         assert not each.empty
         assert not each.isna().all(axis=None)
+
+
+def called(script: str, where: Path, **variables: str) -> list[str]:
+    """The arguments with which a job script calls ``hear-byola``, perhaps by ``srun``."""
+    commands = where / "commands"
+    commands.mkdir(exist_ok=True)
+    for name, text in {
+        "hear-byola": "printf '%s\\n' \"$@\"",
+        "srun": 'while [ "$1" != hear-byola ]; do shift; done; "$@"',
+    }.items():
+        (commands / name).write_text(f"#!/bin/bash\n{text}\n")
+        (commands / name).chmod(0o755)
+    path = f"{commands}{os.pathsep}{os.environ['PATH']}"
+    told = subprocess.run(
+        ["bash", "-eu", "-c", script],
+        cwd=where,
+        env={"PATH": path, "SLURM_CPUS_PER_TASK": "4", **variables},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return told.stdout.splitlines()
+
+
+@pytest.fixture
+def scripts() -> dict[str, str]:
+    """The job scripts of docs/cluster.md by their job's name."""
+    if shutil.which("bash") is None:
+        pytest.skip("there is no bash")
+    found = [block.lstrip() for block in blocks("docs/cluster.md", "bash")]
+    return {sbatch(each, "job-name"): each for each in found if each.startswith("#!/bin/bash")}
+
+
+def sbatch(script: str, option: str) -> str:
+    found = re.search(rf"^#SBATCH --{option}=(.*)$", script, re.MULTILINE)
+    assert found
+    return found[1]
+
+
+def test_the_array_of_the_cluster_page_does_every_part(scripts, tmp_path):
+    (yaml,) = blocks("docs/cluster.md", "yaml")
+    (tmp_path / "run.yaml").write_text(yaml)
+    first, last = map(int, sbatch(scripts["hear"], "array").split("-"))
+    parts = []
+    for number in range(first, last + 1):
+        _, *arguments = called(
+            scripts["hear"],
+            tmp_path,
+            SLURM_ARRAY_TASK_ID=str(number),
+            SLURM_ARRAY_TASK_COUNT=str(last - first + 1),
+        )
+        arguments[arguments.index("run.yaml")] = str(tmp_path / "run.yaml")
+        options = run.make_context("run", arguments).params
+        assert (options["seeds"], options["jobs"]) == (3, 4)
+        parts.append(read_shard(options["shard"]))
+    assert parts == [(number + 1, len(parts)) for number in range(len(parts))]
+
+
+def test_the_training_of_the_cluster_page_has_a_task_for_every_device(scripts, tmp_path):
+    _, *arguments = called(scripts["byola"], tmp_path)
+    options = pretrain.make_context("pretrain", arguments).params
+    assert options["devices"] == sbatch(scripts["byola"], "ntasks-per-node")
+    assert options["nodes"] == int(sbatch(scripts["byola"], "nodes"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
@@ -21,6 +21,8 @@ AUGMENTATIONS = ("mixup", "gaussian", "random_resize_crop", "linear_fader")
 SCHEDULES = ("constant", "cosine")
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")
 _SHIPPED = files("hear_byola.pretraining") / "configs"
+# Words that others have for the length of a run.
+_STEPS = ("steps", "max_steps", "num_steps", "n_steps", "total_steps", "iterations")
 # What changes no weight of the result, so that a run may go on with another value.
 FREE_TO_CHANGE = frozenset(
     {
@@ -64,8 +66,9 @@ class PretrainConfig:
         schedule: "constant", or "cosine": falling to 0 at the last step.
         warmup_steps: steps over which the learning rate rises from 0 (0).
         batch_size: clips in a batch of one process, 256; and `accumulate`, batches in a step.
-        epochs: passes over the corpus (100), unless `crops` says how many crops to train on.
-        crops: crops to train on, in all processes together.
+        epochs: passes over the corpus (100); where `crops` is a number, that counts instead.
+        crops: crops to train on, in all processes together: steps times batch_size, accumulate and
+            the number of processes.
         fraction: share of the corpus's clips to train on.
         seed: of the weights, the draws and the order of the data (42).
         unit: "clips" takes each clip once an epoch (the paper); "seconds" draws each in proportion
@@ -206,9 +209,7 @@ def make_config(values: Mapping[str, object], source: str = "the config") -> Pre
     cleaned = {}
     for name, value in values.items():
         if name not in kinds:
-            nearest = get_close_matches(str(name), kinds, n=1)
-            hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-            raise PretrainError(f"{source}: no field {name!r}.{hint} There are {', '.join(kinds)}.")
+            raise PretrainError(f"{source}: no field {name!r}. {_what_instead(str(name), kinds)}")
         try:
             cleaned[name] = _as_kind(value, kinds[name])
         except (TypeError, ValueError) as error:
@@ -217,6 +218,17 @@ def make_config(values: Mapping[str, object], source: str = "the config") -> Pre
         return PretrainConfig(**cleaned)  # type: ignore[arg-type]
     except PretrainError as error:
         raise PretrainError(f"{source}: {error}") from None
+
+
+def _what_instead(name: str, known: Iterable[str]) -> str:
+    if name in _STEPS:
+        return (
+            "A run's length is `crops`, which is steps * batch_size * accumulate * processes; or "
+            "`epochs`, where crops is null."
+        )
+    nearest = get_close_matches(name, known, n=1)
+    hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
+    return f"{hint}There are {', '.join(known)}."
 
 
 def _as_kind(value: object, kind: object) -> object:

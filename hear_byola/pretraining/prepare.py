@@ -27,6 +27,7 @@ STATISTICS_CROPS = 10_000
 
 _PIECE = 16
 _NAMED = 5
+_KINDS = 8  # as many are all named
 _LINE_EVERY = 5.0  # seconds between lines about the scan
 
 
@@ -45,7 +46,7 @@ class Prepared:
     Attributes:
         source: the crops.
         statistics: of their log-mel.
-        description: kinds and hours, for people.
+        description: kinds and their lengths, for people.
         sha256: of the corpus's names, sizes and lengths.
     """
 
@@ -169,15 +170,28 @@ def _read(record: Path) -> dict[str, Any]:
 
 
 def describe(source: CropSource) -> str:
-    """Kinds and hours of the sounds that crops are taken from, in a line."""
+    """Kinds and lengths of the sounds that crops are taken from, in a line.
+
+    Of many kinds those with the most audio are named.
+    """
     corpus, items = source.corpus, source.items
     seconds = np.bincount(corpus.kind[items], corpus.durations()[items], len(corpus.kinds))
-    kinds = [
-        f"{kind or 'audio'} {total / 3600:.2f} h"
-        for kind, total in zip(corpus.kinds, seconds)
-        if total
-    ]
-    return f"{', '.join(kinds)}; {len(items)} sounds"
+    kinds = [(kind or "audio", total) for kind, total in zip(corpus.kinds, seconds) if total]
+    told, before = kinds, ""
+    if len(kinds) > _KINDS:
+        before = f"{len(kinds)} kinds, {duration(seconds.sum())}: "
+        kinds.sort(key=lambda each: -each[1])
+        told, others = kinds[:_NAMED], kinds[_NAMED:]
+        told.append((f"{len(others)} others", sum(total for _, total in others)))
+    lengths = ", ".join(f"{kind} {duration(total)}" for kind, total in told)
+    return f"{before}{lengths}; {len(items)} sounds"
+
+
+def duration(seconds: float) -> str:
+    """A length of audio in hours, below one in minutes, below one of these in seconds."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.2f} h"
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
 
 
 def _memory(audio: Path) -> Path:

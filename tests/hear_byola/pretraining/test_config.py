@@ -122,6 +122,16 @@ def test_an_unknown_field_is_named_with_the_nearest() -> None:
         make_config({"bach_size": 3}, "mine")
 
 
+@pytest.mark.parametrize("name", ["steps", "max_steps"])
+def test_who_asks_for_steps_is_told_what_a_runs_length_is(name: str) -> None:
+    with pytest.raises(PretrainError, match=f"no field '{name}'") as caught:
+        read_config("byola-512-small", {name: 20})
+    text = str(caught.value)
+    assert "`crops`, which is steps * batch_size * accumulate * processes" in text
+    assert "`epochs`, where crops is null" in text
+    assert "mixup_memory" not in text  # the list of all fields would bury it
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
