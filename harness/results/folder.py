@@ -56,7 +56,9 @@ def find_evaluations(path: Path) -> list[Path]:
         root = path.parent / "results"
     else:
         return []
-    return [file.parent for file in sorted(root.rglob(FILE))]
+    found = [file.parent for file in sorted(root.rglob(FILE))]
+    # A process that was killed may leave the temporary name of what it was about to finish.
+    return [directory for directory in found if not directory.name.startswith(".")]
 
 
 def collect(results: Path) -> pd.DataFrame:
@@ -65,7 +67,7 @@ def collect(results: Path) -> pd.DataFrame:
     Warns:
         UserWarning: a file that is damaged, or of a newer schema version; it is left out.
     """
-    return read_results(path.parent for path in sorted(results.rglob(FILE)))
+    return read_results(find_evaluations(results))
 
 
 def read_results(directories: Iterable[Path]) -> pd.DataFrame:

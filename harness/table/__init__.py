@@ -73,6 +73,8 @@ def format_table(
     if style not in (*STYLES, "csv"):
         known = ", ".join(sorted([*STYLES, "csv"]))
         raise UserError(f"--format must be one of {known}, not '{style}'.")
+    if table.empty:  # a part of a run that is divided among too many
+        return "No results.\n"
     long = [cells(table, p, domains, baselines, noise) for p in sorted(set(table.protocol))]
     if style == "csv":
         return pd.concat(long).to_csv(index=False, lineterminator="\n")

@@ -56,6 +56,12 @@ def test_collect_gathers_results_below_a_folder(tmp_path):
     assert len(load(tmp_path)) == 3
 
 
+def test_what_a_killed_process_left_unfinished_is_no_result(tmp_path):
+    write_result(tmp_path / "model" / "task" / "linear-seed0", [row()])
+    write_result(tmp_path / "model" / "task" / ".knn-seed0.x1", [row(protocol="knn")])
+    assert collect(tmp_path).protocol.tolist() == load(tmp_path).protocol.tolist() == ["linear"]
+
+
 def test_every_column_of_the_format_is_written(tmp_path):
     write_csv(frame([row()]), tmp_path / "r.csv")
     assert (tmp_path / "r.csv").read_text().splitlines()[0].split(",") == COLUMNS

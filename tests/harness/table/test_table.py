@@ -61,6 +61,11 @@ def test_two_models_of_one_name_are_told_apart_below_the_table():
     assert "Of one name" not in format_table(results())
 
 
+@pytest.mark.parametrize("style", ["markdown", "csv", "latex", "html"])
+def test_without_rows_there_is_a_sentence(style):
+    assert format_table(frame([]), style) == "No results.\n"
+
+
 def test_a_mean_tells_how_many_tasks_it_stands_on():
     table = wide(results(), "linear")
     assert table.loc["a", "mean"] == pytest.approx(0.6)
