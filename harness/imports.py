@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -20,9 +21,10 @@ from harness.errors import UserError, did_you_mean
 
 
 def import_hear_module(name: str) -> ModuleType:
-    """Import a module by name, from the environment or the working directory, or a ``.py`` file.
+    """Import a module by name, from the environment or the working directory, or by its path.
 
-    The working directory (for a file: the file's own) goes to the **end** of ``sys.path``: what
+    A path is that of a ``.py`` file or of a package's folder. The working directory (for a path:
+    the folder that holds the file or the package) goes to the **end** of ``sys.path``: what
     it holds under the name of something installed, a folder ``tasks`` for instance, hides nothing.
 
     Raises:
@@ -33,7 +35,7 @@ def import_hear_module(name: str) -> ModuleType:
     if getattr(module, "__file__", None) is None:
         raise UserError(
             f"'{name}' is not a HEAR-API module: it has no Python file of its own (a plain folder, "
-            "or part of Python). Give an import name or the path of a .py file."
+            f"or part of Python). Give {_NAMES}."
         )
     source = source_sha256(module)
     if _source_at_import.setdefault(module.__name__, source) != source:
@@ -44,6 +46,8 @@ def import_hear_module(name: str) -> ModuleType:
     return module
 
 
+_NAMES = "an import name, or the path of a .py file or of a package's folder"
+
 # A process runs the code that it imported, and fingerprints hash the source on disk: both must
 # be the same.
 _source_at_import: dict[str, str] = {}
@@ -52,6 +56,8 @@ _source_at_import: dict[str, str] = {}
 def _import(name: str) -> ModuleType:
     if name.endswith(".py"):
         return _import_file(Path(name))
+    if os.sep in name and Path(name, "__init__.py").is_file():
+        return _import_file(Path(name, "__init__.py"))
     _append_to_path(Path.cwd())
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
         raise _no_such_module(name)
@@ -70,7 +76,7 @@ def _import_file(path: Path) -> ModuleType:
         beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
         raise UserError(f"There is no module file '{path}'.{did_you_mean(path.name, beside)}")
     path = path.resolve()
-    _append_to_path(path.parent)
+    _append_to_path(path.parents[path.name == "__init__.py"])
     # A name of its own: the file may be called like a module that is loaded already.
     name = f"hear_module_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
     if name in sys.modules:
@@ -113,11 +119,19 @@ def _no_such_module(name: str) -> UserError:
         inside = getattr(sys.modules[parent], "__path__", ())
         near += [m.name for m in pkgutil.iter_modules(inside, f"{parent}.")]
     hint = did_you_mean(by_last_part.get(name, name), near)
-    hint = hint or did_you_mean(name, (m.name for m in pkgutil.iter_modules()))
+    hint = hint or did_you_mean(name, _installed_like(name))
     return UserError(
         f"There is no module '{name}', neither installed nor in the working directory.{hint} "
-        "Give an import name or the path of a .py file that follows the HEAR API."
+        f"Give {_NAMES}, of a module that follows the HEAR API."
     )
+
+
+def _installed_like(name: str) -> list[str]:
+    """The installed module that a slip of the keys may have meant; nothing private or Python's."""
+    names = {m.name for m in pkgutil.iter_modules()} - sys.stdlib_module_names
+    public = [name for name in names if not name.startswith("_")]
+    # Of hundreds of packages one always looks a little alike.
+    return difflib.get_close_matches(name, public, n=1, cutoff=0.8)
 
 
 def sha256_of(record: object) -> str:
@@ -163,9 +177,10 @@ def _source_files(module: ModuleType) -> set[Path]:
     file = Path(str(module.__file__)).absolute()
     package, root, queue = "", file.parent, [file]
     if module.__package__:
-        package = module.__name__.partition(".")[0]
         above = module.__name__.count(".") + hasattr(module, "__path__")
         root = file.parents[above]
+        # Not by the module's name: a package that was imported by its path has one of its own.
+        package = file.relative_to(root).parts[0]
         # Importing a.b.c runs a/__init__.py and a/b/__init__.py too.
         queue.extend(_files_named(module.__name__, root))
     files: set[Path] = set()

@@ -25,7 +25,7 @@ _TOUCH_EVERY = 20.0
 @contextlib.contextmanager
 def lease(unit: Path) -> Iterator[bool]:
     """Claim ``unit`` for the length of the block; yields False when another process holds it."""
-    path = unit.with_name(unit.name + ".lease")
+    path = _file(unit)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not (_create(path) or (_is_stale(path) and _take_over(path))):
         yield False
@@ -39,6 +39,27 @@ def lease(unit: Path) -> Iterator[bool]:
         stop.set()
         keeper.join()
         path.unlink(missing_ok=True)
+
+
+def claim_on(unit: Path) -> str:
+    """Who claims ``unit``, their last sign of life, and how long that counts; empty for nobody."""
+    path = _file(unit)
+    try:
+        age = max(0.0, time.time() - path.stat().st_mtime)
+        holder = json.loads(path.read_text())
+        who = f"process {holder['pid']} on {holder['host']}"
+    except FileNotFoundError:
+        return ""
+    except (ValueError, KeyError, TypeError):
+        who = "a process that has not given its name"
+    return (
+        f"claimed by {who}, last sign of life {age:.0f} s ago; taken over after "
+        f"{EXPIRES_AFTER:.0f} s without one"
+    )
+
+
+def _file(unit: Path) -> Path:
+    return unit.with_name(unit.name + ".lease")
 
 
 def _create(path: Path) -> bool:

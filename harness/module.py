@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +36,8 @@ MAX_SPACING_DEVIATION_MS = 1.0
 class ModelSpec:
     """What the user named: a HEAR-API module, its checkpoint and the options of ``load_model``.
 
-    ``module`` is an import name or the path of a ``.py`` file. ``name``, where given, replaces
-    the label in tables.
+    ``module`` is an import name, the path of a ``.py`` file or that of a package's folder.
+    ``name``, where given, replaces the label in tables.
     """
 
     module: str
@@ -107,7 +109,12 @@ def _option_value(key: str, text: str) -> object:
 
 
 def _short_name(module: str) -> str:
-    return Path(module).stem if module.endswith(".py") else module
+    path = Path(module).absolute()
+    if path.name == "__init__.py":
+        return path.parent.name
+    if path.suffix == ".py":
+        return path.stem
+    return path.name if os.sep in module else module
 
 
 class HearModule:
@@ -196,7 +203,7 @@ class HearModule:
         )
         self._check_regular(times)
         milliseconds = 1000 * audio.shape[1] / self.sample_rate
-        if times.shape[1] > 1 and times[:, -1].max() < milliseconds / 100:
+        if look_like_seconds(times, milliseconds):
             raise self._against(
                 function,
                 f"timestamps up to {times[:, -1].max():.3g} for {milliseconds:.0f} ms of audio",
@@ -250,6 +257,11 @@ class HearModule:
         )
 
 
+def look_like_seconds(times: np.ndarray, milliseconds: float) -> bool:
+    """Tell timestamps ``(n, t)`` in seconds from ones in ms, for clips of this length."""
+    return times.shape[1] > 1 and bool(times[:, -1].max() < milliseconds / 100)
+
+
 def _found(answer: object) -> str:
     shape, dtype = getattr(answer, "shape", None), getattr(answer, "dtype", None)
     if isinstance(answer, np.ndarray):
@@ -294,6 +306,11 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
             f"The module '{spec.module}' is not a HEAR-API module: it lacks {', '.join(missing)}."
         )
     check_arguments(spec, module.load_model)
+    lacking = lacking_arguments(
+        spec, module.load_model, f"-m {spec.module}=FILE", f"-m {spec.module},"
+    )
+    if lacking:
+        raise UserError(f"load_model of '{spec.module}' {lacking}.")
     try:
         arguments = (spec.checkpoint,) if spec.checkpoint else ()
         model = module.load_model(*arguments, **spec.options)
@@ -304,6 +321,32 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
     return HearModule(spec, module, model, device)
 
 
+def load_repeatably(spec: ModelSpec, device: str = "auto") -> HearModule:
+    """Load a module as :func:`load_module` does, twice, and see that both are one model.
+
+    Whatever embeds loads the model for itself, in a worker process or another day.
+
+    Raises:
+        UserError: ``load_model`` gives other weights at each call, or :func:`load_module` fails.
+    """
+    first = load_module(spec, device).fingerprint
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the first load showed them
+        module = load_module(spec, device)
+    if module.fingerprint != first:
+        raise UserError(f"{spec.label}: {other_weights(spec)}.")
+    return module
+
+
+def other_weights(spec: ModelSpec) -> str:
+    """Say what is wrong with a model whose weights are others at each load, and the cure."""
+    what = "load_model gives other weights each time it is called"
+    how = "draw the weights with a generator of a fixed seed"
+    if spec.checkpoint:
+        return f"{what} (layers that the checkpoint does not fill?): fill all from it, or {how}"
+    return f"{what} (random initialisation?): name a checkpoint, or {how}"
+
+
 def check_arguments(spec: ModelSpec, load_model: Callable) -> None:
     """Refuse a checkpoint that is not there and options that ``load_model`` does not know.
 
@@ -312,6 +355,26 @@ def check_arguments(spec: ModelSpec, load_model: Callable) -> None:
     """
     _check_checkpoint(spec)
     _check_options(spec, load_model)
+
+
+def lacking_arguments(spec: ModelSpec, load_model: Callable, checkpoint: str, option: str) -> str:
+    """Say what ``load_model`` needs and is not given, and how to give it; empty where nothing is.
+
+    ``checkpoint`` is how a command takes one, ``option`` what stands there before an option.
+    """
+    lacking = []
+    for i, p in enumerate(inspect.signature(load_model).parameters.values()):
+        given = p.name in spec.options or (i == 0 and spec.checkpoint)
+        if given or p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            continue
+        how = f"an option ({option}{p.name}=VALUE)" if i else f"a checkpoint ({checkpoint})"
+        lacking.append(f"'{p.name}', {how}")
+    if not lacking:
+        return ""
+    return (
+        f"needs what it is not given: {'; '.join(lacking)}. Give it, or the parameter a default "
+        "value, as the HEAR API asks"
+    )
 
 
 def _check_options(spec: ModelSpec, load_model: Callable) -> None:

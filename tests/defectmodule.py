@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 import os
+import random
 from types import SimpleNamespace
 
 import numpy as np
@@ -26,7 +27,8 @@ class BandEnergies(nn.Module):
         self.scene_embedding_size = np.int64(24) if defect == "numpy size" else 24
         self.timestamp_embedding_size = 24
         self.defect = defect
-        generator = torch.Generator().manual_seed(0)
+        seed = random.getrandbits(32) if defect == "random weights" else 0
+        generator = torch.Generator().manual_seed(seed)
         self.projection = nn.Parameter(torch.randn(16, 24, generator=generator) / 4)
         self.dropout = nn.Dropout(0.5)
 
@@ -68,7 +70,9 @@ class BandEnergies(nn.Module):
             times = times + 3.0 * (torch.arange(n_frames) % 2)
         if self.defect == "past the end":
             times = times * 1.02
-        return times.repeat(n_sounds, 1)
+        if self.defect == "seconds":
+            times = times / 1000
+        return times if self.defect == "flat timestamps" else times.repeat(n_sounds, 1)
 
 
 def load_model(path: str = "", defect: str = "") -> object:
@@ -99,4 +103,7 @@ def get_timestamp_embeddings(audio: Tensor, model: BandEnergies) -> tuple[Tensor
 
 
 def get_scene_embeddings(audio: Tensor, model: BandEnergies) -> Tensor:
-    return get_timestamp_embeddings(audio, model)[0].mean(1)
+    scene = get_timestamp_embeddings(audio, model)[0].mean(1)
+    if model.defect == "other device":
+        return scene + torch.zeros(24, device="meta")
+    return scene.numpy() if model.defect == "numpy output" else scene

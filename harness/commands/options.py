@@ -215,8 +215,8 @@ chosen = together(
         "models",
         multiple=True,
         metavar="MODULE[=CHECKPOINT][,KEY=VALUE]...",
-        help="A HEAR-API module: an import name or a .py file, its checkpoint, and options for "
-        "its load_model. The option `name` is what tables call it. Repeatable.",
+        help="A HEAR-API module: an import name, a .py file or a package's folder, its checkpoint, "
+        "and options for its load_model. The option `name` is what tables call it. Repeatable.",
     ),
     click.option(
         "-t",

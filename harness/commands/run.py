@@ -30,7 +30,8 @@ def run(**options: Any) -> int:
     """Embed, probe and score models on tasks; end with a table and results.csv.
 
     Every unit of work is saved as it finishes: the same command after a stop or a crash goes on
-    where it was. Exit code 0: all done; 1: something failed, the rest was finished; 2: wrong use.
+    where it was. Exit code 0: all done; 1: something failed, the rest was finished; 2: wrong use,
+    or a model or a task that cannot be used, and nothing was run.
     """
     return _execute(options)
 

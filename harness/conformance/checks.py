@@ -8,7 +8,7 @@ look past it.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ from harness.conformance.subject import (
     relative_difference,
     said,
 )
-from harness.module import ATTRIBUTES
+from harness.module import ATTRIBUTES, look_like_seconds, other_weights
 
 SAMPLE_RATES = (16000, 22050, 32000, 44100, 48000)  # HEAR API, "sample_rate"
 SUGGESTED_HOP_MS = 50.0  # HEAR API, "get_timestamp_embeddings"
@@ -85,7 +85,7 @@ def check_eval_mode(subject: Subject) -> str:
 
 
 def check_outputs(subject: Subject) -> str:
-    """Types, shapes and dtypes, at several lengths and batch sizes."""
+    """Tensors of numbers and their shapes, at several lengths and batch sizes."""
     for n_sounds, seconds in zip((1, 2, 3, 2), _LENGTHS, strict=True):
         audio = subject.noise(n_sounds, seconds)
         scene = subject.scene(audio)
@@ -100,13 +100,25 @@ def check_outputs(subject: Subject) -> str:
             )
         if times.shape != embeddings.shape[:2]:
             raise Failure(f"timestamps of shape {times.shape}, not {embeddings.shape[:2]}")
-        arrays = {"scene embeddings": scene, "timestamp embeddings": embeddings}
-        for name, array in {**arrays, "timestamps": times}.items():
-            if array.dtype != np.float32:
-                raise Failure(f"{name} of dtype {array.dtype}, not float32")
+        if not times.size:
+            raise Failure(f"no timestamp in {seconds} s of audio")
+        for name, array in _named(scene, embeddings, times):
             if not np.isfinite(array).all():
                 raise Failure(f"{name} with NaN or inf, on {seconds} s of white noise")
-    return "float32 and of the right shapes on 1 to 3 clips of 0.51 to 10 s"
+    return "tensors of the right shapes on 1 to 3 clips of 0.51 to 10 s"
+
+
+def _named(*outputs: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    return zip(("scene embeddings", "timestamp embeddings", "timestamps"), outputs, strict=True)
+
+
+def check_dtypes(subject: Subject) -> str:
+    """Embeddings and timestamps are float32."""
+    audio = subject.noise(2, 1.0)
+    for name, array in _named(subject.scene(audio), *subject.timestamps(audio)):
+        if array.dtype != np.float32:
+            raise Failure(f"{name} of dtype {array.dtype}, not float32")
+    return "embeddings and timestamps are float32"
 
 
 def check_grid(subject: Subject) -> str:
@@ -117,7 +129,13 @@ def check_grid(subject: Subject) -> str:
         times = subject.timestamps(subject.noise(2, seconds))[1].astype(np.float64)
         if np.abs(times[0] - times[1]).max() > 0:
             raise Failure("two clips of one length have different timestamps")
-        times, end = times[0], 1000 * subject.seconds(seconds) / subject.sample_rate
+        end = 1000 * subject.seconds(seconds) / subject.sample_rate
+        if look_like_seconds(times, end):
+            raise Failure(
+                f"timestamps up to {times.max():.3g} for {end:.0f} ms of audio: these look like "
+                "seconds; the API asks for milliseconds"
+            )
+        times = times[0]
         if times.max() > end:
             raise Failure(f"a timestamp at {times.max():.2f} ms of a clip of {end:.2f} ms")
         if times.min() < 0:
@@ -186,16 +204,27 @@ def _reduced_precision(subject: Subject) -> str:
 def check_determinism(subject: Subject) -> str:
     """The same audio gives the same embedding, whatever the random generators' state."""
     audio = subject.noise(2, 2.0)
-    first = subject.scene(audio), subject.timestamps(audio)[0]
+
+    def embedded(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
+        return subject.scene(audio), subject.timestamps(audio)[0]
+
+    first = embedded(subject)
     with restored_random_states():
         torch.rand(7)
         random.random()
         np.random.random()  # noqa: NPY002 (the global generator is what a module may depend on)
-        second = subject.scene(audio), subject.timestamps(audio)[0]
+        second = embedded(subject)
+        again = embedded(subject.loaded_again())
     worst = max(map(relative_difference, first, second))
     if not worst <= TOLERANCE:
         raise Failure(f"two calls with the same audio differ by {worst:.1e} of the embedding")
-    return "two calls agree" + (f" to {worst:.1e}" if worst else " to the bit")
+    of_loads = max(map(relative_difference, first, again))
+    if not of_loads <= TOLERANCE:
+        raise Failure(
+            f"the embeddings of two loads differ by {of_loads:.1e}: {other_weights(subject.spec)}"
+        )
+    worst = max(worst, of_loads)
+    return "two calls and two loads agree" + (f" to {worst:.1e}" if worst else " to the bit")
 
 
 def check_input_untouched(subject: Subject) -> str:
@@ -352,11 +381,13 @@ def check_centres(subject: Subject) -> str:
     )
 
 
+# In this order; what a check stands on comes before it.
 CHECKS: dict[str, Callable[[Subject], str]] = {
     "load without a path": check_no_path,
     "attributes": check_attributes,
     "evaluation mode": check_eval_mode,
     "outputs": check_outputs,
+    "dtypes": check_dtypes,
     "timestamp grid": check_grid,
     "true centres": check_centres,
     "batch mates": check_batch_mates,
@@ -368,4 +399,13 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "silence": check_silence,
     "full scale": check_full_scale,
     "short clips": check_short_clips,
+}
+
+# No clip can be judged where outputs cannot be worked with, and no place in a clip without a grid.
+_BEFORE_OUTPUTS = ("load without a path", "attributes", "evaluation mode", "outputs")
+LONG_AUDIO = "20 minutes"
+STANDS_ON: dict[str, tuple[str, ...]] = {
+    **{name: ("outputs",) for name in CHECKS if name not in _BEFORE_OUTPUTS},
+    "true centres": ("outputs", "timestamp grid"),
+    LONG_AUDIO: ("outputs", "timestamp grid"),
 }

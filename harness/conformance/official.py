@@ -125,11 +125,11 @@ def _tensorflow() -> str:
 def _importable(spec: ModelSpec) -> tuple[str, bool]:
     """A name that the validator can import, and whether it is a shim's.
 
-    The validator imports by name and knows no model options: a module in a ``.py`` file, or one
+    The validator imports by name and knows no model options: a module named by its path, or one
     with options, is put under a name of its own, with ``load_model`` given the options.
     """
     module = import_hear_module(spec.module)
-    if not spec.options and not spec.module.endswith(".py"):
+    if not spec.options and spec.module == module.__name__:
         return spec.module, False
     shim: Any = types.ModuleType("hear_module_with_options")
     shim.__dict__.update(vars(module), __name__=shim.__name__)

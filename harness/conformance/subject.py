@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -20,7 +20,13 @@ from harness.conformance.process_state import (
 )
 from harness.errors import UserError
 from harness.imports import import_hear_module
-from harness.module import ATTRIBUTES, FUNCTIONS, ModelSpec, check_arguments
+from harness.module import (
+    ATTRIBUTES,
+    FUNCTIONS,
+    ModelSpec,
+    check_arguments,
+    lacking_arguments,
+)
 
 # A global generator seeded with this is found so after a call that seeds nothing.
 _ODD_SEED = 0x5EED_0DD
@@ -59,6 +65,12 @@ class Subject:
     changed_settings: list[str]
     other_side_effects: list[str]
     backend: Backend
+
+    def loaded_again(self) -> Subject:
+        """The same with the model of another call of ``load_model``."""
+        model = _load(self.api, self.spec)
+        backend = backend_of(model, self.spec.label, self.backend.device)
+        return replace(self, model=model, backend=backend)
 
     @property
     def sample_rate(self) -> int:
@@ -106,12 +118,13 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
     if missing:
         raise Failure(f"the module lacks {', '.join(missing)}")
     check_arguments(spec, api.load_model)
+    if lacking := lacking_arguments(spec, api.load_model, "-m FILE", "-o "):
+        raise Failure(f"load_model {lacking}")
     before, environment = settings(), dict(os.environ)
     with restored_random_states():
         torch.default_generator.manual_seed(_ODD_SEED)
         try:
-            path = (spec.checkpoint,) if spec.checkpoint else ()
-            model = api.load_model(*path, **spec.options)
+            model = _load(api, spec)
         except Exception as error:
             raise Failure(f"load_model raises {said(error)}") from error
         seeded = torch.initial_seed() != _ODD_SEED
@@ -130,6 +143,11 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
             raise  # the device
         raise Failure(str(error)) from error
     return Subject(spec, api, model, training, changed, others, backend)
+
+
+def _load(api: ModuleType, spec: ModelSpec) -> Any:
+    path = (spec.checkpoint,) if spec.checkpoint else ()
+    return api.load_model(*path, **spec.options)
 
 
 def _training_layers(api: ModuleType, model: object) -> list[str]:

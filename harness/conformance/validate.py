@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from harness.audio import MAX_SECONDS
-from harness.conformance.checks import CHECKS
+from harness.conformance.checks import CHECKS, LONG_AUDIO, STANDS_ON
 from harness.conformance.long_audio import check_long_audio
 from harness.conformance.official import INSTALL, VERSION, Verdict, run_official
 from harness.conformance.subject import Doubt, Failure, Unmeasured, load_subject, said
 from harness.module import ModelSpec
 
 OFFICIAL = "hear-validator"
-LONG_AUDIO = "20 minutes"
 
 _STATUSES = {"PASS": "passed", "WARN": "warned", "FAIL": "failed", "NOT RUN": "not run"}
 
@@ -80,20 +79,24 @@ def stricter_checks(
         subject = load_subject(spec, device)
     except Failure as failure:
         return [Check("load", "FAIL", str(failure))]
-    checks = []
+    checks: list[Check] = []
     for name, check in CHECKS.items():
         announce(name)
-        checks.append(_judged(name, partial(check, subject)))
+        checks.append(_judged(name, partial(check, subject), checks))
     # The process that embeds the long clip loads a model of its own: one at a time in memory.
     del subject
     if quick:
         detail = f"left out: a clip of {MAX_SECONDS / 60:g} minutes takes its time"
         return [*checks, Check(LONG_AUDIO, "NOT RUN", detail)]
     announce(LONG_AUDIO)
-    return [*checks, _judged(LONG_AUDIO, partial(check_long_audio, spec, device))]
+    return [*checks, _judged(LONG_AUDIO, partial(check_long_audio, spec, device), checks)]
 
 
-def _judged(name: str, check: Callable[[], str]) -> Check:
+def _judged(name: str, check: Callable[[], str], made: Sequence[Check]) -> Check:
+    failed = {other.name for other in made if other.status == "FAIL"}
+    for other in STANDS_ON.get(name, ()):
+        if other in failed:
+            return Check(name, "NOT RUN", f"not made, since '{other}' failed: mend that first")
     try:
         return Check(name, "PASS", check())
     except Failure as failure:

@@ -25,9 +25,10 @@ from harness.errors import UserError
 from harness.files import write_file
 from harness.heareval import write_layout
 from harness.imports import sha256_of
+from harness.lease import claim_on
 from harness.module import folder_name
 from harness.probe import ProbeUnit, UnitResult
-from harness.results import collect, read_results, write_csv, write_result
+from harness.results import find_evaluations, read_results, write_csv, write_result
 from harness.run import jobs
 from harness.run.plan import EmbeddingUnit, Evaluation
 from harness.run.rows import Origin, failure_row
@@ -36,12 +37,18 @@ from harness.task import Task
 # How long to leave a unit alone that another process is working on, in seconds.
 _POLL = 1.0
 
+# What others do in a moment is not worth a word: this many polls with nothing else to do are.
+_QUIET_POLLS = 3
+
 # A worker's death may be its neighbour's fault (memory); the second one, alone, is its own.
 _MAX_DEATHS = 2
 
 
 class Listener:
     """Told how a run goes; this one says nothing."""
+
+    def say(self, text: str) -> None:
+        """Something that the user should know, in words."""
 
     def planned(self, embeddings: int, evaluations: int) -> None:
         """How many units are not done yet, before work starts."""
@@ -98,9 +105,20 @@ def execute(
     finally:
         engine.close(kill=not finished)
         if not embed_only:
-            write_csv(collect(out / "results"), out / "results.csv")
+            _write_table(out)
     ours = [place for e in plan for place in (e.directory, e.failure) if place.is_dir()]
     return Summary(read_results(ours), tuple(scheduler.failures))
+
+
+def _write_table(out: Path) -> None:
+    """Write ``results.csv``, again where another process finished something meanwhile.
+
+    Of two that end at once one would else write over the other's last rows.
+    """
+    written = None
+    while (found := find_evaluations(out)) != written:
+        write_csv(read_results(found), out / "results.csv")
+        written = found
 
 
 class _Progress:
@@ -163,6 +181,7 @@ class _Scheduler:
         self._errors: dict[Path, str] = {}
         self._in_flight: dict[Future, _Job] = {}
         self._elsewhere: dict[Path, float] = {}
+        self._idle_polls: Counter[Path] = Counter()
         self._deaths: Counter[Path] = Counter()
 
     def work(self) -> None:
@@ -178,24 +197,32 @@ class _Scheduler:
             if self._in_flight:
                 self._settle(wait(self._in_flight, return_when=FIRST_COMPLETED).done)
             elif waiting:
+                self._say_who_works_on(waiting)
                 time.sleep(_POLL)
             else:
                 return
 
-    def _submit(self) -> bool:
-        """Fill the engine; return whether a unit waits for another process."""
+    def _say_who_works_on(self, waiting: Iterable[_Job]) -> None:
+        for job in waiting:
+            self._idle_polls[job.key] += 1
+            claim = claim_on(job.key) if self._idle_polls[job.key] == _QUIET_POLLS else ""
+            if claim:
+                self._listener.say(f"waiting for {job.name}, {claim}")
+
+    def _submit(self) -> list[_Job]:
+        """Fill the engine; return the units that wait for another process."""
         # Two units a worker keep it busy while results are read. After a worker's death, one unit
         # at a time shows which of them kills.
         room = 1 if self._deaths else 2 * self._engine.slots
         taken = {job.key for job in self._in_flight.values()}
-        waiting = False
+        waiting = []
         for job in self._ready():
             if len(self._in_flight) >= room:
                 break
             if job.key in taken:
                 continue
             if time.monotonic() < self._elsewhere.get(job.key, 0.0):
-                waiting = True
+                waiting.append(job)
                 continue
             taken.add(job.key)
             self._in_flight[self._engine.submit(job.function, *job.arguments)] = job

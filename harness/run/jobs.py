@@ -41,8 +41,8 @@ def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
             )
             if made != unit.directory:
                 raise UserError(
-                    f"{unit.spec.label}: the model or the audio of {unit.source.directory.name} "
-                    "changed while the run was going on. Run again."
+                    f"The audio of {unit.source.directory.name} changed while the run was going "
+                    "on. Run again."
                 )
     return unit.directory.is_dir()
 
@@ -109,7 +109,14 @@ def _module(unit: EmbeddingUnit, device: str) -> HearModule:
         _loaded.clear()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # planning loaded it, and showed them once
-            _loaded[key] = load_module(unit.spec, device)
+            module = load_module(unit.spec, device)
+        if module.fingerprint != unit.model_fingerprint:
+            raise UserError(
+                f"{unit.spec.label}: this is another model than the run began with. Its code or "
+                "its checkpoint was changed meanwhile: run again. Or load_model gives other "
+                "weights in each process: draw them with a generator of a fixed seed."
+            )
+        _loaded[key] = module
     return _loaded[key]
 
 

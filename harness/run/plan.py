@@ -17,9 +17,10 @@ from pathlib import Path
 from harness import heareval
 from harness.audio import ContentHashes
 from harness.embed import embedding_directory, embedding_fingerprint
+from harness.errors import UserError
 from harness.imports import sha256_of
 from harness.memory import FileMemory
-from harness.module import HearModule, ModelSpec, folder_name, load_module
+from harness.module import HearModule, ModelSpec, folder_name, load_repeatably
 from harness.probe import ProbeUnit, Protocol
 from harness.run.preflight import (
     check_audio,
@@ -196,8 +197,8 @@ class Settings:
 def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -> list[Evaluation]:
     """Check everything that a run is given, and name all its units.
 
-    Each model is loaded once, on the CPU, for the hash of its weights. ``say`` is told what takes
-    its time.
+    Each model is loaded on the CPU for the hash of its weights, and again to see that it stays the
+    same. ``say`` is told what takes its time.
 
     Raises:
         UserError: anything wrong with models, tasks, protocols or their combination.
@@ -216,7 +217,7 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
     evaluations = []
     for i, spec in enumerate(settings.models):
         say(f"reading model {spec.label}")
-        module = load_module(spec, "cpu")
+        module = _load(spec, alone=len(settings.models) == 1)
         rate = module.sample_rate
         if rate not in heard:
             say(f"checking the audio of {len(tasks)} tasks for {rate} Hz")
@@ -231,6 +232,18 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
             evaluations += _evaluations(settings, who, stored, task, source.suite, protocols)
     hashes.save()
     return evaluations
+
+
+def _load(spec: ModelSpec, *, alone: bool) -> HearModule:
+    try:
+        return load_repeatably(spec, "cpu")
+    except UserError as error:
+        if alone:
+            raise
+        raise UserError(
+            f"{error}\nNothing was run, since all models must load before work starts: mend this "
+            "one, or leave it out."
+        ) from error
 
 
 def plan_probes(

@@ -59,17 +59,35 @@ def check_protocols(protocols: Sequence[Protocol], tasks: Sequence[Task]) -> Non
     """Refuse what a protocol does not support, by name.
 
     Raises:
-        UserError: every unsupported pair of protocol and task, one a line.
+        UserError: every unsupported pair of protocol and task, one a line, and what can be run.
     """
     refusals = []
+    able: dict[str, list[str]] = {protocol.name: [] for protocol in protocols}
     for protocol in protocols:
         for task in tasks:
             try:
                 probe.check_supported(protocol, task)
+                able[protocol.name].append(task.name)
             except UserError as error:
                 refusals.append(str(error))
     if refusals:
-        raise UserError("\n".join(refusals))
+        raise UserError("\n".join([*refusals, *_how_to_split(able, len(tasks))]))
+
+
+def _how_to_split(able: dict[str, list[str]], n_tasks: int) -> list[str]:
+    """Say how to run what can be run, from the tasks that each protocol supports."""
+    commands = [
+        f"  --protocol {protocol} for {'all tasks' if len(tasks) == n_tasks else ', '.join(tasks)}"
+        for protocol, tasks in able.items()
+        if tasks
+    ]
+    if not commands:
+        return []
+    return [
+        "Nothing was run, since every protocol of a command must support every task of it. What "
+        "can be run, each as a command of its own:",
+        *commands,
+    ]
 
 
 def check_tables(sources: Sequence[TaskSource]) -> Sequence[TaskSource]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 
-from harness.lease import EXPIRES_AFTER, lease
+from harness.lease import EXPIRES_AFTER, claim_on, lease
 
 
 def test_one_holder_at_a_time(tmp_path):
@@ -54,3 +54,17 @@ def test_an_error_inside_releases_the_lease(tmp_path):
         pass
     with lease(tmp_path / "unit") as mine:
         assert mine
+
+
+def test_a_claim_is_told_with_its_holder_and_its_age(tmp_path):
+    unit, path = tmp_path / "unit", tmp_path / "unit.lease"
+    assert claim_on(unit) == ""
+    path.write_text(json.dumps({"host": "node17", "pid": 99}))
+    past = time.time() - 30
+    os.utime(path, (past, past))
+    assert claim_on(unit) == (
+        "claimed by process 99 on node17, last sign of life 30 s ago; "
+        "taken over after 120 s without one"
+    )
+    path.write_text("{")
+    assert claim_on(unit).startswith("claimed by a process that has not given its name")

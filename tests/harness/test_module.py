@@ -17,7 +17,7 @@ from toymodule import write_module
 import hear_byola
 from harness.errors import UserError
 from harness.imports import source_sha256
-from harness.module import ModelSpec, folder_name, load_module, parse_model
+from harness.module import ModelSpec, folder_name, load_module, load_repeatably, parse_model
 
 AUDIO = np.random.default_rng(0).uniform(-1, 1, (2, 16000)).astype(np.float32)
 
@@ -145,6 +145,29 @@ def test_an_unknown_module_gets_the_nearest_name(folder, wrong, right):
         load(wrong)
 
 
+@pytest.mark.parametrize("name", ["my_encoder", "codecs_kr", "jsonn"])
+def test_no_module_is_suggested_that_cannot_be_meant(folder, name):
+    with pytest.raises(UserError, match=rf"no module '{name}'") as refused:
+        load(name)
+    assert "Did you mean" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "path", ["./sub/my_encoder", "sub/my_encoder/", "./sub/my_encoder/__init__.py"]
+)
+def test_a_package_by_the_path_of_its_folder(folder, path):
+    package = folder / "sub" / "my_encoder"
+    write_module(package, "net")
+    (package / "__init__.py").write_text(
+        "from my_encoder.net import load_model\n"
+        "from .net import get_scene_embeddings, get_timestamp_embeddings\n"
+    )
+    module = load(path)
+    assert module.spec.label == "my_encoder"
+    assert module.scene(AUDIO).shape == (2, 3)
+    assert counts(package / "net.py", module_at(package / "__init__.py", "any_name"))
+
+
 def test_a_file_that_is_not_there_gets_the_nearest_name(folder):
     write_module(folder, "my_module")
     with pytest.raises(UserError, match=r"my_modle\.py'.*'my_module\.py'"):
@@ -201,6 +224,41 @@ def test_a_failing_load_model_says_why(folder):
     write_module(folder, "failing", "def load_model(path=''): raise ValueError('wrong shape 3')\n")
     with pytest.raises(UserError, match=r"failing.*ValueError: wrong shape 3"):
         load("failing")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("needs", r"'file', a checkpoint \(-m needs=FILE\); 'size', an option \(-m needs,size="),
+        ("needs=w.txt", r"not given: 'size', an option"),
+        ("needs,size=3", r"not given: 'file', a checkpoint .*default value"),
+    ],
+)
+def test_what_load_model_asks_for_is_named_with_the_way_to_give_it(folder, text, said):
+    write_module(folder, "needs", "def load_model(file, size, *, more=1): return Toy(size)\n")
+    (folder / "w.txt").write_text("2")
+    with pytest.raises(UserError, match=said):
+        load(text)
+    assert load("needs=w.txt,size=3").scene(AUDIO).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("drawn", r"random initialisation\?\): name a checkpoint"),
+        ("drawn=w.txt", "fill all from it"),
+    ],
+)
+def test_weights_that_are_drawn_at_each_load_are_refused(folder, text, cure):
+    write_module(folder, "drawn", "def load_model(path=''): return Toy(torch.rand(()))\n")
+    (folder / "w.txt").write_text("2")
+    with pytest.raises(UserError, match=f"other weights each time it is called.*{cure}"):
+        load_repeatably(parse_model(text), "cpu")
+
+
+def test_a_model_that_stays_the_same_is_loaded(folder):
+    write_module(folder, "steady")
+    assert load_repeatably(parse_model("steady"), "cpu").fingerprint == load("steady").fingerprint
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta:x"])

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from toymodule import write_module
 
 from harness.conformance.centres import click_train, measure_lag
 from harness.conformance.long_audio import check_grid, check_long_audio
@@ -63,8 +64,12 @@ def test_a_correct_module_passes_every_check_but_the_one_left_out() -> None:
         ("long windows only", "short clips"),
         ("training mode", "evaluation mode"),
         ("dropout at call", "determinism"),
-        ("double", "outputs"),
-        ("integer timestamps", "outputs"),
+        ("random weights", "determinism"),
+        ("flat timestamps", "outputs"),
+        ("numpy output", "outputs"),
+        ("other device", "outputs"),
+        ("double", "dtypes"),
+        ("integer timestamps", "dtypes"),
         ("numpy size", "attributes"),
         ("unusual rate", "attributes"),
         ("in place", "input untouched"),
@@ -72,6 +77,7 @@ def test_a_correct_module_passes_every_check_but_the_one_left_out() -> None:
         ("constant", "sounds differ"),
         ("irregular", "timestamp grid"),
         ("past the end", "timestamp grid"),
+        ("seconds", "timestamp grid"),
         ("raises", "load"),
         ("no torch module", "load"),
     ],
@@ -79,6 +85,33 @@ def test_a_correct_module_passes_every_check_but_the_one_left_out() -> None:
 def test_each_defect_fails_one_check_and_that_the_right_one(defect: str, check: str) -> None:
     checks = quick_checks(with_defect(defect))
     assert [c.name for c in checks.values() if c.status == "FAIL"] == [check]
+
+
+def test_what_stands_on_a_failed_check_is_not_made() -> None:
+    def not_run(defect: str) -> set[str]:
+        checks = quick_checks(with_defect(defect)).values()
+        return {c.name for c in checks if c.status == "NOT RUN"} - {LONG_AUDIO}
+
+    assert not_run("seconds") == {"true centres"}
+    assert not_run("double") == set()
+    assert {"dtypes", "timestamp grid", "true centres", "gradients"} < not_run("flat timestamps")
+
+
+def test_timestamps_in_seconds_are_called_so() -> None:
+    assert "look like seconds" in quick_checks(with_defect("seconds"))["timestamp grid"].detail
+
+
+def test_weights_that_are_drawn_at_each_load_are_called_so() -> None:
+    detail = quick_checks(with_defect("random weights"))["determinism"].detail
+    assert "load_model gives other weights each time it is called" in detail
+    assert "name a checkpoint" in detail
+
+
+def test_a_missing_argument_of_load_model_comes_with_the_way_to_give_it(tmp_path: Path) -> None:
+    path = write_module(tmp_path, "needs_path", "def load_model(file, size): ...\n")
+    ((_, check),) = quick_checks(ModelSpec(str(path))).items()
+    assert (check.name, check.status) == ("load", "FAIL")
+    assert "'file', a checkpoint (-m FILE); 'size', an option (-o size=VALUE)" in check.detail
 
 
 def test_a_module_that_embeds_nothing_fails_with_what_it_raises() -> None:
@@ -221,7 +254,7 @@ def test_the_report_names_the_stand_in_and_lists_every_check() -> None:
     assert exit_code(report) == 0
     assert "stood in for tf.Module" in " ".join(text.split())
     assert [check.name for check in report.checks] == [OFFICIAL, *names[1:-1], LONG_AUDIO]
-    assert text.endswith("16 passed, 0 warned, 0 failed, 1 not run")
+    assert text.endswith("17 passed, 0 warned, 0 failed, 1 not run")
     assert max(map(len, text.splitlines())) <= 110
 
 

@@ -16,11 +16,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import taskmaker
+from resultrows import row
 
 from harness.engines import InlineEngine, LocalEngine
 from harness.errors import UserError
 from harness.module import ModelSpec, parse_model
-from harness.results import read_csv
+from harness.results import read_csv, write_csv, write_result
 from harness.run.execute import Listener, execute
 from harness.run.plan import Settings, TaskSource, make_plan
 from harness.scoring.scores import score
@@ -95,6 +96,17 @@ def test_reported_values_follow_from_the_predictions_on_disk(tasks, tmp_path):
     primary = table[table.is_primary].value.item()
     assert document["test"]["test_score"] == pytest.approx(primary)
     assert {"hparams", "postprocessing", "score_mode", "embedding_path"} <= set(document)
+
+
+def test_what_another_process_finishes_meanwhile_is_in_the_table(tasks, tmp_path, monkeypatch):
+    def write_while_another_ends(table, path):
+        if "other" not in set(table.model):
+            write_result(tmp_path / "results" / "other" / "task" / "knn", [row(model="other")])
+        write_csv(table, path)
+
+    monkeypatch.setattr("harness.run.execute.write_csv", write_while_another_ends)
+    run(settings(tmp_path, tasks["scene"]))
+    assert "other" in set(read_csv(tmp_path / "results.csv").model)
 
 
 def test_running_again_does_nothing_and_changes_nothing(tasks, tmp_path):
@@ -282,6 +294,61 @@ def test_a_module_edited_after_its_import_is_refused(tasks, tmp_path, monkeypatc
     (tmp_path / "edited.py").write_text(TINY_MODULE + "\n# edited")
     with pytest.raises(UserError, match="has changed since this process imported it"):
         make_plan(chosen)
+
+
+def test_weights_drawn_at_each_load_are_refused_before_any_work(tasks, tmp_path, monkeypatch):
+    drawn = TINY_MODULE.replace(", generator=torch.Generator().manual_seed(seed)", "")
+    (tmp_path / "drawn.py").write_text(drawn)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="other weights each time it is called"):
+        make_plan(settings(tmp_path / "out", tasks["scene"], models=(ModelSpec("./drawn.py"),)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_checkpoint_changed_during_the_run_fails_and_embeds_nothing(tasks, tmp_path, monkeypatch):
+    (tmp_path / "changing.py").write_text(TINY_MODULE)
+    (tmp_path / "weights.txt").write_text("1")
+    monkeypatch.chdir(tmp_path)
+    spec = parse_model("./changing.py=weights.txt")
+    plan = make_plan(settings(tmp_path / "out", tasks["scene"], models=(spec,)))
+    (tmp_path / "weights.txt").write_text("2")
+    summary = execute(plan, InlineEngine("cpu"), tmp_path / "out")
+    ((_, error),) = summary.failures
+    assert "another model than the run began with" in error
+    assert not list((tmp_path / "out").glob("embeddings/*/*/*"))
+
+
+def test_a_unit_that_another_process_claims_is_named(tasks, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.run.execute._POLL", 0.01)
+    chosen = settings(tmp_path, tasks["scene"], protocols=("knn",))
+    (evaluation,) = make_plan(chosen)
+    claim = evaluation.directory.with_name(f"{evaluation.directory.name}.lease")
+    claim.parent.mkdir(parents=True)
+    claim.write_text(json.dumps({"host": "node17", "pid": 99}))
+    said = []
+
+    class Releasing(Listener):
+        def say(self, text):
+            said.append(text)
+            claim.unlink()
+
+    assert run(chosen, Releasing()).failures == ()
+    (text,) = said
+    assert text.startswith(f"waiting for {evaluation.name}, claimed by process 99 on node17, last")
+
+
+def test_a_model_that_does_not_load_says_that_nothing_was_run(tasks, tmp_path):
+    models = (LOGMEL, ModelSpec("harness.baselines.logmell"))
+    with pytest.raises(UserError, match="Nothing was run, since all models must load"):
+        make_plan(settings(tmp_path, tasks["scene"], models=models))
+
+
+def test_a_protocol_that_does_not_fit_a_task_says_how_to_split_the_command(tasks, tmp_path):
+    chosen = settings(tmp_path, tasks["scene"], tasks["events"], protocols=("knn", "linear"))
+    with pytest.raises(UserError, match="Nothing was run") as refused:
+        make_plan(chosen)
+    assert f"  --protocol knn for {tasks['scene'].name}\n" in str(refused.value)
+    assert str(refused.value).endswith("  --protocol linear for all tasks")
 
 
 def test_bad_audio_is_named_before_any_work_and_left_out_on_request(tmp_path):
