@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import struct
 from collections import deque
@@ -26,6 +27,8 @@ _OPEN_LENGTH = 0x7FFF0000  # wav writers on a pipe leave the length open: about 
 _AHEAD_BYTES = 512 << 20  # decoded audio that read_ahead may hold, estimated
 _EXPANSION = 4  # 16-bit samples become float32, held at both rates while resampled
 _BLOCK = 1 << 20
+_MP3_FRAME = 1152  # samples; some encoders count the frame that holds the tag as sound
+_MP3_TAG_WITHIN = 2048  # bytes, more than the first frame of an MP3 can have
 
 
 class BadAudio(UserError):
@@ -103,14 +106,56 @@ def decode(path: Path, rate: int | None = None) -> tuple[np.ndarray, AudioInfo]:
         if faults := _header_faults(info, rate):
             raise BadAudio(path, " ".join(faults))
         try:
-            audio: np.ndarray = file.read(dtype="float32")
-        except soundfile.SoundFileError as error:
-            raise BadAudio(path, f"cannot be decoded ({error}).") from error
-    if len(audio) != info.frames:
-        raise BadAudio(path, f"is truncated: {len(audio)} of {info.frames} samples are present.")
+            audio = read_frames(file)
+        except ValueError as error:
+            raise BadAudio(path, str(error)) from error
     if not np.isfinite(audio).all():
         raise BadAudio(path, "holds samples that are NaN or infinite.")
     return audio, info
+
+
+def read_frames(sound: soundfile.SoundFile, frames: int = -1, **how: bool) -> np.ndarray:
+    """Read ``frames`` from where a sound stands, or up to its end where that comes first or for -1.
+
+    An MP3 that says its length is allowed to lack one frame of MPEG's, and one that does not, whose
+    length libsndfile guesses from the file's size, to be of any length.
+
+    Args:
+        sound: open; of a file or an ``io.BytesIO``.
+        frames: how many.
+        how: as ``soundfile.SoundFile.read`` takes it.
+
+    Returns:
+        float32 (frames,), or (frames, channels).
+
+    Raises:
+        ValueError: it cannot be decoded, or ends before its header says; with what to say after its
+            name.
+    """
+    promised = sound.frames - sound.tell()
+    wanted = promised if frames < 0 else min(frames, promised)
+    try:
+        audio: np.ndarray = sound.read(frames, dtype="float32", **how)
+    except soundfile.SoundFileError as error:
+        raise ValueError(f"cannot be decoded ({error}).") from error
+    if len(audio) < wanted and (
+        sound.format != "MP3" or (len(audio) < wanted - _MP3_FRAME and _says_length(sound))
+    ):
+        raise ValueError(f"is truncated: {len(audio)} of {wanted} samples are present.")
+    return audio
+
+
+def _says_length(mp3: soundfile.SoundFile) -> bool:
+    """Whether the tag in which encoders count an MP3's frames is there: Xing, or Info."""
+    in_memory = isinstance(mp3.name, io.BytesIO)
+    with io.BytesIO(mp3.name.getbuffer()) if in_memory else open(mp3.name, "rb") as file:
+        head = file.read(10)
+        if head.startswith(b"ID3"):
+            file.seek(10 + sum(byte << 7 * (3 - i) for i, byte in enumerate(head[6:])))
+        else:
+            file.seek(0)
+        first = file.read(_MP3_TAG_WITHIN)
+    return b"Xing" in first or b"Info" in first
 
 
 def read_audio(path: Path, sample_rate: int) -> np.ndarray:

@@ -72,7 +72,7 @@ class LocalEngine:
     def _start(self) -> ProcessPoolExecutor:
         # Spawned, since a forked child of a process that used CUDA or OpenMP may hang.
         context = multiprocessing.get_context("spawn")
-        threads = max(1, len(_cores()) // self.slots)
+        threads = max(1, len(cores()) // self.slots)
         devices = context.Queue()
         for device in self._devices:
             devices.put(device)
@@ -157,7 +157,7 @@ def worker_devices(device: str, jobs: int | None) -> list[str]:
             raise UserError(f"--device {device}: this machine has cuda:0 to cuda:{gpus - 1}.")
         available = [device] if index else [f"cuda:{i}" for i in range(gpus)]
     elif device == "cpu":
-        available = ["cpu"] * (jobs or len(_cores()))
+        available = ["cpu"] * (jobs or len(cores()))
     elif device == "mps":
         if not torch.backends.mps.is_available():
             raise UserError("--device mps: not available on this machine. Use --device cpu.")
@@ -168,7 +168,8 @@ def worker_devices(device: str, jobs: int | None) -> list[str]:
     return [available[i % len(available)] for i in range(wanted)]
 
 
-def _cores() -> list[int]:
+def cores() -> list[int]:
+    """The processor cores that this process may use, by number."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))

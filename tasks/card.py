@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from harness.errors import UserError, did_you_mean
+from harness.files import write_file
 from tasks import card_checks
 from tasks.fields import (
     Reader,
@@ -230,6 +231,28 @@ def write_card(card: Card) -> str:
     """Return a card as YAML, which :func:`read_card` reads back to the same card."""
     fields = dataclasses.asdict(card)
     return dump({key: value for key, value in fields.items() if value or key not in _OPTIONAL})
+
+
+def add_card(card: Card, directory: Path) -> bool:
+    """Write a card into a task directory that has none; whether it had none.
+
+    One that is there may have been mended by hand.
+    """
+    path = directory / CARD
+    if path.exists():
+        return False
+    write_file(path, write_card(card))
+    return True
+
+
+def refuse_value(field: str, value: object, called: str) -> None:
+    """Raise UserError where a card's field cannot hold a value, with what that is called."""
+    try:
+        _CARD[field](value, field)
+        if field == "domain":
+            card_checks.check_domain(str(value))
+    except ValueError as error:
+        raise UserError(f"{called}: {error}") from error
 
 
 _URL = matching(r"https?://\S+", "a web address")

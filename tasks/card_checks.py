@@ -56,9 +56,14 @@ def _directory(card: Card) -> None:
 
 
 def _domain(card: Card) -> None:
-    near = difflib.get_close_matches(card.domain.casefold(), DOMAINS, n=1, cutoff=_MISSPELT)
-    if near and card.domain not in DOMAINS:
-        raise ValueError(f"field 'domain' must be '{near[0]}', not '{card.domain}'.")
+    check_domain(card.domain)
+
+
+def check_domain(domain: str) -> None:
+    """Raise ValueError for a domain that is a usual one misspelt."""
+    near = difflib.get_close_matches(domain.casefold(), DOMAINS, n=1, cutoff=_MISSPELT)
+    if near and domain not in DOMAINS:
+        raise ValueError(f"field 'domain' must be '{near[0]}', not '{domain}'.")
 
 
 def _types(card: Card) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 _LACK = 1e9  # what a part without a label costs: more than any disproportion
 _LEAST_GAIN = 1e-9  # of a move that is worth making, above the rounding of the sums
 _ROUNDS = 20  # passes over all groups; two or three suffice as a rule
+_TRIES = 20  # orders of the groups, where one leaves a part without a label; most need none
 
 
 def split_groups(
@@ -22,7 +23,8 @@ def split_groups(
     one after the other, those with the largest share of a label first, each where it costs least
     (for single clips of one label this is stratification, for several labels the iterative
     stratification of Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011); then each is moved where
-    that lowers the sum, until no move does.
+    that lowers the sum, until no move does. Where a part is then without a label of which there are
+    enough groups, random orders are tried, and the first that leaves the fewest such gaps counts.
 
     Args:
         counts: (clips, labels), how often a clip has a label, 0 or more.
@@ -39,16 +41,27 @@ def split_groups(
     sums = np.zeros((len(names), with_clips.shape[1]))
     np.add.at(sums, group_of, with_clips)
     sums = sums[:, sums.any(axis=0)]
-    placing = _Placing(sums, np.asarray(shares, dtype=float) / sum(shares))
-    order = np.random.default_rng(seed).permutation(len(names))
+    parts = np.asarray(shares, dtype=float) / sum(shares)
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(names))
     largest_share = (sums / sums.sum(axis=0)).max(axis=1)
-    order = order[np.argsort(-largest_share[order], kind="stable")]
+    best = _placed(sums, parts, order[np.argsort(-largest_share[order], kind="stable")])
+    for _ in range(_TRIES):
+        if best.gaps == 0:
+            break
+        other = _placed(sums, parts, random.permutation(len(names)))
+        best = min(best, other, key=lambda placing: placing.gaps)
+    return best.part[group_of]
+
+
+def _placed(sums: np.ndarray, shares: np.ndarray, order: np.ndarray) -> _Placing:
+    placing = _Placing(sums, shares)
     for group in order:
         placing.place(group)
     for _ in range(_ROUNDS):
         if sum(placing.move(group) for group in order) == 0:
             break
-    return placing.part[group_of]
+    return placing
 
 
 class _Placing:
@@ -58,8 +71,14 @@ class _Placing:
         self.part = np.full(len(sums), -1)
         self._should = shares[:, None] * sums.sum(axis=0)
         self._has = np.zeros_like(self._should)
+        self._enough = np.count_nonzero(sums, axis=0) >= len(shares)
         self._labels = [np.flatnonzero(row) for row in sums]
         self._counts = [row[labels] for row, labels in zip(sums, self._labels)]
+
+    @property
+    def gaps(self) -> int:
+        """How often a part lacks a label that has as many groups as there are parts, or more."""
+        return int((self._has[:, self._enough] < 0.5).sum())
 
     def place(self, group: int) -> None:
         """Put a group where it costs least."""

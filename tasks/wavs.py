@@ -85,7 +85,7 @@ def write_wavs(
         outcome.kept += len(order.files) - len(missing)
         if missing:
             todo.append(Order(order.name, order.source, missing))
-    progress = _Progress(len(todo), say)
+    progress = Progress(len(todo), say)
     with (
         _Interrupts() as interrupts,
         closing(_done(todo, read, seconds, min(jobs, len(todo)), interrupts)) as done,
@@ -268,23 +268,34 @@ def _is_whole(path: Path) -> bool:
     return _HEADER < size == _HEADER + int.from_bytes(header[-4:], "little")
 
 
-class _Progress:
-    """Says how many of the sounds are done, how fast, and how long the rest will take."""
+class Progress:
+    """Says each 5 s how many are done, how fast, and how long the rest will take.
 
-    def __init__(self, total: int, say: Callable[[str], None]) -> None:
-        self._total, self._say = total, say
+    Args:
+        total: how many there are.
+        say: told.
+        what: they are, and what is done with them.
+        tell_end: also when all are done.
+    """
+
+    def __init__(
+        self, total: int, say: Callable[[str], None], what: str = "clips", tell_end: bool = True
+    ) -> None:
+        self._total, self._say, self._what, self._tell_end = total, say, what, tell_end
         self._done = 0
         self._began = self._told = time.monotonic()
 
-    def advance(self, bad: int) -> None:
+    def advance(self, bad: int = 0) -> None:
+        """Count one more; of all so far, ``bad`` cannot be used."""
         self._done += 1
         now = time.monotonic()
-        if now - self._told < _TELL_EVERY and self._done < self._total:
+        ends = self._tell_end and self._done == self._total
+        if now - self._told < _TELL_EVERY and not ends:
             return
         self._told = now
         rate = self._done / max(now - self._began, 1e-9)
         left = (self._total - self._done) / rate
-        text = f"{self._done} of {self._total} clips, {rate:.0f} a second"
+        text = f"{self._done} of {self._total} {self._what}, {rate:.0f} a second"
         if bad:
             text += f", {bad} cannot be used"
         self._say(text + (f", {duration(left)} left" if self._done < self._total else ""))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,7 @@ if TYPE_CHECKING:
 )
 @options.rates
 @click.option("--title", help="The task's name for people, on its card.")
-@click.option("--domain", default="other", show_default=True, help="On its card: speech, music.")
+@click.option("--domain", help="On its card: speech, music.  [default: other]")
 @click.option("--licence", help="SPDX name of the recordings' licence, on its card.")
 @options.tasks_dir
 @options.jobs
@@ -83,10 +82,11 @@ def make(
     give each file's split (train, valid, test) or fold, and a group (a speaker, a recording) that
     is kept together. Stopped at any moment, the same command goes on.
     """
+    from harness.engines import cores
     from tasks.make.finish import finish
     from tasks.make.plan import Wishes, plan_task
 
-    jobs = jobs or os.cpu_count() or 1
+    jobs = jobs or len(cores())
     if synthetic is not None:
         sizes = {"clips": clips, "classes": classes}
         click.echo(synthesize(synthetic, tasks_dir, jobs, wishes | sizes, _say))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -36,6 +35,7 @@ def prepare(
     urbansound8k, voxceleb1, voxforge, speech_commands_v2_12, speech_commands_v2_35,
     speech_commands_5h, speech_commands_full, spoken_digit and esc50.
     """
+    from harness.engines import cores
     from tasks.prepare.run import prepare as prepare_task
 
     directory = prepare_task(
@@ -43,7 +43,7 @@ def prepare(
         source,
         tasks_dir,
         rates=rates,
-        jobs=jobs or os.cpu_count() or 1,
+        jobs=jobs or len(cores()),
         skip_bad=skip_bad,
         say=lambda line: click.echo(line, err=True),
     )

@@ -7,17 +7,18 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.files import write_file
+from harness.errors import UserError
 from harness.layout import METADATA
-from tasks.card import CARD, write_card
+from tasks.card import CARD, add_card, card_in
 from tasks.make.plan import Plan
 from tasks.make.recordings import read_recording
+from tasks.make.wishes import Wishes
 from tasks.newtask import NewTask
 from tasks.writer import LEFT_OUT, Bad, refuse_bad, write_task
 
 
 def finish(plan: Plan, tasks_dir: Path, *, jobs: int, say: Callable[[str], None]) -> Path:
-    """Write the task directory and the card in it; what is there already is kept.
+    """Write the task directory and the card in it; what is there already is kept, and so said.
 
     Raises:
         UserError: as :func:`tasks.writer.write_task`.
@@ -43,5 +44,22 @@ def finish(plan: Plan, tasks_dir: Path, *, jobs: int, say: Callable[[str], None]
     )
     # Of what is there, for an earlier run may have left recordings out.
     left_out = json.loads((directory / METADATA).read_bytes()).get(LEFT_OUT, ())
-    write_file(directory / CARD, write_card(plan.without(left_out).card))
+    if not add_card(plan.without(left_out).card, directory):
+        _tell_unlike(directory, plan.wishes, say)
     return directory
+
+
+def _tell_unlike(directory: Path, wishes: Wishes, say: Callable[[str], None]) -> None:
+    """Say what the user wishes of a card that is there and says something else."""
+    try:
+        card = card_in(directory)
+    except UserError as error:
+        say(str(error))
+        return
+    for field, wish in wishes.on_card().items():
+        if wish.strip() != (there := getattr(card, field)):
+            has = f"has the {field} '{there}'" if there else f"has no {field}"
+            say(
+                f"{directory / CARD} is left as it is: it {has}, not --{field} '{wish}'. Change it "
+                "there, or delete the card and run again."
+            )

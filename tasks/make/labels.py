@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import UserError, did_you_mean
 from harness.layout import Event
-from tasks.make.cells import BETWEEN_LABELS, SPLIT_CALLED, cell_faults, path_fault
+from tasks.make.cells import BETWEEN_LABELS, SPLIT_CALLED, cell_faults, composed, path_fault
 from tasks.make.faults import Faults
 from tasks.make.table import Table, read_table
 
@@ -205,12 +205,14 @@ def _recordings(rows: list[_Row], faults: Faults) -> list[Labelled]:
     drafts: dict[str, _Draft] = {}
     spelt: dict[str, _Row] = {}
     for row in rows:
-        before = spelt.setdefault(row.file.casefold(), row)
+        before = spelt.setdefault(composed(row.file).casefold(), row)
         draft = drafts.setdefault(before.file, _Draft())
         if before.file != row.file:
+            alike = composed(before.file) == composed(row.file)
+            how = "the form of accented letters" if alike else "capitals"
             faults.add(
                 row.line,
-                f"'{row.file}' and '{before.file}' of line {before.line} differ in capitals alone: "
+                f"'{row.file}' and '{before.file}' of line {before.line} differ in {how} alone: "
                 "spell a file in one way, and rename one of two files.",
             )
         elif fault := draft.contradiction(row):

@@ -75,7 +75,7 @@ def find_parts(
 
 
 def _given_folds(labels: Labels, recordings: Sequence[Labelled]) -> Parts:
-    given = sorted({one.place for one in recordings}, key=_natural)
+    given = sorted({one.place for one in recordings}, key=lambda name: (_natural(name), name))
     if len(given) < _FEWEST_FOLDS:
         raise UserError(
             f"{labels.path} gives {len(given)} folds: there must be {_FEWEST_FOLDS} or more, as "

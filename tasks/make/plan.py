@@ -88,7 +88,7 @@ def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], No
     faults = Faults(table)
     labels = read_labels(table, faults)
     _tell_columns(labels, say)
-    headers, bad = look_into(folder, labels.recordings, wishes.seconds, faults)
+    headers, bad = look_into(folder, labels.recordings, wishes.seconds, faults, say)
     for one, reason in bad:
         if wishes.skip_bad:
             say(f"left out: {reason}")

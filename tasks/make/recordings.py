@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,13 +15,16 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from harness.audio import MAX_SECONDS, BadAudio, ContentHashes, refuse_truncated_wav
+from harness.audio import MAX_SECONDS, BadAudio, ContentHashes, read_frames, refuse_truncated_wav
 from harness.errors import UserError, did_you_mean
 from harness.files import cache_folder
+from tasks.make.cells import composed
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled
+from tasks.wavs import Progress
 
 _THREADS = 8
+_SAVE_EVERY = 20.0
 _SLACK_MS = 1.0  # by which an event may end after the recording: what rounding its times does
 _MARGIN_SECONDS = 0.1  # read beyond what is kept, so that resampling meets no edge
 
@@ -56,7 +61,7 @@ def read_recording(source: object) -> tuple[np.ndarray, int]:
     """Decode a :class:`Recording`: float32 (frames, channels) in [-1, 1], and the rate in Hz.
 
     Raises:
-        UserError: it changed since it was looked into, or cannot be decoded.
+        UserError: it changed since it was looked into, cannot be decoded, or is truncated.
         OSError: it cannot be read.
     """
     assert isinstance(source, Recording)
@@ -67,14 +72,19 @@ def read_recording(source: object) -> tuple[np.ndarray, int]:
             frames = -1
             if source.seconds is not None:
                 frames = round((source.seconds + _MARGIN_SECONDS) * file.samplerate)
-            audio = file.read(frames, dtype="float32", always_2d=True)
-            return audio, file.samplerate
+            return read_frames(file, frames, always_2d=True), file.samplerate
     except soundfile.SoundFileError as error:
         raise UserError(f"{source.path} cannot be decoded ({error}).") from error
+    except ValueError as error:
+        raise UserError(f"{source.path} {error}") from error
 
 
 def look_into(
-    folder: Path, labelled: Sequence[Labelled], seconds: float | None, faults: Faults
+    folder: Path,
+    labelled: Sequence[Labelled],
+    seconds: float | None,
+    faults: Faults,
+    say: Callable[[str], None],
 ) -> tuple[dict[str, Header], list[tuple[Labelled, str]]]:
     """Return each recording's header by its file name, and those without one with the reason.
 
@@ -84,20 +94,15 @@ def look_into(
         seconds: how much of each is kept; None for all.
         faults: where events past the end of their recording, and recordings longer than HEAR's
             models take go, by the line that names them.
+        say: told how far it is.
 
     Raises:
         UserError: there is no such folder.
     """
     if not folder.is_dir():
         raise UserError(f"{folder} is no folder: name the one that the table's files are in.")
-    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
-    hashes = ContentHashes(cache_folder() / "recordings" / f"{key}.json")
-    with ThreadPoolExecutor(_THREADS) as pool:
-        found = list(pool.map(lambda one: _look(folder / one.file, seconds, hashes), labelled))
-    with contextlib.suppress(OSError):  # then all are hashed again, which takes but time
-        hashes.save()
     headers, bad, absent = {}, [], []
-    for one, header in zip(labelled, found, strict=True):
+    for one, header in zip(labelled, _look_at_all(folder, labelled, seconds, say), strict=True):
         if isinstance(header, Header):
             headers[one.file] = header
             for line, fault in _misfits(one, header, seconds):
@@ -110,6 +115,61 @@ def look_into(
         near = _near(folder, one.file) if len(absent) < 100 else ""
         bad.append((one, f"there is no '{one.file}' in {folder}.{near}"))
     return headers, bad
+
+
+def _look_at_all(
+    folder: Path, labelled: Sequence[Labelled], seconds: float | None, say: Callable[[str], None]
+) -> list[Header | str]:
+    """Look at each recording; what is known of their contents is kept, also at an interrupt."""
+    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    hashes = ContentHashes(cache_folder() / "recordings" / f"{key}.json")
+    progress = Progress(len(labelled), say, "recordings looked into", tell_end=False)
+    found, saved = list[Header | str](), time.monotonic()
+    names = functools.cache(_names)
+
+    def look(one: Labelled) -> Header | str:
+        return _look(_find(folder, one.file, names), seconds, hashes)
+
+    with contextlib.ExitStack() as at_end:
+        at_end.callback(_save, hashes)
+        pool = ThreadPoolExecutor(_THREADS)
+        at_end.callback(pool.shutdown, cancel_futures=True)
+        for header in pool.map(look, labelled):
+            found.append(header)
+            progress.advance()
+            if time.monotonic() - saved > _SAVE_EVERY:
+                _save(hashes)
+                saved = time.monotonic()
+    return found
+
+
+def _save(hashes: ContentHashes) -> None:
+    with contextlib.suppress(OSError):  # then all are hashed again, which takes but time
+        hashes.save()
+
+
+def _find(folder: Path, file: str, names: Callable[[Path], Mapping[str, list[str]]]) -> Path:
+    """Return where a file of the table is, whichever form its accented letters have on the disk.
+
+    They have another form where macOS wrote or packed the names. What is not there, or there in
+    several other forms, is returned as the table spells it.
+    """
+    here = folder
+    for part in file.split("/"):
+        if not part.isascii() and not os.path.exists(here / part):
+            alike = names(here).get(composed(part), ())
+            part = alike[0] if len(alike) == 1 else part
+        here /= part
+    return here
+
+
+def _names(folder: Path) -> Mapping[str, list[str]]:
+    """The names in a folder by their composed form."""
+    names: dict[str, list[str]] = {}
+    with contextlib.suppress(OSError):
+        for name in os.listdir(folder):
+            names.setdefault(composed(name), []).append(name)
+    return names
 
 
 def _look(path: Path, seconds: float | None, hashes: ContentHashes) -> Header | str:

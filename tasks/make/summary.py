@@ -22,9 +22,6 @@ def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
         task: as planned.
         wishes: what the user said of it.
         seconds: length of each clip.
-
-    Raises:
-        UserError: what the user said does not fit a card, such as a licence with commas.
     """
     sizes = Counter(clip.split for clip in task.clips)
     folds = None if task.split_mode == "trainvaltest" else len(task.splits)
@@ -34,7 +31,7 @@ def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
         board_name=None,
         suite=SUITE,
         directory=task.directory,
-        domain=wishes.domain,
+        domain=wishes.domain or "other",
         embedding_type=task.embedding_type,
         prediction_type=task.prediction_type,
         split_mode=task.split_mode,

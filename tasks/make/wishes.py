@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from harness.audio import MAX_SECONDS
 from harness.errors import UserError, did_you_mean
-from tasks.card import cards
+from tasks.card import cards, refuse_value
 from tasks.card_checks import EVENT_METRICS, MULTICLASS_ONLY, SCENE_METRICS
 from tasks.writer import check_rates
 
@@ -34,7 +34,7 @@ class Wishes:
         prediction_type: ``multiclass`` or ``multilabel``; None tells it from the labels.
         metrics: the first is the score.
         rates: sample rates in Hz.
-        title, domain, licence: of the card.
+        title, domain, licence: of the card; without a domain it is ``other``.
         skip_bad: leave recordings out that are missing or cannot be read.
     """
 
@@ -47,7 +47,7 @@ class Wishes:
     metrics: tuple[str, ...] = ()
     rates: tuple[int, ...] = ()
     title: str | None = None
-    domain: str = "other"
+    domain: str | None = None
     licence: str | None = None
     skip_bad: bool = False
 
@@ -66,6 +66,13 @@ class Wishes:
             if len(set(values)) < len(values):
                 raise UserError(f"{option}: {' '.join(map(str, values))} names one twice.")
         check_rates(self.rates)
+        for field, value in self.on_card().items():
+            refuse_value(field, value, f"--{field}")
+
+    def on_card(self) -> Mapping[str, str]:
+        """Return what the user says of the card, by its fields."""
+        said = {"title": self.title, "domain": self.domain, "licence": self.licence}
+        return {field: value for field, value in said.items() if value is not None}
 
     def metrics_of(self, embedding_type: str, prediction_type: str) -> tuple[str, ...]:
         """Return the metrics of a task of this kind.

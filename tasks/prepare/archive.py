@@ -44,8 +44,8 @@ class File:
         member: its name inside the archive; empty when it lies on disk.
         start: of a plain tar's member: where its bytes begin in the archive.
         size: in bytes.
-        name: its path below the corpus's folder. With the size it is all of the ``repr``, which
-            is thus the same from wherever, and however spelt, that folder is named.
+        name: its path in the corpus. With the size it is all of the ``repr``, which is thus the
+            same from wherever, and however spelt, the corpus's folder is named.
     """
 
     path: str = field(repr=False)

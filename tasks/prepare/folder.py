@@ -7,10 +7,11 @@ import csv
 import dataclasses
 import io
 import os
+import posixpath
 import re
 import time
-from collections.abc import Iterator, Sequence
-from fnmatch import fnmatch
+from collections.abc import Callable, Iterator, Sequence
+from fnmatch import fnmatch, translate
 from pathlib import Path
 from typing import NoReturn
 
@@ -30,21 +31,31 @@ class SourceFolder:
         path: the folder.
         room: where a large compressed tar may be expanded.
         say: told of that.
+        tops: patterns of the folders and archives that a corpus begins with. A file's ``name`` is
+            its path from the last of them on, the same if a folder above or below is named.
 
     Raises:
         UserError: there is no such folder.
     """
 
-    def __init__(self, path: Path, room: Path, say: Say) -> None:
+    def __init__(self, path: Path, room: Path, say: Say, tops: Sequence[str] = ()) -> None:
         if not path.is_dir():
             what = "is a file: name the folder that holds it" if path.exists() else "is not there"
             raise UserError(f"--source {path} {what}.")
         self.path = path
         self._room = room
         self._say = say
-        self._files = dict(_walk(path.absolute()))
+        self._own_name = path.resolve().name
+        self._top = re.compile("|".join(map(translate, tops)) or r"(?!)")
+        self._files = dict(_walk(path.absolute(), self._called))
         self._opened: set[Path] = set()
         self._expanded: list[Expanded] = []
+
+    def _called(self, path: str) -> str:
+        """Return a path from its last top on, which the folder itself may be."""
+        parts = [self._own_name, *path.split("/")] if path else [self._own_name]
+        tops = (i for i in reversed(range(len(parts))) if self._top.match(parts[i]))
+        return "/".join(parts[next(tops, 1) :])
 
     def find(self, pattern: str, archives: Sequence[str] = ()) -> list[tuple[re.Match[str], File]]:
         """Return the files whose whole path matches: those on disk, then those in archives.
@@ -106,10 +117,12 @@ class SourceFolder:
                 told = time.monotonic()
                 self._say(f"looked into {number:,} of {len(new):,} archives")
             self._opened.add(path)
+            called = self._called(name)
             for inside, member in self._files_of(path):
                 if not _hidden(inside):
-                    path_here = f"{name}/{inside}"
-                    self._files[path_here] = dataclasses.replace(member, name=path_here)
+                    self._files[f"{name}/{inside}"] = dataclasses.replace(
+                        member, name=f"{called}/{inside}"
+                    )
         return bool(new)
 
     def _files_of(self, archive: Path) -> list[tuple[str, File]]:
@@ -177,7 +190,7 @@ class SourceFolder:
             expanded.close()
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, File]]:
+def _walk(folder: Path, called: Callable[[str], str]) -> Iterator[tuple[str, File]]:
     seen = set()
     for here, folders, files in os.walk(folder, followlinks=True):
         stat = os.stat(here)
@@ -188,10 +201,11 @@ def _walk(folder: Path) -> Iterator[tuple[str, File]]:
         folders[:] = sorted(name for name in folders if not _hidden(name))
         below = Path(here).relative_to(folder).as_posix()
         prefix = "" if below == "." else f"{below}/"
+        own = posixpath.join(called(prefix.rstrip("/")), "")
         for name in sorted(files):
             path = os.path.join(here, name)
             if not _hidden(name) and os.path.isfile(path):
-                yield prefix + name, File(path, size=os.path.getsize(path), name=prefix + name)
+                yield prefix + name, File(path, size=os.path.getsize(path), name=own + name)
 
 
 def _hidden(path: str) -> bool:

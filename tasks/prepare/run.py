@@ -69,7 +69,7 @@ def prepare(
     if (directory / METADATA).is_file() and set(rates) <= set(present_rates(directory)):
         say(f"{directory} is there already; delete it to prepare it anew.")
         return directory
-    folder = SourceFolder(source, tasks_dir, say)
+    folder = SourceFolder(source, tasks_dir, say, corpus.tops)
     try:
         listed = corpus.clips(folder, say)
         clips = [clip for clip in listed if clip.source is not None]

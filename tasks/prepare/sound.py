@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from harness.audio import refuse_truncated_wav
+from harness.audio import read_frames, refuse_truncated_wav
 from harness.errors import UserError
 from tasks.prepare.archive import File
 
@@ -42,10 +42,11 @@ def read_sound(source: object) -> tuple[np.ndarray, int]:
     with _open(file) as sound:
         try:
             sound.seek(start)
-            samples: np.ndarray = sound.read(frames, dtype="float32")
+            return read_frames(sound, frames), sound.samplerate
         except soundfile.SoundFileError as error:
             raise UserError(f"{file} cannot be decoded ({error}).") from error
-        return samples, sound.samplerate
+        except ValueError as error:
+            raise UserError(f"{file} {error}") from error
 
 
 def length(file: File) -> tuple[int, int]:

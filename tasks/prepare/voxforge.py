@@ -23,10 +23,10 @@ from harness.errors import UserError
 from tasks.newtask import NewClip
 from tasks.prepare.archive import File, Say
 from tasks.prepare.folder import SourceFolder
-from tasks.prepare.sound import length
+from tasks.prepare.sound import read_sound
 
 ARCHIVES = ("*-????????-*.tgz", "*-????????-*.tar.gz")
-_FOLDERS = {name: name for name in ("de", "en", "es", "fr", "it", "ru")} | {"SpeechCorpus": "en"}
+FOLDERS = {name: name for name in ("de", "en", "es", "fr", "it", "ru")} | {"SpeechCorpus": "en"}
 _SESSION = re.compile(r"(?P<name>(?P<user>.+)-(?P<date>\d{8})-[^-]+?)(?:\.tgz|\.tar\.gz)?")
 _BEFORE = "20200101"
 _UNNAMED = "anonymous"
@@ -74,16 +74,16 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
 
 
 def _is_sound(file: File) -> bool:
-    # What nobody curated would otherwise end the task after hours.
+    # What nobody curated would otherwise end the task after hours; a header does not tell.
     try:
-        return length(file)[0] > 0
+        return len(read_sound(file)[0]) > 0
     except (UserError, OSError):
         return False
 
 
 def _language(above: list[str], session: re.Match[str] | None) -> str | None:
     before = above[: above.index(session.string)] if session else []
-    return next((_FOLDERS[part] for part in reversed(before) if part in _FOLDERS), None)
+    return next((FOLDERS[part] for part in reversed(before) if part in FOLDERS), None)
 
 
 def _splits(counts: Mapping[str, int]) -> dict[str, str]:

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UserError, did_you_mean
-from harness.files import write_file
 from harness.layout import Event
 from harness.task import SYNTHETIC
-from tasks.card import CARD, Card, write_card
+from tasks.card import Card, add_card
 from tasks.make.summary import card_of
 from tasks.make.wishes import Wishes
 from tasks.newtask import NewClip, NewTask
@@ -32,7 +31,7 @@ from tasks.synthetic.plan import (
 from tasks.synthetic.tones import Recipe, Tone, decoy_frequency, frequency, render
 from tasks.writer import write_task
 
-VERSION = "v1"  # changed with the sounds that the same arguments give
+VERSION = "v2"  # changed with the sounds that the same arguments give
 RATES = (16_000, 48_000)
 
 # Amplitudes. Three labels and their decoys together stay below full scale.
@@ -49,7 +48,7 @@ def make_synthetic(
     say: Callable[[str], None] = lambda _: None,
     **wishes: Any,
 ) -> Path:
-    """Write a synthetic task, ``<name>-v1-synthetic``, and return its directory.
+    """Write a synthetic task, ``<name>-v2-synthetic``, and return its directory.
 
     Args:
         kind: a name in ``KINDS``.
@@ -64,7 +63,7 @@ def make_synthetic(
     """
     task = new_task(kind, **wishes)
     directory = write_task(task, Path(tasks_dir), render, rates=rates, jobs=jobs, say=say)
-    write_file(directory / CARD, write_card(_card(task, kind)))
+    add_card(_card(task, kind), directory)
     return directory
 
 

@@ -125,18 +125,17 @@ def partners(size: int, answers: int, rng: np.random.Generator) -> list[int]:
     """Return for each clip another one whose answer is its decoy: a permutation of the clips.
 
     The clips form blocks of one clip an answer, in the order of the answers; of blocks there are
-    two or more. From block to block the decoys move on by one place in a random order of the
-    answers, so that in as many blocks as answers each answer meets each decoy once. Clips beyond
-    the last whole block cut in on random pairs.
+    two or more. From block to block the decoys move on by one place in a random order, so that in
+    as many blocks as answers each answer meets each decoy once. The answers have a random order of
+    their own, lest they all meet themselves in one block. Clips beyond the last whole block cut in
+    on random pairs.
     """
     blocks = size // answers
-    order = rng.permutation(answers)
-    place = np.argsort(order)
-    first = int(rng.integers(answers))
+    place, decoys = rng.permutation(answers), rng.permutation(answers)
     partner = []
     for i in range(blocks * answers):
         block, answer = divmod(i, answers)
-        decoy = order[(place[answer] + first + block) % answers]
+        decoy = decoys[(place[answer] + block) % answers]
         partner.append(int((block + 1) % blocks * answers + decoy))
     for i in range(blocks * answers, size):
         other = int(rng.integers(i))

@@ -109,6 +109,15 @@ def test_the_order_of_the_clips_does_not_matter_and_the_seed_does() -> None:
     assert (split_groups(one_hot, names.tolist(), [1] * folds, seed=1) != parts).any()
 
 
+def test_other_orders_are_tried_where_one_leaves_a_part_without_a_label() -> None:
+    labels_of_groups = [(0, 2), (0,), (1, 2), (1, 2), (1,), (0,)]
+    clips = [(group, label) for group, labels in enumerate(labels_of_groups) for label in labels]
+    counts = np.eye(3)[[label for _, label in clips]]
+    for seed in range(10):
+        parts = split_groups(counts, [f"g{group}" for group, _ in clips], (1, 1, 1), seed)
+        assert (sizes(counts, parts, 3) > 0).all()
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(

@@ -142,6 +142,11 @@ ROWS = {
 }
 
 
+def test_a_file_in_two_forms_of_accented_letters_is_a_fault(tmp_path: Path) -> None:
+    said = refusal(tmp_path, "file,label\nh\u00f6he.wav,dog\nho\u0308he.wav,dog\n")
+    assert "of line 2 differ in the form of accented letters alone" in said
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_a_wrong_row_is_named_by_its_line(tmp_path: Path, row: str) -> None:
     assert ROWS[row] in refusal(tmp_path, f"file,label\nz.wav,dog\n{row}\n")

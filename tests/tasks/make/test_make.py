@@ -171,6 +171,13 @@ def test_given_folds_are_kept_in_the_order_of_their_numbers(make: Make) -> None:
     assert all(int(clip.split[4:]) == int(clip.name[:2]) % 11 for clip in plan.task.clips)
 
 
+def test_given_folds_whose_numbers_are_equal_have_an_order_too(make: Make) -> None:
+    names = [f"{'0' * i}1" for i in reversed(range(6))]
+    rows = "".join(f"{i:02d}.wav,{'abc'[i % 3]},{names[i % 6]}\n" for i in range(30))
+    task = make("file,label,fold\n" + rows).task
+    assert all(int(clip.split[4:]) == int(clip.name[:2]) % 6 for clip in task.clips)
+
+
 def test_given_splits_are_kept(make: Make) -> None:
     rows = "".join(
         f"{i:02d}.wav,{'abc'[i % 3]},{('train', 'test', 'valid')[i // 10]}\n" for i in range(30)
@@ -286,7 +293,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "version": (labels_of(), {"version": "v-1"}, "--version 'v-1' must be of letters"),
     "seconds": (labels_of(), {"seconds": float("nan")}, "--seconds must be above 0"),
     "long": (labels_of(), {"seconds": 1201.0}, "--seconds must be above 0 and at most 1200"),
-    "licence": (labels_of(), {"licence": "free, I think"}, "field 'licence'"),
+    "licence": (labels_of(), {"licence": "free, I think"}, "--licence: field 'licence'"),
+    "domain": (labels_of(), {"domain": "Music"}, "--domain: field 'domain' must be 'music'"),
     "multiclass events": (
         "file,onset,offset,label\n00.wav,0,0.1,a\n",
         {"prediction_type": "multiclass"},
@@ -514,6 +522,34 @@ def test_a_second_call_does_nothing_and_another_task_is_refused(tmp_path: Path) 
     assert "give the new task another --name or --version" in err
     code, _, err = hear_byola(*arguments, "--seconds", "0.4", "--version", "v2", *where)
     assert code == 0, err
+
+
+def test_what_was_changed_on_the_card_by_hand_stays(tmp_path: Path) -> None:
+    table = tones(tmp_path / "sounds")
+    where = ("--tasks-dir", tmp_path / "tasks", "--jobs", "1")
+
+    def make(*options: str) -> str:
+        code, _, err = hear_byola(
+            "tasks", "make", table, table.parent, "--name", "mine", *where, *options
+        )
+        assert code == 0, err
+        return err
+
+    make()
+    path = tmp_path / "tasks" / "mine-v1-full" / "card.yaml"
+    path.write_text(path.read_text().replace("licence: null", "licence: CC-BY-4.0"))
+    mended = path.read_bytes()
+    assert "left as it is" not in make("--licence", "CC-BY-4.0")
+    err = make("--licence", "CC0-1.0", "--domain", "music", "--title", "mine")
+    assert f"{path} is left as it is: it has the licence 'CC-BY-4.0', not --licence 'CC0-" in err
+    assert "it has the domain 'other', not --domain 'music'. Change it there" in err
+    assert "--title" not in err
+    assert path.read_bytes() == mended
+    path.write_text("no card")
+    assert f"{path} is wrong" in make()
+    path.unlink()
+    make("--licence", "CC0-1.0")
+    assert "licence: CC0-1.0" in path.read_text()
 
 
 def test_only_another_content_makes_other_recordings(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+import soundmaker
 import soxr
 
 from harness.check import check_task
@@ -270,6 +271,17 @@ def test_voxforge_says_what_it_leaves_out(tmp_path: Path) -> None:
     ]
     with pytest.raises(UserError, match="sessions of VoxForge"):
         listed(voxforge.clips, tmp_path / "nl")
+
+
+def test_a_voxforge_sound_that_ends_in_its_middle_is_left_out(tmp_path: Path) -> None:
+    whole = soundmaker.write(tmp_path / "a.flac", soundmaker.noise(1.0)).read_bytes()
+    sounds = {"a": whole, "b": whole[: len(whole) // 2]}
+    members = {f"one-20100101-abc/flac/{name}.flac": each for name, each in sounds.items()}
+    soundmaker.pack(tmp_path / "x" / "de" / "one-20100101-abc.tgz", members, "w:gz")
+    said: list[str] = []
+    clips = voxforge.clips(SourceFolder(tmp_path / "x", tmp_path, said.append), said.append)
+    assert [clip.name for clip in clips] == ["de-one-20100101-abc-a.wav"]
+    assert said == ["left out: 1 sounds that are empty or cannot be decoded"]
 
 
 def test_a_voxforge_session_is_taken_once_from_its_lower_rate(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+import shutil
 from pathlib import Path
 
 import corpusmaker
@@ -21,6 +22,7 @@ from tasks.find import find_task
 from tasks.newtask import NewClip
 from tasks.prepare import archive, run
 from tasks.prepare.corpora import CORPORA
+from tasks.prepare.folder import SourceFolder
 from tasks.prepare.run import prepare
 
 PART = "esc50_part-v2.0.0-full"
@@ -201,6 +203,42 @@ def test_the_corpus_is_the_same_however_its_folder_is_spelt(
     monkeypatch.chdir(esc50 / "audio")
     assert "1 of 1 clips" in " ".join(said_by("esc50", Path(".."), tmp_path))
     assert "is there already" in said_by("esc50", esc50, tmp_path)[-1]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_corpus_is_the_same_wherever_above_or_below_it_is_named(
+    tmp_path: Path, packed: bool
+) -> None:
+    root = corpusmaker.free_spoken_digits(tmp_path / "x" / "y")
+    places = [root, root.parent, root.parent.parent, root / "recordings"]
+    if packed:
+        archive = root.parent.parent / "z" / "free-spoken-digit-dataset-1.0.9.zip"
+        corpusmaker.zipped(root, archive)
+        shutil.rmtree(root.parent)
+        places = [archive.parent, archive.parent.parent, tmp_path]
+    clips = []
+    for place in places:
+        folder = SourceFolder(place, tmp_path, [].append, CORPORA["spoken_digit"].tops)
+        found = CORPORA["spoken_digit"].clips(folder, [].append)
+        clips.append({clip.name: repr(clip.source) for clip in found if clip.source})
+        folder.close()
+    assert len(clips[0]) == 50
+    assert all(found == clips[0] for found in clips)
+    plain = SourceFolder(places[0], tmp_path, [].append)
+    usual = CORPORA["spoken_digit"].clips(plain, [].append)
+    assert clips[0] == {clip.name: repr(clip.source) for clip in usual if clip.source}
+
+
+def test_an_interrupted_preparation_goes_on_from_a_folder_above(
+    esc50: Path, tmp_path: Path
+) -> None:
+    broken = esc50 / "audio" / "3-100035-A-0.wav"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:1000])
+    with pytest.raises(UserError, match=r"3-100035-A-0\.wav"):
+        prepare("esc50", esc50, tmp_path, say=[].append)
+    broken.write_bytes(whole)
+    assert "9 files were there already, 1 is new" in said_by("esc50", esc50.parent, tmp_path)
 
 
 def test_another_rate_is_refused_with_what_can_be_done(esc50: Path, tmp_path: Path) -> None:

@@ -85,14 +85,21 @@ def test_the_same_arguments_again_do_nothing_and_others_are_refused(directories)
     with pytest.raises(UserError, match="made from something else"):
         small("kfold", root, seed=1)
     made = make_synthetic("kfold", str(root), rates=(16000,), **SMALL["kfold"], name="other")
-    assert made == root / "other-v1-synthetic"
+    assert made == root / "other-v2-synthetic"
+
+
+def test_what_was_changed_on_the_card_by_hand_stays(directories):
+    path = directories["kfold"] / "card.yaml"
+    path.write_text(path.read_text().replace("title: Synthetic kfold", "title: Mine"))
+    small("kfold", directories["kfold"].parent)
+    assert "title: Mine" in path.read_text()
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_task_says_everywhere_that_it_is_synthetic(directories, kind):
     directory = directories[kind]
     metadata = json.loads((directory / "task_metadata.json").read_text())
-    assert directory.name == f"{kind}-v1-synthetic"
+    assert directory.name == f"{kind}-v2-synthetic"
     assert metadata["suite"] == metadata["mode"] == "synthetic"
     assert metadata["synthetic"]["kind"] == kind
     assert find_task(kind, directory.parent) == (directory, "synthetic")
@@ -184,7 +191,7 @@ def test_the_command_makes_a_task_and_refuses_what_is_for_recordings(tmp_path):
     sizes = ["--clips=12", "--classes=2", "--folds=3", "--seconds=0.25", "--seed=3"]
     done = call("--synthetic=kfold", "--name=mine", *sizes, "--sample-rate=16000", "--jobs=1")
     assert done.exit_code == 0, done.output
-    task = read_task(tmp_path / "mine-v1-synthetic")
+    task = read_task(tmp_path / "mine-v2-synthetic")
     assert (len(task.labels), len(task.splits), task.sample_duration) == (2, 3, 0.25)
     assert task.metadata["synthetic"]["seed"] == 3
     for arguments, word in (

@@ -68,6 +68,12 @@ def test_decoys_are_those_of_other_clips_each_once(size, answers):
         assert all(partner != clip for clip, partner in enumerate(found))
 
 
+def test_no_block_of_clips_has_its_own_answers_for_decoys():
+    for seed in range(100):
+        found = partners(100, 50, RNG(seed))
+        assert sum(i % 50 == j % 50 for i, j in enumerate(found)) < 15
+
+
 @pytest.mark.parametrize("answers", [2, 3, 7])
 def test_in_a_split_of_the_right_size_each_answer_meets_each_decoy_equally_often(answers):
     size = 3 * answers**2

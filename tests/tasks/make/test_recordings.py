@@ -1,0 +1,151 @@
+"""The recordings that a table names: what is read of them, and what is refused."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soundmaker
+
+from harness import audio
+from harness.audio import BadAudio, ContentHashes, decode
+from harness.errors import UserError
+from tasks import wavs
+from tasks.make import recordings
+from tasks.make.faults import Faults
+from tasks.make.labels import Labelled
+from tasks.make.recordings import Recording, look_into, read_recording
+
+RATE = 48000
+
+
+def recording(path: Path, seconds: float | None = None) -> Recording:
+    stat = path.stat()
+    return Recording(str(path), stat.st_size, stat.st_mtime_ns, "", seconds)
+
+
+@pytest.fixture
+def mp3(tmp_path: Path) -> Path:
+    return soundmaker.write(tmp_path / "sound.mp3", soundmaker.noise(1.0, RATE), RATE)
+
+
+@pytest.mark.parametrize("seconds", [None, 0.9])
+def test_a_truncated_mp3_is_no_recording(mp3: Path, seconds: float | None) -> None:
+    whole = mp3.read_bytes()
+    assert len(read_recording(recording(mp3, seconds))[0]) == RATE
+    mp3.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"sound\.mp3 is truncated: \d+ of 48000 samples are pres"):
+        read_recording(recording(mp3, seconds))
+    with pytest.raises(BadAudio, match=r"is truncated: \d+ of 48000 samples"):
+        decode(mp3)
+    # What is kept is all there.
+    assert len(read_recording(recording(mp3, 0.2))[0]) == 0.3 * RATE
+
+
+def test_an_mp3_may_be_a_frame_shorter_than_it_says(mp3: Path) -> None:
+    content = bytearray(mp3.read_bytes())
+    tag = max(content.find(b"Xing", 0, 100), content.find(b"Info", 0, 100))
+    count = int.from_bytes(content[tag + 8 : tag + 12], "big") + 1
+    content[tag + 8 : tag + 12] = count.to_bytes(4, "big")
+    for picture in (b"", b"ID3\x03\0\0\0\0\x17\x38" + bytes(3000)):
+        mp3.write_bytes(picture + content)
+        frames = soundfile.info(mp3).frames
+        assert 0 < frames - len(read_recording(recording(mp3))[0]) <= 1152
+        mp3.write_bytes((picture + content)[:-2000])
+        with pytest.raises(UserError, match="is truncated"):
+            read_recording(recording(mp3))
+
+
+def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(tmp_path: Path) -> None:
+    sound = np.concatenate([np.zeros(RATE // 4), soundmaker.noise(1.0, RATE)])
+    mp3 = soundmaker.write(tmp_path / "sound.mp3", sound, RATE)
+    content = mp3.read_bytes()
+    mp3.write_bytes(content[content.find(content[:2], 2) :])
+    assert soundfile.info(mp3).frames > 2 * len(sound)  # guessed from the file's size
+    assert len(read_recording(recording(mp3))[0]) >= len(sound)
+    assert len(decode(mp3)[0]) >= len(sound)
+
+
+def look(folder: Path, said: list[str]) -> None:
+    labelled = [Labelled(path.name, 2) for path in sorted(folder.iterdir())]
+    look_into(folder, labelled, None, Faults(folder / "x.csv"), said.append)
+
+
+def test_what_is_known_of_the_recordings_is_kept_at_an_interrupt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(20):
+        soundmaker.write(tmp_path / f"{i:02d}.wav", soundmaker.noise(0.1, seed=i))
+    known = audio._file_sha256
+    hashed: list[str] = []
+
+    def stopped(path: Path) -> str:
+        if path.name == "12.wav":
+            raise KeyboardInterrupt
+        return known(path)
+
+    def counted(path: Path) -> str:
+        hashed.append(path.name)
+        return known(path)
+
+    monkeypatch.setattr(recordings, "_THREADS", 1)
+    monkeypatch.setattr(audio, "_file_sha256", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        look(tmp_path, [])
+    monkeypatch.setattr(audio, "_file_sha256", counted)
+    look(tmp_path, [])
+    assert 0 < len(hashed) <= 8
+    assert hashed[0] == "12.wav"
+
+
+def test_it_says_how_far_it_has_looked_and_remembers_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(3):
+        soundmaker.write(tmp_path / f"{i:02d}.wav", soundmaker.noise(0.1, seed=i))
+    saved: list[int] = []
+    save = ContentHashes.save
+
+    def counted(hashes: ContentHashes) -> None:
+        saved.append(len(said))
+        save(hashes)
+
+    said: list[str] = []
+    monkeypatch.setattr(ContentHashes, "save", counted)
+    look(tmp_path, said)
+    assert (said, saved) == ([], [0])
+    monkeypatch.setattr(wavs, "_TELL_EVERY", 0.0)
+    monkeypatch.setattr(recordings, "_SAVE_EVERY", 0.0)
+    look(tmp_path, said)
+    assert re.match(r"1 of 3 recordings looked into, \d+ a second, .* left$", said[0])
+    assert saved == [0, 1, 2, 3, 3]
+
+
+@pytest.mark.parametrize(("on_disk", "in_table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_accented_letters_may_have_another_form_on_the_disk(
+    tmp_path: Path, on_disk: str, in_table: str
+) -> None:
+    def named(form: str) -> str:
+        return unicodedata.normalize(form, "é/höhe.wav")
+
+    path = soundmaker.write(tmp_path / named(on_disk), soundmaker.noise(0.1))
+    faults = Faults(tmp_path / "x.csv")
+    labelled = [Labelled(named(in_table), 2), Labelled("é/hohe.wav", 3)]
+    headers, bad = look_into(tmp_path, labelled, None, faults, [].append)
+    assert headers[named(in_table)].recording.path == str(path.resolve())
+    assert [one.line for one, _ in bad] == [3]
+
+
+def test_of_two_forms_the_one_that_the_table_has_is_meant(tmp_path: Path) -> None:
+    forms = [unicodedata.normalize(form, "höhe.wav") for form in ("NFC", "NFD")]
+    for seed, name in enumerate(forms):
+        soundmaker.write(tmp_path / name, soundmaker.noise(0.1, seed=seed))
+    if len(list(tmp_path.iterdir())) < 2:
+        pytest.skip("this file system knows one form alone")
+    labelled = [Labelled(name, 2) for name in forms]
+    headers, _ = look_into(tmp_path, labelled, None, Faults(tmp_path / "x.csv"), [].append)
+    assert len({header.recording.sha256 for header in headers.values()}) == 2
