@@ -291,7 +291,8 @@ def read_config(name: str | Path, overrides: Mapping[str, object] | None = None)
         overrides: fields to replace.
 
     Raises:
-        PretrainError: no such config, not YAML, or what `make_config` raises.
+        PretrainError: no such config, not YAML, what `make_config` raises, or `epochs` among the
+            overrides where `crops` is what counts.
     """
     shipped = {entry.name.removesuffix(".yaml"): entry for entry in _SHIPPED.iterdir()}
     stem = str(name).removesuffix(".yaml")
@@ -312,7 +313,14 @@ def read_config(name: str | Path, overrides: Mapping[str, object] | None = None)
         raise PretrainError(f"{name} is not YAML: {error}") from error
     if not isinstance(content, dict):
         raise PretrainError(f"{name} must hold fields and their values, like `batch_size: 256`.")
-    return make_config({**content, **(overrides or {})}, str(name))
+    overrides = overrides or {}
+    config = make_config({**content, **overrides}, str(name))
+    if "epochs" in overrides and config.crops is not None:
+        raise PretrainError(
+            f"{name}: epochs is {config.epochs}, and crops, {config.crops:,}, is what counts: set "
+            "crops to null as well."
+        )
+    return config
 
 
 def check_precision(config: PretrainConfig, accelerator: str) -> None:

@@ -215,3 +215,10 @@ def test_a_field_that_an_old_config_lacks_counts_as_its_default() -> None:
     assert differing(old, PretrainConfig().as_dict()) == []
     new = make_config({"init": "contrast"}).as_dict()
     assert differing(old, new) == ["init: 'pytorch' -> 'contrast'"]
+
+
+def test_epochs_that_would_not_count_are_refused() -> None:
+    with pytest.raises(PretrainError, match="crops, 40,000, is what counts: set crops to null"):
+        read_config("byola-512-small", {"epochs": 3})
+    assert read_config("byola-512-small", {"epochs": 3, "crops": None}).epochs == 3
+    assert read_config("byola-512", {"epochs": 3}).crops is None
