@@ -59,10 +59,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over so many tasks; None where there is none."""
+    """A mean over so many tasks; None where there is none. ``best``: of those over all tasks."""
 
     value: float | None
     n_tasks: int
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ def overview(material: Material, protocol: str, noise: Noise | None) -> Overview
             str(model),
             bool(own.baseline.iloc[0]),
             tuple(
-                Mean(None if pd.isna(value) else float(value), int(n))
-                for value, n in zip(own.value, own.n_tasks)
+                Mean(None if pd.isna(value) else float(value), int(n), bool(best))
+                for value, n, best in zip(own.value, own.n_tasks, own.best)
             ),
             tuple(_cell(by_place[model, task]) for task in tasks),
         )
@@ -182,7 +183,7 @@ def _notes(singles: pd.DataFrame, noise: Noise | None) -> tuple[str, ...]:
     if mixed := mixed_note(singles):
         notes.append(mixed)
     if singles.best.any():
-        notes.append("Bold: the best of its column.")
+        notes.append("Bold: the best of its column; of means, among those over all tasks.")
         if noise is not None and noise.near:
             notes.append(f"† within noise of the best: {noise.rule}")
         elif noise is None or not noise.unpaired:

@@ -34,7 +34,7 @@ def test_a_task_that_not_all_were_tested_on_alike_has_no_best_and_no_part_in_the
     mixed = {each.model: each.cells[-1] for each in found.rows}
     assert [mixed[m].rest for m in "ab"] == ["top1_acc ±0.100", "mAP ±0.100"]
     assert not any(cell.best or cell.near for cell in mixed.values())
-    assert [each.means for each in found.rows] == [(Mean(0.1, 1),)] * 2
+    assert [each.means for each in found.rows] == [(Mean(0.1, 1, best=True),)] * 2  # they tie
     assert any("in no mean: t-v1-full (a: top1_acc; b: mAP)." in note for note in found.notes)
 
 
@@ -57,6 +57,8 @@ def test_baselines_come_first_and_domains_of_several_tasks_have_means(tmp_path):
     assert [each.model for each in found.rows][-1] == "best"
     assert found.means == (("", 3), ("music", 2))
     assert [mean.value for mean in found.rows[-1].means] == pytest.approx([0.6, 0.7])
+    best = {each.model: [mean.best for mean in each.means] for each in found.rows}
+    assert best == {"logmel": [True, True], "best": [True, False], "worse": [False, False]}
 
 
 def test_what_was_not_compared_is_named_as_far_as_it_can_be_read(table):
