@@ -22,13 +22,12 @@ def output_folder(out: Path) -> Path:
     return out
 
 
-def run_with_predictions(results: Path) -> Path | None:
-    """The results themselves, where there are predictions of them to compare; else None."""
+def has_predictions(results: Path) -> bool:
+    """Whether there are predictions of results, to compare them by."""
     from harness.results import find_evaluations
     from harness.results.folder import RECORD
 
-    there = any((evaluation / RECORD).is_file() for evaluation in find_evaluations(results))
-    return results if there else None
+    return any((evaluation / RECORD).is_file() for evaluation in find_evaluations(results))
 
 
 def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.arguments import run_with_predictions
+from harness.commands.arguments import has_predictions
 from harness.commands.options import Command, table_format
 from harness.errors import UserError
 
@@ -49,7 +49,7 @@ def board(paths: tuple[Path, ...], name: str, tables: tuple[str, ...], style: st
     found = place(gather(paths).table[COLUMNS], read_published(name))
     several = len(found.models) > 1
     paired = "paired" in tables or (
-        not tables and style != "csv" and several and any(map(run_with_predictions, paths))
+        not tables and style != "csv" and several and any(map(has_predictions, paths))
     )
     shown = tuple(table for table in tables if table != "paired")
     if style == "csv" and len(tables) > 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.arguments import run_with_predictions
+from harness.commands.arguments import has_predictions
 from harness.commands.board import board
 from harness.commands.compare import compare
 from harness.commands.merge import merge
@@ -54,7 +54,7 @@ def results_table(
     results = gather(paths)
     table = results.table[COLUMNS]
     noise = Noise() if marks else None
-    if marks and any(map(run_with_predictions, paths)):
+    if marks and any(map(has_predictions, paths)):
         noise = find_noise(table, paths, results)
     click.echo(format_table(table, style, domains(tasks_dir), baselines, noise), nl=False)
 

@@ -21,7 +21,6 @@ from harness.errors import UserError
 from harness.results.csvfile import placed_rows, read_csv, write_csv
 from harness.results.folder import (
     TABLE,
-    collect,
     find_evaluations,
     placed_results,
     read_results,
@@ -40,7 +39,6 @@ __all__ = [
     "PlacedRow",
     "Repeated",
     "ResultRow",
-    "collect",
     "find_evaluations",
     "frame",
     "latest",

@@ -61,22 +61,17 @@ def find_evaluations(path: Path) -> list[Path]:
     return [directory for directory in found if not directory.name.startswith(".")]
 
 
-def collect(results: Path) -> pd.DataFrame:
-    """Gather every ``result.json`` below a folder into one frame.
+def read_results(directories: Iterable[Path]) -> pd.DataFrame:
+    """Gather the ``result.json`` of each folder into one frame.
 
     Warns:
         UserWarning: a file that is damaged, or of a newer schema version; it is left out.
     """
-    return read_results(find_evaluations(results))
-
-
-def read_results(directories: Iterable[Path]) -> pd.DataFrame:
-    """Gather the ``result.json`` of each folder; warnings are those of :func:`collect`."""
     return frame(placed.row for placed in placed_results(directories))
 
 
 def placed_results(directories: Iterable[Path]) -> Iterator[PlacedRow]:
-    """Yield the rows of each folder with their places; warnings are those of :func:`collect`."""
+    """Yield the rows of each folder with their places; warns as :func:`read_results`."""
     for directory in directories:
         path = directory / FILE
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from resultrows import row
 
-from harness.commands.arguments import run_with_predictions
+from harness.commands.arguments import has_predictions
 from harness.results import frame, write_csv, write_result
 
 
@@ -25,13 +25,13 @@ def run(tmp_path) -> Path:
 
 @pytest.mark.parametrize("part", ["", "results", "results/model", "results.csv", ".."])
 def test_a_run_and_its_parts_have_predictions(run, part):
-    assert run_with_predictions(run / part) == run / part
+    assert has_predictions(run / part)
 
 
 def test_what_only_stands_beside_a_run_has_none(run):
-    assert run_with_predictions(run / "foreign.csv") is None
+    assert not has_predictions(run / "foreign.csv")
     write_csv(frame([row()]), run.parent / "results.csv")
-    assert run_with_predictions(run.parent / "results.csv") is None
+    assert not has_predictions(run.parent / "results.csv")
     (evaluation,) = run.rglob("evaluation.json")
     evaluation.unlink()
-    assert run_with_predictions(run) is None
+    assert not has_predictions(run)

@@ -15,13 +15,14 @@ from harness.errors import UserError
 from harness.results import (
     COLUMNS,
     ResultRow,
-    collect,
     csvfile,
+    find_evaluations,
     folder,
     frame,
     latest,
     load,
     read_csv,
+    read_results,
     seed_spread,
     write_csv,
     write_result,
@@ -52,14 +53,18 @@ def test_rows_stand_in_one_order_whatever_order_they_came_in(tmp_path):
 def test_collect_gathers_results_below_a_folder(tmp_path):
     write_result(tmp_path / "a" / "b", [row(), row(split="fold00")])
     write_result(tmp_path / "c", [row(task="other")])
-    assert len(collect(tmp_path)) == 3
+    assert len(read_results(find_evaluations(tmp_path))) == 3
     assert len(load(tmp_path)) == 3
 
 
 def test_what_a_killed_process_left_unfinished_is_no_result(tmp_path):
     write_result(tmp_path / "model" / "task" / "linear-seed0", [row()])
     write_result(tmp_path / "model" / "task" / ".knn-seed0.x1", [row(protocol="knn")])
-    assert collect(tmp_path).protocol.tolist() == load(tmp_path).protocol.tolist() == ["linear"]
+    assert (
+        read_results(find_evaluations(tmp_path)).protocol.tolist()
+        == load(tmp_path).protocol.tolist()
+        == ["linear"]
+    )
 
 
 def test_every_column_of_the_format_is_written(tmp_path):
@@ -403,13 +408,13 @@ def test_a_result_that_cannot_be_used_is_left_out_by_name(tmp_path, damage):
     DAMAGES[damage](content["rows"])
     path.write_text(json.dumps(content))
     with pytest.warns(UserWarning, match=re.escape(f"{path} is left out: ")):
-        assert collect(tmp_path).task.tolist() == ["t-v1-full"]
+        assert read_results(find_evaluations(tmp_path)).task.tolist() == ["t-v1-full"]
 
 
 def test_a_result_of_a_newer_harness_is_not_to_be_deleted(tmp_path):
     write_result(tmp_path, [row(schema_version=99)])
     with pytest.warns(UserWarning, match=r"update hear-byola\.$"):
-        assert collect(tmp_path).empty
+        assert read_results(find_evaluations(tmp_path)).empty
 
 
 @pytest.mark.parametrize("text", [b"{", b"[]", b"\0\0\0", b"\xff", b"[" * 100_000, b""])
@@ -417,7 +422,7 @@ def test_a_result_file_that_is_damaged_is_left_out_by_name(tmp_path, text):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "result.json").write_bytes(text)
     with pytest.warns(UserWarning, match=r"result.json is left out: .*Delete its folder"):
-        assert collect(tmp_path).empty
+        assert read_results(find_evaluations(tmp_path)).empty
 
 
 def test_a_run_of_which_only_the_csv_was_copied_is_read(tmp_path):
