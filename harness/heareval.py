@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from harness.errors import UserError
-from harness.files import new_directory
+from harness.files import new_directory, write_file
+from harness.groups import GROUPS, groups_table
 from harness.scoring.events import frame_targets
 from harness.store import SplitEmbeddings
 from harness.task import Task, read_task
@@ -57,6 +58,7 @@ def write_layout(task: Task, embeddings: Mapping[str, SplitEmbeddings], director
         # The kit leaves this file empty, and asks only whether it is there.
         done = directory / DONE
         if done.is_file() and done.read_text() == mark:
+            _write_groups(task, directory)
             return
         if not done.is_file() or not done.read_text() or (directory / SCORES).exists():
             raise UserError(
@@ -71,7 +73,20 @@ def write_layout(task: Task, embeddings: Mapping[str, SplitEmbeddings], director
         for split, order in zip(task.splits, permutations(sizes), strict=True):
             _write_split_file(task, split, temporary)
             _write_rows(task, embeddings[split], order, temporary, directory)
+        _write_groups(task, temporary)
         (temporary / DONE).write_text(mark)
+
+
+def _write_groups(task: Task, directory: Path) -> None:
+    # The card's pattern is applied here, since the directory may go where there is no card.
+    path = directory / GROUPS
+    if not task.has_groups:
+        path.unlink(missing_ok=True)
+        return
+    groups = {clip.name: clip.group for split in task.splits for clip in task.clips[split]}
+    content = groups_table(groups)
+    if not path.is_file() or path.read_text("utf-8") != content:
+        write_file(path, content)
 
 
 def permutations(sizes: Sequence[int]) -> Iterator[list[int]]:
@@ -127,10 +142,16 @@ def _write_json(path: Path, value: object) -> None:
     path.write_text(json.dumps(value))
 
 
-def read_layout(directory: Path) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
+def read_layout(
+    directory: Path, group_pattern: str = ""
+) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
     """Read a directory that the kit, or :func:`write_layout`, embedded.
 
     The rows are put back into the order of the split files, in memory.
+
+    Args:
+        directory: with a ``groups.csv`` of the task's groups, if it has any.
+        group_pattern: derives them where there is no such file (:func:`harness.task.read_task`).
 
     Returns:
         The task (it has no audio) and the embeddings of each split, float32.
@@ -142,7 +163,7 @@ def read_layout(directory: Path) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
         raise UserError(
             f"'{directory}' is not a finished embedding directory of heareval: it has no {DONE}."
         )
-    task = read_task(directory)
+    task = read_task(directory, group_pattern)
     orders = permutations([len(task.clips[split]) for split in task.splits])
     read = _read_scenes if task.embedding_type == "scene" else _read_events
     splits = {}

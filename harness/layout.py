@@ -7,6 +7,7 @@ published archives unpack to)::
         task_metadata.json
         labelvocabulary.csv          columns idx,label
         {split}.json                 {clip: [label, ...]} or {clip: [{label, start, end}, ...]}
+        groups.csv                   columns clip,group (optional; not of HEAR's format)
         {sample_rate}/{split}/{clip}
 
 Nothing guesses a label's type: a vocabulary row ``01`` or ``None`` is the text ``01`` or ``None``,
@@ -16,6 +17,7 @@ and a number in a split file is compared by its text.
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from harness.errors import did_you_mean
+from harness.groups import GROUPS, parse_groups
 
 METADATA = "task_metadata.json"
 VOCABULARY = "labelvocabulary.csv"
@@ -49,11 +52,15 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A file of a split: ``labels`` in scene tasks, ``events`` in event tasks."""
+    """A file of a split: ``labels`` in scene tasks, ``events`` in event tasks.
+
+    ``group`` is what it belongs to (:mod:`harness.groups`), "" in a task without groups.
+    """
 
     name: str
     labels: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
+    group: str = ""
 
 
 @dataclass
@@ -90,7 +97,26 @@ def read_contents(directory: Path, report: Report) -> Contents:
         table = _load_json(directory, f"{split}.json", report, contents.digests)
         if table is not None and "embedding_type" in contents.fields:
             contents.clips[split] = _read_clips(f"{split}.json", table, event, report)
+    # Clips of a split that could not be read would seem unknown.
+    if (directory / GROUPS).exists() and contents.clips.keys() == set(
+        contents.fields.get("splits", ())
+    ):
+        text = _load_bytes(directory, GROUPS, report, contents.digests)
+        names = [clip.name for clips in contents.clips.values() for clip in clips]
+        if text is not None:
+            groups = parse_groups(text, names, lambda reason: report(GROUPS, reason))
+            contents.clips = in_groups(contents.clips, groups)
     return contents
+
+
+def in_groups(
+    clips: Mapping[str, tuple[Clip, ...]], groups: Mapping[str, str]
+) -> dict[str, tuple[Clip, ...]]:
+    """The clips of each split with their groups; "" for a clip that has none."""
+    return {
+        split: tuple(dataclasses.replace(clip, group=groups.get(clip.name, "")) for clip in found)
+        for split, found in clips.items()
+    }
 
 
 def _load_bytes(directory: Path, name: str, report: Report, digests: dict[str, str]) -> str | None:

@@ -33,7 +33,8 @@ class FoldPredictions:
     """What the selected probes of one fold say of its test split.
 
     ``probabilities`` is (runs, rows, classes) float32; rows are clips, or timestamps for events,
-    for which ``predicted`` holds, for each run, the events of each clip.
+    for which ``predicted`` holds, for each run, the events of each clip. ``groups`` has the group
+    of each clip, in the order of ``clips``; None in a task without groups.
     """
 
     split: str
@@ -44,18 +45,22 @@ class FoldPredictions:
     timestamps: np.ndarray | None = None
     predicted: tuple[Mapping[str, Sequence[Event]], ...] = ()
     reference: Mapping[str, Sequence[Event]] | None = None
+    groups: tuple[str, ...] | None = None
 
 
 def gather(
     task: Task, embeddings: Mapping[str, SplitEmbeddings], results: Folds
 ) -> list[FoldPredictions]:
     """Put the selected units' predictions beside the truth, fold by fold."""
+    fold_of = _scene_fold if task.embedding_type == "scene" else _event_fold
     return [
-        _scene_fold(task, embeddings[fold.test], runs)
-        if task.embedding_type == "scene"
-        else _event_fold(task, embeddings[fold.test], runs)
+        replace(fold_of(task, embeddings[fold.test], runs), groups=_groups(task, fold.test))
         for fold, runs in zip(task.folds, results, strict=True)
     ]
+
+
+def _groups(task: Task, split: str) -> tuple[str, ...] | None:
+    return tuple(clip.group for clip in task.clips[split]) if task.has_groups else None
 
 
 def _scene_fold(
@@ -112,8 +117,9 @@ def write_predictions(fold: FoldPredictions, directory: Path) -> None:
     """Write ``<split>.predictions.npz`` into a folder, and what an event fold adds to it.
 
     The npz holds ``clips`` (unicode), ``probabilities`` (runs, rows, classes), ``targets``,
-    ``offsets`` (clips + 1: rows of clip i are offsets[i]:offsets[i + 1]) and for events
-    ``timestamps`` in ms; no pickled object. ``<split>.events.json`` holds for each run, and
+    ``offsets`` (clips + 1: rows of clip i are offsets[i]:offsets[i + 1]), for events
+    ``timestamps`` in ms, and in a task with groups ``groups`` (unicode, one a clip); no pickled
+    object. ``<split>.events.json`` holds for each run, and
     ``<split>.reference.json`` of the truth, the events of each clip, in ms.
     """
     stream = io.BytesIO()
@@ -125,6 +131,8 @@ def write_predictions(fold: FoldPredictions, directory: Path) -> None:
     }
     if fold.timestamps is not None:
         arrays["timestamps"] = fold.timestamps
+    if fold.groups is not None:
+        arrays["groups"] = np.array(fold.groups, dtype=np.str_)
     np.savez_compressed(stream, **arrays)
     write_file(directory / f"{fold.split}.predictions.npz", stream.getvalue())
     if fold.reference is not None:
@@ -219,7 +227,20 @@ def _fold(split: str, arrays: Mapping[str, np.ndarray]) -> FoldPredictions:
         timestamps.shape != (rows,) or timestamps.dtype.kind not in "fiu"
     ):
         raise ValueError(f"timestamps are not {rows} numbers")
-    return FoldPredictions(split, names, probabilities, targets, offsets, timestamps)
+    groups = arrays.get("groups")
+    if groups is not None and (
+        groups.shape != (len(names),) or groups.dtype.kind != "U" or not all(groups.tolist())
+    ):
+        raise ValueError(f"groups are not {len(names)} names")
+    return FoldPredictions(
+        split,
+        names,
+        probabilities,
+        targets,
+        offsets,
+        timestamps,
+        groups=None if groups is None else tuple(groups.tolist()),
+    )
 
 
 def _listed(clips: Mapping[str, Sequence[Event]]) -> dict[str, list[dict]]:

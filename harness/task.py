@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UserError, did_you_mean
-from harness.layout import METADATA, VOCABULARY, Clip, Event, read_contents
+from harness.groups import GROUPS, derive_groups
+from harness.layout import METADATA, VOCABULARY, Clip, Event, in_groups, read_contents
 
 __all__ = [
     "SYNTHETIC",
@@ -76,6 +78,8 @@ class Task:
     """sha256 of each file that was read, by its name in the directory."""
     skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names that :func:`without_clips` left out, by split."""
+    ungrouped: str = ""
+    """The clip whose name a pattern of groups does not fit, so that the task has none; else ""."""
 
     @property
     def name(self) -> str:
@@ -99,11 +103,29 @@ class Task:
         return folds_of(self.split_mode, self.splits)
 
     @property
+    def has_groups(self) -> bool:
+        """Whether its clips are in groups; then every clip is in one."""
+        return any(clip.group for clips in self.clips.values() for clip in clips)
+
+    @property
     def sha256(self) -> str:
-        """Hash of the metadata, the vocabulary and every split's file, less what was left out."""
+        """Hash of the metadata, the vocabulary, the splits less what was left out, and groups."""
+        parts = [self.tables_sha256, *filter(None, [self.groups_sha256])]
+        return parts[0] if len(parts) == 1 else _hash(parts)
+
+    @property
+    def tables_sha256(self) -> str:
+        """What :attr:`sha256` is without groups: all that embeddings and probes depend on."""
         parts = [self.digests[METADATA], self.digests[VOCABULARY]]
-        parts += [self.split_sha256(split) for split in self.splits]
-        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        return _hash(parts + [self.split_sha256(split) for split in self.splits])
+
+    @property
+    def groups_sha256(self) -> str:
+        """Hash of the group of every clip, wherever it was read from; "" without groups."""
+        if not self.has_groups:
+            return ""
+        clips = (clip for split in self.splits for clip in self.clips[split])
+        return _hash(sorted({json.dumps([clip.name, clip.group]) for clip in clips}))
 
     def split_sha256(self, split: str) -> str:
         """Hash of the split's file; another one where clips of it were left out."""
@@ -111,7 +133,11 @@ class Task:
         left_out = self.skipped.get(split, ())
         if not left_out:
             return digest
-        return hashlib.sha256("\n".join((digest, *sorted(left_out))).encode()).hexdigest()
+        return _hash((digest, *sorted(left_out)))
+
+
+def _hash(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def is_synthetic(name: str) -> bool:
@@ -135,8 +161,13 @@ def folds_of(split_mode: str, splits: Sequence[str]) -> tuple[Fold, ...]:
     return tuple(folds)
 
 
-def read_task(directory: Path) -> Task:
-    """Read a task directory's metadata, vocabulary and split files (no audio).
+def read_task(directory: Path, group_pattern: str = "") -> Task:
+    """Read a task directory's metadata, vocabulary, split files and groups (no audio).
+
+    Args:
+        directory: the task directory.
+        group_pattern: derives groups from clips' names where the directory has no ``groups.csv``
+            (:func:`harness.groups.derive_groups`); "" for none.
 
     Raises:
         UserError: naming each file and field that cannot be used. What can be read but makes no
@@ -152,10 +183,16 @@ def read_task(directory: Path) -> Task:
         if len(problems) > _SHOWN:
             shown.append(f"and {len(problems) - _SHOWN} more")
         raise UserError("\n  ".join([f"The task directory {directory} cannot be read:", *shown]))
+    clips, ungrouped = contents.clips, ""
+    if group_pattern and GROUPS not in contents.digests:
+        names = [clip.name for of_split in clips.values() for clip in of_split]
+        groups, ungrouped = derive_groups(group_pattern, names)
+        clips = in_groups(clips, groups)
     return Task(
         directory=directory,
         labels=contents.labels,
-        clips=contents.clips,
+        clips=clips,
+        ungrouped=ungrouped,
         metadata=contents.metadata,
         digests=contents.digests,
         **contents.fields,
@@ -217,15 +254,19 @@ def _label_indices(task: Task, split: str) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class TaskSource:
-    """Where a task is read from, and which of its clips are left out."""
+    """Where a task is read from, and which of its clips are left out.
+
+    ``group_pattern`` is that of the task's card, for a directory without ``groups.csv``.
+    """
 
     directory: Path
     suite: str = ""
     skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    group_pattern: str = ""
 
     def read(self) -> Task:
         """Read the task, without the clips that are left out."""
-        task = read_task(self.directory)
+        task = read_task(self.directory, self.group_pattern)
         return without_clips(task, self.skipped) if any(self.skipped.values()) else task
 
 

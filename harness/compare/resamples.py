@@ -47,4 +47,5 @@ def in_order(fold: FoldPredictions) -> FoldPredictions:
         clips=tuple(fold.clips[i] for i in order),
         probabilities=fold.probabilities[:, order],
         targets=fold.targets[order],
+        groups=None if fold.groups is None else tuple(fold.groups[i] for i in order),
     )

@@ -86,6 +86,7 @@ class HearevalEmbeddings:
     """Embeddings of a task in the original kit's layout."""
 
     directory: Path
+    group_pattern: str = ""
 
     def missing(self) -> list[EmbeddingUnit]:
         """Return nothing: such a directory is complete."""
@@ -105,14 +106,17 @@ class HearevalEmbeddings:
 
     def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
         """Return the task and its embeddings by split."""
-        task, embeddings = _read_layout(self.directory, _newest(self.directory))
+        newest = _newest(self.directory)
+        task, embeddings = _read_layout(self.directory, self.group_pattern, newest)
         return task, dict(embeddings)
 
 
 @functools.lru_cache(maxsize=1)
-def _read_layout(directory: Path, _: int) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
+def _read_layout(
+    directory: Path, group_pattern: str, _: int
+) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
     # Reading it sorts and hashes all rows, and every unit of a task asks for them.
-    return heareval.read_layout(directory)
+    return heareval.read_layout(directory, group_pattern)
 
 
 def _newest(directory: Path) -> int:
@@ -138,7 +142,11 @@ class ModelIdentity:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model × task × protocol × seed: what becomes a group of result rows."""
+    """One model × task × protocol × seed: what becomes a group of result rows.
+
+    ``fingerprint`` is of all that its probes depend on. ``groups``, a hash of the task's groups,
+    changes the result alone: where they change, what was probed is scored again.
+    """
 
     model: ModelIdentity
     embeddings: StoredEmbeddings | HearevalEmbeddings
@@ -148,6 +156,7 @@ class Evaluation:
     seed: int
     fingerprint: str
     out: Path
+    groups: str = ""
 
     @property
     def name(self) -> str:
@@ -157,7 +166,8 @@ class Evaluation:
     @property
     def directory(self) -> Path:
         """Where its result and its predictions stand; it exists when the evaluation is done."""
-        return self._place("results", f"{self.protocol}-seed{self.seed}-{self.fingerprint[:16]}")
+        name = sha256_of([self.fingerprint, self.groups]) if self.groups else self.fingerprint
+        return self._place("results", f"{self.protocol}-seed{self.seed}-{name[:16]}")
 
     @property
     def failure(self) -> Path:
@@ -316,8 +326,11 @@ def _evaluations(
             SYNTHETIC if is_synthetic(task.name) else suite,
             protocol.name,
             seed,
-            sha256_of([PROBE_VERSION, read, task.sha256, dataclasses.asdict(protocol), seed]),
+            sha256_of(
+                [PROBE_VERSION, read, task.tables_sha256, dataclasses.asdict(protocol), seed]
+            ),
             settings.out,
+            task.groups_sha256,
         )
         for protocol in protocols
         for seed in range(settings.seeds)

@@ -94,6 +94,19 @@ def test_clips_left_out_stay_out(tmp_path, model):
     np.testing.assert_array_equal(read["test"].embeddings, embeddings["test"].embeddings)
 
 
+def test_groups_go_with_the_embeddings(tmp_path, model):
+    task, embeddings, directory = written(tmp_path, model, "scene")
+    assert not (directory / "groups.csv").exists()
+    pattern = r"\w+-\d{3}(\d)\.wav"
+    grouped = read_task(task.directory, pattern)
+    write_layout(grouped, embeddings, directory)
+    assert read_layout(directory)[0].sha256 == grouped.sha256
+    assert [clip.group for clip in read_layout(directory)[0].clips["test"]] == list("01234")
+    write_layout(task, embeddings, directory)
+    assert read_layout(directory)[0].sha256 == task.sha256
+    assert read_layout(directory, pattern)[0].sha256 == grouped.sha256
+
+
 def test_the_kits_files_of_single_clips_are_compared(tmp_path, model):
     _, embeddings, directory = written(tmp_path, model, "scene")
     folder = directory / "valid"
