@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from harness.errors import did_you_mean
-from harness.groups import GROUPS, parse_groups
+from harness.groups import GROUPS, derive_groups, parse_groups
 
 METADATA = "task_metadata.json"
 VOCABULARY = "labelvocabulary.csv"
@@ -73,10 +73,16 @@ class Contents:
     labels: tuple[str, ...] = ()
     clips: dict[str, tuple[Clip, ...]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    ungrouped: str = ""
+    """A clip whose name the pattern of groups does not fit, so that no clip has a group."""
 
 
-def read_contents(directory: Path, report: Report) -> Contents:
-    """Read all that can be read, reporting everything that is wrong with its form."""
+def read_contents(directory: Path, report: Report, group_pattern: str = "") -> Contents:
+    """Read all that can be read, reporting everything that is wrong with its form.
+
+    ``group_pattern`` derives groups from clips' names (:func:`harness.groups.derive_groups`) where
+    there is no ``groups.csv``; "" for none.
+    """
     contents = Contents()
     if not directory.is_dir():
         siblings = [p.name for p in directory.parent.glob("*") if p.is_dir()]
@@ -98,25 +104,25 @@ def read_contents(directory: Path, report: Report) -> Contents:
         if table is not None and "embedding_type" in contents.fields:
             contents.clips[split] = _read_clips(f"{split}.json", table, event, report)
     # Clips of a split that could not be read would seem unknown.
-    if (directory / GROUPS).exists() and contents.clips.keys() == set(
-        contents.fields.get("splits", ())
-    ):
-        text = _load_bytes(directory, GROUPS, report, contents.digests)
-        names = [clip.name for clips in contents.clips.values() for clip in clips]
-        if text is not None:
-            groups = parse_groups(text, names, lambda reason: report(GROUPS, reason))
-            contents.clips = in_groups(contents.clips, groups)
+    if contents.clips.keys() == set(contents.fields.get("splits", ())):
+        _set_groups(directory, contents, report, group_pattern)
     return contents
 
 
-def in_groups(
-    clips: Mapping[str, tuple[Clip, ...]], groups: Mapping[str, str]
-) -> dict[str, tuple[Clip, ...]]:
-    """The clips of each split with their groups; "" for a clip that has none."""
-    return {
-        split: tuple(dataclasses.replace(clip, group=groups.get(clip.name, "")) for clip in found)
-        for split, found in clips.items()
-    }
+def _set_groups(directory: Path, contents: Contents, report: Report, pattern: str) -> None:
+    names = [clip.name for clips in contents.clips.values() for clip in clips]
+    groups: dict[str, str] = {}
+    if (directory / GROUPS).exists():
+        text = _load_bytes(directory, GROUPS, report, contents.digests)
+        if text is not None:
+            groups = parse_groups(text, names, lambda reason: report(GROUPS, reason))
+    elif pattern:
+        groups, contents.ungrouped = derive_groups(pattern, names)
+    if groups:
+        contents.clips = {
+            split: tuple(dataclasses.replace(clip, group=groups[clip.name]) for clip in found)
+            for split, found in contents.clips.items()
+        }
 
 
 def _load_bytes(directory: Path, name: str, report: Report, digests: dict[str, str]) -> str | None:

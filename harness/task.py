@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.errors import UserError, did_you_mean
-from harness.groups import GROUPS, derive_groups
-from harness.layout import METADATA, VOCABULARY, Clip, Event, in_groups, read_contents
+from harness.layout import METADATA, VOCABULARY, Clip, Event, read_contents
 
 __all__ = [
     "SYNTHETIC",
@@ -176,23 +175,20 @@ def read_task(directory: Path, group_pattern: str = "") -> Task:
     """
     problems: list[str] = []
     contents = read_contents(
-        directory, lambda file, reason: problems.append(f"{file or directory}: {reason}")
+        directory,
+        lambda file, reason: problems.append(f"{file or directory}: {reason}"),
+        group_pattern,
     )
     if problems:
         shown = problems[:_SHOWN]
         if len(problems) > _SHOWN:
             shown.append(f"and {len(problems) - _SHOWN} more")
         raise UserError("\n  ".join([f"The task directory {directory} cannot be read:", *shown]))
-    clips, ungrouped = contents.clips, ""
-    if group_pattern and GROUPS not in contents.digests:
-        names = [clip.name for of_split in clips.values() for clip in of_split]
-        groups, ungrouped = derive_groups(group_pattern, names)
-        clips = in_groups(clips, groups)
     return Task(
         directory=directory,
         labels=contents.labels,
-        clips=clips,
-        ungrouped=ungrouped,
+        clips=contents.clips,
+        ungrouped=contents.ungrouped,
         metadata=contents.metadata,
         digests=contents.digests,
         **contents.fields,

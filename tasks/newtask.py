@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.errors import did_you_mean
+from harness.groups import GROUPS, groups_table
 from harness.layout import METADATA, VOCABULARY, Event
 
 _LONGEST_NAME = 255  # bytes, of a file on the usual file systems
@@ -28,6 +29,7 @@ class NewClip:
             picklable, and its ``repr`` must be the same in every process and tell it from others.
         labels: of a scene task.
         events: of an event task, in ms.
+        group: what it belongs to (:mod:`harness.groups`); "" in a task without groups.
     """
 
     name: str
@@ -35,6 +37,7 @@ class NewClip:
     source: object
     labels: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def contradictions(task: NewTask, rates: Sequence[int]) -> Iterator[str]:
             yield f"the {kind} '{twice[0]}' is empty or there twice."
     for split in set(task.splits) - {clip.split for clip in task.clips}:
         yield f"the split '{split}' has no clip."
+    if (ungrouped := [clip.name for clip in task.clips if not clip.group]) and _grouped(task):
+        yield f"clip '{ungrouped[0]}' has no group, and others have one."
     vocabulary, seen = set(task.vocabulary), dict[str, str]()
     for clip in task.clips:
         if reason := _problem(task, clip, vocabulary):
@@ -109,7 +114,7 @@ def _problem(task: NewTask, clip: NewClip, vocabulary: Collection[str]) -> str:
 
 
 def tables(task: NewTask) -> dict[str, str]:
-    """Return the contents of the split files, the vocabulary and the metadata by file name."""
+    """Return the contents of all files but the audio by file name: groups if there are any."""
     contents = {}
     for split in task.splits:
         truths = {clip.name: _truth(task, clip) for clip in task.clips if clip.split == split}
@@ -120,7 +125,13 @@ def tables(task: NewTask) -> dict[str, str]:
     writer.writerows(enumerate(task.vocabulary))
     contents[VOCABULARY] = rows.getvalue()
     contents[METADATA] = _json(_metadata(task))
+    if _grouped(task):
+        contents[GROUPS] = groups_table({clip.name: clip.group for clip in task.clips})
     return contents
+
+
+def _grouped(task: NewTask) -> bool:
+    return any(clip.group for clip in task.clips)
 
 
 def _truth(task: NewTask, clip: NewClip) -> list[object]:

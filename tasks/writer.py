@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from harness.errors import UserError
 from harness.files import write_file
+from harness.groups import GROUPS, groups_table
 from harness.layout import METADATA
 from tasks.locks import lock
 from tasks.newtask import NewClip, NewTask, contradictions, tables
@@ -184,15 +185,37 @@ def _made_before(
     if renamed:
         rest = task.directory.removeprefix(task.task_name)
         places += sorted(tasks_dir.glob(f"{glob.escape(task.task_name)}*{glob.escape(rest)}"))
-    if made := next((place for place in places if _plan_of(place) == plan), None):
-        say(f"{made} is there already.")
-        return made
+    for place in places:
+        there = _plan_of(place)
+        if there == plan or _lacks_groups(there, plan):
+            say(f"{place} is there already.")
+            if there != plan and not (place / GROUPS).exists():
+                _add_groups(place, task, plan)
+                say(f"{place / GROUPS} was missing and is added.")
+            return place
     if final.exists():
         how = "; ".join(_differences(final, _plan_of(final), plan, task))
         raise UserError(
             f"{final} is there already, made from something else: {how}. Delete it, or {elsewhere}."
         )
     return None
+
+
+def _lacks_groups(there: _Plan, plan: _Plan) -> bool:
+    """Whether a directory's plan is another one but for groups, which earlier versions dropped."""
+    tables = {name: content for name, content in plan["tables"].items() if name != GROUPS}
+    return there == {**plan, "tables": tables}
+
+
+def _add_groups(directory: Path, task: NewTask, plan: _Plan) -> None:
+    names = {clip for split in task.splits for clip in _listed_in(directory / f"{split}.json")}
+    groups = {clip.name: clip.group for clip in task.clips if clip.name in names}
+    write_file(directory / GROUPS, groups_table(groups))
+    write_file(directory / PLAN, json.dumps(plan, indent=0) + "\n")
+
+
+def _listed_in(split_file: Path) -> dict[str, object]:
+    return dict(json.loads(split_file.read_bytes()))
 
 
 def _plan_of(directory: Path) -> _Plan:
@@ -223,8 +246,10 @@ def _differences(directory: Path, there: _Plan, plan: _Plan, task: NewTask) -> I
         if names:
             yield f"{_clips(len(names))} {what} ('{names[0]}'{', ...' * (len(names) > 1)})"
     changed = [name for name in plan["tables"] if there["tables"].get(name) != plan["tables"][name]]
-    if labelled := [name for name in changed if name != METADATA]:
+    if labelled := [name for name in changed if name not in (METADATA, GROUPS)]:
         yield f"other labels or splits ({', '.join(labelled)})"
+    if there["tables"].get(GROUPS) != plan["tables"].get(GROUPS):
+        yield "other groups"
     if METADATA in changed and (keys := _other_keys(directory / METADATA, task)):
         yield f"other metadata ({', '.join(keys)})"
 

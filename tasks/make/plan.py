@@ -236,6 +236,7 @@ def _clips(
             source=headers[one.file].recording,
             labels=tuple(sorted(one.labels)),
             events=tuple(sorted(one.events, key=lambda event: (event.start, event.end))),
+            group=one.group,
         )
         for one in recordings
     )

@@ -103,6 +103,54 @@ def test_a_scene_task_is_written_as_hear_has_it(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "tasks") == ["made-v1-full"]
 
 
+def grouped(folder: Path) -> tuple[NewClip, ...]:
+    return tuple(dataclasses.replace(clip, group=f"g{clip.name[3]}") for clip in noises(folder))
+
+
+def groups_in(directory: Path) -> dict[str, str]:
+    clips = read_task(directory).clips.values()
+    return {clip.name: clip.group for of_split in clips for clip in of_split}
+
+
+def test_groups_are_written(tmp_path: Path) -> None:
+    task = new_task(grouped(tmp_path / "log"))
+    directory = write_task(task, tmp_path / "tasks", soundreader.noise, rates=(8000,))
+    assert groups_in(directory) == {clip.name: clip.group for clip in task.clips}
+    plain = new_task(noises(tmp_path / "log"), version="v2")
+    plain_directory = write_task(plain, tmp_path / "tasks", soundreader.noise, rates=(8000,))
+    assert not (plain_directory / "groups.csv").exists()
+
+
+def test_a_task_that_was_made_without_its_groups_gets_them(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def write(clips: tuple[NewClip, ...]) -> Path:
+        task = new_task(clips)
+        return write_task(
+            task, tmp_path / "tasks", soundreader.noise, rates=(8000,), say=said.append
+        )
+
+    directory = write(noises(tmp_path / "log"))
+    split_files = {path: path.read_bytes() for path in directory.glob("*.json")}
+    assert write(grouped(tmp_path / "log")) == directory
+    assert said[-1] == f"{directory / 'groups.csv'} was missing and is added."
+    assert groups_in(directory)["c010.wav"] == "g0"
+    assert {path: path.read_bytes() for path in directory.glob("*.json")} == split_files
+    before = len(said)
+    write(grouped(tmp_path / "log"))
+    assert said[before:] == [f"{directory} is there already."]
+    others = tuple(dataclasses.replace(clip, group="one") for clip in noises(tmp_path / "log"))
+    with pytest.raises(UserError, match="made from something else: other groups"):
+        write(others)
+
+
+def test_some_clips_without_a_group_are_refused(tmp_path: Path) -> None:
+    clips = grouped(tmp_path / "log")
+    clips = (dataclasses.replace(clips[0], group=""), *clips[1:])
+    with pytest.raises(UserError, match=r"'c000\.wav' has no group, and others have one"):
+        write_task(new_task(clips), tmp_path / "tasks", soundreader.noise, rates=(8000,))
+
+
 def test_an_event_task_keeps_its_times(tmp_path: Path) -> None:
     (tmp_path / "log").mkdir()
     events = (Event("b", 10.0, 40.5), Event("a", 50.0, 99.0))
