@@ -13,6 +13,13 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 GROUPS = "groups.csv"
+
+FEW = 40
+"""With fewer test groups, intervals by groups are rough."""
+
+FEWEST = 6
+"""With fewer test groups there is no interval of the right coverage, and none is shown."""
+
 _COLUMNS = ("clip", "group")
 
 
@@ -85,6 +92,14 @@ def derive_groups(pattern: str, clips: Collection[str]) -> tuple[dict[str, str],
             return {}, clip
         found[clip] = match[1]
     return found, ""
+
+
+def misfit(clip: str) -> str:
+    """Return a sentence on a clip whose name a pattern of groups does not fit."""
+    return (
+        f"the card's group_pattern does not fit the name of clip '{clip}', so no clip has a group "
+        f"and each counts as independent. Correct the pattern, or add {GROUPS}."
+    )
 
 
 def groups_table(groups: Mapping[str, str]) -> str:

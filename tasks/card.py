@@ -22,6 +22,7 @@ from tasks.fields import (
     count,
     counts,
     dump,
+    group_pattern,
     interval,
     list_of,
     load,
@@ -96,6 +97,8 @@ class Card:
         facts_from: where the card's facts were taken from.
         split_clips: number of clips of each split; of splits where it is known.
         metadata_md5: of the directory's task_metadata.json; None when not known.
+        group_pattern: a regular expression that matches every clip's name and captures its group,
+            for a directory without groups.csv; None where names do not tell groups.
     """
 
     name: str
@@ -123,6 +126,7 @@ class Card:
     facts_from: tuple[str, ...] = ()
     split_clips: Mapping[str, int] = field(default_factory=dict, hash=False)
     metadata_md5: str | None = None
+    group_pattern: str | None = None
 
 
 @cache
@@ -321,4 +325,5 @@ _CARD: Mapping[str, Reader] = {
 _OPTIONAL: Mapping[str, Reader] = {
     "split_clips": counts,
     "metadata_md5": or_null(_MD5),
+    "group_pattern": or_null(group_pattern),
 }

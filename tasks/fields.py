@@ -131,6 +131,17 @@ def matching(pattern: str, allowed: str) -> Reader:
     return read
 
 
+def group_pattern(raw: Any, field: str) -> str:
+    """Read a regular expression with one capture group."""
+    try:
+        groups = re.compile(raw).groups if isinstance(raw, str) else 0
+    except re.error as error:
+        raise ValueError(f"field '{field}' is no regular expression: {error}.") from error
+    if groups != 1:
+        raise wrong(field, "a regular expression with one capture group", raw)
+    return str(raw)
+
+
 def one_of(choices: Sequence[str]) -> Reader:
     """Read one of several words."""
 

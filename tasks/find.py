@@ -112,6 +112,18 @@ def cards_in(tasks_dir: Path, suite: str | None = None) -> tuple[Card, ...]:
     return tuple(found)
 
 
+def group_pattern(directory: Path) -> str:
+    """Return the pattern that a task directory's card derives groups by; "" when there is none.
+
+    The card is that inside the directory, else the package's card of the directory's name. A wrong
+    one is warned of and left out.
+    """
+    own = _card_or_warning(directory)
+    if own is None or misplaced(own, directory):
+        own = card_of_directory(directory.resolve().name)
+    return (own.group_pattern if own else None) or ""
+
+
 def find_card(name: str, tasks_dir: Path) -> Card:
     """Return a task's card, the task being named as for :func:`find_task`.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from harness.check.audio import check_audio, check_names, rates_to_hear
 from harness.check.duplicates import check_copies, check_copies_within, check_near_copies
 from harness.check.finding import Finding, Pair
+from harness.check.groups import check_groups
 from harness.check.labels import check_labels, check_unit
 from harness.check.sound import Ear, Progress, Sounds, hear
 from harness.layout import Contents, read_contents
@@ -26,6 +27,7 @@ def check_task(
     *,
     audio: bool = True,
     closely: bool = False,
+    group_pattern: str = "",
     memory: FileMemory | None = None,
     compare: Compare = lambda *_: (),
     progress: Progress = lambda *_: None,
@@ -36,8 +38,10 @@ def check_task(
         directory: the task directory.
         sample_rate: judge only the audio that serves a model of this rate; every rate's without.
         audio: decode every clip, in threads; else judge the tables alone.
-        closely: look also for what hampers no run: copies within a split, and copies across
-            splits that are not the same to the sample, which takes each sound's fingerprint.
+        closely: look also for what hampers no run: few groups and groups in several splits, copies
+            within a split, and copies across splits that are not the same to the sample, which
+            takes each sound's fingerprint.
+        group_pattern: of the task's card, derives groups where there is no ``groups.csv``.
         memory: where clips found good are remembered, so that they are decoded once; the caller
             saves it.
         compare: holds the task against its card, say.
@@ -49,10 +53,12 @@ def check_task(
         findings.append(Finding("error", file, reason))
 
     try:
-        contents = read_contents(directory, report)
+        contents = read_contents(directory, report, group_pattern)
         if contents.metadata:
             findings.extend(check_labels(directory, contents))
             findings.extend(check_names(directory, contents))
+            if closely:
+                findings.extend(check_groups(contents))
             heard = {}
             if audio:
                 rates = rates_to_hear(directory, sample_rate)

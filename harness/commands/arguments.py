@@ -44,14 +44,17 @@ def find_tasks(
 ) -> tuple[TaskSource, ...]:
     """The tasks of all -t and of --suite, each once."""
     from harness.task import TaskSource
-    from tasks.find import find_suite, find_task
+    from tasks.find import find_suite, find_task, group_pattern
 
     found = [find_task(name, tasks_dir) for name in names]
     if suite:
         found += find_suite(suite, tasks_dir)
     if not found:
         raise UserError("Name tasks: -t TASK, -t DIRECTORY, or --suite demo.")
-    unique = {directory: TaskSource(directory, card_suite) for directory, card_suite in found}
+    unique = {
+        directory: TaskSource(directory, card_suite, group_pattern=group_pattern(directory))
+        for directory, card_suite in found
+    }
     return tuple(unique.values())
 
 

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import io
 import time
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +73,7 @@ def check(
                 sample_rate,
                 audio=not no_audio,
                 closely=True,
+                group_pattern=comparison.group_pattern,
                 memory=hearing.memory,
                 compare=comparison,
                 progress=hearing.progress,
@@ -97,12 +99,18 @@ class _Comparison:
     """Holds a directory against its card, and notes which card that was."""
 
     def __init__(self, directory: Path) -> None:
+        from tasks.find import group_pattern
+
         self._directory = directory
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a wrong card is a finding
+            self.group_pattern = group_pattern(directory)
         self.note = ""
 
     def __call__(
         self, contents: Contents, seconds: Mapping[int, float]
     ) -> Iterator[tuple[str, str, str]]:
+        from harness.check.groups import count_groups
         from harness.errors import UserError
         from tasks.card import CARD, misplaced
         from tasks.compare import card_for, compare
@@ -115,7 +123,9 @@ class _Comparison:
         except UserError as error:
             yield "error", CARD, str(error)
             return
-        self.note = f" (card: {card.name if card else 'none'})"
+        groups = count_groups(contents)
+        named = f"card: {card.name if card else 'none'}"
+        self.note = f" ({named}; groups: {groups})" if groups else f" ({named})"
         if card is not None and (fault := misplaced(card, self._directory)):
             yield "warning", CARD, fault
         if card is not None:

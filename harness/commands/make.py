@@ -109,6 +109,7 @@ def _say(text: str) -> None:
 
 def _check(task: NewTask, tasks_dir: Path) -> None:
     """Say or raise what `tasks check` would find in the tables, before any audio is written."""
+    from harness.check.groups import check_groups
     from harness.check.labels import check_labels
     from harness.layout import Clip, Contents
 
@@ -124,14 +125,17 @@ def _check(task: NewTask, tasks_dir: Path) -> None:
         labels=task.vocabulary,
         clips={
             split: tuple(
-                Clip(clip.name, clip.labels, clip.events)
+                Clip(clip.name, clip.labels, clip.events, clip.group)
                 for clip in task.clips
                 if clip.split == split
             )
             for split in task.splits
         },
     )
-    findings = list(check_labels(tasks_dir / task.directory, contents))
+    findings = [
+        *check_labels(tasks_dir / task.directory, contents),
+        *check_groups(contents),
+    ]
     for finding in findings:
         _say(f"{finding.severity}: {finding.file}: {finding.reason}")
     errors = [finding.reason for finding in findings if finding.severity == "error"]

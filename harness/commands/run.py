@@ -74,6 +74,7 @@ def _execute(
     from harness.run.execute import execute, require_embeddings, write_layouts
     from harness.run.plan import Settings, make_plan, plan_probes
     from harness.table import format_table
+    from tasks.find import group_pattern
 
     out = output_folder(options["out"])
     devices = worker_devices(options["device"], options["jobs"])
@@ -81,7 +82,9 @@ def _execute(
         if directories:
             if options["models"] or options["tasks"] or options["suite"]:
                 raise UserError("Give embedding folders or -m and -t, not both.")
-            plan = plan_probes(directories, options["protocols"], options["seeds"], out)
+            plan = plan_probes(
+                directories, options["protocols"], options["seeds"], out, group_pattern
+            )
         else:
             settings = Settings(
                 models=read_models(options["models"]),

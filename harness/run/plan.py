@@ -29,6 +29,7 @@ from harness.run.preflight import (
     check_seeds,
     check_tables,
     find_protocols,
+    tell_ungrouped,
 )
 from harness.store import SplitEmbeddings, read_split
 from harness.task import SYNTHETIC, Task, TaskSource, is_synthetic
@@ -217,6 +218,7 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
     check_seeds(settings.seeds)
     sources = check_tables(settings.tasks)
     tasks = [source.read() for source in sources]
+    tell_ungrouped(tasks)
     check_names([(spec.label, task.name) for spec in settings.models for task in tasks])
     check_protocols(protocols, tasks)
     if settings.task_statistics:
@@ -257,9 +259,21 @@ def _load(spec: ModelSpec, *, alone: bool) -> HearModule:
 
 
 def plan_probes(
-    directories: Sequence[Path], protocols: Sequence[str], seeds: int, out: Path
+    directories: Sequence[Path],
+    protocols: Sequence[str],
+    seeds: int,
+    out: Path,
+    group_pattern: Callable[[Path], str] = lambda _: "",
 ) -> list[Evaluation]:
     """Plan the probes of embeddings in the original kit's layout, one directory a task.
+
+    Args:
+        directories: of the embeddings.
+        protocols: names of the protocols.
+        seeds: how often every probe is trained.
+        out: the run's folder.
+        group_pattern: gives a directory's pattern, by which groups are derived where it has no
+            ``groups.csv``.
 
     Raises:
         UserError: a directory that is not of that layout, or an unsupported protocol.
@@ -267,15 +281,21 @@ def plan_probes(
     chosen = find_protocols(protocols)
     settings = Settings((), (), tuple(protocols), seeds, out)
     check_seeds(seeds)
-    loaded = [(path, *heareval.read_layout(path)) for path in directories]
+    patterns = [group_pattern(path) for path in directories]
+    loaded = [
+        (HearevalEmbeddings(path, pattern), *heareval.read_layout(path, pattern))
+        for path, pattern in zip(directories, patterns, strict=True)
+    ]
+    tell_ungrouped(task for _, task, _ in loaded)
     labels = [path.resolve().parent.name for path in directories]
     check_names([(label, task.name) for label, (_, task, _) in zip(labels, loaded, strict=True)])
     check_protocols(chosen, [task for _, task, _ in loaded])
     evaluations = []
-    for path, task, embeddings in loaded:
+    for source, task, embeddings in loaded:
         content = [embeddings[split].manifest["fingerprint"] for split in task.splits]
-        model = ModelIdentity(path.resolve().parent.name, "", sha256_of(content))
-        evaluations += _evaluations(settings, model, HearevalEmbeddings(path), task, "", chosen)
+        label = source.directory.resolve().parent.name
+        model = ModelIdentity(label, "", sha256_of(content))
+        evaluations += _evaluations(settings, model, source, task, "", chosen)
     return evaluations
 
 

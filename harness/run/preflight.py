@@ -10,6 +10,7 @@ from pathlib import Path
 from harness import probe
 from harness.check import Finding, check_task
 from harness.errors import UserError, did_you_mean
+from harness.groups import misfit
 from harness.memory import FileMemory
 from harness.probe import Protocol
 from harness.task import Task, TaskSource
@@ -137,6 +138,17 @@ def check_audio(
         errors.append("Clips whose audio is bad are left out by --skip-bad.")
     _refuse(errors)
     return kept
+
+
+def tell_ungrouped(tasks: Iterable[Task]) -> None:
+    """Warn of each task whose card's pattern of groups does not fit every clip's name.
+
+    Warns:
+        UserWarning: naming the clip.
+    """
+    for task in tasks:
+        if task.ungrouped:
+            warnings.warn(f"{task.name}: {misfit(task.ungrouped)}", stacklevel=2)
 
 
 def _line(directory: Path, finding: Finding) -> str:

@@ -67,7 +67,9 @@ def describe(task: NewTask, card: Card, note: str) -> str:
     for split in task.splits:
         numbers = [having[split, label] for label in task.vocabulary]
         clips = f"{sizes[split]} clip{'s' * (sizes[split] != 1)}"
-        lines.append(f"  {split}: {clips}, {_range(numbers)} of each label")
+        groups = {clip.group for clip in task.clips if clip.split == split and clip.group}
+        of_groups = f" of {len(groups)} group{'s' * (len(groups) != 1)}" if groups else ""
+        lines.append(f"  {split}: {clips}{of_groups}, {_range(numbers)} of each label")
     return "\n".join(lines)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.audio import present_rates
 from harness.errors import UserError, did_you_mean
+from harness.groups import derive_groups, misfit
 from harness.layout import METADATA
 from harness.task import UNLIKE_CARD
 from tasks.card import Card, card, cards
@@ -72,7 +73,7 @@ def prepare(
     folder = SourceFolder(source, tasks_dir, say, corpus.tops)
     try:
         listed = corpus.clips(folder, say)
-        clips = [clip for clip in listed if clip.source is not None]
+        clips = _in_groups([clip for clip in listed if clip.source is not None], about, say)
         task = _task(about, clips)
         for line in (*_missing(listed), *differences(clips, about), *_lacking(clips, task.splits)):
             say(line)
@@ -156,6 +157,16 @@ def _task(about: Card, clips: Sequence[NewClip]) -> NewTask:
         extra={"prepared_from": [dataclasses.asdict(source) for source in about.sources]}
         | ({UNLIKE_CARD: unlike} if unlike else {}),
     )
+
+
+def _in_groups(clips: list[NewClip], about: Card, say: Say) -> list[NewClip]:
+    """Return the clips with the groups that the corpus tells, else those of the card's pattern."""
+    if about.group_pattern is None or any(clip.group for clip in clips):
+        return clips
+    groups, odd = derive_groups(about.group_pattern, [clip.name for clip in clips])
+    if odd:
+        say(misfit(odd))
+    return [dataclasses.replace(clip, group=groups.get(clip.name, "")) for clip in clips]
 
 
 def _missing(listed: Sequence[NewClip]) -> list[str]:

@@ -4,7 +4,8 @@ HEAR took the corpus's version 1.0.9 (five speakers) from TensorFlow Datasets, w
 recordings by a hash of their names and numbers them; HEAR called each by its number, shuffled the
 names and dealt them into five folds (tensorflow-datasets 4.9.9, hashing.py and shuffle.py;
 hear-preprocess 2021.1.1, pipeline.py). Doing the same to the 2,500 names gives the same names and
-folds, whatever of the recordings is here. A speaker is thus in every fold.
+folds, whatever of the recordings is here. A speaker is thus in every fold; a clip's group is its
+speaker.
 """
 
 from __future__ import annotations
@@ -40,7 +41,13 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
         )
     folds = _folds(list(names.values()))
     return [
-        NewClip(f"{name}.wav", folds[name], recordings.get(stem), (stem[0],))
+        NewClip(
+            f"{name}.wav",
+            folds[name],
+            recordings.get(stem),
+            (stem[0],),
+            group=stem.split("_")[1],
+        )
         for stem, name in names.items()
     ]
 

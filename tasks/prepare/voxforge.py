@@ -8,7 +8,8 @@ Sessions from 2020 on are left out, so that the task does not grow. The split go
 - of the others, the hash of the name sends a fifth to validation, a fifth to the test and the rest
   to training. One name is one speaker in all languages.
 
-A user's split thus does not depend on which other sessions are there.
+A user's split thus does not depend on which other sessions are there. A clip's group is its user,
+or its session where the user is ``anonymous``.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
     folder.open_archives(ARCHIVES)
     found = folder.find(r".*/(?:wav|flac)/[^/]+\.(?:wav|flac)")
     found.sort(key=lambda each: each[0].string)
-    sounds: dict[str, tuple[str, str, File]] = {}
+    sounds: dict[str, tuple[str, str, str, File]] = {}
     left_out: Counter[str] = Counter()
     told = time.monotonic()
     for number, (match, file) in enumerate(found):
@@ -61,15 +62,17 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
             left_out["are empty or cannot be decoded"] += 1
         else:
             name = f"{language}-{session['name']}-{sound.rpartition('.')[0]}.wav"
-            sounds.setdefault(name, (language, session["user"].casefold(), file))
+            user = session["user"].casefold()
+            voice = session["name"].casefold() if user == _UNNAMED else user
+            sounds.setdefault(name, (language, user, voice, file))
     for reason, count in left_out.items():
         say(f"left out: {count} sounds that {reason}")
     if not sounds:
         folder.refuse("de/*/{user}-{date}-{code}/wav/*.wav", ARCHIVES, "sessions of VoxForge")
-    splits = _splits(Counter(user for _, user, _ in sounds.values()))
+    splits = _splits(Counter(user for _, user, _, _ in sounds.values()))
     return [
-        NewClip(name, splits[user], file, (language,))
-        for name, (language, user, file) in sounds.items()
+        NewClip(name, splits[user], file, (language,), group=voice)
+        for name, (language, user, voice, file) in sounds.items()
     ]
 
 

@@ -47,6 +47,10 @@ def labels(task: Task, split: str) -> dict[str, str]:
     return {clip.name: clip.labels[0] for clip in task.clips[split]}
 
 
+def groups(task: Task) -> dict[str, str]:
+    return {clip.name: clip.group for split in task.splits for clip in task.clips[split]}
+
+
 def assert_sounds(
     task: Task,
     original: Callable[[str], np.ndarray],
@@ -85,6 +89,7 @@ def test_esc50(tmp_path: Path, packed: bool) -> None:
         "3-100035-A-0.wav": "dog",
         "3-100035-A-36.wav": "vacuum_cleaner",
     }
+    assert groups(task)["3-100035-A-36.wav"] == "100035"
     assert_sounds(task, lambda name: corpusmaker.sound(name, rate=44_100), 44_100)
 
 
@@ -96,6 +101,7 @@ def test_urbansound8k_in_all_its_encodings(tmp_path: Path) -> None:
         "100042-3-0-0.wav": "dog_bark",
         "100042-9-0-0.wav": "street_music",
     }
+    assert groups(task)["100042-9-0-0.wav"] == "100042"
     kinds = list(corpusmaker.URBAN_KINDS.values())
 
     def rate(name: str) -> int:
@@ -163,6 +169,7 @@ def test_voxceleb1(tmp_path: Path) -> None:
         "id10270-8jEAjG6SegY-00008.wav": "id10270",
     }
     assert [len(task.clips[split]) for split in task.splits] == [3, 2, 2]
+    assert groups(task)["id10001-7gWzIy6yIIk-00001.wav"] == "id10001-7gWzIy6yIIk"
     assert_sounds(task, lambda name: corpusmaker.sound(name.replace("-", "/"), seconds=0.5))
 
 
@@ -218,6 +225,13 @@ def test_voxforge(tmp_path: Path) -> None:
     assert split_of["de-manu-20110401-ok1-a0000.wav"] == "test"
     assert labels(task, "test")["en-manu-20120101-xyz-a0000.wav"] == "en"
     assert len(split_of) == 10
+    assert {name: group for name, group in groups(task).items() if "0000" in name} == {
+        "de-guenter-20140214-afn-a0000.wav": "guenter",
+        "de-manu-20110401-ok1-a0000.wav": "manu",
+        "en-manu-20120101-xyz-a0000.wav": "manu",
+        "en-Rortiz-20080318-kdl-a0000.wav": "rortiz",
+        "de-anonymous-20080202-abc-a0000.wav": "anonymous-20080202-abc",
+    }
     assert_sounds(task, lambda name: corpusmaker.sound(name[3:].replace("-a0", "/a0")[:-4]))
 
 

@@ -16,6 +16,7 @@ import soundfile
 import soxr
 
 from harness.check import check_task
+from harness.task import read_task
 from tasks.prepare import spoken_digit
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.run import prepare
@@ -47,6 +48,8 @@ def test_all_spoken_digits_are_found(test_data: Path) -> None:
     assert all(clip.source is not None for clip in clips)
     assert Counter(clip.split for clip in clips) == {f"fold0{i}": 500 for i in range(5)}
     assert said == ["left out: 500 recordings that are newer than version 1.0.9, 0_lucas_0 for one"]
+    speakers = Counter(clip.group for clip in clips)
+    assert speakers == dict.fromkeys(("george", "jackson", "nicolas", "theo", "yweweler"), 500)
 
 
 def test_spoken_digits_have_the_names_that_hear_gave_them(
@@ -101,6 +104,17 @@ def test_the_cut_of_speech_commands_is_what_hear_makes_of_it(commands: Path) -> 
     assert hashlib.sha256("\n".join(rows).encode()).hexdigest() == (
         "ea9de5b92de42972166176736b5f05b2b7423fcff84d31dbb9fe4a851cc4ab85"
     )
+
+
+def test_the_groups_of_speech_commands_are_its_speakers_and_noises(commands: Path) -> None:
+    task = read_task(commands / "speech_commands_part-v0.0.2-full")
+    found = {clip.name: clip.group for split in task.splits for clip in task.clips[split]}
+    assert found["_unknown__seven_fb7eb481_nohash_1.wav.wav"] == "fb7eb481"
+    assert found["right_e1469561_nohash_4.wav"] == found["on_e1469561_nohash_4.wav"] == "e1469561"
+    assert found["_silence__842.wav"] == "842"
+    assert found["_silence__running_tap-8000.wav"] == "running_tap"
+    test = {clip.group for clip in task.clips["test"]}
+    assert not test & {clip.group for clip in task.clips["train"]}
 
 
 def test_recordings_of_16_khz_are_kept_to_the_bit(commands: Path, test_data: Path) -> None:

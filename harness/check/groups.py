@@ -1,0 +1,76 @@
+"""What the groups of a task leave to be desired: few in the test, or one in several splits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.check.finding import Finding, listing, warning
+from harness.groups import FEW, FEWEST, GROUPS, misfit
+from harness.layout import Contents
+from harness.task import folds_of
+
+
+def groups_of(contents: Contents) -> dict[str, set[str]]:
+    """Return the groups of each split; {} in a task without groups."""
+    found = {
+        split: {clip.group for clip in listed if clip.group}
+        for split, listed in contents.clips.items()
+    }
+    return found if any(found.values()) else {}
+
+
+def count_groups(contents: Contents) -> str:
+    """Return how many groups each split has, for people; "" in a task without groups."""
+    return ", ".join(f"{split} {len(groups)}" for split, groups in groups_of(contents).items())
+
+
+def check_groups(contents: Contents) -> Iterator[Finding]:
+    """Few test groups, groups that splits share, and a pattern that does not fit the names."""
+    if contents.ungrouped:
+        yield warning("", misfit(contents.ungrouped))
+    groups = groups_of(contents)
+    if not groups or not {"split_mode", "splits"} <= contents.fields.keys():
+        return
+    folds = folds_of(contents.fields["split_mode"], contents.fields["splits"])
+    test_splits = {fold.test for fold in folds}
+    yield from _few(set[str]().union(*(groups.get(split, set()) for split in test_splits)))
+    yield from _shared(groups, test_splits)
+
+
+def _few(tested: set[str]) -> Iterator[Finding]:
+    if len(tested) >= FEW:
+        return
+    count = f"the test has {len(tested)} group{'s' * (len(tested) != 1)}"
+    if len(tested) < FEWEST:
+        yield warning(
+            GROUPS,
+            f"{count}: below {FEWEST}, results have no interval and comparisons no verdict. More "
+            "clips of the same groups do not help; more groups do.",
+        )
+    else:
+        yield warning(
+            GROUPS, f"{count}: below about {FEW}, intervals are wide and their coverage is rough."
+        )
+
+
+def _shared(groups: dict[str, set[str]], test_splits: set[str]) -> Iterator[Finding]:
+    splits_of: dict[str, list[str]] = {}
+    for split, found in groups.items():
+        for group in found:
+            splits_of.setdefault(group, []).append(split)
+    shared = sorted(group for group, splits in splits_of.items() if len(splits) > 1)
+    tested = [group for group in shared if test_splits & set(splits_of[group])]
+    # Of groups that only training and validation share, the test is still free.
+    others = [group for group in shared if group not in tested]
+    for named, harm in (
+        (tested, "tested on groups that it was trained or chosen on"),
+        (others, "chosen on groups that it was trained on"),
+    ):
+        if named:
+            yield warning(
+                GROUPS,
+                f"{len(named)} of {len(splits_of)} groups {'is' if len(named) == 1 else 'are'} in "
+                f"several splits ({listing(named)}; the first in "
+                f"{' and '.join(splits_of[named[0]])}): a probe is {harm}, and its score on new "
+                "ones may be lower.",
+            )
