@@ -194,7 +194,10 @@ def run(*arguments: object) -> tuple[int, str]:
 def test_demo_tasks_are_what_their_cards_say_and_share_no_recording() -> None:
     code, said = run(*(demo_directory(name) for name in demo_names()))
     assert code == 0
-    assert re.findall(r": (.*) \(card: (\w+)\)", said) == [("no findings", n) for n in demo_names()]
+    assert re.findall(r"\(card: (\w+)", said) == list(demo_names())
+    assert "(card: demo_pipe_pitch; groups: train 34, valid 11, test 14)" in said
+    (few,) = re.findall(r"  (?:error|warning): (.*)", said)
+    assert few.startswith("groups.csv: the test has 14 groups: below about 40, intervals are wide")
 
 
 def test_the_command_compares_with_the_card_inside(tmp_path: Path) -> None:

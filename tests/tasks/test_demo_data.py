@@ -98,6 +98,35 @@ def test_no_recording_is_heard_in_two_splits(name: str) -> None:
     assert clips == {(split, clip.name) for split in task.splits for clip in task.clips[split]}
 
 
+TEST_GROUPS = {"demo_guitar_chord": 72, "demo_pipe_pitch": 14}
+"""Of the others, clips share voices or sounds in no whole groups."""
+
+
+@pytest.mark.parametrize("name", DEMO)
+def test_clips_of_one_recording_or_take_are_a_group_of_one_split(name: str) -> None:
+    task = demo(name)
+    splits_of = defaultdict(set)
+    for split in task.splits:
+        for clip in task.clips[split]:
+            splits_of[clip.group].add(split)
+    assert task.has_groups == (name in TEST_GROUPS)
+    if task.has_groups:
+        tested = {clip.group for fold in task.folds for clip in task.clips[fold.test]}
+        assert len(tested) == TEST_GROUPS[name]
+        assert all(len(splits) == 1 for splits in splits_of.values())
+
+
+def test_a_group_of_pipes_is_a_recording_of_its_clips() -> None:
+    task = demo("demo_pipe_pitch")
+    with (task.directory / "origins.csv").open(newline="") as file:
+        heard = {
+            (f"{row['clip']}.wav", Path(row["recording"]).stem) for row in csv.DictReader(file)
+        }
+    clips = [clip for of_split in task.clips.values() for clip in of_split]
+    stops = {clip.name: clip.name.rsplit("-", 1)[0] for clip in clips}
+    assert all((c.name, c.group.removeprefix(f"{stops[c.name]}-")) in heard for c in clips)
+
+
 @pytest.mark.parametrize("name", DEMO)
 def test_each_recording_is_credited_under_a_free_licence(name: str) -> None:
     text = (demo(name).directory / "ATTRIBUTION.md").read_text()

@@ -2,7 +2,7 @@
 
 The drum kit "belofilms GuitarStrums" holds each chord in three strums (plain, down, up), each at
 four strengths. A fold is a strum, so that a chord is always met in a strum never heard before,
-and each fold has drum loops of its own.
+and each fold has drum loops of its own. The strengths of one chord and strum are a group.
 """
 
 from __future__ import annotations
@@ -56,12 +56,14 @@ def build(work: Path) -> DemoTask:
         guitar = cut(read(path), _SECONDS)
         mixed = add_noise(guitar, random_stretch(loops[loop], _SECONDS, rng), rng.uniform(*_SNR))
         chords.add(chord)
+        group = f"{chord.replace(' ', '_').replace('#', 'sharp')}-{fold}"
         splits[fold].append(
             Clip(
-                name=f"{chord.replace(' ', '_').replace('#', 'sharp')}-{fold}-{named['take']}",
+                name=f"{group}-{named['take']}",
                 sound=fade(at_level(mixed, rng.uniform(-32, -20))),
                 labels=[chord],
                 recordings=(_recording(path.name), samples.recording(loop)),
+                group=group,
             )
         )
     return DemoTask(

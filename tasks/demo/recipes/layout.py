@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.groups import GROUPS, groups_table
 from tasks.demo.recipes.sound import Sound, below_full_scale
 from tasks.demo.recipes.sources import Package
 from tasks.demo.recipes.vorbis import encode
@@ -44,6 +45,8 @@ class Clip:
     sound: Sound
     labels: Sequence[str] | Sequence[Mapping[str, str | float]]
     recordings: tuple[Recording, ...]
+    group: str = ""
+    """What it belongs to; "" where the clips of a task share recordings in no whole groups."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,9 @@ def write(task: DemoTask, out: Path) -> None:
         for clip in ordered:
             (root / split / f"{clip.name}.ogg").write_bytes(encode(below_full_scale(clip.sound)))
     _write_origins(task, root / "origins.csv")
+    groups = {f"{c.name}.wav": c.group for clips in task.splits.values() for c in clips if c.group}
+    if groups:
+        (root / GROUPS).write_text(groups_table(groups), encoding="utf-8")
     (root / "ATTRIBUTION.md").write_text(_attribution(task), encoding="utf-8")
 
 

@@ -1,7 +1,8 @@
 """Which of 36 notes sounds, on an organ stop that was never heard before?
 
 Training has three organ stops and a piano, validation and test have two other stops each. The
-organ's blower runs in the background, and a softer second note of the same stop sounds along.
+organ's blower runs in the background, and a softer second note of the same stop sounds along. The
+notes that are made from one recording are a group.
 """
 
 from __future__ import annotations
@@ -136,6 +137,7 @@ def _clips(split: str, instruments: _Instruments, rng: np.random.Generator) -> I
                     *(instruments.recording(stop, file) for file in files),
                     instruments.organ.recording(BLOWER),
                 ),
+                group=f"{stop}-{Path(first_file).stem}",
             )
 
 
