@@ -1,8 +1,7 @@
-"""Which clips of a task belong together: ``groups.csv`` of a task directory, or the clips' names.
+"""Read the groups of a task's clips from ``groups.csv`` or from the clips' names.
 
-A group is what its clips have in common beyond their labels: a speaker, a recording, an instrument.
-Clips of one group are not independent, so a test set has as many units as it has groups. A clip has
-one group, whatever splits it is in.
+Clips of one group share a source: a speaker, a recording, an instrument. They are not independent,
+so the independent units of a test set are its groups. A clip has one group in all splits.
 """
 
 from __future__ import annotations
@@ -15,10 +14,10 @@ from collections.abc import Callable, Collection, Mapping
 GROUPS = "groups.csv"
 
 FEW = 40
-"""With fewer test groups, intervals by groups are rough."""
+"""Number of test groups below which the coverage of intervals is approximate."""
 
 FEWEST = 6
-"""With fewer test groups there is no interval of the right coverage, and none is shown."""
+"""Number of test groups below which no interval has the right coverage, and none is reported."""
 
 _COLUMNS = ("clip", "group")
 
@@ -26,15 +25,16 @@ _COLUMNS = ("clip", "group")
 def parse_groups(
     text: str, clips: Collection[str], report: Callable[[str], None]
 ) -> dict[str, str]:
-    """Read the group of every clip from the text of ``groups.csv``.
+    """Parse the text of ``groups.csv``.
 
     Args:
-        text: CSV with the columns clip and group, a row a clip; others are not read.
-        clips: the names of the task's clips, in all splits.
-        report: told each thing that is wrong, a sentence each.
+        text: CSV with the columns clip and group and one row per clip. Other columns are ignored.
+        clips: the names of the task's clips in all splits.
+        report: called with a message for each fault.
 
     Returns:
-        The group of each clip; nothing where anything was reported, so that groups are never half.
+        The group of each clip by its name. Empty if there is any fault, so that either all clips
+        have a group or none.
     """
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
@@ -53,11 +53,11 @@ def parse_groups(
     for line, clip, group in rows:
         reason = ""
         if not clip or not group.strip():
-            reason = "needs a clip and a group."
+            reason = "the clip or its group is empty."
         elif clip in lines:
-            reason = f"the clip '{clip}' is on line {lines[clip]} too."
+            reason = f"clip '{clip}' is also on line {lines[clip]}. A clip has one row."
         elif clip not in known:
-            reason = f"no split has a clip '{clip}'."
+            reason = f"no split contains a clip '{clip}'."
         if reason:
             report(f"line {line}: {reason}")
             whole = False
@@ -65,24 +65,24 @@ def parse_groups(
         found[clip] = group
     if absent := [clip for clip in dict.fromkeys(clips) if clip not in lines]:
         report(
-            f"must have a row for every clip; {len(absent)} of {len(known)} have none, "
-            f"'{absent[0]}' for one."
+            f"{len(absent)} of {len(known)} clips have no row, for example '{absent[0]}'. Every "
+            "clip must have one."
         )
         whole = False
     return found if whole else {}
 
 
 def derive_groups(pattern: str, clips: Collection[str]) -> tuple[dict[str, str], str]:
-    """Read the group of every clip from its name.
+    """Derive the group of each clip from its name.
 
     Args:
-        pattern: a regular expression with one capture group that matches a whole name; what it
-            captures is the group.
-        clips: the names of the task's clips, in all splits.
+        pattern: regular expression that must match a whole name. Its one capture group is the
+            clip's group.
+        clips: the names of the task's clips in all splits.
 
     Returns:
-        The group of each clip and "". Where the pattern does not fit a name, no group and that
-        name: groups are never half.
+        The group of each clip by its name, and "". If a name does not match, an empty mapping and
+        that name.
     """
     expression = re.compile(pattern)
     found = {}
@@ -95,15 +95,15 @@ def derive_groups(pattern: str, clips: Collection[str]) -> tuple[dict[str, str],
 
 
 def misfit(clip: str) -> str:
-    """Return a sentence on a clip whose name a pattern of groups does not fit."""
+    """Return the message for a clip whose name does not match a card's group_pattern."""
     return (
-        f"the card's group_pattern does not fit the name of clip '{clip}', so no clip has a group "
-        f"and each counts as independent. Correct the pattern, or add {GROUPS}."
+        f"the card's group_pattern does not match the name of clip '{clip}'. No groups are used, "
+        f"and clips count as independent. Correct the pattern or add {GROUPS}."
     )
 
 
 def groups_table(groups: Mapping[str, str]) -> str:
-    """Return the text of ``groups.csv``, by clip in alphabetical order."""
+    """Return the text of ``groups.csv``, sorted by clip."""
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")
     table.writerow(_COLUMNS)

@@ -17,7 +17,6 @@ and a number in a split file is compared by its text.
 from __future__ import annotations
 
 import csv
-import dataclasses
 import hashlib
 import io
 import json
@@ -54,7 +53,7 @@ class Event:
 class Clip:
     """A file of a split: ``labels`` in scene tasks, ``events`` in event tasks.
 
-    ``group`` is what it belongs to (:mod:`harness.groups`), "" in a task without groups.
+    ``group`` is the clip's group (:mod:`harness.groups`), "" in a task without groups.
     """
 
     name: str
@@ -74,7 +73,7 @@ class Contents:
     clips: dict[str, tuple[Clip, ...]] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
     ungrouped: str = ""
-    """A clip whose name the pattern of groups does not fit, so that no clip has a group."""
+    """The first clip whose name does not match the pattern of groups; no clip then has a group."""
 
 
 def read_contents(directory: Path, report: Report, group_pattern: str = "") -> Contents:
@@ -120,7 +119,9 @@ def _set_groups(directory: Path, contents: Contents, report: Report, pattern: st
         groups, contents.ungrouped = derive_groups(pattern, names)
     if groups:
         contents.clips = {
-            split: tuple(dataclasses.replace(clip, group=groups[clip.name]) for clip in found)
+            split: tuple(
+                Clip(clip.name, clip.labels, clip.events, groups[clip.name]) for clip in found
+            )
             for split, found in contents.clips.items()
         }
 

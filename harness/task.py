@@ -78,7 +78,7 @@ class Task:
     skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Names that :func:`without_clips` left out, by split."""
     ungrouped: str = ""
-    """The clip whose name a pattern of groups does not fit, so that the task has none; else ""."""
+    """The first clip whose name does not match the pattern of groups; the task then has none."""
 
     @property
     def name(self) -> str:
@@ -103,7 +103,7 @@ class Task:
 
     @property
     def has_groups(self) -> bool:
-        """Whether its clips are in groups; then every clip is in one."""
+        """Whether its clips have groups. Either all have one or none."""
         return any(clip.group for clips in self.clips.values() for clip in clips)
 
     @property
@@ -114,13 +114,13 @@ class Task:
 
     @property
     def tables_sha256(self) -> str:
-        """What :attr:`sha256` is without groups: all that embeddings and probes depend on."""
+        """Hash as :attr:`sha256`, but without groups: embeddings and probes depend on this."""
         parts = [self.digests[METADATA], self.digests[VOCABULARY]]
         return _hash(parts + [self.split_sha256(split) for split in self.splits])
 
     @property
     def groups_sha256(self) -> str:
-        """Hash of the group of every clip, wherever it was read from; "" without groups."""
+        """Hash of the group of every clip, from a file or a pattern; "" without groups."""
         if not self.has_groups:
             return ""
         clips = (clip for split in self.splits for clip in self.clips[split])

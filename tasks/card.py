@@ -97,8 +97,8 @@ class Card:
         facts_from: where the card's facts were taken from.
         split_clips: number of clips of each split; of splits where it is known.
         metadata_md5: of the directory's task_metadata.json; None when not known.
-        group_pattern: a regular expression that matches every clip's name and captures its group,
-            for a directory without groups.csv; None where names do not tell groups.
+        group_pattern: regular expression that matches every clip's name and captures its group,
+            used for a directory without groups.csv; None if names do not contain groups.
     """
 
     name: str

@@ -113,10 +113,10 @@ def cards_in(tasks_dir: Path, suite: str | None = None) -> tuple[Card, ...]:
 
 
 def group_pattern(directory: Path) -> str:
-    """Return the pattern that a task directory's card derives groups by; "" when there is none.
+    """Return the ``group_pattern`` of a task directory's card, or "" if there is none.
 
-    The card is that inside the directory, else the package's card of the directory's name. A wrong
-    one is warned of and left out.
+    The card is the one inside the directory, else the package's card of the directory's name. An
+    invalid card is skipped with a warning.
     """
     own = _card_or_warning(directory)
     if own is None or misplaced(own, directory):

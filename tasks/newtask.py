@@ -29,7 +29,7 @@ class NewClip:
             picklable, and its ``repr`` must be the same in every process and tell it from others.
         labels: of a scene task.
         events: of an event task, in ms.
-        group: what it belongs to (:mod:`harness.groups`); "" in a task without groups.
+        group: its group (:mod:`harness.groups`); "" in a task without groups.
     """
 
     name: str
@@ -84,7 +84,7 @@ def contradictions(task: NewTask, rates: Sequence[int]) -> Iterator[str]:
     for split in set(task.splits) - {clip.split for clip in task.clips}:
         yield f"the split '{split}' has no clip."
     if (ungrouped := [clip.name for clip in task.clips if not clip.group]) and _grouped(task):
-        yield f"clip '{ungrouped[0]}' has no group, and others have one."
+        yield f"clip '{ungrouped[0]}' has no group, but others have one."
     vocabulary, seen = set(task.vocabulary), dict[str, str]()
     for clip in task.clips:
         if reason := _problem(task, clip, vocabulary):

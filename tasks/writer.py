@@ -202,7 +202,7 @@ def _made_before(
 
 
 def _lacks_groups(there: _Plan, plan: _Plan) -> bool:
-    """Whether a directory's plan is another one but for groups, which earlier versions dropped."""
+    """Return whether a directory's plan lacks only the groups, as earlier versions wrote it."""
     tables = {name: content for name, content in plan["tables"].items() if name != GROUPS}
     return there == {**plan, "tables": tables}
 

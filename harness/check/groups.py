@@ -1,4 +1,4 @@
-"""What the groups of a task leave to be desired: few in the test, or one in several splits."""
+"""Check a task's groups: few test groups, and groups in several splits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.task import folds_of
 
 
 def groups_of(contents: Contents) -> dict[str, set[str]]:
-    """Return the groups of each split; {} in a task without groups."""
+    """Return the groups of each split, or {} for a task without groups."""
     found = {
         split: {clip.group for clip in listed if clip.group}
         for split, listed in contents.clips.items()
@@ -20,12 +20,12 @@ def groups_of(contents: Contents) -> dict[str, set[str]]:
 
 
 def count_groups(contents: Contents) -> str:
-    """Return how many groups each split has, for people; "" in a task without groups."""
+    """Return the number of groups of each split as text, or "" for a task without groups."""
     return ", ".join(f"{split} {len(groups)}" for split, groups in groups_of(contents).items())
 
 
 def check_groups(contents: Contents) -> Iterator[Finding]:
-    """Few test groups, groups that splits share, and a pattern that does not fit the names."""
+    """Yield warnings for few test groups, shared groups and a pattern that does not match."""
     if contents.ungrouped:
         yield warning("", misfit(contents.ungrouped))
     groups = groups_of(contents)
@@ -40,16 +40,18 @@ def check_groups(contents: Contents) -> Iterator[Finding]:
 def _few(tested: set[str]) -> Iterator[Finding]:
     if len(tested) >= FEW:
         return
-    count = f"the test has {len(tested)} group{'s' * (len(tested) != 1)}"
+    count = f"the test has {len(tested)} group{'s' * (len(tested) != 1)}."
     if len(tested) < FEWEST:
         yield warning(
             GROUPS,
-            f"{count}: below {FEWEST}, results have no interval and comparisons no verdict. More "
-            "clips of the same groups do not help; more groups do.",
+            f"{count} Below {FEWEST}, no confidence interval and no verdict is reported. Add "
+            "groups: more clips of the same groups do not help.",
         )
     else:
         yield warning(
-            GROUPS, f"{count}: below about {FEW}, intervals are wide and their coverage is rough."
+            GROUPS,
+            f"{count} Below about {FEW}, confidence intervals are wide and their coverage is "
+            "approximate.",
         )
 
 
@@ -60,17 +62,16 @@ def _shared(groups: dict[str, set[str]], test_splits: set[str]) -> Iterator[Find
             splits_of.setdefault(group, []).append(split)
     shared = sorted(group for group, splits in splits_of.items() if len(splits) > 1)
     tested = [group for group in shared if test_splits & set(splits_of[group])]
-    # Of groups that only training and validation share, the test is still free.
     others = [group for group in shared if group not in tested]
     for named, harm in (
-        (tested, "tested on groups that it was trained or chosen on"),
-        (others, "chosen on groups that it was trained on"),
+        (tested, "tested on groups that are also in training or validation"),
+        (others, "validated on groups that are also in training"),
     ):
         if named:
             yield warning(
                 GROUPS,
                 f"{len(named)} of {len(splits_of)} groups {'is' if len(named) == 1 else 'are'} in "
                 f"several splits ({listing(named)}; the first in "
-                f"{' and '.join(splits_of[named[0]])}): a probe is {harm}, and its score on new "
-                "ones may be lower.",
+                f"{' and '.join(splits_of[named[0]])}). Probes are {harm}. Scores on new groups "
+                "may be lower.",
             )

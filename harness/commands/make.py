@@ -79,8 +79,9 @@ def make(
 
     LABELS is a CSV file with the columns file and label; for events also onset and offset, in
     seconds. Several labels of a file stand on rows of their own, or between semicolons. It may
-    give each file's split (train, valid, test) or fold, and a group (a speaker, a recording) that
-    is kept together. Stopped at any moment, the same command goes on.
+    give each file's split (train, valid, test) or fold, and its group (a speaker, a recording).
+    A group is kept in one split, and confidence intervals are computed over groups. Stopped at any
+    moment, the same command goes on.
     """
     from harness.engines import cores
     from tasks.make.finish import finish

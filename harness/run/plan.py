@@ -338,6 +338,7 @@ def _evaluations(
         read = [unit.directory.name for unit in embeddings.units]
     else:
         read = [model.fingerprint]
+    tables, groups = task.tables_sha256, task.groups_sha256
     return [
         Evaluation(
             model,
@@ -346,11 +347,9 @@ def _evaluations(
             SYNTHETIC if is_synthetic(task.name) else suite,
             protocol.name,
             seed,
-            sha256_of(
-                [PROBE_VERSION, read, task.tables_sha256, dataclasses.asdict(protocol), seed]
-            ),
+            sha256_of([PROBE_VERSION, read, tables, dataclasses.asdict(protocol), seed]),
             settings.out,
-            task.groups_sha256,
+            groups,
         )
         for protocol in protocols
         for seed in range(settings.seeds)

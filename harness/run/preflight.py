@@ -141,7 +141,7 @@ def check_audio(
 
 
 def tell_ungrouped(tasks: Iterable[Task]) -> None:
-    """Warn of each task whose card's pattern of groups does not fit every clip's name.
+    """Warn of each task with a clip whose name does not match the card's pattern of groups.
 
     Warns:
         UserWarning: naming the clip.

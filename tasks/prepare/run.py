@@ -160,7 +160,7 @@ def _task(about: Card, clips: Sequence[NewClip]) -> NewTask:
 
 
 def _in_groups(clips: list[NewClip], about: Card, say: Say) -> list[NewClip]:
-    """Return the clips with the groups that the corpus tells, else those of the card's pattern."""
+    """Return the clips with the groups of the corpus, else with those of the card's pattern."""
     if about.group_pattern is None or any(clip.group for clip in clips):
         return clips
     groups, odd = derive_groups(about.group_pattern, [clip.name for clip in clips])

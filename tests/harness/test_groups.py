@@ -79,11 +79,11 @@ def test_a_clip_of_several_splits_has_one_group(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("clip,group", "clip,speaker", "lacks group"),
-        ("train-0001.wav,g1\n", "", "1 of 12 have none, 'train-0001.wav' for one"),
-        ("train-0001.wav", "train-0009.wav", "no split has a clip 'train-0009.wav'"),
-        ("valid-0000.wav", "test-0000.wav", "line 10: the clip 'test-0000.wav' is on line 2 too"),
-        ("train-0001.wav,g1", "train-0001.wav,", "line 7: needs a clip and a group"),
-        ("train-0001.wav,g1", "train-0001.wav, ", "line 7: needs a clip and a group"),
+        ("train-0001.wav,g1\n", "", "1 of 12 clips have no row, for example 'train-0001.wav'"),
+        ("train-0001.wav", "train-0009.wav", "no split contains a clip 'train-0009.wav'"),
+        ("valid-0000.wav", "test-0000.wav", "line 10: clip 'test-0000.wav' is also on line 2"),
+        ("train-0001.wav,g1", "train-0001.wav,", "line 7: the clip or its group is empty"),
+        ("train-0001.wav,g1", "train-0001.wav, ", "line 7: the clip or its group is empty"),
         ("g1", "\udce4", "groups.csv: the file is not UTF-8"),
     ],
 )

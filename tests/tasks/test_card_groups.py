@@ -106,9 +106,9 @@ def test_runs_and_checks_see_the_same_groups(task: Path) -> None:
     }
     said = CliRunner().invoke(check, [str(task), "--no-audio"]).output
     assert "groups: train 2, valid 2, test 2)" in said.splitlines()[0]
-    assert "groups.csv: the test has 2 groups: below 6, results have no interval" in said
+    assert "groups.csv: the test has 2 groups. Below 6, no confidence interval and no" in said
     assert "2 of 2 groups are in several splits ('0', '1'; the first in train and valid" in said
-    assert "tested on groups that it was trained or chosen on" in said
+    assert "Probes are tested on groups that are also in training or validation." in said
 
 
 def test_a_pattern_that_does_not_fit_is_told_and_no_group_is_used(task: Path) -> None:
@@ -116,11 +116,11 @@ def test_a_pattern_that_does_not_fit_is_told_and_no_group_is_used(task: Path) ->
     (source,) = find_tasks((str(task),), None, task.parent)
     assert not source.read().has_groups
     said = CliRunner().invoke(check, [str(task), "--no-audio"]).output
-    assert "group_pattern does not fit the name of clip 'train-0000.wav', so no clip has a" in said
+    assert "group_pattern does not match the name of clip 'train-0000.wav'. No groups are" in said
     assert "groups:" not in said
 
 
-@pytest.mark.parametrize(("n", "said"), [(5, "below 6"), (6, "below about 40"), (40, "")])
+@pytest.mark.parametrize(("n", "said"), [(5, "Below 6"), (6, "Below about 40"), (40, "")])
 def test_few_test_groups_are_told(tmp_path: Path, n: int, said: str) -> None:
     task = taskmaker.make_task(tmp_path, "scene", n=40, seconds=0.01)
     groups = {
@@ -131,7 +131,7 @@ def test_few_test_groups_are_told(tmp_path: Path, n: int, said: str) -> None:
     (task / "groups.csv").write_text(groups_table(groups))
     found = CliRunner().invoke(check, [str(task), "--no-audio"]).output
     assert f"groups: train {n}, valid {n}, test {n})" in found
-    assert re.findall(r"below about 40|below 6", found) == [said] * bool(said)
+    assert re.findall(r"Below about 40|Below 6", found) == [said] * bool(said)
     assert "several splits" not in found
 
 
@@ -144,4 +144,4 @@ def test_groups_that_training_and_validation_share_leave_the_test_free(task: Pat
     (task / "groups.csv").write_text(groups_table(groups))
     found = CliRunner().invoke(check, [str(task), "--no-audio"]).output
     assert "12 of 13 groups are in several splits ('0', '1', '10' and 9 more" in found
-    assert "chosen on groups that it was trained on" in found
+    assert "Probes are validated on groups that are also in training." in found

@@ -197,7 +197,7 @@ def test_demo_tasks_are_what_their_cards_say_and_share_no_recording() -> None:
     assert re.findall(r"\(card: (\w+)", said) == list(demo_names())
     assert "(card: demo_pipe_pitch; groups: train 34, valid 11, test 14)" in said
     (few,) = re.findall(r"  (?:error|warning): (.*)", said)
-    assert few.startswith("groups.csv: the test has 14 groups: below about 40, intervals are wide")
+    assert few.startswith("groups.csv: the test has 14 groups. Below about 40, confidence")
 
 
 def test_the_command_compares_with_the_card_inside(tmp_path: Path) -> None:

@@ -147,7 +147,7 @@ def test_a_task_that_was_made_without_its_groups_gets_them(tmp_path: Path) -> No
 def test_some_clips_without_a_group_are_refused(tmp_path: Path) -> None:
     clips = grouped(tmp_path / "log")
     clips = (dataclasses.replace(clips[0], group=""), *clips[1:])
-    with pytest.raises(UserError, match=r"'c000\.wav' has no group, and others have one"):
+    with pytest.raises(UserError, match=r"'c000\.wav' has no group, but others have one"):
         write_task(new_task(clips), tmp_path / "tasks", soundreader.noise, rates=(8000,))
 
 

@@ -46,7 +46,7 @@ class Clip:
     labels: Sequence[str] | Sequence[Mapping[str, str | float]]
     recordings: tuple[Recording, ...]
     group: str = ""
-    """What it belongs to; "" where the clips of a task share recordings in no whole groups."""
+    """Its group; "" where the recordings of a task's clips overlap, so that no groups exist."""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from harness.check import check_task
 from harness.cli import call
 from harness.errors import UserError
 from harness.layout import Event
+from harness.predictions import read_predictions
 from harness.results import read_csv
 from harness.scoring.event_scores import METRICS as EVENT_METRICS
 from harness.scoring.scores import METRICS as SCENE_METRICS
@@ -656,6 +657,41 @@ def test_sounds_that_cannot_be_decoded_are_left_out_when_asked(tmp_path: Path) -
     code, _, err = hear_byola(*arguments)
     assert code == 2
     assert "1 clip of other recordings ('low_1.wav')" in err
+
+
+def test_groups_go_from_the_table_into_the_predictions(tmp_path: Path) -> None:
+    table = tones(tmp_path / "sounds")
+    header, *rows = table.read_text().splitlines()
+    grouped = [f"{header},group", *(f"{row},tape {i % 10}" for i, row in enumerate(rows))]
+    table.write_text("\n".join(grouped) + "\n")
+    tasks_dir, runs = tmp_path / "tasks", tmp_path / "runs"
+    code, out, err = hear_byola(
+        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
+        "--tasks-dir", tasks_dir,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "train: 18 clips of 6 groups, 6 of each label" in err
+    assert "warning: groups.csv: the test has 2 groups. Below 6, no confidence interval" in err
+    directory = Path(out.strip())
+    groups = {
+        clip.name: clip.group for split in read_task(directory).clips.values() for clip in split
+    }
+    assert len(groups) == 30
+    assert all(group == f"tape {name.split('_')[1][0]}" for name, group in groups.items())
+    model = ("-m", "harness.baselines.logmel,name=logmel")
+    tested = tuple(groups[clip.name] for clip in read_task(directory).clips["test"])
+    for arguments in (
+        ("run", *model, "-t", "mine", "--tasks-dir", tasks_dir),
+        ("embed", *model, "-t", "mine", "--tasks-dir", tasks_dir, "--layout", "heareval"),
+        ("probe", runs / "heareval" / "logmel" / directory.name),
+    ):
+        knn = () if arguments[0] == "embed" else ("--protocol", "knn")
+        code, out, err = hear_byola(*arguments, *knn, "--out", runs, "--jobs", "1")
+        assert code == 0, err
+    found = [
+        read_predictions(path.parent, "test") for path in runs.glob("results/*/*/*/test.pred*z")
+    ]
+    assert [fold.groups for fold in found] == [tested] * 2
 
 
 def test_what_the_check_would_find_is_said_before_any_audio_is_written(tmp_path: Path) -> None:
