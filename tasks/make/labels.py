@@ -99,7 +99,6 @@ def read_labels(path: Path, faults: Faults) -> Labels:
             file = posixpath.normpath(cells["file"])
             wrong.setdefault(file, Labelled(file, line))
     recordings = _recordings(rows, faults)
-    _check_groups(recordings, faults)
     recordings = list((wrong | {one.file: one for one in recordings}).values())
     return Labels(
         path=path,
@@ -220,17 +219,3 @@ def _recordings(rows: list[_Row], faults: Faults) -> list[Labelled]:
         else:
             draft.add(row)
     return [draft.merged() for draft in drafts.values()]
-
-
-def _check_groups(recordings: list[Labelled], faults: Faults) -> None:
-    first: dict[str, Labelled] = {}
-    for one in recordings:
-        if not one.group:
-            continue
-        other = first.setdefault(one.group, one)
-        if other.place != one.place:
-            faults.add(
-                one.line,
-                f"the group '{one.group}' is in '{one.place}' here and in '{other.place}' on line "
-                f"{other.line}: a group must be kept together.",
-            )

@@ -188,9 +188,6 @@ PLACES = {
     "file,label,split\na,b,train\na,d,test\n": "line 3: the split or fold of 'a' is 'test', and "
     "'train' on line 2.",
     "file,label,group\na,b,x\na,d,y\n": "line 3: the group of 'a' is 'y', and 'x' on line 2.",
-    "file,label,split,group\na,b,train,x\nc,d,test,x\n": "line 3: the group 'x' is in 'test' here "
-    "and in 'train' on line 2: a group must be kept together.",
-    "file,label,fold,group\na,b,1,x\nc,d,2,x\n": "line 3: the group 'x' is in '2' here",
 }
 
 

@@ -694,6 +694,21 @@ def test_groups_go_from_the_table_into_the_predictions(tmp_path: Path) -> None:
     assert [fold.groups for fold in found] == [tested] * 2
 
 
+def test_given_splits_that_divide_groups_are_warned_of(tmp_path: Path) -> None:
+    table = tones(tmp_path / "sounds")
+    header, *rows = table.read_text().splitlines()
+    splits = ("train", "train", "train", "valid", "test")
+    lines = [f"{row},{splits[i % 5]},tape {i % 10 // 2}" for i, row in enumerate(rows)]
+    table.write_text("\n".join([f"{header},split,group", *lines]) + "\n")
+    code, _, err = hear_byola(
+        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
+        "--tasks-dir", tmp_path / "tasks",
+    )  # fmt: skip
+    assert code == 0, err
+    assert "warning: groups.csv: 2 of 5 groups are in several splits" in err
+    assert "Probes are tested on groups that are also in training" in err
+
+
 def test_what_the_check_would_find_is_said_before_any_audio_is_written(tmp_path: Path) -> None:
     table = tones(tmp_path / "sounds")
     header, *rows = table.read_text().splitlines()
