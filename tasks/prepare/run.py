@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.audio import present_rates
 from harness.errors import UserError, did_you_mean
-from harness.groups import derive_groups, misfit
+from harness.groups import GROUPS, derive_groups, misfit
 from harness.layout import METADATA
 from harness.task import UNLIKE_CARD
 from tasks.card import Card, card, cards
@@ -68,7 +68,9 @@ def prepare(
     about, rates = card(name), tuple(rates) or (corpus.rate,)
     directory = tasks_dir / about.directory
     if (directory / METADATA).is_file() and set(rates) <= set(present_rates(directory)):
-        say(f"{directory} is there already; delete it to prepare it anew.")
+        grouped = about.group_pattern or (directory / GROUPS).exists()
+        hint = "" if grouped else " It has no groups."
+        say(f"{directory} is there already; delete it to prepare it anew.{hint}")
         return directory
     folder = SourceFolder(source, tasks_dir, say, corpus.tops)
     try:

@@ -16,6 +16,8 @@ from harness.check import check_task
 from harness.cli import call
 from harness.commands.options import EXAMPLES
 from harness.errors import UserError
+from harness.groups import GROUPS
+from harness.layout import METADATA
 from harness.task import UNLIKE_CARD, read_task
 from tasks.card import card
 from tasks.find import find_task
@@ -101,6 +103,15 @@ def test_a_whole_task_that_is_there_is_left_alone(esc50: Path, whole: None, tmp_
     assert {path: path.stat().st_mtime_ns for path in directory.rglob("*")} == before
     with pytest.raises(UserError, match="Delete it"):
         prepare("esc50", esc50, tmp_path, rates=(16_000,))
+
+
+def test_a_task_that_is_there_without_groups_is_named(tmp_path: Path) -> None:
+    directory = tmp_path / card("spoken_digit").directory
+    (directory / "16000").mkdir(parents=True)
+    (directory / METADATA).write_text("{}")
+    assert said_by("spoken_digit", tmp_path, tmp_path)[0].endswith("anew. It has no groups.")
+    (directory / GROUPS).write_text("clip,group\n")
+    assert said_by("spoken_digit", tmp_path, tmp_path)[0].endswith("anew.")
 
 
 def test_a_part_is_not_called_like_the_whole(esc50: Path, tmp_path: Path) -> None:
