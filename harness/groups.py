@@ -49,27 +49,27 @@ def parse_groups(
         return {}
     found: dict[str, str] = {}
     lines: dict[str, int] = {}
-    known, whole = set(clips), True
+    faults: dict[str, list[str]] = {"empty": [], "twice": [], "unknown": []}
+    known = set(clips)
     for line, clip, group in rows:
-        reason = ""
         if not clip or not group.strip():
-            reason = "the clip or its group is empty."
+            faults["empty"].append(f"line {line}: the clip or its group is empty")
         elif clip in lines:
-            reason = f"clip '{clip}' is also on line {lines[clip]}. A clip has one row."
+            faults["twice"].append(f"line {line}: clip '{clip}' is also on line {lines[clip]}")
         elif clip not in known:
-            reason = f"no split contains a clip '{clip}'."
-        if reason:
-            report(f"line {line}: {reason}")
-            whole = False
+            faults["unknown"].append(f"line {line}: no split contains a clip '{clip}'")
         lines.setdefault(clip, line)
         found[clip] = group
-    if absent := [clip for clip in dict.fromkeys(clips) if clip not in lines]:
+    for same in filter(None, faults.values()):
+        # A file of another task has thousands.
+        report(f"{same[0]}{f' ({len(same) - 1} more such lines)' * (len(same) > 1)}.")
+    absent = [clip for clip in dict.fromkeys(clips) if clip not in lines]
+    if absent:
         report(
             f"{len(absent)} of {len(known)} clips have no row, for example '{absent[0]}'. Every "
             "clip must have one."
         )
-        whole = False
-    return found if whole else {}
+    return {} if absent or any(faults.values()) else found
 
 
 def derive_groups(pattern: str, clips: Collection[str]) -> tuple[dict[str, str], str]:

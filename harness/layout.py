@@ -103,7 +103,7 @@ def read_contents(directory: Path, report: Report, group_pattern: str = "") -> C
         if table is not None and "embedding_type" in contents.fields:
             contents.clips[split] = _read_clips(f"{split}.json", table, event, report)
     # Clips of a split that could not be read would seem unknown.
-    if contents.clips.keys() == set(contents.fields.get("splits", ())):
+    if contents.clips and contents.clips.keys() == set(contents.fields["splits"]):
         _set_groups(directory, contents, report, group_pattern)
     return contents
 

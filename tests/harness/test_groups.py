@@ -85,6 +85,7 @@ def test_a_clip_of_several_splits_has_one_group(tmp_path: Path) -> None:
         ("train-0001.wav,g1", "train-0001.wav,", "line 7: the clip or its group is empty"),
         ("train-0001.wav,g1", "train-0001.wav, ", "line 7: the clip or its group is empty"),
         ("g1", "\udce4", "groups.csv: the file is not UTF-8"),
+        ("train", "other", "a clip 'other-0000.wav' (3 more such lines)."),
     ],
 )
 def test_faults_are_told_by_line(scene: Path, old: str, new: str, said: str) -> None:
@@ -96,9 +97,10 @@ def test_faults_are_told_by_line(scene: Path, old: str, new: str, said: str) -> 
     assert said in str(error.value)
 
 
-def test_a_split_that_cannot_be_read_is_no_fault_of_the_groups(scene: Path) -> None:
+@pytest.mark.parametrize("file", ["test.json", "task_metadata.json"])
+def test_a_file_that_cannot_be_read_is_no_fault_of_the_groups(scene: Path, file: str) -> None:
     write_groups(scene)
-    (scene / "test.json").write_text("[]")
+    (scene / file).write_text("[]")
     with pytest.raises(UserError) as error:
         read_task(scene)
     assert "groups.csv" not in str(error.value)
