@@ -10,11 +10,12 @@ import pandas as pd
 
 from harness.ablation.differences import ArmScores
 from harness.ablation.study import Study
-from harness.compare.resamples import N_BOOT, resample
+from harness.compare.influences import in_order, influence, units_of
 from harness.errors import UserError
 from harness.predictions import read_predictions
 from harness.run.plan import Evaluation
 from harness.scoring import events, scores
+from harness.scoring.units import Units, group_units
 from harness.task import Task, is_synthetic
 
 MEAN = "mean"
@@ -22,13 +23,12 @@ MEAN = "mean"
 
 @dataclass(frozen=True)
 class Column:
-    """A task: its primary metric, whether the mean stands on it, and its test set's size."""
+    """A task: its primary metric, whether it is in the mean, and its test units."""
 
     task: str
     metric: str
     averaged: bool
-    n_clips: int
-    n_folds: int
+    units: Units
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Board:
     arms: Mapping[str, ArmScores]
 
     @property
-    def sizes(self) -> list[tuple[int, int]]:
-        """Clips and folds of each column."""
-        return [(column.n_clips, column.n_folds) for column in self.columns]
+    def units(self) -> list[Units]:
+        """The test units of each column."""
+        return [column.units for column in self.columns]
 
     @property
     def averaged(self) -> tuple[int, ...]:
@@ -63,7 +63,7 @@ def model_name(arm: str, seed: int) -> str:
 
 
 def make_boards(study: Study, plan: Sequence[Evaluation], results: pd.DataFrame) -> list[Board]:
-    """Gather scores and resamples, a board a protocol.
+    """Gather scores and influences, a board a protocol.
 
     Args:
         study: which arms and seeds there are.
@@ -82,9 +82,10 @@ def make_boards(study: Study, plan: Sequence[Evaluation], results: pd.DataFrame)
         for row, seed in enumerate(arm.seeds)
     }
     tested: dict[str, list[tuple[str, ...]]] = {}
+    columns = tuple(map(_column, tasks.values()))
     boards = []
     for protocol in dict.fromkeys(e.protocol for e in plan):
-        arms = {arm.name: _nothing(len(arm.seeds), len(tasks)) for arm in study.arms}
+        arms = {arm.name: _nothing(len(arm.seeds), columns) for arm in study.arms}
         for evaluation in plan:
             if evaluation.protocol != protocol or not evaluation.directory.is_dir():
                 continue
@@ -93,34 +94,43 @@ def make_boards(study: Study, plan: Sequence[Evaluation], results: pd.DataFrame)
             column = list(tasks).index(task.name)
             key = (protocol, evaluation.model.label, task.name)
             arms[name].values[row, column] = values.get(key, np.nan)
-            arms[name].draws[row, column] = _draws(evaluation, task, tested)
-        boards.append(Board(protocol, tuple(map(_column, tasks.values())), arms))
+            arms[name].moves[column][row] = _moves(evaluation, task, tested)
+        boards.append(Board(protocol, columns, arms))
     return boards
 
 
-def _nothing(n_seeds: int, n_tasks: int) -> ArmScores:
+def _nothing(n_seeds: int, columns: Sequence[Column]) -> ArmScores:
     return ArmScores(
-        np.full((n_seeds, n_tasks), np.nan), np.full((n_seeds, n_tasks, N_BOOT), np.nan)
+        np.full((n_seeds, len(columns)), np.nan),
+        tuple(np.full((n_seeds, column.units.n_units), np.nan) for column in columns),
     )
 
 
-def _draws(
+def _moves(
     evaluation: Evaluation, task: Task, tested: dict[str, list[tuple[str, ...]]]
 ) -> np.ndarray:
-    """Resamples of one evaluation; ``tested`` remembers the clips of each task."""
-    folds = [read_predictions(evaluation.directory, fold.test) for fold in task.folds]
+    """Influences of one evaluation's units; ``tested`` remembers the clips of each task."""
+    folds = [in_order(read_predictions(evaluation.directory, fold.test)) for fold in task.folds]
     clips = [fold.clips for fold in folds]
     if tested.setdefault(task.name, clips) != clips:
         raise UserError(
             f"{evaluation.name}: it was tested on other clips than the arms before it. "
             f"Delete {evaluation.directory}, and run again."
         )
-    return resample(task.primary_metric, folds)
+    return influence(task.primary_metric, folds, units_of(folds)).moves
 
 
 def _column(task: Task) -> Column:
     metric = task.primary_metric
     known = scores.METRICS[metric] if metric in scores.METRICS else events.METRICS[metric]
-    n_clips = sum(len(task.clips[fold.test]) for fold in task.folds)
     averaged = known.higher_is_better and not is_synthetic(task.name)
-    return Column(task.name, metric, averaged, n_clips, len(task.folds))
+    return Column(task.name, metric, averaged, _units(task))
+
+
+def _units(task: Task) -> Units:
+    """The units of the test clips in the order of :func:`harness.compare.influences.in_order`."""
+    folds = [sorted(task.clips[fold.test], key=lambda clip: clip.name) for fold in task.folds]
+    groups = [tuple(clip.group for clip in fold) if task.has_groups else None for fold in folds]
+    units = group_units(groups, [len(fold) for fold in folds])
+    is_ranking = task.primary_metric in set(scores.METRICS) - scores.ACCURACIES
+    return units.blocks() if is_ranking else units

@@ -1,23 +1,22 @@
-"""How far two ways to train differ, with a 95 % interval over training seeds and test clips.
+"""How far two ways to train differ, with a 95 % interval over training seeds and test units.
 
-What is estimated is the difference between two arms if both were trained with all seeds and
-tested on all clips of the tasks' kind. It varies for two reasons, whose variances are added:
+The estimand is the difference between two arms if both were trained with all seeds and tested on
+all units (groups, or clips) of the tasks' kind. It varies for two reasons, whose variances are
+added:
 
-- clips: resampled in common for all models of a task (:mod:`harness.compare.resamples`), so that
-  what makes a clip hard for everyone cancels. The metric is computed anew in each resample, from
-  predictions of every seed. The tasks themselves are not resampled.
-- seeds: the variance of each arm's own seeds over their number. Resampling two or three seeds
-  would be too narrow by construction, by a half or a third of that variance, and knows no
-  quantile of them; so the half-width is the t quantile at Welch's degrees of freedom (Welch 1947,
-  Satterthwaite 1946: seeds - 1 for an arm, clips - folds for a task;
-  :mod:`harness.compare.variance`).
+- test units: the jackknife over units that all models of a task share
+  (:mod:`harness.compare.influences`), so that what makes a clip hard for everyone cancels. The
+  tasks themselves are fixed.
+- seeds: the variance of each arm's own seeds over their number. The half-width is the t quantile at
+  Welch's degrees of freedom (Welch 1947, Satterthwaite 1946: seeds - 1 for an arm, those of the
+  units for a task; :mod:`harness.scoring.variance`).
 
-With two seeds an arm it is wide: that is what two seeds know. The slow tests of this module
-simulate its coverage and ask for 92 of 100; where the seeds of one arm spread five times as much as
-the other's, for 90 with three seeds an arm and for 88 with two.
+With two seeds an arm the interval is wide. The slow tests of this module simulate its coverage and
+require 92 of 100; where the seeds of one arm spread five times as much as the other's, 90 with
+three seeds an arm and 88 with two.
 
 Not covered: another pretraining corpus, another split of a task, other tasks, and that many arms
-are looked at at once; of one arm's tasks Holm's correction takes care.
+are compared at once; within one arm's tasks Holm's correction is applied.
 """
 
 from __future__ import annotations
@@ -28,13 +27,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.compare.ranks import SIGNIFICANCE
-from harness.compare.variance import add_up, between_seeds, of_clips, scaled
+from harness.scoring.jackknife import Influence
+from harness.scoring.units import LEAST_FREEDOM, Units
+from harness.scoring.variance import add_up, between_seeds, of_units, scaled
 
 # By how many of the two arms have several seeds.
 _COVERED = (
-    "clips alone: one seed an arm",
-    "seeds and clips, seeds of the arm with one taken to spread as the other's",
-    "seeds and clips",
+    "test units alone: one seed an arm",
+    "seeds and test units, seeds of the arm with one assumed to vary as the other's",
+    "seeds and test units",
 )
 
 
@@ -44,11 +45,12 @@ class ArmScores:
 
     Attributes:
         values: (seeds, tasks); NaN where there is none.
-        draws: (seeds, tasks, n_boot), of resamples that all arms have in common.
+        moves: per task (seeds, units): how much each test unit moves each seed's score; NaN where
+            there is none.
     """
 
     values: np.ndarray
-    draws: np.ndarray
+    moves: tuple[np.ndarray, ...]
 
     def complete(self, tasks: Sequence[int]) -> np.ndarray:
         """Rows of the seeds that have a score on each of some tasks."""
@@ -85,14 +87,14 @@ class NoiseFloor:
 
 
 def difference(
-    arm: ArmScores, other: ArmScores, tasks: Sequence[int], sizes: Sequence[tuple[int, int]]
+    arm: ArmScores, other: ArmScores, tasks: Sequence[int], units: Sequence[Units]
 ) -> Difference:
     """Return ``arm`` less ``other`` in the mean over some tasks.
 
     Args:
         arm, other: on the same tasks.
         tasks: columns to take; only seeds that have them all count.
-        sizes: of every task's test set: clips and folds.
+        units: of every task's test set.
     """
     chosen = list(tasks)
     sides = [(each, each.complete(chosen)) for each in (arm, other)]
@@ -100,13 +102,13 @@ def difference(
         return Difference(np.nan, np.nan, np.nan, "none: no seed has a score on every task")
     means = [side.means(chosen) for side, _ in sides]
     value = float(means[0].mean() - means[1].mean())
-    draws = [side.draws[rows][:, chosen].mean(axis=0) for side, rows in sides]
     parts = []
-    for column, task in enumerate(chosen):
-        n_clips, n_folds = sizes[task]
-        if n_clips <= n_folds:
-            return Difference(value, np.nan, np.nan, "none: a test set of one clip a fold")
-        of_task = of_clips(draws[0][column] - draws[1][column], n_clips, n_folds)
+    for task in chosen:
+        if units[task].freedom < LEAST_FREEDOM:
+            noun = units[task].noun
+            return Difference(value, np.nan, np.nan, f"none: too few test {noun} of a task")
+        moves = [side.moves[task][rows].mean(axis=0) for side, rows in sides]
+        of_task = of_units(Influence(value, moves[0] - moves[1], units[task]))
         parts += scaled([of_task], 1 / len(chosen))
     spread = add_up([*parts, *between_seeds(*means)])
     half = spread.half_width()

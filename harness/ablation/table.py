@@ -38,7 +38,7 @@ def long_form(study: Study, boards: Sequence[Board]) -> pd.DataFrame:
 def _rows(study: Study, board: Board) -> list[dict]:
     groups = {group: tasks for group, tasks in board.groups().items() if tasks}
     found = {
-        (group, arm): difference(board.arms[arm], board.arms[study.reference], tasks, board.sizes)
+        (group, arm): difference(board.arms[arm], board.arms[study.reference], tasks, board.units)
         for group, tasks in groups.items()
         for arm in board.arms
         if arm != study.reference
@@ -194,7 +194,7 @@ def _agreement(study: Study, board: Board) -> str:
     ]
     floor = noise_floor(board.arms[study.reference], board.averaged)
     found = {
-        (one, other): difference(board.arms[one], board.arms[other], board.averaged, board.sizes)
+        (one, other): difference(board.arms[one], board.arms[other], board.averaged, board.units)
         for one, other in pairs
     }
     known = {pair: each for pair, each in found.items() if not np.isnan(each.value)}

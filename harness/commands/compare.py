@@ -23,6 +23,9 @@ from harness.commands.options import Command, table_format
 @click.option("--protocol", help="By which results.  [default: all that the models share]")
 @click.option("-t", "--task", "tasks", multiple=True, help="This task alone. Repeatable.")
 @click.option("--all-pairs", is_flag=True, help="Compare every two models, not all with A.")
+@click.option(
+    "--ungrouped", is_flag=True, help="Take clips as independent, also in tasks with groups."
+)
 @table_format
 def compare(
     models: tuple[str, ...],
@@ -30,6 +33,7 @@ def compare(
     protocol: str | None,
     tasks: tuple[str, ...],
     all_pairs: bool,
+    ungrouped: bool,
     style: str,
 ) -> None:
     """Compare models clip by clip: differences with intervals, p, and what is beyond noise.
@@ -40,7 +44,7 @@ def compare(
     """
     from harness.compare import compare_all, format_comparison
 
-    found = compare_all(runs, models, protocol, tasks, all_pairs=all_pairs)
+    found = compare_all(runs, models, protocol, tasks, all_pairs=all_pairs, grouped=not ungrouped)
     texts = [format_comparison(each, style) for each in found]
     if style == "csv":
         # One header for all protocols.

@@ -12,10 +12,11 @@ import pandas as pd
 
 from harness.compare.gather import Results, choose, gather, read_measured
 from harness.compare.pair import Cell, compare_pair
-from harness.compare.paired import ALLOWANCE
 from harness.compare.ranks import rank_rows
 from harness.errors import UserError
 from harness.results.frames import EQUAL_DIGITS
+from harness.scoring.intervals import TRAINING_ALLOWED
+from harness.scoring.units import FEW_UNITS
 from harness.task import short_names
 
 
@@ -30,8 +31,10 @@ class Comparison:
             ``a``, ``b``; ``value_a``, ``value_b`` (means over seeds); ``difference``, a less b,
             with its 95 % interval ``ci_low``, ``ci_high`` for one difference at a time; ``p``, and
             ``p_holm``, corrected for the number of tasks of the pair; ``method``, in words;
-            ``n_clips``, ``seeds_a``, ``seeds_b``; ``verdict``: ``a better``, ``b better``,
-            ``not separable`` (5 %, after Holm), or ``cannot be paired: `` and why.
+            ``n_clips``, ``n_groups`` (empty where clips are the units), ``design_effect`` (the
+            variance over groups divided by that over clips), ``seeds_a``, ``seeds_b``;
+            ``verdict``: ``a better``, ``b better``, ``not separable`` (5 %, after Holm),
+            ``no verdict: `` and why, or ``cannot be paired: `` and why.
         overall: one row a pair: ``a``, ``b``; ``n_tasks`` in the ``mean_difference``, with its
             interval ``ci_low``, ``ci_high`` and ``p``; ``left_out``, the tasks that are not in it;
             ``wins`` and ``losses`` of a beyond noise, ``ties``, ``unpaired`` tasks.
@@ -61,6 +64,7 @@ def compare(
     tasks: Sequence[str] | None = None,
     *,
     all_pairs: bool = False,
+    grouped: bool = True,
 ) -> Comparison:
     """Compare models, each with the first or all with each other.
 
@@ -72,6 +76,7 @@ def compare(
         protocol: needed where the models have results by several.
         tasks: names as in tables, or directory names; all by default.
         all_pairs: compare every two models.
+        grouped: use the groups of tasks that have them as the independent units; otherwise clips.
 
     Raises:
         UserError: a model, task or protocol of which there are no results, fewer than two models,
@@ -83,7 +88,7 @@ def compare(
     shared = _protocols(rows, names, protocol)
     if len(shared) > 1:
         raise UserError(f"Choose a protocol: the models have results by {', '.join(shared)}.")
-    return _compare(results, rows, names, shared[0], tasks, all_pairs)
+    return _compare(results, rows, names, shared[0], tasks, all_pairs, grouped)
 
 
 def compare_all(
@@ -93,6 +98,7 @@ def compare_all(
     tasks: Sequence[str] | None = None,
     *,
     all_pairs: bool = False,
+    grouped: bool = True,
 ) -> list[Comparison]:
     """Compare models by every protocol by which all were probed; as :func:`compare`."""
     results = runs if isinstance(runs, Results) else gather(runs)
@@ -101,7 +107,7 @@ def compare_all(
     shared = _protocols(rows, names, protocol)
     wanted = choose(rows, "task", tasks) if tasks else None
     return [
-        _compare(results, rows, names, each, wanted, all_pairs)
+        _compare(results, rows, names, each, wanted, all_pairs, grouped)
         for each in shared
         if not wanted or set(wanted) & set(rows.task[rows.protocol == each])
     ]
@@ -122,6 +128,7 @@ def _compare(
     protocol: str,
     tasks: Sequence[str] | None,
     all_pairs: bool,
+    grouped: bool,
 ) -> Comparison:
     all_rows, rows = rows, rows[rows.protocol == protocol]
     wanted = choose(rows, "task", tasks) if tasks else sorted(set(rows.task))
@@ -132,7 +139,7 @@ def _compare(
     }
     pairs = list(itertools.combinations(names, 2))
     pairs = pairs if all_pairs else [pair for pair in pairs if pair[0] == names[0]]
-    compared = [compare_pair(wanted, a, b, grid) for a, b in pairs]
+    compared = [compare_pair(wanted, a, b, grid, grouped=grouped) for a, b in pairs]
     ranked = rank_rows(rows[rows.task.isin(wanted)], names)
     return Comparison(
         protocol,
@@ -143,7 +150,7 @@ def _compare(
         ranked.critical_difference,
         ranked.test,
         ranked.tasks,
-        (*_allowances(compared), *_unshared(all_rows, names)),
+        (*_groups(compared, grouped), *_allowances(compared), *_unshared(all_rows, names)),
     )
 
 
@@ -193,15 +200,34 @@ def _unshared(rows: pd.DataFrame, models: Sequence[str]) -> list[str]:
     return sentences
 
 
+def _groups(compared: Sequence[tuple[pd.DataFrame, dict]], grouped: bool) -> list[str]:
+    """Say which units the intervals resample, where a task has groups."""
+    if not grouped:
+        return [
+            "Ungrouped: clips are taken as independent, also where a task has groups. p and "
+            "intervals are then too optimistic."
+        ]
+    rows = pd.concat([found for found, _ in compared])
+    few = rows[rows.n_groups.notna() & (rows.n_groups < FEW_UNITS).fillna(False)]
+    if few.empty:
+        return []
+    counts = dict(zip(short_names(few.task), few.n_groups))
+    said = ", ".join(f"{task} ({count})" for task, count in counts.items())
+    return [
+        f"Few test groups on {said}: intervals are wide, and with less than {FEW_UNITS} groups "
+        "their coverage is approximate."
+    ]
+
+
 def _allowances(compared: Sequence[tuple[pd.DataFrame, dict]]) -> list[str]:
     """Say where the spread of probe seeds is not known."""
     rows = pd.concat([found for found, _ in compared])
-    alone = rows[rows.method.str.contains(ALLOWANCE, regex=False)]
+    alone = rows[rows.method.str.contains(TRAINING_ALLOWED, regex=False)]
     if alone.empty:
         return []
     tasks = ", ".join(short_names(alone.task.drop_duplicates()))
     return [
-        f"One probe seed a model on {tasks}: how far another seed moves a score is not known. p "
-        "and intervals make an allowance for it there, which is wide on many clips and no "
-        "guarantee. `hear-byola run --seeds 3` measures it instead."
+        f"One probe seed a model on {tasks}: training noise is not measured. p and intervals "
+        "include an allowance for it, and their coverage is approximate. `hear-byola run --seeds "
+        "3` measures it."
     ]

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.compare.resamples import N_BOOT, file_counts, in_order, resample
+from harness.compare.influences import file_counts, in_order, scene_folds, units_of
 from harness.errors import UserError
 from harness.predictions import FoldPredictions
 from harness.probe import PROTOCOLS
 from harness.record import Record
 from harness.results.folder import placed_results
-from harness.scoring.event_scores import METRICS as EVENT_METRICS
-from harness.scoring.intervals import (
-    event_answers,
-    event_draws,
-    event_value,
-    scene_answers,
-    scene_value,
-    scene_worth,
-)
+from harness.scoring.intervals import event_answers, scene_answers
+from harness.scoring.jackknife import Influence, event_influence, scene_influence
 from harness.scoring.scores import ACCURACIES, METRICS, correct
+from harness.scoring.units import Units
 
 
 @dataclass(frozen=True)
@@ -32,13 +26,11 @@ class Measured:
         model, seed: as in its result row.
         task, task_sha256, protocol, metric: what it must have in common with its counterpart.
         clips: names of the test clips, sorted, per fold.
-        value: the score.
-        runs: how many trained probes the scores of a fold are averaged over.
+        by_unit: the score, and how much each test unit moves it: a group of clips, or a clip.
+        by_clip: the same of single clips; the same object where the task has no groups.
         correctness: of an accuracy, per fold the share of runs (n,) that have each clip right.
-        draws: of another metric, its values on resamples (n_boot,) that all models have in common.
+        runs: how many trained probes the scores of a fold are averaged over.
         answers: of another metric, how many labels of clips, or events, it is counted from.
-        worth: of a macro mean, of how many clips' labels it is known
-            (:func:`harness.scoring.intervals.scene_worth`).
         audio: per fold the rate and hash of the recordings, where they are known.
     """
 
@@ -49,32 +41,45 @@ class Measured:
     protocol: str
     metric: str
     clips: tuple[tuple[str, ...], ...]
-    value: float
+    by_unit: Influence
+    by_clip: Influence
     correctness: tuple[np.ndarray, ...] | None = None
-    draws: np.ndarray | None = None
     runs: int = 1
     answers: float = np.inf
-    worth: float = np.inf
     audio: tuple[tuple[int, str] | None, ...] = ()
 
     @property
+    def value(self) -> float:
+        """The score."""
+        return self.by_unit.value
+
+    @property
+    def units(self) -> Units:
+        """The test units, which models must share to be paired."""
+        return self.by_unit.units
+
+    @property
     def is_random(self) -> bool:
-        """Whether another seed gives another probe: trained by steps, or on sampled frames."""
+        """Whether another seed gives another probe."""
         known = PROTOCOLS.get(self.protocol)
-        return known is None or known.classifier == "mlp" or self.metric in EVENT_METRICS
+        return known is None or known.is_random(event=self.metric not in METRICS)
 
     @property
     def n_clips(self) -> int:
         """Test clips, of all folds."""
         return sum(map(len, self.clips))
 
+    def ungrouped(self) -> Measured:
+        """Return the same with clips as units, whatever groups the task has."""
+        return replace(self, by_unit=self.by_clip)
+
     def same_predictions(self, other: Measured) -> bool:
-        """Whether both have every clip, or every resample, equal."""
+        """Whether both have every clip right or wrong alike, or every unit move both alike."""
         if self.correctness is not None and other.correctness is not None:
             return all(map(np.array_equal, self.correctness, other.correctness))
-        assert self.draws is not None
-        assert other.draws is not None
-        return self.value == other.value and np.array_equal(self.draws, other.draws, equal_nan=True)
+        return self.value == other.value and np.array_equal(
+            self.by_clip.moves, other.by_clip.moves, equal_nan=True
+        )
 
 
 def measure(record: Record) -> Measured:
@@ -88,23 +93,23 @@ def measure(record: Record) -> Measured:
     about = next((placed.row for placed in placed_results([record.directory])), None)
     if about is None:
         raise UserError(f"{record.directory}: its result rows are gone or damaged. Run again.")
-    folds = record.read_predictions()
-    correctness, draws = None, None
-    answers, worth = np.inf, np.inf
-    if metric in ACCURACIES:
-        correctness = tuple(_correctness(metric, fold) for fold in folds)
-        value = float(np.mean([fold.mean() for fold in correctness]))
-    elif metric in METRICS:
-        scenes = [(fold.probabilities, fold.targets) for fold in folds]
-        value = scene_value(metric, scenes)
-        answers, worth = scene_answers(scenes), scene_worth(scenes)
-        draws = resample(metric, folds)
+    folds = [in_order(fold) for fold in record.read_predictions()]
+    units, clips = units_of(folds), units_of(folds, grouped=False)
+    correctness, answers = None, np.inf
+    if metric in METRICS:
+        scenes = scene_folds(folds)
+        by_unit = scene_influence(metric, scenes, units)
+        by_clip = scene_influence(metric, scenes, clips) if units.grouped else by_unit
+        if metric in ACCURACIES:
+            correctness = tuple(_correctness(metric, fold) for fold in folds)
+        else:
+            answers = scene_answers(scenes)
     else:
-        # Matching events is most of the work, so it is done once for the value and its resamples.
-        counts = [file_counts(metric, in_order(fold)) for fold in folds]
-        value = event_value(metric, counts)
+        # Matching events is most of the work, so it is done once.
+        counts = [file_counts(metric, fold) for fold in folds]
+        by_unit = event_influence(metric, counts, units)
+        by_clip = event_influence(metric, counts, clips) if units.grouped else by_unit
         answers = event_answers(metric, counts)
-        draws = event_draws(metric, counts, N_BOOT)
     return Measured(
         about.model,
         about.seed,
@@ -112,17 +117,15 @@ def measure(record: Record) -> Measured:
         about.task_sha256,
         about.protocol,
         metric,
-        tuple(tuple(sorted(fold.clips)) for fold in folds),
-        value,
+        tuple(fold.clips for fold in folds),
+        by_unit,
+        by_clip,
         correctness,
-        draws,
         len(folds[0].probabilities),
         answers,
-        worth,
         tuple(record.audio.get(fold.test) for fold in record.folds),
     )
 
 
 def _correctness(metric: str, fold: FoldPredictions) -> np.ndarray:
-    fold = in_order(fold)
     return np.mean([correct(metric, run, fold.targets) for run in fold.probabilities], axis=0)

@@ -11,11 +11,13 @@ import pandas as pd
 from harness.compare.measured import Measured
 from harness.compare.paired import PairedDifference, difference
 from harness.compare.ranks import SIGNIFICANCE, holm
-from harness.compare.variance import add_up, scaled
 from harness.errors import UserError
+from harness.scoring.variance import add_up, scaled
 from harness.task import is_synthetic
 
 A_BETTER, B_BETTER, TIE, UNPAIRED = "a better", "b better", "not separable", "cannot be paired"
+NO_VERDICT = "no verdict"
+"""Begins the verdict on models that are paired on too few groups for a test."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,12 @@ class Cell:
 
 
 def compare_pair(
-    tasks: Sequence[str], a: str, b: str, grid: Mapping[tuple[str, str], Cell | None]
+    tasks: Sequence[str],
+    a: str,
+    b: str,
+    grid: Mapping[tuple[str, str], Cell | None],
+    *,
+    grouped: bool = True,
 ) -> tuple[pd.DataFrame, dict]:
     """Compare two models on all tasks, and over them.
 
@@ -39,13 +46,14 @@ def compare_pair(
         tasks: in the order of the rows.
         a, b: the models.
         grid: by model and task what there is; None where a model was not run.
+        grouped: use the groups of tasks that have them.
 
     Returns:
         The rows of ``Comparison.tasks``, and the row of ``Comparison.overall``.
     """
     rows, found = [], {}
     for task in tasks:
-        row, paired = _row(task, a, b, grid[a, task], grid[b, task])
+        row, paired = _row(task, a, b, grid[a, task], grid[b, task], grouped)
         rows.append(row)
         if paired:
             found[task] = paired
@@ -76,7 +84,7 @@ def compare_pair(
 
 
 def _row(
-    task: str, a: str, b: str, one: Cell | None, other: Cell | None
+    task: str, a: str, b: str, one: Cell | None, other: Cell | None, grouped: bool
 ) -> tuple[dict, PairedDifference | None]:
     cells = {a: one, b: other}
     known = [cell for cell in cells.values() if cell]
@@ -91,6 +99,8 @@ def _row(
         **dict.fromkeys(("difference", "ci_low", "ci_high", "p", "p_holm"), np.nan),
         "method": "",
         "n_clips": pd.NA,
+        "n_groups": pd.NA,
+        "design_effect": np.nan,
         "seeds_a": len(one.measured) if one else 0,
         "seeds_b": len(other.measured) if other else 0,
         "verdict": "",
@@ -104,7 +114,7 @@ def _row(
     if not one.measured or not other.measured:
         return row | {"verdict": f"{UNPAIRED}: {'; '.join(missing)}"}, None
     try:
-        found = difference(one.measured, other.measured)
+        found = difference(one.measured, other.measured, grouped=grouped)
     except UserError as error:
         return row | {"difference": np.nan, "verdict": f"{UNPAIRED}: {error}"}, None
     row |= {
@@ -114,9 +124,11 @@ def _row(
         "p": found.p,
         "method": "; ".join([found.method, *(f"without {each}" for each in missing)]),
         "n_clips": found.n_clips,
+        "n_groups": pd.NA if found.n_groups is None else found.n_groups,
+        "design_effect": np.nan if found.design_effect is None else found.design_effect,
     }
     if np.isnan(found.p):
-        row["verdict"] = f"{UNPAIRED}: {found.method}"
+        row["verdict"] = f"{NO_VERDICT}: {found.method.removeprefix('none: ')}"
     return row, found
 
 

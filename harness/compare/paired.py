@@ -1,69 +1,71 @@
-"""The difference of two models on one task, paired clip by clip.
+"""The difference of two models on one task, paired unit by unit.
 
-What is estimated, and by which test and interval, depends on what there is:
+Units are the task's groups of clips, or its clips (:mod:`harness.scoring.units`). Test and interval
+depend on what there is:
 
-- One probe a model, an accuracy: exact McNemar test, Tango's score interval
+- One probe a model, an accuracy, no groups: exact McNemar test, Tango's score interval
   (:mod:`harness.compare.proportions`). The same with runs of a probe averaged within a seed: a
   sign-flip permutation of the clips' mean differences, and a t interval to which half a clip a
   model is added.
-- One probe a model, another metric: t test and interval on the standard error of the paired
-  bootstrap, to which half an answer a model is added (a label of a clip, an event). Its degrees of
-  freedom are, less the folds, the files of events; of a macro mean the clips that its classes are
-  worth (:func:`harness.scoring.intervals.scene_worth`), since a class of few clips is known no
-  better than they. Where those leave none, nothing is told. Where every resample gives the same
-  difference, as of two perfect models, the width is that of Wilson's interval of as many equal
-  answers.
-- Several probe seeds of a model, any metric: the same, of the scores' means over seeds, with the
-  variance between seeds added (:mod:`harness.compare.variance`). Where one model has several seeds
-  and the other one, both are taken to spread alike.
+- One probe a model, an accuracy, groups: a sign-flip permutation of the groups' total differences,
+  and a t interval.
+- One probe a model, another metric: t test and interval on the jackknife's standard error over
+  units. Without groups half an answer a model is added (a label of a clip, an event).
+- Several probe seeds of a model, any metric: the same t interval, of the scores' means over seeds,
+  with the variance between seeds added (:mod:`harness.scoring.variance`). If one model has several
+  seeds and the other has one, both are assumed to have the same variance.
 
-Seeds whose predictions are all equal count as one probe, where they do so on both sides; by a
-protocol that has chance in it equal seeds beside others that differ are seeds without a spread.
+Degrees of freedom: :func:`harness.scoring.variance.of_units`. With fewer than six groups, or files
+or clips of a metric that is no accuracy, there is no interval and no p. If no unit moves the
+difference, as of two perfect models, the width is that of Wilson's interval of as many equal
+answers.
 
-With one probe a model, clips alone tell two trained probes apart, not two models: on a thousand
-clips two seeds of one model are called different far more often than in 5 of 100 trials
-(``results/seed_noise.csv``, column ``clips_alone``), since many of their answers turn together. So
-where a protocol's probes depend on their seed, the variance is multiplied by the design effect
-``1 + ICC * n`` of n clips whose turns are correlated by ICC (Kish 1965). In k-fold n is a fold's
-clips, since each fold has probes of its own, and runs that are averaged divide it. One seed cannot
-tell its own ICC, so this is an allowance and no guarantee, and a dear one: of 5,000 clips, 15 %
-right by one model alone, differences below 0.055 stay undecided, where clips alone would decide at
-0.011. Several seeds measure their spread and need no allowance.
+Seeds whose predictions are all equal count as one probe, if they do so on both sides; by a
+protocol with randomness equal seeds beside others that differ are seeds without a spread.
+
+With one probe a model, test units alone distinguish two trained probes, not two models: on a
+thousand clips two seeds of one model are called different far more often than in 5 of 100 trials
+(``results/seed_noise.csv``, column ``clips_alone``), since many of their answers change together.
+So where a protocol is random, an allowance is added: the variance over independent clips times
+``ICC * n`` for n clips whose changes have the correlation ICC (the design effect of Kish 1965,
+less 1). In k-fold n is a fold's clips, since each fold has probes of its own, and runs that are
+averaged divide it. One seed cannot measure its own ICC, so the coverage of such intervals is
+approximate, and they are wide: of 5,000 clips, 15 % right by one model alone, differences below
+0.055 stay undecided, where clips alone would decide at 0.011. Several seeds measure their spread
+and need no allowance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from harness.compare.measured import Measured, measure
-from harness.compare.proportions import clip_part, score_interval, sign_flip_test
-from harness.compare.variance import (
-    Part,
-    add_up,
-    between_seeds,
-    of_clips,
-    of_equal_answers,
-    scaled,
-)
+from harness.compare.proportions import SignTest, clip_part, score_interval, sign_flip_test
 from harness.errors import UserError
 from harness.record import Record
 from harness.results.frames import EQUAL_DIGITS
-from harness.scoring.intervals import FEW_FILES
+from harness.scoring.intervals import TRAINING_ALLOWED
+from harness.scoring.jackknife import Influence, mean_influence
 from harness.scoring.scores import ACCURACIES, METRICS
+from harness.scoring.units import FEW_UNITS, LEAST_FREEDOM
+from harness.scoring.variance import (
+    Part,
+    Spread,
+    add_up,
+    between_seeds,
+    of_equal_answers,
+    of_units,
+    training_allowance,
+)
 
 # Of a clip, or of another answer that a score is counted from, where no seeds add a variance: as in
 # the Jeffreys interval of one proportion; Bonett and Price (2012) add a whole one, with which the
 # interval of averaged runs is wider than asked.
 _ADDED = 0.5
-# Of clips' turns between two seeds of one model. Not a constant of nature: trained probes showed
-# 0.0004 to 0.0042 on 500 clips and more, and on fewer, where it is known badly, up to 0.0060
-# (results/seed_noise.csv, where at most 3 of 100 pairs of seeds are then called different).
-ICC = 5e-3
-ALLOWANCE = "an allowance for one probe seed a model"
-"""In the method, where the variance was multiplied so."""
+_FLAT = 1e-24  # a smaller variance is rounding
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,10 @@ class PairedDifference:
         method: test and interval in words, and what they cover.
         n_clips: test clips, of all folds; files, of an event task.
         seeds: probe seeds of ``a`` and ``b``.
-        parts: what its variance is made of, for a mean over tasks.
+        parts: what its variance is made of, for a mean over tasks and for power: first the part of
+            the test units, then those of training.
+        n_groups: test groups; None where clips are the units.
+        design_effect: variance over groups divided by that over single clips.
     """
 
     value: float
@@ -88,6 +93,8 @@ class PairedDifference:
     n_clips: int
     seeds: tuple[int, int]
     parts: tuple[Part, ...] = ()
+    n_groups: int | None = None
+    design_effect: float | None = None
 
 
 def paired_difference(a: Sequence[Record], b: Sequence[Record]) -> PairedDifference:
@@ -103,44 +110,80 @@ def paired_difference(a: Sequence[Record], b: Sequence[Record]) -> PairedDiffere
     return difference([measure(record) for record in a], [measure(record) for record in b])
 
 
-def difference(a: Sequence[Measured], b: Sequence[Measured]) -> PairedDifference:
-    """Compare what was measured; as :func:`paired_difference`."""
+def difference(
+    a: Sequence[Measured], b: Sequence[Measured], *, grouped: bool = True
+) -> PairedDifference:
+    """Compare what was measured; as :func:`paired_difference`.
+
+    Args:
+        a, b: one model's probe seeds each.
+        grouped: use the task's groups as units, if it has any; otherwise clips are the units.
+    """
     check_paired([*a, *b])
+    if not grouped:
+        a, b = ([each.ungrouped() for each in side] for side in (a, b))
     seeds = (len(a), len(b))
-    n_clips, n_folds = a[0].n_clips, len(a[0].clips)
+    n_clips = a[0].n_clips
+    n_groups = a[0].units.count if a[0].units.grouped else None
     means = [np.mean([each.value for each in side]) for side in (a, b)]
     value = round(float(means[0] - means[1]), EQUAL_DIGITS)
-    if np.isnan(value):
-        return _nothing(value, "none: a score is undefined", n_clips, seeds)
-    if n_clips <= n_folds:
-        return _nothing(value, "none: a test set of one clip a fold", n_clips, seeds)
-    if a[0].worth - n_folds < 1:
-        return _nothing(value, "none: too few test clips of the rarest classes", n_clips, seeds)
+    why = _why_none(value, a[0])
+    if why:
+        nan = (np.nan,) * 3
+        return PairedDifference(value, *nan, f"none: {why}", n_clips, seeds, (), n_groups)
     repeated = len(a) > 1 and len(b) > 1
     equal = [all(map(each[0].same_predictions, each)) for each in (a, b)]
     a, b = (
         each[:1] if same and (all(equal) or not a[0].is_random) else each
         for each, same in zip((a, b), equal, strict=True)
     )
+    found = _subtract([each.by_unit for each in a], [each.by_unit for each in b])
+    clips = _subtract([each.by_clip for each in a], [each.by_clip for each in b])
     between = between_seeds([each.value for each in a], [each.value for each in b])
+    allowed = 0.0 if between or repeated else _allowance(a[0], b[0], clips.variance)
+    parts = (_unit_part(a, b, found, added=0.0 if between else _ADDED), *between)
+    parts += (Part(allowed, np.inf),) * (allowed > 0)
+    spread = add_up(parts)
     if between:
-        parts = (_clips(a, b, 0.0), *between)
-        spread = add_up(parts)
         half = spread.half_width()
         low, high, p = value - half, value + half, spread.p(value)
-        method = (
-            f"t with {spread.freedom_text} degrees of freedom; over clips and {_seeds_text(a, b)}"
-        )
+        method = f"t with {spread.freedom_text} degrees of freedom"
+        covered = f"{_units_text(a[0])} and {_seeds_text(a, b)}"
     else:
-        effect = 1.0 if repeated else _design_effect(a[0], b[0])
-        parts = tuple(scaled([_clips(a, b, _ADDED)], np.sqrt(effect)))
-        low, high, p, method = _of_one_probe(a[0], b[0], value, parts, effect)
-        method += "; over clips"
-        if effect > 1:
-            method += f", and {ALLOWANCE} (variance x {effect:.2f})"
+        effect = 1 + allowed / clips.variance if allowed else 1.0
+        low, high, p, method = _of_one_probe(a[0], b[0], value, found, spread, effect)
+        covered = _units_text(a[0]) + f", with an {TRAINING_ALLOWED}" * (allowed > 0)
     return PairedDifference(
-        value, max(low, _least(a[0])), min(high, -_least(a[0])), p, method, n_clips, seeds, parts
+        value,
+        max(low, _least(a[0])),
+        min(high, -_least(a[0])),
+        p,
+        f"{method}; over {covered}",
+        n_clips,
+        seeds,
+        parts,
+        n_groups,
+        parts[0].variance / clips.variance if n_groups and clips.variance > _FLAT else None,
     )
+
+
+def _why_none(value: float, measured: Measured) -> str:
+    """Return why two models cannot be compared; empty where they can."""
+    units = measured.units
+    if np.isnan(value):
+        return "a score is undefined"
+    if measured.metric in ACCURACIES and not units.grouped:
+        one_each = measured.n_clips <= len(measured.clips)
+        return "a test set of one clip a fold" if one_each else ""
+    if units.freedom < LEAST_FREEDOM:
+        folds = len(units.of_clip)
+        said = f"{units.count} {_noun(measured)}" + f" in {folds} folds" * (folds > 1)
+        return f"too few test {_noun(measured)} ({said}); six are needed"
+    if measured.by_unit.worth - len(units.stratum_sizes) < 1:
+        return f"too few test {_noun(measured)} of the rarest classes"
+    if np.isnan(measured.by_unit.variance):
+        return f"a score is undefined without one of the {_noun(measured)}"
+    return ""
 
 
 def check_paired(measured: Sequence[Measured]) -> None:
@@ -174,54 +217,72 @@ def check_paired(measured: Sequence[Measured]) -> None:
 
 
 def _of_one_probe(
-    a: Measured, b: Measured, value: float, parts: Sequence[Part], effect: float
+    a: Measured, b: Measured, value: float, found: Influence, spread: Spread, effect: float
 ) -> tuple[float, float, float, str]:
     """Low, high, p and method where there is no variance between seeds."""
-    half = add_up(parts).half_width()
-    p = add_up(parts).p(value)
+    half = spread.half_width()
+    p = spread.p(value)
     if a.correctness is None:
-        few = a.metric not in METRICS and a.n_clips < FEW_FILES
-        method = "paired bootstrap t" + (f", few files ({a.n_clips})" if few else "")
-        if not np.ptp(_draws([a], [b])):
-            # Each clip says the same, and a sign test counts them.
-            p = min(1.0, 2.0 ** (1 - a.n_clips)) if value else 1.0
-            method = "sign test, every resample gives the same difference"
+        if found.variance < _FLAT:
+            # Each unit favours the same model, and a sign test counts them.
+            p = min(1.0, 2.0 ** (1 - found.units.n_units)) if value else 1.0
+            method = f"sign test, no {_noun(a)[:-1]} moves the difference"
             method += ", Wilson's interval of as many equal answers" if half else ""
-        return value - half, value + half, p, method
-    found = _by_clip([a], [b])
-    test = sign_flip_test(found)
+            return value - half, value + half, p, method
+        return value - half, value + half, p, "jackknife t"
+    test = _sign_flips(a, b)
     p = max(p, test.p) if effect > 1 else test.p
-    if all(np.isin(fold, (-1, 0, 1)).all() for fold in found):
-        return *score_interval(found, effect), p, f"{test.method}, Tango's score interval"
-    return value - half, value + half, p, f"{test.method}, adjusted t interval"
+    by_clip = _by_clip([a], [b])
+    if not a.units.grouped and all(np.isin(fold, (-1, 0, 1)).all() for fold in by_clip):
+        return *score_interval(by_clip, effect), p, f"{test.method}, Tango's score interval"
+    interval = "t interval" if a.units.grouped else "adjusted t interval"
+    return value - half, value + half, p, f"{test.method}, {interval}"
 
 
-def _design_effect(a: Measured, b: Measured) -> float:
-    """How many times the variance of clips alone is taken, for seeds that were not repeated."""
+def _sign_flips(a: Measured, b: Measured) -> SignTest:
+    by_clip = _by_clip([a], [b])
+    units = a.units
+    if not units.grouped:
+        return sign_flip_test(by_clip)
+    totals = np.zeros(units.n_units)
+    for fold, each in enumerate(by_clip):
+        totals += units.sums(fold, each) / len(each)
+    # A unit's share, in units of the mean over units.
+    test = sign_flip_test([totals * units.n_units / len(by_clip)])
+    return SignTest(test.p, f"{test.method} of groups")
+
+
+def _allowance(a: Measured, b: Measured, clip_variance: float) -> float:
+    """Return the variance that is added for seeds that were not repeated."""
     if not a.is_random:
-        return 1.0
-    return 1 + ICC * a.n_clips / len(a.clips) / min(a.runs, b.runs)
+        return 0.0
+    answers = a.n_clips if a.metric in METRICS else min(a.answers, b.answers)
+    # Two trainings, each with its allowance.
+    return 2 * training_allowance(clip_variance, answers / len(a.clips), min(a.runs, b.runs))
 
 
-def _clips(a: Sequence[Measured], b: Sequence[Measured], added: float) -> Part:
-    if a[0].metric in ACCURACIES:
+def _unit_part(
+    a: Sequence[Measured], b: Sequence[Measured], found: Influence, added: float
+) -> Part:
+    first = a[0]
+    if first.metric in ACCURACIES and not first.units.grouped:
         return clip_part(_by_clip(a, b), added)
-    n_clips, n_folds = a[0].n_clips, len(a[0].clips)
-    found = of_clips(_draws(a, b), n_clips, n_folds)
-    found = replace(found, freedom=min(n_clips, a[0].worth) - n_folds)
+    part = of_units(found)
     # d' has no bound that equal answers would be a share of.
-    if not added or a[0].metric == "d_prime":
-        return found
+    if not added or first.metric == "d_prime":
+        return part
     answers = min(each.answers for each in (*a, *b))
-    if not found.variance:
-        return of_equal_answers(min(answers, a[0].worth), found.freedom)
-    return Part(found.variance + 2 * added / answers**2, found.freedom)
+    if not part.variance:
+        independent = first.units.n_units if first.units.grouped else np.inf
+        return of_equal_answers(min(answers, found.worth, independent), part.freedom)
+    if first.units.grouped:
+        return part
+    return Part(part.variance + 2 * added / answers**2, part.freedom)
 
 
-def _draws(a: Sequence[Measured], b: Sequence[Measured]) -> np.ndarray:
-    """Differences (n_boot,) of the means over seeds."""
-    sides = [np.mean([np.asarray(each.draws) for each in side], axis=0) for side in (a, b)]
-    return sides[0] - sides[1]
+def _subtract(a: Sequence[Influence], b: Sequence[Influence]) -> Influence:
+    """Return the difference of the means over seeds."""
+    return mean_influence(a).minus(mean_influence(b))
 
 
 def _by_clip(a: Sequence[Measured], b: Sequence[Measured]) -> list[np.ndarray]:
@@ -243,5 +304,13 @@ def _least(measured: Measured) -> float:
     return -np.inf if measured.metric in ("d_prime", "segment_1s_er") else -1.0
 
 
-def _nothing(value: float, method: str, n_clips: int, seeds: tuple[int, int]) -> PairedDifference:
-    return PairedDifference(value, np.nan, np.nan, np.nan, method, n_clips, seeds)
+def _noun(measured: Measured) -> str:
+    if measured.units.grouped or measured.metric in METRICS:
+        return measured.units.noun
+    return "files"
+
+
+def _units_text(measured: Measured) -> str:
+    n_units = measured.units.count
+    few = measured.units.grouped or measured.metric not in ACCURACIES
+    return f"{n_units} {_noun(measured)}" + ", few" * (few and n_units < FEW_UNITS)

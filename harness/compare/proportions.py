@@ -13,8 +13,7 @@ import numpy as np
 from scipy import stats
 from scipy.optimize import brentq
 
-from harness.compare.variance import Part
-from harness.scoring.intervals import LEVEL
+from harness.scoring.variance import LEVEL, Part
 
 N_FLIPS = 19_999
 # So many outcomes are enumerated; beyond that signs are drawn.
@@ -116,7 +115,7 @@ def score_interval(
 def clip_part(differences: Sequence[np.ndarray], added: float = 0.0) -> Part:
     """Variance of the mean over folds of the folds' mean differences, of clips drawn within folds.
 
-    What :func:`harness.compare.variance.of_clips` would find from very many resamples.
+    Without ``added`` it is the jackknife's variance over clips.
 
     Args:
         differences: per fold (n,), of the clips' mean correctness; more clips than folds.

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
 from harness.compare.comparison import Comparison
-from harness.compare.pair import A_BETTER, B_BETTER, UNPAIRED
+from harness.compare.pair import A_BETTER, B_BETTER, NO_VERDICT, UNPAIRED
 from harness.compare.ranks import SIGNIFICANCE
 from harness.errors import UserError
 from harness.rendering import STYLES, Sheet, Text, render
@@ -59,6 +62,7 @@ def _pair(comparison: Comparison, over: dict) -> Sheet:
     a, b = over["a"], over["b"]
     tasks = comparison.tasks
     tasks = tasks[(tasks.a == a) & (tasks.b == b)]
+    grouped = tasks.n_groups.notna().any()
     rows = [
         (
             Text(name),
@@ -68,6 +72,7 @@ def _pair(comparison: Comparison, over: dict) -> Sheet:
             Text(_interval(row["difference"], row["ci_low"], row["ci_high"])),
             Text(_p(row["p"])),
             Text(_p(row["p_holm"])),
+            *([Text(_groups(row))] if grouped else []),
             Text(_verdict(row["verdict"], a, b)),
         )
         for name, row in zip(short_names(tasks.task), tasks.to_dict("records"))
@@ -81,10 +86,12 @@ def _pair(comparison: Comparison, over: dict) -> Sheet:
         mean,
         _p(over["p"]),
         "",
+        *([""] if grouped else []),
         _counts(over),
     )
     title = f"{comparison.protocol}: {a} and {b}"
-    columns = ("task", "metric", a, b, "difference", "p", "p (Holm)", "verdict")
+    groups = ["groups (deff)"] if grouped else []
+    columns = ("task", "metric", a, b, "difference", "p", "p (Holm)", *groups, "verdict")
     means = [tuple(map(Text, cells))] if len(rows) > 1 else []
     return Sheet(title, columns, (*rows, *means))
 
@@ -102,12 +109,18 @@ def _ranks(comparison: Comparison) -> Sheet:
 
 def _notes(comparison: Comparison) -> list[str]:
     notes = [
-        "difference: the first model less the second, with its 95 % interval for one difference at "
-        "a time. p: of no difference, two-sided; Holm: corrected for the tasks of the pair (the † "
-        f"of a table: for the models of a task). Better: below {SIGNIFICANCE:g} after Holm. Clips "
-        "are taken as independent. A test and an interval that are of two methods, as McNemar's "
-        "and Tango's, may disagree at the border."
+        "difference: the first model minus the second, with its 95 % confidence interval (not "
+        "adjusted for several tasks). p: two-sided test of no difference. Holm: p corrected for "
+        "the tasks of the pair (the † of a table corrects for the models of a task). better: p "
+        f"(Holm) < {SIGNIFICANCE:g}. Test and interval may be of two methods (McNemar, Tango) and "
+        "can disagree at the border."
     ]
+    if comparison.tasks.n_groups.notna().any():
+        notes.append(
+            "groups: the number of independent test groups (speakers, recordings, instruments). "
+            "deff: design effect, the variance over groups divided by that over clips. Tasks "
+            "without groups: clips are taken as independent."
+        )
     tasks = comparison.tasks
     names = dict(zip(tasks.task.drop_duplicates(), short_names(tasks.task.drop_duplicates())))
     for method, rows in tasks[tasks.method != ""].groupby("method", sort=False):
@@ -118,8 +131,7 @@ def _notes(comparison: Comparison) -> list[str]:
             notes.append(f"{MEAN}{pair}: {over['method']}.")
     if len(names) > 1 and comparison.overall.ci_low.notna().any():
         notes.append(MEAN_IS_ABOUT)
-    for row in tasks[tasks.verdict.str.startswith(UNPAIRED)].itertuples():
-        notes.append(f"{row.a} and {row.b} on {names[row.task]} {row.verdict.rstrip('.')}.")
+    notes += _without_verdict(tasks, names)
     outside = [
         names[row.task]
         for row in tasks.drop_duplicates("task").itertuples()
@@ -135,6 +147,26 @@ def _notes(comparison: Comparison) -> list[str]:
     return [*notes, *comparison.warnings]
 
 
+def _without_verdict(tasks: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
+    """One clause a reason, for all tasks and pairs that it holds for."""
+    notes = []
+    for start in (NO_VERDICT, UNPAIRED):
+        rows = tasks[tasks.verdict.str.startswith(start)]
+        for verdict, alike in rows.groupby("verdict", sort=False):
+            places = alike.task.map(names)
+            if tasks.groupby(["a", "b"]).ngroups > 1:
+                places = alike.a + " and " + alike.b + " on " + places
+            notes.append(f"{str(verdict).rstrip('.')}: {', '.join(dict.fromkeys(places))}.")
+    return [note[:1].upper() + note[1:] for note in notes]
+
+
+def _groups(row: Mapping[str, Any]) -> str:
+    if pd.isna(row["n_groups"]):
+        return "-"
+    effect = row["design_effect"]
+    return str(row["n_groups"]) + ("" if pd.isna(effect) else f" ({effect:.1f})")
+
+
 def _verdict(verdict: str, a: str, b: str) -> str:
     better = {A_BETTER: f"{a} better", B_BETTER: f"{b} better"}
     return better.get(verdict, verdict.partition(":")[0])
@@ -142,7 +174,7 @@ def _verdict(verdict: str, a: str, b: str) -> str:
 
 def _counts(over: dict) -> str:
     said = f"better on {over['wins']}, worse on {over['losses']}, not separable on {over['ties']}"
-    return said + (f", not paired on {over['unpaired']}" if over["unpaired"] else "")
+    return said + (f", no verdict on {over['unpaired']}" if over["unpaired"] else "")
 
 
 def _number(value: float, style: str = "{:.3f}") -> str:

@@ -65,6 +65,10 @@ class Protocol:
     task_overrides: bool = False
     undefined_score_ends: bool = False
 
+    def is_random(self, *, event: bool) -> bool:
+        """Whether another seed gives another probe: trained by steps, or on sampled frames."""
+        return self.classifier == "mlp" or event
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -17,8 +17,14 @@ from harness.scoring.event_scores import METRICS as EVENT_METRICS
 from harness.scoring.scores import METRICS as SCENE_METRICS
 from harness.scoring.scores import Metric
 
-SCHEMA_VERSION = 1
-ADDED: Mapping[str, int] = {}
+SCHEMA_VERSION = 2
+ADDED: Mapping[str, int] = {
+    "standard_error": 2,
+    "freedom": 2,
+    "training_error": 2,
+    "n_groups": 2,
+    "design_effect": 2,
+}
 """The schema version that each column came with; those of the first version are not named."""
 
 KEY = ["task", "protocol", "model", "model_fingerprint", "seed", "split", "metric"]
@@ -61,6 +67,11 @@ class ResultRow:
     ci_high: float | None = None
     ci_method: str = ""
     n_boot: int | None = None
+    standard_error: float | None = None
+    freedom: float | None = None
+    training_error: float | None = None
+    n_groups: int | None = None
+    design_effect: float | None = None
     fold_std: float | None = None
     n_train: int | None = None
     n_valid: int | None = None
@@ -104,6 +115,10 @@ _FROM_ZERO = [
     *(c for c in COLUMNS if c.endswith("_seconds")),
     "fold_std",
     "hop_ms",
+    "standard_error",
+    "freedom",
+    "training_error",
+    "design_effect",
 ]
 
 

@@ -14,7 +14,9 @@ import numpy as np
 from harness.predictions import FoldPredictions, Folds
 from harness.scoring import events, scores
 from harness.scoring.events import EventCounts
-from harness.scoring.intervals import Interval, event_interval, scene_interval
+from harness.scoring.intervals import Estimate, event_estimate, scene_estimate
+from harness.scoring.jackknife import SceneFold
+from harness.scoring.units import Units, group_units
 from harness.task import Task
 
 
@@ -29,7 +31,7 @@ class Value:
     metric: str
     key: str
     value: float
-    interval: Interval
+    estimate: Estimate
     fold_std: float | None = None
     n_test: int = 0
     n_classes: int = 0
@@ -37,16 +39,34 @@ class Value:
     unscored: tuple[str, ...] = ()
 
 
-def evaluate(task: Task, folds: Sequence[FoldPredictions]) -> list[Value]:
-    """Score every metric of the task on every test fold and over all of them."""
+def evaluate(
+    task: Task, folds: Sequence[FoldPredictions], *, is_random: bool = False
+) -> list[Value]:
+    """Score every metric of the task on every test fold and over all of them.
+
+    Args:
+        task: with groups or without.
+        folds: its test predictions.
+        is_random: whether another training of the probe gives other predictions.
+    """
     measure = _scene_values if task.embedding_type == "scene" else _event_values
     values = []
     for metric in task.evaluation:
-        values += measure(task, metric, folds)
+        values += measure(task, metric, folds, is_random)
     return values
 
 
-def _scene_values(task: Task, metric: str, folds: Sequence[FoldPredictions]) -> list[Value]:
+def _units(folds: Sequence[FoldPredictions]) -> Units:
+    return group_units([fold.groups for fold in folds], [len(fold.clips) for fold in folds])
+
+
+def _scene_values(
+    task: Task, metric: str, folds: Sequence[FoldPredictions], is_random: bool
+) -> list[Value]:
+    def estimate(chosen: Sequence[FoldPredictions]) -> Estimate:
+        scenes = [SceneFold(fold.probabilities, fold.targets) for fold in chosen]
+        return scene_estimate(metric, scenes, _units(chosen), is_random=is_random)
+
     by_fold = []
     for fold in folds:
         run_scores = [scores.score(metric, p, fold.targets) for p in fold.probabilities]
@@ -56,18 +76,19 @@ def _scene_values(task: Task, metric: str, folds: Sequence[FoldPredictions]) -> 
                 metric,
                 metric,
                 float(np.mean([s.value for s in run_scores])),
-                scene_interval(metric, [(fold.probabilities, fold.targets)]),
+                estimate([fold]),
                 n_test=len(fold.clips),
                 n_classes=run_scores[0].n_classes,
                 n_classes_scored=run_scores[0].n_classes_scored,
                 unscored=tuple(task.labels[i] for i in run_scores[0].unscored),
             )
         )
-    interval = scene_interval(metric, [(fold.probabilities, fold.targets) for fold in folds])
-    return _with_total(by_fold, interval)
+    return _with_total(by_fold, estimate(folds) if len(folds) > 1 else by_fold[0].estimate)
 
 
-def _event_values(task: Task, metric: str, folds: Sequence[FoldPredictions]) -> list[Value]:
+def _event_values(
+    task: Task, metric: str, folds: Sequence[FoldPredictions], is_random: bool
+) -> list[Value]:
     counts: list[list[EventCounts]] = []
     for fold in folds:
         reference = fold.reference or {}
@@ -81,18 +102,21 @@ def _event_values(task: Task, metric: str, folds: Sequence[FoldPredictions]) -> 
                 metric,
                 metric if i == 0 else f"{metric}_{part}",
                 float(np.mean([run[part] for run in runs])),
-                event_interval(metric, [count], part=part),
+                event_estimate(metric, [count], _units([fold]), is_random=is_random, part=part),
                 n_test=len(fold.clips),
                 n_classes=len(task.labels),
                 n_classes_scored=len(task.labels),
             )
             for fold, runs, count in zip(folds, parts, counts, strict=True)
         ]
-        values += _with_total(by_fold, event_interval(metric, counts, part=part))
+        total = by_fold[0].estimate
+        if len(folds) > 1:
+            total = event_estimate(metric, counts, _units(folds), is_random=is_random, part=part)
+        values += _with_total(by_fold, total)
     return values
 
 
-def _with_total(by_fold: list[Value], interval: Interval) -> list[Value]:
+def _with_total(by_fold: list[Value], estimate: Estimate) -> list[Value]:
     numbers = np.array([value.value for value in by_fold])
     first = by_fold[0]
     total = Value(
@@ -100,7 +124,7 @@ def _with_total(by_fold: list[Value], interval: Interval) -> list[Value]:
         first.metric,
         first.key,
         float(numbers.mean()),
-        interval,
+        estimate,
         # ddof 1: as pandas, and so the original kit, computes it
         float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
         sum(value.n_test for value in by_fold),

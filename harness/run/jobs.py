@@ -74,7 +74,10 @@ def score(
             ]
             with _one_thread():
                 folds = gather(task, embeddings, results)
-                values = evaluate(task, folds)
+                random = PROTOCOLS[evaluation.protocol].is_random(
+                    event=task.embedding_type == "event"
+                )
+                values = evaluate(task, folds, is_random=random)
             rows = result_rows(evaluation, origin, task, embeddings, results, values, device)
             source = ", ".join(str(path) for path in evaluation.embeddings.paths())
             _, maximised = criterion(PROTOCOLS[evaluation.protocol], task)

@@ -69,7 +69,7 @@ def result_rows(
             for fold, runs in zip(task.folds, results, strict=True)
             if value.split in (fold.name, "all")
         ]
-        interval = value.interval
+        estimate, interval = value.estimate, value.estimate.interval
         rows.append(
             ResultRow(
                 **shared,
@@ -82,6 +82,11 @@ def result_rows(
                 ci_high=interval.high,
                 ci_method=interval.method,
                 n_boot=interval.n_boot,
+                standard_error=estimate.standard_error,
+                freedom=estimate.freedom,
+                training_error=estimate.training_error,
+                n_groups=estimate.n_groups,
+                design_effect=estimate.design_effect,
                 fold_std=value.fold_std,
                 n_train=_clips(embeddings, [s for fold, _ in chosen for s in fold.train], chosen),
                 n_valid=_clips(embeddings, [fold.valid for fold, _ in chosen], chosen),

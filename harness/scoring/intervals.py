@@ -1,47 +1,51 @@
-"""95 % intervals of scores, from resampling the test set.
+"""95 % confidence intervals of scores over the test set's units and the training of the probe.
 
-They say how far a score would move on another test set of the same make-up, and are conditional on
-the trained probes. In k-fold tasks clips are resampled within each test fold, each fold is scored,
-and the folds' scores are averaged; several runs of a probe are scored one by one in the same
-resample and averaged. With every clip drawn once that is the reported score itself
-(``scene_value``, ``event_value``).
+An interval says how far a score would move on another test set of the same make-up, with the probe
+trained again where its protocol is random. Units are groups of clips, or clips where a task has no
+groups (:mod:`harness.scoring.units`). In k-fold tasks each fold is scored and the scores are
+averaged; several runs of a probe are averaged within a fold.
 
-A class, or a fold, may be undefined in a resample although it is defined in the test set. A macro
-mean is then taken over the classes that the resample defines, and a resample that leaves a whole
-fold undefined is left out.
+- Accuracies without groups: the Jeffreys interval, smoothed over folds and runs.
+- Everything else: a t interval with the jackknife's standard error over units, on the logit scale
+  for scores in [0, 1], the log scale for error rates, and the scale of d' itself.
+
+A class, or a fold, may be undefined without a unit although it is defined in the test set. A macro
+mean is then taken over the classes that are left; without a defined fold there is no interval.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy.special import expit, logit
 
-from harness.scoring.event_scores import EventCounts, event_values, n_answers, parts_of
-from harness.scoring.ranking import Ranking
-from harness.scoring.scores import (
-    ACCURACIES,
-    check_metric,
-    check_shapes,
-    class_values,
-    correct,
-    macro_mean,
-    multi_hot,
+from harness.scoring.event_scores import METRICS as EVENT_METRICS
+from harness.scoring.event_scores import EventCounts, n_answers, parts_of
+from harness.scoring.jackknife import (
+    SceneFold,
+    correctness,
+    event_influence,
+    scene_influence,
+    stacked,
+)
+from harness.scoring.scores import ACCURACIES, METRICS, check_metric
+from harness.scoring.units import FEW_UNITS, LEAST_FREEDOM, Units, clip_units
+from harness.scoring.variance import (
+    LEVEL,
+    Part,
+    Spread,
+    add_up,
+    flat_half_width,
+    of_units,
+    training_allowance,
 )
 
-LEVEL = 0.95
-FEW_FILES = 30
-# Accuracies are resampled from a handful of counts: many more resamples cost nothing.
-_N_BOOT_COUNTS = 10_000
-_CHUNK_BYTES = 300e6
-_ARRAYS_PER_WEIGHTING = 10  # of ``Ranking.n_segments`` float64, alive at once in ``scores``
+_N_DRAWS = 10_000
 _FLAT = 1e-12
-_BOUNDS = {"d_prime": (-np.inf, np.inf), "segment_1s_er": (0.0, np.inf)}  # others lie in [0, 1]
-
-SceneFold = tuple[np.ndarray, np.ndarray]
-"""Probabilities (runs, n, C) and targets, (n,) or (n, C), of one test fold."""
+TRAINING_ALLOWED = "allowance for training noise"
+"""In the method of an interval that takes the noise of training from a constant."""
 
 
 @dataclass(frozen=True)
@@ -49,9 +53,9 @@ class Interval:
     """A 95 % interval.
 
     Attributes:
-        low, high: its ends; NaN where none can be given, and ``method`` says why.
+        low, high: its ends; NaN where none can be given, and ``method`` gives the reason.
         method: how it was made, in words.
-        n_boot: resamples drawn; 0 where the method draws none.
+        n_boot: posterior draws; 0 where the method draws none.
     """
 
     low: float
@@ -60,14 +64,38 @@ class Interval:
     n_boot: int
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A score with its interval and what the interval was made of.
+
+    Attributes:
+        value: the score.
+        interval: its 95 % interval.
+        standard_error: over the test units; NaN where it cannot be computed.
+        freedom: degrees of freedom of the standard error.
+        training_error: standard deviation that training is taken to add; 0 for a protocol
+            without randomness.
+        n_groups: number of test groups; None without groups.
+        design_effect: variance over groups divided by that over single clips; None without groups.
+    """
+
+    value: float
+    interval: Interval
+    standard_error: float
+    freedom: float
+    training_error: float
+    n_groups: int | None = None
+    design_effect: float | None = None
+
+
 def scene_value(metric: str, folds: Sequence[SceneFold]) -> float:
     """Return the reported score: the mean over folds of the mean over runs."""
-    check_metric(metric)
-    if metric in ACCURACIES:
-        return float(np.mean([_correct(metric, fold).mean(axis=1).mean() for fold in folds]))
-    return float(
-        np.mean([_Resampler(metric, fold).values(_once(fold[0].shape[1]))[0] for fold in folds])
-    )
+    return scene_influence(metric, folds, _one_unit(folds)).value
+
+
+def _one_unit(folds: Sequence[SceneFold]) -> Units:
+    of_clip = tuple(np.zeros(len(targets), dtype=np.int64) for _, targets in folds)
+    return Units(of_clip, np.zeros(1, dtype=np.int64), grouped=True)
 
 
 def scene_answers(folds: Sequence[SceneFold]) -> float:
@@ -75,95 +103,51 @@ def scene_answers(folds: Sequence[SceneFold]) -> float:
     return float(sum(max(len(targets), targets.sum() * (targets.ndim - 1)) for _, targets in folds))
 
 
-def scene_worth(folds: Sequence[SceneFold]) -> float:
-    """Return of how many clips' labels a macro mean is worth, over all folds.
+def scene_estimate(
+    metric: str,
+    folds: Sequence[SceneFold],
+    units: Units | None = None,
+    *,
+    is_random: bool = False,
+    seed: int = 0,
+) -> Estimate:
+    """Return a scene score with its interval over the units of its test set.
 
-    A class is known as well as the rarer of its two sides, the clips that are of it and those that
-    are not, and ``k`` classes of ``m_1, ..., m_k`` such clips give a mean as well known as that of
-    ``k * k / (1 / m_1 + ... + 1 / m_k)``, the variances of proportions added: all of them where
-    classes are equally frequent. Two classes of which each clip has one are one question.
-    """
-    return float(sum(_worth(*fold) for fold in folds))
+    Accuracies of a test set without groups: a plain interval is [1, 1] when every clip is right,
+    and too narrow near 1. The clips' mean correctness is drawn from its Dirichlet posterior instead
+    (the Bayesian bootstrap), with half a wrong and half a right clip added, shared among the folds.
+    For one fold and one run that is the Jeffreys interval, Beta(k + 1/2, n - k + 1/2), whose
+    coverage is close to nominal from n = 1 on (Brown, Cai and DasGupta 2001); as they do, the
+    interval is widened to hold the score where it would not, at 0 and 1.
 
-
-def _worth(probabilities: np.ndarray, targets: np.ndarray) -> float:
-    hot = multi_hot(targets, probabilities.shape[2])
-    of_class = hot.sum(axis=0)
-    rarer = np.minimum(of_class, len(hot) - of_class)
-    if targets.ndim == 1 and len(rarer) == 2:
-        rarer = rarer[:1]
-    rarer = rarer[rarer > 0]
-    return len(rarer) ** 2 / np.sum(1 / rarer) if len(rarer) else 0.0
-
-
-def scene_interval(
-    metric: str, folds: Sequence[SceneFold], n_boot: int = 1000, seed: int = 0
-) -> Interval:
-    """Interval of a scene score over the clips of its test set.
-
-    Accuracies: the plain bootstrap gives [1, 1] when every clip is right, and is too narrow near
-    1. So the clips' mean correctness is drawn from its Dirichlet posterior instead (the Bayesian
-    bootstrap), with half a wrong and half a right clip added, shared among the folds. For one fold
-    and one run that is the Jeffreys interval, Beta(k + 1/2, n - k + 1/2), whose coverage is close
-    to nominal from n = 1 on (Brown, Cai and DasGupta 2001); as they do, the interval is widened to
-    hold the score where it would not, at 0 and 1. At least 10,000 draws.
-
-    mAP, AUC, d': resampled clips are ties, which lift average precision and bend d' (on 1,000
-    clips of 100 classes mAP rises by more than its interval's width, and the percentile interval
-    mostly misses the truth). So the percentiles are taken of
-    ``value + resampled - mean(resampled)``, whose coverage the slow tests of this module simulate:
-    AUC on small test sets is the hardest, and asked for 88 of 100 only. It is the interval of the
-    mean score over test sets of this size. Where all resamples score alike, as at 1, it is Wilson's
-    for as many equal answers (:func:`flat_half_width`); d', which has no bound, has none then.
+    All else: see the module. Where no unit moves the score, as at 1, the interval is Wilson's for
+    as many equal answers as there are units; d', which has no bound, has none then.
 
     Args:
         metric: a name in ``harness.scoring.scores.METRICS``.
-        folds: per test fold the probabilities (runs, n, C) and the targets.
-        n_boot: resamples of the clips.
-        seed: of the resampling; equal seeds and fold sizes draw the same clips.
-    """
-    value = scene_value(metric, folds)
-    rngs = np.random.default_rng(seed).spawn(len(folds))
-    if metric in ACCURACIES:
-        n_boot = max(n_boot, _N_BOOT_COUNTS)
-        draws = np.mean(
-            [
-                _posterior_accuracies(
-                    _correct(metric, fold).mean(axis=0), 0.5 / len(folds), n_boot, rng
-                )
-                for fold, rng in zip(folds, rngs, strict=True)
-            ],
-            axis=0,
-        )
-        low, high = np.quantile(draws, _tails())
-        method = "Jeffreys-smoothed bootstrap over clips"
-        return Interval(min(float(low), value), max(float(high), value), method, n_boot)
-    draws = scene_draws(metric, folds, n_boot, seed)
-    return _centred(metric, value, draws, "clips", scene_worth(folds))
-
-
-def scene_draws(
-    metric: str, folds: Sequence[SceneFold], n_boot: int = 1000, seed: int = 0
-) -> np.ndarray:
-    """Scores (n_boot,) of resamples: clips drawn with replacement within each fold.
-
-    Equal ``n_boot``, seeds and fold sizes draw the same clips, so that the draws of two models on
-    one task are paired. NaN where a resample leaves a fold undefined.
+        folds: the predictions of every test fold.
+        units: of the clips; by default each clip is one.
+        is_random: whether another training of the probe gives other predictions; the interval then
+            includes :func:`harness.scoring.variance.training_allowance`.
+        seed: of the posterior draws.
     """
     check_metric(metric)
-    rngs = np.random.default_rng(seed).spawn(len(folds))
-    kind = _Accuracy if metric in ACCURACIES else _Resampler
-    return np.mean(
-        [kind(metric, fold).draw(n_boot, rng) for fold, rng in zip(folds, rngs, strict=True)],
-        axis=0,
-    )
-
-
-def event_value(
-    metric: str, folds: Sequence[Sequence[EventCounts]], part: str | None = None
-) -> float:
-    """Return the reported score: the mean over folds of the mean over runs."""
-    return float(_fold_means(metric, part, [fold.sum(axis=1) for fold in _stacked(folds)]))
+    folds = [SceneFold(*fold) for fold in folds]
+    sizes = [len(fold.targets) for fold in folds]
+    units = units or clip_units(sizes)
+    found = scene_influence(metric, folds, units)
+    clips = found if not units.grouped else scene_influence(metric, folds, clip_units(sizes))
+    runs = folds[0].probabilities.shape[0]
+    allowed = training_allowance(clips.variance, sum(sizes) / len(folds), runs)
+    allowed = allowed if is_random else 0.0
+    part = of_units(found)
+    if metric in ACCURACIES and not units.grouped:
+        effect = 1 + allowed / part.variance if allowed else 1.0
+        interval = _jeffreys(metric, folds, found.value, effect, seed)
+    else:
+        answers = min(found.worth, units.n_units)
+        interval = _interval(metric, found.value, part, allowed, units, units.noun, answers)
+    return _estimate(found.value, interval, part, allowed, units, clips.variance)
 
 
 def event_answers(
@@ -171,219 +155,162 @@ def event_answers(
 ) -> float:
     """Return how many events or label-segments the score is a share of, over all folds."""
     part = part or parts_of(metric)[0]
-    return sum(float(n_answers(fold.sum(axis=1), part).mean()) for fold in _stacked(folds))
+    return sum(float(n_answers(fold.sum(axis=1), part).mean()) for fold in stacked(folds))
 
 
-def event_interval(
+def event_value(
+    metric: str, folds: Sequence[Sequence[EventCounts]], part: str | None = None
+) -> float:
+    """Return the reported score: the mean over folds of the mean over runs."""
+    units = tuple(np.zeros(len(fold[0].files), dtype=np.int64) for fold in folds)
+    one = Units(units, np.zeros(1, dtype=np.int64), grouped=True)
+    return event_influence(metric, folds, one, part).value
+
+
+def event_estimate(
     metric: str,
     folds: Sequence[Sequence[EventCounts]],
-    n_boot: int = 1000,
-    seed: int = 0,
+    units: Units | None = None,
+    *,
+    is_random: bool = False,
     part: str | None = None,
-) -> Interval:
-    """Interval of an event score over the files of its test set.
-
-    From 30 files on, files are resampled and their counts added up. Below that resampling is too
-    narrow, and the BCa correction does not mend it, so a t interval with the jackknife's standard
-    error is given, with one degree of freedom per file less one per fold; ``method`` then says
-    "few files". A fold of one file has no spread to estimate: no interval. Where all files agree,
-    as at 1, it is Wilson's for as many equal events (:func:`flat_half_width`).
+) -> Estimate:
+    """Return an event score with its interval over the files of its test set, or their groups.
 
     Args:
         metric: a name in ``harness.scoring.events.METRICS``.
         folds: per test fold the counts of every run, over the same files.
-        n_boot: resamples of the files.
-        seed: of the resampling; equal seeds and fold sizes draw the same files.
+        units: of the files; by default each file is one.
+        is_random: as of :func:`scene_estimate`.
         part: one of :func:`harness.scoring.event_scores.parts_of`; the metric's own value without.
     """
     part = part or parts_of(metric)[0]
-    value = event_value(metric, folds, part)
-    counts = _stacked(folds)
+    files = clip_units([len(fold[0].files) for fold in folds])
+    units = units or files
+    found = event_influence(metric, folds, units, part)
+    by_file = found if not units.grouped else event_influence(metric, folds, files, part)
     answers = event_answers(metric, folds, part)
-    sizes = [fold.shape[1] for fold in counts]
-    if min(sizes) < 2:
-        return Interval(np.nan, np.nan, "none: a test fold of one file", 0)
-    if sum(sizes) < FEW_FILES:
-        return _jackknife(metric, part, value, counts, answers)
-    draws = event_draws(metric, folds, n_boot, seed, part)
-    return _centred(metric, value, draws, "files", answers)
+    allowed = training_allowance(by_file.variance, answers / len(folds), len(folds[0]))
+    allowed = allowed if is_random else 0.0
+    tested = of_units(found)
+    noun = units.noun if units.grouped else "files"
+    independent = min(answers, units.n_units) if units.grouped else answers
+    interval = _interval(metric, found.value, tested, allowed, units, noun, independent)
+    return _estimate(found.value, interval, tested, allowed, units, by_file.variance)
 
 
-def event_draws(
-    metric: str,
-    folds: Sequence[Sequence[EventCounts]],
-    n_boot: int = 1000,
-    seed: int = 0,
-    part: str | None = None,
-) -> np.ndarray:
-    """Scores (n_boot,) of resamples of the files; paired as those of :func:`scene_draws`."""
-    counts = _stacked(folds)
-    rngs = np.random.default_rng(seed).spawn(len(counts))
-    resampled = [
-        np.einsum("bf,rfk->rbk", _clip_weights(fold.shape[1], n_boot, rng).T, fold)
-        for fold, rng in zip(counts, rngs, strict=True)
-    ]
-    return _fold_means(metric, part, resampled)
+def t_interval(metric: str, value: float, spread: Spread) -> tuple[float, float]:
+    """Return the ends of a 95 % t interval on the scale that suits the metric's range.
 
-
-class _Accuracy:
-    """An accuracy of one fold under weightings of its clips, averaged over the fold's runs."""
-
-    def __init__(self, metric: str, fold: SceneFold) -> None:
-        self._correctness = _correct(metric, fold).mean(axis=0)
-
-    def draw(self, n_boot: int, rng: np.random.Generator) -> np.ndarray:
-        """Values (n_boot,) of resamples, in chunks of bounded memory."""
-        n = len(self._correctness)
-        return np.concatenate(
-            [self._correctness @ w / n for w in _weightings(n, n_boot, rng, 3 * n)]
-        )
-
-
-class _Resampler:
-    """A macro metric of one fold under weightings of its clips, averaged over the fold's runs."""
-
-    def __init__(self, metric: str, fold: SceneFold) -> None:
-        probabilities, targets = fold
-        for run in probabilities:
-            check_shapes(run, targets)
-        hot = multi_hot(targets, probabilities.shape[2])
-        self._metric = metric
-        self._n = len(hot)
-        self._rankings = [Ranking(run, hot) for run in probabilities]
-
-    def values(self, weights: np.ndarray) -> np.ndarray:
-        """Weights (n, b) to values (b,)."""
-        runs = [
-            macro_mean(class_values(self._metric, ranking.scores(weights)))
-            for ranking in self._rankings
-        ]
-        return np.mean(runs, axis=0)
-
-    def draw(self, n_boot: int, rng: np.random.Generator) -> np.ndarray:
-        """Values (n_boot,) of resamples, in chunks of bounded memory."""
-        rows = max(ranking.n_segments for ranking in self._rankings) + self._n
-        numbers = _ARRAYS_PER_WEIGHTING * rows
-        return np.concatenate([self.values(w) for w in _weightings(self._n, n_boot, rng, numbers)])
-
-
-def _once(n: int) -> np.ndarray:
-    return np.ones((n, 1))
-
-
-def _weightings(
-    n: int, n_boot: int, rng: np.random.Generator, numbers: int
-) -> Iterator[np.ndarray]:
-    """The weights of n_boot resamples in chunks; a weighting takes so many float64 at once."""
-    chunk = max(1, int(_CHUNK_BYTES / (8 * numbers)))
-    for done in range(0, n_boot, chunk):
-        yield _clip_weights(n, min(chunk, n_boot - done), rng)
-
-
-def _clip_weights(n: int, n_boot: int, rng: np.random.Generator) -> np.ndarray:
-    """How often each of n clips is drawn in n draws with replacement: float64 (n, n_boot)."""
-    drawn = rng.integers(0, n, size=(n_boot, n)) + n * np.arange(n_boot)[:, None]
-    counts = np.bincount(drawn.reshape(-1), minlength=n * n_boot).reshape(n_boot, n)
-    return np.ascontiguousarray(counts.T, dtype=np.float64)
-
-
-def _correct(metric: str, fold: SceneFold) -> np.ndarray:
-    """Whether each clip is right in each run, bool (runs, n)."""
-    probabilities, targets = fold
-    for run in probabilities:
-        check_shapes(run, targets)
-    return np.stack([correct(metric, run, targets) for run in probabilities])
-
-
-def _posterior_accuracies(
-    correctness: np.ndarray, prior: float, n_boot: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Draw the mean of clips' correctness (n,) from its Dirichlet posterior: (n_boot,).
-
-    ``prior`` clips are added at 0 and at 1; only the count of clips at each level matters.
+    Logit for a range of [0, 1], log for one from 0 on, else the metric's own scale; at an end of
+    the range, where those are infinite, the metric's own scale, cut at the end.
     """
-    levels, counts = np.unique(np.concatenate([correctness, [0.0, 1.0]]), return_counts=True)
-    shape = counts.astype(np.float64)
-    shape[[0, -1]] += prior - 1
-    draws = rng.standard_gamma(shape, size=(n_boot, len(shape)))
-    return draws @ levels / draws.sum(axis=1)
+    low, high = _range(metric)
+    half = spread.half_width()
+    if np.isinf(low) or value <= low or value >= high:
+        return max(low, value - half), min(high, value + half)
+    if np.isinf(high):
+        ends = value * np.exp(np.array([-1, 1]) * half / value)
+    else:
+        ends = expit(logit(value) + np.array([-1, 1]) * half / (value * (1 - value)))
+    return float(ends[0]), float(ends[1])
 
 
-def _stacked(folds: Sequence[Sequence[EventCounts]]) -> list[np.ndarray]:
-    """Counts of each fold as (runs, files, columns); the runs must have the same files."""
-    for fold in folds:
-        for run in fold[1:]:
-            if run.files != fold[0].files:
-                raise ValueError(
-                    "the runs of a fold must be scored on the same files, in one order"
-                )
-    return [np.stack([run.counts for run in fold]) for fold in folds]
+def _range(metric: str) -> tuple[float, float]:
+    return (METRICS[metric] if metric in METRICS else EVENT_METRICS[metric]).range
 
 
-def _fold_means(metric: str, part: str | None, totals: Sequence[np.ndarray]) -> np.ndarray:
-    """Mean over folds of the mean over runs, from (runs, ..., columns) a fold: (...)."""
-    return np.mean([event_values(metric, fold, part).mean(axis=0) for fold in totals], axis=0)
-
-
-def _jackknife(
-    metric: str, part: str, value: float, counts: Sequence[np.ndarray], answers: float
-) -> Interval:
-    variance = 0.0
-    freedom = 0
-    for fold in counts:
-        n = fold.shape[1]
-        others = fold.sum(axis=1, keepdims=True) - fold
-        without_one = event_values(metric, others, part).mean(axis=0)
-        variance += (n - 1) * without_one.var() / len(counts) ** 2
-        freedom += n - 1
-    if not np.isfinite(variance):
-        return Interval(np.nan, np.nan, "none: the score is undefined without one of the files", 0)
-    half_width = float(stats.t.ppf(_tails()[1], freedom) * np.sqrt(variance))
-    n_files = sum(fold.shape[1] for fold in counts)
-    method = f"jackknife t, few files ({n_files})"
-    return _within_bounds(
-        metric, value, (value - half_width, value + half_width), method, 0, answers
+def _estimate(
+    value: float, interval: Interval, part: Part, allowed: float, units: Units, clips: float
+) -> Estimate:
+    """``clips``: the variance over single clips."""
+    effect = None
+    if units.grouped:
+        effect = part.variance / clips if clips > _FLAT**2 else np.nan
+    return Estimate(
+        value,
+        interval,
+        float(np.sqrt(part.variance)),
+        float(max(part.freedom, 0)),
+        float(np.sqrt(allowed)),
+        units.n_units if units.grouped else None,
+        effect,
     )
 
 
-def _centred(metric: str, value: float, draws: np.ndarray, units: str, answers: float) -> Interval:
-    """Percentile interval of the draws, moved so that their mean is the value.
-
-    It is widened to hold the value where it would not: nearly all draws may be equal, and the few
-    that lack a class move their mean.
-    """
-    defined = draws[np.isfinite(draws)]
-    if np.isnan(value) or not len(defined):
-        return Interval(np.nan, np.nan, "none: the score is undefined", 0)
-    low, high = np.quantile(value + defined - defined.mean(), _tails())
-    method = f"centred percentile bootstrap over {units}"
-    ends = min(float(low), value), max(float(high), value)
-    return _within_bounds(metric, value, ends, method, len(draws), answers)
-
-
-def _within_bounds(
-    metric: str, value: float, ends: tuple[float, float], method: str, n_boot: int, answers: float
+def _interval(
+    metric: str, value: float, part: Part, allowed: float, units: Units, noun: str, answers: float
 ) -> Interval:
-    """Clip to the metric's range; where there was no spread to measure, go by the answers."""
-    low, high = ends
-    if high - low < _FLAT:
+    """``answers``: how many equal answers a score stands for that no unit moves."""
+    why = _why_none(value, part, units, noun)
+    if why:
+        return Interval(np.nan, np.nan, f"none: {why}", 0)
+    few = ", few" if units.n_units < FEW_UNITS else ""
+    if np.sqrt(part.variance) < _FLAT:
         if metric == "d_prime":
-            return Interval(np.nan, np.nan, "none: every resample gives the same score", n_boot)
-        low, high = value - flat_half_width(answers), value + flat_half_width(answers)
-        method += "; every resample gives the same score, so as Wilson's interval"
-        method += " of as many equal answers"
-    least, most = _BOUNDS.get(metric, (0.0, 1.0))
-    return Interval(max(low, least), min(high, most), method, n_boot)
+            return Interval(np.nan, np.nan, f"none: no {noun[:-1]} moves the score", 0)
+        half = flat_half_width(answers)
+        low, high = _range(metric)
+        method = f"no {noun[:-1]} of {units.n_units} moves the score{few}; Wilson's interval of "
+        method += "as many equal answers"
+        return Interval(max(low, value - half), min(high, value + half), method, 0)
+    method = f"jackknife t over {units.n_units} {noun}{few}"
+    if units.n_units < FEW_UNITS:
+        method += f", {part.freedom:.1f} degrees of freedom"
+    if allowed:
+        method += f"; {TRAINING_ALLOWED}"
+    spread = add_up([part, Part(allowed, np.inf)])
+    return Interval(*t_interval(metric, value, spread), method, 0)
 
 
-def flat_half_width(answers: float) -> float:
-    """How far from the truth equal answers leave a share: Wilson's score interval (1927).
+def _why_none(value: float, part: Part, units: Units, noun: str) -> str:
+    """Return why there is no interval; empty where there is one."""
+    if np.isnan(value):
+        return "the score is undefined"
+    if units.freedom < LEAST_FREEDOM:
+        folds = len(units.of_clip)
+        folded = f" in {folds} folds" if folds > 1 else ""
+        return f"too few test {noun} ({units.n_units}{folded}); six are needed"
+    if np.isnan(part.variance):
+        return f"the score is undefined without one of the {noun}"
+    return "" if part.freedom >= 1 else f"too few test {noun} of the rarest classes"
 
-    All right, or all wrong, do not show that none would be otherwise. Its other end is the share.
+
+def _jeffreys(
+    metric: str, folds: Sequence[SceneFold], value: float, effect: float, seed: int
+) -> Interval:
+    """Jeffreys-smoothed interval of an accuracy whose variance is ``effect`` times that of clips.
+
+    Each clip then counts as 1 / effect clips.
     """
-    critical = float(stats.norm.ppf(_tails()[1]))
-    return critical**2 / (answers + critical**2)
+    rngs = np.random.default_rng(seed).spawn(len(folds))
+    draws = np.mean(
+        [
+            _posterior_accuracies(
+                correctness(metric, fold).mean(axis=0), 0.5 / len(folds), effect, rng
+            )
+            for fold, rng in zip(folds, rngs, strict=True)
+        ],
+        axis=0,
+    )
+    low, high = np.quantile(draws, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+    method = "Jeffreys-smoothed bootstrap over clips"
+    if effect > 1:
+        method += f"; {TRAINING_ALLOWED}"
+    return Interval(min(float(low), value), max(float(high), value), method, _N_DRAWS)
 
 
-def _tails() -> tuple[float, float]:
-    return (1 - LEVEL) / 2, (1 + LEVEL) / 2
+def _posterior_accuracies(
+    clips: np.ndarray, prior: float, effect: float, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw the mean of clips' correctness (n,) from its Dirichlet posterior: (draws,).
+
+    ``prior`` clips are added at 0 and at 1; only the count of clips at each level matters.
+    """
+    levels, counts = np.unique(np.concatenate([clips, [0.0, 1.0]]), return_counts=True)
+    shape = counts.astype(np.float64)
+    shape[[0, -1]] -= 1
+    shape /= effect
+    shape[[0, -1]] += prior
+    draws = rng.standard_gamma(shape, size=(_N_DRAWS, len(shape)))
+    return draws @ levels / draws.sum(axis=1)

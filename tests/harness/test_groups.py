@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import taskmaker
 
-from harness.compare.resamples import in_order
+from harness.compare.influences import in_order
 from harness.engines import InlineEngine
 from harness.errors import UserError
 from harness.groups import derive_groups, groups_table

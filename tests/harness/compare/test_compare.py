@@ -147,8 +147,8 @@ def test_predictions_that_are_gone_leave_the_row_and_say_so(copied):
     (over,) = found.overall.to_dict("records")
     assert (over["n_tasks"], over["unpaired"]) == (1, 3)
     text = format_comparison(found)
-    assert "not paired on 3" in text
-    assert "logmel and toy on tiny_scene cannot be paired: seed 0 of toy" in text
+    assert "no verdict on 3" in text
+    assert "Cannot be paired: seed 0 of toy" in text
 
 
 def damage_record(directory: Path, **changes) -> None:
@@ -396,9 +396,9 @@ def test_a_single_seed_of_trained_probes_is_warned_of(run):
     # Events sample their frames by the seed.
     found = compare([run], ["logmel", "toy"], "linear")
     allowed = found.tasks[found.tasks.method.str.contains("allowance")].task
-    assert sorted(name.split("-")[0] for name in allowed) == ["errors", "tiny_events"]
+    assert sorted(name.split("-")[0] for name in allowed) == ["tiny_events"]
     (warning,) = found.warnings
-    assert "One probe seed a model on errors, tiny_events:" in warning
+    assert "One probe seed a model on tiny_events:" in warning
 
 
 def test_protocols_that_not_all_models_share_are_named(copied):

@@ -7,14 +7,16 @@ import pytest
 
 from harness.compare.measured import Measured
 from harness.compare.pair import Cell, compare_pair
+from harness.scoring.jackknife import share_influence
+from harness.scoring.units import clip_units
 
 
 def cell(task: str, *right: float) -> Cell:
     clips = (tuple(f"{i:04d}" for i in range(len(right))),)
-    value = float(np.mean(right))
     each = (np.array(right),)
-    seed = Measured("m", 0, task, "abc", "linear", "top1_acc", clips, value, each)
-    return Cell("top1_acc", True, "abc", value, (seed,), ())
+    found = share_influence(each, clip_units([len(right)]))
+    seed = Measured("m", 0, task, "abc", "linear", "top1_acc", clips, found, found, each)
+    return Cell("top1_acc", True, "abc", found.value, (seed,), ())
 
 
 def test_a_task_that_cannot_be_paired_takes_no_part_in_the_mean():
@@ -23,7 +25,7 @@ def test_a_task_that_cannot_be_paired_takes_no_part_in_the_mean():
     grid: dict[tuple[str, str], Cell | None] = {("a", t): cell(t, *v) for t, v in right.items()}
     grid |= {("b", t): cell(t, *v) for t, v in wrong.items()}
     rows, over = compare_pair(list(right), "a", "b", grid)
-    assert rows.set_index("task").verdict["t3"].startswith("cannot be paired: none: a test set")
+    assert rows.set_index("task").verdict["t3"].startswith("no verdict: a test set")
     assert over["n_tasks"] == 2
     assert over["mean_difference"] == pytest.approx((0.5 + 0.25) / 2)
     assert over["ci_low"] < over["mean_difference"] < over["ci_high"]

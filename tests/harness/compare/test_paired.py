@@ -10,22 +10,22 @@ import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score
 
+from harness.compare.influences import in_order, influence, units_of
 from harness.compare.measured import Measured
 from harness.compare.paired import difference
-from harness.compare.resamples import in_order, resample
 from harness.errors import UserError
 from harness.predictions import FoldPredictions
 from harness.scoring.event_scores import METRICS as EVENT_METRICS
 from harness.scoring.events import EventCounts
-from harness.scoring.intervals import (
-    event_answers,
-    event_draws,
-    event_value,
-    scene_answers,
-    scene_draws,
-    scene_value,
-    scene_worth,
+from harness.scoring.intervals import event_answers, scene_answers
+from harness.scoring.jackknife import (
+    Influence,
+    SceneFold,
+    event_influence,
+    scene_influence,
+    share_influence,
 )
+from harness.scoring.units import clip_units, group_units
 from harness.task import Event
 
 F_MEASURE = "event_onset_200ms_fms"
@@ -34,16 +34,24 @@ F_MEASURE = "event_onset_200ms_fms"
 def accuracy(*folds: np.ndarray, seed: int = 0, **changes) -> Measured:
     """A probe seed by what share of runs has each clip right."""
     clips = tuple(tuple(f"{f}-{i:04d}" for i in range(len(fold))) for f, fold in enumerate(folds))
-    made = Measured(
-        "m", seed, "task", "abc", "linear", "top1_acc", clips,
-        float(np.mean([fold.mean() for fold in folds])), tuple(map(np.asarray, folds)),
-    )  # fmt: skip
+    shares = tuple(map(np.asarray, folds))
+    found = share_influence(shares, clip_units([len(fold) for fold in folds]))
+    made = Measured("m", seed, "task", "abc", "linear", "top1_acc", clips, found, found, shares)
     return dataclasses.replace(made, **changes)
 
 
-def drawn(metric: str, value: float, draws: np.ndarray, n_clips: int, seed: int = 0) -> Measured:
-    clips = (tuple(f"{i:04d}" for i in range(n_clips)),)
-    return Measured("m", seed, "task", "abc", "linear", metric, clips, value, None, draws)
+def grouped(side: Measured, *groups: Sequence[str]) -> Measured:
+    """The same probe seed on a task with groups."""
+    shares = side.correctness or ()
+    units = group_units(groups, [len(fold) for fold in shares])
+    return dataclasses.replace(side, by_unit=share_influence(shares, units))
+
+
+def moved(metric: str, value: float, moves: np.ndarray | float, n: int, seed: int = 0) -> Measured:
+    """A probe seed of another metric by how much each clip moves its score."""
+    found = Influence(value, np.zeros(n) + moves, clip_units([n]))
+    clips = (tuple(f"{i:04d}" for i in range(n)),)
+    return Measured("m", seed, "task", "abc", "linear", metric, clips, found, found)
 
 
 def right(rng: np.random.Generator, chance: float, *sizes: int) -> list[np.ndarray]:
@@ -58,7 +66,7 @@ def test_one_probe_a_model_is_mcnemars_and_tangos():
     assert found.value == pytest.approx(a.mean() - b.mean())
     assert found.p == pytest.approx(stats.binomtest(first, first + second).pvalue)
     assert found.low < found.value < found.high
-    assert found.method == "exact McNemar, Tango's score interval; over clips"
+    assert found.method == "exact McNemar, Tango's score interval; over 200 clips"
     assert (found.n_clips, found.seeds) == (200, (1, 1))
     turned = difference([accuracy(b)], [accuracy(a)])
     assert (turned.value, turned.low, turned.high, turned.p) == pytest.approx(
@@ -113,22 +121,18 @@ def test_averaged_runs_are_a_permutation_of_signs():
 
 def test_without_noise_of_clips_the_seeds_are_welchs():
     a, b = [0.50, 0.54, 0.52], [0.42, 0.46]
-    flat = np.zeros(1000)
-    sides = [
-        [drawn("mAP", v, v + flat, 500, seed) for seed, v in enumerate(side)] for side in (a, b)
-    ]
+    sides = [[moved("mAP", v, 0.0, 500, seed) for seed, v in enumerate(side)] for side in (a, b)]
     found = difference(*sides)
     welch = stats.ttest_ind(a, b, equal_var=False)
     interval = welch.confidence_interval(0.95)
     assert found.p == pytest.approx(welch.pvalue)
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
-    assert "clips and seeds (3 and 2)" in found.method
+    assert "500 clips and seeds (3 and 2)" in found.method
 
 
 def test_one_seed_beside_several_is_taken_to_spread_as_they_do():
-    flat = np.zeros(1000)
-    several = [drawn("mAP", v, v + flat, 500, s) for s, v in enumerate((0.50, 0.54, 0.52))]
-    found = difference(several, [drawn("mAP", 0.44, 0.44 + flat, 500)])
+    several = [moved("mAP", v, 0.0, 500, s) for s, v in enumerate((0.50, 0.54, 0.52))]
+    found = difference(several, [moved("mAP", 0.44, 0.0, 500)])
     half = stats.t.ppf(0.975, 2) * 0.02 * np.sqrt(1 / 3 + 1)
     assert found.high - found.value == pytest.approx(half)
     assert "taken to spread alike" in found.method
@@ -137,11 +141,11 @@ def test_one_seed_beside_several_is_taken_to_spread_as_they_do():
 def test_what_is_guessed_of_one_seed_is_bounded_beside_the_clips():
     rng = np.random.default_rng(0)
     several = [
-        drawn("mAP", v, v + 0.02 * rng.normal(size=4000), 500, s)
+        moved("mAP", v, 0.001 * rng.uniform(-1, 1, size=500), 500, s)
         for s, v in enumerate((0.50, 0.54, 0.52))
     ]
-    found = difference(several, [drawn("mAP", 0.44, np.full(4000, 0.44), 500)])
-    clips = np.var(np.mean([each.draws for each in several], axis=0)) * 500 / 499
+    found = difference(several, [moved("mAP", 0.44, 0.0, 500)])
+    clips = (np.mean([each.by_unit.moves for each in several], axis=0) ** 2).sum()
     seeds = 0.02**2 * (1 / 3 + 1)
     squares = stats.t.ppf(0.975, 499) ** 2 * clips + stats.t.ppf(0.975, 2) ** 2 * seeds
     assert found.high - found.value == pytest.approx(np.sqrt(squares))
@@ -161,10 +165,12 @@ def test_map_has_the_error_of_scipys_paired_bootstrap():
     n = 120
     targets = (rng.random((n, 3)) < 0.4).astype(float)
     folds = [ranked_fold(rng, n, skill, targets) for skill in (1.0, 0.5)]
-    sides = [
-        drawn("mAP", scene_value("mAP", [(f.probabilities, f.targets)]), resample("mAP", [f]), n)
-        for f in folds
-    ]
+    sides = []
+    for fold in folds:
+        measured = influence("mAP", [fold], units_of([fold]))
+        sides.append(
+            dataclasses.replace(moved("mAP", 0.0, 0.0, n), by_unit=measured, by_clip=measured)
+        )
     found = difference([sides[0]], [sides[1]])
 
     def statistic(index: np.ndarray) -> float:
@@ -196,7 +202,9 @@ def test_clips_in_another_order_are_paired_by_name():
         targets=fold.targets[order],
     )
     assert in_order(shuffled).clips == fold.clips
-    assert resample("mAP", [shuffled]).tolist() == resample("mAP", [fold]).tolist()
+    ours = [in_order(each) for each in (shuffled, fold)]
+    one, other = (influence("mAP", [each], units_of([each])) for each in ours)
+    assert one.moves.tolist() == other.moves.tolist()
     truth = {f"{i}": [Event("x", 100.0 * i, 100.0 * i + 50)] for i in range(8)}
     said = {name: events if int(name) % 2 else [] for name, events in truth.items()}
     files = FoldPredictions(
@@ -204,7 +212,9 @@ def test_clips_in_another_order_are_paired_by_name():
         np.zeros(8), (said,), truth,
     )  # fmt: skip
     turned = dataclasses.replace(files, reference=dict(reversed(truth.items())))
-    assert resample(F_MEASURE, [turned]).tolist() == resample(F_MEASURE, [files]).tolist()
+    ours = [in_order(each) for each in (turned, files)]
+    one, other = (influence(F_MEASURE, [each], units_of([each])) for each in ours)
+    assert one.moves.tolist() == other.moves.tolist()
 
 
 @pytest.mark.parametrize(
@@ -227,18 +237,15 @@ def test_what_cannot_be_told_says_why():
     found = difference([each], [each])
     assert np.isnan(found.p)
     assert found.method == "none: a test set of one clip a fold"
-    nothing = drawn("aucroc", np.nan, np.full(1000, np.nan), 40)
+    nothing = moved("aucroc", np.nan, np.nan, 40)
     assert difference([nothing], [nothing]).method == "none: a score is undefined"
-    flat = [
-        dataclasses.replace(drawn(F_MEASURE, v, np.full(1000, v), 6), answers=40)
-        for v in (0.0, 1.0)
-    ]
+    flat = [dataclasses.replace(moved(F_MEASURE, v, 0.0, 6), answers=40) for v in (0.0, 1.0)]
     apart = difference([flat[1]], [flat[0]])
     wilsons = stats.binomtest(40, 40).proportion_ci(method="wilson")
     # Rather less, for one probe seed a model has its allowance.
     expected = (wilsons.low, 1.0, 2 / 2**6)
     assert (apart.low, apart.high, apart.p) == pytest.approx(expected, abs=0.003)
-    assert "every resample gives the same difference" in apart.method
+    assert "no file moves the difference" in apart.method
     same = difference([flat[0]], [flat[0]])
     assert (same.value, same.p) == (0.0, 1.0)
     assert (same.low, same.high) == pytest.approx((wilsons.low - 1, 1 - wilsons.low), abs=0.003)
@@ -254,10 +261,10 @@ def rare(n: int, positives: int, rng: np.random.Generator) -> list[Measured]:
     shared = rng.normal(size=(n, 2)) + np.eye(2)[targets]
     sides = []
     for _ in range(2):
-        folds = [((shared + rng.normal(size=(n, 2)))[None], targets)]
-        draws = scene_draws("aucroc", folds, 200)
-        side = drawn("aucroc", scene_value("aucroc", folds), draws, n)
-        known = {"answers": scene_answers(folds), "worth": scene_worth(folds)}
+        folds = [SceneFold((shared + rng.normal(size=(n, 2)))[None], targets)]
+        found = scene_influence("aucroc", folds, clip_units([n]))
+        side = moved("aucroc", found.value, 0.0, n)
+        known = {"by_unit": found, "by_clip": found, "answers": scene_answers(folds)}
         sides.append(dataclasses.replace(side, **known))
     return sides
 
@@ -297,9 +304,10 @@ def counted(
 def event_side(counts: np.ndarray) -> Measured:
     names = ("true_positives", "false_positives", "misses")
     folds = [[EventCounts(tuple(map(str, range(len(counts)))), names, counts)]]
-    draws = event_draws(F_MEASURE, folds, 400)
-    side = drawn(F_MEASURE, event_value(F_MEASURE, folds), draws, len(counts))
-    return dataclasses.replace(side, answers=event_answers(F_MEASURE, folds))
+    found = event_influence(F_MEASURE, folds, clip_units([len(counts)]))
+    side = moved(F_MEASURE, found.value, 0.0, len(counts))
+    answers = event_answers(F_MEASURE, folds)
+    return dataclasses.replace(side, by_unit=found, by_clip=found, answers=answers)
 
 
 def event_coverage(n: int, skills: tuple[float, float], trials: int, alarms: float = 2) -> float:
@@ -323,7 +331,7 @@ def test_few_event_files_are_covered_and_named():
     assert event_coverage(10, (0.7, 0.5), 200) >= 0.92
     rng = np.random.default_rng(0)
     found = difference(*([event_side(counts)] for counts in counted(rng, 10, (0.7, 0.5))))
-    assert "few files (10)" in found.method
+    assert "over 10 files, few" in found.method
 
 
 @pytest.mark.slow
@@ -430,8 +438,9 @@ def test_one_seed_a_model_is_allowed_for_where_seeds_matter():
         difference([accuracy(a, protocol=p)], [accuracy(b, protocol=p)]) for p in ("linear", "mlp")
     )
     assert wide.high - wide.low == pytest.approx(np.sqrt(11) * (narrow.high - narrow.low), rel=0.02)
-    assert "allowance for one probe seed a model (variance x 11.00)" in wide.method
+    assert "allowance for training noise" in wide.method
     averaged = difference(
         [accuracy(a, protocol="byola", runs=10)], [accuracy(b, protocol="byola", runs=10)]
     )
-    assert "variance x 2.00" in averaged.method
+    factor = (averaged.high - averaged.low) / (narrow.high - narrow.low)
+    assert factor == pytest.approx(np.sqrt(2), rel=0.02)

@@ -28,6 +28,8 @@ def comparison(n_tasks: int, low: float = 0.0) -> Comparison:
             "p": 0.05,
             "p_holm": 0.1,
             "method": "exact McNemar",
+            "n_groups": pd.NA,
+            "design_effect": np.nan,
             "verdict": "not separable",
         }
         for a, b in pairs

@@ -1,14 +1,14 @@
-"""Intervals and p values of differences whose variance has several parts.
+"""Variances with their degrees of freedom: of test units, of training seeds, and their sum.
 
-A difference of two models varies with the test clips and with the seeds that trained the probes
-(or the models). Each part is estimated with its own degrees of freedom; the sum has Welch and
-Satterthwaite's (Satterthwaite 1946, Welch 1947). That is too many where a part of few degrees of
-freedom is most of the sum and nothing of its kind balances it: one model's seeds, where the other
-has one. Such parts are bounded instead (Banerjee 1960): the squares of the half-widths that each
-would have alone add up, which covers at least as often as asked, whatever the shares are.
+A score, or a difference of two, varies with the test set's units (groups or clips) and with the
+training of probes or models. Each part is estimated with its own degrees of freedom; the sum has
+Welch and Satterthwaite's (Satterthwaite 1946, Welch 1947). Those are too many where a part of few
+degrees of freedom is most of the sum and no similar part balances it: one model's seeds beside a
+model with one seed. Such parts are bounded instead (Banerjee 1960): the squares of the half-widths
+that each would have alone add up, which covers at least as often as nominal for any shares.
 
-The noise that clips add to each seed alone is in the part of the clips and in that of the seeds,
-which makes an interval rather too wide than too narrow where seeds hardly matter.
+The noise that test units add to each seed is in the part of the units and in that of the seeds, so
+intervals are slightly too wide where seeds hardly matter.
 """
 
 from __future__ import annotations
@@ -20,9 +20,18 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-from harness.scoring.intervals import LEVEL, flat_half_width
+from harness.scoring.jackknife import Influence
 
-_LEAST_P = 1e-15  # what is smaller is not told from it
+LEVEL = 0.95
+ICC = 5e-3
+"""Correlation of clips' changes between two trainings of a probe, where seeds were not repeated.
+
+Trained probes showed 0.0004 to 0.0042 on 500 clips and more, and up to 0.0060 on fewer, where it is
+estimated badly (``results/seed_noise.csv``). It is an allowance, not a constant of nature.
+"""
+
+_LEAST_P = 1e-15  # the smallest p that is computed
+_FLAT = 1e-12  # a smaller standard error is rounding
 
 
 @dataclass(frozen=True)
@@ -91,14 +100,37 @@ def _sum(parts: Sequence[Part]) -> Part:
     return Part(total, freedom, parts[0].bounded)
 
 
-def of_clips(draws: np.ndarray, n_clips: int, n_folds: int) -> Part:
-    """Return the part of the clips from bootstrap draws of a difference, (n_boot,).
+def of_units(found: Influence) -> Part:
+    """Return the part of the test units in a score's variance, or in that of a difference.
 
-    Needs more clips than folds. Draws that a resample leaves undefined, NaN, are left out.
+    The degrees of freedom are units less strata, reduced by the kurtosis of the influences: the
+    variance of a variance estimate is 2 / freedom + kurtosis / units. A few units that carry most
+    of the variance, because they are large or hold the few wrong answers, leave few degrees. A
+    macro mean has at most those of its effective number of units.
     """
-    freedom = n_clips - n_folds
-    # Resampling n clips of a fold varies by (n - 1) / n too little.
-    return Part(float(np.nanvar(draws)) * n_clips / freedom, freedom)
+    units = found.units
+    if units.freedom < 1:
+        return Part(np.nan, 0)
+    limit = min(units.freedom, found.worth - len(units.stratum_sizes))
+    if found.variance < _FLAT**2:
+        return Part(0.0, limit)
+    excess = units.n_units * float((found.moves**4).sum()) / found.variance**2 - 3
+    freedom = 2 / (2 / units.freedom + max(excess, 0.0) / units.n_units)
+    return Part(found.variance, min(freedom, limit))
+
+
+def training_allowance(clip_variance: float, answers: float, runs: int) -> float:
+    """Return the variance that another training of the probe is taken to add to a score.
+
+    Used where seeds were not repeated. ``ICC`` is of differences between two trainings, each of
+    which has half of the variance; averaged runs divide it.
+
+    Args:
+        clip_variance: variance of the score over independent clips.
+        answers: clips, or events, that one trained probe answers.
+        runs: trained probes that the score is averaged over.
+    """
+    return clip_variance * ICC / 2 * answers / runs
 
 
 def between_seeds(*sides: Sequence[float] | np.ndarray) -> list[Part]:
@@ -126,10 +158,19 @@ def of_seeds(values: Sequence[float] | np.ndarray) -> Part:
 def of_equal_answers(answers: float, freedom: float) -> Part:
     """Return the part of clips or events that all say the same, so that none varies.
 
-    Its 95 % interval is as wide as theirs (:func:`harness.scoring.intervals.flat_half_width`).
+    Its 95 % interval is as wide as theirs (:func:`flat_half_width`).
     """
     half = flat_half_width(answers)
     return Part(float((half / stats.t.ppf((1 + LEVEL) / 2, freedom)) ** 2), freedom)
+
+
+def flat_half_width(answers: float) -> float:
+    """Return how far from the truth equal answers leave a share: Wilson's score interval (1927).
+
+    The other end of the interval is the share itself.
+    """
+    critical = float(stats.norm.ppf((1 + LEVEL) / 2))
+    return critical**2 / (answers + critical**2)
 
 
 def scaled(parts: Iterable[Part], factor: float) -> list[Part]:
