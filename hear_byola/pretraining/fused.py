@@ -32,8 +32,8 @@ def local_features(encoder: Encoder, mel: Tensor) -> Tensor:
     """As `Encoder.local_features` in training mode, without a gradient for `mel`.
 
     Args:
-        encoder: in training mode, on the CPU, in float32.
-        mel: float32 (batch, 1, bands, frames), both even.
+        encoder: in training mode, on the CPU.
+        mel: (batch, 1, bands, frames), both even, of the encoder's floating-point type.
     """
     first, *others = _layers(encoder)
     x = _first_block(*first, mel)
@@ -130,7 +130,7 @@ class _FoldedBlock(torch.autograd.Function):
         rows, columns = padded.shape[1] - 2, padded.shape[2] - 2
         for piece in _pieces(len(y)):
             shape = (len(y[piece]), CHANNELS, rows, columns)
-            like = torch.empty(shape, memory_format=torch.channels_last)
+            like = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last)
             dense = _unpool(gradient[piece], like, places[piece]).permute(0, 2, 3, 1)
             dense = dense.reshape(-1, CHANNELS)
             kernel.addmm_(dense.T, _patches(padded[piece]))
