@@ -6,6 +6,7 @@ each time step (2020: arXiv 2103.06695; 2022: arXiv 2204.07402).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import ClassVar
 
@@ -219,7 +220,7 @@ def random_encoder(version: str, d: int | None, seed: int, init: str = "pytorch"
 def _fill_pytorch(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
     bound = layer.weight[0].numel() ** -0.5
     for parameter in layer.parameters():
-        nn.init.uniform_(parameter, -bound, bound, generator=generator)
+        _fill_uniform(parameter, bound, generator)
 
 
 def _fill_contrast(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
@@ -228,9 +229,23 @@ def _fill_contrast(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> 
     if isinstance(layer, nn.Linear):
         nn.init.eye_(layer.weight)
         return
-    nn.init.kaiming_uniform_(layer.weight, nonlinearity="relu", generator=generator)
+    _fill_uniform(layer.weight, math.sqrt(6 / layer.weight[0].numel()), generator)
     with torch.no_grad():
-        layer.weight -= layer.weight.mean((1, 2, 3), keepdim=True)
+        for kernel in layer.weight:
+            # The order of torch's sum depends on the CPU; the exact sum does not.
+            kernel.copy_(kernel.double() - math.fsum(kernel.flatten().tolist()) / kernel.numel())
+
+
+def _fill_uniform(parameter: Tensor, bound: float, generator: torch.Generator) -> None:
+    """As `nn.init.uniform_` from -bound to bound, with the same bits on every CPU.
+
+    torch scales the draws in float32, with one rounding or two as the CPU has it. The product of
+    two float32 numbers is exact in float64.
+    """
+    draws = torch.rand(parameter.shape, generator=generator, dtype=torch.float32).double()
+    limit = float(torch.tensor(bound, dtype=torch.float32))
+    with torch.no_grad():
+        parameter.copy_(draws * (2 * limit) - limit)
 
 
 def pool_over_time(pieces: Iterable[Tensor]) -> Tensor:

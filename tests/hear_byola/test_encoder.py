@@ -72,9 +72,10 @@ def test_agrees_with_the_naive_encoder(version: str, d: int, frames: int) -> Non
 
 @pytest.mark.parametrize(("version", "d"), SMALLEST)
 def test_a_smaller_stride_gives_the_outputs_of_shifted_passes(version: str, d: int) -> None:
-    encoder = trained_looking(version, d)
+    # In float64: in float32, kernels for inputs of different widths round differently.
+    encoder = trained_looking(version, d).double()
     window, frames = encoder.window, 61
-    mel = random_mel(frames, batch=2)
+    mel = random_mel(frames, batch=2).double()
     stride = window
     with torch.no_grad():
         while stride:
@@ -85,7 +86,7 @@ def test_a_smaller_stride_gives_the_outputs_of_shifted_passes(version: str, d: i
                 if begin < window or begin + 2 * window > frames:
                     continue
                 alone = encoder(mel[..., begin - window : begin + 2 * window])[:, 1]
-                torch.testing.assert_close(outputs[:, k], alone, rtol=1e-5, atol=1e-6)
+                torch.testing.assert_close(outputs[:, k], alone, rtol=0, atol=1e-10)
             stride //= 2
 
 
@@ -120,11 +121,18 @@ def test_an_unknown_version_is_refused() -> None:
         make_encoder("2021", 512)
 
 
-def test_random_weights_are_the_same_on_every_machine() -> None:
+@pytest.mark.parametrize(
+    ("init", "expected"),
+    [
+        ("pytorch", "841b0c3a864f65178e2ed8d39dd19568715df1cf4e00e270bdf1c64670195b26"),
+        ("contrast", "832d2fb9fd26515740de2ec6414486d382306c5f60a09291c1ee63e549071c48"),
+    ],
+)
+def test_random_weights_are_the_same_on_every_machine(init: str, expected: str) -> None:
     digest = hashlib.sha256()
-    for tensor in random_encoder("2020", 512, seed=0).state_dict().values():
+    for tensor in random_encoder("2020", 512, seed=0, init=init).state_dict().values():
         digest.update(tensor.numpy().tobytes())
-    assert digest.hexdigest() == "841b0c3a864f65178e2ed8d39dd19568715df1cf4e00e270bdf1c64670195b26"
+    assert digest.hexdigest() == expected
 
 
 @pytest.mark.parametrize("version", ENCODERS)
