@@ -64,7 +64,10 @@ def killer(number: int, at: int) -> Callable[[Path], Mapping[str, float]]:
 
 
 def joint_work(seed: int) -> dict[str, nn.Module | torch.Tensor]:
-    """Layers and a batch of 8 that is the same in every process."""
+    """Layers and a batch of 8 that is the same in every process.
+
+    In float64: in float32, rounding decides near ties in pools, and gradients jump.
+    """
     torch.manual_seed(seed)
     heads = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
     encoders = {"2020": random_encoder("2020", 512, 1), "2022": random_encoder("2022", 2048, 1)}
@@ -73,7 +76,7 @@ def joint_work(seed: int) -> dict[str, nn.Module | torch.Tensor]:
             if isinstance(layer, nn.BatchNorm2d):
                 nn.init.normal_(layer.weight)
                 nn.init.normal_(layer.bias)
-    return {
+    work = {
         "head": heads,
         **encoders,
         "vectors": torch.randn(8, 6) + 2,
@@ -81,6 +84,7 @@ def joint_work(seed: int) -> dict[str, nn.Module | torch.Tensor]:
         "direction": torch.randn(8, 3),
         "view": torch.randn(8, 64, 16) * 3 + 1,
     }
+    return {name: part.double() for name, part in work.items()}
 
 
 def results(work: dict, part: slice) -> dict[str, torch.Tensor]:
@@ -100,7 +104,7 @@ def results(work: dict, part: slice) -> dict[str, torch.Tensor]:
             synchronise(encoder, "cpu")
         local = local_features(encoder.train(), work["mel"][part])
         found[f"{version} out"] = local.detach()
-        weight = torch.linspace(-1, 1, local[0].numel()).view_as(local[0])
+        weight = torch.linspace(-1, 1, local[0].numel(), dtype=local.dtype).view_as(local[0])
         (local * weight).square().mean().backward()
     found["views"] = torch.stack(post_norm((work["view"][part], 2 * work["view"][part])), 1)
     mean, variance, count = batch_moments(work["mel"][part])

@@ -108,22 +108,26 @@ def test_a_whole_step_is_the_plain_one() -> None:
     module = training(PAPER)
     without_dropout(module)
     plain = plain_twin(module)
+    # In float64 like the plain one: in float32, rounding decides near ties in pools and ReLUs, and
+    # gradients jump.
+    for network in (module.online, module.target, module.predictor):
+        network.double()
     generator = torch.Generator().manual_seed(2)
-    views = [torch.randn(4, 64, FRAMES, generator=generator) for _ in range(2)]
+    views = [torch.randn(4, 64, FRAMES, generator=generator).double() for _ in range(2)]
     module.augment = GivenViews(*views)
     optimizer = module.configure_optimizers()["optimizer"]
     value = step(module, optimizer, audio())
 
-    expected = plain(*(view[:, None].double() for view in views))
+    expected = plain(*(view[:, None] for view in views))
     expected.backward()
-    assert value == pytest.approx(float(expected.detach()), rel=1e-5)
+    assert value == pytest.approx(float(expected.detach()), rel=1e-5)  # the loss is in float32
     for name, ours, theirs in pairs(module, plain):
         if name in ("projector 0.bias", "projector 3.bias", "predictor 0.bias"):
             assert ours.grad.abs().max() < 1e-5  # zero, as BatchNorm takes these away again
         elif ours.grad is not None:
-            assert near(ours.grad, theirs.grad, 1e-3), name
+            assert near(ours.grad, theirs.grad, 1e-5), name
     for name, ours, theirs in pairs(module, plain, buffers=True):
-        assert near(ours, theirs.double(), 1e-5), name
+        assert near(ours, theirs.double(), 1e-9), name
 
     # Adam's first step is a sign, in which rounding is as good as a gradient: so ours in.
     for _, ours, theirs in pairs(module, plain):
@@ -131,7 +135,7 @@ def test_a_whole_step_is_the_plain_one() -> None:
     torch.optim.Adam(plain.parameters(), PAPER.learning_rate).step()
     plain_byola.ema(plain.target, plain.online, PAPER.ema_decay)
     for name, ours, theirs in pairs(module, plain):
-        assert near(ours.detach(), theirs.detach(), 1e-6), name
+        assert near(ours.detach(), theirs.detach(), 1e-9), name
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.9, 0.99])
