@@ -1,14 +1,20 @@
 # make test: set up, lint, type-check, test.   make demo: set up, run the main job.
 # VENV=path reuses an environment; a clean one takes about 6 GB, most of it torch with CUDA.
+# make test-slow: the slow tests.   make test-cpus: the numeric tests as on other CPUs.
 # WORKERS=n processes run the tests.
 
 VENV ?= .venv
 WORKERS ?= 2
+# What test-cpus runs six times: the tests of models, probes and scores. CPU_TESTS=tests runs all.
+CPU_TESTS ?= tests/hear_byola $(wildcard tests/harness/test_*.py) tests/harness/run \
+	tests/harness/scoring tests/harness/compare
 PYTHON ?= $(firstword $(wildcard $(addsuffix /python3.11,$(subst :, ,$(PATH)))) python3)
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.hear-byola-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' -)
 
-.PHONY: setup browser test demo lock clean
+PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+
+.PHONY: setup browser test test-slow test-cpus demo lock clean
 
 setup: $(STAMP)
 
@@ -33,7 +39,24 @@ test: setup browser
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
+	OMP_NUM_THREADS=1 $(PYTEST)
+
+test-slow: setup
+	OMP_NUM_THREADS=1 $(PYTEST) -m slow --timeout 3600
+
+# These settings of torch, oneDNN, MKL and OpenBLAS stand in for CPUs without AVX-512 or AVX2.
+LIMITS_own =
+LIMITS_avx2 = ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 \
+	OPENBLAS_CORETYPE=Haswell
+LIMITS_sse4 = ATEN_CPU_CAPABILITY=default ONEDNN_MAX_CPU_ISA=SSE41 \
+	MKL_ENABLE_INSTRUCTIONS=SSE4_2 OPENBLAS_CORETYPE=Nehalem
+test-cpus: setup
+	@failed=; \
+	$(foreach cpu,own avx2 sse4,$(foreach threads,1 2, \
+		echo "== instructions: $(cpu), threads: $(threads)"; \
+		$(LIMITS_$(cpu)) OMP_NUM_THREADS=$(threads) OMP_WAIT_POLICY=passive \
+			$(PYTEST) $(CPU_TESTS) || failed="$$failed $(cpu)/$(threads)"; )) \
+	test -z "$$failed" || { echo "failed (instructions/threads):$$failed"; exit 1; }
 
 demo: setup
 	$(BIN)/hear-byola run -m hear_byola -m harness.baselines.logmel,name=logmel \
