@@ -212,7 +212,7 @@ def read_ahead(
 
 
 class ContentHashes:
-    """sha256 of files, remembered on disk by path, size, modification time and inode.
+    """sha256 of files, remembered on disk as long as a file's state stays the same.
 
     Args:
         memory: where to remember them, a JSON file.

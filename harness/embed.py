@@ -93,7 +93,7 @@ def embed_split(
 
     Raises:
         UserError: the module fails on a clip, gives NaN or infinite values (the clip is named) or
-            breaks the HEAR API; audio cannot be read.
+            breaks the HEAR API; audio cannot be read, or changes meanwhile.
     """
     if dtype not in DTYPES:
         raise UserError(f"Embeddings are stored as {' or '.join(DTYPES)}, not as '{dtype}'.")
@@ -112,6 +112,10 @@ def embed_split(
         embedder.run(writer, progress or (lambda clips: None))
         record = _manifest(task, split, module, fingerprint, dtype) | embedder.record()
         record["audio"] = _audio(task, split, module, hashes)
+        if embedding_fingerprint(task, split, module, hashes, dtype=dtype) != fingerprint:
+            raise UserError(
+                f"Audio of {task.name}, split {split}, changed while it was embedded: run again."
+            )
         record["embed_seconds"] = round(time.perf_counter() - start, 3)
         timestamps = np.concatenate(embedder.times) if embedder.times else None
         writer.finish(

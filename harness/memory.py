@@ -7,13 +7,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.files import write_file
+from harness.files import FileState, file_state, write_file
 
-_VERSION = 1
+_VERSION = 2
 
 
 class FileMemory:
-    """One text per file, known again by its path, size, modification time (ns) and inode.
+    """One text per file, known again by its path and :class:`harness.files.FileState`.
+
+    A file that changed less than 3 s ago is not remembered: it could change again and keep its
+    times.
 
     Args:
         path: a JSON file; one that is absent, damaged or of another version counts as empty.
@@ -32,25 +35,27 @@ class FileMemory:
             OSError: when the file cannot be seen.
         """
         key = _key(file)
-        return self._known(key, _identity(key))
+        return self._known(key, _prefix(file_state(key)))
 
     def recall(self, file: Path | str, find_out: Callable[[], str]) -> str:
-        """The text remembered for ``file``, else what ``find_out`` returns, remembered from now on.
+        """The text remembered for ``file``, else what ``find_out`` returns, which is remembered.
 
         Raises:
             OSError: when the file cannot be seen; and whatever ``find_out`` raises.
         """
         key = _key(file)
-        identity = _identity(key)  # before finding out: a file that changes meanwhile is new again
-        text = self._known(key, identity)
+        state = file_state(key)  # before finding out: a file that changes meanwhile is new again
+        text = self._known(key, _prefix(state))
         if text is None:
+            settled = state.settled()
             text = find_out()
-            self._new[key] = identity + text
+            if settled:
+                self._new[key] = _prefix(state) + text
         return text
 
-    def _known(self, key: str, identity: str) -> str | None:
+    def _known(self, key: str, prefix: str) -> str | None:
         entry = self._new.get(key) or self._old.get(key, "")
-        return entry[len(identity) :] if entry.startswith(identity) else None
+        return entry[len(prefix) :] if entry.startswith(prefix) else None
 
     def save(self) -> None:
         """Add what is new to the file, whole or not at all; entries of other processes stay."""
@@ -65,13 +70,12 @@ def _key(file: Path | str) -> str:
     return key if os.path.isabs(key) else os.path.abspath(key)
 
 
-def _identity(key: str) -> str:
-    status = os.stat(key)
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ino} "
+def _prefix(state: FileState) -> str:
+    return f"{state.size} {state.mtime_ns} {state.ctime_ns} {state.inode} "
 
 
 def _load(path: Path) -> dict[str, str]:
-    """Path -> "size mtime_ns inode text": one string each, as 100,000 must load in an instant."""
+    """Return path -> "size mtime_ns ctime_ns inode text"; 100,000 strings load in an instant."""
     try:
         content = json.loads(path.read_bytes())
         if content["version"] == _VERSION:

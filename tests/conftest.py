@@ -18,6 +18,13 @@ def no_foreign_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
         yield
 
 
+@pytest.fixture
+def settled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files that a test has just written may be remembered, as files of some age are."""
+    monkeypatch.setattr("harness.files.SETTLED_NS", 0)
+    monkeypatch.setattr("hear_byola.pretraining.headers._SETTLED_NS", 0)
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Folder of real recordings, named by HEAR_BYOLA_TEST_DATA; the test is skipped without it."""

@@ -18,6 +18,7 @@ from harness import heareval
 from harness.audio import ContentHashes
 from harness.embed import embedding_directory, embedding_fingerprint
 from harness.errors import UserError
+from harness.files import FileState, file_state
 from harness.imports import sha256_of
 from harness.memory import FileMemory
 from harness.module import HearModule, ModelSpec, folder_name, load_repeatably
@@ -107,21 +108,21 @@ class HearevalEmbeddings:
 
     def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
         """Return the task and its embeddings by split."""
-        newest = _newest(self.directory)
-        task, embeddings = _read_layout(self.directory, self.group_pattern, newest)
+        states = _states(self.directory)
+        task, embeddings = _read_layout(self.directory, self.group_pattern, states)
         return task, dict(embeddings)
 
 
 @functools.lru_cache(maxsize=1)
 def _read_layout(
-    directory: Path, group_pattern: str, _: int
+    directory: Path, group_pattern: str, _: tuple[FileState, ...]
 ) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
     # Reading it sorts and hashes all rows, and every unit of a task asks for them.
     return heareval.read_layout(directory, group_pattern)
 
 
-def _newest(directory: Path) -> int:
-    return max((path.stat().st_mtime_ns for path in directory.iterdir()), default=0)
+def _states(directory: Path) -> tuple[FileState, ...]:
+    return tuple(file_state(path) for path in sorted(directory.iterdir()))
 
 
 @dataclass(frozen=True)

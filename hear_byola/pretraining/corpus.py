@@ -126,8 +126,8 @@ def scan(
             list of one path a line. Paths in a list are relative to it. The kind of a sound is
             the first folder in its name where no column says it.
         progress: called with the number of files done, of all, and of sounds found.
-        memory: a file that remembers headers by path, size and modification time, so that a
-            second start is quick; None reads all headers.
+        memory: a file that remembers headers by path, size, times and inode, so that a second
+            start is quick; None reads all headers.
         workers: threads that read headers.
 
     Returns:

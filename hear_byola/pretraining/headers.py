@@ -23,9 +23,10 @@ from hear_byola.pretraining.shards import (
 )
 from hear_byola.pretraining.sound import EXTENSIONS, BadSound, read_header
 
-_VERSION = 1  # of what a line of the memory means; others are passed over
+_VERSION = 2  # of what a line of the memory means; others are passed over
 _ROUND = 4096  # files that wait for a thread at a time
 _KEEP_EVERY = 10.0  # seconds between two writes of what was found: what a kill can lose
+_SETTLED_NS = 3_000_000_000  # file systems tell times in steps of up to 2 s
 _LOOK_EVERY = 1.0  # seconds between two calls of progress while a large shard is read
 
 
@@ -44,10 +45,13 @@ class Sound(NamedTuple):
 
 
 class Contents(NamedTuple):
-    """What a file was found to hold when it had this size (bytes) and modification time (ns)."""
+    """What a file was found to hold.
 
-    size: int
-    mtime_ns: int
+    ``state`` is its size, modification time, change time (both in ns) and inode at that time; ""
+    where it may not be remembered.
+    """
+
+    state: str
     sounds: tuple[Sound, ...]
 
 
@@ -110,9 +114,10 @@ class _Reader:
         try:
             status = os.stat(path)
         except OSError as error:
-            return Contents(-1, -1, (Sound("", 0, 0, 0, 0, _unseen(error)),))
+            return Contents("", (Sound("", 0, 0, 0, 0, _unseen(error)),))
+        state = _state(status)
         old = self._old.get(path)
-        if old is not None and (old.size, old.mtime_ns) == (status.st_size, status.st_mtime_ns):
+        if state and old is not None and old.state == state:
             self._count(len(old.sounds))
             return old
         if not is_compressed(path) and path.lower().endswith(SHARD):
@@ -121,7 +126,7 @@ class _Reader:
             whole = (0, 0, COMPRESSED_REASON) if is_compressed(path) else _header(Path(path))
             sounds = (Sound("", 0, status.st_size, *whole),)
             self._count(1)
-        return Contents(status.st_size, status.st_mtime_ns, sounds)
+        return Contents(state, sounds)
 
     def _in_shard(self, path: Path, size: int) -> tuple[Sound, ...]:
         sounds = []
@@ -181,6 +186,13 @@ def _kept(memory: Path | None) -> Iterator[Callable[[str, Contents], None]]:
         write()
 
 
+def _state(status: os.stat_result) -> str:
+    """Return what changes with a file's content; "" where another change might not show."""
+    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _SETTLED_NS:
+        return ""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
+
+
 def _unseen(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "is missing."
@@ -197,11 +209,9 @@ def _header(source: Path | BinaryIO) -> tuple[int, int, str]:
 
 
 def _append(memory: Path, new: list[tuple[str, Contents]]) -> None:
-    lines = [
-        json.dumps([_VERSION, key, got.size, got.mtime_ns, got.sounds])
-        for key, got in new
-        if got.size >= 0  # what could not be seen has nothing to be known again by
-    ]
+    lines = [json.dumps([_VERSION, key, got.state, got.sounds]) for key, got in new if got.state]
+    if not lines:
+        return
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
         with open(memory, "a", encoding="ascii") as file:
@@ -224,10 +234,10 @@ def _load(memory: Path) -> dict[str, Contents]:
         with open(memory, "rb") as file:
             for line in file:
                 try:
-                    version, key, size, mtime_ns, sounds = json.loads(line)
+                    version, key, state, sounds = json.loads(line)
                     if version == _VERSION:
                         sounds = tuple(Sound(*sound) for sound in sounds)
-                        known[key] = Contents(size, mtime_ns, sounds)
+                        known[key] = Contents(state, sounds)
                 except (ValueError, TypeError):
                     continue
     except OSError:

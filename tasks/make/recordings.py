@@ -17,7 +17,7 @@ import soundfile
 
 from harness.audio import MAX_SECONDS, BadAudio, ContentHashes, read_frames, refuse_truncated_wav
 from harness.errors import UserError, did_you_mean
-from harness.files import cache_folder
+from harness.files import FileState, cache_folder, file_state
 from tasks.make.cells import composed
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled
@@ -35,15 +35,13 @@ class Recording:
 
     Attributes:
         path: absolute.
-        size: in bytes.
-        changed: time of the last change, in ns.
+        state: of the file when it was looked into.
         sha256: of its content.
         seconds: how much of it is read; None for all.
     """
 
     path: str = field(repr=False)
-    size: int = field(repr=False)
-    changed: int = field(repr=False)
+    state: FileState = field(repr=False)
     sha256: str
     seconds: float | None = field(repr=False)
 
@@ -65,18 +63,24 @@ def read_recording(source: object) -> tuple[np.ndarray, int]:
         OSError: it cannot be read.
     """
     assert isinstance(source, Recording)
-    if _stat(source.path) != (source.size, source.changed):
-        raise UserError(f"{source.path} changed while the task was being made: run again.")
+    _refuse_changed(source)
     try:
         with soundfile.SoundFile(source.path) as file:
             frames = -1
             if source.seconds is not None:
                 frames = round((source.seconds + _MARGIN_SECONDS) * file.samplerate)
-            return read_frames(file, frames, always_2d=True), file.samplerate
+            sound = read_frames(file, frames, always_2d=True), file.samplerate
     except soundfile.SoundFileError as error:
         raise UserError(f"{source.path} cannot be decoded ({error}).") from error
     except ValueError as error:
         raise UserError(f"{source.path} {error}") from error
+    _refuse_changed(source)
+    return sound
+
+
+def _refuse_changed(source: Recording) -> None:
+    if file_state(source.path) != source.state:
+        raise UserError(f"{source.path} changed while the task was being made: run again.")
 
 
 def look_into(
@@ -175,7 +179,7 @@ def _names(folder: Path) -> Mapping[str, list[str]]:
 def _look(path: Path, seconds: float | None, hashes: ContentHashes) -> Header | str:
     """Return a recording's header, or why it has none: "" when it is not there."""
     try:
-        size, changed = _stat(path)
+        state = file_state(path)
         refuse_truncated_wav(path)
         info = soundfile.info(path)
         if info.frames == 0:
@@ -187,13 +191,8 @@ def _look(path: Path, seconds: float | None, hashes: ContentHashes) -> Header | 
         return error.reason
     except (OSError, soundfile.SoundFileError) as error:
         return f"is no recording that can be read ({error}). Convert it to wav or flac."
-    recording = Recording(str(path.resolve()), size, changed, sha256, seconds)
+    recording = Recording(str(path.resolve()), state, sha256, seconds)
     return Header(recording, info.frames / info.samplerate, info.samplerate)
-
-
-def _stat(path: str | Path) -> tuple[int, int]:
-    stat = os.stat(path)
-    return stat.st_size, stat.st_mtime_ns
 
 
 def _misfits(one: Labelled, header: Header, seconds: float | None) -> Iterator[tuple[int, str]]:

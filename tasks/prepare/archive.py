@@ -23,6 +23,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from harness.errors import UserError
+from harness.files import file_state
 from tasks.locks import lock
 
 Say = Callable[[str], None]
@@ -108,8 +109,7 @@ def close_archives() -> None:
 
 def expanded_path(archive: Path, room: Path) -> Path:
     """Where :func:`files_of` expands a large compressed tar; another content, another path."""
-    stat = archive.stat()
-    key = hashlib.sha256(f"{archive.resolve()}\n{stat.st_size}\n{stat.st_mtime_ns}".encode())
+    key = hashlib.sha256(f"{archive.resolve()}\n{tuple(file_state(archive))}".encode())
     return room / f".{archive.name}.{key.hexdigest()[:12]}.expanded"
 
 

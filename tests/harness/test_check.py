@@ -14,7 +14,7 @@ import taskmaker
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.check import Finding, check_task, format_findings
+from harness.check import Finding, check_task, format_findings, sound
 from harness.memory import FileMemory
 from harness.task import multiclass_targets, read_task
 
@@ -411,14 +411,22 @@ def test_untrimmed_clips_may_differ_in_length(tmp_path: Path) -> None:
     assert check_task(task) == []
 
 
-def test_good_clips_are_decoded_once(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("settled")
+def test_good_clips_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = make(tmp_path)
     cut("train/train-0002.wav")(task)
     audio("test/test-0000.wav", np.full(1600, 0.1))(task)
+    decoded: list[str] = []
+    decode = sound.decode
+    monkeypatch.setattr(
+        sound, "decode", lambda path, rate: [decoded.append(path.name), decode(path, rate)][1]
+    )
     memory = FileMemory(tmp_path / "heard.json")
     first = check_task(task, memory=memory)
     memory.save()
+    decoded.clear()
     assert check_task(task, memory=FileMemory(tmp_path / "heard.json")) == first
+    assert decoded == ["train-0002.wav"], "the bad clip alone"
     assert len(said(first, "error")) == 1
     audio("test/test-0001.wav", np.zeros((800, 2)))(task)
     again = check_task(task, memory=FileMemory(tmp_path / "heard.json"))

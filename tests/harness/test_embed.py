@@ -234,6 +234,21 @@ def test_a_wrong_answer_names_the_clip(tmp_path):
         run(make(tmp_path), toy(tmp_path, more), tmp_path / "out")
 
 
+def test_audio_that_changes_meanwhile_is_refused_and_leaves_nothing(tmp_path):
+    task = make(tmp_path)
+    module = toy(tmp_path)
+    path = audio_path(task, "train", "train-0003.wav", 16000)
+
+    def change(_: int) -> None:
+        content = path.read_bytes()
+        path.write_bytes(content[:-2] + bytes([content[-2] ^ 1, content[-1]]))
+
+    hashes = ContentHashes(tmp_path / "hashes.json")
+    with pytest.raises(UserError, match="split train, changed while it was embedded: run again"):
+        embed_split(task, "train", module, tmp_path / "out", hashes, progress=change)
+    assert not list(tmp_path.glob("out/embeddings/*/*/*"))
+
+
 def test_what_is_done_is_not_done_again(tmp_path):
     task, module, hashes = make(tmp_path), toy(tmp_path), ContentHashes(tmp_path / "h.json")
     first = embed_split(task, "train", module, tmp_path / "out", hashes)

@@ -1,12 +1,21 @@
 from __future__ import annotations
 
+import io
+import json
 import os
+import shutil
+import tarfile
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from harness import files
 from harness.memory import FileMemory
+
+pytestmark = pytest.mark.usefixtures("settled")
 
 
 class Asked:
@@ -36,20 +45,113 @@ def test_an_unchanged_file_is_asked_once(tmp_path: Path, file: Path) -> None:
     assert asked.times == 1
 
 
-@pytest.mark.parametrize("change", ["size", "time", "inode"])
-def test_a_changed_file_is_asked_again(tmp_path: Path, file: Path, change: str) -> None:
+def in_place(file: Path) -> None:
+    with file.open("r+") as stream:
+        stream.write("CONTENT")
+
+
+def longer(file: Path) -> None:
+    file.write_text("content more")
+
+
+def replaced(file: Path) -> None:
+    other = file.with_name("other")
+    other.write_text("CONTENT")
+    os.replace(other, file)
+
+
+def removed_and_made_again(file: Path) -> None:
+    file.unlink()
+    file.write_text("CONTENT")  # often with the inode that has just become free
+
+
+def copied_over(file: Path) -> None:
+    other = file.with_name("other")
+    other.write_text("CONTENT")
+    shutil.copy2(other, file)
+
+
+CHANGES = [in_place, longer, replaced, removed_and_made_again, copied_over]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_file_is_asked_again_though_its_time_is_set_back(
+    tmp_path: Path, file: Path, change: Callable[[Path], None]
+) -> None:
+    os.utime(file, (1e9, 1e9))
     asked = Asked()
     memory = FileMemory(tmp_path / "memory.json")
     memory.recall(file, asked)
-    status = file.stat()
-    if change == "size":
-        file.write_text("content more")
-    if change == "inode":
-        (tmp_path / "other").write_text("CONTENT")
-        os.replace(tmp_path / "other", file)
-    later = 1 if change == "time" else 0
-    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns + later))
+    memory.save()
+    time.sleep(0.02)  # two steps of the kernel's clock
+    change(file)
+    os.utime(file, (1e9, 1e9))
+    assert FileMemory(tmp_path / "memory.json").recall(file, Asked()) == "answer 1"
     assert memory.recall(file, asked) == "answer 2"
+
+
+def test_unpacking_an_archive_again_is_a_change(tmp_path: Path) -> None:
+    """Fixed times in the archive, and inodes that come again."""
+    memory = FileMemory(tmp_path / "memory.json")
+    for content in (b"content", b"CONTENT"):
+        shutil.rmtree(tmp_path / "task", ignore_errors=True)
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as archive:
+            for i in range(6):
+                member = tarfile.TarInfo(f"task/{i}.wav")
+                member.size, member.mtime = len(content), 1e9
+                archive.addfile(member, io.BytesIO(content))
+        packed.seek(0)
+        with tarfile.open(fileobj=packed) as archive:
+            archive.extractall(tmp_path, filter="data")
+        for path in sorted((tmp_path / "task").iterdir()):
+            assert memory.recall(path, path.read_text) == content.decode()
+        memory.save()
+        memory = FileMemory(tmp_path / "memory.json")
+        time.sleep(0.02)
+
+
+def test_a_file_that_has_just_changed_is_not_remembered(
+    tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It could change again within one step of the clock, and keep its times."""
+    monkeypatch.setattr(files, "SETTLED_NS", 10**12)
+    asked = Asked()
+    memory = FileMemory(tmp_path / "memory.json")
+    os.utime(file, (1e9, 1e9))  # its content may be newer than this says
+    assert memory.recall(file, asked) == "answer 1"
+    assert memory.recall(file, asked) == "answer 2"
+    monkeypatch.setattr(files, "SETTLED_NS", 0)
+    assert memory.recall(file, asked) == "answer 3"
+    assert memory.recall(file, asked) == "answer 3"
+
+
+def test_a_file_from_the_future_is_not_remembered(tmp_path: Path, file: Path) -> None:
+    later = time.time() + 1000
+    os.utime(file, (later, later))
+    asked = Asked()
+    memory = FileMemory(tmp_path / "memory.json")
+    assert [memory.recall(file, asked) for _ in range(2)] == ["answer 1", "answer 2"]
+
+
+def test_a_file_that_changes_while_it_is_read_is_asked_again(tmp_path: Path, file: Path) -> None:
+    memory = FileMemory(tmp_path / "memory.json")
+
+    def meanwhile() -> str:
+        time.sleep(0.02)
+        in_place(file)
+        return "of which content?"
+
+    memory.recall(file, meanwhile)
+    assert memory.recall(file, Asked()) == "answer 1"
+
+
+def test_a_memory_of_an_earlier_version_is_not_trusted(tmp_path: Path, file: Path) -> None:
+    status = file.stat()
+    entry = f"{status.st_size} {status.st_mtime_ns} {status.st_ino} old"
+    content = {"version": 1, "files": {str(file): entry}}
+    (tmp_path / "memory.json").write_text(json.dumps(content))
+    assert FileMemory(tmp_path / "memory.json").recall(file, Asked()) == "answer 1"
 
 
 def test_verify_finds_out_again_once(tmp_path: Path, file: Path) -> None:

@@ -212,6 +212,7 @@ def test_names_need_not_be_utf8(tmp_path: Path) -> None:
         assert len(corpus.sha256) == 64
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_memory_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
     write(tmp_path / "audio/a.wav", noise(1.0))
     (tmp_path / "file").write_text("not a folder")
@@ -244,6 +245,7 @@ def test_sounds_of_a_shard_that_is_being_read_are_counted(
     assert calls[-1] == (1, 1, 4)
 
 
+@pytest.mark.usefixtures("settled")
 def test_an_interrupted_scan_remembers_whole_files_and_ends_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +272,7 @@ def test_an_interrupted_scan_remembers_whole_files_and_ends_at_once(
     assert len(opened) == 200
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_second_start_opens_what_changed_alone(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -292,11 +295,36 @@ def test_a_second_start_opens_what_changed_alone(
     assert second.sha256 != first.sha256
 
 
+@pytest.mark.parametrize("change", ["in place", "unpacked again"])
+@pytest.mark.usefixtures("settled")
+def test_audio_replaced_under_its_size_and_time_is_read_again(tmp_path: Path, change: str) -> None:
+    path = tmp_path / "audio/a.wav"
+
+    def put(rate: int) -> None:
+        write(path, noise(1.0, 16_000), rate)
+        os.utime(path, (1e9, 1e9))
+
+    put(16_000)
+    assert scan(path.parent, memory=tmp_path / "memory").rate.tolist() == [16_000]
+    time.sleep(0.02)
+    if change == "unpacked again":
+        path.unlink()
+    put(32_000)
+    assert scan(path.parent, memory=tmp_path / "memory").rate.tolist() == [32_000]
+
+
+def test_audio_that_has_just_changed_is_not_remembered(tmp_path: Path) -> None:
+    write(tmp_path / "audio/a.wav", noise(1.0))
+    assert len(scan(tmp_path / "audio", memory=tmp_path / "memory")) == 1
+    assert not (tmp_path / "memory").exists()
+
+
+@pytest.mark.usefixtures("settled")
 def test_a_damaged_memory_costs_only_what_was_damaged(folder: Path, tmp_path: Path) -> None:
     memory = tmp_path / "memory"
     expected = scan(folder, memory=memory).sha256
     lines = memory.read_text().splitlines()
-    newer = json.dumps([2, str(folder / "a.mp3"), "what is to come"])
+    newer = json.dumps([3, str(folder / "a.mp3"), "what is to come"])
     memory.write_text("\n".join([lines[1][:20], newer, "[]", "7", *lines[2:-1], lines[-1][:30]]))
     assert scan(folder, memory=memory).sha256 == expected
     assert scan(folder, memory=memory).sha256 == expected

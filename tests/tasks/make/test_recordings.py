@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import time
 import unicodedata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ import soundmaker
 from harness import audio
 from harness.audio import BadAudio, ContentHashes, decode
 from harness.errors import UserError
+from harness.files import file_state
 from tasks import wavs
 from tasks.make import recordings
 from tasks.make.faults import Faults
@@ -24,8 +28,7 @@ RATE = 48000
 
 
 def recording(path: Path, seconds: float | None = None) -> Recording:
-    stat = path.stat()
-    return Recording(str(path), stat.st_size, stat.st_mtime_ns, "", seconds)
+    return Recording(str(path), file_state(path), "", seconds)
 
 
 @pytest.fixture
@@ -75,6 +78,7 @@ def look(folder: Path, said: list[str]) -> None:
     look_into(folder, labelled, None, Faults(folder / "x.csv"), said.append)
 
 
+@pytest.mark.usefixtures("settled")
 def test_what_is_known_of_the_recordings_is_kept_at_an_interrupt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -149,3 +153,30 @@ def test_of_two_forms_the_one_that_the_table_has_is_meant(tmp_path: Path) -> Non
     labelled = [Labelled(name, 2) for name in forms]
     headers, _ = look_into(tmp_path, labelled, None, Faults(tmp_path / "x.csv"), [].append)
     assert len({header.recording.sha256 for header in headers.values()}) == 2
+
+
+def test_a_recording_replaced_since_it_was_looked_into_is_refused(tmp_path: Path) -> None:
+    path = soundmaker.write(tmp_path / "a.wav", soundmaker.noise(0.1))
+    os.utime(path, (1e9, 1e9))
+    before = recording(path)
+    time.sleep(0.02)
+    soundmaker.write(path, soundmaker.noise(0.1, seed=1))
+    os.utime(path, (1e9, 1e9))
+    with pytest.raises(UserError, match=r"a\.wav changed while the task was being made"):
+        read_recording(before)
+
+
+def test_a_recording_that_changes_while_it_is_read_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = soundmaker.write(tmp_path / "a.wav", soundmaker.noise(0.1))
+    read = recordings.read_frames
+
+    def meanwhile(*arguments: Any, **options: Any) -> np.ndarray:
+        time.sleep(0.02)
+        os.utime(path)
+        return read(*arguments, **options)
+
+    monkeypatch.setattr(recordings, "read_frames", meanwhile)
+    with pytest.raises(UserError, match="changed while the task was being made"):
+        read_recording(recording(path))
