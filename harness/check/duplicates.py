@@ -1,8 +1,8 @@
 """Clips that hold one recording: what is tested may have been trained on.
 
 The same samples are found by their hash. Copies that are not the same to the sample are found in
-two steps, one quick and one sure: fingerprints choose each clip's nearest among the splits before
-its own, and the two waveforms decide.
+two steps: fingerprints choose a few candidates for each clip among the splits before its own, and
+the waveforms decide.
 """
 
 from __future__ import annotations
@@ -14,17 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from harness.check.finding import Finding, Pair, clips
-from harness.check.fingerprint import from_text, nearest
+from harness.check.fingerprint import SIZE, from_text, nearest
 from harness.check.labels import labels_of
 from harness.check.likeness import SAME, likeness
 from harness.check.sound import Progress, Sounds, in_threads
 from harness.layout import Clip
 
-CANDIDATE = 0.8
-"""Fingerprints less similar than this are taken for different recordings, unheard.
+CANDIDATE = 0.6
+"""Least similarity of two fingerprints whose waveforms are compared."""
 
-Of copies made quieter, shifted by 20 ms, resampled, or coded as Vorbis, Opus or MP3 at usual rates,
-nearly all lie above: ``tests/bench/near_duplicates.py`` counts them."""
+CANDIDATES = 5
+"""Largest number of clips that are compared with a clip.
+
+``tests/bench/near_duplicates.py`` measures how many copies these two limits let through."""
 
 Splits = Mapping[str, Sequence[Clip]]
 
@@ -62,8 +64,7 @@ def check_near_copies(
         sounds: what was heard, with fingerprints.
         progress: told of each pair compared.
     """
-    copied = {(p.split, p.clip) for pairs in _across(splits, sounds).values() for p in pairs}
-    candidates = _candidates(sounds, copied)
+    candidates = _candidates(sounds)
     folder = directory / str(rate)
 
     def judge(pair: tuple[_Place, _Place]) -> float:
@@ -102,29 +103,33 @@ def _across(splits: Splits, sounds: Sounds) -> Mapping[str, Sequence[Pair]]:
     return found
 
 
-def _candidates(sounds: Sounds, copied: set[_Place]) -> list[tuple[_Place, _Place]]:
-    """Each clip, and its nearest of all earlier splits, where their fingerprints are similar."""
+def _candidates(sounds: Sounds) -> list[tuple[_Place, _Place]]:
+    """Return pairs of a clip and a clip of an earlier split whose fingerprints are similar.
+
+    Of several earlier clips with the same samples the first is taken, and none for a clip that has
+    these samples itself.
+    """
     found: list[tuple[_Place, _Place]] = []
-    earlier: list[_Place] = []
-    prints = np.empty((0, 0), np.float32)
+    earlier: dict[str, _Place] = {}
+    prints = np.empty((0, SIZE), np.float32)
     for split, heard in sounds.items():
-        taken = {
-            (split, name): from_text(sound.fingerprint)
-            for name, sound in heard.items()
-            if sound.fingerprint
-        }
-        if not taken:
+        own: dict[str, list[_Place]] = defaultdict(list)
+        taken = []
+        for name, sound in heard.items():
+            if sound.fingerprint and sound.digest not in earlier:
+                if sound.digest not in own:
+                    taken.append(from_text(sound.fingerprint))
+                own[sound.digest].append((split, name))
+        if not own:
             continue
-        own = np.stack(list(taken.values()))
         if earlier:
-            rows, similarity = nearest(own, prints)
-            found += [
-                (place, earlier[row])
-                for place, row, similar in zip(taken, rows, similarity, strict=True)
-                if similar >= CANDIDATE and place not in copied
-            ]
-        prints = np.concatenate([prints, own]) if earlier else own
-        earlier += taken
+            others = list(earlier.values())
+            near = zip(own.values(), *nearest(np.stack(taken), prints, CANDIDATES), strict=True)
+            for places, rows, similar in near:
+                kept = rows[similar >= CANDIDATE]
+                found += [(place, others[row]) for place in places for row in kept]
+        prints = np.concatenate([prints, np.stack(taken)])
+        earlier |= {digest: places[0] for digest, places in own.items()}
     return found
 
 
@@ -133,14 +138,12 @@ def _finding(split: str, pairs: Sequence[Pair], what: str) -> Iterator[Finding]:
         return
     places = dict.fromkeys(f"{pair.other_split}.json" for pair in pairs)
     first = pairs[0]
-    text = f"{clips([pair.clip for pair in pairs])}: {what} {', '.join(places)}"
+    text = f"{clips(list(dict.fromkeys(pair.clip for pair in pairs)))}: {what} {', '.join(places)}"
     text += f" (the first: '{first.other_clip}'"
     text += ")." if first.same_samples else f", likeness {first.likeness:.2f})."
-    if others := [pair for pair in pairs if not pair.same_labels]:
-        text += (
-            f" The labels differ for {len(others)}, as '{others[0].clip}' and "
-            f"'{others[0].other_clip}'."
-        )
+    if unlike := {pair.clip: pair for pair in reversed(pairs) if not pair.same_labels}:
+        *_, pair = unlike.values()
+        text += f" The labels differ for {len(unlike)}, as '{pair.clip}' and '{pair.other_clip}'."
     yield Finding("warning", f"{split}.json", text, pairs=tuple(pairs))
 
 

@@ -69,23 +69,28 @@ def from_text(text: str) -> np.ndarray:
     return found / np.linalg.norm(found)
 
 
-def nearest(queries: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each query the row of ``others`` that is most like it, and how much.
+def nearest(queries: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of ``others`` that are most like each query, and how much; the best first.
 
     Args:
         queries: fingerprints, float32 (n, ``SIZE``).
         others: fingerprints, float32 (m, ``SIZE``), one or more.
+        count: how many rows of each query; fewer if there are fewer.
 
     Returns:
-        rows, int (n,), and similarities (cosines), float32 (n,), at most 1.
+        rows, int (n, count), and similarities (cosines), float32 (n, count), at most 1.
     """
-    rows = np.empty(len(queries), np.intp)
-    similarity = np.empty(len(queries), np.float32)
+    count = min(count, len(others))
+    rows = np.empty((len(queries), count), np.intp)
+    similarity = np.empty((len(queries), count), np.float32)
     for begin in range(0, len(queries), _ROWS):
         part = slice(begin, begin + _ROWS)
         products = queries[part] @ others.T
-        best = rows[part] = products.argmax(axis=1)
-        similarity[part] = products[np.arange(len(products)), best]
+        best = np.argpartition(products, len(others) - count, axis=1)[:, len(others) - count :]
+        found = np.take_along_axis(products, best, axis=1)
+        order = np.argsort(-found, axis=1, kind="stable")
+        rows[part] = np.take_along_axis(best, order, axis=1)
+        similarity[part] = np.take_along_axis(found, order, axis=1)
     return rows, similarity
 
 

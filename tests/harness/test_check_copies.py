@@ -16,12 +16,14 @@ import soundfile
 import soundmaker
 import soxr
 import taskmaker
+from bench.near_duplicates import PROMISED
 
 from harness.check import Finding, Pair, check_task, sound
 from harness.check.duplicates import CANDIDATE
 from harness.check.fingerprint import SIZE, fingerprint, from_text, nearest, to_text
 from harness.check.likeness import SAME, likeness
 from harness.memory import FileMemory
+from tasks.demo import demo_directory
 
 RATE = 16_000
 SECONDS = 1.5
@@ -330,13 +332,18 @@ def test_long_sounds_are_taken_in_blocks() -> None:
     assert fingerprint(audio, RATE) @ later > 0.98
 
 
-def test_the_nearest_is_found_in_blocks() -> None:
+@pytest.mark.parametrize("count", [1, 5, 90, 200])
+def test_the_nearest_are_found_in_blocks(count: int) -> None:
     random = np.random.default_rng(0)
     queries, others = (random.standard_normal((n, SIZE)).astype(np.float32) for n in (1100, 90))
-    rows, similarity = nearest(queries, others)
+    rows, similarity = nearest(queries, others, count)
     products = queries @ others.T
-    assert (rows == products.argmax(axis=1)).all()
-    np.testing.assert_allclose(similarity, products.max(axis=1), rtol=1e-4)
+    expected = np.argsort(-products, axis=1)[:, :count]
+    assert rows.shape == (1100, min(count, 90))
+    assert (rows == expected).all()
+    np.testing.assert_allclose(
+        similarity, np.take_along_axis(products, expected, axis=1), rtol=1e-3, atol=1e-4
+    )
 
 
 def test_long_recordings_are_compared_where_they_are_loud(tmp_path: Path) -> None:
@@ -360,3 +367,30 @@ def test_takes_of_a_word_by_one_speaker_differ_and_copies_do_not(
         audio, rate = soundfile.read(one)
         late = soundmaker.write(tmp_path / f"{speaker}.ogg", np.pad(audio / 2, (160, 0)), rate)
         assert likeness(one, late) > SAME
+
+
+# The two steps together, on real recordings -----------------------------------------------------
+
+
+def test_99_of_100_changed_copies_of_real_recordings_are_named(tmp_path: Path) -> None:
+    """A small part of what tests/bench/near_duplicates.py measures."""
+    task = taskmaker.make_task(tmp_path, "scene", n=1, seconds=1.0, classes=2)
+    taskmaker.edit_metadata(task, sample_duration=None)
+    originals, copies = [], {}
+    for name in ("demo_guitar_chord", "demo_pipe_pitch", "demo_sample_mix", "demo_voice_count"):
+        folder = demo_directory(name) / str(RATE)
+        chosen = np.random.default_rng(0).permutation(sorted(folder.glob("*/*.wav")))
+        originals += [(f"{name}-{i}.wav", path) for i, path in enumerate(chosen[:12])]
+    for i, (name, path) in enumerate(originals):
+        shutil.copy(path, task / "16000/train" / name)
+        audio, _ = soundfile.read(path, dtype="float32")
+        for change in list(PROMISED)[i % 6 :: 6]:
+            copies[f"{len(copies)}.wav"] = name
+            put(task, f"test/{len(copies) - 1}.wav", np.clip(PROMISED[change](audio, RATE), -1, 1))
+    for split, names in (("train", dict(originals)), ("test", copies)):
+        (task / f"{split}.json").write_text(json.dumps({name: ["class00"] for name in names}))
+    named = [(pair.clip, pair.other_clip) for pair in pairs(closely(task))]
+    found = set(named) & set(copies.items())
+    assert len(copies) == 120
+    assert len(found) >= 0.99 * len(copies), set(copies.items()) - found
+    assert set(named) == found, "different recordings are named"
