@@ -51,6 +51,25 @@ def file_state(path: str | Path) -> FileState:
     status = os.stat(path)
     return FileState(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
+from harness.errors import UserError
+
+
+def expand_home(path: str | Path) -> str:
+    """Return a path with a leading ``~`` or ``~user`` replaced by the home folder.
+
+    A shell does this only at the beginning of a word, and nobody does it in a config.
+
+    Raises:
+        UserError: there is no such user.
+    """
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise UserError(
+            f"{path}: there is no home folder {expanded.partition('/')[0]}. Write ./{path} for a "
+            "file or folder of this name."
+        )
+    return expanded
+
 
 def write_file(path: Path, content: str | bytes) -> None:
     """Replace ``path`` by ``content`` in one step; a reader sees the old file or the new one."""
@@ -100,7 +119,7 @@ def cache_folder() -> Path:
     ``$HEAR_BYOLA_CACHE``, else ``$XDG_CACHE_HOME/hear-byola``, else ``~/.cache/hear-byola``.
     """
     if named := os.environ.get("HEAR_BYOLA_CACHE"):
-        return Path(named)
+        return Path(expand_home(named))
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "hear-byola"
 

@@ -19,11 +19,12 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import yaml
 
 from harness.backends import Backend, backend_of
 from harness.errors import UserError, did_you_mean
+from harness.files import expand_home
 from harness.imports import checkpoint_sha256, import_hear_module, sha256_of, source_sha256
+from harness.yamltext import option_value, unquoted
 
 FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
 ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
@@ -65,14 +66,16 @@ def folder_name(label: str) -> str:
 
 
 def parse_model(text: str) -> ModelSpec:
-    """Read ``MODULE[=CHECKPOINT][,KEY=VALUE...]``; values are YAML scalars.
+    """Read ``MODULE[=CHECKPOINT][,KEY=VALUE...]``.
 
-    The key ``name`` is the model's label; every other one is an option of its ``load_model``. A
-    comma starts a new option only before ``KEY=``, so checkpoint paths may hold commas.
+    The key ``name`` is the model's label, as typed; every other one is an option of its
+    ``load_model``, whose value :func:`harness.yamltext.option_value` reads. A comma starts a new
+    option only before ``KEY=``, so checkpoint paths may hold commas. ``~`` is the home folder in
+    the module, the checkpoint and values that begin with ``~/``.
 
     Raises:
-        UserError: no module, an option twice, a value that is missing or not a single one, or a
-            name that cannot be printed.
+        UserError: no module, an option twice, a value that is missing, ambiguous or not a single
+            one, or a name that cannot be printed.
     """
     head, *pairs = re.split(r",(?=\s*[A-Za-z_]\w*\s*=)", text)
     module, _, checkpoint = (part.strip() for part in head.partition("="))
@@ -90,22 +93,20 @@ def parse_model(text: str) -> ModelSpec:
     name = str(options.pop("name", ""))
     if not name.isprintable():
         raise UserError(f"The name {name!r} of a model must be printable.")
-    return ModelSpec(module, checkpoint, options, name)
+    return ModelSpec(expand_home(module), expand_home(checkpoint), options, name)
 
 
 def _option_value(key: str, text: str) -> object:
+    if key == "name" and text:
+        return unquoted(text)
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        value = text
-    if not text or isinstance(value, (list, dict)):
-        raise UserError(
-            f"The option '{key}' has the value '{text}': give one number, word or true/false."
-        )
-    if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
-        return float(value)  # YAML 1.1 takes 1e-3 for a word
-    # YAML also knows dates, which a model option never is.
-    return value if isinstance(value, (bool, int, float, str, type(None))) else text
+        return option_value(text, _path_or_text)
+    except UserError as error:
+        raise UserError(f"The option '{key}' has the value '{text}': {error}.") from error
+
+
+def _path_or_text(text: str) -> str:
+    return expand_home(text) if re.match("~[^/]*/", text) else text
 
 
 def _short_name(module: str) -> str:

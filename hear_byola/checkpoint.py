@@ -102,7 +102,7 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         "licence": checkpoint.licence,
         "data_sha256": checkpoint.data_sha256,
     }
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     temporary = path.with_name(f".{path.name}.part")
@@ -128,7 +128,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
         ValueError: it cannot be read without running code in it, holds no BYOL-A encoder or
             several, or was written by a newer version.
     """
-    path = Path(path)
+    path = Path(os.path.expanduser(path))
     if not path.is_file():
         found = "a folder" if path.is_dir() else "nothing"
         raise FileNotFoundError(f"checkpoint {path}: {found} is there; a file is needed.")

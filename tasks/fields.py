@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from harness import yamltext
 from harness.errors import did_you_mean
 
 Reader = Callable[[Any, str], Any]
@@ -29,24 +30,19 @@ def load(yaml_text: str) -> Any:
             YAML parser would silently drop one.
     """
     try:
-        return yaml.load(yaml_text, _StrictLoader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}: " if mark else ""
-        raise ValueError(f"it is not YAML: {where}{error.problem or error.context}.") from error
+        return yaml.load(yaml_text, _Loader)
     except yaml.YAMLError as error:
-        raise ValueError(f"it is not YAML: {error}") from error
+        raise ValueError(f"it is not YAML: {yamltext.said(error)}.") from error
 
 
-class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                line = key.start_mark.line + 1
-                raise ValueError(f"field '{key.value}' stands there twice (line {line}).")
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
+class _Loader(yamltext.Loader):
+    """Reads every decimal number as one: the names on a card must be text anyway."""
+
+
+_Loader.add_constructor(
+    "!number",
+    lambda _, node: int(node.value) if node.value.lstrip("-").isdecimal() else float(node.value),
+)
 
 
 def dump(fields: Mapping[str, Any]) -> str:

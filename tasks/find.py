@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UserError, did_you_mean
+from harness.files import expand_home
 from harness.layout import METADATA
 from harness.task import SYNTHETIC
 from tasks.card import (
@@ -194,6 +195,7 @@ def _of_cards(chosen: Sequence[Card], what: str, tasks_dir: Path) -> list[Found]
 
 def directory_of(name: str, tasks_dir: Path) -> Path | None:
     """Return the task directory that a path or a name stands for; None when it is not here."""
+    name = expand_home(name)
     if (Path(name) / METADATA).is_file() or "/" in name:
         return Path(name)
     here = directories(tasks_dir)

@@ -88,7 +88,7 @@ def test_the_harness_knows_models_and_tasks_by_their_interfaces_alone(module: st
 @pytest.mark.parametrize("module", [m for m in SOURCES if package_of(m) == "tasks"])
 def test_tasks_use_only_the_lowest_parts_of_the_harness(module: str) -> None:
     foreign = {name for name in our_imports(module) if package_of(name) != "tasks"}
-    lowest = ("task", "layout", "groups", "errors", "files", "audio")
+    lowest = ("task", "layout", "groups", "errors", "files", "audio", "spelling", "yamltext")
     assert foreign <= {f"harness.{m}" for m in lowest}
 
 

@@ -23,9 +23,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
+from harness import yamltext
 from harness.errors import UserError, did_you_mean
+from harness.files import expand_home
 
 FIELDS = (
     "name",
@@ -110,21 +111,21 @@ def read_study(path: Path) -> Study:
     seeds = _seeds(path, "seeds", content.get("seeds", 1))
     arms = _arms(path, content["arms"], seeds)
     names = [arm.name for arm in arms]
-    reference = str(content["reference"])
+    reference = _name(path, "reference", content["reference"])
     if reference not in names:
         raise UserError(
             f"{path}: reference is '{reference}', which is no arm.{did_you_mean(reference, names)} "
             f"There are {', '.join(names)}."
         )
     suite = content.get("suite")
-    tasks = _texts(path, "tasks", content.get("tasks", []))
+    tasks = [expand_home(task) for task in _texts(path, "tasks", content.get("tasks", []))]
     if not suite and not tasks:
         raise UserError(f"{path}: name tasks, by `suite: demo` or a list `tasks`.")
     return Study(
         path=path,
-        name=str(content.get("name", path.stem)),
-        audio=path.parent / _text(path, "audio", content["audio"]),
-        config=_config(path, _text(path, "config", content.get("config", "byola-512-small"))),
+        name=_name(path, "name", content.get("name", path.stem)),
+        audio=path.parent / _path(path, "audio", content["audio"]),
+        config=_config(path, _path(path, "config", content.get("config", "byola-512-small"))),
         overrides=common,
         arms=arms,
         reference=reference,
@@ -135,23 +136,9 @@ def read_study(path: Path) -> Study:
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that stands twice, of which YAML would keep the last without a word."""
-
-    def construct_mapping(
-        self, node: yaml.MappingNode, deep: bool = False
-    ) -> dict[Hashable, object]:
-        keys = [key.value for key, _ in node.value]
-        twice = [key for key in keys if keys.count(key) > 1]
-        if twice:
-            line = node.start_mark.line + 1
-            raise yaml.YAMLError(f"'{twice[0]}' stands twice in what begins on line {line}")
-        return super().construct_mapping(node, deep)
-
-
 def _content(path: Path) -> Mapping[str, object]:
     try:
-        content = yaml.load(path.read_text("utf-8"), _Loader)
+        content = yamltext.load(path.read_text("utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
         beside = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
         raise UserError(
@@ -159,11 +146,11 @@ def _content(path: Path) -> Mapping[str, object]:
         ) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not YAML: {error}.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold fields and their values, like `reference: BYOL-A`.")
-    return {str(key): value for key, value in content.items()}
+    return content
 
 
 def _known(path: Path, where: str, content: Iterable[str], known: Iterable[str]) -> None:
@@ -232,6 +219,16 @@ def _text(path: Path, where: str, content: object) -> str:
     return content
 
 
+def _name(path: Path, where: str, content: object) -> str:
+    # A number that is read as one is written back as it was typed (harness.yamltext).
+    number = isinstance(content, int | float) and not isinstance(content, bool)
+    return _text(path, where, str(content) if number else content)
+
+
+def _path(path: Path, where: str, content: object) -> str:
+    return expand_home(_text(path, where, content))
+
+
 def _config(path: Path, name: str) -> str:
     """A path relative to the study becomes one from here; a shipped config's name stays."""
     beside = path.parent / name
@@ -241,7 +238,7 @@ def _config(path: Path, name: str) -> str:
 def _paper(path: Path, name: object, arms: list[str]) -> Mapping[str, PaperRow]:
     if name is None:
         return {}
-    table = path.parent / _text(path, "paper", name)
+    table = path.parent / _path(path, "paper", name)
     try:
         read = pd.read_csv(table, dtype=str, keep_default_na=False)
     except FileNotFoundError:

@@ -17,14 +17,16 @@ from harness.errors import UserError
 
 
 @click.command(cls=options.Command)
-@click.argument("study", type=click.Path(path_type=Path))
+@click.argument("study", type=options.FilePath(path_type=Path))
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=options.FilePath(path_type=Path),
     help="Folder of the study; what is there is not done again.  [default: runs/NAME]",
 )
 @click.option(
-    "--audio", type=click.Path(path_type=Path), help="What to train on, instead of the study's."
+    "--audio",
+    type=options.FilePath(path_type=Path),
+    help="What to train on, instead of the study's.",
 )
 @options.tasks_dir
 @click.option("--jobs", type=int, help="Trainings at once.  [default: one, or one a GPU]")

@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from harness.commands.arguments import has_predictions
-from harness.commands.options import Command, table_format
+from harness.commands.options import Command, FilePath, table_format
 from harness.errors import UserError
 
 
 @click.command(cls=Command)
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=FilePath(path_type=Path))
 @click.option(
     "--board",
     "name",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import Command, tasks_dir
+from harness.commands.options import Command, FilePath, tasks_dir
 
 if TYPE_CHECKING:
     from harness.check import Pair
@@ -37,7 +37,7 @@ _LINE_EVERY = 10.0
 @click.option("--no-audio", is_flag=True, help="Read the tables alone, not the audio.")
 @click.option(
     "--pairs",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     help="Write every pair of clips that hold one recording to this CSV file, in place of an "
     "earlier such table.",
 )

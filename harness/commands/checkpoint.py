@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from harness.commands.options import Group
+from harness.commands.options import FilePath, Group
 from harness.errors import UserError
 
 
@@ -20,7 +20,7 @@ def checkpoint() -> None:
 
 
 @checkpoint.command("show")
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=FilePath(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(path: Path, as_json: bool) -> None:
     """Print what a checkpoint holds, and what it says of its origin.
@@ -36,8 +36,8 @@ def show(path: Path, as_json: bool) -> None:
 
 
 @checkpoint.command("convert")
-@click.argument("source", metavar="IN", type=click.Path(path_type=Path))
-@click.argument("target", metavar="OUT", type=click.Path(path_type=Path))
+@click.argument("source", metavar="IN", type=FilePath(path_type=Path))
+@click.argument("target", metavar="OUT", type=FilePath(path_type=Path))
 @click.option(
     "--convention",
     type=click.Choice(["slaney", "htk"]),

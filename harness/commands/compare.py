@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import Command, table_format
+from harness.commands.options import Command, FilePath, table_format
 
 
 @click.command(cls=Command)
@@ -15,7 +15,7 @@ from harness.commands.options import Command, table_format
     "--run",
     "runs",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     default=(Path("runs"),),
     show_default=True,
     help="The folder of a run. Repeatable.",

@@ -10,6 +10,7 @@ import click
 from harness.commands import options
 from harness.commands.arguments import report_failures
 from harness.errors import UserError
+from harness.files import expand_home
 
 if TYPE_CHECKING:
     from tasks.card import Card
@@ -54,7 +55,7 @@ def fetch(
         fetched = fetch_tasks(
             cards,
             tasks_dir,
-            mirror=mirror,
+            mirror=mirror and expand_home(mirror),
             keep_archive=keep_archive,
             jobs=jobs,
             listener=progress,

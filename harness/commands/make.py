@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 
 @click.command("make", cls=options.Command)
-@click.argument("labels", type=click.Path(path_type=Path), required=False)
-@click.argument("audio_dir", type=click.Path(path_type=Path), required=False)
+@click.argument("labels", type=options.FilePath(path_type=Path), required=False)
+@click.argument("audio_dir", type=options.FilePath(path_type=Path), required=False)
 @click.option("--name", help="What the task is called.  [default with --synthetic: its kind]")
 @click.option(
     "--synthetic",

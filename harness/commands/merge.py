@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import Command
+from harness.commands.options import Command, FilePath
 
 
 @click.command(cls=Command)
 @click.argument(
-    "paths", metavar="FILE_OR_RUN...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    "paths", metavar="FILE_OR_RUN...", nargs=-1, required=True, type=FilePath(path_type=Path)
 )
 @click.option(
     "-o",
     "--out",
     required=True,
     metavar="OUT.csv",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="The CSV to write; never one of the inputs.",
 )
 @click.option("--overwrite", is_flag=True, help="Write over OUT where it is there.")

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
+from harness import yamltext
 from harness.errors import UserError, did_you_mean
+from harness.files import expand_home
 
 EXAMPLES = {
     "run": (
@@ -100,6 +101,14 @@ EXAMPLES = {
 }
 
 
+class FilePath(click.Path):
+    """A path of ours on a command line or in a config; ``~`` is the home folder."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path, with its home folder."""
+        return super().convert(expand_home(value), param, ctx)
+
+
 class Command(click.Command):
     """A command whose help ends with examples that work."""
 
@@ -135,9 +144,9 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> P
     if path is None:
         return None
     try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {error}") from error
+        content = yamltext.load(path.read_text("utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is not YAML: {error}.") from error
     if not isinstance(content, dict):
         raise UserError(f"{path} must hold options and their values, like `seeds: 3`.")
     options = {p.name: p for p in ctx.command.params if p.name and p.name != "directories"}
@@ -159,7 +168,7 @@ def _config_value(path: Path, option: click.Parameter, value: object) -> object:
             return value
         raise UserError(f"{path}: {option.name} must be true or false, not {value!r}.")
     values = value if isinstance(value, list) else [value]
-    if not all(isinstance(v, str | int | float) for v in values):
+    if not all(isinstance(v, str | int | float) and not isinstance(v, bool) for v in values):
         raise UserError(f"{path}: {option.name} must hold words or numbers, not {value!r}.")
     if option.multiple if isinstance(option, click.Option) else False:
         return [str(v) for v in values]
@@ -181,7 +190,7 @@ def together(*options: Callable) -> Callable:
 
 tasks_dir = click.option(
     "--tasks-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilePath(file_okay=False, path_type=Path),
     default=Path("tasks"),
     show_default=True,
     help="The folder that holds task directories.",
@@ -216,7 +225,8 @@ chosen = together(
         multiple=True,
         metavar="MODULE[=CHECKPOINT][,KEY=VALUE]...",
         help="A HEAR-API module: an import name, a .py file or a package's folder, its checkpoint, "
-        "and options for its load_model. The option `name` is what tables call it. Repeatable.",
+        "and options for its load_model. The option `name` is what tables call it. Of a VALUE, "
+        f"{yamltext.RULE}. Repeatable.",
     ),
     click.option(
         "-t",
@@ -233,7 +243,7 @@ chosen = together(
 workers = together(
     click.option(
         "--out",
-        type=click.Path(path_type=Path),
+        type=FilePath(path_type=Path),
         default=Path("runs"),
         show_default=True,
         help="Where embeddings, predictions and results.csv go; what is there is not done again.",
@@ -292,7 +302,7 @@ layout = click.option(
 
 config = click.option(
     "--config",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=FilePath(exists=True, dir_okay=False, path_type=Path),
     callback=_read_config,
     is_eager=True,
     expose_value=False,

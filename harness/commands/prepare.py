@@ -13,7 +13,7 @@ from harness.commands import options
 @click.argument("name")
 @click.option(
     "--source",
-    type=click.Path(path_type=Path),
+    type=options.FilePath(path_type=Path),
     required=True,
     help="Folder that holds the corpus, unpacked or in its archives.",
 )

@@ -9,12 +9,13 @@ from typing import Any
 import click
 import yaml
 
-from harness.commands.options import Command
+from harness.commands.options import Command, FilePath
 from harness.errors import UserError
+from harness.files import expand_home
 
 
 @click.command(cls=Command)
-@click.argument("audio", type=click.Path(path_type=Path))
+@click.argument("audio", type=FilePath(path_type=Path))
 @click.option(
     "--config",
     "config_name",
@@ -27,13 +28,13 @@ from harness.errors import UserError
 )
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="Folder of the run; a run that is there goes on.  [default: runs/pretrain/CONFIG]",
 )
 @click.option("--resume", is_flag=True, help="Refuse to start anew where nothing is to go on from.")
 @click.option(
     "--start",
-    type=click.Path(path_type=Path),
+    type=FilePath(path_type=Path),
     help="A checkpoint to train further, instead of random weights.",
 )
 @click.option("--accelerator", default="auto", show_default=True, help="auto, cpu, gpu or mps.")
@@ -77,7 +78,7 @@ def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **option
     try:
         checkpoint = train(
             audio,
-            read_config(config_name, _fields(overrides)),
+            read_config(expand_home(config_name), _fields(overrides)),
             out,
             name,
             machines=Machines(options["accelerator"], _devices(options), options["nodes"]),
@@ -96,13 +97,15 @@ def _say(text: str) -> None:
 
 
 def _fields(texts: tuple[str, ...]) -> dict[str, object]:
+    from hear_byola.pretraining.yamltext import load
+
     fields = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise UserError(f"--set {text}: give a field and its value, as --set batch_size=128.")
         try:
-            fields[name] = yaml.safe_load(value)
+            fields[name] = load(value)
         except yaml.YAMLError as error:
             raise UserError(f"--set {text}: the value is not YAML ({error}).") from error
     return fields

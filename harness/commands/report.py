@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import Command, tasks_dir, together
+from harness.commands.options import Command, FilePath, tasks_dir, together
 from harness.errors import UserError
 
 if TYPE_CHECKING:
     from harness.report.material import Material
 
 _about = together(
-    click.argument("paths", type=click.Path(path_type=Path), nargs=-1),
+    click.argument("paths", type=FilePath(path_type=Path), nargs=-1),
     click.option(
         "--model",
         "models",
@@ -41,7 +41,7 @@ _about = together(
 @click.option(
     "-o",
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FilePath(dir_okay=False, path_type=Path),
     default=Path("report.html"),
     show_default=True,
     help="The page.",
@@ -98,7 +98,7 @@ def report(
 @click.option(
     "-o",
     "--out",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FilePath(file_okay=False, path_type=Path),
     default=Path("figures"),
     show_default=True,
     help="The folder.",

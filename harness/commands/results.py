@@ -10,7 +10,7 @@ from harness.commands.arguments import has_predictions
 from harness.commands.board import board
 from harness.commands.compare import compare
 from harness.commands.merge import merge
-from harness.commands.options import Group, table_format, tasks_dir
+from harness.commands.options import FilePath, Group, table_format, tasks_dir
 from harness.commands.report import figures, report
 
 
@@ -20,7 +20,7 @@ def results() -> None:
 
 
 @results.command("table")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("paths", nargs=-1, type=FilePath(path_type=Path))
 @table_format
 @click.option(
     "--baseline",

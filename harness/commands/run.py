@@ -16,7 +16,7 @@ from harness.commands.arguments import (
     read_shard,
     report_failures,
 )
-from harness.commands.options import Command, chosen, config, layout, probes, workers
+from harness.commands.options import Command, FilePath, chosen, config, layout, probes, workers
 from harness.errors import UserError
 
 
@@ -48,7 +48,7 @@ def embed(**options: Any) -> int:
 
 
 @click.command(cls=Command)
-@click.argument("directories", nargs=-1, type=click.Path(path_type=Path))
+@click.argument("directories", nargs=-1, type=FilePath(path_type=Path))
 @chosen
 @probes
 @workers

@@ -10,7 +10,14 @@ from harness.commands.options import Command
 @click.command(cls=Command)
 @click.argument("module")
 @click.option("-m", "--model", "checkpoint", default="", help="The module's checkpoint.")
-@click.option("-o", "--option", "options", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
+@click.option(
+    "-o",
+    "--option",
+    "options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="As with `hear-byola run -m`. Repeatable.",
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, mps or cuda:N.")
 @click.option("--quick", is_flag=True, help="Leave out the check on 20 minutes of audio.")
 def validate(

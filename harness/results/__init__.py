@@ -18,6 +18,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.errors import UserError
+from harness.files import expand_home
 from harness.results.csvfile import placed_rows, read_csv, write_csv
 from harness.results.folder import (
     TABLE,
@@ -64,7 +65,7 @@ def load(path: Path | str) -> pd.DataFrame:
     Raises:
         UserError: nothing there, or not results; with file and line.
     """
-    return frame(dict.fromkeys(placed.row for placed in read_rows(Path(path))))
+    return frame(dict.fromkeys(placed.row for placed in read_rows(Path(expand_home(path)))))
 
 
 def read_rows(path: Path) -> list[PlacedRow]:

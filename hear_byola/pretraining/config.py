@@ -15,6 +15,7 @@ import yaml
 
 from hear_byola.encoder import ENCODERS, INITS
 from hear_byola.frontend import CONVENTIONS
+from hear_byola.pretraining import yamltext
 from hear_byola.pretraining.errors import PretrainError
 
 AUGMENTATIONS = ("mixup", "gaussian", "random_resize_crop", "linear_fader")
@@ -263,7 +264,7 @@ def _as_kind(value: object, kind: object) -> object:
 
 
 def _number(value: object, needed: str) -> float:
-    # YAML takes 1e-3, without a point, for a text.
+    # A number written as 1e-3 or 0100 comes as text, which float reads as decimal.
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError(needed)
     try:
@@ -308,7 +309,7 @@ def read_config(name: str | Path, overrides: Mapping[str, object] | None = None)
             f"no config {str(name)!r}: name a YAML file, or one of {', '.join(sorted(shipped))}."
         )
     try:
-        content = yaml.safe_load(text) or {}
+        content = yamltext.load(text) or {}
     except yaml.YAMLError as error:
         raise PretrainError(f"{name} is not YAML: {error}") from error
     if not isinstance(content, dict):

@@ -88,6 +88,10 @@ def _of_folder(root: Path) -> Listing:
     return Listing(root, names, [None] * len(names), [1.0] * len(names))
 
 
+def _at_home(name: str) -> str:
+    return os.path.expanduser(name) if name.startswith("~/") else name
+
+
 def _walk(root: Path) -> Iterator[str]:
     """Names of all files under a folder, hidden ones left out; linked folders are entered once."""
     seen = set()
@@ -109,7 +113,7 @@ def _refuse(error: OSError) -> None:
 
 def _of_lines(path: Path) -> Listing:
     lines = path.read_text("utf-8-sig").splitlines()
-    names = [line.strip() for line in lines if line.strip()]
+    names = [_at_home(line.strip()) for line in lines if line.strip()]
     return Listing(path.parent, names, [None] * len(names), [1.0] * len(names))
 
 
@@ -126,7 +130,7 @@ def _of_table(path: Path) -> Listing:
         for row in rows:
             if not row["path"]:
                 raise PretrainError(f"{path}, line {rows.line_num}: the path is empty.")
-            names.append(row["path"])
+            names.append(_at_home(row["path"]))
             kinds.append(row.get("kind"))
             weights.append(_weight(row.get("weight"), path, rows.line_num))
     return Listing(path.parent, names, kinds, weights)

@@ -59,6 +59,24 @@ def load(text: str, device: str = "cpu"):
         ("./my.py=a,b/c,d.pt,day=2022-01-01", "./my.py", "a,b/c,d.pt", {"day": "2022-01-01"}),
         ("m, d = 512", "m", "", {"d": 512}),
         ("m,path=a=b", "m", "", {"path": "a=b"}),
+        (
+            "m,a=+5,b=.5,c=5.,d=1.10,e=007a",
+            "m",
+            "",
+            {"a": 5, "b": 0.5, "c": 5.0, "d": 1.1, "e": "007a"},
+        ),
+        (
+            "m,a='010',b=\"yes\",c=a: b,d=- x,e=x #y",
+            "m",
+            "",
+            {"a": "010", "b": "yes", "c": "a: b", "d": "- x", "e": "x #y"},
+        ),
+        (
+            "m,a=True,b=y,c=!x,d=*x,e=1:2:3:4x",
+            "m",
+            "",
+            {"a": True, "b": "y", "c": "!x", "d": "*x", "e": "1:2:3:4x"},
+        ),
     ],
 )
 def test_a_model_is_read(text, module, checkpoint, options):
@@ -75,6 +93,48 @@ def test_a_model_is_read(text, module, checkpoint, options):
 def test_options_come_back_as_they_were_written(options):
     text = "".join(f",{key}={str(v).lower()}" for key, v in options.items())
     assert parse_model("module=weights.pt" + text).options == options
+
+
+@pytest.mark.parametrize(
+    ("value", "instead"),
+    [
+        ("010", "write 10 for the number"),
+        ("-007.5", "write -7.5 for the number"),
+        ("1_000", "write 1000 for the number"),
+        ("0x10", "write a decimal number"),
+        ("0b11", "write a decimal number"),
+        ("0o17", "write a decimal number"),
+        ("1:30", "write a decimal number"),
+        ("yes", "write true"),
+        ("Off", "write false"),
+        ("None", "write null"),
+        ("~", "write null"),
+        (".inf", "write a decimal number"),
+        ("NaN", "write a decimal number"),
+        ("1e999", "too large"),
+    ],
+)
+def test_a_value_that_readers_disagree_on_is_refused_with_what_to_write(value, instead):
+    with pytest.raises(UserError, match=f"The option 'd' has the value '{value}'.*{instead}"):
+        parse_model(f"m,d={value}")
+    quoted = parse_model(f"m,d='{value}'")
+    assert quoted.options == {"d": value}
+
+
+@pytest.mark.parametrize(
+    "name", ["010", "1_000", "1:30", "yes", "~", "null", "1.10", "1e-3", "2022-01-01"]
+)
+def test_a_name_stays_as_it_was_typed(name):
+    assert parse_model(f"m,name={name}").label == name
+
+
+def test_the_home_folder_is_found_in_every_path_of_a_model(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    spec = parse_model("~/m.py=~/w.pt,x=~/a,y='~/a',z=~a,w=b~/c")
+    assert (spec.module, spec.checkpoint) == (f"{tmp_path}/m.py", f"{tmp_path}/w.pt")
+    assert spec.options == {"x": f"{tmp_path}/a", "y": "~/a", "z": "~a", "w": "b~/c"}
+    with pytest.raises(UserError, match="no home folder ~nobody-of-this-name"):
+        parse_model("~nobody-of-this-name/m.py")
 
 
 @pytest.mark.parametrize("text", ["", "=w.pt", "m,d=", "m,d=1,d=2", "m,d=[1]", "m,d={a: 1}"])

@@ -49,9 +49,26 @@ def test_paths_are_relative_to_the_study(tmp_path):
     assert study.tasks == (str(tmp_path / "a-v1-full"), "demo_pipe_pitch")
 
 
+def test_names_stay_as_typed_and_the_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    path = tmp_path / "study.yaml"
+    path.write_text(
+        "name: 010\naudio: ~/pool\nconfig: ~/c.yaml\nreference: 1.10\ntasks: [~/t-v1-full]\n"
+        "arms: {1.10: {batch_size: 0100}, yes: {d: 1_000}}\n"
+    )
+    study = read_study(path)
+    home = tmp_path / "home"
+    assert (study.name, study.reference) == ("010", "1.10")
+    assert [arm.name for arm in study.arms] == ["1.10", "yes"]
+    assert study.arms[0].overrides == {"batch_size": "0100"}
+    assert (study.audio, study.config) == (home / "pool", str(home / "c.yaml"))
+    assert study.tasks == (str(home / "t-v1-full"),)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"name": True}, "name must be a name or a path"),
         ({"refrence": "whole"}, "no field 'refrence'. Did you mean 'reference'?"),
         ({"audio": ...}, "the field 'audio' is missing"),
         ({"reference": "hole"}, "reference is 'hole', which is no arm. Did you mean 'whole'?"),
@@ -84,8 +101,8 @@ def test_a_mistake_is_named_with_file_and_field(tmp_path, changes, said):
     [
         ("a: [", "is not YAML"),
         ("just words", "must hold fields"),
-        ("audio: x\naudio: y\n", "'audio' stands twice"),
-        ("arms:\n  a: {x: 1}\n  a: {x: 2}\n", "'a' stands twice in what begins on line 2"),
+        ("audio: x\naudio: y\n", "field 'audio' stands there twice"),
+        ("arms:\n  a: {x: 1}\n  a: {x: 2}\n", "line 3: field 'a' stands there twice"),
     ],
 )
 def test_what_is_no_mapping_is_refused(tmp_path, text, said):

@@ -142,9 +142,33 @@ def test_a_config_file_gives_defaults_and_its_mistakes_are_named(tasks_dir, tmp_
     assert "Did you mean 'protocols'" in wrong.stderr
 
 
+def test_a_config_takes_names_as_typed_and_finds_the_home_folder(tasks_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "010").symlink_to(tasks_dir)
+    name = next(tasks_dir.iterdir()).name
+    (tmp_path / "run.yaml").write_text(
+        f"models: ['harness.baselines.logmel,name=010']\ntasks: [~/010/{name}]\ntasks_dir: ~/010\n"
+        "protocols: [knn]\nout: ~/outs\njobs: 01\n"
+    )
+    done = hear_byola("run", "--config", "run.yaml")
+    assert done.returncode == 0, done.stderr
+    assert "| 010 " in done.stdout
+    assert (tmp_path / "home" / "outs" / "results.csv").is_file()
+    assert not (tmp_path / "~").exists()
+    again = hear_byola("results", "table", "~/outs", "--tasks-dir=~/010")
+    assert "| 010 " in again.stdout
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("out: ~", "out must hold words or numbers"),
+        ("suite: true", "suite must hold words or numbers"),
+        ("skip_bad: yes", "skip_bad must be true or false"),
+        ("seeds: 1\nseeds: 2", "line 2: field 'seeds' stands there twice"),
+        ("seeds: 1:30", "'1:30' is not a valid integer"),
         ("seeds: [1]", "seeds takes one value"),
         ("tasks: {a: b}", "tasks must hold words or numbers"),
         ("skip_bad: 3", "skip_bad must be true or false"),

@@ -102,6 +102,23 @@ def test_a_file_and_overrides(tmp_path: Path) -> None:
     assert (config.shares, config.logger) == ({}, {"CSVLogger": {}})
 
 
+def test_numbers_are_decimal_and_names_stay_as_typed(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        "batch_size: 0100\ncrops: 1_000\nlicence: 1.10\nshares: {010: 2.50, yes: 1}\n"
+        "logger: {CSVLogger: {name: 010, version: '5', flush_logs_every_n_steps: 7}}\n"
+    )
+    config = read_config(path)
+    assert (config.batch_size, config.crops, config.licence) == (100, 1000, "1.10")
+    assert dict(config.shares) == {"010": 2.5, "yes": 1.0}
+    assert config.logger == {
+        "CSVLogger": {"name": "010", "version": "5", "flush_logs_every_n_steps": 7}
+    }
+    path.write_text("pre_norm: no\n")
+    with pytest.raises(PretrainError, match="pre_norm is 'no': it must be true or false"):
+        read_config(path)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
