@@ -9,7 +9,7 @@ from harness.check.audio import check_audio, check_names, rates_to_hear
 from harness.check.duplicates import check_copies, check_copies_within, check_near_copies
 from harness.check.finding import Finding, Pair
 from harness.check.groups import check_groups
-from harness.check.labels import check_labels, check_unit
+from harness.check.labels import check_labels, check_spellings, check_unit
 from harness.check.sound import Ear, Progress, Sounds, hear
 from harness.layout import Contents, read_contents
 from harness.memory import FileMemory
@@ -56,6 +56,7 @@ def check_task(
         contents = read_contents(directory, report, group_pattern)
         if contents.metadata:
             findings.extend(check_labels(directory, contents))
+            findings.extend(check_spellings(contents))
             findings.extend(check_names(directory, contents))
             if closely:
                 findings.extend(check_groups(contents))

@@ -10,6 +10,7 @@ from harness.check.finding import Finding, clips, error, listing, warning
 from harness.errors import did_you_mean
 from harness.layout import METADATA, VOCABULARY, Clip, Contents
 from harness.scoring import events, scores
+from harness.spelling import alike, difference, quoted, reading
 from harness.task import folds_of
 
 _HIGHEST_NOTE = 127  # of MIDI
@@ -90,18 +91,31 @@ def _is_scale(labels: Sequence[str]) -> bool:
     return [int(label) - int(labels[0]) for label in labels] == list(range(len(labels)))
 
 
+def check_spellings(contents: Contents) -> Iterator[Finding]:
+    """Labels of the vocabulary that read the same: two classes to every score."""
+    index = {label: i for i, label in enumerate(contents.labels)}
+    for names in alike(contents.labels):
+        listed = " and ".join(f"{quoted(name)} (idx {index[name]})" for name in names)
+        yield warning(
+            VOCABULARY,
+            f"the labels {listed} read the same and differ in {difference(*names[:2])}: they are "
+            f"{len(names)} classes to every score. Spell them in one way if they are one.",
+        )
+
+
 def _check_known(file: str, listed: Sequence[Clip], labels: Sequence[str]) -> Iterator[Finding]:
     known = set(labels)
+    read_as = {reading(label): label for label in reversed(labels)}
     unknown: dict[str, list[str]] = defaultdict(list)
     for clip in listed:
         for label in labels_of(clip) - known:
             unknown[label].append(clip.name)
     for label, names in unknown.items():
-        yield error(
-            file,
-            f"the label '{label}' of {clips(names)} is not in {VOCABULARY}."
-            f"{did_you_mean(label, labels)}",
-        )
+        hint = did_you_mean(label, labels)
+        if (meant := read_as.get(reading(label))) is not None:
+            hint = f" {quoted(meant)} is, which differs in {difference(label, meant)}."
+        shown = quoted(label) if meant is not None else f"'{label}'"
+        yield error(file, f"the label {shown} of {clips(names)} is not in {VOCABULARY}.{hint}")
 
 
 def _check_counts(file: str, listed: Sequence[Clip], prediction_type: str) -> Iterator[Finding]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import posixpath
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping
 
 from harness.errors import did_you_mean
@@ -64,11 +63,6 @@ def path_fault(name: str) -> str:
             "without / at its start."
         )
     return "" if posixpath.normpath(name) != "." else f"the file '{name}' is the folder itself."
-
-
-def composed(name: str) -> str:
-    """Return a name in the form in which names that look the same are the same."""
-    return unicodedata.normalize("NFC", name)
 
 
 def _event_faults(cells: Mapping[str, str]) -> Iterator[str]:

@@ -29,7 +29,7 @@ class Faults:
         for line, reason in sorted(self._found):
             lines.setdefault(reason, []).append(line)
         told = [
-            f"{_places(where)}: {reason}" if all(where) else reason
+            f"{places(where)}: {reason}" if all(where) else reason
             for reason, where in lines.items()
         ]
         shown = told[:_SHOWN]
@@ -38,7 +38,8 @@ class Faults:
         raise UserError("\n  ".join([f"{self._path} cannot be used:", *shown]))
 
 
-def _places(lines: list[int]) -> str:
+def places(lines: list[int]) -> str:
+    """Return lines for people: ``line 3`` or ``9 lines (1, 2, 4, ...)``."""
     shown = ", ".join(map(str, lines[:_LINES_SHOWN]))
     if len(lines) > _LINES_SHOWN:
         return f"{len(lines)} lines ({shown}, ...)"

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from harness.errors import UserError, did_you_mean
 from harness.layout import Event
-from tasks.make.cells import BETWEEN_LABELS, SPLIT_CALLED, cell_faults, composed, path_fault
+from harness.spelling import composed
+from tasks.make.cells import BETWEEN_LABELS, SPLIT_CALLED, cell_faults, path_fault
 from tasks.make.faults import Faults
+from tasks.make.spellings import Spellings
 from tasks.make.table import Table, read_table
 
 COLUMNS = ("file", "label", "onset", "offset", "split", "fold", "group")
@@ -52,6 +54,7 @@ class Labels:
         grouped: whether it has the column group.
         recordings: by file, in alphabetical order.
         unused: columns that mean nothing.
+        spellings: sentences on names that read the same.
     """
 
     path: Path
@@ -61,6 +64,7 @@ class Labels:
     grouped: bool
     recordings: tuple[Labelled, ...]
     unused: tuple[str, ...]
+    spellings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,14 +80,16 @@ class _Row:
 def read_labels(path: Path, faults: Faults) -> Labels:
     """Read a table with the columns file, label, for events onset and offset in seconds.
 
-    Optional are split (train, valid, test) or fold, and group. Several labels of a recording
+    Optional are split (train, valid, test) or fold, and group. Labels, folds and groups are put
+    into Unicode form NFC, in which one word has one spelling. Several labels of a recording
     stand on rows of their own or in one cell, with semicolons between them. A row that gives
     neither onset nor offset nor label names a recording without events.
 
     Args:
         path: the table.
         faults: where each line that is wrong goes: paths that leave the folder, empty cells, times
-            that are none, rows that repeat or contradict another one. A recording all of whose
+            that are none, rows that repeat or contradict another one, groups and folds that read
+            the same and are spelt in two ways. A recording all of whose
             lines are wrong has no labels, so that it can still be looked for.
 
     Raises:
@@ -92,13 +98,16 @@ def read_labels(path: Path, faults: Faults) -> Labels:
     table = read_table(path, COLUMNS, faults)
     event = _check_columns(table)
     rows, wrong = [], dict[str, Labelled]()
-    for line, cells in table.rows:
+    spellings = Spellings()
+    for line, as_written in table.rows:
+        cells = spellings.read(line, as_written)
         if row := _row(line, cells, event, faults):
             rows.append(row)
         elif not path_fault(cells["file"]):
             file = posixpath.normpath(cells["file"])
             wrong.setdefault(file, Labelled(file, line))
     recordings = _recordings(rows, faults)
+    spellings.refuse(faults)
     recordings = list((wrong | {one.file: one for one in recordings}).values())
     return Labels(
         path=path,
@@ -108,6 +117,7 @@ def read_labels(path: Path, faults: Faults) -> Labels:
         grouped="group" in table.columns,
         recordings=tuple(sorted(recordings, key=lambda one: one.file)),
         unused=tuple(name for name in table.columns if name and name not in COLUMNS),
+        spellings=tuple(spellings.notes()),
     )
 
 

@@ -141,6 +141,8 @@ def _tell_columns(labels: Labels, say: Callable[[str], None]) -> None:
             f"; rename {name} to group to keep each in one split" for name in like_group[:1]
         )
         say(f"{labels.path}: not used: the {named}{advice}")
+    for note in labels.spellings:
+        say(f"{labels.path}: {note}")
     if not (labels.grouped or labels.places):
         say(
             f"{labels.path} has no column group: clips of one speaker or recording may stand in "

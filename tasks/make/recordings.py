@@ -18,7 +18,7 @@ import soundfile
 from harness.audio import MAX_SECONDS, BadAudio, ContentHashes, read_frames, refuse_truncated_wav
 from harness.errors import UserError, did_you_mean
 from harness.files import FileState, cache_folder, file_state
-from tasks.make.cells import composed
+from harness.spelling import composed
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled
 from tasks.wavs import Progress

@@ -11,6 +11,7 @@ from harness.audio import present_rates
 from harness.errors import UserError, did_you_mean
 from harness.groups import GROUPS, derive_groups, misfit
 from harness.layout import METADATA
+from harness.spelling import alike, composed, difference, quoted
 from harness.task import UNLIKE_CARD
 from tasks.card import Card, card, cards
 from tasks.newtask import NewClip, NewTask
@@ -75,9 +76,15 @@ def prepare(
     folder = SourceFolder(source, tasks_dir, say, corpus.tops)
     try:
         listed = corpus.clips(folder, say)
-        clips = _in_groups([clip for clip in listed if clip.source is not None], about, say)
+        clips = [_in_one_form(clip) for clip in listed if clip.source is not None]
+        clips = _in_groups(clips, about, say)
         task = _task(about, clips)
-        for line in (*_missing(listed), *differences(clips, about), *_lacking(clips, task.splits)):
+        for line in (
+            *_missing(listed),
+            *differences(clips, about),
+            *_lacking(clips, task.splits),
+            *_alike(task.vocabulary),
+        ):
             say(line)
 
         def without(bad: Bad) -> NewTask:
@@ -169,6 +176,18 @@ def _in_groups(clips: list[NewClip], about: Card, say: Say) -> list[NewClip]:
     if odd:
         say(misfit(odd))
     return [dataclasses.replace(clip, group=groups.get(clip.name, "")) for clip in clips]
+
+
+def _in_one_form(clip: NewClip) -> NewClip:
+    return dataclasses.replace(clip, labels=tuple(map(composed, clip.labels)))
+
+
+def _alike(vocabulary: Sequence[str]) -> list[str]:
+    return [
+        f"warning: the labels {' and '.join(map(quoted, names))} read the same and differ in "
+        f"{difference(*names[:2])}: they are {len(names)} classes"
+        for names in alike(vocabulary)
+    ]
 
 
 def _missing(listed: Sequence[NewClip]) -> list[str]:

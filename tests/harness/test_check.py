@@ -37,6 +37,24 @@ def test_a_task_in_order_has_no_finding(tmp_path: Path, kind: str) -> None:
     assert check_task(make(tmp_path, kind, rates=(16000, 44100), classes=classes)) == []
 
 
+def test_labels_that_read_the_same_are_warned_of(tmp_path: Path) -> None:
+    task = make(tmp_path)
+    (task / "labelvocabulary.csv").write_text("idx,label\n0,Café\n1,Cafe\u0301\n2,CAFÉ\n3,x\n")
+    for split, label in (("train", "Café"), ("valid", "café"), ("test", "x\u200b")):
+        names = json.loads((task / f"{split}.json").read_text())
+        (task / f"{split}.json").write_text(json.dumps({name: [label] for name in names}))
+    found = check_task(task, audio=False)
+    assert (
+        r"labelvocabulary.csv: the labels 'Café' (idx 0) and 'Cafe\u0301' (idx 1) and 'CAFÉ' (idx "
+        "2) read the same and differ in the Unicode form of letters alone: they are 3 classes to "
+        "every score. Spell them in one way if they are one."
+    ) in said(found, "warning")
+    valid, test = (each for each in said(found, "error") if "labelvocabulary" in each)
+    assert "'Café' is, which differs in capitals alone." in valid
+    assert r"the label 'x\u200b' of" in test
+    assert "'x' is, which differs in invisible characters alone." in test
+
+
 def set_json(name: str, content: Any) -> Edit:
     return lambda task: (task / name).write_text(json.dumps(content))
 

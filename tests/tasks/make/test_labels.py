@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -229,6 +230,55 @@ def test_splits_are_known_by_their_usual_names(
     rows = "".join(f"{i}.wav,a,{name}\n" for i, name in enumerate(names))
     labels = read(tmp_path, f"file,label,split\n{rows}")
     assert {one.place for one in labels.recordings} == {split}
+
+
+def spelt(form: str) -> str:
+    return unicodedata.normalize(form, "José")
+
+
+def test_the_unicode_forms_of_a_label_or_group_are_one_and_both_are_told(tmp_path: Path) -> None:
+    nfc, nfd = spelt("NFC"), spelt("NFD")
+    labels = read(
+        tmp_path, f"file,label,group\n1.wav,{nfc};a,{nfd}\n2.wav,{nfd},{nfc}\n3.wav,b,c\n"
+    )
+    assert [one.labels for one in labels.recordings] == [(nfc, "a"), (nfc,), ("b",)]
+    assert [one.group for one in labels.recordings] == [nfc, nfc, "c"]
+    told = "1 {0} is written in several Unicode forms, which are read as one: {1}"
+    assert labels.spellings == (
+        told.format("label", r"'José' on line 2 and 'Jose\u0301' on line 3"),
+        told.format("group", r"'Jose\u0301' on line 2 and 'José' on line 3"),
+    )
+    assert "a label is there twice" in refusal(tmp_path, f"file,label\n1.wav,{nfc};{nfd}\n")
+
+
+@pytest.mark.parametrize(
+    ("other", "shown", "how"),
+    [
+        ("Dog bark", "'Dog bark'", "capitals"),
+        ("dog  bark", "'dog  bark'", "spaces"),
+        ("dog\u00a0bark", r"'dog\xa0bark'", "spaces"),
+        ("dog bark\u200b", r"'dog bark\u200b'", "invisible characters"),
+        ("\ufeffdog bark", r"'\ufeffdog bark'", "invisible characters"),
+        ("ｄog bark", r"'\uff44og bark'", "the Unicode form of letters"),
+    ],
+)
+def test_labels_that_read_the_same_are_warned_of_and_such_groups_refused(
+    tmp_path: Path, other: str, shown: str, how: str
+) -> None:
+    rows = f"1.wav,dog bark\n2.wav,{other}\n3.wav,{other}\n"
+    labels = read(tmp_path, f"file,label\n{rows}")
+    (note,) = labels.spellings
+    assert note.startswith(f"warning: 2 labels read the same and differ in {how} alone: ")
+    assert f"'dog bark' on line 2 and {shown} on lines 3, 4" in note
+    for column in ("group", "fold"):
+        rows = "".join(f"{i}.wav,a,{each}\n" for i, each in enumerate(["dog bark", other, "z"]))
+        message = refusal(tmp_path, f"file,label,{column}\n{rows}")
+        assert f"line 3: the {column}s {shown} and 'dog bark' of line 2 differ in {how}" in message
+
+
+def test_names_that_read_otherwise_are_left_alone(tmp_path: Path) -> None:
+    labels = read(tmp_path, "file,label,group\n1.wav,dog,s 1 1\n2.wav,dogs,s 11\n3.wav,dоg,s-11\n")
+    assert labels.spellings == ()  # the third dog has a Cyrillic letter
 
 
 def test_empty_labels_are_no_label_that_is_there_twice(tmp_path: Path) -> None:
