@@ -10,6 +10,7 @@ from harness.check.duplicates import check_copies, check_copies_within, check_ne
 from harness.check.finding import Finding, Pair
 from harness.check.groups import check_groups
 from harness.check.labels import check_labels, check_spellings, check_unit
+from harness.check.reachable import check_overlaps, check_reachable
 from harness.check.sound import Ear, Progress, Sounds, hear
 from harness.layout import Contents, read_contents
 from harness.memory import FileMemory
@@ -38,9 +39,9 @@ def check_task(
         directory: the task directory.
         sample_rate: judge only the audio that serves a model of this rate; every rate's without.
         audio: decode every clip, in threads; else judge the tables alone.
-        closely: look also for what hampers no run: few groups and groups in several splits, copies
-            within a split, and copies across splits that are not the same to the sample, which
-            takes each sound's fingerprint.
+        closely: look also for what hampers no run: few groups and groups in several splits, the best
+            reachable score of an event task, copies within a split, and copies across splits that
+            are not the same to the sample, which takes each sound's fingerprint.
         group_pattern: of the task's card, derives groups where there is no ``groups.csv``.
         memory: where clips found good are remembered, so that they are decoded once; the caller
             saves it.
@@ -57,6 +58,9 @@ def check_task(
         if contents.metadata:
             findings.extend(check_labels(directory, contents))
             findings.extend(check_spellings(contents))
+            findings.extend(check_overlaps(contents))
+            if closely:
+                findings.extend(check_reachable(contents))
             findings.extend(check_names(directory, contents))
             if closely:
                 findings.extend(check_groups(contents))

@@ -112,6 +112,7 @@ def _check(task: NewTask, tasks_dir: Path) -> None:
     """Say or raise what `tasks check` would find in the tables, before any audio is written."""
     from harness.check.groups import check_groups
     from harness.check.labels import check_labels
+    from harness.check.reachable import check_overlaps, check_reachable
     from harness.layout import Clip, Contents
 
     contents = Contents(
@@ -136,6 +137,8 @@ def _check(task: NewTask, tasks_dir: Path) -> None:
     findings = [
         *check_labels(tasks_dir / task.directory, contents),
         *check_groups(contents),
+        *check_overlaps(contents),
+        *check_reachable(contents),
     ]
     for finding in findings:
         _say(f"{finding.severity}: {finding.file}: {finding.reason}")

@@ -32,6 +32,7 @@ __all__ = [
     "frame_targets",
     "frames_to_events",
     "postprocessing_grid",
+    "postprocessing_settings",
     "score_events",
 ]
 
@@ -123,12 +124,18 @@ def frames_to_events(
 
 
 def postprocessing_grid(task: Task) -> list[Postprocessing]:
-    """Return the settings that are tried on validation: the task's own grid, else HEAR's.
+    """Return the settings that are tried on validation: the task's own grid, else HEAR's."""
+    return postprocessing_settings(task.event_postprocessing_grid)
+
+
+def postprocessing_settings(
+    grid: Mapping[str, tuple[float, ...]] | None,
+) -> list[Postprocessing]:
+    """Return the settings of a task's own grid, else HEAR's.
 
     What a task's own grid leaves out is set as the original kit's function defaults do: median
     filter 150 ms, minimum duration 60 ms, threshold 0.5.
     """
-    grid = task.event_postprocessing_grid
     if grid is None:
         grid = _DEFAULT_GRID
     full = {**_LEFT_OUT, **grid}

@@ -55,6 +55,45 @@ def test_labels_that_read_the_same_are_warned_of(tmp_path: Path) -> None:
     assert "'x' is, which differs in invisible characters alone." in test
 
 
+def set_events(task: Path, events: list[dict[str, object]]) -> None:
+    for split in ("train", "valid", "test"):
+        names = json.loads((task / f"{split}.json").read_text())
+        (task / f"{split}.json").write_text(json.dumps(dict.fromkeys(names, events)))
+
+
+@pytest.mark.parametrize(
+    ("spans", "reachable"),
+    [
+        ([(100, 800), (600, 1500)], "0.667"),
+        ([(100, 800), (800, 1500)], "0.667"),
+        ([(100, 2500), (300, 600), (900, 1300)], "0.500"),
+        ([(100, 800), (1200, 1500)], None),
+        # Nearer than half of the median filter, too short: nothing overlaps, and yet they are lost.
+        ([(100, 800), (850, 1500)], "0.667"),
+        ([(100, 800), (1200, 1250)], "0.667"),
+    ],
+)
+def test_what_keeps_perfect_frames_from_a_perfect_score_is_told(
+    tmp_path: Path, spans: list[tuple[int, int]], reachable: str | None
+) -> None:
+    task = make(tmp_path, "events")
+    label = read_task(task).labels[0]
+    other = note(read_task(task).labels[1], 100, 2000)
+    set_events(task, [*(each for span in spans for each in note(label, *span))])
+    found = said(check_task(task, audio=False, closely=True), "warning")
+    reached = [each for each in found if "best reachable" in each]
+    assert [f"event_onset_200ms_fms is {reachable}, not 1" in each for each in reached] == (
+        [True] if reachable else []
+    )
+    overlap = [each for each in found if "overlap or touch (" in each]
+    assert len(overlap) == (3 if spans[1][0] <= spans[0][1] else 0)
+    if overlap:
+        times = " and ".join(f"{start} to {end}" for start, end in spans[:2])
+        assert f"('{label}' in 'test-0000.wav', {times} ms" in overlap[-1]
+    set_events(task, other + note(label, 150, 900))
+    assert not [f for f in check_task(task, audio=False, closely=True) if "overlap" in f.reason]
+
+
 def set_json(name: str, content: Any) -> Edit:
     return lambda task: (task / name).write_text(json.dumps(content))
 
