@@ -20,7 +20,7 @@ from harness.commands.results import results
 from harness.commands.run import embed, probe, run
 from harness.commands.tasks import tasks
 from harness.commands.validate import validate
-from harness.errors import UserError
+from harness.errors import UserError, disk_fault
 
 INTERRUPTED = 130
 
@@ -32,7 +32,10 @@ def main() -> None:
 
 
 def call(arguments: list[str]) -> int:
-    """Run one command; a user's mistake ends in one sentence and exit code 2."""
+    """Run one command; a user's mistake ends in one sentence and exit code 2.
+
+    So does a disk that is full or a folder that refuses, with exit code 1.
+    """
     with warnings.catch_warnings():
         warnings.showwarning = _warnings_once()
         try:
@@ -40,6 +43,11 @@ def call(arguments: list[str]) -> int:
         except UserError as error:
             click.secho(f"Error: {error}", fg="red", err=True)
             return 2
+        except OSError as error:
+            if not (fault := disk_fault(error)):
+                raise
+            click.secho(f"Error: {fault}", fg="red", err=True)
+            return 1
         except click.ClickException as error:
             error.show()
             return error.exit_code

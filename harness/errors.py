@@ -1,9 +1,29 @@
-"""The one exception for mistakes that a user can mend."""
+"""What a user can mend: the one exception for it, and errors of disks and folders in words."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import errno
+from collections.abc import Callable, Iterable, Iterator
+
+_ADVICE = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT), "Make room there, or name a folder on another disk"
+    ),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM),
+        "Name a place that you may read and write, or change its rights",
+    ),
+    errno.EROFS: "Name a place that can be written",
+    errno.EISDIR: "A folder is in the place of a file: move it, or name another place",
+    errno.ENOTDIR: "A file is in the place of a folder: move it, or name another place",
+    errno.ENOTEMPTY: "A folder is in the place of a file: move it, or name another place",
+    errno.ENAMETOOLONG: "Choose a shorter name",
+    errno.EFBIG: "The file system takes no file of this size: name another place",
+    errno.EIO: "The disk or its connection is at fault: name another place",
+    errno.ESTALE: "The network folder is gone: mount it again, and run the same command",
+}
 
 
 class UserError(Exception):
@@ -18,3 +38,24 @@ def did_you_mean(name: str, choices: Iterable[str]) -> str:
     by_folded = {choice.casefold(): choice for choice in choices}
     near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
     return f" Did you mean '{by_folded[near[0]]}'?" if near else ""
+
+
+def disk_fault(error: OSError) -> str:
+    """Return a sentence on an error of a disk or a folder that a user can mend, else ""."""
+    advice = _ADVICE.get(error.errno or 0)
+    if advice is None:
+        return ""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}. {advice}."
+
+
+@contextlib.contextmanager
+def going_on(say: Callable[[str], None]) -> Iterator[None]:
+    """Say what a disk or a folder refuses, and go on: for files that can be made again."""
+    try:
+        yield
+    except OSError as error:
+        fault = disk_fault(error)
+        if not fault:
+            raise
+        say(fault)

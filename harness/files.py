@@ -72,7 +72,16 @@ def expand_home(path: str | Path) -> str:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content`` in one step; a reader sees the old file or the new one."""
+    """Replace ``path`` by ``content`` in one step; a reader sees the old file or the new one.
+
+    Raises:
+        OSError: with ``path`` as its file name.
+    """
+    with _called(path):
+        _write_file(path, content)
+
+
+def _write_file(path: Path, content: str | bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -94,7 +103,16 @@ def new_directory(final: Path) -> Iterator[Path]:
 
     When another process has made ``final`` meanwhile, its directory stays and ours is dropped:
     a directory is named by what it was made from, so both hold the same.
+
+    Raises:
+        OSError: with ``final`` as its file name, where it names none or a temporary one.
     """
+    with _called(final), _new_directory(final) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
+def _new_directory(final: Path) -> Iterator[Path]:
     final.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
     try:
@@ -111,6 +129,18 @@ def new_directory(final: Path) -> Iterator[Path]:
         _sync(final.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _called(path: Path) -> Iterator[None]:
+    """Name the file of an error by its own name, not by the hidden one it was written under."""
+    try:
+        yield
+    except OSError as error:
+        hidden = f".{path.name}."
+        if error.errno and hidden in str(error.filename or hidden):
+            error.filename, error.filename2 = str(path), None
+        raise
 
 
 def cache_folder() -> Path:

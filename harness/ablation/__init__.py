@@ -17,7 +17,7 @@ from harness.ablation.study import Arm, Study
 from harness.ablation.table import format_study, long_form
 from harness.ablation.trainings import Pretrain, Training, finished, train
 from harness.engines import local_engine
-from harness.errors import UserError
+from harness.errors import UserError, going_on
 from harness.files import write_file
 from harness.module import ModelSpec, folder_name
 from harness.run.execute import Listener, execute
@@ -122,8 +122,9 @@ def ablate(
     failures += summary.failures
     boards = make_boards(study, plan, summary.table)
     table = format_study(study, boards, [f"{name}: {error}" for name, error in failures])
-    write_file(out / "table.md", table)
-    write_file(out / "table.csv", long_form(study, boards).to_csv(index=False))
+    with going_on(say):
+        write_file(out / "table.md", table)
+        write_file(out / "table.csv", long_form(study, boards).to_csv(index=False))
     return Outcome(table, tuple(failures))
 
 

@@ -43,10 +43,12 @@ _HALF = f"The file may be half-written: copy it again, or {_ANEW}"
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a results frame as CSV, in one step."""
+    """Write a results frame as CSV, in one step; a file that holds it already is left alone."""
     stream = io.StringIO()
     typed(table).to_csv(stream, index=False, lineterminator="\n")
-    write_file(path, stream.getvalue())
+    content = stream.getvalue().encode()
+    if not (path.is_file() and path.read_bytes() == content):
+        write_file(path, content)
 
 
 def read_csv(path: Path) -> pd.DataFrame:

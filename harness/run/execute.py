@@ -7,6 +7,7 @@ stopped goes on where it was, and several runs may share a folder.
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 import traceback
 from collections import Counter
@@ -21,7 +22,7 @@ import pandas as pd
 
 from harness import probe
 from harness.engines import Engine
-from harness.errors import UserError
+from harness.errors import UserError, disk_fault, going_on
 from harness.files import write_file
 from harness.heareval import write_layout
 from harness.imports import sha256_of
@@ -97,7 +98,8 @@ def execute(
     A unit that fails stops what stands on it and nothing else. With ``embed_only`` nothing is
     probed and the CSV is left alone.
     """
-    scheduler = _Scheduler(plan, engine, out, command, listener or Listener(), embed_only)
+    listener = listener or Listener()
+    scheduler = _Scheduler(plan, engine, out, command, listener, embed_only)
     finished = False
     try:
         scheduler.work()
@@ -105,7 +107,8 @@ def execute(
     finally:
         engine.close(kill=not finished)
         if not embed_only:
-            _write_table(out)
+            with going_on(listener.say if finished else lambda _: None):
+                _write_table(out)
     ours = [place for e in plan for place in (e.directory, e.failure) if place.is_dir()]
     return Summary(read_results(ours), tuple(scheduler.failures))
 
@@ -119,6 +122,18 @@ def _write_table(out: Path) -> None:
     while (found := find_evaluations(out)) != written:
         write_csv(read_results(found), out / "results.csv")
         written = found
+
+
+def _refuse_unwritable(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"--out {out} cannot be written ({error.strerror}), and the run is not finished in it: "
+            "name another folder, or change its rights."
+        ) from error
 
 
 class _Progress:
@@ -192,6 +207,8 @@ class _Scheduler:
         }
         open_evaluations = [p for p in self._evaluations if not p.over]
         self._listener.planned(len(embeddings), 0 if self._embed_only else len(open_evaluations))
+        if embeddings or (open_evaluations and not self._embed_only):
+            _refuse_unwritable(self._out)
         while True:
             waiting = self._submit()
             if self._in_flight:
@@ -318,6 +335,8 @@ class _Scheduler:
     def _explain(self, job: _Job, error: BaseException) -> str:
         if isinstance(error, UserError):
             return str(error)
+        if isinstance(error, OSError) and (fault := disk_fault(error)):
+            return f"{job.name}: {fault}"
         trace = self._out / "errors" / f"{sha256_of(str(job.key))[:16]}.txt"
         write_file(trace, "".join(traceback.format_exception(error)))
         return f"{job.name}: {type(error).__name__}: {error} (traceback in {trace})"

@@ -17,7 +17,7 @@ from pathlib import Path
 from harness import heareval
 from harness.audio import ContentHashes
 from harness.embed import embedding_directory, embedding_fingerprint
-from harness.errors import UserError
+from harness.errors import UserError, going_on
 from harness.files import FileState, file_state
 from harness.imports import sha256_of
 from harness.memory import FileMemory
@@ -243,7 +243,8 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
             who = dataclasses.replace(identity(fitted), fitted=settings.task_statistics)
             stored = _stored_embeddings(settings, fitted, source, task, hashes)
             evaluations += _evaluations(settings, who, stored, task, source.suite, protocols)
-    hashes.save()
+    with going_on(lambda _: None):  # else all is hashed again, which takes but time
+        hashes.save()
     return evaluations
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness import probe
 from harness.check import Finding, check_task
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, did_you_mean, going_on
 from harness.groups import misfit
 from harness.memory import FileMemory
 from harness.probe import Protocol
@@ -133,7 +133,8 @@ def check_audio(
                 errors.append(_line(source.directory, finding))
         names = {split: tuple(sorted(clips)) for split, clips in skipped.items()}
         kept.append(dataclasses.replace(source, skipped=names))
-    memory.save()
+    with going_on(lambda _: None):  # else all is heard again, which takes but time
+        memory.save()
     if curable and not skip_bad:
         errors.append("Clips whose audio is bad are left out by --skip-bad.")
     _refuse(errors)

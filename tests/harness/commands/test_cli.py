@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -247,6 +249,55 @@ def test_check_lists_findings_and_fails_on_errors(tasks_dir, tmp_path):
     assert bad.returncode == 1
     assert wavs[0].name in bad.stdout
     assert wavs[1].name in bad.stdout
+
+
+def knn(tasks_dir: Path, out: Path) -> tuple[str | Path, ...]:
+    return (
+        "run", "-m", "harness.baselines.logmel,name=logmel", "--tasks-dir", tasks_dir,
+        "-t", next(tasks_dir.iterdir()).name, "--protocol", "knn", "--out", out, "--jobs", "1",
+    )  # fmt: skip
+
+
+def test_a_table_is_printed_where_it_cannot_be_written(finished, tasks_dir, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    (out / "results.csv").unlink()
+    (out / "results.csv" / "in_its_place").mkdir(parents=True)
+    done = hear_byola(*knn(tasks_dir, out))
+    assert done.returncode == 0, done.stderr
+    assert "| logmel " in done.stdout
+    assert f"{out}/results.csv: Is a directory. A folder is in the place of a file" in done.stderr
+    merged = hear_byola("results", "merge", finished[0], "-o", out)
+    assert merged.returncode in (1, 2)
+    assert "Traceback" not in merged.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_finished_run_that_may_not_be_written_is_read(finished, tasks_dir, tmp_path):
+    out = tmp_path / "out"
+    shutil.copytree(finished[0], out)
+    for path in (out, *out.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    try:
+        done = hear_byola(*knn(tasks_dir, out))
+        assert (done.returncode, "| logmel " in done.stdout) == (0, True)
+        more = hear_byola(*knn(tasks_dir, out), "--seeds", "2")
+        assert more.returncode == 2
+        assert f"--out {out} cannot be written (Permission denied)" in more.stderr
+    finally:
+        for path in (out, *out.rglob("*")):
+            path.chmod(0o755)
+
+
+def test_a_file_system_that_takes_no_more_is_one_sentence(finished, tmp_path):
+    limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
+    code = limit + "from harness.cli import call; sys.exit(call(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "results", "merge", finished[0], "-o", "all.csv"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "all.csv: File too large. The file system takes no file of this size" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
