@@ -14,6 +14,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 NEAR = "†"
 """Stands behind a value that is within noise of the best."""
 
+PARTIAL = "‡"
+"""Stands behind a mean over fewer tasks than others."""
+
 
 @dataclass(frozen=True)
 class Text:
@@ -129,6 +132,7 @@ _LATEX = {
     "≥": r"$\geq$",
     "–": "--",
     NEAR: r"$^{\dagger}$",
+    PARTIAL: r"$^{\ddagger}$",
     # A line of a table that begins with one takes it for an option of the line before.
     "[": "{[}",
     "]": "{]}",

@@ -57,7 +57,12 @@ class TrainingProbe:
         self._say = say
         sources = [TaskSource(directory) for directory in tasks]
         with _unchanged_process():
-            make_plan(self._settings(ModelSpec(_MODULE, options={"seed": 0}), sources), say)
+            plan = make_plan(self._settings(ModelSpec(_MODULE, options={"seed": 0}), sources), say)
+        if left_out := plan.unsupported.get(protocol):
+            raise UserError(
+                f"The protocol {protocol} does not support {', '.join(left_out)}. Choose another "
+                "protocol for the probes, or leave the task out."
+            )
         read = [source.read() for source in sources]
         # A synthetic task keeps its whole name, which says that it is.
         short = [task.name if is_synthetic(task.name) else task.task_name for task in read]

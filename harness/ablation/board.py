@@ -73,7 +73,6 @@ def make_boards(study: Study, plan: Sequence[Evaluation], results: pd.DataFrame)
     Raises:
         UserError: predictions are damaged, or two models were tested on different clips.
     """
-    tasks = {e.task_name: e.embeddings.task() for e in plan}
     headlines = results[results.is_primary & (results.split == "all")]
     values = headlines.set_index(["protocol", "model", "task"]).value.to_dict()
     place = {
@@ -82,9 +81,11 @@ def make_boards(study: Study, plan: Sequence[Evaluation], results: pd.DataFrame)
         for row, seed in enumerate(arm.seeds)
     }
     tested: dict[str, list[tuple[str, ...]]] = {}
-    columns = tuple(map(_column, tasks.values()))
     boards = []
+    read = {e.task_name: e.embeddings.task() for e in plan}
     for protocol in dict.fromkeys(e.protocol for e in plan):
+        tasks = {e.task_name: read[e.task_name] for e in plan if e.protocol == protocol}
+        columns = tuple(map(_column, tasks.values()))
         arms = {arm.name: _nothing(len(arm.seeds), columns) for arm in study.arms}
         for evaluation in plan:
             if evaluation.protocol != protocol or not evaluation.directory.is_dir():

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import Command, FilePath, table_format
+from harness.commands.options import Command, FilePath, some_tasks, table_format
 
 
 @click.command(cls=Command)
@@ -21,7 +21,7 @@ from harness.commands.options import Command, FilePath, table_format
     help="The folder of a run. Repeatable.",
 )
 @click.option("--protocol", help="By which results.  [default: all that the models share]")
-@click.option("-t", "--task", "tasks", multiple=True, help="This task alone. Repeatable.")
+@some_tasks
 @click.option("--all-pairs", is_flag=True, help="Compare every two models, not all with A.")
 @click.option(
     "--ungrouped", is_flag=True, help="Take clips as independent, also in tasks with groups."
@@ -32,6 +32,7 @@ def compare(
     runs: tuple[Path, ...],
     protocol: str | None,
     tasks: tuple[str, ...],
+    exclude: tuple[str, ...],
     all_pairs: bool,
     ungrouped: bool,
     style: str,
@@ -43,8 +44,10 @@ def compare(
     models or more also mean ranks.
     """
     from harness.compare import compare_all, format_comparison
+    from harness.compare.gather import gather
 
-    found = compare_all(runs, models, protocol, tasks, all_pairs=all_pairs, grouped=not ungrouped)
+    results = gather(runs).of_tasks(tasks, exclude)
+    found = compare_all(results, models, protocol, all_pairs=all_pairs, grouped=not ungrouped)
     texts = [format_comparison(each, style) for each in found]
     if style == "csv":
         # One header for all protocols.

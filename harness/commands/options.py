@@ -204,6 +204,24 @@ table_format = click.option(
     show_default=True,
 )
 
+some_tasks = together(
+    click.option(
+        "-t", "--task", "tasks", multiple=True, metavar="TASK", help="This task alone. Repeatable."
+    ),
+    click.option(
+        "--exclude", multiple=True, metavar="TASK", help="Leave this task out. Repeatable."
+    ),
+)
+
+baseline = click.option(
+    "--baseline",
+    "baselines",
+    multiple=True,
+    metavar="MODEL",
+    help="A model, as tables name it, that is a baseline and comes first, like the modules of "
+    "harness.baselines and untrained hear_byola. Repeatable.",
+)
+
 rates = click.option(
     "--sample-rate",
     "rates",

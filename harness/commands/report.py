@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import Command, FilePath, tasks_dir, together
-from harness.errors import UserError
+from harness.commands.options import Command, FilePath, baseline, tasks_dir, together
+from harness.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from harness.report.material import Material
@@ -32,6 +32,7 @@ _about = together(
         multiple=True,
         help="Rows of this protocol alone. Repeatable.",
     ),
+    baseline,
     tasks_dir,
 )
 
@@ -66,6 +67,7 @@ def report(
     title: str,
     models: tuple[str, ...],
     protocols: tuple[str, ...],
+    baselines: tuple[str, ...],
     audio_mb: float,
     marks: bool,
     tasks_dir: Path,
@@ -79,7 +81,7 @@ def report(
     from harness.report.page import write_page
     from harness.table.noise import find_noise
 
-    material = _material(paths, protocols, models, tasks_dir)
+    material = _material(paths, protocols, models, baselines, tasks_dir)
     noise = None
     if marks and material.records:
         noise = find_noise(material.rows, material.runs[0], results=material.results)
@@ -128,6 +130,7 @@ def figures(
     tasks: tuple[str, ...],
     models: tuple[str, ...],
     protocols: tuple[str, ...],
+    baselines: tuple[str, ...],
     tasks_dir: Path,
 ) -> None:
     """Write the figures of the report about PATHS for a paper, and captions.md beside them."""
@@ -135,7 +138,7 @@ def figures(
     from harness.figures.style import COLUMN_INCHES, TEXT_INCHES
     from harness.report.papers import write_figures
 
-    material = _material(paths, protocols, models, tasks_dir)
+    material = _material(paths, protocols, models, baselines, tasks_dir)
     written = write_figures(
         material,
         out,
@@ -158,14 +161,18 @@ def _need_matplotlib() -> None:
 
 
 def _material(
-    paths: tuple[Path, ...], protocols: tuple[str, ...], models: tuple[str, ...], tasks_dir: Path
+    paths: tuple[Path, ...],
+    protocols: tuple[str, ...],
+    models: tuple[str, ...],
+    baselines: tuple[str, ...],
+    tasks_dir: Path,
 ) -> Material:
     """What there is in the paths, with what task cards say."""
     from harness.report.material import TaskFacts, gather
     from tasks.card import card_in, cards
     from tasks.find import cards_in
 
-    material = gather(paths or (Path("runs"),), protocols, models)
+    material = gather(paths or (Path("runs"),), protocols, models, baselines)
     by_directory = {each.directory: each for each in (*cards().values(), *cards_in(tasks_dir))}
     for (_, task, _), records in material.records.items():
         if task in by_directory:
@@ -193,6 +200,9 @@ def _whole_names(material: Material, tasks: tuple[str, ...]) -> tuple[str, ...]:
     for name in tasks:
         matches = [task for task in known if task == name or task.startswith(f"{name}-")]
         if not matches:
-            raise UserError(f"No row is of a task '{name}'. There are {', '.join(known)}.")
+            raise UserError(
+                f"No row is of a task '{name}'.{did_you_mean(name, known)} "
+                f"There are {', '.join(known)}."
+            )
         found += matches
     return tuple(found)

@@ -10,7 +10,14 @@ from harness.commands.arguments import has_predictions
 from harness.commands.board import board
 from harness.commands.compare import compare
 from harness.commands.merge import merge
-from harness.commands.options import FilePath, Group, table_format, tasks_dir
+from harness.commands.options import (
+    FilePath,
+    Group,
+    baseline,
+    some_tasks,
+    table_format,
+    tasks_dir,
+)
 from harness.commands.report import figures, report
 
 
@@ -22,14 +29,8 @@ def results() -> None:
 @results.command("table")
 @click.argument("paths", nargs=-1, type=FilePath(path_type=Path))
 @table_format
-@click.option(
-    "--baseline",
-    "baselines",
-    multiple=True,
-    metavar="MODEL",
-    help="A model that stands on top as a baseline, beside log-mel statistics and random weights. "
-    "Repeatable.",
-)
+@some_tasks
+@baseline
 @tasks_dir
 @click.option(
     "--marks/--no-marks",
@@ -37,7 +38,13 @@ def results() -> None:
     help="Whether models within noise of the best are marked, where predictions are in PATHS.",
 )
 def results_table(
-    paths: tuple[Path, ...], style: str, baselines: tuple[str, ...], tasks_dir: Path, marks: bool
+    paths: tuple[Path, ...],
+    style: str,
+    tasks: tuple[str, ...],
+    exclude: tuple[str, ...],
+    baselines: tuple[str, ...],
+    tasks_dir: Path,
+    marks: bool,
 ) -> None:
     """Print the table of models × tasks from PATHS: results.csv files, or runs' folders.
 
@@ -51,7 +58,7 @@ def results_table(
     from tasks.find import domains
 
     paths = paths or (Path("runs"),)
-    results = gather(paths)
+    results = gather(paths).of_tasks(tasks, exclude)
     table = results.table[COLUMNS]
     noise = Noise() if marks else None
     if marks and any(map(has_predictions, paths)):

@@ -16,13 +16,23 @@ from harness.commands.arguments import (
     read_shard,
     report_failures,
 )
-from harness.commands.options import Command, FilePath, chosen, config, layout, probes, workers
+from harness.commands.options import (
+    Command,
+    FilePath,
+    baseline,
+    chosen,
+    config,
+    layout,
+    probes,
+    workers,
+)
 from harness.errors import UserError
 
 
 @click.command(cls=Command)
 @chosen
 @probes
+@baseline
 @workers
 @layout
 @config
@@ -51,6 +61,7 @@ def embed(**options: Any) -> int:
 @click.argument("directories", nargs=-1, type=FilePath(path_type=Path))
 @chosen
 @probes
+@baseline
 @workers
 @config
 def probe(directories: tuple[Path, ...], **options: Any) -> int:
@@ -83,7 +94,12 @@ def _execute(
             if options["models"] or options["tasks"] or options["suite"]:
                 raise UserError("Give embedding folders or -m and -t, not both.")
             plan = plan_probes(
-                directories, options["protocols"], options["seeds"], out, group_pattern
+                directories,
+                options["protocols"],
+                options["seeds"],
+                out,
+                group_pattern,
+                listener.say,
             )
         else:
             settings = Settings(
@@ -108,7 +124,10 @@ def _execute(
             for directory in write_layouts(plan, out / "heareval"):
                 listener.say(f"wrote {directory}")
     if not embed_only:
-        click.echo(format_table(summary.table), nl=False)
+        text = format_table(
+            summary.table, baselines=options["baselines"], unsupported=plan.unsupported
+        )
+        click.echo(text, nl=False)
         click.echo(f"\n{out / 'results.csv'}")
         if len(options["models"]) > 1:
             click.echo(f"Which differences are real: hear-byola results compare A B --run {out}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,26 @@ class Results:
     rows: pd.DataFrame
     _evaluations: Mapping[tuple, Path]
     _measured: dict[Path, Measured] = field(default_factory=dict)
+
+    def of_tasks(self, only: Sequence[str] = (), exclude: Sequence[str] = ()) -> Results:
+        """Return the results on some tasks, named as in tables or by their directories.
+
+        Args:
+            only: the tasks to keep; all where none is named.
+            exclude: the tasks to leave out.
+
+        Raises:
+            UserError: a task of which there are no results, or no task that is left.
+        """
+        if not only and not exclude:
+            return self
+        kept = set(choose(self.rows, "task", only) if only else self.rows.task)
+        kept -= set(choose(self.rows, "task", exclude))
+        if not kept:
+            raise UserError("No task is left: --exclude names every task that -t chooses.")
+        table = self.table[self.table.task.isin(kept)].reset_index(drop=True)
+        rows = self.rows[self.rows.task.isin(kept)].reset_index(drop=True)
+        return replace(self, table=table, rows=rows)
 
     def evaluation(self, row: pd.Series) -> Path | None:
         """Return the folder of the evaluation that a row is of; None where there is no record."""

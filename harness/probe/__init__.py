@@ -6,7 +6,14 @@ Training, in :mod:`harness.probe.run`, is the part that needs torch: what reads 
 without it.
 """
 
-from harness.probe.protocol import PROTOCOLS, Protocol, check_supported, criterion
+from harness.probe.protocol import (
+    PROTOCOLS,
+    Protocol,
+    check_supported,
+    criterion,
+    supports,
+    task_kind,
+)
 from harness.probe.search import next_units, selected_units
 from harness.probe.units import ProbeUnit, UnitResult
 
@@ -19,4 +26,6 @@ __all__ = [
     "criterion",
     "next_units",
     "selected_units",
+    "supports",
+    "task_kind",
 ]

@@ -165,6 +165,16 @@ PROTOCOLS: Mapping[str, Protocol] = {
 }
 
 
+def task_kind(task: Task) -> str:
+    """Return ``event``, or the prediction type of a scene task."""
+    return "event" if task.embedding_type == "event" else task.prediction_type
+
+
+def supports(protocol: Protocol, task: Task) -> bool:
+    """Return whether the protocol can probe tasks of this kind."""
+    return task_kind(task) in protocol.kinds
+
+
 def check_supported(protocol: Protocol, task: Task) -> None:
     """Refuse a task that the protocol cannot probe; reads no audio and no embeddings.
 
@@ -172,14 +182,13 @@ def check_supported(protocol: Protocol, task: Task) -> None:
         UserError: naming the task, the protocol and the protocols that can, or the key of the
             task's own grid that cannot be used.
     """
-    event = task.embedding_type == "event"
-    if event and task.prediction_type != "multilabel":
+    kind = task_kind(task)
+    if kind == "event" and task.prediction_type != "multilabel":
         raise UserError(
             f"{task.name}: an event task must have prediction_type 'multilabel', not "
             f"'{task.prediction_type}': no protocol supports it."
         )
-    kind = "event" if event else task.prediction_type
-    if kind not in protocol.kinds:
+    if not supports(protocol, task):
         able = [other.name for other in PROTOCOLS.values() if kind in other.kinds]
         raise UserError(
             f"{task.name}: protocol '{protocol.name}' does not support {kind} tasks. "

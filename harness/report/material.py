@@ -115,7 +115,10 @@ class Material:
 
 
 def gather(
-    paths: Sequence[Path], protocols: Sequence[str] = (), models: Sequence[str] = ()
+    paths: Sequence[Path],
+    protocols: Sequence[str] = (),
+    models: Sequence[str] = (),
+    baselines: Sequence[str] = (),
 ) -> Material:
     """Read runs and results CSVs.
 
@@ -124,9 +127,10 @@ def gather(
         protocols: which to keep; all where none is named.
         models: to be shown on every task, as tables name them; the first is the reference of the
             comparison.
+        baselines: models that are baselines beside the built-in ones.
 
     Raises:
-        UserError: nothing there, not results, a protocol or model that no row has.
+        UserError: nothing there, not results, a protocol, model or baseline that no row has.
     """
     results = gather_results(paths)
     table = results.table
@@ -152,7 +156,7 @@ def gather(
         rows=rows,
         runs=tuple(paths),
         records=records,
-        baselines=tuple(baseline_models(rows)),
+        baselines=tuple(baseline_models(rows, baselines)),
         named=tuple(models),
         unread=tuple(unread),
         results=results,

@@ -19,6 +19,8 @@ from harness.scoring.scores import Metric
 
 SCHEMA_VERSION = 2
 ADDED: Mapping[str, int] = {
+    "module": 2,
+    "task_kind": 2,
     "standard_error": 2,
     "freedom": 2,
     "training_error": 2,
@@ -42,6 +44,8 @@ class ResultRow:
     there is one). Seconds are wall-clock; ``hop_ms`` is the spacing of timestamps; ``fold_std``
     has ddof 1, as the original kit's. ``value`` is None where ``status`` is ``failed``, and where
     the metric is undefined (the area under a curve of a test split with one class, say).
+    ``module`` is the model's module as it was named. ``task_kind`` is ``multiclass``,
+    ``multilabel`` or ``event``. Both are empty in rows of schema version 1.
     """
 
     schema_version: int
@@ -91,6 +95,8 @@ class ResultRow:
     status: str = "done"
     error: str = ""
     notes: str = ""
+    module: str = ""
+    task_kind: str = ""
     harness_version: str = ""
     torch_version: str = ""
     command: str = ""

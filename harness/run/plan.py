@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from harness.files import FileState, file_state
 from harness.imports import sha256_of
 from harness.memory import FileMemory
 from harness.module import HearModule, ModelSpec, folder_name, load_repeatably
-from harness.probe import ProbeUnit, Protocol
+from harness.probe import ProbeUnit, Protocol, supports
 from harness.run.preflight import (
     check_audio,
     check_names,
@@ -129,7 +129,8 @@ def _states(directory: Path) -> tuple[FileState, ...]:
 class ModelIdentity:
     """What a result row says of a model.
 
-    ``fitted``: its options were derived from the task (:mod:`harness.task_statistics`).
+    ``module`` is its module as the user named it. ``fitted``: its options were derived from the
+    task (:mod:`harness.task_statistics`).
     """
 
     label: str
@@ -139,6 +140,7 @@ class ModelIdentity:
     checkpoint_sha256: str = ""
     frontend_convention: str = ""
     sample_rate: int | None = None
+    module: str = ""
     fitted: bool = False
 
 
@@ -206,14 +208,30 @@ class Settings:
     shard: tuple[int, int] = (1, 1)
 
 
-def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -> list[Evaluation]:
+class Plan(list[Evaluation]):
+    """The evaluations of a run.
+
+    Attributes:
+        unsupported: by protocol, the names of the tasks that it does not support. They have no
+            evaluation by that protocol.
+    """
+
+    def __init__(
+        self, evaluations: Iterable[Evaluation], unsupported: Mapping[str, tuple[str, ...]]
+    ) -> None:
+        super().__init__(evaluations)
+        self.unsupported = unsupported
+
+
+def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -> Plan:
     """Check everything that a run is given, and name all its units.
 
     Each model is loaded on the CPU for the hash of its weights, and again to see that it stays the
-    same. ``say`` is told what takes its time.
+    same. ``say`` is told what takes its time, and what is left out.
 
     Raises:
-        UserError: anything wrong with models, tasks, protocols or their combination.
+        UserError: anything wrong with models, tasks or protocols, or no protocol that supports any
+            of the tasks.
     """
     protocols = find_protocols(settings.protocols)
     check_seeds(settings.seeds)
@@ -221,13 +239,13 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
     tasks = [source.read() for source in sources]
     tell_ungrouped(tasks)
     check_names([(spec.label, task.name) for spec in settings.models for task in tasks])
-    check_protocols(protocols, tasks)
+    unsupported = _tell(check_protocols(protocols, tasks), say)
     if settings.task_statistics:
         check_fittable(tasks)
     hashes = ContentHashes(settings.out / AUDIO_HASHES, verify=settings.verify)
     memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
     heard: dict[int, list[TaskSource]] = {}
-    evaluations = []
+    evaluations: list[Evaluation] = []
     for i, spec in enumerate(settings.models):
         say(f"reading model {spec.label}")
         module = _load(spec, alone=len(settings.models) == 1)
@@ -245,7 +263,15 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
             evaluations += _evaluations(settings, who, stored, task, source.suite, protocols)
     with going_on(lambda _: None):  # else all is hashed again, which takes but time
         hashes.save()
-    return evaluations
+    return Plan(evaluations, unsupported)
+
+
+def _tell(
+    unsupported: Mapping[str, tuple[str, ...]], say: Callable[[str], None]
+) -> Mapping[str, tuple[str, ...]]:
+    for protocol, names in unsupported.items():
+        say(f"left out, not supported by the protocol {protocol}: {', '.join(names)}")
+    return unsupported
 
 
 def _load(spec: ModelSpec, *, alone: bool) -> HearModule:
@@ -266,7 +292,8 @@ def plan_probes(
     seeds: int,
     out: Path,
     group_pattern: Callable[[Path], str] = lambda _: "",
-) -> list[Evaluation]:
+    say: Callable[[str], None] = lambda _: None,
+) -> Plan:
     """Plan the probes of embeddings in the original kit's layout, one directory a task.
 
     Args:
@@ -278,7 +305,8 @@ def plan_probes(
             ``groups.csv``.
 
     Raises:
-        UserError: a directory that is not of that layout, or an unsupported protocol.
+        UserError: a directory that is not of that layout, or no protocol that supports any of the
+            tasks.
     """
     chosen = find_protocols(protocols)
     settings = Settings((), (), tuple(protocols), seeds, out)
@@ -291,14 +319,14 @@ def plan_probes(
     tell_ungrouped(task for _, task, _ in loaded)
     labels = [path.resolve().parent.name for path in directories]
     check_names([(label, task.name) for label, (_, task, _) in zip(labels, loaded, strict=True)])
-    check_protocols(chosen, [task for _, task, _ in loaded])
+    unsupported = _tell(check_protocols(chosen, [task for _, task, _ in loaded]), say)
     evaluations = []
     for source, task, embeddings in loaded:
         content = [embeddings[split].manifest["fingerprint"] for split in task.splits]
         label = source.directory.resolve().parent.name
         model = ModelIdentity(label, "", sha256_of(content))
         evaluations += _evaluations(settings, model, source, task, "", chosen)
-    return evaluations
+    return Plan(evaluations, unsupported)
 
 
 def identity(module: HearModule) -> ModelIdentity:
@@ -312,6 +340,7 @@ def identity(module: HearModule) -> ModelIdentity:
         module.checkpoint_sha256,
         module.frontend_convention,
         module.sample_rate,
+        spec.module,
     )
 
 
@@ -354,5 +383,6 @@ def _evaluations(
             groups,
         )
         for protocol in protocols
+        if supports(protocol, task)
         for seed in range(settings.seeds)
     ]

@@ -56,39 +56,36 @@ def check_names(pairs: Sequence[tuple[str, str]]) -> None:
         )
 
 
-def check_protocols(protocols: Sequence[Protocol], tasks: Sequence[Task]) -> None:
-    """Refuse what a protocol does not support, by name.
+def check_protocols(
+    protocols: Sequence[Protocol], tasks: Sequence[Task]
+) -> dict[str, tuple[str, ...]]:
+    """Check tasks against protocols.
+
+    Returns:
+        The names of the tasks that each protocol does not support; protocols that support all
+        tasks are left out.
 
     Raises:
-        UserError: every unsupported pair of protocol and task, one a line, and what can be run.
+        UserError: no protocol supports any of the tasks, or a task cannot be probed as it is; one
+            line each.
     """
-    refusals = []
-    able: dict[str, list[str]] = {protocol.name: [] for protocol in protocols}
+    refusals: list[str] = []
+    faults: list[str] = []
+    unsupported: dict[str, tuple[str, ...]] = {}
     for protocol in protocols:
         for task in tasks:
+            able = probe.supports(protocol, task)
+            if not able:
+                unsupported[protocol.name] = (*unsupported.get(protocol.name, ()), task.name)
             try:
                 probe.check_supported(protocol, task)
-                able[protocol.name].append(task.name)
             except UserError as error:
-                refusals.append(str(error))
-    if refusals:
-        raise UserError("\n".join([*refusals, *_how_to_split(able, len(tasks))]))
-
-
-def _how_to_split(able: dict[str, list[str]], n_tasks: int) -> list[str]:
-    """Say how to run what can be run, from the tasks that each protocol supports."""
-    commands = [
-        f"  --protocol {protocol} for {'all tasks' if len(tasks) == n_tasks else ', '.join(tasks)}"
-        for protocol, tasks in able.items()
-        if tasks
-    ]
-    if not commands:
-        return []
-    return [
-        "Nothing was run, since every protocol of a command must support every task of it. What "
-        "can be run, each as a command of its own:",
-        *commands,
-    ]
+                (faults if able else refusals).append(str(error))
+    if not faults and len(refusals) == len(protocols) * len(tasks):
+        faults = refusals
+    if faults:
+        raise UserError("\n".join(dict.fromkeys(faults)))
+    return unsupported
 
 
 def check_tables(sources: Sequence[TaskSource]) -> Sequence[TaskSource]:

@@ -14,7 +14,7 @@ import torch
 
 from harness.layout import VOCABULARY
 from harness.predictions import Folds
-from harness.probe import PROTOCOLS
+from harness.probe import PROTOCOLS, task_kind
 from harness.results import SCHEMA_VERSION, ResultRow
 from harness.results.frames import FITTED
 from harness.run.evaluation import Value
@@ -125,9 +125,11 @@ def _common(evaluation: Evaluation, origin: Origin, task: Task) -> dict:
         "checkpoint": model.checkpoint,
         "checkpoint_sha256": model.checkpoint_sha256,
         "frontend_convention": model.frontend_convention,
+        "module": model.module,
         "task": task.name,
         "task_version": task.version,
         "task_sha256": task.sha256,
+        "task_kind": task_kind(task),
         "suite": evaluation.suite,
         "protocol": evaluation.protocol,
         "seed": evaluation.seed,

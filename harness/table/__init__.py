@@ -8,10 +8,11 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError, did_you_mean
-from harness.rendering import NEAR, STYLES, Sheet, Text, render
+from harness.rendering import NEAR, PARTIAL, STYLES, Sheet, Text, render
 from harness.results import latest
 from harness.results.frames import EQUAL_DIGITS
 from harness.table.cells import MEAN, Noise, cells, is_mean, mixed_note, unpaired_note
+from harness.table.unsupported import unsupported_tasks
 from harness.task import short_names
 
 __all__ = ["format_table", "wide"]
@@ -51,21 +52,24 @@ def format_table(
     domains: Mapping[str, str] | None = None,
     baselines: Collection[str] = (),
     noise: Noise | None = None,
+    unsupported: Mapping[str, Collection[str]] | None = None,
 ) -> str:
     """Return the table of every protocol in the rows, as markdown, csv, latex or html.
 
     The csv is :func:`cells`, numbers in columns of their own. The others show values to three
     digits with half the width of their interval, and with several seeds their standard deviation;
     ``failed`` marks a unit that failed, ``undefined`` a metric that the test split does not define,
-    a dash what was never run. A task that not all models were tested on alike is headed ``mixed``,
-    and each of its values has its metric. More than eight tasks are put below each other, by
-    domain.
+    a dash what was never run or is not supported by the protocol. A task that not all models were
+    tested on alike is headed ``mixed``, and each of its values has its metric. More than eight
+    tasks are put below each other, by domain.
 
     Args:
         table: result rows.
         style: the format.
         domains, baselines, noise: as :func:`cells` takes them; without ``noise`` nothing is said
             of marks.
+        unsupported: by protocol, tasks that it does not support; by default those that the rows
+            tell.
 
     Raises:
         UserError: an unknown format.
@@ -75,13 +79,18 @@ def format_table(
         raise UserError(f"--format must be one of {known}, not '{style}'.")
     if table.empty:  # a part of a run that is divided among too many
         return "No results.\n"
-    long = [cells(table, p, domains, baselines, noise) for p in sorted(set(table.protocol))]
+    if unsupported is None:
+        unsupported = unsupported_tasks(table)
+    long = [
+        cells(table, protocol, domains, baselines, noise, unsupported.get(protocol, ()))
+        for protocol in sorted(set(table.protocol))
+    ]
     if style == "csv":
         return pd.concat(long).to_csv(index=False, lineterminator="\n")
     whole = style == "html"  # a page scrolls
     return render(
         [sheet for each in long for sheet in _sheets(each, whole)],
-        [*_notes(long, noise), *_twins(table), *_failures(table)],
+        [*_notes(long, noise), *_left_out(unsupported), *_twins(table), *_failures(table)],
         style,
     )
 
@@ -131,9 +140,11 @@ def _text(cell: Any) -> Text:
     if is_mean(cell.task):
         if cell.status == "missing":
             return Text("-")
-        return Text(_three_digits(cell.value), f" ({cell.n_tasks}/{cell.of_tasks})", cell.best)
+        mark = PARTIAL if cell.status == "partial" else ""
+        of_all = f"{mark} ({cell.n_tasks}/{cell.of_tasks})"
+        return Text(_three_digits(cell.value), of_all, cell.best)
     if cell.status != "done":
-        return Text("-" if cell.status == "missing" else cell.status)
+        return Text("-" if cell.status in ("missing", "unsupported") else cell.status)
     rest = f" {cell.metric}" if cell.mixed else ""
     rest += "" if pd.isna(cell.half_width) else f" ±{cell.half_width:.3f}"
     rest += "" if pd.isna(cell.seed_sd) else f" (sd {cell.seed_sd:.3f})"
@@ -154,6 +165,10 @@ def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
     said = []
     if table.best.any():
         said.append("Bold: the best of its column; of means, among those over all tasks.")
+    if (table.status == "partial").any():
+        said.append(
+            f"{PARTIAL}: a mean over fewer tasks than other means; it cannot be compared with them."
+        )
     if table.half_width.notna().any():
         said.append("±: half the width of the 95 % interval over test clips.")
     if table.seed_sd.notna().any():
@@ -165,6 +180,15 @@ def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
     if table.best.any() and noise is not None:
         notes.append(_noise_note(noise))
     return notes
+
+
+def _left_out(unsupported: Mapping[str, Collection[str]]) -> list[str]:
+    """Name the tasks that protocols do not support."""
+    said = [
+        f"{protocol} does not support {', '.join(short_names(tasks))}"
+        for protocol, tasks in unsupported.items()
+    ]
+    return [f"-: {'; '.join(said)}."] if said else []
 
 
 def _twins(table: pd.DataFrame) -> list[str]:

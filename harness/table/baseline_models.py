@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-import pkgutil
 import re
-from collections.abc import Collection
+import shlex
+from collections.abc import Collection, Container
+from typing import Any
 
 import pandas as pd
 
-import harness.baselines
 from harness.errors import UserError, did_you_mean
+
+_PACKAGE = "harness.baselines."
+_BYOLA = "hear_byola"
+_MARK = re.compile("@[0-9a-f]{8}$")  # of several models of one name
 
 
 def baseline_models(table: pd.DataFrame, named: Collection[str] = ()) -> list[str]:
     """Return the baselines among the models of a results frame, by name.
 
-    Rows do not tell the module that a model is of. A baseline is therefore what is named; what has
-    no checkpoint and is called after a module of :mod:`harness.baselines` (``logmel``,
-    ``harness.baselines.logmel(...)``); and what has no checkpoint but a ``seed`` among its options:
-    weights drawn at random, such as ``-m hear_byola,seed=1``.
+    A baseline is a model that is named; a module of :mod:`harness.baselines`; or ``hear_byola``
+    with random weights, which has a ``seed`` and no checkpoint. The module is the one that the
+    rows record. A user's module is a baseline only if it is named.
 
     Raises:
         UserError: a name that no row has.
@@ -31,24 +35,37 @@ def baseline_models(table: pd.DataFrame, named: Collection[str] = ()) -> list[st
                 f"No results of the model '{name}' to be a baseline.{did_you_mean(name, models)} "
                 f"There are {', '.join(models)}."
             )
-    bare = table[(table.checkpoint == "") & (table.checkpoint_sha256 == "")]
+    columns = ["model", "module", "model_options", "checkpoint", "command"]
     known = {
-        model
-        for model, options in zip(bare.model, bare.model_options, strict=True)
-        if _is_of_package(model) or _has_seed(options)
+        row.model
+        for row in table[columns].drop_duplicates().itertuples()
+        if _is_built_in(row.module or _module_in(row.command, row.model), row)
     }
     return sorted(known | set(named))
 
 
-def _is_of_package(model: str) -> bool:
-    modules = {module.name for module in pkgutil.iter_modules(harness.baselines.__path__)}
-    name = re.split(r"[(@]", model, maxsplit=1)[0]
-    return name.removeprefix("harness.baselines.") in modules
+def _is_built_in(module: str, row: Any) -> bool:
+    if module.startswith(_PACKAGE):
+        return True
+    return module == _BYOLA and not row.checkpoint and "seed" in _options(row.model_options)
 
 
-def _has_seed(options: str) -> bool:
+def _options(text: str) -> Container[str]:
     try:
-        read = json.loads(options or "{}")
+        options = json.loads(text or "{}")
     except ValueError:
-        return False
-    return isinstance(read, dict) and "seed" in read
+        return ()
+    return options if isinstance(options, dict) else ()
+
+
+def _module_in(command: str, model: str) -> str:
+    """Return the module that a command names for a model, for rows of schema version 1."""
+    from harness.module import parse_model
+
+    try:
+        words = shlex.split(command)
+        specs = [parse_model(b) for a, b in itertools.pairwise(words) if a in ("-m", "--model")]
+    except (ValueError, UserError):
+        return ""
+    label = _MARK.sub("", model)
+    return next((spec.module for spec in specs if spec.label == label), "")

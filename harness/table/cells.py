@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ MEAN = "mean"
 OTHER = "other"
 _NAMED = 3  # models, or reasons, in one note
 _MISSING = {"status": "missing", "n_seeds": 0, "seeds_failed": 0}
+_UNSUPPORTED = _MISSING | {"status": "unsupported"}
 _DOMAINS = ("speech", "music", "environment")  # in this order; others follow by name
 
 
@@ -106,8 +108,12 @@ def cells(
     domains: Mapping[str, str] | None = None,
     baselines: Collection[str] = (),
     noise: Noise | None = None,
+    unsupported: Collection[str] = (),
 ) -> pd.DataFrame:
-    """Return one row a model and task by one protocol, and a row a mean; baselines come first.
+    """Return one row a model and task by one protocol, and a row a mean.
+
+    Baselines come first. Within them and within the other models, those with the most tasks in
+    their mean come first.
 
     Args:
         table: result rows.
@@ -117,27 +123,39 @@ def cells(
         baselines: models that are baselines beside those that rows tell
             (:func:`harness.table.baseline_models.baseline_models`).
         noise: what is within noise of the best.
+        unsupported: tasks that the protocol does not support. They get rows too, and count in no
+            mean.
 
     Returns:
         ``protocol``, ``model``, ``baseline``, ``task`` (or ``mean``, or ``mean DOMAIN``),
         ``domain``, ``metric``; ``mixed``: of a task whose values do not compare, since they are of
         several metrics, test sets or versions, which models were tested on what, else empty;
         ``status``: ``done``, ``failed``, ``undefined`` on this test split, ``mixed`` between seeds,
-        or ``missing``; ``value``, the mean over seeds; ``ci_low``, ``ci_high`` and ``half_width``
-        of the 95 % interval over test clips, means over seeds too; ``seed_sd``, the standard
-        deviation (ddof 1) between seeds; ``n_seeds`` and ``seeds_failed``; ``n_tasks`` and
+        ``unsupported`` by the protocol, or ``missing``; of a mean ``done``, ``partial`` where it
+        covers fewer tasks than there are, or ``missing``; ``value``, the mean over seeds;
+        ``ci_low``, ``ci_high`` and ``half_width`` of the 95 % interval over test clips, means over
+        seeds too; ``seed_sd``, the standard deviation (ddof 1) between seeds; ``n_seeds`` and
+        ``seeds_failed``; ``n_tasks`` and
         ``of_tasks`` that a mean stands on; ``best`` of its column, of means among the complete
         ones; ``near``: whether it is within noise of the best, empty where that is not known.
     """
     chosen = headlines(table, protocol)
     spread = seed_spread(chosen).set_index(["model", "task"]).seed_sd
     on_top = baseline_models(latest(table), baselines)
-    models = sorted(set(chosen.model), key=lambda model: (model not in on_top, model))
-    tasks = sorted(set(chosen.task), key=lambda task: _place(task, domains))
+    tasks = sorted({*chosen.task, *unsupported}, key=lambda task: _place(task, domains))
     scored = _scored(chosen)
     mixed = mixed_tasks(chosen)
     averaged = averaged_tasks(chosen)
+    n_scored = Counter(
+        model
+        for (model, task), cell in scored.items()
+        if task in averaged and cell["status"] == "done"
+    )
+    models = sorted(
+        set(chosen.model), key=lambda model: (model not in on_top, -n_scored[model], model)
+    )
     metrics = chosen.sort_values("status").groupby("task").metric.first()  # done before failed
+    metrics = metrics.reindex(tasks, fill_value="")
     unlike = chosen[chosen.task.isin(mixed)].groupby(["model", "task"])
     own_metrics = unlike.metric.unique().map("/".join)
     rows: list[dict] = []
@@ -149,7 +167,7 @@ def cells(
                 "metric": own_metrics.get((model, task), "") if task in mixed else metrics[task],
                 "mixed": mixed.get(task, ""),
             }
-            | scored.get((model, task), _MISSING)
+            | scored.get((model, task), _UNSUPPORTED if task in unsupported else _MISSING)
             | {"seed_sd": spread.get((model, task), np.nan)}
             for task in tasks
         ]
@@ -213,13 +231,19 @@ def _means(own: Sequence[dict], averaged: Collection[str], by_domain: bool) -> l
                 "domain": rows[0]["domain"] if name in named else "",
                 "metric": "",
                 "mixed": "",
-                "status": "done" if values else "missing",
+                "status": _extent(len(values), len(rows)),
                 "value": float(np.mean(values)) if values else np.nan,
                 "n_tasks": len(values),
                 "of_tasks": len(rows),
             }
         )
     return means
+
+
+def _extent(n_tasks: int, of_tasks: int) -> str:
+    if not n_tasks:
+        return "missing"
+    return "done" if n_tasks == of_tasks else "partial"
 
 
 def _best(column: pd.DataFrame, lowest: bool) -> pd.Series:

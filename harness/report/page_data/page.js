@@ -31,6 +31,7 @@
     if (column === 0) return row.dataset.model.toLowerCase();
     return "value" in cell.dataset ? Number(cell.dataset.value) : null;
   };
+  const isPartial = (row, column) => "partial" in row.cells[column].dataset;
   const sort = (table, column, direction, baselinesFirst = false) => {
     const sign = direction === "ascending" ? 1 : -1;
     const body = table.tBodies[0];
@@ -40,6 +41,9 @@
       }
       const [x, y] = [valueOf(a, column), valueOf(b, column)];
       if (x === null || y === null) return (x === null) - (y === null);
+      // Means over fewer tasks come last, whatever the direction.
+      const partial = isPartial(a, column) - isPartial(b, column);
+      if (partial) return partial;
       return x < y ? -sign : x > y ? sign : 0;
     });
     body.append(...rows);
@@ -83,11 +87,13 @@
       cell.hidden = heads[place].hidden;
       cell.textContent = "\u2013";
       delete cell.dataset.value;
+      delete cell.dataset.partial;
       if (!values.length) continue;
       const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
       cell.dataset.value = mean;
       cell.textContent = mean.toFixed(3);
       if (values.length < counted.length) {
+        cell.dataset.partial = "";
         const part = document.createElement("small");
         part.textContent = `${values.length} of ${counted.length}`;
         cell.append(part);

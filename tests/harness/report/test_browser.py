@@ -189,6 +189,24 @@ def test_a_domain_of_several_tasks_has_a_mean_beside_that_of_all(domains):
     )
 
 
+def test_means_over_fewer_tasks_sort_last_in_both_directions(browser, tmp_path):
+    scores = {"whole": (0.3, 0.5), "better": (0.4, 0.6), "part": (0.9,)}
+    rows = [
+        row(model=model, task=f"t{i}-v1-full", value=value)
+        for model, values in scores.items()
+        for i, value in enumerate(values)
+    ]
+    write_page(Material(frame(rows), (), {}), tmp_path / "r.html", title="Part", audio_bytes=0)
+    tab = browser.new_page()
+    tab.goto((tmp_path / "r.html").as_uri())
+    assert shown_models(tab) == ["better", "whole", "part"]
+    head = tab.locator("th[data-mean=''] button")
+    for expected in (["better", "whole", "part"], ["whole", "better", "part"]):
+        head.click()
+        assert shown_models(tab) == expected
+    tab.close()
+
+
 def test_tasks_are_those_of_the_protocol_whatever_its_name(browser, tmp_path):
     names = ("linear, C = 1", '"linear" <b>', "linear,")
     rows = [row(protocol=name, task=f"task{n}-v1-full") for n, name in enumerate(names)]

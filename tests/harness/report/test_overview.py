@@ -50,7 +50,7 @@ def test_baselines_come_first_and_domains_of_several_tasks_have_means(tmp_path):
     material = dataclasses.replace(
         gather([tmp_path / "results.csv"]),
         facts={task: TaskFacts(task, domain) for task, domain in domains.items()},
-        baselines=("worse",),
+        baselines=("worse", "logmel"),
     )
     found = overview(material, "linear", None)
     assert [each.model for each in found.rows if each.baseline][-1] == "worse"

@@ -354,15 +354,18 @@ def test_two_primary_metrics_are_refused(tmp_path):
         read_csv(path)
 
 
+NEXT = row_module.SCHEMA_VERSION + 1
+
+
 @pytest.fixture
-def second_schema(monkeypatch) -> None:
-    """A harness whose schema has come to its second version, with the columns notes and n_boot."""
+def next_schema(monkeypatch) -> None:
+    """A harness whose schema has come to its next version, with the columns notes and n_boot."""
     for module in (row_module, csvfile, folder):
-        monkeypatch.setattr(module, "ADDED", {"notes": 2, "n_boot": 2})
-    monkeypatch.setattr(row_module, "SCHEMA_VERSION", 2)
+        monkeypatch.setattr(module, "ADDED", {"notes": NEXT, "n_boot": NEXT})
+    monkeypatch.setattr(row_module, "SCHEMA_VERSION", NEXT)
 
 
-@pytest.mark.usefixtures("second_schema")
+@pytest.mark.usefixtures("next_schema")
 def test_rows_of_an_older_schema_take_the_defaults_of_later_columns(tmp_path, recwarn):
     old = pd.DataFrame([vars(row())]).drop(columns=["notes", "n_boot"])
     old.to_csv(tmp_path / "old.csv", index=False)
@@ -371,15 +374,23 @@ def test_rows_of_an_older_schema_take_the_defaults_of_later_columns(tmp_path, re
     (tmp_path / "run" / "result.json").write_text(json.dumps({"rows": [entry]}))
     for path in (tmp_path / "old.csv", tmp_path / "run"):
         (found,) = load(path).to_dict("records")
-        assert (found["schema_version"], found["notes"]) == (2, "")
+        assert (found["schema_version"], found["notes"]) == (NEXT, "")
         assert pd.isna(found["n_boot"])
         assert found["value"] == 0.5
     assert not recwarn.list
 
 
-@pytest.mark.usefixtures("second_schema")
+def test_rows_of_the_first_schema_name_no_module(tmp_path, recwarn):
+    old = pd.DataFrame([vars(row(schema_version=1))]).drop(columns=list(row_module.ADDED))
+    old.to_csv(tmp_path / "old.csv", index=False)
+    (found,) = load(tmp_path / "old.csv").to_dict("records")
+    assert (found["module"], found["task_kind"]) == ("", "")
+    assert not recwarn.list
+
+
+@pytest.mark.usefixtures("next_schema")
 def test_rows_of_the_newest_schema_without_its_columns_are_told(tmp_path):
-    table = pd.DataFrame([vars(row(schema_version=2))]).drop(columns="notes")
+    table = pd.DataFrame([vars(row(schema_version=NEXT))]).drop(columns="notes")
     table.to_csv(tmp_path / "r.csv", index=False)
     with pytest.warns(UserWarning, match="lacks the columns notes"):
         read_csv(tmp_path / "r.csv")

@@ -343,12 +343,24 @@ def test_a_model_that_does_not_load_says_that_nothing_was_run(tasks, tmp_path):
         make_plan(settings(tmp_path, tasks["scene"], models=models))
 
 
-def test_a_protocol_that_does_not_fit_a_task_says_how_to_split_the_command(tasks, tmp_path):
+def test_what_a_protocol_does_not_support_is_left_out_and_told(tasks, tmp_path):
     chosen = settings(tmp_path, tasks["scene"], tasks["events"], protocols=("knn", "linear"))
-    with pytest.raises(UserError, match="Nothing was run") as refused:
+    said = []
+    plan = make_plan(chosen, said.append)
+    scene, events = tasks["scene"].name, tasks["events"].name
+    assert {(e.protocol, e.task_name) for e in plan} == {
+        ("knn", scene), ("linear", scene), ("linear", events),
+    }  # fmt: skip
+    assert plan.unsupported == {"knn": (events,)}
+    assert f"left out, not supported by the protocol knn: {events}" in said
+
+
+def test_nothing_supported_at_all_is_refused(tasks, tmp_path):
+    chosen = settings(tmp_path, tasks["events"], protocols=("knn", "byola"))
+    with pytest.raises(UserError) as refused:
         make_plan(chosen)
-    assert f"  --protocol knn for {tasks['scene'].name}\n" in str(refused.value)
-    assert str(refused.value).endswith("  --protocol linear for all tasks")
+    assert [line.split("'")[1] for line in str(refused.value).splitlines()] == ["knn", "byola"]
+    assert not tmp_path.joinpath("checked-audio.json").exists()
 
 
 def test_bad_audio_is_named_before_any_work_and_left_out_on_request(tmp_path):
@@ -378,7 +390,6 @@ def test_shards_share_the_work_without_overlap(tasks, tmp_path):
         ({"seeds": 0}, "--seeds must be 1 or more"),
         ({"models": (LOGMEL, LOGMEL)}, "Model 'logmel' meets task 'tiny_scene-v1-full' twice"),
         ({"models": (ModelSpec("harness.baselines.logmell"),)}, "logmel"),
-        ({"protocols": ("byola",)}, "does not support"),
     ],
 )
 def test_mistakes_are_named_before_any_work(tasks, tmp_path, changes, said):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 import re
 from pathlib import Path
@@ -93,8 +94,8 @@ def test_a_synthetic_task_is_said_to_be_one_and_stays_out_of_the_mean():
 def test_a_failed_cell_reads_failed_and_a_missing_one_a_dash():
     both = pd.concat([results(), frame([row(model="c", task="t1", value=0.1)])])
     lines = {line[0]: line for line in lines_of(format_table(both[both.protocol == "linear"]))}
-    assert lines["b"][2:] == ["failed", "0.900 (1/2)"]
-    assert lines["c"][2:] == ["-", "0.100 (1/2)"]
+    assert lines["b"][2:] == ["failed", "0.900‡ (1/2)"]
+    assert lines["c"][2:] == ["-", "0.100‡ (1/2)"]
 
 
 def test_protocols_never_share_a_table():
@@ -125,7 +126,7 @@ def test_an_unknown_format_is_refused():
 def test_an_undefined_value_is_said_to_be_undefined():
     rows = [row(task="t1", value=None, ci_low=None, ci_high=None), row(task="t2", value=0.25)]
     line = lines_of(format_table(frame(rows)))[-1]
-    assert line[1:] == ["undefined", "0.250 ±0.100", "0.250 (1/2)"]
+    assert line[1:] == ["undefined", "0.250 ±0.100", "0.250‡ (1/2)"]
 
 
 def test_the_best_of_a_column_is_bold_and_of_means_only_a_complete_one():
@@ -134,7 +135,7 @@ def test_the_best_of_a_column_is_bold_and_of_means_only_a_complete_one():
         for line in lines_of(format_table(results()[lambda t: t.protocol == "linear"]))
     }
     assert lines["a"] == ["0.500 ±0.100", "0.700 ±0.100", "0.600 (2/2)"]
-    assert lines["b"] == ["**0.900** ±0.100", "failed", "0.900 (1/2)"]
+    assert lines["b"] == ["**0.900** ±0.100", "failed", "0.900‡ (1/2)"]
 
 
 def test_what_only_rounding_tells_apart_is_equal_and_reads_alike():
@@ -154,17 +155,29 @@ def test_the_best_of_a_minimised_metric_is_the_lowest_and_equals_share_it():
     ]  # fmt: skip
 
 
+SEEDED = {"model": "mine", "model_options": '{"seed": 1}'}
+COMMAND = (
+    "hear-byola run -m harness.baselines.logmel,name=logmel -m hear_byola,seed=1,name=random "
+    "--model ./mine.py,seed=1,name=mine -m hear_byola=a.pt,name=pt"
+)
 BASELINES = [
-    ({"model": "harness.baselines.logmel"}, True),
-    ({"model": "logmel"}, True),
-    ({"model": "logmel@1a2b3c4d"}, True),
-    ({"model": "harness.baselines.logmel(x=1)", "model_options": '{"x": 1}'}, True),
-    ({"model": "random", "model_options": '{"seed": 1}'}, True),
-    ({"model": "mine", "model_options": '{"d": 512}'}, False),
-    ({"model": "mine", "model_options": '{"seed": 1}', "checkpoint": "a.pt"}, False),
-    ({"model": "mine", "model_options": '{"seed": 1}', "checkpoint_sha256": "ab"}, False),
-    ({"model": "logmel", "checkpoint": "a.pt"}, False),
-    ({"model": "logmelody"}, False),
+    ({"model": "lm", "module": "harness.baselines.logmel"}, True),
+    (SEEDED | {"module": "hear_byola"}, True),
+    (SEEDED | {"module": "hear_byola", "checkpoint": "a.pt"}, False),
+    ({"model": "mine", "module": "hear_byola", "model_options": '{"d": 512}'}, False),
+    (SEEDED | {"module": "./mine.py"}, False),
+    (SEEDED | {"module": "mine"}, False),
+    ({"model": "logmel", "module": "logmel"}, False),
+    ({"model": "logmel", "module": "./logmel.py"}, False),
+    # Rows of schema version 1 record the command alone.
+    ({"model": "logmel", "command": COMMAND}, True),
+    ({"model": "logmel@1a2b3c4d", "command": COMMAND}, True),
+    ({"model": "random", "model_options": '{"seed": 1}', "command": COMMAND}, True),
+    (SEEDED | {"command": COMMAND}, False),
+    ({"model": "pt", "checkpoint": "a.pt", "command": COMMAND}, False),
+    ({"model": "logmel", "command": "hear-byola run -m 'harness.baselines.logmel"}, False),
+    ({"model": "logmel"}, False),
+    (SEEDED, False),
 ]
 
 
@@ -179,7 +192,8 @@ def test_which_rows_are_baselines(changes, is_one):
 
 
 def test_baselines_stand_on_top_in_every_format():
-    rows = [row(model=m, value=v) for m, v in (("a", 0.5), ("logmel", 0.4), ("zoo", 0.3))]
+    rows = [row(model=m, value=v) for m, v in (("a", 0.5), ("zoo", 0.3))]
+    rows.append(row(model="logmel", module="harness.baselines.logmel", value=0.4))
     table = frame(rows)
     for style, pattern in (
         ("markdown", r"^\| ([a-z]+) .* (?:\*\*)?0\."),
@@ -190,6 +204,46 @@ def test_baselines_stand_on_top_in_every_format():
         found = re.findall(pattern, format_table(table, style, baselines=["zoo"]), re.MULTILINE)
         assert found == ["logmel", "zoo", "a"], style
     assert "baselines: logmel, zoo." in format_table(table, baselines=["zoo"])
+
+
+@pytest.mark.parametrize(
+    ("style", "mark"),
+    [
+        ("markdown", "0.900‡ (1/2)"),
+        ("latex", r"0.900$^{\ddagger}$ (1/2)"),
+        ("html", "0.900‡ (1/2)"),
+        ("csv", ",0.9,,,,,,partial,"),
+    ],
+)
+def test_means_over_fewer_tasks_stand_last_and_are_marked(style, mark):
+    rows = [row(model="a", task="t", value=0.9)]
+    rows += [row(model=m, task=t, value=v) for m, v in (("b", 0.4), ("c", 0.5)) for t in "tu"]
+    text = format_table(frame(rows), style)
+    assert text.count(mark) == 1
+    assert text.count("0.500‡") == text.count("0.400‡") == 0
+    if style != "csv":
+        assert "a mean over fewer tasks" in text
+    assert list(dict.fromkeys(cells(frame(rows), "linear").model)) == ["b", "c", "a"]
+    assert "‡" not in format_table(frame(rows[1:]))
+
+
+def test_tasks_that_a_protocol_does_not_support_have_a_dash_and_no_part_in_means():
+    kinds = {"s-v1-full": "multiclass", "l-v1-full": "multilabel", "e-v1-full": "event"}
+    rows = [row(task=task, task_kind=kind) for task, kind in kinds.items()]
+    rows += [row(task="s-v1-full", task_kind="multiclass", protocol=p) for p in ("byola", "knn")]
+    rows += [row(task="l-v1-full", task_kind="multilabel", protocol="knn")]
+    text = format_table(frame(rows))
+    by_protocol = {line[0]: line for line in lines_of(text) if line[0] in ("byola", "knn")}
+    assert by_protocol["knn"][1:] == by_protocol["byola"][1:] == ["e", "l", "s", "mean"]
+    values = [line[1:] for line in lines_of(text) if line[0] == "m"]
+    assert values[0] == ["-", "-", "0.500 ±0.100", "0.500 (1/1)"]
+    assert values[1] == ["-", "0.500 ±0.100", "0.500 ±0.100", "0.500 (2/2)"]
+    assert values[2][-1] == "0.500 (3/3)"
+    assert "-: byola does not support e, l; knn does not support e." in text
+    csv = pd.read_csv(io.StringIO(format_table(frame(rows), "csv")))
+    assert csv[csv.status == "unsupported"].task.tolist() == ["e-v1-full", "l-v1-full", "e-v1-full"]
+    older = frame([dataclasses.replace(each, task_kind="") for each in rows])
+    assert "does not support" not in format_table(older)
 
 
 DOMAINS = {"s1-v1-full": "speech", "s2-v1-full": "speech", "m1-v1-full": "music"}
@@ -407,3 +461,23 @@ def test_the_command_puts_several_runs_in_one_table(tmp_path, capsys):
         write_csv(frame([row(model=name, value=value)]), tmp_path / f"{name}.csv")
     assert call(["results", "table", str(tmp_path / "a.csv"), str(tmp_path / "b.csv")]) == 0
     assert [line[0] for line in lines_of(capsys.readouterr().out)[-2:]] == ["a", "b"]
+
+
+def test_the_command_chooses_tasks_and_leaves_out_others(tmp_path, capsys):
+    rows = [row(task=f"{name}-v1-full") for name in ("one", "two", "three")]
+    write_csv(frame(rows), tmp_path / "r.csv")
+
+    def columns(*arguments):
+        assert call(["results", "table", str(tmp_path / "r.csv"), *arguments]) == 0
+        return lines_of(capsys.readouterr().out)[0][1:-1]
+
+    assert columns("-t", "one", "-t", "two-v1-full") == ["one", "two"]
+    assert columns("--exclude", "one") == ["three", "two"]
+    assert columns("-t", "one", "-t", "two", "--exclude", "two") == ["one"]
+    for arguments, said in (
+        (["-t", "tow"], "Did you mean 'two'?"),
+        (["--exclude", "tow"], "Did you mean 'two'?"),
+        (["-t", "two", "--exclude", "two"], "No task is left"),
+    ):
+        assert call(["results", "table", str(tmp_path / "r.csv"), *arguments]) == 2
+        assert said in capsys.readouterr().err
