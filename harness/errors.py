@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import errno
 from collections.abc import Callable, Iterable, Iterator
+from difflib import SequenceMatcher
+from pathlib import Path
 
+_LEAST_LIKENESS = 0.5
 _ADVICE = {
     **dict.fromkeys(
         (errno.ENOSPC, errno.EDQUOT), "Make room there, or name a folder on another disk"
@@ -34,10 +36,30 @@ class UserError(Exception):
 
 
 def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string."""
-    by_folded = {choice.casefold(): choice for choice in choices}
-    near = difflib.get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.5)
-    return f" Did you mean '{by_folded[near[0]]}'?" if near else ""
+    """Return ``" Did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string.
+
+    Of choices that are equally near it is the first.
+    """
+    matcher = SequenceMatcher(b=name.casefold())
+    nearest, likeness = "", 0.0
+    for choice in choices:
+        matcher.set_seq1(choice.casefold())
+        if matcher.quick_ratio() > likeness and (ratio := matcher.ratio()) > likeness:
+            nearest, likeness = choice, ratio
+    return f" Did you mean '{nearest}'?" if likeness >= _LEAST_LIKENESS else ""
+
+
+def did_you_mean_path(path: Path, pattern: str = "*") -> str:
+    """Return :func:`did_you_mean` for a path that is not there, from what its folder holds.
+
+    ``pattern`` is a glob that says which of its files and folders may have been meant.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        return f" There is no folder '{folder}'."
+    hidden = path.name.startswith(".")
+    names = [each.name for each in folder.glob(pattern) if hidden or not each.name.startswith(".")]
+    return did_you_mean(path.name, sorted(names))
 
 
 def disk_fault(error: OSError) -> str:

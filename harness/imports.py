@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 import harness.baselines
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, did_you_mean, did_you_mean_path
 
 
 def import_hear_module(name: str) -> ModuleType:
@@ -73,8 +73,7 @@ def _import(name: str) -> ModuleType:
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        beside = [p.name for p in path.parent.glob("*.py")] if path.parent.is_dir() else []
-        raise UserError(f"There is no module file '{path}'.{did_you_mean(path.name, beside)}")
+        raise UserError(f"There is no module file '{path}'.{did_you_mean_path(path, '*.py')}")
     path = path.resolve()
     _append_to_path(path.parents[path.name == "__init__.py"])
     # A name of its own: the file may be called like a module that is loaded already.

@@ -21,7 +21,7 @@ from types import ModuleType
 import numpy as np
 
 from harness.backends import Backend, backend_of
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, did_you_mean, did_you_mean_path
 from harness.files import expand_home
 from harness.imports import checkpoint_sha256, import_hear_module, sha256_of, source_sha256
 from harness.yamltext import option_value, unquoted
@@ -396,8 +396,7 @@ def _check_options(spec: ModelSpec, load_model: Callable) -> None:
 def _check_checkpoint(spec: ModelSpec) -> None:
     path = Path(spec.checkpoint)
     if spec.checkpoint and not path.exists():
-        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise UserError(
             f"The checkpoint '{spec.checkpoint}' of '{spec.module}' does not exist."
-            f"{did_you_mean(path.name, beside)}"
+            f"{did_you_mean_path(path)}"
         )

@@ -47,10 +47,16 @@ def find_task(name: str, tasks_dir: Path) -> Found:
         return directory, _suite_of(directory)
     if is_card(name):
         return _of_cards([card(name)], name, tasks_dir)[0]
-    known = {path.name for path in directories(tasks_dir)} | set(cards())
-    raise UserError(
+    raise _no_task(name, tasks_dir)
+
+
+def _no_task(name: str, tasks_dir: Path) -> UserError:
+    here = [path.name for path in directories(tasks_dir)]
+    known = [*(directory.rsplit("-", 2)[0] for directory in here), *here, *cards()]
+    folder = "" if tasks_dir.is_dir() else f" There is no folder {tasks_dir}."
+    return UserError(
         f"No task '{name}' in {tasks_dir} or among the built-in ones."
-        f"{did_you_mean(name, known)} `hear-byola tasks list` shows what there is."
+        f"{did_you_mean(name, known)}{folder} `hear-byola tasks list` shows what there is."
     )
 
 
@@ -74,7 +80,12 @@ def suite_in(suite: str, tasks_dir: Path) -> tuple[Card, ...]:
         UserError: no such suite.
     """
     here = cards_in(tasks_dir, suite)
-    return here if here or suite in _MADE_BY else cards_of_suite(suite)
+    if here or suite in _MADE_BY:
+        return here
+    if suite in suites():
+        return suites()[suite]
+    own = sorted({each.suite for each in cards_in(tasks_dir)})
+    raise _no_suite(suite, [*own, *sorted(suites())])
 
 
 def none_of(suite: str, tasks_dir: Path) -> str:
@@ -91,11 +102,15 @@ def cards_of_suite(suite: str) -> tuple[Card, ...]:
         UserError: no such suite.
     """
     if suite not in suites():
-        raise UserError(
-            f"No suite '{suite}'.{did_you_mean(suite, suites())} "
-            f"There are {', '.join(sorted(suites()))}."
-        )
+        raise _no_suite(suite, sorted(suites()))
     return suites()[suite]
+
+
+def _no_suite(suite: str, known: Sequence[str]) -> UserError:
+    known = list(dict.fromkeys(known))
+    return UserError(
+        f"No suite '{suite}'.{did_you_mean(suite, known)} There are {', '.join(known)}."
+    )
 
 
 def cards_in(tasks_dir: Path, suite: str | None = None) -> tuple[Card, ...]:
@@ -125,23 +140,26 @@ def group_pattern(directory: Path) -> str:
     return (own.group_pattern if own else None) or ""
 
 
-def find_card(name: str, tasks_dir: Path) -> Card:
+def find_card(name: str, tasks_dir: Path) -> Card | None:
     """Return a task's card, the task being named as for :func:`find_task`.
 
+    A task directory may have none. The card of another task, left in a copied directory, is warned
+    of and does not count.
+
     Raises:
-        UserError: there is none, or several, or it is wrong.
+        UserError: there is no such task, or several, or its card is wrong.
     """
     directory = directory_of(name, tasks_dir)
-    if directory is not None:
-        own = card_in(directory)
-        if own is not None and (fault := misplaced(own, directory)):
-            raise UserError(fault)
-        found = own or card_of_directory(directory.resolve().name)
-        if found is not None:
-            return found
-        if directory.name == name or "/" in name:
-            raise UserError(f"{directory} has no card, and needs none to be run.")
-    return card_of_directory(name) or card(name)
+    if directory is None:
+        found = card_of_directory(name) or (card(name) if is_card(name) else None)
+        if found is None:
+            raise _no_task(name, tasks_dir)
+        return found
+    own = card_in(directory)
+    if own is not None and (fault := misplaced(own, directory)):
+        warnings.warn(fault, stacklevel=2)
+        return None
+    return own or card_of_directory(directory.resolve().name)
 
 
 def domains(tasks_dir: Path) -> dict[str, str]:

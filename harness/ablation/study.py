@@ -25,7 +25,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness import yamltext
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, did_you_mean, did_you_mean_path
 from harness.files import expand_home
 
 FIELDS = (
@@ -140,10 +140,8 @@ def _content(path: Path) -> Mapping[str, object]:
     try:
         content = yamltext.load(path.read_text("utf-8"))
     except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        beside = [p.name for p in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        raise UserError(
-            f"There is no study file '{path}'.{did_you_mean(path.name, beside)}"
-        ) from None
+        near = did_you_mean_path(path, "*.yaml")
+        raise UserError(f"There is no study file '{path}'.{near}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}.") from error
     except ValueError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean_path
 
 if TYPE_CHECKING:
     from harness.module import ModelSpec
@@ -20,6 +20,13 @@ def output_folder(out: Path) -> Path:
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: name a folder.")
     return out
+
+
+def existing(path: Path) -> Path:
+    """Return a path that is there, or raise UserError with the nearest name."""
+    if not path.exists():
+        raise UserError(f"'{path}' does not exist.{did_you_mean_path(path)}")
+    return path
 
 
 def has_predictions(results: Path) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from harness.commands.arguments import existing
 from harness.commands.options import FilePath, Group
 from harness.errors import UserError
 
@@ -31,7 +32,7 @@ def show(path: Path, as_json: bool) -> None:
     from hear_byola.checkpoint_report import describe, format_description
 
     with _told():
-        description = describe(path)
+        description = describe(existing(path))
     click.echo(json.dumps(description, indent=2) if as_json else format_description(description))
 
 
@@ -65,7 +66,7 @@ def convert(source: Path, target: Path, **options: Any) -> None:
     from hear_byola.conversion import convert as convert_file
 
     with _told():
-        notes = convert_file(source, target, **options)
+        notes = convert_file(existing(source), target, **options)
     for note in notes:
         click.echo(f"Note: {note}", err=True)
     click.echo(f"wrote {target}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.commands import options
+from harness.commands.arguments import existing
 from harness.commands.synthesize import synthesize
 from harness.errors import UserError
 
@@ -98,7 +99,7 @@ def make(
         raise UserError(
             "Give a table LABELS, a folder AUDIO_DIR and a --name; or --synthetic KIND."
         )
-    plan = plan_task(labels, audio_dir, Wishes(**wishes), _say)
+    plan = plan_task(existing(labels), existing(audio_dir), Wishes(**wishes), _say)
     _say(plan.description)
     _check(plan.task, tasks_dir)
     click.echo(finish(plan, tasks_dir, jobs=jobs, say=_say))

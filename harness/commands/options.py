@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from harness import yamltext
-from harness.errors import UserError, did_you_mean
+from harness.errors import UserError, did_you_mean, did_you_mean_path
 from harness.files import expand_home
 
 EXAMPLES = {
@@ -143,6 +143,8 @@ def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> P
     """Take a YAML file's values as the options' defaults."""
     if path is None:
         return None
+    if not path.is_file():
+        raise UserError(f"--config {path}: there is no such file.{did_you_mean_path(path)}")
     try:
         content = yamltext.load(path.read_text("utf-8"))
     except ValueError as error:
@@ -320,7 +322,7 @@ layout = click.option(
 
 config = click.option(
     "--config",
-    type=FilePath(exists=True, dir_okay=False, path_type=Path),
+    type=FilePath(path_type=Path),
     callback=_read_config,
     is_eager=True,
     expose_value=False,

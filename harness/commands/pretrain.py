@@ -9,6 +9,7 @@ from typing import Any
 import click
 import yaml
 
+from harness.commands.arguments import existing
 from harness.commands.options import Command, FilePath
 from harness.errors import UserError
 from harness.files import expand_home
@@ -77,13 +78,13 @@ def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **option
         raise UserError(f"--resume: there is no {out / STATE} to go on from.")
     try:
         checkpoint = train(
-            audio,
+            existing(audio),
             read_config(expand_home(config_name), _fields(overrides)),
             out,
             name,
             machines=Machines(options["accelerator"], _devices(options), options["nodes"]),
             probe=_probe(options["probe_tasks"], options["probe_protocol"], out),
-            start=options["start"],
+            start=options["start"] and existing(options["start"]),
             say=_say,
         )
     except PretrainError as error:

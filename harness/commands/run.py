@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from harness.commands.arguments import (
+    existing,
     find_tasks,
     output_folder,
     read_models,
@@ -94,7 +95,7 @@ def _execute(
             if options["models"] or options["tasks"] or options["suite"]:
                 raise UserError("Give embedding folders or -m and -t, not both.")
             plan = plan_probes(
-                directories,
+                [existing(directory) for directory in directories],
                 options["protocols"],
                 options["seeds"],
                 out,

@@ -32,16 +32,16 @@ def tasks_list(tasks_dir: Path, suite: str | None) -> None:
 @click.argument("name")
 @options.tasks_dir
 def tasks_show(name: str, tasks_dir: Path) -> None:
-    """Show the card of a task: its name in `tasks list`, or its directory.
+    """Show a task: its name in `tasks list`, or its directory.
 
-    The card alone goes to standard output, where the task is or how to get it to standard error.
+    Prints the task's card as YAML or, of a directory without a card, what its tables say. Where
+    the task is, or how to get it, goes to standard error.
     """
-    from tasks.card import write_card
-    from tasks.find import find_card, whereabouts
+    from tasks.show import show_task
 
-    card = find_card(name, tasks_dir)
-    click.echo(write_card(card), nl=False)
-    click.echo(whereabouts(name, card, tasks_dir), err=True)
+    text, place = show_task(name, tasks_dir)
+    click.echo(text, nl=False)
+    click.echo(place, err=True)
 
 
 tasks.add_command(check)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean_path
 from harness.files import write_file
 from harness.rendering import plain
 from harness.results.frames import frame, typed
@@ -152,7 +152,10 @@ def _read_text(path: Path) -> str:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file. Name a results.csv or a run's folder.") from None
+        raise UserError(
+            f"{path}: no such file or folder.{did_you_mean_path(path)} Name a results.csv or a "
+            "run's folder."
+        ) from None
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.resources import files
@@ -227,9 +227,13 @@ def _what_instead(name: str, known: Iterable[str]) -> str:
             "A run's length is `crops`, which is steps * batch_size * accumulate * processes; or "
             "`epochs`, where crops is null."
         )
+    known = list(known)
+    return f"{_did_you_mean(name, known)}There are {', '.join(known)}."
+
+
+def _did_you_mean(name: str, known: Sequence[str]) -> str:
     nearest = get_close_matches(name, known, n=1)
-    hint = f"Did you mean {nearest[0]!r}? " if nearest else ""
-    return f"{hint}There are {', '.join(known)}."
+    return f"Did you mean {nearest[0]!r}? " if nearest else ""
 
 
 def _as_kind(value: object, kind: object) -> object:
@@ -305,8 +309,10 @@ def read_config(name: str | Path, overrides: Mapping[str, object] | None = None)
     elif stem in shipped:
         text = shipped[stem].read_text("utf-8")
     else:
+        own = sorted(path.name for path in Path(name).parent.glob("*.yaml"))
         raise PretrainError(
-            f"no config {str(name)!r}: name a YAML file, or one of {', '.join(sorted(shipped))}."
+            f"no config {str(name)!r}. {_did_you_mean(Path(name).name, [*own, *sorted(shipped)])}"
+            f"Name a YAML file, or one of {', '.join(sorted(shipped))}."
         )
     try:
         content = yamltext.load(text) or {}

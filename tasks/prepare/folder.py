@@ -15,7 +15,7 @@ from fnmatch import fnmatch, translate
 from pathlib import Path
 from typing import NoReturn
 
-from harness.errors import UserError
+from harness.errors import UserError, did_you_mean_path
 from tasks.prepare.archive import SUFFIXES, Expanded, File, Say, expanded_path, files_of
 
 _SHOWN = 6
@@ -40,8 +40,9 @@ class SourceFolder:
 
     def __init__(self, path: Path, room: Path, say: Say, tops: Sequence[str] = ()) -> None:
         if not path.is_dir():
-            what = "is a file: name the folder that holds it" if path.exists() else "is not there"
-            raise UserError(f"--source {path} {what}.")
+            if path.exists():
+                raise UserError(f"--source {path} is a file: name the folder that holds it.")
+            raise UserError(f"--source {path} is not there.{did_you_mean_path(path)}")
         self.path = path
         self._room = room
         self._say = say

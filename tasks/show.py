@@ -1,0 +1,57 @@
+"""What ``tasks show`` prints of a task: its card, or what its directory says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harness.task import read_task
+from tasks.card import write_card
+from tasks.fields import dump
+from tasks.find import directory_of, find_card, whereabouts
+
+
+def show_task(name: str, tasks_dir: Path) -> tuple[str, str]:
+    """Return a task's card as YAML, and a sentence on where the task is.
+
+    A task directory without a card of its own is described by its tables, in the fields of a card
+    that they know.
+
+    Args:
+        name: a task as :func:`tasks.find.find_task` takes it, or a card.
+        tasks_dir: where task directories are looked for.
+
+    Raises:
+        UserError: there is no such task, or its card or its directory cannot be read.
+    """
+    found = find_card(name, tasks_dir)
+    if found is not None:
+        return write_card(found), whereabouts(name, found, tasks_dir)
+    directory = directory_of(name, tasks_dir) or Path(name)
+    return dump(describe(directory)), f"Here, without a card: {directory}"
+
+
+def describe(directory: Path) -> dict[str, object]:
+    """Return what the tables of a task directory say, by the names of a card's fields.
+
+    Raises:
+        UserError: the directory cannot be read; naming each file and field.
+    """
+    task = read_task(directory)
+    sizes = {split: len(task.clips[split]) for split in task.splits}
+    n_clips = sum(sizes.values())
+    seconds = task.sample_duration
+    return {
+        "name": task.task_name,
+        "directory": directory.resolve().name,
+        "embedding_type": task.embedding_type,
+        "prediction_type": task.prediction_type,
+        "split_mode": task.split_mode,
+        "folds": len(task.folds) if len(task.folds) > 1 else None,
+        "clip_seconds": seconds,
+        "clips": n_clips,
+        "n_test": sum(sizes[fold.test] for fold in task.folds),
+        "classes": len(task.labels),
+        "hours": None if seconds is None else float(f"{n_clips * seconds / 3600:.4g}"),
+        "metrics": task.evaluation,
+        "split_clips": sizes,
+    }
