@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.errors import UserError
+
 SETTLED_NS = 3_000_000_000
 """Age (ns) from which a file's times are trusted. The coarsest clock of a file system has steps of
 2 s (FAT): a second change within one step would leave the same times."""
@@ -50,8 +52,6 @@ def file_state(path: str | Path) -> FileState:
     """
     status = os.stat(path)
     return FileState(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-
-from harness.errors import UserError
 
 
 def expand_home(path: str | Path) -> str:

@@ -45,11 +45,11 @@ class Board:
         published: the board.
         models: of the results, by name.
         placements: one row a model of ours and column: ``model``, ``task``, ``title``, ``metric``,
-            ``status`` (as in :func:`harness.table.cells.cells`), ``value``, ``half_width`` of its
-            95 % interval, ``seed_sd``, ``n_test``, ``rank`` (1 + published models that score
-            higher), ``of`` (published models with a score, and this one), ``n_not_separable`` and
-            ``not_separable``, published models from the best on, joined by ``; ``; ``method``: the
-            test, or why there is none.
+            ``status`` (as in :func:`harness.table.cells.cells`), ``value``, ``ci_low`` and
+            ``ci_high`` of its 95 % interval, ``seed_sd``, ``n_test``, ``rank`` (1 + published
+            models that score higher), ``of`` (published models with a score, and this one),
+            ``n_not_separable`` and ``not_separable``, published models from the best on, joined by
+            ``; ``; ``method``: the test, or why there is none.
         pairs: one row a model of ours, task and published model with a score: ``model``, ``task``,
             ``other``, ``value``, ``other_value``, ``difference``, ``p``, ``verdict`` (``higher``,
             ``lower``, ``not separable by published scores alone`` or ``no interval known``),
@@ -69,8 +69,10 @@ class Board:
     left_out: tuple[str, ...]
 
 
-def two_proportion_p(one: float, other: float, n: int) -> float:
+def two_proportion_p(one: float, other: float, n: float) -> float:
     """Return the two-sided p of the z test that two accuracies on ``n`` clips each are equal.
+
+    With groups ``n`` is the effective number, clips divided by the design effect.
 
     The variance is pooled. Equal accuracies give 1, also where both are 0 or 1.
     """
@@ -178,7 +180,7 @@ def _score(scored: Mapping[Any, dict], model: str, column: Column) -> dict:
     """A model's score on a column of the board, the mean of its tasks where there are several."""
     parts = [scored.get((model, name), {"status": "missing"}) for name in column.directories]
     unlike_done = [part["status"] for part in parts if part["status"] != "done"]
-    nothing = {"value": np.nan, "half_width": np.nan, "seed_sd": np.nan}
+    nothing = dict.fromkeys(("value", "ci_low", "ci_high", "seed_sd", "design_effect"), np.nan)
     if unlike_done:
         return {"status": unlike_done[0]} | nothing
     if len(parts) == 1:
@@ -198,7 +200,9 @@ def _pairs(own: Mapping[str, Mapping[str, dict]], published: Published) -> pd.Da
                 p = np.nan
                 verdict = NO_INTERVAL
                 if method == UNPAIRED and column.n_test is not None:
-                    p = two_proportion_p(value, other_value, column.n_test)
+                    effect = scores[column.name].get("design_effect")
+                    effective = column.n_test / np.fmax(effect or 1.0, 1.0)
+                    p = two_proportion_p(value, other_value, effective)
                     verdict = "higher" if value > other_value else "lower"
                     verdict = verdict if p < ALPHA else NOT_SEPARABLE
                 difference = value - other_value

@@ -11,7 +11,7 @@ import pandas as pd
 from harness.board import NOT_SEPARABLE, Board
 from harness.compare import compare, format_comparison
 from harness.errors import UserError
-from harness.rendering import STYLES, Sheet, Text, render
+from harness.rendering import STYLES, Sheet, Text, interval_text, render
 
 TABLES = ("placements", "aggregates", "pairs")
 
@@ -126,7 +126,7 @@ def _placement(row: Any) -> tuple[Text, ...]:
     if row.status != "done":
         known = (row.title, row.metric, row.status, "-", _count(row.n_test), "-")
         return tuple(map(Text, known))
-    width = "" if pd.isna(row.half_width) else f" ±{row.half_width:.3f}"
+    width = interval_text(row.ci_low, row.ci_high)
     width += "" if pd.isna(row.seed_sd) else f" (sd {row.seed_sd:.3f})"
     near = row.method if pd.isna(row.n_not_separable) else f"{row.n_not_separable} of {row.of - 1}"
     if not pd.isna(row.n_not_separable) and row.n_not_separable:

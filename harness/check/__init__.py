@@ -39,9 +39,9 @@ def check_task(
         directory: the task directory.
         sample_rate: judge only the audio that serves a model of this rate; every rate's without.
         audio: decode every clip, in threads; else judge the tables alone.
-        closely: look also for what hampers no run: few groups and groups in several splits, the best
-            reachable score of an event task, copies within a split, and copies across splits that
-            are not the same to the sample, which takes each sound's fingerprint.
+        closely: look also for what hampers no run: few groups and groups in several splits, the
+            best reachable score of an event task, copies within a split, and copies across splits
+            that are not the same to the sample, which takes each sound's fingerprint.
         group_pattern: of the task's card, derives groups where there is no ``groups.csv``.
         memory: where clips found good are remembered, so that they are decoded once; the caller
             saves it.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import Command, FilePath, some_tasks, table_format
+from harness.commands.options import Command, FilePath, some_tasks, table_format, ungrouped
 
 
 @click.command(cls=Command)
@@ -23,9 +23,7 @@ from harness.commands.options import Command, FilePath, some_tasks, table_format
 @click.option("--protocol", help="By which results.  [default: all that the models share]")
 @some_tasks
 @click.option("--all-pairs", is_flag=True, help="Compare every two models, not all with A.")
-@click.option(
-    "--ungrouped", is_flag=True, help="Take clips as independent, also in tasks with groups."
-)
+@ungrouped
 @table_format
 def compare(
     models: tuple[str, ...],

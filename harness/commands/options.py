@@ -328,3 +328,9 @@ config = click.option(
     expose_value=False,
     help="YAML with any of these options, e.g. `models: [hear_byola]`, `seeds: 3`.",
 )
+
+ungrouped = click.option(
+    "--ungrouped",
+    is_flag=True,
+    help="Take clips as independent, also on tasks with groups. Intervals are then too narrow.",
+)

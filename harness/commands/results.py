@@ -17,6 +17,7 @@ from harness.commands.options import (
     some_tasks,
     table_format,
     tasks_dir,
+    ungrouped,
 )
 from harness.commands.report import figures, report
 
@@ -37,6 +38,7 @@ def results() -> None:
     default=True,
     help="Whether models within noise of the best are marked, where predictions are in PATHS.",
 )
+@ungrouped
 def results_table(
     paths: tuple[Path, ...],
     style: str,
@@ -45,6 +47,7 @@ def results_table(
     baselines: tuple[str, ...],
     tasks_dir: Path,
     marks: bool,
+    ungrouped: bool,
 ) -> None:
     """Print the table of models × tasks from PATHS: results.csv files, or runs' folders.
 
@@ -62,8 +65,9 @@ def results_table(
     table = results.table[COLUMNS]
     noise = Noise() if marks else None
     if marks and any(map(has_predictions, paths)):
-        noise = find_noise(table, paths, results)
-    click.echo(format_table(table, style, domains(tasks_dir), baselines, noise), nl=False)
+        noise = find_noise(table, paths, results, grouped=not ungrouped)
+    text = format_table(table, style, domains(tasks_dir), baselines, noise, grouped=not ungrouped)
+    click.echo(text, nl=False)
 
 
 results.add_command(board)

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from harness.rendering import interval_text
 from harness.report.comparison import better_is_higher
 from harness.report.material import Material
 from harness.report.panel import number
+from harness.table import intervals_note
 from harness.table.cells import (
     MEAN,
     Noise,
@@ -152,8 +154,8 @@ def _cell(row: dict) -> Cell:
     near = row["near"] is True
     rest = f"{row['metric']} " if row["mixed"] else ""
     said = []
-    if not pd.isna(row["half_width"]):
-        rest += f"±{row['half_width']:.3f}"
+    if not pd.isna(row["ci_low"]):
+        rest += interval_text(row["ci_low"], row["ci_high"]).strip()
         said.append(f"95 % from {number(row['ci_low'], 4)} to {number(row['ci_high'], 4)}")
     if not pd.isna(row["seed_sd"]):
         rest += f" sd {row['seed_sd']:.3f}"
@@ -174,10 +176,8 @@ def _notes(singles: pd.DataFrame, noise: Noise | None) -> tuple[str, ...]:
     notes = []
     if singles.baseline.any():
         notes.append("Baselines come first, until the table is sorted.")
-    if singles.half_width.notna().any():
-        notes.append(
-            "± half the width of the 95 % interval over test clips, given the trained probes."
-        )
+    if singles.ci_low.notna().any():
+        notes.append(intervals_note(singles))
     if singles.seed_sd.notna().any():
         notes.append("sd: standard deviation between probe seeds, whose mean the value is.")
     if mixed := mixed_note(singles):
@@ -185,7 +185,7 @@ def _notes(singles: pd.DataFrame, noise: Noise | None) -> tuple[str, ...]:
     if singles.best.any():
         notes.append("Bold: the best of its column; of means, among those over all tasks.")
         if noise is not None and noise.near:
-            notes.append(f"† within noise of the best: {noise.rule}")
+            notes.append(f"†: {noise.rule}")
         elif noise is None or not noise.unpaired:
             notes.append(
                 "Nothing is marked as within noise of the best: that takes predictions of single "

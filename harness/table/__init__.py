@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError, did_you_mean
-from harness.rendering import NEAR, PARTIAL, STYLES, Sheet, Text, render
+from harness.rendering import NEAR, PARTIAL, STYLES, Sheet, Text, interval_text, render
 from harness.results import latest
 from harness.results.frames import EQUAL_DIGITS
+from harness.scoring.units import FEW_UNITS
 from harness.table.cells import MEAN, Noise, cells, is_mean, mixed_note, unpaired_note
+from harness.table.intervals import ALLOWED, MEASURED
 from harness.table.unsupported import unsupported_tasks
 from harness.task import short_names
 
@@ -53,11 +55,13 @@ def format_table(
     baselines: Collection[str] = (),
     noise: Noise | None = None,
     unsupported: Mapping[str, Collection[str]] | None = None,
+    *,
+    grouped: bool = True,
 ) -> str:
     """Return the table of every protocol in the rows, as markdown, csv, latex or html.
 
     The csv is :func:`cells`, numbers in columns of their own. The others show values to three
-    digits with half the width of their interval, and with several seeds their standard deviation;
+    digits with their interval, and with several seeds their standard deviation;
     ``failed`` marks a unit that failed, ``undefined`` a metric that the test split does not define,
     a dash what was never run or is not supported by the protocol. A task that not all models were
     tested on alike is headed ``mixed``, and each of its values has its metric. More than eight
@@ -70,6 +74,7 @@ def format_table(
             of marks.
         unsupported: by protocol, tasks that it does not support; by default those that the rows
             tell.
+        grouped: as :func:`cells` takes it.
 
     Raises:
         UserError: an unknown format.
@@ -82,7 +87,15 @@ def format_table(
     if unsupported is None:
         unsupported = unsupported_tasks(table)
     long = [
-        cells(table, protocol, domains, baselines, noise, unsupported.get(protocol, ()))
+        cells(
+            table,
+            protocol,
+            domains,
+            baselines,
+            noise,
+            unsupported.get(protocol, ()),
+            grouped=grouped,
+        )
         for protocol in sorted(set(table.protocol))
     ]
     if style == "csv":
@@ -90,7 +103,13 @@ def format_table(
     whole = style == "html"  # a page scrolls
     return render(
         [sheet for each in long for sheet in _sheets(each, whole)],
-        [*_notes(long, noise), *_left_out(unsupported), *_twins(table), *_failures(table)],
+        [
+            *_ungrouped(long, grouped),
+            *_notes(long, noise),
+            *_left_out(unsupported),
+            *_twins(table),
+            *_failures(table),
+        ],
         style,
     )
 
@@ -146,7 +165,7 @@ def _text(cell: Any) -> Text:
     if cell.status != "done":
         return Text("-" if cell.status in ("missing", "unsupported") else cell.status)
     rest = f" {cell.metric}" if cell.mixed else ""
-    rest += "" if pd.isna(cell.half_width) else f" ±{cell.half_width:.3f}"
+    rest += interval_text(cell.ci_low, cell.ci_high)
     rest += "" if pd.isna(cell.seed_sd) else f" (sd {cell.seed_sd:.3f})"
     if cell.seeds_failed:
         rest += " (a seed failed)" if cell.seeds_failed == 1 else " (seeds failed)"
@@ -169,17 +188,61 @@ def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
         said.append(
             f"{PARTIAL}: a mean over fewer tasks than other means; it cannot be compared with them."
         )
-    if table.half_width.notna().any():
-        said.append("±: half the width of the 95 % interval over test clips.")
+    if table.ci_low.notna().any():
+        said.append(intervals_note(table))
     if table.seed_sd.notna().any():
-        said.append("sd: standard deviation between probe seeds, whose mean the value is.")
+        said.append("sd: standard deviation between probe seeds; the value is their mean.")
     if table.baseline.any():
         names = dict.fromkeys(table.model[table.baseline])
         said.append(f"On top, the baselines: {', '.join(names)}.")
-    notes = [note for note in (" ".join(said), mixed_note(table)) if note]
+    notes = [note for note in (" ".join(said), _groups_note(table), mixed_note(table)) if note]
     if table.best.any() and noise is not None:
         notes.append(_noise_note(noise))
     return notes
+
+
+def intervals_note(table: pd.DataFrame) -> str:
+    """Say what the intervals of :func:`harness.table.cells.cells` are over."""
+    return f"[ ]: 95 % confidence interval over {_units(table)}{_training(table)}."
+
+
+def _units(table: pd.DataFrame) -> str:
+    grouped = table.n_groups.notna()
+    if not grouped.any():
+        return "test clips"
+    return "test groups" + ("" if grouped[table.ci_low.notna()].all() else ", or clips without")
+
+
+def _training(table: pd.DataFrame) -> str:
+    """Say how intervals include training noise, by protocol."""
+    by_way = table[table.training != ""].groupby("training").protocol.unique().to_dict()
+    said = []
+    if MEASURED in by_way:
+        said.append(f"the noise of training, measured over seeds ({', '.join(by_way[MEASURED])})")
+    if ALLOWED in by_way:
+        said.append(f"an allowance for training noise ({', '.join(by_way[ALLOWED])})")
+    return f"; it includes {' or '.join(said)}" if said else ""
+
+
+def _ungrouped(long: Sequence[pd.DataFrame], grouped: bool) -> list[str]:
+    if grouped or not any(table.n_groups.notna().any() for table in long):
+        return []
+    return ["Ungrouped: intervals take clips as independent, also on tasks with groups."]
+
+
+def _groups_note(table: pd.DataFrame) -> str:
+    """Name the tasks with groups, their number of test groups and their median design effect."""
+    rows = table[table.n_groups.notna()]
+    if rows.empty:
+        return ""
+    tasks = rows.groupby("task").agg({"n_groups": "first", "design_effect": "median"})
+    said = []
+    for name, (count, effect) in zip(short_names(tasks.index), tasks.itertuples(index=False)):
+        known = "" if pd.isna(effect) else f" (design effect {effect:.1f})"
+        said.append(f"{name} {count}{known}")
+    few = any(tasks.n_groups < FEW_UNITS)
+    warned = f" Below {FEW_UNITS} groups coverage is approximate; below 6 no interval is given."
+    return f"Test groups: {', '.join(said)}.{warned if few else ''}"
 
 
 def _left_out(unsupported: Mapping[str, Collection[str]]) -> list[str]:
@@ -227,7 +290,7 @@ def _failures(table: pd.DataFrame) -> list[str]:
 
 def _noise_note(noise: Noise) -> str:
     if noise.near:
-        said = f"{NEAR}: within noise of the best, which is: {noise.rule}"
+        said = f"{NEAR}: {noise.rule}"
     elif noise.unpaired:
         said = "Nothing is marked as within noise of the best."
     else:

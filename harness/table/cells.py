@@ -13,6 +13,7 @@ import pandas as pd
 from harness.results import latest, seed_spread
 from harness.results.frames import EQUAL_DIGITS, TESTED
 from harness.table.baseline_models import baseline_models
+from harness.table.intervals import seeds_interval
 from harness.task import is_synthetic
 
 MEAN = "mean"
@@ -109,6 +110,8 @@ def cells(
     baselines: Collection[str] = (),
     noise: Noise | None = None,
     unsupported: Collection[str] = (),
+    *,
+    grouped: bool = True,
 ) -> pd.DataFrame:
     """Return one row a model and task by one protocol, and a row a mean.
 
@@ -125,6 +128,7 @@ def cells(
         noise: what is within noise of the best.
         unsupported: tasks that the protocol does not support. They get rows too, and count in no
             mean.
+        grouped: whether intervals are over test groups, on tasks that have them; else over clips.
 
     Returns:
         ``protocol``, ``model``, ``baseline``, ``task`` (or ``mean``, or ``mean DOMAIN``),
@@ -133,9 +137,10 @@ def cells(
         ``status``: ``done``, ``failed``, ``undefined`` on this test split, ``mixed`` between seeds,
         ``unsupported`` by the protocol, or ``missing``; of a mean ``done``, ``partial`` where it
         covers fewer tasks than there are, or ``missing``; ``value``, the mean over seeds;
-        ``ci_low``, ``ci_high`` and ``half_width`` of the 95 % interval over test clips, means over
-        seeds too; ``seed_sd``, the standard deviation (ddof 1) between seeds; ``n_seeds`` and
-        ``seeds_failed``; ``n_tasks`` and
+        ``ci_low`` and ``ci_high`` of its 95 % interval
+        (:func:`harness.table.intervals.seeds_interval`), and ``training``, how that includes
+        training noise; ``n_groups`` and ``design_effect`` of the test set; ``seed_sd``, the
+        standard deviation (ddof 1) between seeds; ``n_seeds`` and ``seeds_failed``; ``n_tasks`` and
         ``of_tasks`` that a mean stands on; ``best`` of its column, of means among the complete
         ones; ``near``: whether it is within noise of the best, empty where that is not known.
     """
@@ -143,7 +148,7 @@ def cells(
     spread = seed_spread(chosen).set_index(["model", "task"]).seed_sd
     on_top = baseline_models(latest(table), baselines)
     tasks = sorted({*chosen.task, *unsupported}, key=lambda task: _place(task, domains))
-    scored = _scored(chosen)
+    scored = _scored(chosen, grouped)
     mixed = mixed_tasks(chosen)
     averaged = averaged_tasks(chosen)
     n_scored = Counter(
@@ -180,7 +185,7 @@ def cells(
     for task, column in found[found.mixed == ""].groupby("task"):
         found.loc[column.index, "best"] = _best(column, task in lower)
     found["near"] = _near(found, protocol, noise)
-    for column in ("n_tasks", "of_tasks", "n_seeds", "seeds_failed"):
+    for column in ("n_tasks", "of_tasks", "n_seeds", "seeds_failed", "n_groups"):
         found[column] = found[column].astype("Int64")
     return found
 
@@ -195,22 +200,35 @@ def _place(task: str, domains: Mapping[str, str] | None) -> tuple[int, str, str]
     return known, domain, task
 
 
-def _scored(chosen: pd.DataFrame) -> dict[Any, dict]:
+def _scored(chosen: pd.DataFrame, grouped: bool) -> dict[Any, dict]:
     """What is known of each model and task, over its seeds."""
-    numbers = ["value", "ci_low", "ci_high"]
-    place = ["model", "task"]
-    done = chosen[chosen.status == "done"].groupby(place)
-    found = done[numbers].mean().where(done[numbers].count().eq(done.size(), axis=0))
-    unlike = done[TESTED].nunique().gt(1).any(axis=1)
-    found.loc[unlike] = np.nan
-    found = found.reindex(pd.MultiIndex.from_frame(chosen[place].drop_duplicates()))
-    found["half_width"] = (found.ci_high - found.ci_low) / 2
-    found["n_seeds"] = done.size().reindex(found.index, fill_value=0)
-    found["seeds_failed"] = chosen.groupby(place).size().reindex(found.index) - found.n_seeds
-    found["status"] = np.where(found.value.isna(), "undefined", "done")
-    found.loc[found.n_seeds == 0, "status"] = "failed"
-    found.loc[unlike[unlike].index, "status"] = "mixed"
-    return dict(zip(found.index, found.to_dict("records"), strict=True))
+    return {place: _over_seeds(rows, grouped) for place, rows in chosen.groupby(["model", "task"])}
+
+
+def _over_seeds(rows: pd.DataFrame, grouped: bool) -> dict:
+    done = rows[rows.status == "done"]
+    found = dict.fromkeys(("value", "ci_low", "ci_high", "design_effect"), np.nan) | {
+        "training": "",
+        "n_groups": pd.NA,
+        "n_seeds": len(done),
+        "seeds_failed": len(rows) - len(done),
+    }
+    if done.empty:
+        return found | {"status": "failed"}
+    if done[TESTED].nunique().gt(1).any():
+        return found | {"status": "mixed"}
+    if done.value.isna().any():
+        return found | {"status": "undefined"}
+    interval = seeds_interval(done, grouped=grouped)
+    return found | {
+        "status": "done",
+        "value": done.value.mean(),
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "training": interval.training,
+        "n_groups": done.n_groups.iloc[0],
+        "design_effect": done.design_effect.mean(),
+    }
 
 
 def _means(own: Sequence[dict], averaged: Collection[str], by_domain: bool) -> list[dict]:

@@ -17,15 +17,19 @@ from harness.errors import UserError
 from harness.table.cells import Noise, cells, is_mean
 
 RULE = (
-    "a paired test of the two models' predictions on the same clips does not tell them apart "
-    f"(p ≥ {SIGNIFICANCE:g} after Holm's correction for the models of the task; a comparison of "
-    "two models corrects for their tasks instead, and may decide otherwise at the border). Where "
-    "several tie for the best: not told apart from one of them."
+    "not significantly different from the best model of the task (paired test, "
+    f"p >= {SIGNIFICANCE:g}, Holm-corrected for the models of the task), or from one of several "
+    "best. `results compare` corrects for the tasks of a pair instead, and can decide otherwise at "
+    "the border."
 )
 
 
 def find_noise(
-    table: pd.DataFrame, runs: Path | Sequence[Path], results: Results | None = None
+    table: pd.DataFrame,
+    runs: Path | Sequence[Path],
+    results: Results | None = None,
+    *,
+    grouped: bool = True,
 ) -> Noise:
     """Compare the models of each task and protocol with the best of them, of several all.
 
@@ -33,6 +37,7 @@ def find_noise(
         table: result rows.
         runs: where they were read: a run's folder, or the ``results.csv`` in it; or several.
         results: what they hold, where that was gathered before; ``runs`` is not read then.
+        grouped: use the groups of tasks that have them.
 
     Returns:
         Marks for the tasks of which the best model and at least one other have predictions. Where
@@ -54,7 +59,7 @@ def find_noise(
             rows = results.rows[(results.rows.protocol == protocol) & (results.rows.task == task)]
             measured, missing = _measure(results, rows, column.model)
             if best & measured.keys():
-                near[protocol, str(task)], alone = _near(measured, best & measured.keys())
+                near[protocol, str(task)], alone = _near(measured, best & measured.keys(), grouped)
                 missing |= alone
             unpaired += [f"{m} on {task} by {protocol} ({why})" for m, why in missing.items()]
     near = {place: told for place, told in near.items() if told}
@@ -78,12 +83,12 @@ def _measure(
 
 
 def _near(
-    measured: Mapping[str, list[Measured]], best: AbstractSet[str]
+    measured: Mapping[str, list[Measured]], best: AbstractSet[str], grouped: bool
 ) -> tuple[dict[str, bool], dict[str, str]]:
     """Whether each other model is within noise of one of the best, or why that cannot be told."""
     p, missing = {}, {}
     for model in sorted(measured.keys() - best):
-        found = [_p(measured[each], measured[model]) for each in sorted(best)]
+        found = [_p(measured[each], measured[model], grouped) for each in sorted(best)]
         known = [each for each in found if isinstance(each, float)]
         if known:
             p[model] = max(known)
@@ -93,10 +98,10 @@ def _near(
     return {model: bool(each >= SIGNIFICANCE) for model, each in adjusted}, missing
 
 
-def _p(best: Sequence[Measured], other: Sequence[Measured]) -> float | str:
+def _p(best: Sequence[Measured], other: Sequence[Measured], grouped: bool) -> float | str:
     """The p of no difference, or why there is none."""
     try:
-        found = difference(best, other)
+        found = difference(best, other, grouped=grouped)
     except UserError as error:
         return str(error).rstrip(".")
     return found.method if np.isnan(found.p) else found.p
