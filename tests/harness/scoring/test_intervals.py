@@ -305,9 +305,9 @@ def test_accuracy_of_one_fold_and_run_has_the_jeffreys_interval():
 
 def test_accuracy_of_five_thousand_clips_takes_no_time():
     fold = scene_fold(0, 5000, classes=50)
-    start = time.perf_counter()
+    start = time.process_time()
     scene_interval("top1_acc", [fold])
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
 
 
 def test_memory_is_bounded_without_changing_the_result(monkeypatch):
