@@ -162,7 +162,7 @@ def test_a_stopped_study_leaves_no_process_and_its_trainings_go_on(tmp_path, how
 
 
 def wait_for(condition) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 200
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.1)
