@@ -38,8 +38,8 @@ _LINE_EVERY = 10.0
 @click.option(
     "--pairs",
     type=FilePath(dir_okay=False, path_type=Path),
-    help="Write every pair of clips that hold one recording to this CSV file, in place of an "
-    "earlier such table.",
+    help="Write every pair of copies that is found to this CSV file, in place of an earlier such "
+    "table.",
 )
 @click.option("--verify", is_flag=True, help="Hear all audio again, trusting no memory of it.")
 def check(
@@ -54,9 +54,10 @@ def check(
 
     NAMES are task directories, or tasks as `hear-byola run -t` names them.
 
-    A directory is held against its card, every clip is heard, and recordings that stand in two
-    splits are found, copies that were made quieter, shifted or coded again included. What was
-    heard is remembered: the same command after a stop goes on, and a second one is quick.
+    Compares a directory with its card, decodes every clip, and searches for recordings that are in
+    two splits. Copies with the same samples are all found. Copies that were made quieter, padded,
+    coded again or made noisier are searched for approximately; docs/tasks.md gives the measured
+    recall. Results for each file are kept, so a second check is quick.
     """
     from harness.check import check_task, format_findings
 

@@ -3,6 +3,7 @@
     export HEAR_BYOLA_TEST_DATA=...  # holds fsdd/recordings, the Free Spoken Digit Dataset
     python tests/bench/near_duplicates.py copies
     python tests/bench/near_duplicates.py scale 5000 FOLDER
+    python tests/bench/near_duplicates.py nearest 12500 25000 50000
 
 `copies` takes the demo tasks' recordings and the Free Spoken Digits. 50 of each set are copied in
 many ways. For each way it prints the recall: the share of copies that `tasks check` would name, its
@@ -12,6 +13,9 @@ that are nearest (demo tasks: in another split, which shares no recording with i
 
 `scale` writes a task of that many synthetic clips of 5 s at 16 kHz, 1 % of which are copies of
 clips in another split, and checks it twice.
+
+`nearest` times the only step that grows with the square of the number of clips: the choice of
+candidates, for tasks of so many clips with 60 % of them in training.
 """
 
 from __future__ import annotations
@@ -34,7 +38,7 @@ from scipy.fft import irfft, rfft
 
 from harness.check import check_task
 from harness.check.duplicates import CANDIDATE, CANDIDATES
-from harness.check.fingerprint import fingerprint, from_text, nearest, to_text
+from harness.check.fingerprint import SIZE, fingerprint, from_text, nearest, to_text
 from harness.check.likeness import SAME, likeness
 from harness.memory import FileMemory
 from tasks.demo import SAMPLE_RATE, demo_directory, demo_names
@@ -251,6 +255,16 @@ def scale(n: int, folder: Path) -> None:
         )
 
 
+def time_nearest(n: int) -> None:
+    made = np.random.default_rng(0).standard_normal((n, SIZE), np.float32)
+    made /= np.linalg.norm(made, axis=1, keepdims=True)
+    began, worked = time.monotonic(), time.process_time()
+    for begin, end in ((n * 6 // 10, n * 8 // 10), (n * 8 // 10, n)):
+        nearest(made[begin:end], made[:begin], CANDIDATES)
+    took, worked = time.monotonic() - began, time.process_time() - worked
+    print(f"{n} clips: {took:.0f} s ({worked:.0f} s of processor time)", flush=True)
+
+
 def write_task(directory: Path, n: int) -> dict[tuple[str, str], str]:
     splits = {"train": n * 6 // 10, "valid": n * 2 // 10, "test": n - n * 8 // 10}
     kinds = [
@@ -294,6 +308,9 @@ def write_task(directory: Path, n: int) -> dict[tuple[str, str], str]:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["scale"] and len(sys.argv) == 4:
         scale(int(sys.argv[2]), Path(sys.argv[3]))
+    elif sys.argv[1:2] == ["nearest"]:
+        for number in sys.argv[2:]:
+            time_nearest(int(number))
     elif sys.argv[1:2] == ["copies"]:
         import tempfile
 

@@ -21,7 +21,7 @@ from bench.near_duplicates import PROMISED
 from harness.check import Finding, Pair, check_task, sound
 from harness.check.duplicates import CANDIDATE
 from harness.check.fingerprint import SIZE, fingerprint, from_text, nearest, to_text
-from harness.check.likeness import SAME, likeness
+from harness.check.likeness import SAME, likeness, waveform_likeness
 from harness.memory import FileMemory
 from tasks.demo import demo_directory
 
@@ -128,6 +128,47 @@ def test_two_takes_of_a_tune_are_not_one_recording(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", taskmaker.KINDS)
 def test_clips_of_one_class_are_not_one_recording(tmp_path: Path, kind: str) -> None:
     assert closely(taskmaker.make_task(tmp_path, kind, classes=2)) == []
+
+
+def test_every_earlier_copy_of_a_clip_is_paired_and_the_clip_named_once(tmp_path: Path) -> None:
+    task = make(tmp_path)
+    put(task, "train/train-0003.wav", read(task, "train/train-0000.wav") / 2)
+    put(task, "valid/valid-0001.wav", read(task, "train/train-0000.wav") / 3)
+    for name in ("test-0000.wav", "test-0002.wav"):  # the same samples twice
+        put(task, f"test/{name}", read(task, "train/train-0000.wav") / 4)
+    (in_valid, in_test) = [f for f in closely(task) if "same recording" in f.reason]
+    assert [pair.other_clip for pair in in_valid.pairs] == ["train-0000.wav", "train-0003.wav"]
+    assert {(pair.clip, pair.other_clip) for pair in in_test.pairs} == {
+        (clip, other)
+        for clip in ("test-0000.wav", "test-0002.wav")
+        for other in ("train-0000.wav", "train-0003.wav", "valid-0001.wav")
+    }
+    assert in_test.reason.startswith("2 clips ('test-0000.wav', 'test-0002.wav'): no copy")
+    assert "The labels differ for 2, as 'test-0000.wav'" in in_test.reason
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.5])
+@pytest.mark.parametrize("decibels", [20, 40])
+def test_noise_and_silence_around_it_leave_a_tone_its_likeness(
+    seconds: float, decibels: float
+) -> None:
+    original = take(0, 0)
+    noise = np.random.default_rng(1).standard_normal(len(original))
+    noise *= np.sqrt(np.mean(original**2)) * 10 ** (-decibels / 20)
+    copy = np.pad(original + noise, round(seconds * RATE)).astype(np.float32)
+    assert waveform_likeness(copy, original, RATE) > SAME
+    assert waveform_likeness(original, copy, RATE) > SAME
+    assert waveform_likeness(copy, take(0, 1), RATE) < SAME - 0.1
+
+
+def test_the_likeness_of_any_two_sounds_is_a_number_from_0_to_1() -> None:
+    random = np.random.default_rng(0)
+    sounds = [np.zeros(1), np.ones(1), np.zeros(900), np.ones(900), random.uniform(-1, 1, 7)]
+    sounds += [random.uniform(-1, 1, 3000), np.eye(1, 400)[0], 1e-30 * np.ones(500)]
+    for one in sounds:
+        for other in sounds:
+            alike = waveform_likeness(one.astype(np.float32), other.astype(np.float32), 8000)
+            assert 0.0 <= alike <= 1.0
 
 
 def test_the_same_samples_in_another_container_are_a_copy(tmp_path: Path) -> None:

@@ -121,6 +121,24 @@ def test_running_again_does_nothing_and_changes_nothing(tasks, tmp_path):
     assert (tmp_path / "results.csv").read_bytes() == before
 
 
+@pytest.mark.usefixtures("settled")
+def test_audio_replaced_under_its_size_and_time_is_embedded_again(tmp_path):
+    task = taskmaker.make_task(tmp_path, "scene", n=12, seconds=1.0)
+    audio = sorted(task.glob("16000/*/*.wav"))
+    for path in audio:
+        os.utime(path, (1e9, 1e9))
+    chosen = settings(tmp_path / "out", task)
+    run(chosen)
+    before = {path: path.read_bytes() for path in audio}
+    for path in (path for path in audio if path.parent.name == "test"):
+        path.write_bytes(before[path][:44] + before[path][:43:-1])
+        os.utime(path, (1e9, 1e9))
+    counting = Counting()
+    run(chosen, counting)
+    assert counting.done["embedded"] == 1
+    assert counting.done["scored"] == 1
+
+
 def test_a_new_protocol_reuses_embeddings_and_a_new_seed_too(tasks, tmp_path):
     run(settings(tmp_path, tasks["scene"]))
     counting = Counting()
