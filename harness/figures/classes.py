@@ -30,34 +30,40 @@ MOST_CLASSES = 24
 LABEL_LETTERS = 22
 """Of a class's name are shown."""
 _NUMBERED = 12  # up to so many classes have room for numbers in their cells
-_APART = 0.25  # rows between two models, so that equal values are both seen
+_ROW_INCHES = 0.18
+_APART_INCHES = 0.045  # between two models, so that equal values are both visible
 _LEAST_SHARE = 0.005  # is drawn: it rounds to 1 %
 
 
 @styled
-def classes_figure(values: pd.DataFrame, metric: str, width: float) -> Figure:
+def classes_figure(
+    values: pd.DataFrame, metric: str, width: float, series: Sequence[int] = ()
+) -> Figure:
     """Draw the score of every class for a few models, each with a colour and marker of its own.
 
     Args:
         values: classes × models, in the order in which they are drawn; NaN where undefined.
         metric: says what the axis shows.
         width: in inches.
+        series: numbers of the models' colours and markers; their places if empty.
     """
-    figure = new_figure(width, 0.8 + 0.18 * max(len(values), 3))
+    n_models = values.shape[1]
+    height = max(_ROW_INCHES, _APART_INCHES * (n_models + 1))
+    figure = new_figure(width, 0.8 + height * max(len(values), 3))
     axis = figure.subplots()
     rows = np.arange(len(values))
-    apart = min(_APART, 0.6 / max(values.shape[1] - 1, 1))
     axis.hlines(rows, values.min(axis=1), values.max(axis=1), color=MUTED, linewidth=0.5)
     models = shorten([str(model) for model in values.columns], 20)
-    for place, (model, (_, column)) in enumerate(zip(models, values.items())):
+    looks = series or range(n_models)
+    for place, (model, look, (_, column)) in enumerate(zip(models, looks, values.items())):
         axis.plot(
             column,
-            rows + apart * (place - (values.shape[1] - 1) / 2),
-            MARKERS[place % len(MARKERS)],
-            color=SERIES[place % len(SERIES)],
+            rows + _APART_INCHES / height * (place - (n_models - 1) / 2),
+            MARKERS[look % len(MARKERS)],
+            color=SERIES[look % len(SERIES)],
             markeredgecolor=SURFACE,
             markeredgewidth=0.4,
-            markersize=5.5,
+            markersize=5.5 if n_models <= 4 else 4.5,
             label=model,
         )
     name_rows(axis, [str(label) for label in values.index], most=LABEL_LETTERS)

@@ -21,6 +21,8 @@ from harness.figures.style import (
 
 MOST_LABELS = len(SERIES)
 """So many labels have a colour and marker of their own; the others are grey."""
+_FEW = 4
+"""More panels are put in three columns."""
 
 
 @styled
@@ -38,13 +40,13 @@ def map_figure(
         shown: the labels that are told apart, at most ``MOST_LABELS``.
         width: in inches.
     """
-    columns = min(len(points), 2)
+    columns = min(len(points), 2 if len(points) <= _FEW else 3)
     rows = -(-len(points) // columns)
     side = width / columns
     figure = new_figure(width, 0.45 + rows * (side + 0.12))
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     key = {}
-    titles = shorten(list(points), 24)
+    titles = shorten(list(points), 24 if columns < 3 else 16)
     size = fitting(titles, 8.5, side - 0.15, "bold")
     for axis, title, (model, places) in zip(axes, titles, points.items()):
         own = np.array(list(labels[model]), dtype=object)

@@ -100,13 +100,17 @@ def _recall_sheet(counts: np.ndarray, labels: Sequence[str]) -> Sheet:
     return Sheet("Recall of every class", header, tuple(rows), frozenset({1, 2}))
 
 
-def classes_panel(metric: str, records: Mapping[str, Sequence[Record]]) -> Panel:
+def classes_panel(
+    metric: str, records: Mapping[str, Sequence[Record]], series: Sequence[int] = ()
+) -> Panel:
     """Draw the score of every class for some models; one that cannot be read is named.
 
     Args:
         metric: the task's primary metric.
         records: of each model; all of one task.
+        series: numbers of the models' colours and markers; their places if empty.
     """
+    numbers = dict(zip(records, series or range(len(records)), strict=True))
     unread = []
     values: dict[str, np.ndarray] = {}
     labels: Sequence[str] = ()
@@ -152,13 +156,14 @@ def classes_panel(metric: str, records: Mapping[str, Sequence[Record]]) -> Panel
         (str(label), *(number(value) for value in row), str(counts[label]))
         for label, row in zip(table.index, table.values)
     )
+    looks = [numbers[str(model)] for model in table.columns]
     columns = frozenset(range(1, table.shape[1] + 2))
     header = ("class", *map(str, table.columns), unit)
     return Panel(
         "classes",
         name,
         note,
-        draw=lambda width: classes_figure(drawn, shown_as, width),
+        draw=lambda width: classes_figure(drawn, shown_as, width, looks),
         alt=f"{shown_as} of every class for {', '.join(map(str, table.columns))}.",
         sheet=Sheet(f"{shown_as} by class", header, rows, columns),
     )

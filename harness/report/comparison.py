@@ -14,6 +14,7 @@ from harness.compare.ranks import rank_rows
 from harness.errors import UserError
 from harness.figures.differences import Difference, forest_figure
 from harness.figures.ranks import MOST_IN_DIAGRAM, ranks_figure
+from harness.report.choice import compared_models, left_out, ranked_models
 from harness.report.material import Material
 from harness.report.panel import (
     Panel,
@@ -31,8 +32,6 @@ from harness.task import is_synthetic, short_names
 
 FOREST = "forest-"
 """Begins the name of a panel of a pair."""
-MOST_COMPARED = 4
-"""So many models are compared pair by pair, unless more are named."""
 
 
 @dataclass(frozen=True)
@@ -47,11 +46,12 @@ def comparison(material: Material, protocol: str) -> Compared:
     """Draw the differences of pairs of models on every task, and the mean ranks of all models.
 
     Up to three models are compared each with each, more with the first of them: the one that was
-    named first, or else the best.
+    named first, or else the best. Up to eight are all compared.
     """
     ranks = _ranks(material, protocol)
     models = compared_models(material, protocol)
-    known = [m for m in models if any(k[0] == protocol and k[2] == m for k in material.records)]
+    paired = {model for by, _, model in material.records if by == protocol}
+    known = [model for model in models if model in paired]
     if len(known) < 2 or material.results is None:
         return Compared((), (_nothing(material, models), ranks))
     try:
@@ -60,7 +60,9 @@ def comparison(material: Material, protocol: str) -> Compared:
         nothing = Panel("differences", "Differences", f"Nothing is compared: {error}")
         return Compared((), (nothing, ranks))
     pairs = found.overall[["a", "b"]].itertuples(index=False, name=None)
-    notes = (*_reference(material, known), HOW, *found.warnings)
+    everyone = [model for model in ranked_models(material, protocol) if model in paired]
+    others = left_out("The comparison shows", known, everyone)
+    notes = (*_reference(material, known), HOW, *filter(None, [others]), *found.warnings)
     return Compared(notes, (*(_forest(found, a, b) for a, b in pairs), ranks))
 
 
@@ -78,24 +80,6 @@ HOW = (
     "Holm's correction over tasks, hollow ones are not. The diamond is the mean over the tasks; "
     "its interval and p are about other clips of these tasks, and not about other tasks."
 )
-
-
-def compared_models(material: Material, protocol: str) -> list[str]:
-    """Models that are compared: those named first, as they were, and then the best in the mean."""
-    found = material.cells(protocol)
-    maximised = [task for task in set(found.task) if _higher(found, task)]
-    averaged = found.task.isin(maximised) & (found.mixed == "")
-    means = found[averaged].groupby("model").value.mean()
-    counts = found[found.status == "done"].groupby("model").task.nunique()
-    order = sorted(counts.index, key=lambda m: (-counts[m], -means.get(m, float("-inf")), str(m)))
-    named = [model for model in dict.fromkeys(material.named) if model in order]
-    others = [model for model in order if model not in named]
-    others.sort(key=lambda model: (model != order[0], model not in material.baselines))
-    return named + sorted(others[: max(MOST_COMPARED - len(named), 0)], key=order.index)
-
-
-def _higher(found: pd.DataFrame, task: str) -> bool:
-    return better_is_higher(str(found.metric[found.task == task].iloc[0]))
 
 
 def better_is_higher(metric: str) -> bool:

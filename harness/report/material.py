@@ -18,9 +18,6 @@ from harness.results import COLUMNS
 from harness.table.baseline_models import baseline_models
 from harness.table.cells import cells, headlines
 
-MOST_MODELS = 3
-"""So many models have panels on a task, unless more are named."""
-
 
 @dataclass(frozen=True)
 class TaskFacts:
@@ -92,26 +89,6 @@ class Material:
             found = cells(self.rows, protocol, baselines=self.baselines)
             self._cells[protocol] = found[found.n_tasks.isna()]
         return self._cells[protocol]
-
-    def shown_models(self, protocol: str, task: str) -> tuple[str, ...]:
-        """Models with panels on a task: those named, the best, baselines; others by score.
-
-        At most ``MOST_MODELS``, or as many as are named and the best. Baselines come last.
-        """
-        found = self.cells(protocol)
-        found = found[(found.task == task) & (found.status == "done")]
-        rows = self.headlines(protocol)
-        lower = not rows.higher_is_better[rows.task == task].all()
-        order = list(found.sort_values("value", ascending=lower, kind="stable").model)
-        wanted = [*self.named, *order[:1]]
-        wanted = [model for model in dict.fromkeys(wanted) if model in order]
-        others = [model for model in order if model in self.baselines]
-        others += [model for model in order if model not in self.baselines]
-        for model in others:
-            if len(wanted) < MOST_MODELS and model not in wanted:
-                wanted.append(model)
-        baselines = sorted(set(wanted) & set(self.baselines))
-        return (*sorted(set(wanted) - set(baselines), key=order.index), *baselines)
 
 
 def gather(

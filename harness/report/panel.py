@@ -59,7 +59,8 @@ class Panel:
 class Section:
     """The panels of one task by one protocol: those of all models, and those of single ones.
 
-    ``missing`` says, in a sentence, what the section lacks as a whole.
+    ``missing`` says, in a sentence, what the section lacks as a whole; ``left_out`` names models
+    that have scores and no panels.
     """
 
     protocol: str
@@ -67,6 +68,7 @@ class Section:
     panels: tuple[Panel, ...]
     by_model: dict[str, tuple[Panel, ...]] = field(default_factory=dict)
     missing: str = ""
+    left_out: str = ""
 
     def every_panel(self) -> Sequence[Panel]:
         """All panels, those of single models after the others."""

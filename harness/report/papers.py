@@ -63,6 +63,7 @@ def write_figures(
         folder = out / folder_name(section.protocol) / folder_name(section.task)
         panels = [panel for panel in section.every_panel() if not panel.shown]
         write(folder, panels, f"{section.task} by {section.protocol}")
+        captions += [section.left_out] if section.left_out else []
     written.append(out / "captions.md")
     write_file(written[-1], without_folders("\n\n".join(captions)) + "\n")
     return written

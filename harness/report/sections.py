@@ -9,6 +9,7 @@ from typing import Any
 
 from harness.errors import UserError
 from harness.record import Record
+from harness.report.choice import series, task_models
 from harness.report.classes import classes_panel, confusion_panel
 from harness.report.curves import curves_panel
 from harness.report.maps import map_panel
@@ -46,7 +47,7 @@ def task_sections(
 
 def _section(material: Material, protocol: str, task: str, sounds: Sounds) -> Section:
     panels = [scores_panel(material, protocol, task)]
-    shown = material.shown_models(protocol, task)
+    shown, left_out = task_models(material, protocol, task)
     records = {
         model: material.records[protocol, task, model]
         for model in shown
@@ -73,12 +74,12 @@ def _section(material: Material, protocol: str, task: str, sounds: Sounds) -> Se
     if not records:
         return Section(protocol, task, tuple(panels), {}, missing)
     metric = some.evaluation[0]
-    panels.append(classes_panel(metric, records))
+    panels.append(classes_panel(metric, records, series(material, protocol, tuple(records))))
     panels.append(map_panel(records))
     by_model = {
         model: _model_panels(model, seeds, metric, sounds) for model, seeds in records.items()
     }
-    return Section(protocol, task, tuple(panels), by_model, missing)
+    return Section(protocol, task, tuple(panels), by_model, missing, left_out)
 
 
 def _kind(record: Record) -> tuple:

@@ -12,7 +12,7 @@ import reportmaker
 from errormaker import make_errors_run
 
 from harness.compare import compare
-from harness.report.comparison import compared_models, comparison
+from harness.report.comparison import comparison
 from harness.report.material import Material, gather
 from harness.report.panel import between, p_value, signed
 
@@ -103,21 +103,6 @@ def test_a_reference_without_predictions_gives_way_to_the_next_that_was_named(ma
     assert titles(both) == [f"{reportmaker.MEAN} against logmel"]
     said = comparison(both, "linear").notes[0]
     assert said.endswith("named first of those that can be compared.")
-
-
-def test_those_that_are_named_come_first_as_they_were_named():
-    rows = reportmaker.made_up_rows(6, 5)
-    plain = Material(rows, (), {}, baselines=("model_05",))
-    best, *others = order = compared_models(plain, "linear")
-    assert len(order) == 4
-    assert "model_05" in order
-    worst, middle = others[-1], others[0]
-    named = dataclasses.replace(plain, named=(worst, middle, worst))
-    found = compared_models(named, "linear")
-    assert found[:2] == [worst, middle]
-    assert best in found[2:]
-    everyone = tuple(sorted(set(rows.model)))
-    assert compared_models(dataclasses.replace(plain, named=everyone), "linear") == list(everyone)
 
 
 def test_the_newest_rows_are_looked_for_once_a_protocol(material):

@@ -277,15 +277,3 @@ def test_one_model_on_one_task_makes_a_page(tmp_path):
     found = written(gather([tmp_path / "one.csv"]), tmp_path)
     assert "1 model on 1 task, by 1 protocol" in found.text
     assert "Fewer than two models have results" in found.text
-
-
-def test_named_models_have_panels(material):
-    assert material.shown_models("linear", "tiny_scene-v1-full")
-    many = dataclasses.replace(
-        material, rows=reportmaker.made_up_rows(9, 1), named=("model_08",), baselines=()
-    )
-    shown = many.shown_models("linear", "made_up_00-v1-full")
-    assert "model_08" in shown
-    assert len(shown) == 3
-    order = many.rows.sort_values("value", ascending=False).model
-    assert order.iloc[0] in shown
