@@ -24,6 +24,7 @@ from harness.report.panel import Panel, Section, without_folders
 from harness.report.provenance import provenance_panels
 from harness.report.sections import task_sections
 from harness.report.sounds import Sound
+from harness.report.summary import summary_panel
 from harness.table.cells import Noise
 
 _PARTS = "page_data"
@@ -51,7 +52,10 @@ def write_page(
     began = time.monotonic()
     figures = _Figures()
     comparisons = {}
+    summaries = {}
     for protocol in material.protocols:
+        summaries[protocol] = summary_panel(material, protocol)
+        figures.draw([panel for panel in [summaries[protocol]] if panel])
         comparisons[protocol] = comparison(material, protocol)
         figures.draw(comparisons[protocol].panels)
         say(f"{time.monotonic() - began:5.0f} s  comparison by {protocol}")
@@ -64,6 +68,7 @@ def write_page(
         title=title,
         material=material,
         tables=[overview(material, protocol, noise) for protocol in material.protocols],
+        summaries=summaries,
         comparisons=comparisons,
         sections=dict(sorted(sections.items())),
         provenance=provenance_panels(material.rows),

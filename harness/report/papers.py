@@ -12,6 +12,7 @@ from harness.report.comparison import FOREST, HOW, comparison
 from harness.report.material import Material
 from harness.report.panel import Panel, without_folders
 from harness.report.sections import task_sections
+from harness.report.summary import summary_panel
 
 
 def write_figures(
@@ -25,8 +26,8 @@ def write_figures(
 ) -> list[Path]:
     """Write every figure of a report, and return the files.
 
-    They lie in ``out/PROTOCOL`` (comparisons) and ``out/PROTOCOL/TASK``; ``out/captions.md`` says
-    what each shows.
+    They are in ``out/PROTOCOL`` (all tasks, comparisons) and ``out/PROTOCOL/TASK``;
+    ``out/captions.md`` says what each shows.
 
     Args:
         material: what is reported.
@@ -57,7 +58,9 @@ def write_figures(
 
     for protocol in material.protocols:
         compared = comparison(material, protocol)
-        write(out / folder_name(protocol), compared.panels, protocol)
+        summary = summary_panel(material, protocol)
+        panels = [summary, *compared.panels] if summary else compared.panels
+        write(out / folder_name(protocol), panels, protocol)
         captions += [note for note in compared.notes if note != HOW]
     for section in task_sections(material, tasks=tasks):
         folder = out / folder_name(section.protocol) / folder_name(section.task)

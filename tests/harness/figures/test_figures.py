@@ -17,6 +17,8 @@ from harness.figures.differences import Difference, forest_figure
 from harness.figures.ranks import ranks_figure
 from harness.figures.scatter import map_figure
 from harness.figures.scores import Score, scores_figure
+from harness.figures.style import MARKERS, SERIES
+from harness.figures.summary import ModelScores, summary_figure
 from harness.figures.timeline import timeline_figure
 from harness.task import Event
 
@@ -107,6 +109,49 @@ def alike_maps(width):
     return map_figure(points, dict.fromkeys(points, ALIKE), ALIKE, width)
 
 
+def alike_summary(width):
+    return summary(ALIKE, ALIKE, width)
+
+
+def summary(names, tasks, width, coloured=8, scales=None):
+    values = np.random.default_rng(0).uniform(0.2, 0.9, (len(names), len(tasks)))
+    models = [
+        ModelScores(name, own, own - 0.1, own + 0.1, own.mean(), series=i if i < coloured else None)
+        for i, (name, own) in enumerate(zip(names, values))
+    ]
+    return summary_figure(models, tasks, scales or ["score"] * len(tasks), width)
+
+
+@pytest.mark.parametrize(("n", "width"), [(1, 3.5), (3, 4.0), (8, 3.5), (8, 7.16), (40, 4.0)])
+def test_summary(n, width):
+    tasks = [f"a_task_with_a_long_name_{i}" for i in range(19)]
+    figure = summary([f"{LONG}{i}" for i in range(n)], tasks, width)
+    check(figure)
+    assert figure.get_figheight() < 11
+
+
+def test_summary_of_several_scales_and_of_models_that_lack_tasks():
+    scales = ["score", "score", "d_prime", "segment_1s_er (lower is better)"]
+    check(summary(["a", "b"], ["s", "t", "u", "v"], 3.5, scales=scales))
+    nothing = np.full(2, np.nan)
+    some = [
+        ModelScores("a", np.array([0.5, np.nan]), nothing, nothing, np.nan, "1 of 2", series=0),
+        ModelScores("b", nothing, nothing, nothing, np.nan, "0 of 2", True, 1),
+    ]
+    figure = summary_figure(some, ["s", "t"], ["score"] * 2, 3.5)
+    check(figure)
+    said = [text for text, _ in boxes(figure)]
+    assert "a (1 of 2)" in said
+    assert "mean" not in said
+
+
+def test_models_keep_their_colours_where_others_are_left_out():
+    values = pd.DataFrame({"a": [0.1, 0.2], "b": [0.3, 0.4]}, ["x", "y"])
+    lines = classes_figure(values, "mAP", 4.0, series=(5, 2)).axes[0].lines
+    assert [line.get_color() for line in lines] == [SERIES[5], SERIES[2]]
+    assert [line.get_marker() for line in lines] == [MARKERS[5], MARKERS[2]]
+
+
 @pytest.mark.parametrize(
     ("draw", "alike"),
     [
@@ -116,6 +161,7 @@ def alike_maps(width):
         (alike_classes, 16),
         (alike_confusions, 16),
         (alike_maps, 11),
+        (alike_summary, 16),
     ],
 )
 def test_what_has_different_names_has_different_labels(draw, alike):
@@ -133,7 +179,7 @@ def test_confusions(n, width):
     check(confusion_figure(shares, [f"a class number {i}" for i in range(n)], width))
 
 
-@pytest.mark.parametrize(("models", "width"), [(1, 7.16), (5, 3.5)])
+@pytest.mark.parametrize(("models", "width"), [(1, 7.16), (8, 3.5)])
 def test_classes(models, width):
     values = np.random.default_rng(0).uniform(size=(24, models))
     values[3] = np.nan
@@ -172,7 +218,7 @@ def test_equal_ranks_are_drawn():
     check(ranks_figure(pd.Series([2.0, 2.0, 2.0], ["a", "b", "c"]), [["a", "b", "c"]], 3.5, 1.0))
 
 
-@pytest.mark.parametrize(("models", "width"), [(1, 3.5), (3, 3.5), (2, 7.16)])
+@pytest.mark.parametrize(("models", "width"), [(1, 3.5), (3, 3.5), (2, 7.16), (8, 3.5)])
 def test_maps(models, width):
     rng = np.random.default_rng(0)
     names = [f"{LONG}{i}" for i in range(models)]

@@ -48,6 +48,7 @@ def test_figures_are_written_for_papers(material, run_folder, tmp_path, capsys):
     assert call([*arguments, "--model", "logmel", "--format", "pdf"]) == 0
     written = sorted(p.relative_to(tmp_path).as_posix() for p in tmp_path.rglob("*.*"))
     assert "linear/ranks.pdf" in written
+    assert "linear/summary.pdf" in written
     captions = (tmp_path / "captions.md").read_text("utf-8")
     figures = [name.removesuffix(".pdf") for name in written if name.endswith(".pdf")]
     assert sorted(re.findall(r"^`(.+?)`: ", captions, re.MULTILINE)) == figures
