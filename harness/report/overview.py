@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 from harness.rendering import interval_text
@@ -20,6 +21,8 @@ from harness.table.cells import (
     unpaired_note,
 )
 from harness.task import short_names
+
+_ON_PAPER = 7  # columns of scores that A4 and Letter have room for
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,16 @@ class Overview:
     means: tuple[tuple[str, int], ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+
+    def parts(self) -> list[tuple[list[int], list[int]]]:
+        """Divide the columns into parts that fit on paper: places of means and of tasks, each."""
+        columns = [(place, -1) for place in range(len(self.means))]
+        columns += [(-1, place) for place in range(len(self.columns))]
+        cuts = np.array_split(columns, -(-len(columns) // _ON_PAPER))
+        return [
+            ([m for m, _ in cut.tolist() if m >= 0], [c for _, c in cut.tolist() if c >= 0])
+            for cut in cuts
+        ]
 
 
 def overview(material: Material, protocol: str, noise: Noise | None) -> Overview:

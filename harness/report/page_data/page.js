@@ -142,6 +142,43 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   apply();
 
+  // Paper has no room for a wide table: its parts show what the table shows.
+  const column = (head) => head.dataset.task ?? `mean ${head.dataset.mean ?? ""}`;
+  const copy = (table, part) => {
+    const own = all("thead th", table);
+    const places = all("thead th", part).map((head, place) =>
+      place && own.findIndex((each, other) => other && column(each) === column(head)));
+    const copied = (row) => {
+      const to = row.cloneNode(false);
+      to.append(...places.map((place) => row.cells[place].cloneNode(true)));
+      return to;
+    };
+    part.tHead.replaceChildren(copied(table.tHead.rows[0]));
+    part.tBodies[0].replaceChildren(...[...table.tBodies[0].rows].map(copied));
+    part.hidden = all("thead th", part).slice(1).every((head) => head.hidden);
+  };
+  window.addEventListener("beforeprint", () => {
+    for (const table of all("table.scores")) {
+      for (const part of all(".part", table.closest(".of-protocol"))) copy(table, part);
+    }
+  });
+
+  // Shadows at the edges beyond which a table goes on.
+  for (const scroller of all(".scroller")) {
+    const inner = scroller.firstElementChild;
+    const mark = () => {
+      const right = inner.scrollWidth - inner.clientWidth - inner.scrollLeft;
+      const below = inner.scrollHeight - inner.clientHeight - inner.scrollTop;
+      scroller.classList.toggle("more-left", inner.scrollLeft > 1);
+      scroller.classList.toggle("more-right", right > 1);
+      scroller.classList.toggle("more-below", below > 1);
+    };
+    inner.addEventListener("scroll", mark, { passive: true });
+    const watch = new ResizeObserver(mark);
+    watch.observe(inner);
+    watch.observe(inner.firstElementChild);
+  }
+
   // Tabs of models; without a script they stand below each other.
   all(".tabs").forEach((group, number) => {
     const tabs = all(":scope > .tab", group);

@@ -121,7 +121,7 @@ def _row(tab, model: str) -> int:
 
 def test_sorting_sorts_and_says_so(tab, material: Material):
     values = cells(material.rows, "linear").set_index(["task", "model"]).value[TASK]
-    head = tab.locator(f"th[data-task='{TASK}']")
+    head = tab.locator(f"table.scores th[data-task='{TASK}']")
     best_first = list(values.sort_values(ascending=False, kind="stable").index)
     assert values.nunique() == 2
     head.locator("button").click()
@@ -129,7 +129,7 @@ def test_sorting_sorts_and_says_so(tab, material: Material):
     assert head.get_attribute("aria-sort") == "descending"
     head.locator("button").click()
     assert shown_models(tab) == best_first[::-1]
-    assert tab.locator("th.model[aria-sort='none']").count() == 1
+    assert tab.locator("table.scores th.model[aria-sort='none']").count() == 1
 
 
 def test_a_filter_hides_tasks_and_the_mean_follows(tab, material: Material):
@@ -170,8 +170,8 @@ def test_baselines_stay_on_top_until_the_table_is_sorted(domains):
     assert shown_models(domains) == ["plain", "good", "weak"]
     domains.select_option("select[name=domain]", "music")
     assert shown_models(domains) == ["plain", "weak", "good"]
-    domains.locator("th[data-mean=''] button").click()
-    domains.locator("th[data-mean=''] button").click()
+    domains.locator("table.scores th[data-mean=''] button").click()
+    domains.locator("table.scores th[data-mean=''] button").click()
     assert shown_models(domains) == ["good", "weak", "plain"]
     domains.reload()
 
@@ -179,7 +179,7 @@ def test_baselines_stay_on_top_until_the_table_is_sorted(domains):
 def test_a_domain_of_several_tasks_has_a_mean_beside_that_of_all(domains):
     means = domains.locator("table.scores tbody tr[data-model=good] td.mean:visible")
     assert means.all_inner_texts() == ["0.500", "0.300"]
-    domains.locator("th[data-mean=music] button").click()
+    domains.locator("table.scores th[data-mean=music] button").click()
     assert shown_models(domains) == ["plain", "weak", "good"]
     domains.select_option("select[name=domain]", "music")
     assert means.all_inner_texts() == ["0.300"]

@@ -66,3 +66,14 @@ def test_what_was_not_compared_is_named_as_far_as_it_can_be_read(table):
     *_, note = table(row(model="a"), row(model="b", value=0.6), noise=noise).notes
     assert note.startswith("Not compared, so without a mark: m0 on t by linear (gone); m1")
     assert note.endswith("m2 on t by linear (gone); and 6 more.")
+
+
+@pytest.mark.parametrize("n_tasks", [1, 6, 7, 19, 40])
+def test_parts_for_paper_have_every_column_once(table, n_tasks):
+    found = table(*[row(task=f"t{number}-v1-full") for number in range(n_tasks)])
+    parts = found.parts()
+    assert [place for means, _ in parts for place in means] == list(range(len(found.means)))
+    assert [place for _, columns in parts for place in columns] == list(range(n_tasks))
+    sizes = [len(means) + len(columns) for means, columns in parts]
+    assert max(sizes) <= 7
+    assert max(sizes) - min(sizes) <= 1
