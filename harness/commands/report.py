@@ -22,9 +22,10 @@ _about = together(
         "models",
         multiple=True,
         metavar="MODEL",
-        help="A model, as tables name it, that has panels on every task and is compared, beside "
-        "the best and baselines. Repeatable: the others are compared with the one that is named "
-        "first, and those that are named come first. Without it they are compared with the best.",
+        help="A model, as tables name it, that has panels on every task and is compared. "
+        "Repeatable: the others are compared with the one that is named first, and those that are "
+        "named come first. Without it they are compared with the best. Up to eight models are all "
+        "shown; of more, those named, the best and baselines.",
     ),
     click.option(
         "--protocol",
@@ -74,8 +75,9 @@ def report(
 ) -> None:
     """Write one HTML page about PATHS: run folders, or results CSVs.
 
-    It is opened from disk, without a network, and holds the table, panels for each task, the
-    comparison of models, the worst mistakes with players, and the provenance of every row.
+    It is opened from disk, without a network, and holds the table, a figure of all scores, panels
+    for each task, the comparison of models, the worst mistakes with players, and the provenance of
+    every row.
     """
     _need_matplotlib()
     from harness.report.page import write_page
