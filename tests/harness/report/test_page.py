@@ -14,6 +14,7 @@ from markupsafe import escape
 from reportmaker import MEAN
 from resultrows import row
 
+from harness.report import choice
 from harness.report.comparison import comparison
 from harness.report.material import Material, gather
 from harness.report.page import write_page
@@ -277,3 +278,17 @@ def test_one_model_on_one_task_makes_a_page(tmp_path):
     found = written(gather([tmp_path / "one.csv"]), tmp_path)
     assert "1 model on 1 task, by 1 protocol" in found.text
     assert "Fewer than two models have results" in found.text
+
+
+def test_models_without_panels_are_named_on_the_page(material, tmp_path, monkeypatch):
+    monkeypatch.setattr(choice, "MOST_MODELS", 1)
+    monkeypatch.setattr(choice, "_ON_TASKS", 1)
+    found = written(material, tmp_path)
+    assert "show 1 of 2 models. Left out: " in found.text
+
+
+def test_all_scores_are_in_one_figure(material, tmp_path):
+    found = written(material, tmp_path)
+    assert "All tasks" in found.text
+    names = [a["aria-label"] for tag, a in found.tags if tag == "svg"]
+    assert "Scores of 2 models on 3 tasks, with intervals and means." in names
