@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import struct
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
 import soxr
 
+from harness import audiofile
+from harness.audiofile import BadFile
 from harness.errors import UserError
 from harness.memory import FileMemory
 from harness.task import Task
@@ -23,12 +24,9 @@ from harness.task import Task
 MAX_SECONDS = 1200.0
 """HEAR's common API promises models sounds of up to 20 minutes."""
 
-_OPEN_LENGTH = 0x7FFF0000  # wav writers on a pipe leave the length open: about 2 or 4 GiB
 _AHEAD_BYTES = 512 << 20  # decoded audio that read_ahead may hold, estimated
 _EXPANSION = 4  # 16-bit samples become float32, held at both rates while resampled
 _BLOCK = 1 << 20
-_MP3_FRAME = 1152  # samples; some encoders count the frame that holds the tag as sound
-_MP3_TAG_WITHIN = 2048  # bytes, more than the first frame of an MP3 can have
 
 
 class BadAudio(UserError):
@@ -93,69 +91,77 @@ def decode(path: Path, rate: int | None = None) -> tuple[np.ndarray, AudioInfo]:
     """The samples of a file at its own rate, float32 (n_samples,), and its header.
 
     Args:
-        path: any format that soundfile reads.
+        path: in any of the formats that :mod:`harness.audiofile` accepts.
         rate: the rate that it must have, where one is promised.
 
     Raises:
         BadAudio: missing, unreadable, truncated, empty, not mono, of another rate, longer than 20
             minutes, or with samples that are NaN or infinite.
     """
-    refuse_truncated_wav(path)
-    with _open(path) as file:
-        info = _info(file)
+    with open_sound(path) as sound:
+        info = _info(sound)
         if faults := _header_faults(info, rate):
             raise BadAudio(path, " ".join(faults))
-        try:
-            audio = read_frames(file)
-        except ValueError as error:
-            raise BadAudio(path, str(error)) from error
+        audio = read_frames(path, sound)
     if not np.isfinite(audio).all():
         raise BadAudio(path, "holds samples that are NaN or infinite.")
     return audio, info
 
 
-def read_frames(sound: soundfile.SoundFile, frames: int = -1, **how: bool) -> np.ndarray:
-    """Read ``frames`` from where a sound stands, or up to its end where that comes first or for -1.
-
-    An MP3 that says its length is allowed to lack one frame of MPEG's, and one that does not, whose
-    length libsndfile guesses from the file's size, to be of any length.
+def open_sound(path: Path, content: BinaryIO | None = None) -> soundfile.SoundFile:
+    """Open a sound of which all bytes are present (:func:`harness.audiofile.open_sound`).
 
     Args:
-        sound: open; of a file or an ``io.BytesIO``.
-        frames: how many.
-        how: as ``soundfile.SoundFile.read`` takes it.
-
-    Returns:
-        float32 (frames,), or (frames, channels).
+        path: of the file; for a file in an archive, what messages call it.
+        content: of a file in an archive.
 
     Raises:
-        ValueError: it cannot be decoded, or ends before its header says; with what to say after its
-            name.
+        BadAudio: missing, unreadable, empty, truncated, of unknown length, or in a format that is
+            not accepted.
     """
-    promised = sound.frames - sound.tell()
-    wanted = promised if frames < 0 else min(frames, promised)
     try:
-        audio: np.ndarray = sound.read(frames, dtype="float32", **how)
-    except soundfile.SoundFileError as error:
-        raise ValueError(f"cannot be decoded ({error}).") from error
-    if len(audio) < wanted and (
-        sound.format != "MP3" or (len(audio) < wanted - _MP3_FRAME and _says_length(sound))
-    ):
-        raise ValueError(f"is truncated: {len(audio)} of {wanted} samples are present.")
-    return audio
+        return audiofile.open_sound(path if content is None else content)
+    except BadFile as error:
+        raise BadAudio(path, str(error)) from error
+    except FileNotFoundError as error:
+        raise BadAudio(path, "is missing.") from error
+    except OSError as error:
+        raise BadAudio(path, f"cannot be read ({error.strerror or error}).") from error
 
 
-def _says_length(mp3: soundfile.SoundFile) -> bool:
-    """Whether the tag in which encoders count an MP3's frames is there: Xing, or Info."""
-    in_memory = isinstance(mp3.name, io.BytesIO)
-    with io.BytesIO(mp3.name.getbuffer()) if in_memory else open(mp3.name, "rb") as file:
-        head = file.read(10)
-        if head.startswith(b"ID3"):
-            file.seek(10 + sum(byte << 7 * (3 - i) for i, byte in enumerate(head[6:])))
-        else:
-            file.seek(0)
-        first = file.read(_MP3_TAG_WITHIN)
-    return b"Xing" in first or b"Info" in first
+def check_end(path: Path, sound: soundfile.SoundFile) -> None:
+    """Refuse a sound that ends early, without decoding all of it.
+
+    Raises:
+        BadAudio: the end is not there.
+    """
+    try:
+        audiofile.check_end(sound)
+    except BadFile as error:
+        raise BadAudio(path, str(error)) from error
+
+
+def read_frames(
+    path: Path, sound: soundfile.SoundFile, start: int = 0, frames: int = -1
+) -> np.ndarray:
+    """Read frames of a sound that was just opened, up to its end if that comes first.
+
+    Args:
+        path: what messages call the sound.
+        sound: as :func:`open_sound` returned it.
+        start: the first frame to read.
+        frames: how many; -1 for all.
+
+    Returns:
+        float32 (frames,), or (frames, channels) of more than one channel.
+
+    Raises:
+        BadAudio: it cannot be decoded, or ends before its header says.
+    """
+    try:
+        return audiofile.read_frames(sound, start, frames)
+    except BadFile as error:
+        raise BadAudio(path, str(error)) from error
 
 
 def read_audio(path: Path, sample_rate: int) -> np.ndarray:
@@ -253,13 +259,6 @@ def _expected_bytes(path: Path) -> int:
         return 0  # reading it will say what is wrong
 
 
-def _open(path: Path) -> soundfile.SoundFile:
-    try:
-        return soundfile.SoundFile(path)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise BadAudio(path, f"is no audio file that can be read ({error}).") from error
-
-
 def _header_faults(info: AudioInfo, rate: int | None) -> list[str]:
     faults = []
     if info.frames == 0:
@@ -275,34 +274,3 @@ def _header_faults(info: AudioInfo, rate: int | None) -> list[str]:
 
 def _info(file: soundfile.SoundFile) -> AudioInfo:
     return AudioInfo(file.frames, file.samplerate, file.channels, f"{file.format} {file.subtype}")
-
-
-def refuse_truncated_wav(path: Path) -> None:
-    """Compare a wav's data chunk with the file: libsndfile reads a cut file short in silence.
-
-    Raises:
-        BadAudio: missing, unreadable, empty, or a wav that is shorter than its header says.
-    """
-    try:
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size == 0:
-                raise BadAudio(path, "is an empty file.")
-            riff, _, wave = struct.unpack("<4sI4s", file.read(12).ljust(12, b"\0"))
-            while (riff, wave) == (b"RIFF", b"WAVE"):
-                header = file.read(8)
-                if len(header) < 8:
-                    raise BadAudio(path, "is truncated: it ends before its sound begins.")
-                name, length = struct.unpack("<4sI", header)
-                if name == b"data":
-                    present = size - file.tell()
-                    if present < length < _OPEN_LENGTH:
-                        raise BadAudio(
-                            path, f"is truncated: {present} of {length} bytes of sound are present."
-                        )
-                    return
-                file.seek(length + length % 2, os.SEEK_CUR)
-    except FileNotFoundError as error:
-        raise BadAudio(path, "is missing.") from error
-    except OSError as error:
-        raise BadAudio(path, f"cannot be read ({error.strerror}).") from error

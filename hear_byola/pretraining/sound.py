@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import struct
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -14,6 +14,13 @@ import soundfile
 import soxr
 
 from hear_byola.frontend import SAMPLE_RATE
+from hear_byola.pretraining.audiofile import (
+    BadFile,
+    check_end,
+    open_sound,
+    read_frames,
+    reopen_sound,
+)
 
 EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"})
 """What is taken for audio in folders and tar files, in lower case."""
@@ -21,10 +28,6 @@ EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif
 # Resampling needs a little signal beyond both ends of a stretch. From 128 output samples on, no
 # rate between 16,001 and 192,000 Hz showed a difference to the whole file beyond float32 rounding.
 _MARGIN = 256
-# An mp3 frame (1,152 samples) may use bits of earlier ones, so decoding starts some frames ahead.
-_MP3_LEAD = 4 * 1152
-_LONGEST = 1 << 48  # frames; libsndfile gives a huge number where a header leaves the length open
-_OPEN_WAV = 0x7FFF0000  # wav writers on a pipe leave the length open: about 2 or 4 GiB
 
 
 class BadSound(ValueError):
@@ -54,27 +57,18 @@ def samples_at_16k(frames: np.ndarray, rate: np.ndarray) -> np.ndarray:
 
 
 def read_header(source: Path | BinaryIO) -> Header:
-    """Read a sound's header and its last sample, which a file that was cut off lacks.
+    """Read a sound's header and find out whether the sound is whole.
 
     Args:
         source: a path, or a seekable binary file at its start.
 
     Raises:
-        BadSound: no sound that can be read, empty, cut off, or below 16 kHz.
+        BadSound: no sound that can be read, empty, truncated, of unknown length, or below 16 kHz.
     """
-    try:
-        _refuse_cut_wav(source)
-        with _open(source) as file:
-            if not 0 <= file.frames < _LONGEST:
-                raise BadSound("does not say how long it is.")
-            header = Header(file.frames, file.samplerate)
-            if file.format != "OGG":  # there the length is not a promise, but the last page's time
-                _read(file, header.frames - 1, 1)
-            return header
-    except soundfile.SoundFileError as error:
-        raise BadSound(f"is no audio that can be read ({_reason(error)}).") from error
-    except OSError as error:
-        raise BadSound(f"cannot be read ({error.strerror or error}).") from error
+    with _opened(open_sound, source) as sound:
+        header = Header(sound.frames, sound.samplerate)
+        check_end(sound)
+        return header
 
 
 def read_stretch(source: Path | BinaryIO, start: int, count: int) -> np.ndarray:
@@ -89,28 +83,26 @@ def read_stretch(source: Path | BinaryIO, start: int, count: int) -> np.ndarray:
         start, count: samples at 16 kHz, inside the sound.
 
     Raises:
-        BadSound: it cannot be decoded there, is cut off, or holds samples that are no numbers.
+        BadSound: it cannot be decoded there, is truncated, or holds samples that are no numbers.
     """
-    try:
-        with _open(source) as file:
-            audio = _resampled(file, start, count)
-    except soundfile.SoundFileError as error:
-        raise BadSound(f"cannot be decoded ({_reason(error)}).") from error
-    except OSError as error:
-        raise BadSound(f"cannot be read ({error.strerror or error}).") from error
+    with _opened(reopen_sound, source) as sound:
+        audio = _resampled(sound, start, count)
     if not np.isfinite(audio).all():
         raise BadSound("holds samples that are NaN or infinite.")
     return np.clip(audio, -1.0, 1.0, out=audio)
 
 
-def _open(source: Path | BinaryIO) -> soundfile.SoundFile:
-    if not isinstance(source, Path):
-        return soundfile.SoundFile(source)
+@contextmanager
+def _opened(
+    opener: Callable[[Path | BinaryIO], soundfile.SoundFile], source: Path | BinaryIO
+) -> Iterator[soundfile.SoundFile]:
     try:
-        return soundfile.SoundFile(os.fsencode(source))  # as bytes: it need not be UTF-8
-    except soundfile.SoundFileError:
-        with open(source, "rb"):  # tells what libsndfile calls a system error
-            raise
+        with opener(source) as sound:
+            yield sound
+    except BadFile as error:
+        raise BadSound(str(error)) from error
+    except OSError as error:
+        raise BadSound(f"cannot be read ({error.strerror or error}).") from error
 
 
 def _resampled(file: soundfile.SoundFile, start: int, count: int) -> np.ndarray:
@@ -130,41 +122,8 @@ def _resampled(file: soundfile.SoundFile, start: int, count: int) -> np.ndarray:
 
 def _read(file: soundfile.SoundFile, start: int, count: int) -> np.ndarray:
     """Frames at the file's own rate, channels averaged, float32 (count,)."""
-    lead = min(start, _MP3_LEAD) if file.format == "MP3" else 0
-    file.seek(start - lead)
-    audio: np.ndarray = file.read(lead + count, dtype="float32", always_2d=True)[lead:]
-    if len(audio) < count:
-        raise BadSound(
-            f"is cut off: it ends before sample {start + count:,} of {file.frames:,}, which its "
-            "header promises."
-        )
-    return audio[:, 0] if audio.shape[1] == 1 else audio.mean(axis=1)
-
-
-def _reason(error: soundfile.SoundFileError) -> str:
-    return getattr(error, "error_string", str(error)).strip().rstrip(".") or "damaged"
-
-
-def _refuse_cut_wav(source: Path | BinaryIO) -> None:
-    """Compare a wav's data chunk with the file: libsndfile reads a cut file short in silence."""
-    if isinstance(source, Path):
-        with open(source, "rb") as file:
-            _refuse_cut_wav(file)
-        return
-    size = source.seek(0, os.SEEK_END)
-    source.seek(0)
-    if size == 0:
-        raise BadSound("is an empty file.")
-    riff, _, wave = struct.unpack("<4sI4s", source.read(12).ljust(12, b"\0"))
-    while (riff, wave) == (b"RIFF", b"WAVE"):
-        chunk = source.read(8)
-        if len(chunk) < 8:
-            raise BadSound("is cut off: it ends before its sound begins.")
-        name, length = struct.unpack("<4sI", chunk)
-        if name == b"data":
-            present = size - source.tell()
-            if present < length < _OPEN_WAV:
-                raise BadSound(f"is cut off: {present:,} of {length:,} bytes of sound are there.")
-            break
-        source.seek(length + length % 2, os.SEEK_CUR)
-    source.seek(0)
+    if start + count > file.frames:
+        raise BadSound(f"is truncated: it now ends at sample {file.frames:,}.")
+    audio = read_frames(file, start, count)
+    audio = audio if audio.ndim == 1 else audio.mean(axis=1)
+    return np.pad(audio, (0, count - len(audio)))  # an mp3 may lack its last frame

@@ -13,9 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from harness.audio import MAX_SECONDS, BadAudio, ContentHashes, read_frames, refuse_truncated_wav
+from harness.audio import (
+    MAX_SECONDS,
+    BadAudio,
+    ContentHashes,
+    check_end,
+    open_sound,
+    read_frames,
+)
 from harness.errors import UserError, did_you_mean
 from harness.files import FileState, cache_folder, file_state
 from harness.spelling import composed
@@ -56,26 +62,25 @@ class Header:
 
 
 def read_recording(source: object) -> tuple[np.ndarray, int]:
-    """Decode a :class:`Recording`: float32 (frames, channels) in [-1, 1], and the rate in Hz.
+    """Decode a :class:`Recording`: float32 (frames,) or (frames, channels), and the rate in Hz.
 
     Raises:
         UserError: it changed since it was looked into, cannot be decoded, or is truncated.
-        OSError: it cannot be read.
+        OSError: it is not there.
     """
     assert isinstance(source, Recording)
     _refuse_changed(source)
+    path = Path(source.path)
     try:
-        with soundfile.SoundFile(source.path) as file:
+        with open_sound(path) as sound:
             frames = -1
             if source.seconds is not None:
-                frames = round((source.seconds + _MARGIN_SECONDS) * file.samplerate)
-            sound = read_frames(file, frames, always_2d=True), file.samplerate
-    except soundfile.SoundFileError as error:
-        raise UserError(f"{source.path} cannot be decoded ({error}).") from error
-    except ValueError as error:
-        raise UserError(f"{source.path} {error}") from error
+                frames = round((source.seconds + _MARGIN_SECONDS) * sound.samplerate)
+            audio, rate = read_frames(path, sound, 0, frames), sound.samplerate
+    except BadAudio as error:
+        raise UserError(f"{path} {error.reason}") from error
     _refuse_changed(source)
-    return sound
+    return audio, rate
 
 
 def _refuse_changed(source: Recording) -> None:
@@ -180,19 +185,20 @@ def _look(path: Path, seconds: float | None, hashes: ContentHashes) -> Header | 
     """Return a recording's header, or why it has none: "" when it is not there."""
     try:
         state = file_state(path)
-        refuse_truncated_wav(path)
-        info = soundfile.info(path)
-        if info.frames == 0:
-            return "is empty: it holds no sample."
+        with open_sound(path) as sound:
+            if sound.frames == 0:
+                return "is empty: it holds no sample."
+            check_end(path, sound)
+            length, rate = sound.frames, sound.samplerate
         sha256 = hashes.sha256(path)
     except FileNotFoundError:
         return ""
     except BadAudio as error:
         return error.reason
-    except (OSError, soundfile.SoundFileError) as error:
-        return f"is no recording that can be read ({error}). Convert it to wav or flac."
+    except OSError as error:
+        return f"cannot be read ({error.strerror})."
     recording = Recording(str(path.resolve()), state, sha256, seconds)
-    return Header(recording, info.frames / info.samplerate, info.samplerate)
+    return Header(recording, length / rate, rate)
 
 
 def _misfits(one: Labelled, header: Header, seconds: float | None) -> Iterator[tuple[int, str]]:

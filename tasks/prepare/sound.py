@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from harness.audio import read_frames, refuse_truncated_wav
+from harness.audio import BadAudio, open_sound, read_frames
 from harness.errors import UserError
 from tasks.prepare.archive import File
 
@@ -30,8 +32,7 @@ def read_sound(source: object) -> tuple[np.ndarray, int]:
         Samples, float32 (frames, channels) in [-1, 1] or (frames,), and the rate in Hz.
 
     Raises:
-        UserError: it is no sound in a format of libsndfile's, was cut short, or its archive is
-            damaged.
+        UserError: it is in no accepted format, is truncated, or its archive is damaged.
         OSError: it cannot be read.
     """
     file, start, frames = source, 0, -1
@@ -39,14 +40,8 @@ def read_sound(source: object) -> tuple[np.ndarray, int]:
         file, start, frames = source.file, source.start, source.frames
     if not isinstance(file, File):
         raise TypeError(f"{source!r} is no sound of a corpus")
-    with _open(file) as sound:
-        try:
-            sound.seek(start)
-            return read_frames(sound, frames), sound.samplerate
-        except soundfile.SoundFileError as error:
-            raise UserError(f"{file} cannot be decoded ({error}).") from error
-        except ValueError as error:
-            raise UserError(f"{file} {error}") from error
+    with _opened(file) as sound:
+        return read_frames(Path(str(file)), sound, start, frames), sound.samplerate
 
 
 def length(file: File) -> tuple[int, int]:
@@ -55,16 +50,15 @@ def length(file: File) -> tuple[int, int]:
     Raises:
         UserError, OSError: as :func:`read_sound`.
     """
-    with _open(file) as sound:
+    with _opened(file) as sound:
         return sound.frames, sound.samplerate
 
 
-def _open(file: File) -> soundfile.SoundFile:
-    if not file.member:  # an archive knows by itself whether a file in it is whole
-        refuse_truncated_wav(Path(file.path))
-    elif not file.size:
-        raise UserError(f"{file} is an empty file.")
+@contextmanager
+def _opened(file: File) -> Iterator[soundfile.SoundFile]:
+    content = io.BytesIO(file.content()) if file.member else None
     try:
-        return soundfile.SoundFile(io.BytesIO(file.content()) if file.member else file.path)
-    except soundfile.SoundFileError as error:
-        raise UserError(f"{file} is no sound that can be decoded ({error}).") from error
+        with open_sound(Path(str(file)), content) as sound:
+            yield sound
+    except BadAudio as error:
+        raise UserError(f"{file} {error.reason}") from error

@@ -86,6 +86,8 @@ def test_bad_files_are_named_with_their_fault(tmp_path: Path, wav: Path) -> None
     bad.write_bytes(b"")
     assert reason(bad) == "is an empty file."
     bad.write_bytes(b"this is no wav file at all, whatever its name")
+    assert "is a text file" in reason(bad)
+    bad.write_bytes(bytes(99))
     assert "no audio file" in reason(bad)
     taskmaker.write_wav(bad, np.zeros(0), 16000)
     assert "holds no sample" in reason(bad)
@@ -115,20 +117,21 @@ def test_a_cut_compressed_file_is_refused(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cut.{suffix}"
     soundfile.write(path, np.random.default_rng(0).uniform(-0.5, 0.5, 32000), 16000)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    try:
-        audio = read_audio(path, 16000)
-    except BadAudio:
-        return
-    assert suffix == "ogg", "an Ogg file carries no length, so a cut one may read as a shorter one"
-    assert len(audio) < 32000
+    assert "truncated" in reason(path)
 
 
-def test_a_wav_from_a_pipe_has_an_open_length(tmp_path: Path, wav: Path) -> None:
+def test_a_wav_from_a_pipe_is_refused(tmp_path: Path, wav: Path) -> None:
     content = bytearray(wav.read_bytes())
     content[4:8] = content[40:44] = b"\xff\xff\xff\xff"
     piped = tmp_path / "piped.wav"
     piped.write_bytes(content)
-    assert read_audio(piped, 16000).shape == (8000,)
+    assert "does not say how long it is" in reason(piped)
+
+
+def test_a_codec_that_cannot_seek_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "gsm.wav"
+    soundfile.write(path, tone(16000), 16000, "GSM610")
+    assert len(read_audio(path, 16000)) == 8320, "blocks of 320"
 
 
 def test_chunks_around_the_sound_are_no_fault(tmp_path: Path, wav: Path) -> None:

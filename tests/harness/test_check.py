@@ -203,6 +203,12 @@ SCENE_ERRORS: dict[str, tuple[Edit, str]] = {
         lambda t: (t / "16000/train/train-0002.wav").write_bytes(b"\0" * 500),
         "train-0002.wav: is no audio file",
     ),
+    "pointer": (
+        lambda t: (t / "16000/train/train-0002.wav").write_text(
+            "version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n"
+        ),
+        "train-0002.wav: is a Git LFS pointer, not the audio: run `git lfs pull`.",
+    ),
     "truncated": (cut("train/train-0002.wav"), "train-0002.wav: is truncated"),
     "stereo": (audio("test/test-0000.wav", np.zeros((800, 2))), "2 channels"),
     "wrong rate": (audio("test/test-0000.wav", np.zeros(800), 44100), "44100 Hz in a folder of"),

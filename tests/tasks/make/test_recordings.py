@@ -41,12 +41,26 @@ def test_a_truncated_mp3_is_no_recording(mp3: Path, seconds: float | None) -> No
     whole = mp3.read_bytes()
     assert len(read_recording(recording(mp3, seconds))[0]) == RATE
     mp3.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"sound\.mp3 is truncated: \d+ of 48000 samples are pres"):
+    with pytest.raises(UserError, match=r"sound\.mp3 is truncated: \d+ of \d+ frames are present"):
         read_recording(recording(mp3, seconds))
-    with pytest.raises(BadAudio, match=r"is truncated: \d+ of 48000 samples"):
+    with pytest.raises(BadAudio, match=r"is truncated: \d+ of \d+ frames"):
         decode(mp3)
-    # What is kept is all there.
-    assert len(read_recording(recording(mp3, 0.2))[0]) == 0.3 * RATE
+
+
+@pytest.mark.parametrize("extension", soundmaker.FORMATS)
+@pytest.mark.parametrize("seconds", [None, 0.5])
+def test_what_is_truncated_is_told_before_anything_is_written(
+    tmp_path: Path, extension: str, seconds: float | None
+) -> None:
+    path = soundmaker.write(tmp_path / f"a.{extension}", soundmaker.noise(3.0, RATE), RATE)
+    labelled = [Labelled(path.name, 2)]
+    headers, bad = look_into(tmp_path, labelled, seconds, Faults(tmp_path / "x.csv"), [].append)
+    assert (headers[path.name].seconds, bad) == (3.0, [])
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.7)])
+    headers, bad = look_into(tmp_path, labelled, seconds, Faults(tmp_path / "x.csv"), [].append)
+    assert not headers
+    assert f"'a.{extension}' " in bad[0][1]
+    assert "truncated" in bad[0][1]
 
 
 def test_an_mp3_may_be_a_frame_shorter_than_it_says(mp3: Path) -> None:

@@ -377,8 +377,8 @@ def test_an_empty_noise_is_a_bad_sound_of_speech_commands(tmp_path: Path) -> Non
     (corpus / "yes" / "0a7c2a8d_nohash_0.wav").write_bytes(b"")
     with pytest.raises(UserError, match="2 clips cannot be used") as caught:
         prepared("speech_commands_v2_12", tmp_path / "x", tmp_path)
-    assert "pink_noise.wav: is an empty file" in str(caught.value)
-    assert "0a7c2a8d_nohash_0.wav: is an empty file" in str(caught.value)
+    assert "pink_noise.wav is an empty file" in str(caught.value)
+    assert "0a7c2a8d_nohash_0.wav is an empty file" in str(caught.value)
 
 
 def test_speech_commands_unpacked_into_one_folder_are_refused(tmp_path: Path) -> None:

@@ -29,8 +29,7 @@ def test_a_sound_that_ends_before_its_header_says_is_none(tmp_path: Path, packed
     cut, sound = (file for _, file in folder.find(r"(.*/)?[ab]\.mp3", ("x.zip",)))
     assert len(read_sound(sound)[0]) == RATE
     assert len(read_sound(Stretch(sound, RATE // 2, RATE))[0]) == RATE // 2
-    assert len(read_sound(Stretch(cut, 100, 100))[0]) == 100
-    for asked in (cut, Stretch(cut, RATE // 4, RATE // 2)):
-        with pytest.raises(UserError, match=r"a\.mp3 is truncated: \d+ of \d+ samples are present"):
+    for asked in (cut, Stretch(cut, 100, 100), Stretch(cut, RATE // 4, RATE // 2)):
+        with pytest.raises(UserError, match=r"a\.mp3 is truncated: \d+ of \d+ frames are present"):
             read_sound(asked)
     close_archives()
