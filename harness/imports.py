@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import difflib
 import hashlib
 import importlib
@@ -12,12 +11,13 @@ import os
 import pkgutil
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import harness.baselines
 from harness.errors import UserError, did_you_mean, did_you_mean_path
+from harness.guest import Guest, ModuleExit, exits_refused
+from harness.source import Source, find_source
 
 
 def import_hear_module(name: str) -> ModuleType:
@@ -28,15 +28,25 @@ def import_hear_module(name: str) -> ModuleType:
     it holds under the name of something installed, a folder ``tasks`` for instance, hides nothing.
 
     Raises:
-        UserError: there is no such module; it imports something that is missing; it fails; its
-            source is no longer what this process once imported.
+        UserError: there is no such module; it imports something that is missing; it fails or ends
+            the process; its source is no longer what this process once imported; it imports code
+            under a name under which this process holds other code.
     """
-    module = _import(name)
+    guest = Guest(name)
+    before = set(sys.path)
+    with guest.called():
+        module = _import(name)
+    if module.__name__ not in _guests:
+        guest.changed_by_import = guest.changed
+        _guests[module.__name__] = guest
     if getattr(module, "__file__", None) is None:
         raise UserError(
             f"'{name}' is not a HEAR-API module: it has no Python file of its own (a plain folder, "
             f"or part of Python). Give {_NAMES}."
         )
+    _refuse_mixed_code(name, module, find_source(module))
+    for folder in set(sys.path) - before:
+        _folder_of.setdefault(os.path.abspath(folder), name)
     source = source_sha256(module)
     if _source_at_import.setdefault(module.__name__, source) != source:
         raise UserError(
@@ -44,6 +54,33 @@ def import_hear_module(name: str) -> ModuleType:
             "again, so that the new code is what runs."
         )
     return module
+
+
+def guest_of(module: ModuleType) -> Guest:
+    """Return what an imported module's code is to be called with."""
+    return _guests.setdefault(module.__name__, Guest(module.__name__))
+
+
+_guests: dict[str, Guest] = {}
+
+# The folder from which each HEAR module imports, with the module's name.
+_folder_of: dict[str, str] = {}
+
+
+def _refuse_mixed_code(name: str, module: ModuleType, source: Source) -> None:
+    """Refuse a module that got another one's code: Python imports each name once."""
+    for top, path in source.own.items():
+        loaded = getattr(sys.modules.get(top), "__file__", None)
+        if loaded is None or os.path.abspath(loaded) == str(path):
+            continue
+        folder = Path(os.path.abspath(loaded)).parent
+        folder = folder.parent if Path(loaded).name == "__init__.py" else folder
+        if module.__package__ or str(folder) in _folder_of:
+            raise UserError(
+                f"The module '{name}' imports '{top}' from {path}, but this process already uses "
+                f"{loaded} under that name. Evaluate the models in separate commands with one "
+                "--out, or give one of the two files another name."
+            )
 
 
 _NAMES = "an import name, or the path of a .py file or of a package's folder"
@@ -62,7 +99,8 @@ def _import(name: str) -> ModuleType:
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
         raise _no_such_module(name)
     try:
-        return importlib.import_module(name)
+        with exits_refused():
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name and f"{name}.".startswith(f"{error.name}."):
             raise _no_such_module(name) from None
@@ -74,7 +112,7 @@ def _import(name: str) -> ModuleType:
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise UserError(f"There is no module file '{path}'.{did_you_mean_path(path, '*.py')}")
-    path = path.resolve()
+    typed, path = path, path.resolve()
     _append_to_path(path.parents[path.name == "__init__.py"])
     # A name of its own: the file may be called like a module that is loaded already.
     name = f"hear_module_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
@@ -86,10 +124,13 @@ def _import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
+        with exits_refused():
+            spec.loader.exec_module(module)
+    except BaseException as error:
         del sys.modules[name]
-        raise _failed(str(path), error) from error
+        if isinstance(error, Exception):
+            raise _failed(str(typed), error) from error
+        raise
     return module
 
 
@@ -105,7 +146,13 @@ def _failed(name: str, error: Exception) -> UserError:
             f"The module '{name}' was found, but it imports '{error.name}', which is not "
             f"installed here: install it, or leave that import out."
         )
-    return UserError(f"Importing the module '{name}' failed: {type(error).__name__}: {error}")
+    if isinstance(error, ModuleExit):
+        return UserError(
+            f"Importing '{name}' failed: {error}. A HEAR module must not end the "
+            "process or read the command line when it is imported: move that under "
+            'if __name__ == "__main__".'
+        )
+    return UserError(f"Importing '{name}' failed: {type(error).__name__}: {error}")
 
 
 def _no_such_module(name: str) -> UserError:
@@ -160,90 +207,9 @@ def checkpoint_sha256(checkpoint: str) -> str:
 
 
 def source_sha256(module: ModuleType) -> str:
-    """Sha256 of the Python source that a module consists of.
+    """Return the sha256 of the Python source that a module consists of.
 
-    That is its file and all that the import statements anywhere in it lead to, step by step:
-    inside the same top-level package or, for a single file, beside it. What they do not lead to,
-    a trainer in a subpackage for instance, has no part in embeddings and does not count. Where a
-    file may import by computed names (:mod:`importlib`, ``exec``, ...), its whole package counts.
+    :mod:`harness.source` says which files count.
     """
-    folder = Path(str(module.__file__)).absolute().parent
-    named = sorted((os.path.relpath(p, folder), file_sha256(p)) for p in _source_files(module))
-    return sha256_of([[name.replace(os.sep, "/"), digest] for name, digest in named])
-
-
-def _source_files(module: ModuleType) -> set[Path]:
-    file = Path(str(module.__file__)).absolute()
-    package, root, queue = "", file.parent, [file]
-    if module.__package__:
-        above = module.__name__.count(".") + hasattr(module, "__path__")
-        root = file.parents[above]
-        # Not by the module's name: a package that was imported by its path has one of its own.
-        package = file.relative_to(root).parts[0]
-        # Importing a.b.c runs a/__init__.py and a/b/__init__.py too.
-        queue.extend(_files_named(module.__name__, root))
-    files: set[Path] = set()
-    while queue:
-        source = queue.pop()
-        if source in files:
-            continue
-        files.add(source)
-        names, computed = _imports(source, root)
-        for name in names:
-            if package in ("", name.partition(".")[0]):
-                queue.extend(_files_named(name, root))
-        if computed:
-            queue.extend((root / source.relative_to(root).parts[0]).rglob("*.py"))
-    return files
-
-
-def _files_named(name: str, root: Path) -> Iterator[Path]:
-    """The files below ``root`` that run when the dotted name is imported.
-
-    The last parts may name what stands inside a file; ``*`` stands for all files of a folder.
-    """
-    place = root
-    for part in name.split("."):
-        if part == "*":
-            yield from place.glob("*.py")
-            return
-        file = place / f"{part}.py"
-        place = place / part
-        if (place / "__init__.py").is_file():
-            yield place / "__init__.py"
-        elif file.is_file():
-            yield file
-        elif not place.is_dir():
-            return
-
-
-# With these a file can import what no statement in it names; the two parts of importlib cannot.
-_LOADERS = {"importlib", "pkgutil", "runpy", "imp", "zipimport"}
-_NO_LOADERS = {"importlib.metadata", "importlib.resources"}
-_LOADING_CALLS = {"__import__", "exec", "eval"}
-
-
-def _imports(source: Path, root: Path) -> tuple[set[str], bool]:
-    """All dotted names that a file imports, and whether it may import others by computed names."""
-    try:
-        tree = ast.parse(source.read_bytes())
-    except (SyntaxError, ValueError):
-        return set(), False
-    names: set[str] = set()
-    computed = False
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            base = [node.module] if node.module else []
-            if node.level:
-                # One level up from a file is the package that it stands in.
-                base = [*source.relative_to(root).parts[: -node.level], *base]
-            names |= {".".join([*base, alias.name]) for alias in node.names}
-        elif isinstance(node, ast.Name):
-            computed |= node.id in _LOADING_CALLS
-    computed |= any(
-        name.partition(".")[0] in _LOADERS and ".".join(name.split(".")[:2]) not in _NO_LOADERS
-        for name in names
-    )
-    return names, computed
+    named = sorted((name, file_sha256(path)) for name, path in find_source(module).files)
+    return sha256_of(named)

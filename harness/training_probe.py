@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from harness.conformance.process_state import restored_random_states
 from harness.engines import InlineEngine, worker_devices
 from harness.errors import UserError
 from harness.module import ModelSpec
+from harness.process_state import restored_random_states
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
 from harness.task import TaskSource, is_synthetic
@@ -93,7 +93,7 @@ class TrainingProbe:
             plan = make_plan(self._settings(spec, [source]))
             summary = execute(plan, InlineEngine(self._device), self._out)
         finally:
-            for kind in ("embeddings", "probes", "results"):
+            for kind in ("embeddings", "models", "probes", "results"):
                 shutil.rmtree(self._out / kind, ignore_errors=True)
         for _, error in summary.failures:
             raise UserError(error)

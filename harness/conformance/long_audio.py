@@ -18,6 +18,7 @@ from harness.conformance.centres import Lag, click_train, measure_lag
 from harness.conformance.checks import N_CLICKS, SEGMENT_SECONDS, SPACING_MS
 from harness.conformance.child import call_in_child
 from harness.conformance.subject import Failure, Subject, load_subject, said
+from harness.imports import guest_of
 from harness.module import ModelSpec
 
 # HEAR API: "any length up to 20 minutes", embedded "within 16 GB of GPU memory".
@@ -51,7 +52,8 @@ def examine_here(request: Mapping[str, Any]) -> dict[str, str]:
     """Make the check in this process, whose memory it limits; only a child should."""
     try:
         subject = load_subject(ModelSpec(**request["spec"]), request["device"])
-        return {"measured": _examine(subject, float(request["seconds"]))}
+        with guest_of(subject.api).called():
+            return {"measured": _examine(subject, float(request["seconds"]))}
     except Failure as failure:
         return {"failure": str(failure)}
     except Exception as error:

@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.conformance.child import call_in_child
 from harness.conformance.subject import said
-from harness.imports import import_hear_module
+from harness.imports import guest_of, import_hear_module
 from harness.module import ModelSpec
 
 VERSION = "2021.0.6"
@@ -81,20 +81,22 @@ def validate_here(request: Mapping[str, Any]) -> dict[str, Any]:
     """Run the validator in this process; changes it for good, so only a child should."""
     spec = ModelSpec(**request["spec"])
     tensorflow = _tensorflow()
-    name, shim = _importable(spec)
+    module = import_hear_module(spec.module)
+    name, shim = _importable(spec, module)
     validator: Any = importlib.import_module("hearvalidator.validate")
     # Its own warnings alone: a warning of the module may name the validator's file as its place.
     warned: list[str] = []
     validator.warnings = types.SimpleNamespace(warn=lambda text: warned.append(_one_line(text)))
     outcome, message = "passed", ""
-    try:
-        validator.ValidateModel(name, spec.checkpoint, device=request["device"] or None)()
-        print("Looks good!")
-    except validator.ModelError as error:  # a BaseException
-        outcome, message = "refused", _one_line(error)
-    except (Exception, SystemExit) as error:
-        outcome, message = "crashed", said(error)
-        traceback.print_exc()
+    with guest_of(module).called():
+        try:
+            validator.ValidateModel(name, spec.checkpoint, device=request["device"] or None)()
+            print("Looks good!")
+        except validator.ModelError as error:  # a BaseException
+            outcome, message = "refused", _one_line(error)
+        except (Exception, SystemExit) as error:
+            outcome, message = "crashed", said(error)
+            traceback.print_exc()
     for text in warned:
         print(f"Warning: {text}")
     return {
@@ -122,13 +124,12 @@ def _tensorflow() -> str:
     return ""
 
 
-def _importable(spec: ModelSpec) -> tuple[str, bool]:
+def _importable(spec: ModelSpec, module: types.ModuleType) -> tuple[str, bool]:
     """A name that the validator can import, and whether it is a shim's.
 
     The validator imports by name and knows no model options: a module named by its path, or one
     with options, is put under a name of its own, with ``load_model`` given the options.
     """
-    module = import_hear_module(spec.module)
     if not spec.options and spec.module == module.__name__:
         return spec.module, False
     shim: Any = types.ModuleType("hear_module_with_options")

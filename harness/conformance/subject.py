@@ -12,20 +12,21 @@ import numpy as np
 import torch
 
 from harness.backends import Backend, backend_of
-from harness.conformance.process_state import (
-    changed_environment,
-    changed_settings,
-    restored_random_states,
-    settings,
-)
 from harness.errors import UserError
-from harness.imports import import_hear_module
+from harness.guest import ModuleExit, exits_refused
+from harness.imports import guest_of, import_hear_module
 from harness.module import (
     ATTRIBUTES,
     FUNCTIONS,
     ModelSpec,
     check_arguments,
     lacking_arguments,
+)
+from harness.process_state import (
+    changed_environment,
+    changed_settings,
+    restored_random_states,
+    settings,
 )
 
 # A global generator seeded with this is found so after a call that seeds nothing.
@@ -114,28 +115,33 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
         Failure: the module lacks a function or a usable attribute, or its ``load_model`` fails.
     """
     api = import_hear_module(spec.module)
+    guest = guest_of(api)
+    of_import = [f"importing the module changes {name}" for name in guest.changed_by_import]
     missing = [name for name in FUNCTIONS if not callable(getattr(api, name, None))]
     if missing:
         raise Failure(f"the module lacks {', '.join(missing)}")
     check_arguments(spec, api.load_model)
     if lacking := lacking_arguments(spec, api.load_model, "-m FILE", "-o "):
         raise Failure(f"load_model {lacking}")
-    before, environment = settings(), dict(os.environ)
-    with restored_random_states():
-        torch.default_generator.manual_seed(_ODD_SEED)
-        try:
-            model = _load(api, spec)
-        except Exception as error:
-            raise Failure(f"load_model raises {said(error)}") from error
-        seeded = torch.initial_seed() != _ODD_SEED
-    changed = changed_settings(before)
-    others = ["load_model seeds the global generator of torch"] * seeded
+    with guest.called():
+        before, environment = settings(), dict(os.environ)
+        with restored_random_states():
+            torch.default_generator.manual_seed(_ODD_SEED)
+            try:
+                with exits_refused():
+                    model = _load(api, spec)
+            except Exception as error:
+                raise Failure(f"load_model raises {said(error)}") from error
+            seeded = torch.initial_seed() != _ODD_SEED
+        changed = changed_settings(before)
+    others = [*of_import, *["load_model seeds the global generator of torch"] * seeded]
     others += [f"load_model changes the variable {n}" for n in changed_environment(environment)]
     for name in ATTRIBUTES:
         value = getattr(model, name, None)
         if not np.isscalar(value) or not isinstance(value, (int, float, np.number)) or value < 1:
             raise Failure(f"the model's attribute {name} is {value!r}")
-    training = _training_layers(api, model)
+    with guest.called():
+        training = _training_layers(api, model)
     try:
         backend = backend_of(model, spec.label, device)
     except UserError as error:
@@ -166,6 +172,8 @@ def _training_layers(api: ModuleType, model: object) -> list[str]:
 def said(error: BaseException) -> str:
     """An exception in one line."""
     text = " ".join(str(error).split())
+    if isinstance(error, ModuleExit):
+        return f"{text}: it tries to end the process"
     return f"{type(error).__name__}: {text[:300]}" if text else type(error).__name__
 
 

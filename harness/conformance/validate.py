@@ -12,6 +12,8 @@ from harness.conformance.checks import CHECKS, LONG_AUDIO, STANDS_ON
 from harness.conformance.long_audio import check_long_audio
 from harness.conformance.official import INSTALL, VERSION, Verdict, run_official
 from harness.conformance.subject import Doubt, Failure, Unmeasured, load_subject, said
+from harness.guest import exits_refused
+from harness.imports import guest_of
 from harness.module import ModelSpec
 
 OFFICIAL = "hear-validator"
@@ -82,7 +84,8 @@ def stricter_checks(
     checks: list[Check] = []
     for name, check in CHECKS.items():
         announce(name)
-        checks.append(_judged(name, partial(check, subject), checks))
+        with guest_of(subject.api).called():
+            checks.append(_judged(name, partial(check, subject), checks))
     # The process that embeds the long clip loads a model of its own: one at a time in memory.
     del subject
     if quick:
@@ -98,7 +101,8 @@ def _judged(name: str, check: Callable[[], str], made: Sequence[Check]) -> Check
         if other in failed:
             return Check(name, "NOT RUN", f"not made, since '{other}' failed: mend that first")
     try:
-        return Check(name, "PASS", check())
+        with exits_refused():
+            return Check(name, "PASS", check())
     except Failure as failure:
         return Check(name, "FAIL", str(failure))
     except Doubt as doubt:

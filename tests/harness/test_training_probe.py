@@ -9,7 +9,7 @@ import pytest
 import taskmaker
 import torch
 
-from harness.conformance import process_state
+from harness import process_state
 from harness.engines import InlineEngine
 from harness.errors import UserError
 from harness.module import ModelSpec

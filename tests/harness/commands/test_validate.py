@@ -13,7 +13,6 @@ from toymodule import write_module
 from harness.conformance.centres import click_train, measure_lag
 from harness.conformance.long_audio import check_grid, check_long_audio
 from harness.conformance.official import VERSION, run_official
-from harness.conformance.process_state import changed_settings, random_states, settings
 from harness.conformance.subject import Failure
 from harness.conformance.validate import (
     LONG_AUDIO,
@@ -27,6 +26,7 @@ from harness.conformance.validate import (
 )
 from harness.errors import UserError
 from harness.module import ModelSpec
+from harness.process_state import changed_settings, random_states, settings
 
 DEFECTS = Path(__file__).parents[2] / "defectmodule.py"
 
