@@ -23,14 +23,27 @@ import numpy as np
 from harness.backends import Backend, backend_of
 from harness.errors import UserError, did_you_mean, did_you_mean_path
 from harness.files import expand_home
-from harness.imports import checkpoint_sha256, import_hear_module, sha256_of, source_sha256
+from harness.guest import ModuleExit
+from harness.imports import (
+    checkpoint_sha256,
+    guest_of,
+    import_hear_module,
+    sha256_of,
+    source_sha256,
+)
+from harness.reference import (
+    ReferenceEmbeddings,
+    coarse_code,
+    difference,
+    embed_reference,
+    tolerance,
+    with_spread,
+)
+from harness.timegrid import timestamp_fault
 from harness.yamltext import option_value, unquoted
 
 FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")
 ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
-
-# hearvalidator 2021.0.6 calls a spacing irregular when it is off by more than this.
-MAX_SPACING_DEVIATION_MS = 1.0
 
 
 @dataclass(frozen=True)
@@ -128,14 +141,14 @@ class HearModule:
         device: where the model computes, for example ``"cpu"`` or ``"cuda:0"``.
         checkpoint_sha256: of the checkpoint's content, empty without one.
         frontend_convention: the model's attribute of that name, empty when it has none.
-        fingerprint: sha256 over the module's name, its source, the options, the content of the
-            weights and the checkpoint's content: two models that could differ in an embedding
-            differ in it, and it is the same in every process.
+        static_fingerprint: sha256 over the module's name, its source, the options, the content of
+            the state dict and the checkpoint's content: the same in every process.
     """
 
     def __init__(self, spec: ModelSpec, module: ModuleType, model: object, device: str) -> None:
         self.spec = spec
         self._backend: Backend = backend_of(model, spec.label, device)
+        self._guest = guest_of(module)
         self.device = self._backend.device
         self._scene: Callable = module.get_scene_embeddings
         self._timestamps: Callable = module.get_timestamp_embeddings
@@ -144,7 +157,9 @@ class HearModule:
         self.sample_rate, self.scene_embedding_size, self.timestamp_embedding_size = sizes
         self.frontend_convention = str(getattr(model, "frontend_convention", ""))
         self.checkpoint_sha256 = checkpoint_sha256(spec.checkpoint)
-        self.fingerprint = sha256_of(
+        self._fingerprint = ""
+        self._reference: ReferenceEmbeddings | None = None
+        self.static_fingerprint = sha256_of(
             {
                 "module": _short_name(spec.module),
                 "source": source_sha256(module),
@@ -153,6 +168,34 @@ class HearModule:
                 "checkpoint": self.checkpoint_sha256,
             }
         )
+
+    @property
+    def fingerprint(self) -> str:
+        """Sha256 over :attr:`static_fingerprint` and the rounded reference embeddings.
+
+        Rounding may differ between machines where a value is near a step's edge. Where a run's
+        folder knows the model, the fingerprint that it has there is set instead
+        (:mod:`harness.run.models`).
+        """
+        if not self._fingerprint:
+            self._fingerprint = sha256_of([self.static_fingerprint, coarse_code(self.reference())])
+        return self._fingerprint
+
+    @fingerprint.setter
+    def fingerprint(self, known: str) -> None:
+        self._fingerprint = known
+
+    def reference(self, *, spread: bool = False) -> ReferenceEmbeddings:
+        """Return the embeddings of the reference sound, computed once.
+
+        Args:
+            spread: measure how far they depend on rounding, too (:mod:`harness.reference`).
+        """
+        if self._reference is None:
+            self._reference = embed_reference(self)
+        if spread and self._reference.spread is None:
+            self._reference = with_spread(self, self._reference)
+        return self._reference
 
     def scene(self, audio: np.ndarray) -> np.ndarray:
         """Embed clips of equal length, one vector each.
@@ -183,7 +226,8 @@ class HearModule:
 
         Raises:
             UserError: the module's answer has another type, shape or dtype, no timestamp at all,
-                a spacing that is off its mean by more than 1 ms, or times that are seconds.
+                a spacing that is off its mean by more than 1 ms, or times outside the clip or in
+                another unit.
         """
         function = "get_timestamp_embeddings"
         answer = self._call(self._timestamps, audio)
@@ -202,14 +246,9 @@ class HearModule:
         embeddings = self._embeddings(
             function, answer[0], (*times.shape, self.timestamp_embedding_size)
         )
-        self._check_regular(times)
         milliseconds = 1000 * audio.shape[1] / self.sample_rate
-        if look_like_seconds(times, milliseconds):
-            raise self._against(
-                function,
-                f"timestamps up to {times[:, -1].max():.3g} for {milliseconds:.0f} ms of audio",
-                "milliseconds; these look like seconds",
-            )
+        if fault := timestamp_fault(times, milliseconds, self.sample_rate):
+            raise self._against(function, *fault)
         return embeddings, times
 
     def task_options(self, clips: Iterable[np.ndarray]) -> Mapping[str, object]:
@@ -223,12 +262,19 @@ class HearModule:
                 f"{self.spec.label} has no function task_options(clips, model), so it cannot be "
                 "fitted to a task: leave --task-statistics out."
             )
-        return self._backend.fit(self._task_options, clips)
+        with self._guest.called():
+            return self._backend.fit(self._task_options, clips)
 
     def _call(self, function: Callable, audio: np.ndarray) -> object:
         if audio.ndim != 2:
             raise ValueError(f"audio must be (n, samples), not of shape {audio.shape}")
-        return self._backend.call(function, np.ascontiguousarray(audio, dtype=np.float32))
+        try:
+            with self._guest.called():
+                return self._backend.call(function, np.ascontiguousarray(audio, dtype=np.float32))
+        except ModuleExit as error:
+            raise UserError(
+                f"{self.spec.label}: {function.__name__} tried to end the process ({error})."
+            ) from error
 
     def _embeddings(self, function: str, answer: object, shape: tuple[int, ...]) -> np.ndarray:
         array = self._backend.array(answer)
@@ -236,31 +282,10 @@ class HearModule:
             raise self._against(function, _found(answer), f"float32 {shape}")
         return array
 
-    def _check_regular(self, times: np.ndarray) -> None:
-        steps = np.diff(times.astype(np.float64), axis=1)
-        if not np.isfinite(times).all():
-            raise self._against("get_timestamp_embeddings", "NaN or inf as a timestamp", "numbers")
-        if not steps.size:
-            return
-        if steps.min() <= 0:
-            raise self._against("get_timestamp_embeddings", "timestamps that do not rise", "rising")
-        deviation = np.abs(steps - steps.mean(axis=1, keepdims=True)).max()
-        if deviation > MAX_SPACING_DEVIATION_MS:
-            raise self._against(
-                "get_timestamp_embeddings",
-                f"timestamps whose spacing runs from {steps.min():.3f} to {steps.max():.3f} ms",
-                f"regular spacing, to {MAX_SPACING_DEVIATION_MS:g} ms",
-            )
-
     def _against(self, function: str, found: str, expected: str) -> UserError:
         return UserError(
             f"{self.spec.label}: {function} gave {found}; the HEAR API asks for {expected}."
         )
-
-
-def look_like_seconds(times: np.ndarray, milliseconds: float) -> bool:
-    """Tell timestamps ``(n, t)`` in seconds from ones in ms, for clips of this length."""
-    return times.shape[1] > 1 and bool(times[:, -1].max() < milliseconds / 100)
 
 
 def _found(answer: object) -> str:
@@ -314,7 +339,12 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
         raise UserError(f"load_model of '{spec.module}' {lacking}.")
     try:
         arguments = (spec.checkpoint,) if spec.checkpoint else ()
-        model = module.load_model(*arguments, **spec.options)
+        with guest_of(module).called():
+            model = module.load_model(*arguments, **spec.options)
+    except ModuleExit as error:
+        raise UserError(
+            f"load_model of '{spec.module}' tried to end the process ({error})."
+        ) from error
     except Exception as error:
         raise UserError(
             f"load_model of '{spec.module}' failed: {type(error).__name__}: {error}"
@@ -322,21 +352,29 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
     return HearModule(spec, module, model, device)
 
 
-def load_repeatably(spec: ModelSpec, device: str = "auto") -> HearModule:
-    """Load a module as :func:`load_module` does, twice, and see that both are one model.
+def load_again(module: HearModule) -> None:
+    """Load a model once more, and compare the two.
 
     Whatever embeds loads the model for itself, in a worker process or another day.
 
     Raises:
-        UserError: ``load_model`` gives other weights at each call, or :func:`load_module` fails.
+        UserError: ``load_model`` gives another model at each call, or :func:`load_module` fails.
     """
-    first = load_module(spec, device).fingerprint
+    # Before the second load: that may overwrite a global which the first model reads, too.
+    first = module.reference(spread=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the first load showed them
-        module = load_module(spec, device)
-    if module.fingerprint != first:
-        raise UserError(f"{spec.label}: {other_weights(spec)}.")
-    return module
+        again = load_module(module.spec, module.device)
+        if again.static_fingerprint != module.static_fingerprint:
+            raise UserError(f"{module.spec.label}: {other_weights(module.spec)}.")
+        second = again.reference()
+        apart = difference(first, second)
+    if apart > tolerance(first, second):
+        raise UserError(
+            f"{module.spec.label}: {other_weights(module.spec)}. The state dict is the same at "
+            f"each load, but embeddings of one sound differ by {apart:.2g} of their size: the "
+            "cause may be a plain tensor attribute, a list, an array or a global."
+        )
 
 
 def other_weights(spec: ModelSpec) -> str:

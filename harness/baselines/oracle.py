@@ -11,7 +11,7 @@ another clip of their split. It shares no code with what wrote them. Modes:
 ``shifted``
     As ``oracle``, with timestamps that are wrong: each t is given as t + shift_ms +
     t / 1000 * drift_ms. Events must be lost by the metrics' collars, and by nothing else. Scene
-    embeddings are the oracle's.
+    embeddings are the oracle's. Frames whose timestamp would lie outside the clip are left out.
 """
 
 from __future__ import annotations
@@ -175,5 +175,8 @@ def get_timestamp_embeddings(
         ``(n, t, 88)`` and ``(n, t)`` in ms: 0, 10, 20, ... up to the clip's end, unless shifted.
     """
     found = np.stack([model.frames(clip) for clip in audio.cpu().numpy()])
-    times = torch.from_numpy(model.times(found.shape[1])).to(audio.device)
-    return torch.from_numpy(found).to(audio.device), times.expand(len(audio), -1)
+    times = model.times(found.shape[1])
+    end = 1000 * audio.shape[1] / model.sample_rate
+    inside = (times >= 0) & (times <= end)
+    kept = torch.from_numpy(found[:, inside]).to(audio.device)
+    return kept, torch.from_numpy(times[inside]).to(audio.device).expand(len(audio), -1)

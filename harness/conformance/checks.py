@@ -15,12 +15,6 @@ import numpy as np
 import torch
 
 from harness.conformance.centres import click_train, measure_lag
-from harness.conformance.process_state import (
-    changed_settings,
-    random_states,
-    restored_random_states,
-    settings,
-)
 from harness.conformance.subject import (
     Doubt,
     Failure,
@@ -29,7 +23,14 @@ from harness.conformance.subject import (
     relative_difference,
     said,
 )
-from harness.module import ATTRIBUTES, look_like_seconds, other_weights
+from harness.module import ATTRIBUTES, other_weights
+from harness.process_state import (
+    changed_settings,
+    random_states,
+    restored_random_states,
+    settings,
+)
+from harness.timegrid import likely_unit
 
 SAMPLE_RATES = (16000, 22050, 32000, 44100, 48000)  # HEAR API, "sample_rate"
 SUGGESTED_HOP_MS = 50.0  # HEAR API, "get_timestamp_embeddings"
@@ -130,10 +131,10 @@ def check_grid(subject: Subject) -> str:
         if np.abs(times[0] - times[1]).max() > 0:
             raise Failure("two clips of one length have different timestamps")
         end = 1000 * subject.seconds(seconds) / subject.sample_rate
-        if look_like_seconds(times, end):
+        if unit := likely_unit(times, end, subject.sample_rate):
             raise Failure(
-                f"timestamps up to {times.max():.3g} for {end:.0f} ms of audio: these look like "
-                "seconds; the API asks for milliseconds"
+                f"timestamps up to {times.max():.6g} for {end:.0f} ms of audio: these look like "
+                f"{unit}; the API asks for milliseconds"
             )
         times = times[0]
         if times.max() > end:

@@ -26,6 +26,7 @@ from harness.probe.run import run_unit
 from harness.record import write_record
 from harness.results import write_result
 from harness.run.evaluation import evaluate, predicted_scores
+from harness.run.models import check_identity
 from harness.run.plan import AUDIO_HASHES, EmbeddingUnit, Evaluation
 from harness.run.rows import Origin, result_rows
 
@@ -34,7 +35,7 @@ def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
     """Embed one split; False when another process is at it."""
     with _claimed(unit.directory) as mine:
         if mine:
-            module = _module(unit, device)
+            module = _module(unit, out, device)
             hashes = ContentHashes(out / AUDIO_HASHES)
             made = embed_split(
                 unit.source.read(), unit.split, module, out, hashes, dtype=unit.dtype
@@ -105,7 +106,7 @@ def _claimed(directory: Path) -> Iterator[bool]:
 _loaded: dict[tuple[str, str, str], HearModule] = {}
 
 
-def _module(unit: EmbeddingUnit, device: str) -> HearModule:
+def _module(unit: EmbeddingUnit, out: Path, device: str) -> HearModule:
     # A worker meets all splits of a model one after the other: it keeps the last it loaded.
     key = (repr(unit.spec), unit.model_fingerprint, device)
     if key not in _loaded:
@@ -113,12 +114,7 @@ def _module(unit: EmbeddingUnit, device: str) -> HearModule:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # planning loaded it, and showed them once
             module = load_module(unit.spec, device)
-        if module.fingerprint != unit.model_fingerprint:
-            raise UserError(
-                f"{unit.spec.label}: this is another model than the run began with. Its code or "
-                "its checkpoint was changed meanwhile: run again. Or load_model gives other "
-                "weights in each process: draw them with a generator of a fixed seed."
-            )
+            check_identity(module, out, unit.model_fingerprint)
         _loaded[key] = module
     return _loaded[key]
 

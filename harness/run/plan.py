@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from harness import heareval
 from harness.audio import ContentHashes
 from harness.embed import embedding_directory, embedding_fingerprint
@@ -21,8 +23,9 @@ from harness.errors import UserError, going_on
 from harness.files import FileState, file_state
 from harness.imports import sha256_of
 from harness.memory import FileMemory
-from harness.module import HearModule, ModelSpec, folder_name, load_repeatably
+from harness.module import HearModule, ModelSpec, folder_name, load_module
 from harness.probe import ProbeUnit, Protocol, supports
+from harness.run.models import identify
 from harness.run.preflight import (
     check_audio,
     check_names,
@@ -226,8 +229,9 @@ class Plan(list[Evaluation]):
 def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -> Plan:
     """Check everything that a run is given, and name all its units.
 
-    Each model is loaded on the CPU for the hash of its weights, and again to see that it stays the
-    same. ``say`` is told what takes its time, and what is left out.
+    Each model is loaded on the CPU for its fingerprint, and again, if the run's folder does not
+    know it, to see that it stays the same. ``say`` is told what takes its time, and what is left
+    out.
 
     Raises:
         UserError: anything wrong with models, tasks or protocols, or no protocol that supports any
@@ -248,7 +252,7 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
     evaluations: list[Evaluation] = []
     for i, spec in enumerate(settings.models):
         say(f"reading model {spec.label}")
-        module = _load(spec, alone=len(settings.models) == 1)
+        module = _load(spec, settings.out, alone=len(settings.models) == 1)
         rate = module.sample_rate
         if rate not in heard:
             say(f"checking the audio of {len(tasks)} tasks for {rate} Hz")
@@ -257,7 +261,10 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
             if (i * len(tasks) + j) % settings.shard[1] != settings.shard[0] - 1:
                 continue
             task = source.read()
-            fitted = fit_to_task(module, task) if settings.task_statistics else module
+            fitted = module
+            if settings.task_statistics:
+                fitted = fit_to_task(module, task)
+                identify(fitted, settings.out, check_load=False)
             who = dataclasses.replace(identity(fitted), fitted=settings.task_statistics)
             stored = _stored_embeddings(settings, fitted, source, task, hashes)
             evaluations += _evaluations(settings, who, stored, task, source.suite, protocols)
@@ -274,9 +281,13 @@ def _tell(
     return unsupported
 
 
-def _load(spec: ModelSpec, *, alone: bool) -> HearModule:
+def _load(spec: ModelSpec, out: Path, *, alone: bool) -> HearModule:
     try:
-        return load_repeatably(spec, "cpu")
+        module = load_module(spec, "cpu")
+        if module.reference().empty and torch.cuda.is_available():
+            module = load_module(spec, "cuda")  # some models compute on a GPU alone
+        identify(module, out, check_load=True)
+        return module
     except UserError as error:
         if alone:
             raise

@@ -120,7 +120,10 @@ def test_clips_of_unlike_length_never_share_a_call_and_equal_ones_do(tmp_path):
         f"    open({str(log)!r}, 'a').write(f'{{audio.shape[0]}}x{{audio.shape[1]}} ')\n"
         "    return _scene(audio, model)\n"
     )
-    run(make(tmp_path), toy(tmp_path, more), tmp_path / "out")
+    module = toy(tmp_path, more)
+    module.reference()
+    log.unlink()
+    run(make(tmp_path), module, tmp_path / "out")
     assert sorted(log.read_text().split()) == ["1x4001", "3x8000", "4x16000"]
 
 

@@ -17,7 +17,7 @@ from toymodule import write_module
 import hear_byola
 from harness.errors import UserError
 from harness.imports import source_sha256
-from harness.module import ModelSpec, folder_name, load_module, load_repeatably, parse_model
+from harness.module import ModelSpec, folder_name, load_again, load_module, parse_model
 
 AUDIO = np.random.default_rng(0).uniform(-1, 1, (2, 16000)).astype(np.float32)
 
@@ -27,10 +27,15 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory; what is imported from it is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
     yield tmp_path
-    for name in set(sys.modules) - before:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+    new_process(tmp_path)
+
+
+def new_process(folder: Path) -> None:
+    """Forget what was imported from a folder, as another process does not know it."""
+    sys.path[:] = [place for place in sys.path if not place.startswith(str(folder))]
+    for name in list(sys.modules):
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(folder)):
             del sys.modules[name]
 
 
@@ -313,12 +318,14 @@ def test_weights_that_are_drawn_at_each_load_are_refused(folder, text, cure):
     write_module(folder, "drawn", "def load_model(path=''): return Toy(torch.rand(()))\n")
     (folder / "w.txt").write_text("2")
     with pytest.raises(UserError, match=f"other weights each time it is called.*{cure}"):
-        load_repeatably(parse_model(text), "cpu")
+        load_again(load(text))
 
 
 def test_a_model_that_stays_the_same_is_loaded(folder):
     write_module(folder, "steady")
-    assert load_repeatably(parse_model("steady"), "cpu").fingerprint == load("steady").fingerprint
+    first = load("steady")
+    load_again(first)
+    assert first.fingerprint == load("steady").fingerprint
 
 
 @pytest.mark.parametrize("device", ["gpu", "cuda:99", "meta:x"])
@@ -438,6 +445,7 @@ def test_code_that_the_module_imports_from_beside_it_counts(folder):
         (path.parent / "side_code" / "__init__.py").write_text("")
         (path.parent / "side_code" / "inner.py").write_text(inner)
         (path.parent / "unrelated.py").write_text(unrelated)
+        new_process(folder)
         return load(str(path)).fingerprint
 
     first = fingerprint("a", "y = 1", "z = 1")

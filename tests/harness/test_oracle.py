@@ -94,8 +94,10 @@ def test_a_shift_and_a_drift_are_in_the_timestamps_alone():
     right, times = oracle.get_timestamp_embeddings(audio, oracle.load_model())
     late = oracle.load_model(mode="shifted", shift_ms=30.0, drift_ms=10.0)
     shifted, late_times = oracle.get_timestamp_embeddings(audio, late)
-    torch.testing.assert_close(shifted, right, rtol=0, atol=0)
-    torch.testing.assert_close(late_times, 1.01 * times + 30, rtol=1e-6, atol=0)
+    kept = shifted.shape[1]
+    torch.testing.assert_close(shifted, right[:, :kept], rtol=0, atol=0)
+    torch.testing.assert_close(late_times, (1.01 * times + 30)[:, :kept], rtol=1e-6, atol=0)
+    assert late_times[0, -1] <= 8000.0 < 1.01 * times[0, kept] + 30
     assert times[0, :3].tolist() == [0.0, 10.0, 20.0]
     assert times[0, -1] == 8000.0
 
