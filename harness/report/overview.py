@@ -11,7 +11,7 @@ from harness.rendering import interval_text
 from harness.report.comparison import better_is_higher
 from harness.report.material import Material
 from harness.report.panel import number
-from harness.table import intervals_note
+from harness.table import intervals_note, out_of_scale
 from harness.table.cells import (
     MEAN,
     Noise,
@@ -152,7 +152,11 @@ def overview(material: Material, protocol: str, noise: Noise | None) -> Overview
     rows.sort(key=_place)
     groups = means.drop_duplicates("task")
     over = tuple(zip(groups.domain, map(int, groups.of_tasks)))
-    return Overview(protocol, columns, over, tuple(rows), _notes(singles, noise))
+    notes = (
+        *_notes(singles, noise),
+        *out_of_scale(material.rows[material.rows.protocol == protocol]),
+    )
+    return Overview(protocol, columns, over, tuple(rows), notes)
 
 
 def _place(row: Row) -> tuple:

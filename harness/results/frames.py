@@ -17,6 +17,9 @@ EQUAL_DIGITS = 9
 FITTED = "input statistics fitted to the task"
 """In the notes of a model that is another one, by design, on each task."""
 
+OUT_OF_SCALE = "embeddings out of scale for this protocol"
+"""Begins the note of a row whose protocol does not normalise inputs that it would have to."""
+
 _DTYPES = {"int": "Int64", "float": "float64", "bool": "bool"}
 
 

@@ -15,8 +15,9 @@ import torch
 from harness.layout import VOCABULARY
 from harness.predictions import Folds
 from harness.probe import PROTOCOLS, task_kind
+from harness.probe.scale import scale_fault
 from harness.results import SCHEMA_VERSION, ResultRow
-from harness.results.frames import FITTED
+from harness.results.frames import FITTED, OUT_OF_SCALE
 from harness.run.evaluation import Value
 from harness.run.plan import Evaluation
 from harness.scoring import events, scores
@@ -63,6 +64,7 @@ def result_rows(
         "device": manifests[0].get("device", device),
     }
     mended = _mended(evaluation.protocol, task, embeddings, results)
+    mended += _out_of_scale(evaluation.protocol, task, embeddings)
     for value in values:
         chosen = [
             (fold, runs)
@@ -200,6 +202,17 @@ def _mended(
         if not _metric(task.primary_metric).higher_is_better:
             notes.append("mended: post-processing chosen by the lowest score, not the highest")
     return notes
+
+
+def _out_of_scale(
+    protocol: str, task: Task, embeddings: Mapping[str, SplitEmbeddings]
+) -> list[str]:
+    """Say where a protocol without input normalisation meets embeddings that need it."""
+    if PROTOCOLS[protocol].standardise:
+        return []
+    trained_on = dict.fromkeys(split for fold in task.folds for split in fold.train)
+    fault = scale_fault([embeddings[split] for split in trained_on])
+    return [f"{OUT_OF_SCALE}: {fault}"] if fault else []
 
 
 def _sum(numbers: object) -> float | None:

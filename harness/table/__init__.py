@@ -10,14 +10,14 @@ import pandas as pd
 from harness.errors import UserError, did_you_mean
 from harness.rendering import NEAR, PARTIAL, STYLES, Sheet, Text, interval_text, render
 from harness.results import latest
-from harness.results.frames import EQUAL_DIGITS
+from harness.results.frames import EQUAL_DIGITS, OUT_OF_SCALE
 from harness.scoring.units import FEW_UNITS
 from harness.table.cells import MEAN, Noise, cells, is_mean, mixed_note, unpaired_note
 from harness.table.intervals import ALLOWED, MEASURED
 from harness.table.unsupported import unsupported_tasks
 from harness.task import short_names
 
-__all__ = ["format_table", "wide"]
+__all__ = ["format_table", "out_of_scale", "wide"]
 
 _SHOWN = 3  # failures spelt out
 _WIDEST = 8  # tasks side by side in one table of text
@@ -107,6 +107,7 @@ def format_table(
             *_ungrouped(long, grouped),
             *_notes(long, noise),
             *_left_out(unsupported),
+            *out_of_scale(table),
             *_twins(table),
             *_failures(table),
         ],
@@ -252,6 +253,26 @@ def _left_out(unsupported: Mapping[str, Collection[str]]) -> list[str]:
         for protocol, tasks in unsupported.items()
     ]
     return [f"-: {'; '.join(said)}."] if said else []
+
+
+def out_of_scale(table: pd.DataFrame) -> list[str]:
+    """Name values of protocols that do not normalise embeddings which need it."""
+    rows = latest(table)
+    rows = rows[rows.notes.str.contains(OUT_OF_SCALE, regex=False)]
+    notes = []
+    for protocol, found in rows.groupby("protocol"):
+        found = found.drop_duplicates(["model", "task"])
+        said = [
+            f"{row.model} on {row.task} ({fault.partition('; ')[0]})"
+            for row in found.head(_SHOWN).itertuples()
+            for fault in [row.notes.partition(f"{OUT_OF_SCALE}: ")[2]]
+        ]
+        more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        notes.append(
+            f"{protocol} does not normalise its inputs, and fails on embeddings of such a scale: "
+            f"{', '.join(said)}{more}. Compare with `--protocol linear` or `mlp`, which do."
+        )
+    return notes
 
 
 def _twins(table: pd.DataFrame) -> list[str]:
