@@ -115,7 +115,7 @@ def option_value(text: str, expand: Callable[[str], str] = str) -> bool | int | 
             raise UserError("the number is too large")
         return float(text) if set(text) & set(".eE") else int(text)
     if _MISREAD.fullmatch(text):
-        raise UserError(f"{_instead(text)}, or put it in quotes for text")
+        raise UserError(f"{_instead(text)}, or quotes around it, '{text}', for text")
     if not text or (text[0] + text[-1]) in ("[]", "{}"):
         raise UserError("give one number, one text or true/false")
     return expand(text)

@@ -6,6 +6,7 @@ stopped goes on where it was, and several runs may share a folder.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -107,7 +108,8 @@ def execute(
     finally:
         engine.close(kill=not finished)
         if not embed_only:
-            with going_on(listener.say if finished else lambda _: None):
+            # An unfinished run ends with the error that stopped it.
+            with going_on(listener.say) if finished else contextlib.suppress(OSError):
                 _write_table(out)
     ours = [place for e in plan for place in (e.directory, e.failure) if place.is_dir()]
     return Summary(read_results(ours), tuple(scheduler.failures))

@@ -7,6 +7,7 @@ disk: running again is resuming.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -19,7 +20,7 @@ import torch
 from harness import heareval
 from harness.audio import ContentHashes
 from harness.embed import embedding_directory, embedding_fingerprint
-from harness.errors import UserError, going_on
+from harness.errors import UserError
 from harness.files import FileState, file_state
 from harness.imports import sha256_of
 from harness.memory import FileMemory
@@ -268,7 +269,7 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
             who = dataclasses.replace(identity(fitted), fitted=settings.task_statistics)
             stored = _stored_embeddings(settings, fitted, source, task, hashes)
             evaluations += _evaluations(settings, who, stored, task, source.suite, protocols)
-    with going_on(lambda _: None):  # else all is hashed again, which takes but time
+    with contextlib.suppress(OSError):  # else all is hashed again, which takes but time
         hashes.save()
     return Plan(evaluations, unsupported)
 

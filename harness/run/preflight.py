@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from harness import probe
 from harness.check import Finding, check_task
-from harness.errors import UserError, did_you_mean, going_on
+from harness.errors import UserError, did_you_mean
 from harness.groups import misfit
 from harness.memory import FileMemory
 from harness.probe import Protocol
@@ -130,7 +131,7 @@ def check_audio(
                 errors.append(_line(source.directory, finding))
         names = {split: tuple(sorted(clips)) for split, clips in skipped.items()}
         kept.append(dataclasses.replace(source, skipped=names))
-    with going_on(lambda _: None):  # else all is heard again, which takes but time
+    with contextlib.suppress(OSError):  # else all is heard again, which takes but time
         memory.save()
     if curable and not skip_bad:
         errors.append("Clips whose audio is bad are left out by --skip-bad.")

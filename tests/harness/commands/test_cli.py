@@ -289,6 +289,12 @@ def test_a_finished_run_that_may_not_be_written_is_read(finished, tasks_dir, tmp
             path.chmod(0o755)
 
 
+def test_a_link_to_nowhere_is_no_folder_for_a_run(tasks_dir, tmp_path):
+    (tmp_path / "out").symlink_to(tmp_path / "gone" / "out")
+    done = hear_byola(*knn(tasks_dir, tmp_path / "out"))
+    assert (done.returncode, "cannot be written (File exists)" in done.stderr) == (2, True)
+
+
 def test_a_file_system_that_takes_no_more_is_one_sentence(finished, tmp_path):
     limit = "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)); "
     code = limit + "from harness.cli import call; sys.exit(call(sys.argv[1:]))"
