@@ -68,6 +68,25 @@ def test_a_mistake_ends_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "gone is not there" in capsys.readouterr().err
 
 
+def test_classes_have_one_unicode_form_and_those_that_read_the_same_are_told(
+    esc50: Path, tmp_path: Path
+) -> None:
+    (table,) = esc50.rglob("esc50.csv")
+    first, *rows = table.read_text().splitlines()
+    for i, name in enumerate(["Café", "Cafe\u0301", "café"]):
+        rows[i] = rows[i].replace("dog", name).replace("vacuum_cleaner", name)
+    table.write_text("\n".join([first, *rows]) + "\n")
+    said = said_by("esc50", esc50, tmp_path / "tasks")
+    (task,) = map(read_task, (tmp_path / "tasks").iterdir())
+    assert {"Café", "café"} < set(task.labels)
+    assert "Cafe\u0301" not in task.labels
+    (warning,) = (line for line in said if "read the same" in line)
+    assert warning == (
+        "warning: the labels 'Café' and 'café' read the same and differ in capitals alone: they "
+        "are 2 classes"
+    )
+
+
 def test_the_rates_asked_for_are_written(esc50: Path, tmp_path: Path) -> None:
     directory = prepare("esc50", esc50, tmp_path, rates=(16_000, 32_000))
     for rate in (16_000, 32_000):
