@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from harness.commands.arguments import existing
 from harness.commands.options import Command, FilePath
 from harness.errors import UserError
 from harness.files import expand_home
+
+PROBE = "probe"
+"""The folder of quick probes in that of a run."""
 
 
 @click.command(cls=Command)
@@ -76,6 +81,7 @@ def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **option
         raise UserError(f"--out {out} is a file: name a folder.")
     if options["resume"] and not (out / STATE).is_file():
         raise UserError(f"--resume: there is no {out / STATE} to go on from.")
+    made = [path for path in (out, *out.parents) if not path.exists()]
     try:
         checkpoint = train(
             existing(audio),
@@ -87,10 +93,20 @@ def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **option
             start=options["start"] and existing(options["start"]),
             say=_say,
         )
-    except PretrainError as error:
+    except (PretrainError, UserError) as error:
+        _clear(made, out / PROBE)
         raise UserError(str(error)) from error
     rank_zero_only(click.echo)(checkpoint)
     return 0
+
+
+def _clear(made: Sequence[Path], probe: Path) -> None:
+    """Remove the folders that were made for a run that is refused."""
+    if made and set(probe.parent.glob("*")) == {probe}:
+        shutil.rmtree(probe, ignore_errors=True)
+    for path in made:
+        with contextlib.suppress(OSError):  # not made, or no longer empty
+            path.rmdir()
 
 
 def _say(text: str) -> None:
@@ -127,4 +143,4 @@ def _probe(
         return None
     directories = [find_task(name, Path("tasks"))[0] for name in names]
     # The CPU probes while the devices that train wait, and needs no memory of theirs.
-    return TrainingProbe(directories, out / "probe", protocol=protocol, device="cpu", say=_say)
+    return TrainingProbe(directories, out / PROBE, protocol=protocol, device="cpu", say=_say)

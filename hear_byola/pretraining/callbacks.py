@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import threading
 import time
@@ -121,11 +122,18 @@ class SavedState(StepCallback):
     Args:
         folder: of the run.
         export: writes the checkpoint, from the module.
+        say: told at once of a signal.
     """
 
-    def __init__(self, folder: Folder, export: Callable[[ByolTraining], None]) -> None:
+    def __init__(
+        self,
+        folder: Folder,
+        export: Callable[[ByolTraining], None],
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.folder = folder
         self.export = export
+        self.say = say
         self._asked = threading.Event()
         self._handlers: dict[int, Any] = {}
 
@@ -153,6 +161,12 @@ class SavedState(StepCallback):
         if self._asked.is_set():
             raise KeyboardInterrupt  # asked twice: at once
         self._asked.set()
+        # The signal may come while another line is being written, which cannot be entered again.
+        with contextlib.suppress(RuntimeError):
+            self.say(
+                "stopping after this step, and saving the state. A second Ctrl-C stops at once and "
+                "loses the steps since the last saved state."
+            )
 
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
         """Save when it is time."""

@@ -17,7 +17,8 @@ from hear_byola.pretraining.headers import Sound, read_headers
 from hear_byola.pretraining.listing import Listing, kind_of, list_source
 from hear_byola.pretraining.shards import open_member
 
-_NAMED = 5  # skipped files that an error message names
+_NAMED = 5  # reasons for skipping files that an error message names
+_FILES = 3  # of each reason
 _KINDS = np.iinfo(np.int16).max
 
 
@@ -194,6 +195,18 @@ def _joined(names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _nothing_usable(source: Path, skipped: list[tuple[str, str]]) -> str:
-    named = "; ".join(f"{name} {reason.rstrip('.')}" for name, reason in skipped[:_NAMED])
-    more = f"; and {len(skipped) - _NAMED} more" if len(skipped) > _NAMED else ""
-    return f"{source} holds nothing to train on. Of {len(skipped)} skipped: {named}{more}."
+    told = tell_skipped(skipped)
+    more = "; and others" if len(told) > _NAMED else ""
+    return f"{source} holds nothing to train on. Skipped: {'; '.join(told[:_NAMED])}{more}."
+
+
+def tell_skipped(skipped: Iterable[tuple[str, str]]) -> list[str]:
+    """Return each reason once, with the names of the first files that were skipped for it."""
+    by_reason: dict[str, list[str]] = {}
+    for name, reason in skipped:
+        by_reason.setdefault(reason.rstrip("."), []).append(name)
+    told = []
+    for reason, names in by_reason.items():
+        more = f" and {len(names) - _FILES} more" if len(names) > _FILES else ""
+        told.append(f"{', '.join(names[:_FILES])}{more}: {reason}")
+    return told

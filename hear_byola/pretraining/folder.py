@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,9 +88,14 @@ class Folder:
     def claimed(self) -> Iterator[None]:
         """Make the folder, and keep other runs out of it until the block ends.
 
+        If the block raises before anything was trained, what it wrote is removed, and so are the
+        folders that were made for it.
+
         Raises:
             PretrainError: it cannot be made, or another run is at it.
         """
+        made = [path for path in (self.out, *self.out.parents) if not path.exists()]
+        before = set(self.out.iterdir()) if self.out.is_dir() else set()
         try:
             self.out.mkdir(parents=True, exist_ok=True)
             lock = (self.out / ".lock").open("w")
@@ -100,7 +106,22 @@ class Folder:
         with lock:
             if _is_rank_zero():
                 _lock(lock.fileno(), self.out)
-            yield
+            try:
+                yield
+            except Exception:
+                if _is_rank_zero() and not self.begun() and not self.metrics.is_file():
+                    self._clear(before, made)
+                raise
+
+    def _clear(self, before: Collection[Path], made: Sequence[Path]) -> None:
+        for path in set(self.out.iterdir()) - set(before):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        for path in made:
+            with contextlib.suppress(OSError):  # another process has written there meanwhile
+                path.rmdir()
 
     def keep_config(self, wanted: Mapping[str, object]) -> None:
         """Write the config, or refuse if the run here has another one.

@@ -17,7 +17,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.frontend import LogMel
 from hear_byola.pretraining.config import PretrainConfig
-from hear_byola.pretraining.corpus import Corpus, scan
+from hear_byola.pretraining.corpus import Corpus, scan, tell_skipped
 from hear_byola.pretraining.crops import CropSource, Sampling, check_audible
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.state import replacing
@@ -129,10 +129,11 @@ def find_sounds(audio: Path, say: Callable[[str], None]) -> Corpus:
         PretrainError: see `corpus.scan`.
     """
     corpus = scan(audio, progress=_progress(say), memory=_memory(audio))
-    for name, reason in corpus.skipped[:_NAMED]:
-        say(f"skipped {name}: {reason}")
-    if len(corpus.skipped) > _NAMED:
-        say(f"skipped {len(corpus.skipped) - _NAMED} more; all are in corpus.json")
+    told = tell_skipped(corpus.skipped)
+    for line in told[:_NAMED]:
+        say(f"skipped {line}")
+    if len(told) > _NAMED:
+        say("others were skipped for other reasons; all are in corpus.json")
     return corpus
 
 

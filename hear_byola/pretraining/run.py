@@ -101,7 +101,9 @@ def pretrain(
             every = _probe_every(config, prepared.source.epoch_size, trainer.world_size)
             trial = folder.trial
             callbacks.append(Probes(every, probe, trial, lambda it: export(it, trial), say))
-        callbacks.append(SavedState(folder, lambda trained: export(trained, folder.checkpoint)))
+        callbacks.append(
+            SavedState(folder, lambda trained: export(trained, folder.checkpoint), say)
+        )
         trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
         trainer.fit_loop.epoch_loop.max_steps = steps
         if config.warmup_steps > steps:

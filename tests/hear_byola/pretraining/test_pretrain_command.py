@@ -75,12 +75,44 @@ def test_a_signal_to_all_processes_saves_and_stops(tmp_path: Path, number: int) 
     os.killpg(process.pid, number)
     code, _, err = finish(process)
     assert code == 130, err
-    assert "Stopped" in err
+    assert err.index("stopping after this step") < err.index("Stopped")
     assert "Traceback" not in err
     at = state(tmp_path / "run")["global_step"]
     assert steps(tmp_path / "run") == [str(step + 1) for step in range(at)]
     checkpoint = read_checkpoint(tmp_path / "run/byola-512.safetensors")
     assert checkpoint.training_config["progress"]["step"] == at
+
+
+REFUSED = {
+    "no audio": ([], {}, "nothing to train on"),
+    "config": ([], {"augmentations": "[mixupp]"}, "mixupp"),
+    "too few crops": ([], {"crops": 3}, "lower batch_size"),
+    "device": (["--accelerator", "nope"], {}, "nope"),
+    "start": (["--start", "gone.safetensors"], {}, "gone.safetensors"),
+    "probe task": (["--probe-task", "nope"], {}, "No task 'nope'"),
+    "probe, then crops": (["--probe-task", "demo_voice_count"], {"crops": 3}, "lower batch_size"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refused_run_leaves_no_folder(tmp_path: Path, capsys, case: str) -> None:
+    more, fields, said = REFUSED[case]
+    audio = make_audio(tmp_path / "audio") if case != "no audio" else tmp_path / "none"
+    if case == "no audio":
+        audio.mkdir()
+        for number in range(4):
+            (audio / f"{number}.wav").write_text("no sound")
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "mine.txt").touch()
+    for out in (tmp_path / "runs" / "new", there):
+        assert call(arguments(audio, out, *more, **fields)) == 2
+        err = capsys.readouterr().err
+        assert said in err
+        assert err.count("no audio that can be read") == (case == "no audio")
+    assert not (tmp_path / "runs").exists()
+    kept = {"mine.txt", "probe"} if case.startswith("probe, ") else {"mine.txt"}
+    assert {path.name for path in there.iterdir()} == kept
 
 
 def test_two_processes_train_one_network(tmp_path: Path) -> None:
@@ -161,7 +193,11 @@ BAD: dict[str, tuple[Callable[[Path], None], tuple[str, ...], str]] = {
     "huge seed": (sounds, ("--set", f"seed=1{'0' * 400}"), "a whole number"),
     "bad YAML": (sounds, ("--set", "crop_time=[1"), "not YAML"),
     "too few crops": (sounds, ("--set", "crops=1"), "the run has 1 crops"),
-    "no start": (sounds, ("--start", "nowhere.safetensors"), "cannot start from nowhere"),
+    "no start": (
+        sounds,
+        ("--start", "nowhere.safetensors"),
+        "'nowhere.safetensors' does not exist",
+    ),
     "nothing to resume": (sounds, ("--resume",), "there is no"),
     "no such accelerator": (sounds, ("--accelerator", "abacus"), "abacus"),
     "no such devices": (sounds, ("--accelerator", "cpu", "--devices", "many"), "many"),
@@ -187,7 +223,7 @@ def test_a_mistake_is_told_in_a_sentence(
 
 def test_audio_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(arguments(tmp_path / "nowhere", tmp_path / "run")) == 2
-    assert "nowhere is missing" in capsys.readouterr().err
+    assert "nowhere' does not exist" in capsys.readouterr().err
 
 
 def test_a_run_whose_folder_is_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
