@@ -1,9 +1,12 @@
-"""How a run goes, told on the terminal: two bars where there is one, and a line a result."""
+"""Shows how a run goes: bars and the work of the moment on a terminal, lines in a log file."""
 
 from __future__ import annotations
 
 import json
+import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -17,6 +20,13 @@ from rich.progress import (
 
 from harness.run.execute import Listener
 from harness.run.plan import EmbeddingUnit, Evaluation
+from harness.run.pulse import pulse_of
+
+_LOOK_EVERY = 1.0
+"""Seconds between two looks at the work of the moment."""
+
+_LINE_EVERY = 60.0
+"""Seconds of silence after which a log file gets a line about the work of the moment."""
 
 
 class ConsoleListener(Listener):
@@ -37,19 +47,27 @@ class ConsoleListener(Listener):
         self._score = self._progress.add_task("probe, score", total=0, last="", visible=False)
         self._total = 0
         self._scored = 0
-        self._started = time.monotonic()
+        self._started = self._said = time.monotonic()
+        self._now: Sequence[tuple[str, Path]] = ()
+        self._left = ""
+        self._ended = threading.Event()
+        self._watch = threading.Thread(target=self._look, daemon=True)
 
     def __enter__(self) -> ConsoleListener:
         """Start the bars."""
         self._progress.start()
+        self._watch.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """End the bars."""
+        self._ended.set()
+        self._watch.join()
         self._progress.stop()
 
     def say(self, text: str) -> None:
         """Print a line above the bars."""
+        self._said = time.monotonic()
         self._console.print(escape(text))
 
     def planned(self, embeddings: int, evaluations: int) -> None:
@@ -58,6 +76,10 @@ class ConsoleListener(Listener):
         self.say(f"to do: {embeddings} splits to embed, {evaluations} evaluations to probe")
         self._progress.update(self._embed, total=embeddings, visible=embeddings > 0)
         self._progress.update(self._score, total=evaluations, visible=evaluations > 0)
+
+    def working(self, units: Sequence[tuple[str, Path]], left: str) -> None:
+        """Remember what is being worked on, and the time left."""
+        self._now, self._left = units, left
 
     def embedded(self, unit: EmbeddingUnit) -> None:
         """Count a split."""
@@ -68,10 +90,6 @@ class ConsoleListener(Listener):
         )
         self._progress.advance(self._embed)
 
-    def probed(self, evaluation: Evaluation) -> None:
-        """Show which evaluation the last probe belongs to."""
-        self._progress.update(self._score, last=escape(evaluation.name))
-
     def scored(self, evaluation: Evaluation) -> None:
         """Print the primary metric with its interval."""
         rows = json.loads((evaluation.directory / "result.json").read_text())["rows"]
@@ -80,12 +98,39 @@ class ConsoleListener(Listener):
         if row["ci_low"] is not None:
             value += f" [{row['ci_low']:.3f}, {row['ci_high']:.3f}]"
         self._scored += 1
+        passed = f"{time.monotonic() - self._started:.0f} s"
+        left = f", {self._left}" if self._left and self._scored < self._total else ""
         self.say(
             f"scored    {evaluation.name}: {row['metric']} {value} "
-            f"({self._scored}/{self._total}, {time.monotonic() - self._started:.0f} s)"
+            f"({self._scored}/{self._total}, {passed}{left})"
         )
         self._progress.advance(self._score)
 
     def failed(self, name: str, error: str) -> None:
         """Print what failed, and why."""
+        self._said = time.monotonic()
         self._console.print(f"[bold red]FAILED[/]    {escape(name)}: {escape(error)}")
+
+    def _look(self) -> None:
+        """Show the work of the moment now and then, until the run ends."""
+        while not self._ended.wait(_LOOK_EVERY):
+            now = self._describe_now()
+            if not now:
+                continue
+            if self._progress.disable:
+                if time.monotonic() - self._said >= _LINE_EVERY:
+                    self.say(f"working on {now}")
+                continue
+            for bar in (self._embed, self._score):
+                shown = bar == (self._score if self._total else self._embed)
+                self._progress.update(bar, last=escape(now) if shown else "")
+
+    def _describe_now(self) -> str:
+        """Return the unit that is being worked on, how far it is, and the time left of the run."""
+        if not self._now:
+            return ""
+        (name, unit), *others = self._now
+        extent = pulse_of(unit)
+        text = name + (f" ({extent})" if extent else "")
+        text += f" and {len(others)} more" if others else ""
+        return f"{text}; {self._left}" if self._left else text

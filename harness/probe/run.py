@@ -34,6 +34,7 @@ def run_unit(
     embeddings: Mapping[str, SplitEmbeddings],
     seed: int,
     device: str = "cpu",
+    tell: Callable[[str], None] = lambda _: None,
 ) -> UnitResult:
     """Train a unit on its fold's train split, select on validation, predict the test split.
 
@@ -45,6 +46,7 @@ def run_unit(
         seed: changes initialisation, dropout and the order of data, never the grid nor the splits.
         device: as torch names it. Probes of ``mps`` run on the CPU: they are small, and Apple's
             GPUs have no double precision.
+        tell: called with a text on how far the training is, often.
 
     Raises:
         UserError: data on which the probe is not defined, by task, fold and reason.
@@ -59,15 +61,21 @@ def run_unit(
         return torch.Generator(where).manual_seed(generator_seed(*names, stream))
 
     run = {"mlp": _run_mlp, "logistic": _run_logistic, "knn": _run_knn}[protocol.classifier]
-    result = run(protocol, unit, data, Judge(protocol, data), generators)
+    result = run(protocol, unit, data, Judge(protocol, data), generators, tell)
     return dataclasses.replace(result, seconds=time.perf_counter() - begin)
 
 
 Generators = Callable[[str, str], torch.Generator]
+Tell = Callable[[str], None]
 
 
 def _run_mlp(
-    protocol: Protocol, unit: ProbeUnit, data: FoldData, judge: Judge, generators: Generators
+    protocol: Protocol,
+    unit: ProbeUnit,
+    data: FoldData,
+    judge: Judge,
+    generators: Generators,
+    tell: Tell,
 ) -> UnitResult:
     point = settings(unit.point)
     if point.hidden_layers and len(data.train) < 2:
@@ -86,6 +94,7 @@ def _run_mlp(
         shuffle=protocol.shuffle,
         higher_is_better=judge.higher_is_better,
         undefined_ends=protocol.undefined_score_ends,
+        tell=tell,
     )
     params = dict(unit.point)
     if len(data.train) % point.batch_size == 1 and len(data.train) > 1:
@@ -107,15 +116,22 @@ def _run_mlp(
 
 
 def _run_logistic(
-    protocol: Protocol, unit: ProbeUnit, data: FoldData, judge: Judge, generators: Generators
+    protocol: Protocol,
+    unit: ProbeUnit,
+    data: FoldData,
+    judge: Judge,
+    generators: Generators,
+    tell: Tell,
 ) -> UnitResult:
     rows, targets = data.train, data.train_targets
     counted: dict[str, int] = {}
     if data.task.embedding_type == "event":
         rows, targets, counted = _sample_frames(rows, targets, generators("negatives", "cpu"))
     best: tuple[LinearFit, Check] | None = None
-    curve = []
-    for fitted in fit_path(rows, targets, len(data.task.labels), protocol.grid["l2"]):
+    curve: list[list[float]] = []
+    strengths = protocol.grid["l2"]
+    for fitted in fit_path(rows, targets, len(data.task.labels), strengths):
+        tell(f"strength {len(curve) + 1} of {len(strengths)}")
         check = judge(fitted.logits(data.valid))
         curve.append([fitted.l2, check.loss, check.score])
         if best is None or judge.better(check.score, best[1].score):
@@ -151,7 +167,12 @@ def _sample_frames(
 
 
 def _run_knn(
-    protocol: Protocol, unit: ProbeUnit, data: FoldData, judge: Judge, generators: Generators
+    protocol: Protocol,
+    unit: ProbeUnit,
+    data: FoldData,
+    judge: Judge,
+    generators: Generators,
+    tell: Tell,
 ) -> UnitResult:
     ks, n_outputs = protocol.grid["k"], len(data.task.labels)
     best_k, best = ks[0], math.nan

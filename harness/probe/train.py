@@ -193,6 +193,7 @@ def fit(
     shuffle: bool,
     higher_is_better: bool,
     undefined_ends: bool,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Fitted:
     """Train a probe with Adam and return it as it was at its best validation.
 
@@ -214,6 +215,7 @@ def fit(
         higher_is_better: of the score.
         undefined_ends: a score that is NaN or infinite ends the training at once. The first
             validation is kept nevertheless, as the worst there can be where it is NaN.
+        tell: called at each validation with a text on how far the training is.
 
     Raises:
         ValueError: fewer than two rows with hidden layers: batch normalisation is undefined.
@@ -247,6 +249,7 @@ def fit(
             best, best_epoch = Check(score, check.loss, check.choice), epoch
             best_state = copy.deepcopy(probe.state_dict())
         waited = 0 if gain else waited + 1
+        tell(f"epoch {epoch + 1} of at most {settings.max_epochs}")
         if waited >= settings.patience or (undefined_ends and not math.isfinite(check.score)):
             break
     if best is None:

@@ -32,6 +32,7 @@ from harness.module import folder_name
 from harness.probe import ProbeUnit, UnitResult
 from harness.results import find_evaluations, read_results, write_csv, write_result
 from harness.run import jobs
+from harness.run.estimate import Estimate
 from harness.run.plan import EmbeddingUnit, Evaluation
 from harness.run.rows import Origin, failure_row
 from harness.task import Task
@@ -54,6 +55,12 @@ class Listener:
 
     def planned(self, embeddings: int, evaluations: int) -> None:
         """How many units are not done yet, before work starts."""
+
+    def working(self, units: Sequence[tuple[str, Path]], left: str) -> None:
+        """What is being worked on now: names and :func:`harness.run.pulse.pulse_of` keys.
+
+        ``left`` is the time left in words, empty where it is not known.
+        """
 
     def embedded(self, unit: EmbeddingUnit) -> None:
         """A split was embedded."""
@@ -83,6 +90,9 @@ class _Job:
     function: Callable[..., bool]
     arguments: tuple
     finished: Callable[[], None]
+    part: Path
+    part_name: str
+    share: float = 0.0
 
 
 def execute(
@@ -203,23 +213,34 @@ class _Scheduler:
 
     def work(self) -> None:
         embeddings = {
-            unit.directory
+            unit.directory: unit
             for progress in self._evaluations
             for unit in progress.evaluation.embeddings.missing()
         }
         open_evaluations = [p for p in self._evaluations if not p.over]
+        self._estimate = Estimate(
+            embeddings.values(),
+            [] if self._embed_only else [each.evaluation for each in open_evaluations],
+            self._engine.slots,
+        )
         self._listener.planned(len(embeddings), 0 if self._embed_only else len(open_evaluations))
         if embeddings or (open_evaluations and not self._embed_only):
             _refuse_unwritable(self._out)
         while True:
             waiting = self._submit()
             if self._in_flight:
+                self._say_what_is_done()
                 self._settle(wait(self._in_flight, return_when=FIRST_COMPLETED).done)
             elif waiting:
                 self._say_who_works_on(waiting)
                 time.sleep(_POLL)
             else:
                 return
+
+    def _say_what_is_done(self, *further: _Job) -> None:
+        # Workers take units in the order in which they were submitted.
+        now = [*self._in_flight.values(), *further][: self._engine.slots]
+        self._listener.working([(job.part_name, job.key) for job in now], self._estimate.left())
 
     def _say_who_works_on(self, waiting: Iterable[_Job]) -> None:
         for job in waiting:
@@ -244,7 +265,9 @@ class _Scheduler:
                 waiting.append(job)
                 continue
             taken.add(job.key)
-            self._in_flight[self._engine.submit(job.function, *job.arguments)] = job
+            self._say_what_is_done(job)
+            future = self._engine.submit(jobs.timed, job.function, *job.arguments)
+            self._in_flight[future] = job
         return waiting
 
     def _ready(self) -> Iterator[_Job]:
@@ -286,6 +309,8 @@ class _Scheduler:
             jobs.embed,
             (self._out, unit),
             lambda: self._listener.embedded(unit),
+            unit.directory,
+            name,
         )
 
     def _probe_job(self, evaluation: Evaluation, unit: ProbeUnit) -> _Job:
@@ -295,6 +320,9 @@ class _Scheduler:
             jobs.run_probe,
             (evaluation, unit),
             lambda: self._listener.probed(evaluation),
+            evaluation.directory,
+            evaluation.name,
+            share=1.0,
         )
 
     def _score_job(self, evaluation: Evaluation, selected: list[list[ProbeUnit]]) -> _Job:
@@ -304,6 +332,8 @@ class _Scheduler:
             jobs.score,
             (evaluation, selected, self._origin),
             lambda: self._listener.scored(evaluation),
+            evaluation.directory,
+            evaluation.name,
         )
 
     def _settle(self, finished: Iterable[Future]) -> None:
@@ -317,7 +347,10 @@ class _Scheduler:
                 self._errors[job.key] = self._explain(job, error)
             else:
                 self._deaths.pop(job.key, None)
-                if future.result():
+                done, seconds = future.result()
+                if done:
+                    whole = job.key == job.part
+                    self._estimate.took(job.part, seconds, whole=whole, share=job.share)
                     job.finished()
                 else:
                     self._elsewhere[job.key] = time.monotonic() + _POLL

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -28,7 +30,14 @@ from harness.results import write_result
 from harness.run.evaluation import evaluate, predicted_scores
 from harness.run.models import check_identity
 from harness.run.plan import AUDIO_HASHES, EmbeddingUnit, Evaluation
+from harness.run.pulse import pulse
 from harness.run.rows import Origin, result_rows
+
+
+def timed(function: Callable[..., bool], *arguments: Any, device: str) -> tuple[bool, float]:
+    """Run one of the functions below; return what it does, and the seconds that it took."""
+    began = time.perf_counter()
+    return function(*arguments, device=device), time.perf_counter() - began
 
 
 def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
@@ -37,9 +46,12 @@ def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
         if mine:
             module = _module(unit, out, device)
             hashes = ContentHashes(out / AUDIO_HASHES)
-            made = embed_split(
-                unit.source.read(), unit.split, module, out, hashes, dtype=unit.dtype
-            )
+            task = unit.source.read()
+            with pulse(unit.directory) as tell:
+                progress = _counter(tell, len(task.clips[unit.split]))
+                made = embed_split(
+                    task, unit.split, module, out, hashes, dtype=unit.dtype, progress=progress
+                )
             if made != unit.directory:
                 raise UserError(
                     f"The audio of {unit.source.directory.name} changed while the run was going "
@@ -55,8 +67,10 @@ def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
         if mine:
             task, embeddings = evaluation.embeddings.load()
             protocol = PROTOCOLS[evaluation.protocol]
-            with _one_thread():
-                result = run_unit(protocol, unit, task, embeddings, evaluation.seed, device=device)
+            with _one_thread(), pulse(directory) as tell:
+                result = run_unit(
+                    protocol, unit, task, embeddings, evaluation.seed, device=device, tell=tell
+                )
             with new_directory(directory) as temporary:
                 result.to_files(temporary)
     return directory.is_dir()
@@ -92,6 +106,17 @@ def score(
                 write_record(evaluation, task, units, temporary)
                 write_result(temporary, rows)
     return evaluation.directory.is_dir()
+
+
+def _counter(tell: Callable[[str], None], total: int) -> Callable[[int], None]:
+    done = 0
+
+    def progress(clips: int) -> None:
+        nonlocal done
+        done += clips
+        tell(f"clip {done:,} of {total:,}")
+
+    return progress
 
 
 @contextlib.contextmanager

@@ -1,0 +1,116 @@
+"""The time that a run still takes, from the seconds that its finished units took."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness import probe
+from harness.probe.protocol import grid_points
+from harness.run.plan import EmbeddingUnit, Evaluation
+from harness.task import Task
+
+Kind = tuple[str, ...]
+"""What units of one cost have in common; its beginning is shared by units of a similar cost."""
+
+
+@dataclass
+class _Part:
+    """A part of a run: so much work of one kind; ``done`` of it is over."""
+
+    kind: Kind
+    amount: float
+    done: float = 0.0
+
+    @property
+    def left(self) -> float:
+        return max(0.0, self.amount - self.done)
+
+
+class Estimate:
+    """Seconds that are left of a run.
+
+    Args:
+        units: splits to embed. Their cost is taken to grow with the length of their audio.
+        evaluations: what is to be probed. Their cost is taken to grow with the number of probes.
+        slots: workers.
+    """
+
+    def __init__(
+        self, units: Iterable[EmbeddingUnit], evaluations: Iterable[Evaluation], slots: int
+    ) -> None:
+        self._slots = slots
+        self._spent: dict[Kind, list[float]] = {}
+        tasks: dict[Path, Task] = {}
+        self._parts: dict[Path, _Part] = {}
+        for unit in units:
+            where = unit.source.directory
+            task = tasks.setdefault(where, tasks.get(where) or unit.source.read())
+            seconds = len(task.clips[unit.split]) * (task.sample_duration or 1.0)
+            self._parts[unit.directory] = _Part(("embed", unit.spec.label, task.name), seconds)
+        sizes: dict[tuple[str, str], int] = {}
+        for evaluation in evaluations:
+            name = (evaluation.protocol, evaluation.task_name)
+            if name not in sizes:
+                sizes[name] = _probes(evaluation)
+            self._parts[evaluation.directory] = _Part(("probe", *name), sizes[name])
+
+    def took(self, part: Path, seconds: float, *, whole: bool, share: float = 0.0) -> None:
+        """Count the seconds of a unit.
+
+        Args:
+            part: the split's folder, or that of the evaluation that the unit belongs to.
+            seconds: of work.
+            whole: whether the part is done.
+            share: how much of the part the unit was; all of it for a split.
+        """
+        found = self._parts.get(part)
+        if found is None:
+            return
+        share = found.amount if found.kind[0] == "embed" else share
+        found.done += share
+        for length in range(1, len(found.kind) + 1):
+            spent = self._spent.setdefault(found.kind[:length], [0.0, 0.0])
+            spent[0] += seconds
+            spent[1] += share
+        if whole:
+            del self._parts[part]
+
+    def left(self) -> str:
+        """Return the time left in words; empty while nothing is known."""
+        known = [self._seconds(part) for part in self._parts.values() if part.left]
+        seconds = sum(each for each in known if each is not None)
+        if not seconds:
+            return ""
+        seconds /= max(1, min(self._slots, len(self._parts)))
+        word = "more than" if None in known else "about"
+        return f"{word} {duration(seconds)} left"
+
+    def _seconds(self, part: _Part) -> float | None:
+        """Return the seconds left of a part, by the units that are most like it."""
+        for length in range(len(part.kind), 0, -1):
+            seconds, amount = self._spent.get(part.kind[:length], (0.0, 0.0))
+            if amount:
+                return part.left * seconds / amount
+            if part.kind[0] == "probe" and length == 2:
+                return None  # protocols have nothing in common
+        return None
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words, to a precision that an estimate has."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _probes(evaluation: Evaluation) -> int:
+    """Return how many probes an evaluation trains."""
+    protocol = probe.PROTOCOLS[evaluation.protocol]
+    task = evaluation.embeddings.task()
+    points, folds = len(grid_points(protocol, task)), len(task.folds)
+    if protocol.search == "first_fold":
+        return (points + folds - 1) * protocol.runs
+    return points * folds * protocol.runs

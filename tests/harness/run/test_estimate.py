@@ -1,0 +1,125 @@
+"""The time left of a run, in words, and what it is working on."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import taskmaker
+
+from harness.commands import progress as progress_module
+from harness.commands.progress import ConsoleListener
+from harness.engines import InlineEngine
+from harness.module import ModelSpec
+from harness.run import pulse as pulse_module
+from harness.run.estimate import Estimate, duration
+from harness.run.execute import Listener, execute
+from harness.run.plan import Settings, make_plan
+from harness.run.pulse import pulse, pulse_of
+from harness.task import TaskSource
+
+LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")
+
+
+@pytest.fixture
+def chosen(tmp_path) -> Settings:
+    tasks = [
+        TaskSource(taskmaker.make_task(tmp_path / "tasks", kind, n=9, seconds=0.5))
+        for kind in ("scene", "kfold")
+    ]
+    return Settings((LOGMEL,), tuple(tasks), ("linear", "knn"), out=tmp_path / "out")
+
+
+def test_the_time_left_follows_from_what_was_done(chosen):
+    plan = make_plan(chosen)
+    units = [unit for e in plan if e.protocol == "linear" for unit in e.embeddings.units]
+    estimate = Estimate(units, plan, slots=1)
+    assert estimate.left() == ""
+    # All splits have as many seconds of audio: one took 10 s, five are left.
+    estimate.took(units[0].directory, 10.0, whole=True)
+    assert estimate.left() == "more than 50 s left"
+    for unit in units[1:]:
+        estimate.took(unit.directory, 10.0, whole=True)
+    scene, folds = (e for e in plan if e.protocol == "linear")
+    estimate.took(scene.directory, 20.0, whole=False, share=1.0)
+    assert estimate.left() == "more than 60 s left"  # three folds of the other task
+    estimate.took(scene.directory, 0.0, whole=True)
+    for evaluation in plan:
+        if evaluation.protocol == "knn":
+            estimate.took(evaluation.directory, 1.0, whole=False, share=1.0)
+    assert estimate.left() == "about 62 s left"
+    several = Estimate(units, plan, slots=2)
+    several.took(units[0].directory, 10.0, whole=True)
+    assert several.left() == "more than 25 s left"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.2, "1 s"), (61, "61 s"), (200, "3 min"), (9000, "2 h 30 min")]
+)
+def test_a_duration_in_words(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_what_a_worker_tells_of_a_unit_is_gone_with_its_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(pulse_module, "_EVERY", 0.0)
+    unit = tmp_path / "unit"
+    assert pulse_of(unit) == ""
+    with pulse(unit) as tell:
+        tell("epoch 3")
+        assert pulse_of(unit) == "epoch 3"
+    assert list(tmp_path.iterdir()) == []
+    with pulse(tmp_path / "no folder" / "unit") as tell:
+        tell("nowhere to write")
+
+
+def test_a_run_tells_what_it_is_working_on_and_leaves_no_trace_of_it(chosen, monkeypatch):
+    monkeypatch.setattr(pulse_module, "_EVERY", 0.0)
+    told: list[tuple[str, str]] = []
+    extents: set[str] = set()
+    stop = threading.Event()
+
+    class Telling(Listener):
+        now: list[tuple[str, Path]] = []
+
+        def working(self, units, left):
+            self.now = list(units)
+            told.extend((name, left) for name, _ in units)
+
+    listener = Telling()
+
+    def look() -> None:
+        while not stop.is_set():
+            extents.update(pulse_of(unit) for _, unit in listener.now)
+            time.sleep(0.0005)
+
+    watch = threading.Thread(target=look)
+    watch.start()
+    try:
+        execute(make_plan(chosen), InlineEngine("cpu"), chosen.out, listener=listener)
+    finally:
+        stop.set()
+        watch.join()
+    names = {name for name, _ in told}
+    assert {e.name for e in make_plan(chosen)} <= names
+    assert any("embedding of" in name for name in names)
+    assert any(left.startswith("about") for _, left in told)
+    assert any(text.startswith(("clip ", "strength ")) for text in extents)
+    assert not list(chosen.out.rglob("*.progress"))
+
+
+def test_a_log_file_gets_a_line_where_a_unit_takes_long(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress_module, "_LOOK_EVERY", 0.01)
+    monkeypatch.setattr(progress_module, "_LINE_EVERY", 0.05)
+    unit = tmp_path / "unit"
+    unit.with_name("unit.progress").write_text("epoch 7 of at most 500")
+    with ConsoleListener() as listener:
+        listener.working(
+            [("logmel · t · mlp · seed 0", unit), ("another", unit)], "about 4 min left"
+        )
+        time.sleep(0.5)
+    said = capsys.readouterr().err.splitlines()
+    assert 1 <= len(said) <= 12
+    expected = "logmel · t · mlp · seed 0 (epoch 7 of at most 500) and 1 more; about 4 min left"
+    assert set(said) == {f"working on {expected}"}
