@@ -23,7 +23,8 @@ EXAMPLES = {
         "hear-byola embed -m hear_byola -t path/to/task-v1-full --layout heareval",
     ),
     "probe": (
-        "hear-byola probe -m hear_byola -t demo_pipe_pitch --protocol knn",
+        "hear-byola embed -m hear_byola -t demo_pipe_pitch && \\\n"
+        "      hear-byola probe -m hear_byola -t demo_pipe_pitch --protocol knn",
         "hear-byola probe embeddings/my_module/esc50-v2.0.0-full --protocol hear2021",
     ),
     "pretrain": (

@@ -239,7 +239,8 @@ class _Scheduler:
 
     def _say_what_is_done(self, *further: _Job) -> None:
         # Workers take units in the order in which they were submitted.
-        now = [*self._in_flight.values(), *further][: self._engine.slots]
+        running = [job for future, job in self._in_flight.items() if not future.done()]
+        now = [*running, *further][: self._engine.slots]
         self._listener.working([(job.part_name, job.key) for job in now], self._estimate.left())
 
     def _say_who_works_on(self, waiting: Iterable[_Job]) -> None:

@@ -42,7 +42,7 @@ def test_the_time_left_follows_from_what_was_done(chosen):
     assert estimate.left() == "more than 50 s left"
     for unit in units[1:]:
         estimate.took(unit.directory, 10.0, whole=True)
-    scene, folds = (e for e in plan if e.protocol == "linear")
+    scene, _ = (e for e in plan if e.protocol == "linear")
     estimate.took(scene.directory, 20.0, whole=False, share=1.0)
     assert estimate.left() == "more than 60 s left"  # three folds of the other task
     estimate.took(scene.directory, 0.0, whole=True)
@@ -81,7 +81,8 @@ def test_a_run_tells_what_it_is_working_on_and_leaves_no_trace_of_it(chosen, mon
     stop = threading.Event()
 
     class Telling(Listener):
-        now: list[tuple[str, Path]] = []
+        def __init__(self) -> None:
+            self.now: list[tuple[str, Path]] = []
 
         def working(self, units, left):
             self.now = list(units)
