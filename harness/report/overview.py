@@ -11,7 +11,6 @@ from harness.rendering import interval_text
 from harness.report.comparison import better_is_higher
 from harness.report.material import Material
 from harness.report.panel import number
-from harness.table import intervals_note, out_of_scale
 from harness.table.cells import (
     MEAN,
     Noise,
@@ -20,6 +19,7 @@ from harness.table.cells import (
     mixed_note,
     unpaired_note,
 )
+from harness.table.notes import intervals_note, out_of_scale
 from harness.task import short_names
 
 _ON_PAPER = 7  # columns of scores that A4 and Letter have room for
