@@ -126,7 +126,5 @@ def _stratified(of_clip: Sequence[np.ndarray], grouped: bool) -> Units:
         stratum[np.isin(stratum, met)] = number
         stratum[units] = number
     alone = np.bincount(stratum)[stratum] == 1
-    if alone.sum() == 1 and not alone.all():
-        stratum[alone] = stratum[~alone][0]
-    stratum[alone] = len(of_clip)
+    stratum[alone] = stratum[~alone][0] if alone.sum() == 1 and not alone.all() else len(of_clip)
     return Units(tuple(of_clip), np.unique(stratum, return_inverse=True)[1], grouped)

@@ -8,10 +8,8 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError, did_you_mean
-from harness.rendering import NEAR, PARTIAL, STYLES, Sheet, Text, interval_text, render
-from harness.results import latest
-from harness.results.frames import EQUAL_DIGITS, OUT_OF_SCALE
-from harness.scoring.units import FEW_UNITS
+from harness.rendering import PARTIAL, STYLES, Sheet, Text, interval_text, render
+from harness.results.frames import EQUAL_DIGITS
 from harness.table.cells import MEAN, Noise, cells, is_mean
 from harness.table.notes import table_notes
 from harness.table.unsupported import unsupported_tasks
