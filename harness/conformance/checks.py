@@ -404,7 +404,7 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
 
 # No clip can be judged where outputs cannot be worked with, and no place in a clip without a grid.
 _BEFORE_OUTPUTS = ("load without a path", "attributes", "evaluation mode", "outputs")
-LONG_AUDIO = "20 minutes"
+LONG_AUDIO = "long audio"
 STANDS_ON: dict[str, tuple[str, ...]] = {
     **{name: ("outputs",) for name in CHECKS if name not in _BEFORE_OUTPUTS},
     "true centres": ("outputs", "timestamp grid"),

@@ -9,14 +9,24 @@ from functools import partial
 
 from harness.audio import MAX_SECONDS
 from harness.conformance.checks import CHECKS, LONG_AUDIO, STANDS_ON
-from harness.conformance.long_audio import check_long_audio
+from harness.conformance.long_audio import SHORT_SECONDS, check_long_audio, embedded_seconds
 from harness.conformance.official import INSTALL, VERSION, Verdict, run_official
+from harness.conformance.pace import measure_pace
 from harness.conformance.subject import Doubt, Failure, Unmeasured, load_subject, said
 from harness.guest import exits_refused
 from harness.imports import guest_of
 from harness.module import ModelSpec
 
 OFFICIAL = "hear-validator"
+
+_AUDIO_SECONDS = 300.0
+"""Seconds of audio that all other checks embed, the official validator's included."""
+
+_STARTS = 15.0
+"""Seconds that the processes take to start."""
+
+_WHOLE_WITHIN = 60.0
+"""A module that embeds 20 minutes of audio within so many seconds gets the whole of it."""
 
 _STATUSES = {"PASS": "passed", "WARN": "warned", "FAIL": "failed", "NOT RUN": "not run"}
 
@@ -52,28 +62,39 @@ def validate(
     device: str = "auto",
     *,
     quick: bool = False,
+    whole: bool = False,
     progress: Callable[[str], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Report:
     """Check a module against the HEAR API.
 
     Args:
         spec: the module, its checkpoint and options.
         device: ``"auto"``, or a torch device.
-        quick: leave the clip of 20 minutes out.
+        quick: leave the check on long audio out.
+        whole: make that check on 20 minutes of audio, however long it takes. Otherwise a module
+            that would take long gets a shorter clip.
         progress: told the name of each check before it runs.
+        say: told an estimate of the time that the checks take.
 
     Raises:
         UserError: no such module or device. Whatever else is wrong is a line of the report.
     """
     announce = progress or (lambda name: None)
-    ours = stricter_checks(spec, device, quick=quick, announce=announce)
+    ours = stricter_checks(spec, device, quick=quick, whole=whole, announce=announce, say=say)
     announce(OFFICIAL)
     verdict = run_official(spec, device)
     return Report(spec.label, device, (_official_line(verdict), *ours), verdict.transcript)
 
 
 def stricter_checks(
-    spec: ModelSpec, device: str, *, quick: bool, announce: Callable[[str], None]
+    spec: ModelSpec,
+    device: str,
+    *,
+    quick: bool,
+    announce: Callable[[str], None],
+    whole: bool = False,
+    say: Callable[[str], None] | None = None,
 ) -> list[Check]:
     """Make all the checks of our own; arguments and errors as for :func:`validate`."""
     announce("loading")
@@ -81,6 +102,11 @@ def stricter_checks(
         subject = load_subject(spec, device)
     except Failure as failure:
         return [Check("load", "FAIL", str(failure))]
+    pace = measure_pace(subject)
+    seconds = MAX_SECONDS if whole or _is_fast(pace) else SHORT_SECONDS
+    if say and pace is not None:
+        audio = _AUDIO_SECONDS + (0 if quick else embedded_seconds(seconds))
+        say(f"this takes about {_duration(_STARTS + pace * audio)}")
     checks: list[Check] = []
     for name, check in CHECKS.items():
         announce(name)
@@ -89,10 +115,18 @@ def stricter_checks(
     # The process that embeds the long clip loads a model of its own: one at a time in memory.
     del subject
     if quick:
-        detail = f"left out: a clip of {MAX_SECONDS / 60:g} minutes takes its time"
-        return [*checks, Check(LONG_AUDIO, "NOT RUN", detail)]
+        return [*checks, Check(LONG_AUDIO, "NOT RUN", "left out by --quick")]
     announce(LONG_AUDIO)
-    return [*checks, _judged(LONG_AUDIO, partial(check_long_audio, spec, device), checks)]
+    long_audio = partial(check_long_audio, spec, device, seconds)
+    return [*checks, _judged(LONG_AUDIO, long_audio, checks)]
+
+
+def _is_fast(pace: float | None) -> bool:
+    return pace is not None and pace * embedded_seconds(MAX_SECONDS) <= _WHOLE_WITHIN
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _judged(name: str, check: Callable[[], str], made: Sequence[Check]) -> Check:

@@ -195,6 +195,27 @@ def test_long_audio_reports_time_memory_and_drift() -> None:
     assert said.startswith("timestamps in")
     assert "GB beyond the loaded model" in said
     assert "ms of drift" in said
+    assert "This was a clip of 150 s; 20 minutes would take about" in said
+
+
+def test_a_slow_module_gets_a_shorter_clip_and_an_estimate(monkeypatch) -> None:
+    lengths, said = [], []
+    monkeypatch.setattr(
+        "harness.conformance.validate.check_long_audio",
+        lambda spec, device, seconds: lengths.append(seconds) or "",
+    )
+    for pace, whole in ((0.01, False), (1.0, False), (1.0, True), (None, False)):
+        monkeypatch.setattr("harness.conformance.validate.measure_pace", lambda _, p=pace: p)
+        stricter_checks(
+            ModelSpec("defectmodule"),
+            "cpu",
+            quick=False,
+            whole=whole,
+            announce=lambda name: None,
+            say=said.append,
+        )
+    assert lengths == [1200, 100, 1200, 100]
+    assert said == [f"this takes about {each}" for each in ("42 s", "8 min", "45 min")]
 
 
 @pytest.mark.parametrize(
