@@ -163,7 +163,7 @@ def _training_layers(api: ModuleType, model: object) -> list[str]:
     if any(layer.training for layer in model.modules()):
         # A module may choose eval mode at each call instead of in load_model.
         # What this call raises is for the other checks to report.
-        with restored_random_states(), torch.no_grad(), suppress(Exception):
+        with restored_random_states(), torch.no_grad(), suppress(Exception), exits_refused():
             second = torch.zeros(1, int(model.sample_rate))  # type: ignore[arg-type]
             api.get_scene_embeddings(second, model.cpu())
     return [name or type(model).__name__ for name, m in model.named_modules() if m.training]
