@@ -36,7 +36,8 @@ def timestamp_fault(
     unit = likely_unit(times, milliseconds, sample_rate)
     guess = f"; these look like {unit}" if unit else ""
     latest, earliest = float(times.max()), float(times.min())
-    if latest > milliseconds + _ROUNDING_MS:
+    # A clip shorter than a window gets one timestamp, the window's centre.
+    if times.shape[1] > 1 and latest > milliseconds + _ROUNDING_MS:
         found = f"a timestamp at {latest:.10g} ms, past the end of {milliseconds:.10g} ms of audio"
         return found, f"milliseconds within the clip{guess}"
     if earliest < -_ROUNDING_MS:

@@ -47,6 +47,6 @@ def test_rounding_at_the_end_passes_and_a_start_before_the_clip_does_not():
     assert "before the clip's start" in found
 
 
-@pytest.mark.parametrize("hop", [1.0, 50.0])
-def test_one_timestamp_says_nothing_of_its_unit(hop):
-    assert timestamp_fault(np.array([[hop]], np.float32), 1000.0, RATE) is None
+@pytest.mark.parametrize("milliseconds", [0.0625, 1000.0])
+def test_one_timestamp_may_be_the_centre_of_a_window_longer_than_the_clip(milliseconds):
+    assert timestamp_fault(np.array([[10.0]], np.float32), milliseconds, RATE) is None
