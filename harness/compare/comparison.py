@@ -208,13 +208,13 @@ def _groups(compared: Sequence[tuple[pd.DataFrame, dict]], grouped: bool) -> lis
             "intervals are then too optimistic."
         ]
     rows = pd.concat([found for found, _ in compared])
-    few = rows[rows.n_groups.notna() & (rows.n_groups < FEW_UNITS).fillna(False)]
+    few = rows[rows.p.notna() & (rows.n_groups < FEW_UNITS).fillna(False)]
     if few.empty:
         return []
     counts = dict(zip(short_names(few.task), few.n_groups))
     said = ", ".join(f"{task} ({count})" for task, count in counts.items())
     return [
-        f"Few test groups on {said}: intervals are wide, and with less than {FEW_UNITS} groups "
+        f"Few test groups on {said}: intervals are wide, and below {FEW_UNITS} groups "
         "their coverage is approximate."
     ]
 

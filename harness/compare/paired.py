@@ -177,8 +177,8 @@ def _why_none(value: float, measured: Measured) -> str:
         return "a test set of one clip a fold" if one_each else ""
     if units.freedom < LEAST_FREEDOM:
         folds = len(units.of_clip)
-        said = f"{units.count} {_noun(measured)}" + f" in {folds} folds" * (folds > 1)
-        return f"too few test {_noun(measured)} ({said}); six are needed"
+        folded = f" in {folds} folds" * (folds > 1)
+        return f"too few test {_noun(measured)} ({units.count}{folded}); six are needed"
     if measured.by_unit.worth - len(units.stratum_sizes) < 1:
         return f"too few test {_noun(measured)} of the rarest classes"
     if np.isnan(measured.by_unit.variance):

@@ -123,7 +123,7 @@ def _notes(comparison: Comparison) -> list[str]:
         )
     tasks = comparison.tasks
     names = dict(zip(tasks.task.drop_duplicates(), short_names(tasks.task.drop_duplicates())))
-    for method, rows in tasks[tasks.method != ""].groupby("method", sort=False):
+    for method, rows in tasks[tasks.p.notna()].groupby("method", sort=False):
         notes.append(f"{', '.join(dict.fromkeys(names[task] for task in rows.task))}: {method}.")
     for over in comparison.overall.to_dict("records"):
         if over["method"]:
