@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import Command, FilePath, some_tasks, table_format, ungrouped
+from harness.commands.options import Command, FilePath, compared, table_format
 
 
 @click.command(cls=Command)
@@ -20,10 +20,13 @@ from harness.commands.options import Command, FilePath, some_tasks, table_format
     show_default=True,
     help="The folder of a run. Repeatable.",
 )
-@click.option("--protocol", help="By which results.  [default: all that the models share]")
-@some_tasks
+@compared
 @click.option("--all-pairs", is_flag=True, help="Compare every two models, not all with A.")
-@ungrouped
+@click.option(
+    "--margin",
+    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    help="Also test whether models are equivalent: whether they differ by less than this.",
+)
 @table_format
 def compare(
     models: tuple[str, ...],
@@ -31,21 +34,24 @@ def compare(
     protocol: str | None,
     tasks: tuple[str, ...],
     exclude: tuple[str, ...],
-    all_pairs: bool,
     ungrouped: bool,
+    all_pairs: bool,
+    margin: float | None,
     style: str,
 ) -> None:
     """Compare models clip by clip: differences with intervals, p, and what is beyond noise.
 
     A, B, ... are models as tables name them; the others are compared with A. Each table has the
-    difference on every task, Holm's correction over tasks, and the mean over tasks; of three
-    models or more also mean ranks.
+    difference on every task, Holm's correction over tasks, the smallest difference that would be
+    detected, and the mean over tasks; of three models or more also mean ranks.
     """
     from harness.compare import compare_all, format_comparison
     from harness.compare.gather import gather
 
     results = gather(runs).of_tasks(tasks, exclude)
-    found = compare_all(results, models, protocol, all_pairs=all_pairs, grouped=not ungrouped)
+    found = compare_all(
+        results, models, protocol, all_pairs=all_pairs, grouped=not ungrouped, margin=margin
+    )
     texts = [format_comparison(each, style) for each in found]
     if style == "csv":
         # One header for all protocols.

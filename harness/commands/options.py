@@ -87,6 +87,10 @@ EXAMPLES = {
         "hear-byola results compare mine theirs logmel --run runs/a --run runs/b \\\n"
         "      --protocol linear --all-pairs --format latex",
     ),
+    "results power": (
+        "hear-byola results power runs",
+        "hear-byola results power runs -m hear_byola -m logmel --protocol linear --difference 0.02",
+    ),
     "results merge": (
         "hear-byola results merge runs/node1 runs/node2 -o runs/all.csv",
         "hear-byola results merge results/demo.csv runs/demo -o runs/all.csv",
@@ -216,6 +220,18 @@ some_tasks = together(
     ),
 )
 
+ungrouped = click.option(
+    "--ungrouped",
+    is_flag=True,
+    help="Take clips as independent, also on tasks with groups. Intervals are then too narrow.",
+)
+
+compared = together(
+    click.option("--protocol", help="By which results.  [default: all that the models share]"),
+    some_tasks,
+    ungrouped,
+)
+
 baseline = click.option(
     "--baseline",
     "baselines",
@@ -328,10 +344,4 @@ config = click.option(
     is_eager=True,
     expose_value=False,
     help="YAML with any of these options, e.g. `models: [hear_byola]`, `seeds: 3`.",
-)
-
-ungrouped = click.option(
-    "--ungrouped",
-    is_flag=True,
-    help="Take clips as independent, also on tasks with groups. Intervals are then too narrow.",
 )

@@ -19,6 +19,7 @@ from harness.commands.options import (
     tasks_dir,
     ungrouped,
 )
+from harness.commands.power import power
 from harness.commands.report import figures, report
 
 
@@ -72,6 +73,7 @@ def results_table(
 
 results.add_command(board)
 results.add_command(compare)
+results.add_command(power)
 results.add_command(merge)
 results.add_command(report)
 results.add_command(figures)

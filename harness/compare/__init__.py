@@ -5,10 +5,12 @@ In a notebook::
     found = compare([Path("runs")], ["hear_byola", "logmel"], protocol="linear")
     found.tasks      # task by task: difference, interval, p, verdict
     found.overall    # over tasks
+    plan([Path("runs")], difference=0.02)  # what could be detected, and what this would need
 """
 
 from harness.compare.comparison import Comparison, compare, compare_all
 from harness.compare.paired import PairedDifference, paired_difference
+from harness.compare.plan import format_power, plan
 from harness.compare.text import format_comparison
 
 __all__ = [
@@ -17,5 +19,7 @@ __all__ = [
     "compare",
     "compare_all",
     "format_comparison",
+    "format_power",
     "paired_difference",
+    "plan",
 ]

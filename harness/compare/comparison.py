@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from harness.compare.disagreement import disagreements
 from harness.compare.gather import Results, choose, gather, read_measured
-from harness.compare.pair import Cell, compare_pair
+from harness.compare.pair import Cell, Pair, compare_pair
+from harness.compare.paired import PairedDifference
 from harness.compare.ranks import rank_rows
 from harness.errors import UserError
 from harness.results.frames import EQUAL_DIGITS
@@ -30,20 +32,27 @@ class Comparison:
         tasks: one row a task and pair of models: ``task``, ``metric``, ``higher_is_better``,
             ``a``, ``b``; ``value_a``, ``value_b`` (means over seeds); ``difference``, a less b,
             with its 95 % interval ``ci_low``, ``ci_high`` for one difference at a time; ``p``, and
-            ``p_holm``, corrected for the number of tasks of the pair; ``method``, in words;
+            ``p_holm``, corrected for the number of tasks of the pair; ``detectable``, the smallest
+            difference that would be detected with 80 % power (two-sided, 5 %, without Holm),
+            infinite if none would; ``p_equivalent`` of a difference of the margin or more, by two
+            one-sided tests, and ``p_equivalent_holm`` (NaN without a margin); ``method``, in words;
             ``n_clips``, ``n_groups`` (empty where clips are the units), ``design_effect`` (the
             variance over groups divided by that over clips), ``seeds_a``, ``seeds_b``;
-            ``verdict``: ``a better``, ``b better``, ``not separable`` (5 %, after Holm),
+            ``verdict``: ``a better``, ``b better``, ``equivalent``, ``not separable`` (5 %, after
+            Holm; a difference that is significant is never called equivalent),
             ``no verdict: `` and why, or ``cannot be paired: `` and why.
         overall: one row a pair: ``a``, ``b``; ``n_tasks`` in the ``mean_difference``, with its
-            interval ``ci_low``, ``ci_high`` and ``p``; ``left_out``, the tasks that are not in it;
-            ``wins`` and ``losses`` of a beyond noise, ``ties``, ``unpaired`` tasks.
+            interval ``ci_low``, ``ci_high``, ``p``, ``detectable`` and ``p_equivalent``;
+            ``left_out``, the tasks that are not in it; ``wins`` and ``losses`` of a beyond noise,
+            ``equivalent``, ``ties``, ``unpaired`` tasks.
         ranks: one row a model, best first: ``model``, ``mean_rank``, ``n_tasks``, ``tie_groups``.
         critical_difference: two mean ranks further apart than this differ; None where there is
             none.
         rank_test: the test it stands on, or why there is none.
         rank_tasks: on how many of how many tasks ranks stand, and why not on the others.
         warnings: what else to know, a sentence each.
+        differences: by task, a and b what was computed of a pair, for its power.
+        margin: smaller differences are equivalent; None where that was not tested.
     """
 
     protocol: str
@@ -55,6 +64,8 @@ class Comparison:
     rank_test: str
     rank_tasks: str
     warnings: tuple[str, ...]
+    differences: Mapping[tuple[str, str, str], PairedDifference] = field(default_factory=dict)
+    margin: float | None = None
 
 
 def compare(
@@ -65,6 +76,7 @@ def compare(
     *,
     all_pairs: bool = False,
     grouped: bool = True,
+    margin: float | None = None,
 ) -> Comparison:
     """Compare models, each with the first or all with each other.
 
@@ -77,6 +89,7 @@ def compare(
         tasks: names as in tables, or directory names; all by default.
         all_pairs: compare every two models.
         grouped: use the groups of tasks that have them as the independent units; otherwise clips.
+        margin: also test whether differences are smaller than this, between 0 and 1.
 
     Raises:
         UserError: a model, task or protocol of which there are no results, fewer than two models,
@@ -88,7 +101,7 @@ def compare(
     shared = _protocols(rows, names, protocol)
     if len(shared) > 1:
         raise UserError(f"Choose a protocol: the models have results by {', '.join(shared)}.")
-    return _compare(results, rows, names, shared[0], tasks, all_pairs, grouped)
+    return _compare(results, rows, names, shared[0], tasks, all_pairs, grouped, margin)
 
 
 def compare_all(
@@ -99,6 +112,7 @@ def compare_all(
     *,
     all_pairs: bool = False,
     grouped: bool = True,
+    margin: float | None = None,
 ) -> list[Comparison]:
     """Compare models by every protocol by which all were probed; as :func:`compare`."""
     results = runs if isinstance(runs, Results) else gather(runs)
@@ -107,7 +121,7 @@ def compare_all(
     shared = _protocols(rows, names, protocol)
     wanted = choose(rows, "task", tasks) if tasks else None
     return [
-        _compare(results, rows, names, each, wanted, all_pairs, grouped)
+        _compare(results, rows, names, each, wanted, all_pairs, grouped, margin)
         for each in shared
         if not wanted or set(wanted) & set(rows.task[rows.protocol == each])
     ]
@@ -129,7 +143,10 @@ def _compare(
     tasks: Sequence[str] | None,
     all_pairs: bool,
     grouped: bool,
+    margin: float | None,
 ) -> Comparison:
+    if margin is not None and not 0 < margin < 1:
+        raise UserError(f"The margin must be between 0 and 1, not {margin:g}.")
     all_rows, rows = rows, rows[rows.protocol == protocol]
     wanted = choose(rows, "task", tasks) if tasks else sorted(set(rows.task))
     grid = {
@@ -139,18 +156,29 @@ def _compare(
     }
     pairs = list(itertools.combinations(names, 2))
     pairs = pairs if all_pairs else [pair for pair in pairs if pair[0] == names[0]]
-    compared = [compare_pair(wanted, a, b, grid, grouped=grouped) for a, b in pairs]
+    compared = [compare_pair(wanted, a, b, grid, grouped=grouped, margin=margin) for a, b in pairs]
     ranked = rank_rows(rows[rows.task.isin(wanted)], names)
     return Comparison(
         protocol,
         tuple(names),
-        pd.concat([found for found, _ in compared], ignore_index=True),
-        pd.DataFrame([over for _, over in compared]),
+        pd.concat([pair.rows for pair in compared], ignore_index=True),
+        pd.DataFrame([pair.over for pair in compared]),
         ranked.ranks,
         ranked.critical_difference,
         ranked.test,
         ranked.tasks,
-        (*_groups(compared, grouped), *_allowances(compared), *_unshared(all_rows, names)),
+        (
+            *_groups(compared, grouped),
+            *_allowances(compared),
+            *disagreements(compared, ranked.ranks),
+            *_unshared(all_rows, names),
+        ),
+        {
+            (task, pair.over["a"], pair.over["b"]): found
+            for pair in compared
+            for task, found in pair.differences.items()
+        },
+        margin,
     )
 
 
@@ -200,14 +228,14 @@ def _unshared(rows: pd.DataFrame, models: Sequence[str]) -> list[str]:
     return sentences
 
 
-def _groups(compared: Sequence[tuple[pd.DataFrame, dict]], grouped: bool) -> list[str]:
+def _groups(compared: Sequence[Pair], grouped: bool) -> list[str]:
     """Say which units the intervals resample, where a task has groups."""
     if not grouped:
         return [
             "Ungrouped: clips are taken as independent, also where a task has groups. p and "
             "intervals are then too optimistic."
         ]
-    rows = pd.concat([found for found, _ in compared])
+    rows = pd.concat([pair.rows for pair in compared])
     few = rows[rows.p.notna() & (rows.n_groups < FEW_UNITS).fillna(False)]
     if few.empty:
         return []
@@ -219,9 +247,9 @@ def _groups(compared: Sequence[tuple[pd.DataFrame, dict]], grouped: bool) -> lis
     ]
 
 
-def _allowances(compared: Sequence[tuple[pd.DataFrame, dict]]) -> list[str]:
+def _allowances(compared: Sequence[Pair]) -> list[str]:
     """Say where the spread of probe seeds is not known."""
-    rows = pd.concat([found for found, _ in compared])
+    rows = pd.concat([pair.rows for pair in compared])
     alone = rows[rows.method.str.contains(TRAINING_ALLOWED, regex=False)]
     if alone.empty:
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,6 +66,18 @@ class Measured:
         return known is None or known.is_random(event=self.metric not in METRICS)
 
     @property
+    def noun(self) -> str:
+        """What the test units are, in words."""
+        if self.units.grouped or self.metric in METRICS:
+            return self.units.noun
+        return "files"
+
+    @property
+    def largest_difference(self) -> float:
+        """The largest difference that the metric can have."""
+        return np.inf if self.metric in ("d_prime", "segment_1s_er") else 1.0
+
+    @property
     def n_clips(self) -> int:
         """Test clips, of all folds."""
         return sum(map(len, self.clips))
@@ -125,6 +138,36 @@ def measure(record: Record) -> Measured:
         answers,
         tuple(record.audio.get(fold.test) for fold in record.folds),
     )
+
+
+def check_paired(measured: Sequence[Measured]) -> None:
+    """Raise UserError unless all are of one task, version, protocol, and the same test clips."""
+    first = measured[0]
+    for other in measured[1:]:
+        pair = f"{first.model} and {other.model}"
+        if other.protocol != first.protocol:
+            raise UserError(
+                f"{pair} were probed by different protocols, {first.protocol} and "
+                f"{other.protocol}: results of two protocols cannot be compared."
+            )
+        if other.task != first.task:
+            raise UserError(f"{pair} were tested on different tasks: {first.task}, {other.task}.")
+        if other.task_sha256 != first.task_sha256:
+            raise UserError(
+                f"{pair} were tested on different versions of {first.task}: task_sha256 "
+                f"{first.task_sha256[:8]}... and {other.task_sha256[:8]}.... Run both on one."
+            )
+        if other.clips != first.clips or other.metric != first.metric:
+            raise UserError(
+                f"{pair} were tested on different clips of {first.task}. Run both on the same."
+            )
+        for one, another in zip(first.audio, other.audio):
+            # Of other rates the recordings are other files, of which nothing can be told.
+            if one and another and one[0] == another[0] and one != another:
+                raise UserError(
+                    f"{pair} heard different recordings of {first.task}: the clips have the same "
+                    f"names and other contents. Run both on the same."
+                )
 
 
 def _correctness(metric: str, fold: FoldPredictions) -> np.ndarray:

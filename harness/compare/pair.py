@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from harness.compare.measured import Measured
 from harness.compare.paired import PairedDifference, difference
+from harness.compare.power import Design
 from harness.compare.ranks import SIGNIFICANCE, holm
 from harness.errors import UserError
-from harness.scoring.variance import add_up, scaled
+from harness.scoring.variance import Part, add_up, scaled
 from harness.task import is_synthetic
 
 A_BETTER, B_BETTER, TIE, UNPAIRED = "a better", "b better", "not separable", "cannot be paired"
+EQUIVALENT = "equivalent"
 NO_VERDICT = "no verdict"
 """Begins the verdict on models that are paired on too few groups for a test."""
 
@@ -32,6 +35,22 @@ class Cell:
     missing: tuple[str, ...]
 
 
+class Pair(NamedTuple):
+    """Two models on all tasks.
+
+    Attributes:
+        rows: of ``Comparison.tasks``.
+        over: the row of ``Comparison.overall``.
+        differences: of the tasks on which the models were paired.
+        averaged: those of them that are in the mean.
+    """
+
+    rows: pd.DataFrame
+    over: dict
+    differences: dict[str, PairedDifference]
+    averaged: dict[str, PairedDifference]
+
+
 def compare_pair(
     tasks: Sequence[str],
     a: str,
@@ -39,7 +58,8 @@ def compare_pair(
     grid: Mapping[tuple[str, str], Cell | None],
     *,
     grouped: bool = True,
-) -> tuple[pd.DataFrame, dict]:
+    margin: float | None = None,
+) -> Pair:
     """Compare two models on all tasks, and over them.
 
     Args:
@@ -47,13 +67,11 @@ def compare_pair(
         a, b: the models.
         grid: by model and task what there is; None where a model was not run.
         grouped: use the groups of tasks that have them.
-
-    Returns:
-        The rows of ``Comparison.tasks``, and the row of ``Comparison.overall``.
+        margin: smaller differences are equivalent.
     """
     rows, found = [], {}
     for task in tasks:
-        row, paired = _row(task, a, b, grid[a, task], grid[b, task], grouped)
+        row, paired = _row(task, a, b, grid[a, task], grid[b, task], grouped, margin)
         rows.append(row)
         if paired:
             found[task] = paired
@@ -62,6 +80,7 @@ def compare_pair(
     made_up = table.task.map(is_synthetic)
     for family in (made_up, ~made_up):
         table.loc[family, "p_holm"] = holm(table.p[family])
+        table.loc[family, "p_equivalent_holm"] = holm(table.p_equivalent[family])
     for i in table.index[table.verdict == ""]:
         table.loc[i, "verdict"] = _verdict(table.loc[i])
     counts = table.verdict[~table.task.map(is_synthetic)].value_counts()
@@ -73,18 +92,33 @@ def compare_pair(
     over = {
         "a": a,
         "b": b,
-        **_mean(list(averaged.values())),
+        **_mean(list(averaged.values()), margin),
         "left_out": ", ".join(task for task in tasks if task not in averaged),
         "wins": int(counts.get(A_BETTER, 0)),
         "losses": int(counts.get(B_BETTER, 0)),
+        "equivalent": int(counts.get(EQUIVALENT, 0)),
         "ties": int(counts.get(TIE, 0)),
     }
-    over["unpaired"] = int(counts.sum()) - over["wins"] - over["losses"] - over["ties"]
-    return table, over
+    told = sum(over[each] for each in ("wins", "losses", "equivalent", "ties"))
+    over["unpaired"] = int(counts.sum()) - told
+    return Pair(table, over, found, averaged)
+
+
+def mean_parts(found: Sequence[PairedDifference]) -> tuple[Part, ...]:
+    """Return the parts of the variance of the mean over tasks; none if a task has none."""
+    if not all(each.parts for each in found):
+        return ()
+    return tuple(part for each in found for part in scaled(each.parts, 1 / len(found)))
 
 
 def _row(
-    task: str, a: str, b: str, one: Cell | None, other: Cell | None, grouped: bool
+    task: str,
+    a: str,
+    b: str,
+    one: Cell | None,
+    other: Cell | None,
+    grouped: bool,
+    margin: float | None,
 ) -> tuple[dict, PairedDifference | None]:
     cells = {a: one, b: other}
     known = [cell for cell in cells.values() if cell]
@@ -96,7 +130,8 @@ def _row(
         "b": b,
         "value_a": one.value if one else np.nan,
         "value_b": other.value if other else np.nan,
-        **dict.fromkeys(("difference", "ci_low", "ci_high", "p", "p_holm"), np.nan),
+        **dict.fromkeys(("difference", "ci_low", "ci_high", "p", "p_holm", "detectable"), np.nan),
+        **dict.fromkeys(("p_equivalent", "p_equivalent_holm"), np.nan),
         "method": "",
         "n_clips": pd.NA,
         "n_groups": pd.NA,
@@ -114,7 +149,7 @@ def _row(
     if not one.measured or not other.measured:
         return row | {"verdict": f"{UNPAIRED}: {'; '.join(missing)}"}, None
     try:
-        found = difference(one.measured, other.measured, grouped=grouped)
+        found = difference(one.measured, other.measured, grouped=grouped, margin=margin)
     except UserError as error:
         return row | {"difference": np.nan, "verdict": f"{UNPAIRED}: {error}"}, None
     row |= {
@@ -122,6 +157,7 @@ def _row(
         "ci_low": found.low,
         "ci_high": found.high,
         "p": found.p,
+        "p_equivalent": found.p_equivalent,
         "method": "; ".join([found.method, *(f"without {each}" for each in missing)]),
         "n_clips": found.n_clips,
         "n_groups": pd.NA if found.n_groups is None else found.n_groups,
@@ -129,26 +165,34 @@ def _row(
     }
     if np.isnan(found.p):
         row["verdict"] = f"{NO_VERDICT}: {found.method.removeprefix('none: ')}"
-    return row, found
+        return row, found
+    return row | {"detectable": Design.of(found, one.metric).smallest_difference()}, found
 
 
 def _verdict(row: pd.Series) -> str:
     if not row.p_holm < SIGNIFICANCE:
-        return TIE
+        return EQUIVALENT if row.p_equivalent_holm < SIGNIFICANCE else TIE
     return A_BETTER if (row.difference > 0) == row.higher_is_better else B_BETTER
 
 
-def _mean(found: Sequence[PairedDifference]) -> dict:
+def _mean(found: Sequence[PairedDifference], margin: float | None) -> dict:
     """Mean difference over tasks, which are not resampled: its clips and seeds are."""
     values = [each.value for each in found]
     mean = float(np.mean(values)) if values else np.nan
     row = {"n_tasks": len(found), "mean_difference": mean}
-    if len(found) < 2 or not all(each.parts for each in found):
+    parts = mean_parts(found)
+    if len(found) < 2 or not parts:
         # Of one task its own row tells all.
-        return row | dict.fromkeys(("ci_low", "ci_high", "p"), np.nan) | {"method": ""}
-    spread = add_up(part for each in found for part in scaled(each.parts, 1 / len(found)))
+        unknown = ("ci_low", "ci_high", "p", "detectable", "p_equivalent")
+        return row | dict.fromkeys(unknown, np.nan) | {"method": ""}
+    spread = add_up(parts)
     half = spread.half_width()
     method = f"t with {spread.freedom_text} degrees of freedom, from the variances of its tasks"
     return row | {
-        "ci_low": mean - half, "ci_high": mean + half, "p": spread.p(mean), "method": method
-    }  # fmt: skip
+        "ci_low": mean - half,
+        "ci_high": mean + half,
+        "p": spread.p(mean),
+        "detectable": Design(parts).smallest_difference(),
+        "p_equivalent": spread.p_within(mean, margin) if margin else np.nan,
+        "method": method,
+    }

@@ -42,9 +42,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.measured import Measured, measure
-from harness.compare.proportions import SignTest, clip_part, score_interval, sign_flip_test
-from harness.errors import UserError
+from harness.compare.measured import Measured, check_paired, measure
+from harness.compare.proportions import (
+    Flips,
+    SignTest,
+    clip_flips,
+    clip_part,
+    score_interval,
+    score_p_within,
+    sign_flip_test,
+)
 from harness.record import Record
 from harness.results.frames import EQUAL_DIGITS
 from harness.scoring.intervals import TRAINING_ALLOWED
@@ -83,6 +90,9 @@ class PairedDifference:
             the test units, then those of training.
         n_groups: test groups; None where clips are the units.
         design_effect: variance over groups divided by that over single clips.
+        flips: of an accuracy, what a sign-flip test flips, for its power.
+        p_equivalent: of a difference of a margin or more, by two one-sided tests; NaN without a
+            margin.
     """
 
     value: float
@@ -95,6 +105,8 @@ class PairedDifference:
     parts: tuple[Part, ...] = ()
     n_groups: int | None = None
     design_effect: float | None = None
+    flips: Flips | None = None
+    p_equivalent: float = np.nan
 
 
 def paired_difference(a: Sequence[Record], b: Sequence[Record]) -> PairedDifference:
@@ -111,13 +123,18 @@ def paired_difference(a: Sequence[Record], b: Sequence[Record]) -> PairedDiffere
 
 
 def difference(
-    a: Sequence[Measured], b: Sequence[Measured], *, grouped: bool = True
+    a: Sequence[Measured],
+    b: Sequence[Measured],
+    *,
+    grouped: bool = True,
+    margin: float | None = None,
 ) -> PairedDifference:
     """Compare what was measured; as :func:`paired_difference`.
 
     Args:
         a, b: one model's probe seeds each.
         grouped: use the task's groups as units, if it has any; otherwise clips are the units.
+        margin: test whether the difference is smaller than this, too.
     """
     check_paired([*a, *b])
     if not grouped:
@@ -144,6 +161,7 @@ def difference(
     parts = (_unit_part(a, b, found, added=0.0 if between else _ADDED), *between)
     parts += (Part(allowed, np.inf),) * (allowed > 0)
     spread = add_up(parts)
+    p_equivalent = spread.p_within(value, margin) if margin else np.nan
     if between:
         half = spread.half_width()
         low, high, p = value - half, value + half, spread.p(value)
@@ -152,11 +170,13 @@ def difference(
     else:
         effect = 1 + allowed / clips.variance if allowed else 1.0
         low, high, p, method = _of_one_probe(a[0], b[0], value, found, spread, effect)
+        if margin and _is_mcnemars(a[0], b[0]):
+            p_equivalent = score_p_within(_by_clip(a, b), margin, effect)
         covered = _units_text(a[0]) + f", with an {TRAINING_ALLOWED}" * (allowed > 0)
     return PairedDifference(
         value,
-        max(low, _least(a[0])),
-        min(high, -_least(a[0])),
+        max(low, -a[0].largest_difference),
+        min(high, a[0].largest_difference),
         p,
         f"{method}; over {covered}",
         n_clips,
@@ -164,6 +184,8 @@ def difference(
         parts,
         n_groups,
         parts[0].variance / clips.variance if n_groups and clips.variance > _FLAT else None,
+        _flips(a, b),
+        p_equivalent,
     )
 
 
@@ -178,42 +200,12 @@ def _why_none(value: float, measured: Measured) -> str:
     if units.freedom < LEAST_FREEDOM:
         folds = len(units.of_clip)
         folded = f" in {folds} folds" * (folds > 1)
-        return f"too few test {_noun(measured)} ({units.count}{folded}); six are needed"
+        return f"too few test {measured.noun} ({units.count}{folded}); six are needed"
     if measured.by_unit.worth - len(units.stratum_sizes) < 1:
-        return f"too few test {_noun(measured)} of the rarest classes"
+        return f"too few test {measured.noun} of the rarest classes"
     if np.isnan(measured.by_unit.variance):
-        return f"a score is undefined without one of the {_noun(measured)}"
+        return f"a score is undefined without one of the {measured.noun}"
     return ""
-
-
-def check_paired(measured: Sequence[Measured]) -> None:
-    """Raise UserError unless all are of one task, version, protocol, and the same test clips."""
-    first = measured[0]
-    for other in measured[1:]:
-        pair = f"{first.model} and {other.model}"
-        if other.protocol != first.protocol:
-            raise UserError(
-                f"{pair} were probed by different protocols, {first.protocol} and "
-                f"{other.protocol}: results of two protocols cannot be compared."
-            )
-        if other.task != first.task:
-            raise UserError(f"{pair} were tested on different tasks: {first.task}, {other.task}.")
-        if other.task_sha256 != first.task_sha256:
-            raise UserError(
-                f"{pair} were tested on different versions of {first.task}: task_sha256 "
-                f"{first.task_sha256[:8]}... and {other.task_sha256[:8]}.... Run both on one."
-            )
-        if other.clips != first.clips or other.metric != first.metric:
-            raise UserError(
-                f"{pair} were tested on different clips of {first.task}. Run both on the same."
-            )
-        for one, another in zip(first.audio, other.audio):
-            # Of other rates the recordings are other files, of which nothing can be told.
-            if one and another and one[0] == another[0] and one != another:
-                raise UserError(
-                    f"{pair} heard different recordings of {first.task}: the clips have the same "
-                    f"names and other contents. Run both on the same."
-                )
 
 
 def _of_one_probe(
@@ -226,17 +218,32 @@ def _of_one_probe(
         if found.variance < _FLAT:
             # Each unit favours the same model, and a sign test counts them.
             p = min(1.0, 2.0 ** (1 - found.units.n_units)) if value else 1.0
-            method = f"sign test, no {_noun(a)[:-1]} moves the difference"
+            method = f"sign test, no {a.noun[:-1]} moves the difference"
             method += ", Wilson's interval of as many equal answers" if half else ""
             return value - half, value + half, p, method
         return value - half, value + half, p, "jackknife t"
     test = _sign_flips(a, b)
     p = max(p, test.p) if effect > 1 else test.p
-    by_clip = _by_clip([a], [b])
-    if not a.units.grouped and all(np.isin(fold, (-1, 0, 1)).all() for fold in by_clip):
-        return *score_interval(by_clip, effect), p, f"{test.method}, Tango's score interval"
-    interval = "t interval" if a.units.grouped else "adjusted t interval"
-    return value - half, value + half, p, f"{test.method}, {interval}"
+    if _is_mcnemars(a, b):
+        interval = score_interval(_by_clip([a], [b]), effect)
+        return *interval, p, f"{test.method}, Tango's score interval"
+    named = "t interval" if a.units.grouped else "adjusted t interval"
+    return value - half, value + half, p, f"{test.method}, {named}"
+
+
+def _is_mcnemars(a: Measured, b: Measured) -> bool:
+    """Whether each clip is right or wrong by each model, and clips are the units."""
+    if a.correctness is None or a.units.grouped:
+        return False
+    return all(np.isin(fold, (-1, 0, 1)).all() for fold in _by_clip([a], [b]))
+
+
+def _flips(a: Sequence[Measured], b: Sequence[Measured]) -> Flips | None:
+    if a[0].correctness is None:
+        return None
+    if a[0].units.grouped:
+        return Flips(a[0].units.n_units, grouped=True)
+    return clip_flips(_by_clip(a, b))
 
 
 def _sign_flips(a: Measured, b: Measured) -> SignTest:
@@ -299,18 +306,7 @@ def _seeds_text(a: Sequence[Measured], b: Sequence[Measured]) -> str:
     return text + (")" if min(len(a), len(b)) > 1 else ", taken to spread alike)")
 
 
-def _least(measured: Measured) -> float:
-    """The smallest difference that the metric can have."""
-    return -np.inf if measured.metric in ("d_prime", "segment_1s_er") else -1.0
-
-
-def _noun(measured: Measured) -> str:
-    if measured.units.grouped or measured.metric in METRICS:
-        return measured.units.noun
-    return "files"
-
-
 def _units_text(measured: Measured) -> str:
     n_units = measured.units.count
     few = measured.units.grouped or measured.metric not in ACCURACIES
-    return f"{n_units} {_noun(measured)}" + ", few" * (few and n_units < FEW_UNITS)
+    return f"{n_units} {measured.noun}" + ", few" * (few and n_units < FEW_UNITS)

@@ -30,6 +30,31 @@ class SignTest:
     method: str
 
 
+@dataclass(frozen=True)
+class Flips:
+    """What a sign-flip test flips the signs of, for its power.
+
+    Attributes:
+        n: number of groups; of clips the effective number over folds (:func:`score_interval`).
+        grouped: whether they are groups.
+        share: of the clips, those on which the models differ.
+        size: root mean square of these clips' differences; 1 where none differs.
+    """
+
+    n: float
+    grouped: bool = False
+    share: float = 1.0
+    size: float = 1.0
+
+
+def clip_flips(differences: Sequence[np.ndarray]) -> Flips:
+    """Return what is flipped of the clips' differences, per fold (n,)."""
+    share = float(np.mean([(fold != 0).mean() for fold in differences]))
+    square = float(np.mean([(fold**2).mean() for fold in differences]))
+    size = float(np.sqrt(square / share)) if share else 1.0
+    return Flips(_effective_clips(differences), share=share, size=size)
+
+
 def sign_flip_test(differences: Sequence[np.ndarray], seed: int = 0) -> SignTest:
     """Test whether clip by clip neither of two models is favoured (Fisher 1935, section 21).
 
@@ -77,6 +102,31 @@ def _exact(levels: np.ndarray, counts: np.ndarray, observed: float) -> float:
     return min(1.0, 2 * upper)
 
 
+def mcnemar_power(flips: Flips, difference: float) -> float:
+    """Return the power of McNemar's exact test at 5 %, two-sided, against a true difference.
+
+    The number of clips on which the models differ is binomial, with the observed share, or that
+    which the difference needs, if that is larger.
+    """
+    size = max(flips.size, difference)
+    share = max(flips.share, difference / size)
+    favoured = (1 + difference / (share * size)) / 2
+    n = max(round(flips.n), 1)
+    low, high = stats.binom.ppf((1e-9, 1 - 1e-9), n, share)
+    differing = np.arange(low, high + 1)
+    # So many of them must favour one model.
+    least = stats.binom.isf((1 - LEVEL) / 2, differing, 0.5)
+    rejected = stats.binom.sf(least, differing, favoured)
+    rejected += stats.binom.cdf(differing - least - 1, differing, favoured)
+    return float((stats.binom.pmf(differing, n, share) * rejected).sum())
+
+
+def attainable_level(n: int) -> float:
+    """Return the largest level, at most 5 %, of a sign-flip test of ``n`` differences."""
+    outcomes = 2.0 ** (min(n, 50) - 1)  # with opposite signs counted once
+    return float(np.floor((1 - LEVEL) * outcomes) / outcomes)
+
+
 def score_interval(
     differences: Sequence[np.ndarray], design_effect: float = 1.0
 ) -> tuple[float, float]:
@@ -92,24 +142,58 @@ def score_interval(
         design_effect: how many times larger than independent clips make it the variance is; the
             effective number is divided by it.
     """
-    n = len(differences) ** 2 / sum(1 / len(fold) for fold in differences) / design_effect
-    first = float(np.mean([(fold > 0).mean() for fold in differences]))
-    second = float(np.mean([(fold < 0).mean() for fold in differences]))
     critical = float(stats.norm.ppf((1 + LEVEL) / 2))
+    first, second = _shares(differences)
     found = first - second
 
     def excess(difference: float, sign: int) -> float:
-        # The maximum of the likelihood, given the difference, has ``second`` at this share.
-        b = -first - second + (2 - found) * difference
-        c = -second * difference * (1 - difference)
-        share = (np.sqrt(max(b * b - 8 * c, 0.0)) - b) / 4
-        variance = (2 * share + difference * (1 - difference)) / n
-        return sign * (difference - found) - critical * float(np.sqrt(max(variance, 0.0)))
+        error = _score_error(differences, difference, design_effect)
+        return sign * (difference - found) - critical * error
 
     # The excess is 0 at the value itself where nothing varies, and negative beside it.
     low = brentq(excess, -1.0, found - _BESIDE, args=(-1,)) if found > -1 else -1.0
     high = brentq(excess, found + _BESIDE, 1.0, args=(1,)) if found < 1 else 1.0
     return low, high
+
+
+def score_p_within(
+    differences: Sequence[np.ndarray], margin: float, design_effect: float = 1.0
+) -> float:
+    """Return p of Tango's two one-sided tests that the difference is within -margin and +margin.
+
+    The larger p of both. It is below 0.05 where the 90 % score interval is within the margin.
+
+    Args:
+        differences, design_effect: as of :func:`score_interval`.
+        margin: between 0 and 1.
+    """
+    first, second = _shares(differences)
+    inside = [margin + first - second, margin - first + second]
+    errors = [_score_error(differences, end, design_effect) for end in (-margin, margin)]
+    return float(max(stats.norm.sf(np.array(inside) / np.array(errors))))
+
+
+def _score_error(differences: Sequence[np.ndarray], difference: float, effect: float) -> float:
+    """Standard error of the difference of two accuracies, if this is the true difference."""
+    n = _effective_clips(differences) / effect
+    first, second = _shares(differences)
+    # The maximum of the likelihood, given the difference, has ``second`` at this share.
+    b = -first - second + (2 - first + second) * difference
+    c = -second * difference * (1 - difference)
+    share = (np.sqrt(max(b * b - 8 * c, 0.0)) - b) / 4
+    variance = (2 * share + difference * (1 - difference)) / n
+    return float(np.sqrt(max(variance, 0.0)))
+
+
+def _effective_clips(differences: Sequence[np.ndarray]) -> float:
+    return len(differences) ** 2 / sum(1 / len(fold) for fold in differences)
+
+
+def _shares(differences: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Share of the clips that the first model alone has right, and that the second has."""
+    first = np.mean([(fold > 0).mean() for fold in differences])
+    second = np.mean([(fold < 0).mean() for fold in differences])
+    return float(first), float(second)
 
 
 def clip_part(differences: Sequence[np.ndarray], added: float = 0.0) -> Part:

@@ -10,11 +10,16 @@ import pandas as pd
 
 from harness.compare.comparison import Comparison
 from harness.compare.pair import A_BETTER, B_BETTER, NO_VERDICT, UNPAIRED
+from harness.compare.power import POWER
 from harness.compare.ranks import SIGNIFICANCE
 from harness.errors import UserError
 from harness.rendering import STYLES, Sheet, Text, render
 from harness.task import is_synthetic, short_names
 
+DETECTS = (
+    "detects: the smallest true difference that this comparison would detect with "
+    f"{100 * POWER:g} % power (two-sided, 5 %, before Holm's correction)."
+)
 FORMATS = (*STYLES, "csv")
 MEAN = "mean"
 MEAN_IS_ABOUT = (
@@ -63,6 +68,7 @@ def _pair(comparison: Comparison, over: dict) -> Sheet:
     tasks = comparison.tasks
     tasks = tasks[(tasks.a == a) & (tasks.b == b)]
     grouped = tasks.n_groups.notna().any()
+    margin = comparison.margin
     rows = [
         (
             Text(name),
@@ -72,6 +78,8 @@ def _pair(comparison: Comparison, over: dict) -> Sheet:
             Text(_interval(row["difference"], row["ci_low"], row["ci_high"])),
             Text(_p(row["p"])),
             Text(_p(row["p_holm"])),
+            *([Text(_p(row["p_equivalent_holm"]))] if margin else []),
+            Text(detects_text(row["detectable"])),
             *([Text(_groups(row))] if grouped else []),
             Text(_verdict(row["verdict"], a, b)),
         )
@@ -86,12 +94,16 @@ def _pair(comparison: Comparison, over: dict) -> Sheet:
         mean,
         _p(over["p"]),
         "",
+        *([_p(over["p_equivalent"])] if margin else []),
+        detects_text(over["detectable"]),
         *([""] if grouped else []),
         _counts(over),
     )
     title = f"{comparison.protocol}: {a} and {b}"
     groups = ["groups (deff)"] if grouped else []
-    columns = ("task", "metric", a, b, "difference", "p", "p (Holm)", *groups, "verdict")
+    equivalent = [f"p (±{margin:g}, Holm)"] if margin else []
+    tests = ("difference", "p", "p (Holm)", *equivalent, "detects")
+    columns = ("task", "metric", a, b, *tests, *groups, "verdict")
     means = [tuple(map(Text, cells))] if len(rows) > 1 else []
     return Sheet(title, columns, (*rows, *means))
 
@@ -113,8 +125,16 @@ def _notes(comparison: Comparison) -> list[str]:
         "adjusted for several tasks). p: two-sided test of no difference. Holm: p corrected for "
         "the tasks of the pair (the † of a table corrects for the models of a task). better: p "
         f"(Holm) < {SIGNIFICANCE:g}. Test and interval may be of two methods (McNemar, Tango) and "
-        "can disagree at the border."
+        "can disagree at the border.",
+        DETECTS,
     ]
+    if comparison.margin:
+        notes.append(
+            f"±{comparison.margin:g}: two one-sided tests (Schuirmann) that the difference is "
+            "smaller than this, at 5 %; p corrected by Holm over the tasks of the pair, apart from "
+            "p (Holm). equivalent: significant, while the difference is not. A model can be better "
+            "by less than the margin. The mean's p is not corrected."
+        )
     if comparison.tasks.n_groups.notna().any():
         notes.append(
             "groups: the number of independent test groups (speakers, recordings, instruments). "
@@ -173,8 +193,15 @@ def _verdict(verdict: str, a: str, b: str) -> str:
 
 
 def _counts(over: dict) -> str:
-    said = f"better on {over['wins']}, worse on {over['losses']}, not separable on {over['ties']}"
+    said = f"better on {over['wins']}, worse on {over['losses']}, "
+    said += f"equivalent on {over['equivalent']}, " * (over["equivalent"] > 0)
+    said += f"not separable on {over['ties']}"
     return said + (f", no verdict on {over['unpaired']}" if over["unpaired"] else "")
+
+
+def detects_text(difference: float) -> str:
+    """Return the smallest difference that is detected; none is, if it is infinite."""
+    return "none" if np.isinf(difference) else _number(difference)
 
 
 def _number(value: float, style: str = "{:.3f}") -> str:

@@ -60,9 +60,23 @@ class Spread:
         """The degrees of freedom in words."""
         return " and ".join(f"{part.freedom:.1f}" for part in self.parts) or "no"
 
-    def half_width(self) -> float:
-        """Half the width of the 95 % t interval."""
-        return self._half_width((1 - LEVEL) / 2)
+    @property
+    def total(self) -> Part:
+        """The sum of the parts, with Welch and Satterthwaite's degrees of freedom."""
+        return _sum(self.parts)
+
+    def half_width(self, level: float = LEVEL) -> float:
+        """Half the width of the t interval, by default that of 95 %."""
+        return self._half_width((1 - level) / 2)
+
+    def p_within(self, value: float, margin: float) -> float:
+        """Return p of the two one-sided tests that the truth is within -margin and +margin.
+
+        The null hypothesis is that it is not (Schuirmann 1987); the larger p of both tests.
+        """
+        inside = margin - abs(value)
+        p = self.p(inside) / 2
+        return p if inside > 0 else 1 - p
 
     def p(self, value: float) -> float:
         """Two-sided p of a value, were the truth 0: 1 where nothing differs or varies."""

@@ -27,6 +27,8 @@ def comparison(n_tasks: int, low: float = 0.0) -> Comparison:
             "ci_high": 0.2,
             "p": 0.05,
             "p_holm": 0.1,
+            "detectable": 0.14,
+            "p_equivalent_holm": np.nan,
             "method": "exact McNemar",
             "n_groups": pd.NA,
             "design_effect": np.nan,
@@ -37,6 +39,8 @@ def comparison(n_tasks: int, low: float = 0.0) -> Comparison:
     ]
     counts = {"n_tasks": n_tasks, "wins": 0, "losses": 0, "ties": n_tasks, "unpaired": 0}
     over = {"mean_difference": 0.1, "ci_low": low, "ci_high": 0.2, "p": 0.05, "method": "t"}
+    over |= {"detectable": 0.1, "p_equivalent": np.nan}
+    counts["equivalent"] = 0
     overall = pd.DataFrame([{"a": a, "b": b, **over, **counts} for a, b in pairs])
     ranks = pd.DataFrame({"model": ["a", "b", "c"], "mean_rank": 2.0, "n_tasks": 1})
     return Comparison(

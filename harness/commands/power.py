@@ -1,0 +1,64 @@
+"""``hear-byola results power``: what differences a run can detect, and what others would need."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.commands.options import Command, FilePath, compared, table_format
+
+
+@click.command(cls=Command)
+@click.argument("runs", nargs=-1, metavar="RUN...", type=FilePath(path_type=Path))
+@click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="A model, as tables name it; the others are compared with the first. Repeatable.  "
+    "[default: all, with the one of the best mean rank]",
+)
+@compared
+@click.option(
+    "--difference",
+    type=click.FloatRange(0, min_open=True),
+    help="Also compute what test set, or how many probe seeds, would detect this difference.",
+)
+@click.option(
+    "--power",
+    type=click.FloatRange(0.05, 1, min_open=True, max_open=True),
+    default=0.8,
+    show_default=True,
+    help="Probability of detecting a true difference.",
+)
+@click.option(
+    "--seeds",
+    type=click.IntRange(min=2),
+    help="Plan for this many probe seeds of each model.  [default: those of the run]",
+)
+@table_format
+def power(
+    runs: tuple[Path, ...],
+    models: tuple[str, ...],
+    protocol: str | None,
+    tasks: tuple[str, ...],
+    exclude: tuple[str, ...],
+    ungrouped: bool,
+    difference: float | None,
+    power: float,
+    seeds: int | None,
+    style: str,
+) -> None:
+    """Print the smallest difference that each comparison in RUN would detect.
+
+    Without RUN: the folder runs. It depends on the pair of models, the task's test clips or groups,
+    and the probe seeds. With --difference: how many clips, groups or seeds it would take.
+    """
+    from harness.compare.gather import gather
+    from harness.compare.plan import format_power, plan
+
+    results = gather(runs or (Path("runs"),)).of_tasks(tasks, exclude)
+    rows = plan(results, models, protocol, difference, power, seeds=seeds, grouped=not ungrouped)
+    click.echo(format_power(rows, style), nl=False)

@@ -1,0 +1,218 @@
+"""Power of the comparisons of a run, as rows and as text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.compare.comparison import Comparison, compare, compare_all
+from harness.compare.gather import Results, choose, gather
+from harness.compare.power import POWER, Design
+from harness.compare.ranks import rank_rows
+from harness.compare.text import FORMATS, MEAN, detects_text
+from harness.errors import UserError
+from harness.rendering import Sheet, Text, render
+from harness.scoring import scores
+from harness.scoring.variance import scaled
+from harness.task import short_names
+
+
+def plan(
+    runs: Path | str | Sequence[Path | str] | Results,
+    models: Sequence[str] = (),
+    protocol: str | None = None,
+    difference: float | None = None,
+    power: float = POWER,
+    *,
+    seeds: int | None = None,
+    grouped: bool = True,
+) -> pd.DataFrame:
+    """Return what each comparison of a run can detect, and what a difference would need.
+
+    Args:
+        runs: as of :func:`harness.compare.compare`.
+        models: the others are compared with the first; by default all with the one of the best mean
+            rank.
+        protocol: by default every protocol that the models share.
+        difference: a true difference, in the task's metric.
+        power: probability of detecting it.
+        seeds: plan for this many probe seeds of each model, two or more; by default those there.
+        grouped: use the groups of tasks that have them.
+
+    Returns:
+        One row a protocol, pair and task, and one of the task ``mean``: ``protocol``, ``task``,
+        ``metric``, ``a``, ``b``, ``unit`` (``groups``, ``clips`` or ``files``), ``n_units``,
+        ``seeds_a``, ``seeds_b``, ``target_power``, ``detectable`` (infinite if no difference is);
+        then for ``difference``: its ``power`` now, ``units_needed`` with these seeds, and
+        ``seeds_needed`` of each model on this test set (empty if no number is enough, or if
+        training adds no noise: ``training_noise``, its standard deviation in the difference).
+
+    Raises:
+        UserError: fewer than two models, or as :func:`harness.compare.compare`.
+    """
+    results = runs if isinstance(runs, Results) else gather(runs)
+    rows = [
+        _row(found, task, pair, difference, power, seeds)
+        for found in _comparisons(results, models, protocol, grouped)
+        for pair in found.tasks[["a", "b"]].drop_duplicates().itertuples(index=False, name=None)
+        for task in [*found.tasks.task[(found.tasks[["a", "b"]] == pair).all(axis=1)], MEAN]
+    ]
+    table = pd.DataFrame(rows)
+    return table.astype(dict.fromkeys(("n_units", "units_needed", "seeds_needed"), "Int64"))
+
+
+def _comparisons(
+    results: Results, models: Sequence[str], protocol: str | None, grouped: bool
+) -> list[Comparison]:
+    if len(models) > 1:
+        return compare_all(results, models, protocol, grouped=grouped)
+    found = []
+    wanted = choose(results.rows, "protocol", [protocol]) if protocol else None
+    for each in wanted or sorted(set(results.rows.protocol)):
+        rows = results.rows[results.rows.protocol == each]
+        ranked = rank_rows(rows, sorted(set(rows.model))).ranks.model
+        names = list(dict.fromkeys([*choose(rows, "model", models), *ranked]))
+        if len(names) > 1:
+            found.append(compare(results, names, each, grouped=grouped))
+    if not found:
+        raise UserError("Power is that of comparing two models, and the run has only one.")
+    return found
+
+
+def _row(
+    found: Comparison,
+    task: str,
+    pair: tuple[str, str],
+    difference: float | None,
+    power: float,
+    seeds: int | None,
+) -> dict[str, Any]:
+    a, b = pair
+    row: dict[str, Any] = {"protocol": found.protocol, "task": task, "metric": "", "a": a, "b": b}
+    row |= {"unit": "", "n_units": pd.NA, "seeds_a": pd.NA, "seeds_b": pd.NA}
+    row |= {"target_power": power, "detectable": np.nan}
+    row |= {"difference": np.nan if difference is None else difference, "power": np.nan}
+    row |= {"units_needed": pd.NA, "seeds_needed": pd.NA, "training_noise": np.nan}
+    if task == MEAN:
+        return row | _of_mean(found, pair, difference, power, seeds)
+    about = found.tasks[(found.tasks[["task", "a", "b"]] == (task, a, b)).all(axis=1)].iloc[0]
+    row |= {"metric": about.metric, "seeds_a": about.seeds_a, "seeds_b": about.seeds_b}
+    paired = found.differences.get((task, a, b))
+    if paired is None:
+        return row
+    design = _planned(Design.of(paired, about.metric), seeds)
+    row |= {"seeds_a": design.seeds[0], "seeds_b": design.seeds[1]}
+    clips = "clips" if about.metric in scores.METRICS else "files"
+    row |= {"unit": clips if paired.n_groups is None else "groups", "n_units": design.n_units}
+    row["detectable"] = design.smallest_difference(power)
+    row["training_noise"] = np.sqrt(design.training_variance)
+    if difference is not None and design.parts:
+        row["power"] = design.power(difference)
+        row["units_needed"] = design.units_for(difference, power)
+        row["seeds_needed"] = design.seeds_for(difference, power)
+    return row
+
+
+def _planned(design: Design, seeds: int | None) -> Design:
+    return design.with_seeds(seeds) if seeds and design.parts else design
+
+
+def _of_mean(
+    found: Comparison,
+    pair: tuple[str, str],
+    difference: float | None,
+    power: float,
+    seeds: int | None,
+) -> dict[str, Any]:
+    over = found.overall[(found.overall[["a", "b"]] == pair).all(axis=1)].iloc[0]
+    left_out = over.left_out.split(", ")
+    averaged = [
+        each
+        for (task, *models), each in found.differences.items()
+        if tuple(models) == pair and task not in left_out
+    ]
+    row: dict[str, Any] = {"metric": f"{len(averaged)} tasks"}
+    if len(averaged) < 2 or not all(each.parts for each in averaged):
+        return row
+    parts = [_planned(Design(each.parts, seeds=each.seeds), seeds).parts for each in averaged]
+    design = Design(tuple(p for each in parts for p in scaled(each, 1 / len(parts))))
+    row["detectable"] = design.smallest_difference(power)
+    return row if difference is None else row | {"power": design.power(difference)}
+
+
+def format_power(rows: pd.DataFrame, style: str = "markdown") -> str:
+    """Return the rows of :func:`plan` as text: a table a protocol and pair of models, or a CSV.
+
+    Raises:
+        UserError: an unknown format.
+    """
+    if style not in FORMATS:
+        raise UserError(f"--format must be one of {', '.join(FORMATS)}, not '{style}'.")
+    if style == "csv":
+        return rows.to_csv(index=False, lineterminator="\n")
+    pairs = rows.groupby(["protocol", "a", "b"], sort=False)
+    return render([_sheet(table) for _, table in pairs], _notes(rows), style)
+
+
+def _sheet(table: pd.DataFrame) -> Sheet:
+    first = table.iloc[0]
+    columns = ["task", "metric", "test set", "seeds", "detects"]
+    asked = not np.isnan(first.difference)
+    if asked:
+        columns += [f"power at {first.difference:g}", "test set needed", "seeds needed"]
+    names = [*short_names(table.task[table.task != MEAN]), MEAN]
+    rows = []
+    for name, row in zip(names, table.to_dict("records"), strict=True):
+        cells = [name, row["metric"], _units(row["n_units"], row), _seeds(row)]
+        cells.append(detects_text(row["detectable"]))
+        if asked:
+            cells.append("-" if np.isnan(row["power"]) else f"{row['power']:.2f}")
+            cells += _needed(row)
+        rows.append(tuple(map(Text, cells)))
+    tasks = len(rows) - 1
+    title = f"{first.protocol}: {first.a} and {first.b}"
+    return Sheet(title, tuple(columns), tuple(rows if tasks > 1 else rows[:1]))
+
+
+def _units(number: Any, row: dict[Any, Any]) -> str:
+    return "" if pd.isna(number) else f"{number:,} {row['unit'][: -1 if number == 1 else None]}"
+
+
+def _seeds(row: dict[Any, Any]) -> str:
+    a, b = row["seeds_a"], row["seeds_b"]
+    return "" if pd.isna(a) else f"{a}" if a == b else f"{a} and {b}"
+
+
+def _needed(row: dict[Any, Any]) -> list[str]:
+    if np.isnan(row["power"]) or row["task"] == MEAN:
+        return ["", ""] if row["task"] == MEAN else ["-", "-"]
+    units, seeds = row["units_needed"], row["seeds_needed"]
+    more_units = f"not with {row['unit']} alone" if pd.isna(units) else _units(units, row)
+    if not row["training_noise"]:
+        return [more_units, "-"]
+    return [more_units, "not with seeds alone" if pd.isna(seeds) else f"{seeds:,}"]
+
+
+def _notes(rows: pd.DataFrame) -> list[str]:
+    target = f"{100 * rows.target_power.iloc[0]:g} %"
+    notes = [
+        f"detects: the smallest true difference that is detected with {target} power (two-sided "
+        "test at 5 %, before Holm's correction). It depends on the pair: models that make the same "
+        "mistakes are easier to separate.",
+    ]
+    if rows.difference.notna().any():
+        notes.append(
+            f"needed: for {target} power at this difference. test set: with these seeds, and with "
+            "clips or groups like those of the test set. seeds: probe seeds of each model, on this "
+            "test set; - if training adds no noise. Both are approximate, since variances are "
+            "estimated; with one seed a model the training noise is an allowance."
+        )
+    without = rows[rows.detectable.isna() & (rows.task != MEAN)]
+    if len(without):
+        names = dict.fromkeys(short_names(without.task))
+        notes.append(f"Not compared, see `results compare`: {', '.join(names)}.")
+    return notes
