@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -55,14 +55,24 @@ def plan(
         UserError: fewer than two models, or as :func:`harness.compare.compare`.
     """
     results = runs if isinstance(runs, Results) else gather(runs)
-    rows = [
-        _row(found, task, pair, difference, power, seeds)
-        for found in _comparisons(results, models, protocol, grouped)
-        for pair in found.tasks[["a", "b"]].drop_duplicates().itertuples(index=False, name=None)
-        for task in [*found.tasks.task[(found.tasks[["a", "b"]] == pair).all(axis=1)], MEAN]
-    ]
+    asked = _Asked(difference, power, seeds)
+    rows = []
+    for found in _comparisons(results, models, protocol, grouped):
+        for _, tasks in found.tasks.groupby(["a", "b"], sort=False):
+            rows += [_row(found, about, asked) for about in tasks.to_dict("records")]
+        rows += [_mean_row(found, over, asked) for over in found.overall.to_dict("records")]
     table = pd.DataFrame(rows)
     return table.astype(dict.fromkeys(("n_units", "units_needed", "seeds_needed"), "Int64"))
+
+
+class _Asked(NamedTuple):
+    difference: float | None
+    power: float
+    seeds: int | None
+
+    def planned(self, design: Design) -> Design:
+        """Return the design with the seeds that are planned."""
+        return design.with_seeds(self.seeds) if self.seeds and design.parts else design
 
 
 def _comparisons(
@@ -83,65 +93,62 @@ def _comparisons(
     return found
 
 
-def _row(
-    found: Comparison,
-    task: str,
-    pair: tuple[str, str],
-    difference: float | None,
-    power: float,
-    seeds: int | None,
-) -> dict[str, Any]:
-    a, b = pair
-    row: dict[str, Any] = {"protocol": found.protocol, "task": task, "metric": "", "a": a, "b": b}
-    row |= {"unit": "", "n_units": pd.NA, "seeds_a": pd.NA, "seeds_b": pd.NA}
-    row |= {"target_power": power, "detectable": np.nan}
-    row |= {"difference": np.nan if difference is None else difference, "power": np.nan}
-    row |= {"units_needed": pd.NA, "seeds_needed": pd.NA, "training_noise": np.nan}
-    if task == MEAN:
-        return row | _of_mean(found, pair, difference, power, seeds)
-    about = found.tasks[(found.tasks[["task", "a", "b"]] == (task, a, b)).all(axis=1)].iloc[0]
-    row |= {"metric": about.metric, "seeds_a": about.seeds_a, "seeds_b": about.seeds_b}
-    paired = found.differences.get((task, a, b))
+def _row(found: Comparison, about: Mapping[Any, Any], asked: _Asked) -> dict[str, Any]:
+    """Return the row of one pair on one task."""
+    row = _blank(found, about, asked)
+    row |= {name: about[name] for name in ("task", "metric", "seeds_a", "seeds_b")}
+    paired = found.differences.get((about["task"], about["a"], about["b"]))
     if paired is None:
         return row
-    design = _planned(Design.of(paired, about.metric), seeds)
-    row |= {"seeds_a": design.seeds[0], "seeds_b": design.seeds[1]}
-    clips = "clips" if about.metric in scores.METRICS else "files"
+    design = asked.planned(Design.of(paired, about["metric"]))
+    clips = "clips" if about["metric"] in scores.METRICS else "files"
     row |= {"unit": clips if paired.n_groups is None else "groups", "n_units": design.n_units}
-    row["detectable"] = design.smallest_difference(power)
+    row |= {"seeds_a": design.seeds[0], "seeds_b": design.seeds[1]}
+    row["detectable"] = design.smallest_difference(asked.power)
     row["training_noise"] = np.sqrt(design.training_variance)
-    if difference is not None and design.parts:
-        row["power"] = design.power(difference)
-        row["units_needed"] = design.units_for(difference, power)
-        row["seeds_needed"] = design.seeds_for(difference, power)
+    if asked.difference is not None and design.parts:
+        row["power"] = design.power(asked.difference)
+        row["units_needed"] = design.units_for(asked.difference, asked.power)
+        row["seeds_needed"] = design.seeds_for(asked.difference, asked.power)
     return row
 
 
-def _planned(design: Design, seeds: int | None) -> Design:
-    return design.with_seeds(seeds) if seeds and design.parts else design
-
-
-def _of_mean(
-    found: Comparison,
-    pair: tuple[str, str],
-    difference: float | None,
-    power: float,
-    seeds: int | None,
-) -> dict[str, Any]:
-    over = found.overall[(found.overall[["a", "b"]] == pair).all(axis=1)].iloc[0]
-    left_out = over.left_out.split(", ")
+def _mean_row(found: Comparison, over: Mapping[Any, Any], asked: _Asked) -> dict[str, Any]:
+    """Return the row of one pair's mean over tasks."""
+    left_out = over["left_out"].split(", ")
     averaged = [
         each
-        for (task, *models), each in found.differences.items()
-        if tuple(models) == pair and task not in left_out
+        for (task, a, b), each in found.differences.items()
+        if (a, b) == (over["a"], over["b"]) and task not in left_out
     ]
-    row: dict[str, Any] = {"metric": f"{len(averaged)} tasks"}
+    row = _blank(found, over, asked) | {"task": MEAN, "metric": f"{len(averaged)} tasks"}
     if len(averaged) < 2 or not all(each.parts for each in averaged):
         return row
-    parts = [_planned(Design(each.parts, seeds=each.seeds), seeds).parts for each in averaged]
-    design = Design(tuple(p for each in parts for p in scaled(each, 1 / len(parts))))
-    row["detectable"] = design.smallest_difference(power)
-    return row if difference is None else row | {"power": design.power(difference)}
+    designs = [asked.planned(Design(each.parts, seeds=each.seeds)) for each in averaged]
+    parts = (part for each in designs for part in scaled(each.parts, 1 / len(designs)))
+    design = Design(tuple(parts))
+    row["detectable"] = design.smallest_difference(asked.power)
+    return row if asked.difference is None else row | {"power": design.power(asked.difference)}
+
+
+def _blank(found: Comparison, pair: Mapping[Any, Any], asked: _Asked) -> dict[str, Any]:
+    nothing = dict.fromkeys(("n_units", "seeds_a", "seeds_b"), pd.NA)
+    return {
+        "protocol": found.protocol,
+        "task": "",
+        "metric": "",
+        "a": pair["a"],
+        "b": pair["b"],
+        "unit": "",
+        **nothing,
+        "target_power": asked.power,
+        "detectable": np.nan,
+        "difference": np.nan if asked.difference is None else asked.difference,
+        "power": np.nan,
+        "units_needed": pd.NA,
+        "seeds_needed": pd.NA,
+        "training_noise": np.nan,
+    }
 
 
 def format_power(rows: pd.DataFrame, style: str = "markdown") -> str:

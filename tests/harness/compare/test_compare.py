@@ -17,7 +17,7 @@ from errormaker import make_errors_run
 from toymodule import write_module
 
 from harness.cli import call
-from harness.compare import compare, compare_all, format_comparison, paired_difference
+from harness.compare import compare, compare_all, format_comparison, paired_difference, plan
 from harness.compare.gather import gather
 from harness.engines import InlineEngine
 from harness.errors import UserError
@@ -448,3 +448,98 @@ def test_the_spread_of_seeds_stands_beside_the_interval_over_clips(run):
     assert np.isnan(alone.seed_sd)
     repeated = pd.concat([table.assign(seed=seed) for seed in range(3)], ignore_index=True)
     assert seed_spread(repeated).seed_sd.tolist() == [0.0]
+
+
+def test_small_differences_are_equivalent_within_a_margin(run):
+    found = compare([run], ["toy", "half"], "linear", margin=0.9)
+    recorded = found.tasks[found.tasks.p_equivalent.notna()]
+    assert len(recorded) > 3
+    assert (recorded.p_equivalent <= recorded.p_equivalent_holm).all()
+    assert "equivalent" in set(found.tasks.verdict)
+    (over,) = found.overall.to_dict("records")
+    assert over["equivalent"] > 0
+    assert sum(over[each] for each in ("wins", "losses", "equivalent", "ties", "unpaired")) == 5
+    text = format_comparison(found)
+    assert "p (±0.9, Holm)" in text
+    assert f"equivalent on {over['equivalent']}" in text
+    assert "Schuirmann" in text
+    # The difference itself is tested as without a margin.
+    without = compare([run], ["toy", "half"], "linear")
+    assert without.tasks.p_holm.tolist() == found.tasks.p_holm.tolist()
+    assert without.tasks.p_equivalent.isna().all()
+    assert "equivalent" not in format_comparison(without)
+    for margin in (0, 1.5):
+        with pytest.raises(UserError, match="margin must be between 0 and 1"):
+            compare([run], ["toy", "half"], "linear", margin=margin)
+
+
+def test_each_comparison_has_what_it_could_detect(run):
+    found = compare([run], ["logmel", "toy"], "linear")
+    paired = found.tasks[found.tasks.p.notna()]
+    assert (paired.detectable > 0).all()
+    assert found.overall.detectable[0] < paired.detectable.max()
+    text = format_comparison(found)
+    assert "| detects " in text
+    assert "would detect with 80 % power" in text
+    table = pd.read_csv(io.StringIO(format_comparison(found, "csv")))
+    assert table.detectable[: len(found.tasks)].tolist() == pytest.approx(
+        found.tasks.detectable.tolist(), nan_ok=True
+    )
+
+
+def test_power_is_of_each_pair_with_the_best_model_or_of_those_named(run):
+    rows = plan([run], protocol="linear")
+    best = compare([run], MODELS, "linear").ranks.model[0]
+    assert set(rows.a) == {best}
+    assert set(rows.b) == set(MODELS) - {best}
+    rows = plan([run], ["logmel", "toy"], "linear", difference=0.3, power=0.9)
+    found = compare([run], ["logmel", "toy"], "linear").tasks.set_index("task")
+    assert rows.task.tolist() == [*found.index, "mean"]
+    assert set(rows.protocol) == {"linear"}
+    tasks = rows.set_index("task").loc[found.index]
+    known = tasks.detectable.notna() & np.isfinite(tasks.detectable)
+    assert known.any()
+    assert (tasks.detectable[known] > found.detectable[known]).all()  # 90 % beside 80 %
+    enough = tasks.power >= 0.9
+    assert (tasks.n_units[enough] >= tasks.units_needed[enough]).all()
+    events = row(rows, "tiny_events")
+    assert (events.unit, events.training_noise > 0) == ("files", True)
+    planned = plan([run], ["logmel", "toy"], "linear", difference=0.3, seeds=5)
+    assert row(planned, "tiny_events").seeds_a == 5
+    assert row(planned, "tiny_scene").seeds_a == 1  # its probes have no randomness
+
+
+def test_the_power_command_prints_tables_and_csv(run, capsys):
+    arguments = ["results", "power", str(run), "-m", "logmel", "-m", "toy"]
+    assert call(arguments) == 0
+    out = capsys.readouterr().out
+    assert "| knn: logmel and toy" in out
+    assert "| linear: logmel and toy" in out
+    assert "needed" not in out
+    assert call([*arguments, "--difference", "0.02", "--protocol", "linear"]) == 0
+    out = capsys.readouterr().out
+    assert "| power at 0.02 | test set needed" in out
+    assert "not with seeds alone" in out
+    assert call([*arguments, "--difference", "0.02", "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert set(table.protocol) == {"knn", "linear"}
+    assert (table.target_power == 0.8).all()
+    assert call(["results", "power", str(run), "-m", "logmle"]) == 2
+    assert "Did you mean 'logmel'?" in capsys.readouterr().err
+
+
+def test_power_needs_two_models(copied):
+    for model in ("toy", "half"):
+        shutil.rmtree(copied / "results" / model)
+    (copied / "results.csv").unlink()
+    with pytest.raises(UserError, match="the run has only one"):
+        plan([copied])
+
+
+def test_what_cannot_be_paired_has_no_power(copied):
+    next(evaluation(copied, "toy", "tiny_scene").glob("*.npz")).unlink()
+    rows = plan([copied], ["logmel", "toy"], "linear", difference=0.1)
+    each = row(rows, "tiny_scene")
+    assert np.isnan(each.detectable)
+    assert pd.isna(each.units_needed)
+    assert rows.detectable.notna().any()

@@ -154,6 +154,31 @@ def test_what_is_guessed_of_one_seed_is_bounded_beside_the_clips():
     assert found.value == pytest.approx(np.sqrt(squares))
 
 
+def test_equivalence_is_two_one_sided_t_tests():
+    rng = np.random.default_rng(0)
+    sides = [moved("mAP", v, 0.002 * rng.normal(size=80), 80) for v in (0.53, 0.52)]
+    for margin in (0.005, 0.02, 0.06):
+        found = difference([sides[0]], [sides[1]], margin=margin)
+        (part,) = found.parts
+        error = np.sqrt(part.variance)
+        upper = stats.t.cdf((found.value - margin) / error, part.freedom)
+        lower = stats.t.sf((found.value + margin) / error, part.freedom)
+        assert found.p_equivalent == pytest.approx(max(upper, lower))
+    assert np.isnan(difference([sides[0]], [sides[1]]).p_equivalent)
+
+
+def test_equivalence_of_seeds_and_of_groups_is_of_the_t_interval_shown():
+    rng = np.random.default_rng(0)
+    (*a,), (*b,) = right(rng, 0.8, 90, 90, 90), right(rng, 0.8, 90, 90, 90)
+    seeds = [[accuracy(each, seed=s) for s, each in enumerate(side)] for side in (a, b)]
+    groups = [f"{i % 15}" for i in range(90)]
+    by_group = [[grouped(accuracy(side[0]), groups)] for side in (a, b)]
+    for sides in (seeds, by_group):
+        found = difference(*sides)
+        farther = max(-found.low, found.high)
+        assert difference(*sides, margin=farther).p_equivalent == pytest.approx(0.025)
+
+
 def ranked_fold(rng: np.random.Generator, n: int, skill: float, targets: np.ndarray):
     scores = rng.normal(size=(1, n, targets.shape[1])) + skill * targets
     names = tuple(f"{i:04d}" for i in range(n))

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
-from harness.compare.proportions import clip_part, score_interval, sign_flip_test
+from harness.compare.proportions import (
+    clip_part,
+    score_interval,
+    score_p_within,
+    sign_flip_test,
+)
 
 Z = stats.norm.ppf(0.975)
 
@@ -201,3 +206,31 @@ def test_unequal_folds_are_covered(sizes, discordance, difference):
 )
 def test_coverage_of_unequal_folds(sizes, discordance, share):
     assert 0.93 <= simulated_coverage(sizes, discordance, share * discordance, 4000) <= 0.975
+
+
+@pytest.mark.parametrize("effect", [1.0, 2.5])
+@pytest.mark.parametrize(("first", "second", "n"), [(9, 4, 30), (12, 7, 88), (0, 0, 44)])
+def test_equivalence_agrees_with_the_interval(first, second, n, effect):
+    each = [answers(first, second, n)]
+    low, high = score_interval(each, effect)
+    # Both ends leave 2.5 % out, so a margin at the farther end is rejected at that level.
+    margin = max(high, -low)
+    assert score_p_within(each, margin, effect) == pytest.approx(0.025)
+    assert score_p_within(each, 0.9 * margin, effect) > 0.025
+    opposite = [answers(second, first, n)]
+    assert score_p_within(opposite, margin, effect) == pytest.approx(0.025)
+
+
+def test_equal_folds_change_nothing_of_equivalence():
+    each = np.random.default_rng(0).permutation(answers(3, 2, 60))
+    assert score_p_within(np.split(each, 5), 0.2) == pytest.approx(score_p_within([each], 0.2))
+
+
+def test_models_that_differ_by_the_margin_are_seldom_called_equivalent():
+    rng = np.random.default_rng(0)
+    margin, called = 0.1, 0
+    for _ in range(1000):
+        draw = rng.random(150)
+        each = 1.0 * (draw < 0.2) - (draw > 0.9)
+        called += score_p_within([each], margin) < 0.05
+    assert called / 1000 == pytest.approx(0.05, abs=0.02)
