@@ -47,14 +47,6 @@ class Sheet:
     n_top: int = 0
 
 
-def interval_text(low: float, high: float) -> str:
-    """Return an interval as tables print it behind its value; empty if there is none.
-
-    Both ends are printed, since intervals are not symmetric.
-    """
-    return "" if pd.isna(low) or pd.isna(high) else f" [{low:.3f}, {high:.3f}]"
-
-
 def plain(text: str) -> str:
     """Return a text on one line; what breaks lines or steers a terminal becomes a space."""
     return _CONTROL.sub(" ", text)

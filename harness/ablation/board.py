@@ -125,10 +125,10 @@ def _column(task: Task) -> Column:
     metric = task.primary_metric
     known = scores.METRICS[metric] if metric in scores.METRICS else events.METRICS[metric]
     averaged = known.higher_is_better and not is_synthetic(task.name)
-    return Column(task.name, metric, averaged, _units(task))
+    return Column(task.name, metric, averaged, task_units(task))
 
 
-def _units(task: Task) -> Units:
+def task_units(task: Task) -> Units:
     """The units of the test clips in the order of :func:`harness.compare.influences.in_order`."""
     folds = [sorted(task.clips[fold.test], key=lambda clip: clip.name) for fold in task.folds]
     groups = [tuple(clip.group for clip in fold) if task.has_groups else None for fold in folds]

@@ -11,7 +11,8 @@ import pandas as pd
 from harness.board import NOT_SEPARABLE, Board
 from harness.compare import compare, format_comparison
 from harness.errors import UserError
-from harness.rendering import STYLES, Sheet, Text, interval_text, render
+from harness.rendering import STYLES, Sheet, Text, render
+from harness.table.intervals import interval_text
 
 TABLES = ("placements", "aggregates", "pairs")
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from harness.rendering import interval_text
 from harness.report.comparison import better_is_higher
 from harness.report.material import Material
 from harness.report.panel import number
@@ -19,6 +18,7 @@ from harness.table.cells import (
     mixed_note,
     unpaired_note,
 )
+from harness.table.intervals import interval_text
 from harness.table.notes import intervals_note, out_of_scale
 from harness.task import short_names
 

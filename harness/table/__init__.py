@@ -8,16 +8,17 @@ from typing import Any
 import pandas as pd
 
 from harness.errors import UserError, did_you_mean
-from harness.rendering import PARTIAL, STYLES, Sheet, Text, interval_text, render
+from harness.rendering import PARTIAL, STYLES, Sheet, Text, render
 from harness.results.frames import EQUAL_DIGITS
 from harness.table.cells import MEAN, Noise, cells, is_mean
+from harness.table.intervals import interval_text
 from harness.table.notes import table_notes
 from harness.table.unsupported import unsupported_tasks
 from harness.task import short_names
 
 __all__ = ["format_table", "wide"]
 
-_WIDEST = 8  # tasks side by side in one table of text
+_WIDEST = 6  # tasks side by side in one table of text
 
 
 def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -61,7 +62,7 @@ def format_table(
     digits with their interval, and with several seeds their standard deviation;
     ``failed`` marks a unit that failed, ``undefined`` a metric that the test split does not define,
     a dash what was never run or is not supported by the protocol. A task that not all models were
-    tested on alike is headed ``mixed``, and each of its values has its metric. More than eight
+    tested on alike is headed ``mixed``, and each of its values has its metric. More than six
     tasks are put below each other, by domain.
 
     Args:

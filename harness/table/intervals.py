@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from harness.results.frames import EQUAL_DIGITS
 from harness.scoring.intervals import t_interval
 from harness.scoring.variance import Part, add_up, of_seeds
 
@@ -59,3 +60,14 @@ def seeds_interval(rows: pd.DataFrame, *, grouped: bool = True) -> SeedsInterval
         training = ALLOWED
     low, high = t_interval(rows.metric.iloc[0], float(rows.value.mean()), add_up(parts))
     return SeedsInterval(low, high, training)
+
+
+def interval_text(low: float, high: float) -> str:
+    """Return an interval as tables print it behind its value; empty if there is none.
+
+    Both ends are printed, since intervals are not symmetric.
+    """
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    # As values: what differs by rounding reads alike.
+    return f" [{round(low, EQUAL_DIGITS):.3f}, {round(high, EQUAL_DIGITS):.3f}]"

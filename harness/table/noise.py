@@ -83,7 +83,7 @@ def _measure(
 
 
 def _near(
-    measured: Mapping[str, list[Measured]], best: AbstractSet[str], grouped: bool
+    measured: Mapping[str, list[Measured]], best: AbstractSet[str], grouped: bool = True
 ) -> tuple[dict[str, bool], dict[str, str]]:
     """Whether each other model is within noise of one of the best, or why that cannot be told."""
     p, missing = {}, {}

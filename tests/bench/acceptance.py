@@ -24,9 +24,10 @@ import numpy as np
 import soundfile
 import soxr
 
+from harness.ablation.board import task_units
 from harness.ablation.differences import ArmScores, difference
 from harness.commands.progress import ConsoleListener
-from harness.compare.resamples import resample
+from harness.compare.influences import in_order, influence, units_of
 from harness.engines import local_engine, worker_devices
 from harness.module import parse_model
 from harness.predictions import read_predictions
@@ -79,9 +80,9 @@ def make_digits(recordings: Path, tasks: Path) -> Path:
 
 
 def gather(plan: list[Evaluation], names: list[str], tasks: list[str]) -> ArmScores:
-    """Scores and resamples of some models, a row each."""
+    """Scores and influences of some models, a row each."""
     values = np.full((len(names), len(tasks)), np.nan)
-    draws: list[list[np.ndarray]] = [[np.empty(0)] * len(tasks) for _ in names]
+    moves: list[list[np.ndarray]] = [[np.empty(0)] * len(names) for _ in tasks]
     for evaluation in plan:
         if evaluation.model.label not in names:
             continue
@@ -91,9 +92,9 @@ def gather(plan: list[Evaluation], names: list[str], tasks: list[str]) -> ArmSco
         values[row, column] = next(
             r["value"] for r in rows if r["is_primary"] and r["split"] == "all"
         )
-        folds = [read_predictions(evaluation.directory, fold.test) for fold in task.folds]
-        draws[row][column] = resample(task.primary_metric, folds)
-    return ArmScores(values, np.array(draws))
+        folds = [in_order(read_predictions(evaluation.directory, f.test)) for f in task.folds]
+        moves[column][row] = influence(task.primary_metric, folds, units_of(folds)).moves
+    return ArmScores(values, tuple(map(np.array, moves)))
 
 
 def baselines(checkpoint: str) -> dict[str, list[str]]:
@@ -131,10 +132,7 @@ def main(checkpoint: str, out: Path, csv: Path | None) -> None:
     assert not summary.failures, summary.failures
     tasks = sorted({e.task_name for e in plan})
     read = {e.task_name: e.embeddings.task() for e in plan}
-    sizes = [
-        (sum(len(read[t].clips[fold.test]) for fold in read[t].folds), len(read[t].folds))
-        for t in tasks
-    ]
+    units = [task_units(read[t]) for t in tasks]
     arms = {
         label: gather(plan, [parse_model(spec).label for spec in arm], tasks)
         for label, arm in specs.items()
@@ -147,7 +145,7 @@ def main(checkpoint: str, out: Path, csv: Path | None) -> None:
         note = "" if i in counted else "  left out: solved by log-mel"
         print(f"{task:34}{ours.values[0, i]:12.3f}{scores}{note}")
     for label, arm in arms.items():
-        found = difference(ours, arm, counted, sizes)
+        found = difference(ours, arm, counted, units)
         print(
             f"mean difference to {label}: {found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
             f" ({found.method})"

@@ -2,10 +2,10 @@
 
     python tests/bench/bench_compare.py [accuracy|map]
 
-Accuracy: 5,000 clips, 10,000 resamples, and a paired difference. Mean average precision: 10,000
-clips × 200 classes, 1,000 resamples: an interval, and the draws that a paired difference needs of
-each model. Each case runs in a process of its own; printed are wall-clock and processor seconds
-and the largest memory of the process, of which the imports are told apart.
+Accuracy: 5,000 clips, an interval and a paired difference. Mean average precision: 10,000 clips ×
+200 classes, an interval, and the influences that a paired difference needs of each model. Each case
+runs in a process of its own. Printed are wall-clock and processor seconds and the largest memory of
+the process, before and after.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from harness.compare.influences import influence, units_of
 from harness.compare.measured import Measured
 from harness.compare.paired import difference
-from harness.compare.resamples import resample
 from harness.predictions import FoldPredictions
-from harness.scoring.intervals import scene_interval
+from harness.scoring.intervals import scene_estimate
+from harness.scoring.jackknife import SceneFold, share_influence
+from harness.scoring.units import clip_units
 
 
 def megabytes() -> float:
@@ -47,11 +49,13 @@ def accuracy() -> None:
     rng = np.random.default_rng(0)
     targets = rng.integers(0, 50, 5000)
     scores = rng.normal(size=(1, 5000, 50)) + 2 * np.eye(50)[targets]
-    measure("interval", lambda: scene_interval("top1_acc", [(scores, targets)], 10_000))
+    measure("interval", lambda: scene_estimate("top1_acc", [SceneFold(scores, targets)]))
     right = (rng.random((2, 5000)) < [[0.8], [0.78]]).astype(float)
     clips = (tuple(f"{i}" for i in range(5000)),)
+    found = [share_influence([row], clip_units([5000])) for row in right]
     a, b = (
-        Measured("m", 0, "t", "", "linear", "top1_acc", clips, row.mean(), (row,)) for row in right
+        Measured("m", 0, "t", "", "linear", "top1_acc", clips, each, each, (row,))
+        for row, each in zip(right, found, strict=True)
     )
     measure("paired difference", lambda: difference([a], [b]))
 
@@ -65,8 +69,8 @@ def mean_average_precision() -> None:
     scores = (rng.normal(size=(1, 10_000, 200)) + 2 * targets).astype(np.float32)
     clips = tuple(f"{i:05d}" for i in range(10_000))
     fold = FoldPredictions("test", clips, scores, targets, np.arange(10_001))
-    measure("interval", lambda: scene_interval("mAP", [(scores, targets)], 1000))
-    measure("draws of one model", lambda: resample("mAP", [fold]))
+    measure("interval", lambda: scene_estimate("mAP", [SceneFold(scores, targets)]))
+    measure("influences of one model", lambda: influence("mAP", [fold], units_of([fold])))
 
 
 CASES = {"accuracy": accuracy, "map": mean_average_precision}

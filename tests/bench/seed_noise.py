@@ -35,7 +35,9 @@ from harness.probe import PROTOCOLS, ProbeUnit
 from harness.probe.protocol import grid_points
 from harness.probe.run import run_unit
 from harness.record import Record, find_records
+from harness.scoring.jackknife import share_influence
 from harness.scoring.scores import ACCURACIES, correct
+from harness.scoring.units import clip_units
 from harness.task import read_task
 
 SUBSETS = (50, 88, 200, 500, 1000, 2000, 5000)
@@ -65,11 +67,11 @@ def train_seeds(record: Record, seeds: int, hidden: int, points: int) -> list[np
 def seed_of(record: Record, seed: int, correctness: list[np.ndarray]) -> Measured:
     """One trained probe as it is compared."""
     clips = tuple(tuple(f"{i}" for i in range(len(fold))) for fold in correctness)
-    value = float(np.mean([fold.mean() for fold in correctness]))
+    shares = tuple(fold.astype(float) for fold in correctness)
+    found = share_influence(shares, clip_units([len(fold) for fold in shares]))
     return Measured(
-        "model", seed, record.task, "", "mlp", record.evaluation[0], clips, value,
-        tuple(fold.astype(float) for fold in correctness),
-    )  # fmt: skip
+        "model", seed, record.task, "", "mlp", record.evaluation[0], clips, found, found, shares
+    )
 
 
 def rates(record: Record, right: list[np.ndarray], trained: dict) -> Iterator[dict]:

@@ -20,6 +20,7 @@ from harness.errors import UserError
 from harness.module import ModelSpec
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
+from harness.scoring.units import clip_units
 from harness.task import TaskSource
 
 
@@ -44,16 +45,15 @@ def board(scores: Mapping[str, Sequence[Sequence[float]]], noise: float = 0.001)
     """A board of synthetic scores: two tasks in the mean, and an error rate that is not."""
     rng = np.random.default_rng(0)
     columns = (
-        Column("one-v1-full", "top1_acc", True, 200, 1),
-        Column("two-v1-full", "mAP", True, 200, 5),
-        Column("events-v1-full", "segment_1s_er", False, 200, 1),
+        Column("one-v1-full", "top1_acc", True, clip_units([200])),
+        Column("two-v1-full", "mAP", True, clip_units([40] * 5)),
+        Column("events-v1-full", "segment_1s_er", False, clip_units([200])),
     )
     arms = {}
     for name, rows in scores.items():
         values = np.array(rows, float)
-        arms[name] = ArmScores(
-            values, values[..., None] + noise * rng.normal(size=(*values.shape, 1000))
-        )
+        moves = noise / np.sqrt(200) * rng.normal(size=(3, len(values), 200))
+        arms[name] = ArmScores(values, tuple(moves))
     return Board("linear", columns, arms)
 
 
@@ -183,23 +183,23 @@ def evaluated(tmp_path_factory):
     return study({"wide": 2, "narrow": 2}), plan, summary.table
 
 
-def test_scores_and_resamples_are_those_of_the_evaluations(evaluated):
+def test_scores_and_influences_are_those_of_the_evaluations(evaluated):
     chosen, plan, results = evaluated
     (made,) = make_boards(chosen, plan, results)
     assert [c.metric for c in made.columns] == [
         "top1_acc", "mAP", "event_onset_200ms_fms",
     ]  # fmt: skip
-    assert made.sizes == [(18, 3), (6, 1), (6, 1)]
+    assert [(each.n_units, each.freedom) for each in made.units] == [(18, 15), (6, 5), (6, 5)]
     headline = results[results.is_primary & (results.split == "all")]
     for arm, scores in made.arms.items():
         for seed, row in enumerate(scores.values):
             mine = headline[headline.model == model_name(arm, seed)].set_index("task").value
             assert row.tolist() == [mine[c.task] for c in made.columns]
-    # Scene embeddings do not depend on the hop, and clips are drawn in common.
-    wide, narrow = made.arms["wide"].draws, made.arms["narrow"].draws
-    assert np.array_equal(wide[:, :2], narrow[:, :2])
-    assert np.ptp(wide[:, 2]) > 0
-    assert np.isfinite(wide).all()
+    # Scene embeddings do not depend on the hop, and units are in one order.
+    wide, narrow = made.arms["wide"].moves, made.arms["narrow"].moves
+    assert all(map(np.array_equal, wide[:2], narrow[:2]))
+    assert np.ptp(wide[2]) > 0
+    assert all(np.isfinite(each).all() for each in wide)
 
 
 def test_what_is_not_finished_is_not_there(evaluated):

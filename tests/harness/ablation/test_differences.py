@@ -14,73 +14,81 @@ from harness.ablation.differences import (
     noise_floor,
     ordering,
 )
-from harness.scoring.intervals import scene_draws, scene_value
+from harness.scoring.jackknife import share_influence
+from harness.scoring.units import Units, clip_units
 
 
-def arm(values, noise: float = 0.0, seed: int = 0, n_boot: int = 4000) -> ArmScores:
-    """Synthetic scores (seeds, tasks); draws spread by ``noise``, independent between arms."""
+def arm(values, noise: float = 0.0, seed: int = 0, n: int = 100) -> ArmScores:
+    """Synthetic scores (seeds, tasks) with a standard error of ``noise``, independent of others."""
     scores = np.array(values, float)
     rng = np.random.default_rng(seed)
-    return ArmScores(scores, scores[..., None] + noise * rng.normal(size=(*scores.shape, n_boot)))
+    moves = noise / np.sqrt(n) * rng.normal(size=(scores.shape[1], len(scores), n))
+    return ArmScores(scores, tuple(moves))
+
+
+def clips(n: int, tasks: int = 1) -> list[Units]:
+    return [clip_units([n])] * tasks
 
 
 def test_without_noise_of_clips_it_is_welchs_interval():
     one, other = [0.50, 0.53, 0.52], [0.41, 0.47]
-    found = difference(arm([[v] for v in one]), arm([[v] for v in other]), [0], [(100, 1)])
+    found = difference(arm([[v] for v in one]), arm([[v] for v in other]), [0], clips(100))
     welch = stats.ttest_ind(one, other, equal_var=False).confidence_interval(0.95)
     assert found.value == pytest.approx(np.mean(one) - np.mean(other))
     assert (found.low, found.high) == pytest.approx((welch.low, welch.high))
-    assert found.method.endswith("seeds and clips")
+    assert found.method.endswith("seeds and test units")
 
 
 def test_with_one_seed_it_covers_clips_alone_and_says_so():
-    found = difference(arm([[0.6]], 0.03), arm([[0.5]], 0.04, seed=1), [0], [(10_000, 1)])
-    assert "clips alone: one seed" in found.method
+    found = difference(
+        arm([[0.6]], 0.03, n=10_000), arm([[0.5]], 0.04, seed=1, n=10_000), [0], clips(10_000)
+    )
+    assert "test units alone: one seed" in found.method
     assert found.high - found.value == pytest.approx(1.96 * 0.05, rel=0.05)
 
 
 def test_the_seeds_of_the_other_arm_count_where_one_has_a_single_seed():
     alone = arm([[0.60]], 0.001), arm([[0.55]], 0.001, seed=1)
     several = arm([[0.60]], 0.001), arm([[0.50], [0.60], [0.55]], 0.001, seed=1)
-    narrow, wide = (difference(*sides, [0], [(10_000, 1)]) for sides in (alone, several))
+    narrow, wide = (difference(*sides, [0], clips(100)) for sides in (alone, several))
     # It is taken to spread as they do.
     expected = stats.t.ppf(0.975, 2) * np.std([0.50, 0.60, 0.55], ddof=1) * np.sqrt(1 / 3 + 1)
     assert wide.high - wide.value == pytest.approx(expected, rel=0.01)
     assert wide.high - wide.low > 10 * (narrow.high - narrow.low)
-    assert "seeds of the arm with one taken to spread as the other's" in wide.method
+    assert "seeds of the arm with one assumed to vary as the other's" in wide.method
 
 
 def test_few_clips_widen_it():
-    sides = arm([[0.6]], 0.03), arm([[0.5]], 0.04, seed=1)
-    found = difference(*sides, [0], [(4, 1)])
-    expected = stats.t.ppf(0.975, 3) * 0.05 * np.sqrt(4 / 3)
-    assert found.high - found.value == pytest.approx(expected, rel=0.05)
+    moves = [np.resize([x, -x], 8)[None] for x in (0.03, -0.04)]
+    sides = [ArmScores(np.array([[v]]), (m,)) for v, m in zip((0.6, 0.5), moves, strict=True)]
+    found = difference(*sides, [0], clips(8))
+    expected = stats.t.ppf(0.975, 7) * 0.07 * np.sqrt(8)
+    assert found.high - found.value == pytest.approx(expected)
 
 
 def test_what_clips_do_to_all_models_alike_cancels():
-    rng = np.random.default_rng(0)
-    shared = 0.2 * rng.normal(size=1000)
-    sides = [ArmScores(np.array([[v]]), v + shared[None, None]) for v in (0.6, 0.5)]
-    found = difference(*sides, [0], [(100, 1)])
-    assert found.high - found.low < 1e-6
+    shared = 0.2 * np.random.default_rng(0).normal(size=(1, 100))
+    sides = [ArmScores(np.array([[v]]), (shared,)) for v in (0.6, 0.5)]
+    found = difference(*sides, [0], clips(100))
+    assert "none" in found.method or found.high - found.low < 1e-6
 
 
 def test_a_mean_takes_the_seeds_that_have_every_task():
     scores = arm([[0.1, 0.3], [np.nan, 0.9], [0.3, 0.5]])
     assert scores.means([0, 1]) == pytest.approx([0.2, 0.4])
     assert scores.means([1]) == pytest.approx([0.3, 0.9, 0.5])
-    found = difference(scores, arm([[0.0, 0.0], [0.2, 0.0]]), [0, 1], [(50, 1), (50, 1)])
+    found = difference(scores, arm([[0.0, 0.0], [0.2, 0.0]]), [0, 1], clips(100, 2))
     assert found.value == pytest.approx(0.25)
 
 
 def test_without_a_complete_seed_there_is_no_difference():
-    found = difference(arm([[0.1, np.nan]]), arm([[0.1, 0.2]]), [0, 1], [(9, 1), (9, 1)])
+    found = difference(arm([[0.1, np.nan]]), arm([[0.1, 0.2]]), [0, 1], clips(100, 2))
     assert np.isnan(found.value)
     assert ordering(found, NoiseFloor(0.1, 0.1), found.p) == "not known"
 
 
-def test_folds_of_one_clip_have_no_interval():
-    found = difference(arm([[0.1]]), arm([[0.2]]), [0], [(5, 5)])
+def test_few_units_have_no_interval():
+    found = difference(arm([[0.1]], n=5), arm([[0.2]], n=5), [0], clips(5))
     assert found.value == pytest.approx(-0.1)
     assert np.isnan(found.low)
 
@@ -111,7 +119,7 @@ def test_an_ordering_needs_a_small_p_and_the_noise_floor(value, p, largest, said
 
 def test_p_is_that_of_the_interval():
     sides = arm([[0.50], [0.56], [0.53]], 1e-4), arm([[0.60], [0.61], [0.65]], 1e-4, seed=1)
-    found = difference(*sides, [0], [(10_000, 1)])
+    found = difference(*sides, [0], clips(100))
     welch = stats.ttest_ind(*(side.values[:, 0] for side in sides), equal_var=False)
     assert found.p == pytest.approx(welch.pvalue, rel=0.01)
     assert (found.p < 0.05) == (found.low > 0 or found.high < 0)
@@ -122,14 +130,14 @@ def test_p_is_that_of_the_interval():
 
 def study_of_two_arms(
     rng: np.random.Generator, seeds: tuple[int, int], spread: tuple[float, float], n: int
-) -> tuple[list[ArmScores], list[tuple[int, int]]]:
+) -> tuple[list[ArmScores], list[Units]]:
     """Two synthetic arms on three tasks.
 
     A clip is right where the seed's skill, the clip's easiness (for all, and for the arm) and
     chance add up to more than 0.
     """
     scores = [np.empty((s, 3)) for s in seeds]
-    draws = [np.empty((s, 3, 1000)) for s in seeds]
+    moves = [np.empty((3, s, n)) for s in seeds]
     skills = [rng.normal(0.5, by, s) for s, by in zip(seeds, spread, strict=True)]
     for task in range(3):
         easiness = rng.normal(size=n)
@@ -137,10 +145,11 @@ def study_of_two_arms(
             own = 0.5 * rng.normal(size=n)
             for row, of_seed in enumerate(skill):
                 right = of_seed + easiness + own + 0.7 * rng.normal(size=n) > 0
-                fold = (np.stack([~right, right], axis=-1)[None].astype(float), np.ones(n, int))
-                scores[side][row, task] = scene_value("top1_acc", [fold])
-                draws[side][row, task] = scene_draws("top1_acc", [fold])
-    return [ArmScores(*each) for each in zip(scores, draws, strict=True)], [(n, 1)] * 3
+                found = share_influence([right.astype(float)], clip_units([n]))
+                scores[side][row, task] = found.value
+                moves[side][task, row] = found.moves
+    arms = [ArmScores(values, tuple(each)) for values, each in zip(scores, moves, strict=True)]
+    return arms, clips(n, 3)
 
 
 @pytest.mark.slow
@@ -165,7 +174,7 @@ def test_coverage_on_synthetic_data(seeds, spread, at_least):
     expected = [stats.norm.cdf(0.5 / np.sqrt(by**2 + 1 + 0.5**2 + 0.7**2)) for by in spread]
     held = 0
     for _ in range(400):
-        sides, sizes = study_of_two_arms(rng, seeds, spread, 120)
-        found = difference(*sides, [0, 1, 2], sizes)
+        sides, units = study_of_two_arms(rng, seeds, spread, 120)
+        found = difference(*sides, [0, 1, 2], units)
         held += found.low <= expected[0] - expected[1] <= found.high
     assert held / 400 >= at_least

@@ -243,7 +243,7 @@ def test_seeds_are_averaged_and_their_spread_shown():
     place = placed(rows)
     assert place.value == pytest.approx(0.55)
     assert place.seed_sd == pytest.approx(np.std([0.5, 0.6], ddof=1))
-    assert "0.550 ±0.100 (sd 0.071)" in format_board(board(frame(rows), HEAR))
+    assert "0.550 [0.450, 0.650] (sd 0.071)" in format_board(board(frame(rows), HEAR))
 
 
 def test_the_published_order_depends_on_the_aggregate():

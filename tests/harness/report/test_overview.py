@@ -32,7 +32,7 @@ def test_a_task_that_not_all_were_tested_on_alike_has_no_best_and_no_part_in_the
     assert metrics == {"t": ("mixed", False), "o": ("top1_acc", True)}
     assert found.means == (("", 1),)
     mixed = {each.model: each.cells[-1] for each in found.rows}
-    assert [mixed[m].rest for m in "ab"] == ["top1_acc ±0.100", "mAP ±0.100"]
+    assert [mixed[m].rest for m in "ab"] == ["top1_acc [0.400, 0.600]", "mAP [0.500, 0.700]"]
     assert not any(cell.best or cell.near for cell in mixed.values())
     assert [each.means for each in found.rows] == [(Mean(0.1, 1, best=True),)] * 2  # they tie
     assert any("in no mean: t-v1-full (a: top1_acc; b: mAP)." in note for note in found.notes)

@@ -22,6 +22,8 @@ from harness.record import find_records
 from harness.results import frame, load, write_csv
 from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
+from harness.scoring.jackknife import share_influence
+from harness.scoring.units import clip_units
 from harness.table import format_table
 from harness.table.cells import cells
 from harness.table.noise import _near as within_noise
@@ -83,8 +85,8 @@ def test_the_command_marks_and_says_the_rule(finished, tmp_path, capsys, named):
         write_csv(load(finished), path)
     assert call(["results", "table", str(path)]) == 0
     printed = capsys.readouterr().out
-    assert printed.count("† ±") == 1
-    assert "p ≥ 0.05 after Holm's correction" in printed
+    assert printed.count("† [") == 1
+    assert "p >= 0.05, Holm-corrected for the models of the task" in printed
     assert call(["results", "table", str(path), "--no-marks"]) == 0
     assert "marked" not in capsys.readouterr().out
     alone = tmp_path / "alone.csv"
@@ -162,8 +164,8 @@ def test_marks_do_not_depend_on_which_of_two_equal_models_is_named_first(tmp_pat
 def one_seed(n: int, hits: Iterable[int]) -> Measured:
     right = np.isin(np.arange(n), list(hits)).astype(float)
     clips = (tuple(f"{i:04d}" for i in range(n)),)
-    value = float(right.mean())
-    return Measured("m", 0, "task", "abc", "linear", "top1_acc", clips, value, (right,))
+    found = share_influence([right], clip_units([n]))
+    return Measured("m", 0, "task", "abc", "linear", "top1_acc", clips, found, found, (right,))
 
 
 def test_a_run_that_was_gathered_is_not_read_again(finished, tmp_path):

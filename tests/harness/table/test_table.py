@@ -88,7 +88,7 @@ def test_a_synthetic_task_is_said_to_be_one_and_stays_out_of_the_mean():
     assert wide(table, "linear").loc["m", ["mean", "tasks"]].tolist() == [0.5, "1/1"]
     assert lines_of(format_table(table))[0][1:] == ["t1", "t2 (synthetic)", "mean"]
     alone = format_table(table[table.task == "t2-v1-synthetic"])
-    assert lines_of(alone)[-1][1:] == ["1.000 ±0.100", "-"]
+    assert lines_of(alone)[-1][1:] == ["1.000 [0.900, 1.100]", "-"]
 
 
 def test_a_failed_cell_reads_failed_and_a_missing_one_a_dash():
@@ -126,7 +126,7 @@ def test_an_unknown_format_is_refused():
 def test_an_undefined_value_is_said_to_be_undefined():
     rows = [row(task="t1", value=None, ci_low=None, ci_high=None), row(task="t2", value=0.25)]
     line = lines_of(format_table(frame(rows)))[-1]
-    assert line[1:] == ["undefined", "0.250 ±0.100", "0.250‡ (1/2)"]
+    assert line[1:] == ["undefined", "0.250 [0.150, 0.350]", "0.250‡ (1/2)"]
 
 
 def test_the_best_of_a_column_is_bold_and_of_means_only_a_complete_one():
@@ -134,8 +134,8 @@ def test_the_best_of_a_column_is_bold_and_of_means_only_a_complete_one():
         line[0]: line[1:]
         for line in lines_of(format_table(results()[lambda t: t.protocol == "linear"]))
     }
-    assert lines["a"] == ["0.500 ±0.100", "0.700 ±0.100", "0.600 (2/2)"]
-    assert lines["b"] == ["**0.900** ±0.100", "failed", "0.900‡ (1/2)"]
+    assert lines["a"] == ["0.500 [0.400, 0.600]", "0.700 [0.600, 0.800]", "0.600 (2/2)"]
+    assert lines["b"] == ["**0.900** [0.800, 1.000]", "failed", "0.900‡ (1/2)"]
 
 
 def test_what_only_rounding_tells_apart_is_equal_and_reads_alike():
@@ -212,7 +212,7 @@ def test_baselines_stand_on_top_in_every_format():
         ("markdown", "0.900‡ (1/2)"),
         ("latex", r"0.900$^{\ddagger}$ (1/2)"),
         ("html", "0.900‡ (1/2)"),
-        ("csv", ",0.9,,,,,,partial,"),
+        ("csv", ",0.9,,,,,,,,partial,"),
     ],
 )
 def test_means_over_fewer_tasks_stand_last_and_are_marked(style, mark):
@@ -236,8 +236,8 @@ def test_tasks_that_a_protocol_does_not_support_have_a_dash_and_no_part_in_means
     by_protocol = {line[0]: line for line in lines_of(text) if line[0] in ("byola", "knn")}
     assert by_protocol["knn"][1:] == by_protocol["byola"][1:] == ["e", "l", "s", "mean"]
     values = [line[1:] for line in lines_of(text) if line[0] == "m"]
-    assert values[0] == ["-", "-", "0.500 ±0.100", "0.500 (1/1)"]
-    assert values[1] == ["-", "0.500 ±0.100", "0.500 ±0.100", "0.500 (2/2)"]
+    assert values[0] == ["-", "-", "0.500 [0.400, 0.600]", "0.500 (1/1)"]
+    assert values[1] == ["-", "0.500 [0.400, 0.600]", "0.500 [0.400, 0.600]", "0.500 (2/2)"]
     assert values[2][-1] == "0.500 (3/3)"
     assert "-: byola does not support e, l; knn does not support e." in text
     csv = pd.read_csv(io.StringIO(format_table(frame(rows), "csv")))
@@ -278,9 +278,9 @@ def test_what_is_within_noise_of_the_best_is_marked_and_the_rule_said():
     )
     text = format_table(table, noise=noise)
     assert [line[1] for line in lines_of(text)[3:]] == [
-        "0.500 ±0.100", "0.600† ±0.100", "**0.700** ±0.100",
+        "0.500 [0.400, 0.600]", "0.600† [0.500, 0.700]", "**0.700** [0.600, 0.800]",
     ]  # fmt: skip
-    assert "†: within noise of the best, which is: no difference of 2 points." in text
+    assert "†: no difference of 2 points." in text
     assert "without a mark: d on x (gone)" in text
     near = cells(table, "linear", noise=noise).set_index(["model", "task"]).near
     assert [near[m, "t-v1-full"] for m in "ab"] == [False, True]
@@ -296,16 +296,16 @@ def test_without_predictions_nothing_is_marked_and_that_is_said():
 def test_seeds_show_their_spread_beside_the_interval():
     table = frame([row(seed=s, value=v) for s, v in enumerate([0.4, 0.5, 0.6])])
     text = format_table(table)
-    assert lines_of(text)[-1][1] == "0.500 ±0.100 (sd 0.100)"
+    assert lines_of(text)[-1][1] == "0.500 [0.400, 0.600] (sd 0.100)"
     assert "sd: standard deviation between probe seeds" in text
     failed = frame([row(seed=0), row(seed=1, value=None, status="failed")])
-    assert lines_of(format_table(failed))[-1][1] == "0.500 ±0.100 (a seed failed)"
+    assert lines_of(format_table(failed))[-1][1] == "0.500 [0.400, 0.600] (a seed failed)"
 
 
 def test_csv_has_numbers_in_columns_and_loses_no_digit():
     table = load(ROOT / "results" / "demo.csv")
     read = pd.read_csv(io.StringIO(format_table(table, "csv")))
-    for column in ("value", "ci_low", "ci_high", "half_width", "seed_sd", "n_seeds", "of_tasks"):
+    for column in ("value", "ci_low", "ci_high", "seed_sd", "n_seeds", "of_tasks"):
         assert pd.api.types.is_numeric_dtype(read[column]), column
     primary = table[table.is_primary & (table.split == "all")]
     merged = read.merge(primary, on=["protocol", "model", "task"], suffixes=("", "_row"))
@@ -333,8 +333,12 @@ def test_a_task_that_not_all_were_tested_on_alike_has_no_best_and_no_part_in_a_m
     header, _, below, a, b = lines_of(text)
     assert (header[1:], below[1:]) == (["o", "t", "mean"], ["top1_acc", "mixed", ""])
     metric = changes.get("metric", "top1_acc")
-    assert a[1:] == ["0.100 ±0.100", "0.500 top1_acc ±0.100", "0.100 (1/1)"]
-    assert b[1:] == ["**0.200** ±0.100", f"0.600 {metric} ±0.100", "**0.200** (1/1)"]
+    assert a[1:] == ["0.100 [0.000, 0.200]", "0.500 top1_acc [0.400, 0.600]", "0.100 (1/1)"]
+    assert b[1:] == [
+        "**0.200** [0.100, 0.300]",
+        f"0.600 {metric} [0.500, 0.700]",
+        "**0.200** (1/1)",
+    ]
     assert f"without a best and in no mean: t-v1-full ({said})." in text
     for style in ("latex", "html"):
         assert "Mixed" in format_table(frame(rows), style)
@@ -359,7 +363,7 @@ def test_seeds_that_were_not_tested_alike_have_no_mean():
     found = cells(frame(rows), "linear").set_index(["model", "task"])
     own = found.loc[("a", "t-v1-full")]
     assert own.status == "mixed"
-    assert np.isnan([own.value, own.half_width, own.seed_sd]).all()
+    assert np.isnan([own.value, own.ci_low, own.seed_sd]).all()
     assert found.value["b", "t-v1-full"] == 0.6
     assert lines_of(format_table(frame(rows)))[3][1:] == ["mixed", "-"]
 
@@ -398,7 +402,7 @@ def test_latex_escapes_every_special_character():
     (line,) = (line for line in text.splitlines() if line.startswith("a"))
     assert line.startswith(
         r"a\&b\_50\%\{x\}\textasciicircum{}\textasciitilde{}\textbackslash{}\#\$ "
-        r"\textless{}i\textgreater{}\textbar{}{[}y{]} & 0.500 $\pm$0.100 & "
+        r"\textless{}i\textgreater{}\textbar{}{[}y{]} & 0.500 {[}0.400, 0.600{]} & "
     )
     bare = re.sub(r"\\[\\&%$#_{}]", "", text)
     assert bare.count("{") == bare.count("}")
@@ -429,13 +433,14 @@ def test_forty_models_on_twentyfive_tasks_stay_readable():
     table, domains = many()
     for known in (domains, None):
         text = format_table(table, domains=known)
-        assert max(map(len, text.split("Bold:")[0].splitlines())) < 240
+        assert max(map(len, text.split("Bold:")[0].splitlines())) < 200
         for task in domains:
             assert text.count(f" {task.removesuffix('-v1-full')} ") == 1
     parts = format_table(table, domains=domains).split("\n\n")
     titles = [part.split("|")[1].strip() for part in parts if part.startswith("|")]
     assert titles == [
-        "linear: speech", "linear: speech", "linear: music", "linear: environment", "linear: means",
+        *("linear: speech",) * 2, *("linear: music",) * 2, *("linear: environment",) * 2,
+        "linear: means",
     ]  # fmt: skip
     assert (
         len(list(ElementTree.fromstring(format_table(table, "html", domains)).iter("table"))) == 1
