@@ -19,7 +19,7 @@ from harness.table.cells import (
     unpaired_note,
 )
 from harness.table.intervals import interval_text
-from harness.table.notes import intervals_note, out_of_scale
+from harness.table.notes import groups_note, intervals_note, out_of_scale
 from harness.task import short_names
 
 _ON_PAPER = 7  # columns of scores that A4 and Letter have room for
@@ -195,6 +195,8 @@ def _notes(singles: pd.DataFrame, noise: Noise | None) -> tuple[str, ...]:
         notes.append("Baselines come first, until the table is sorted.")
     if singles.ci_low.notna().any():
         notes.append(intervals_note(singles))
+    if groups := groups_note(singles):
+        notes.append(groups)
     if singles.seed_sd.notna().any():
         notes.append("sd: standard deviation between probe seeds, whose mean the value is.")
     if mixed := mixed_note(singles):

@@ -61,7 +61,7 @@ def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
     if table.baseline.any():
         names = dict.fromkeys(table.model[table.baseline])
         said.append(f"On top, the baselines: {', '.join(names)}.")
-    notes = [note for note in (" ".join(said), _groups_note(table), mixed_note(table)) if note]
+    notes = [note for note in (" ".join(said), groups_note(table), mixed_note(table)) if note]
     if table.best.any() and noise is not None:
         notes.append(_noise_note(noise))
     return notes
@@ -96,7 +96,7 @@ def _ungrouped(long: Sequence[pd.DataFrame], grouped: bool) -> list[str]:
     return ["Ungrouped: intervals take clips as independent, also on tasks with groups."]
 
 
-def _groups_note(table: pd.DataFrame) -> str:
+def groups_note(table: pd.DataFrame) -> str:
     """Name the tasks with groups, their number of test groups and their median design effect."""
     rows = table[table.n_groups.notna()]
     if rows.empty:

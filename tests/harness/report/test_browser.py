@@ -112,7 +112,7 @@ def test_what_is_within_noise_of_the_best_is_marked(tab):
     assert cell.locator(".near").is_visible()
     assert "within noise of the best" in cell.get_attribute("title")
     notes = tab.locator("#scores .notes li").all_inner_texts()
-    assert any(note.startswith("† within noise of the best: a paired test") for note in notes)
+    assert any(note.startswith("†: not significantly different from the best model") for note in notes)
 
 
 def _row(tab, model: str) -> int:
@@ -200,7 +200,7 @@ def test_means_over_fewer_tasks_sort_last_in_both_directions(browser, tmp_path):
     tab = browser.new_page()
     tab.goto((tmp_path / "r.html").as_uri())
     assert shown_models(tab) == ["better", "whole", "part"]
-    head = tab.locator("th[data-mean=''] button")
+    head = tab.locator("table.scores th[data-mean=''] button")
     for expected in (["better", "whole", "part"], ["whole", "better", "part"]):
         head.click()
         assert shown_models(tab) == expected
