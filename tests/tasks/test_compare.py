@@ -303,6 +303,7 @@ def test_pairs_take_the_place_of_pairs_alone(tmp_path: Path) -> None:
     assert mine.read_text() == "file,label\n"
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_second_check_is_quick_and_verify_hears_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,6 +326,7 @@ def test_a_second_check_is_quick_and_verify_hears_again(
     assert len(heard) == 25
 
 
+@pytest.mark.usefixtures("settled")
 def test_a_memory_that_cannot_be_written_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
