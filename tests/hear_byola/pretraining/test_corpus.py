@@ -202,7 +202,8 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path: Path) -> None:
     with pytest.raises(PretrainError) as refused:
         scan(tmp_path)
     said = str(refused.value)
-    assert re.search(r"Skipped: 0.wav, 1.wav, 2.wav and 4 more: .*8000 Hz.*; 8.wav: is no", said)
+    hertz = "Skipped: 0.wav, 1.wav, 2.wav and 4 more: .*8000 Hz.*"
+    assert re.search(f"{hertz}; 8.wav: is a text file, not audio", said)
     assert said.count("8000 Hz") == 1
 
 
