@@ -109,7 +109,7 @@ def test_a_refused_run_leaves_no_folder(tmp_path: Path, capsys, case: str) -> No
         assert call(arguments(audio, out, *more, **fields)) == 2
         err = capsys.readouterr().err
         assert said in err
-        assert err.count("no audio that can be read") == (case == "no audio")
+        assert err.count("is a text file, not audio") == (case == "no audio")
     assert not (tmp_path / "runs").exists()
     kept = {"mine.txt", "probe"} if case.startswith("probe, ") else {"mine.txt"}
     assert {path.name for path in there.iterdir()} == kept
