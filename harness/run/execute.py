@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import time
 import traceback
 from collections import Counter
@@ -33,6 +32,7 @@ from harness.probe import ProbeUnit, UnitResult
 from harness.results import find_evaluations, read_results, write_csv, write_result
 from harness.run import jobs
 from harness.run.estimate import Estimate
+from harness.run.folder import refuse_unwritable
 from harness.run.plan import EmbeddingUnit, Evaluation
 from harness.run.rows import Origin, failure_row
 from harness.task import Task
@@ -136,18 +136,6 @@ def _write_table(out: Path) -> None:
         written = found
 
 
-def _refuse_unwritable(out: Path) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=out):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"--out {out} cannot be written ({error.strerror}), and the run is not finished in it: "
-            "name another folder, or change its rights."
-        ) from error
-
-
 class _Progress:
     """How far one evaluation is, read off the disk."""
 
@@ -225,7 +213,7 @@ class _Scheduler:
         )
         self._listener.planned(len(embeddings), 0 if self._embed_only else len(open_evaluations))
         if embeddings or (open_evaluations and not self._embed_only):
-            _refuse_unwritable(self._out)
+            refuse_unwritable(self._out)
         while True:
             waiting = self._submit()
             if self._in_flight:

@@ -18,6 +18,7 @@ from harness.files import write_file
 from harness.imports import sha256_of
 from harness.module import HearModule, load_again, other_weights
 from harness.reference import ReferenceEmbeddings, difference, difference_of_shared, tolerance
+from harness.run.folder import refuse_unwritable
 
 FOLDER = "models"
 _VERSION = "1"
@@ -44,6 +45,7 @@ def identify(module: HearModule, out: Path, *, check_load: bool) -> None:
 
     Raises:
         UserError: ``load_model`` gives another model at each call.
+        UnwritableError: the folder cannot be written.
 
     Warns:
         UserWarning: the embeddings of one sound differ much between two calls.
@@ -65,6 +67,7 @@ def identify(module: HearModule, out: Path, *, check_load: bool) -> None:
     content = found.to_bytes(
         version=_VERSION, model=module.spec.label, fingerprint=module.fingerprint
     )
+    refuse_unwritable(out)
     write_file(_path(out, module.static_fingerprint, module.fingerprint), content)
     if (found.spread or 0.0) > _LARGE_SPREAD:
         warnings.warn(

@@ -26,6 +26,7 @@ from harness.imports import sha256_of
 from harness.memory import FileMemory
 from harness.module import HearModule, ModelSpec, folder_name, load_module
 from harness.probe import ProbeUnit, Protocol, supports
+from harness.run.folder import UnwritableError
 from harness.run.models import identify
 from harness.run.preflight import (
     check_audio,
@@ -289,6 +290,8 @@ def _load(spec: ModelSpec, out: Path, *, alone: bool) -> HearModule:
             module = load_module(spec, "cuda")  # some models compute on a GPU alone
         identify(module, out, check_load=True)
         return module
+    except UnwritableError:
+        raise
     except UserError as error:
         if alone:
             raise

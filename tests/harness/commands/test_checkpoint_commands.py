@@ -53,7 +53,7 @@ def test_options_reach_the_file(published, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["show", "missing.pth"], "nothing is there"),
+        (["show", "missing.pth"], "'missing.pth' does not exist. Did you mean"),
         (["show", "."], "a folder is there"),
         (["convert", "published.pth", "ours.pth"], "ends in .safetensors"),
         (["convert", "published.pth", "a.safetensors", "--mean", "1"], "give both or none"),

@@ -291,8 +291,10 @@ def test_a_finished_run_that_may_not_be_written_is_read(finished, tasks_dir, tmp
 
 def test_a_link_to_nowhere_is_no_folder_for_a_run(tasks_dir, tmp_path):
     (tmp_path / "out").symlink_to(tmp_path / "gone" / "out")
-    done = hear_byola(*knn(tasks_dir, tmp_path / "out"))
-    assert (done.returncode, "cannot be written (File exists)" in done.stderr) == (2, True)
+    one = hear_byola(*knn(tasks_dir, tmp_path / "out"))
+    assert (one.returncode, "cannot be written (File exists)" in one.stderr) == (2, True)
+    two = hear_byola(*knn(tasks_dir, tmp_path / "out"), "-m", "hear_byola")
+    assert (two.returncode, two.stderr.splitlines()[-1:]) == (2, one.stderr.splitlines()[-1:])
 
 
 def test_a_file_system_that_takes_no_more_is_one_sentence(finished, tmp_path):
