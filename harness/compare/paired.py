@@ -59,6 +59,8 @@ from harness.scoring.jackknife import Influence, mean_influence
 from harness.scoring.scores import ACCURACIES, METRICS
 from harness.scoring.units import FEW_UNITS, LEAST_FREEDOM
 from harness.scoring.variance import (
+    EVENT_ICC,
+    ICC,
     Part,
     Spread,
     add_up,
@@ -263,9 +265,11 @@ def _allowance(a: Measured, b: Measured, clip_variance: float) -> float:
     """Return the variance that is added for seeds that were not repeated."""
     if not a.is_random:
         return 0.0
-    answers = a.n_clips if a.metric in METRICS else min(a.answers, b.answers)
+    scene = a.metric in METRICS
+    answers = (a.n_clips if scene else min(a.answers, b.answers)) / len(a.clips)
     # Two trainings, each with its allowance.
-    return 2 * training_allowance(clip_variance, answers / len(a.clips), min(a.runs, b.runs))
+    icc = ICC if scene else EVENT_ICC
+    return 2 * training_allowance(clip_variance, answers, min(a.runs, b.runs), icc)
 
 
 def _unit_part(

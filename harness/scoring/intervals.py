@@ -33,6 +33,7 @@ from harness.scoring.jackknife import (
 from harness.scoring.scores import ACCURACIES, METRICS, check_metric
 from harness.scoring.units import FEW_UNITS, LEAST_FREEDOM, Units, clip_units
 from harness.scoring.variance import (
+    EVENT_ICC,
     LEVEL,
     Part,
     Spread,
@@ -190,7 +191,7 @@ def event_estimate(
     found = event_influence(metric, folds, units, part)
     by_file = found if not units.grouped else event_influence(metric, folds, files, part)
     answers = event_answers(metric, folds, part)
-    allowed = training_allowance(by_file.variance, answers / len(folds), len(folds[0]))
+    allowed = training_allowance(by_file.variance, answers / len(folds), len(folds[0]), EVENT_ICC)
     allowed = allowed if is_random else 0.0
     tested = of_units(found)
     noun = units.noun if units.grouped else "files"

@@ -12,7 +12,7 @@ from harness.rendering import PARTIAL, STYLES, Sheet, Text, render
 from harness.results.frames import EQUAL_DIGITS
 from harness.table.cells import MEAN, Noise, cells, is_mean
 from harness.table.intervals import interval_text
-from harness.table.notes import table_notes
+from harness.table.notes import shows_spread, table_notes
 from harness.table.unsupported import unsupported_tasks
 from harness.task import short_names
 
@@ -158,7 +158,8 @@ def _text(cell: Any) -> Text:
         return Text("-" if cell.status in ("missing", "unsupported") else cell.status)
     rest = f" {cell.metric}" if cell.mixed else ""
     rest += interval_text(cell.ci_low, cell.ci_high)
-    rest += "" if pd.isna(cell.seed_sd) else f" (sd {cell.seed_sd:.3f})"
+    if shows_spread(cell):
+        rest += f" (sd {cell.seed_sd:.3f})"
     if cell.seeds_failed:
         rest += " (a seed failed)" if cell.seeds_failed == 1 else " (seeds failed)"
     return Text(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -56,7 +57,7 @@ def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
         )
     if table.ci_low.notna().any():
         said.append(intervals_note(table))
-    if table.seed_sd.notna().any():
+    if any(map(shows_spread, table.itertuples())):
         said.append("sd: standard deviation between probe seeds; the value is their mean.")
     if table.baseline.any():
         names = dict.fromkeys(table.model[table.baseline])
@@ -65,6 +66,11 @@ def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
     if table.best.any() and noise is not None:
         notes.append(_noise_note(noise))
     return notes
+
+
+def shows_spread(cell: Any) -> bool:
+    """Whether seeds spread that the interval of a cell does not include, in rows of version 1."""
+    return bool(cell.seed_sd > 0) and cell.training != MEASURED
 
 
 def intervals_note(table: pd.DataFrame) -> str:

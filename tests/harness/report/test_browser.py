@@ -112,7 +112,9 @@ def test_what_is_within_noise_of_the_best_is_marked(tab):
     assert cell.locator(".near").is_visible()
     assert "within noise of the best" in cell.get_attribute("title")
     notes = tab.locator("#scores .notes li").all_inner_texts()
-    assert any(note.startswith("†: not significantly different from the best model") for note in notes)
+    assert any(
+        note.startswith("†: not significantly different from the best model") for note in notes
+    )
 
 
 def _row(tab, model: str) -> int:

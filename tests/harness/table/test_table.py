@@ -17,6 +17,7 @@ from harness.results import frame, load, write_csv
 from harness.table import format_table, wide
 from harness.table.baseline_models import baseline_models
 from harness.table.cells import Noise, cells
+from tasks.find import domains
 
 ROOT = Path(__file__).parents[3]
 
@@ -448,7 +449,8 @@ def test_forty_models_on_twentyfive_tasks_stay_readable():
 
 
 def test_the_readme_shows_the_table_that_the_command_prints():
-    printed = format_table(load(ROOT / "results" / "demo.csv"))
+    domains_of_cards = domains(ROOT / "tasks" / "demo" / "data")
+    printed = format_table(load(ROOT / "results" / "demo.csv"), domains=domains_of_cards)
     assert printed.split("\n\nBold:")[0] in (ROOT / "README.md").read_text()
 
 
