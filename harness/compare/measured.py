@@ -33,6 +33,8 @@ class Measured:
         runs: how many trained probes the scores of a fold are averaged over.
         answers: of another metric, how many labels of clips, or events, it is counted from.
         audio: per fold the rate and hash of the recordings, where they are known.
+        depends_on_seed: whether another seed gives another probe, as its row says; None of rows of
+            schema version 1, where the protocol decides.
     """
 
     model: str
@@ -48,6 +50,7 @@ class Measured:
     runs: int = 1
     answers: float = np.inf
     audio: tuple[tuple[int, str] | None, ...] = ()
+    depends_on_seed: bool | None = None
 
     @property
     def value(self) -> float:
@@ -62,6 +65,8 @@ class Measured:
     @property
     def is_random(self) -> bool:
         """Whether another seed gives another probe."""
+        if self.depends_on_seed is not None:
+            return self.depends_on_seed
         known = PROTOCOLS.get(self.protocol)
         return known is None or known.is_random(event=self.metric not in METRICS)
 
@@ -137,6 +142,7 @@ def measure(record: Record) -> Measured:
         len(folds[0].probabilities),
         answers,
         tuple(record.audio.get(fold.test) for fold in record.folds),
+        None if about.training_error is None else about.training_error > 0,
     )
 
 

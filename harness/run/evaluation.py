@@ -6,17 +6,19 @@ task's value (split ``all``) the mean over folds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from harness.predictions import FoldPredictions, Folds
+from harness.probe import PROTOCOLS
 from harness.scoring import events, scores
 from harness.scoring.events import EventCounts
 from harness.scoring.intervals import Estimate, event_estimate, scene_estimate
 from harness.scoring.jackknife import SceneFold
 from harness.scoring.units import Units, group_units
+from harness.store import SplitEmbeddings
 from harness.task import Task
 
 
@@ -37,6 +39,24 @@ class Value:
     n_classes: int = 0
     n_classes_scored: int = 0
     unscored: tuple[str, ...] = ()
+
+
+def depends_on_seed(
+    protocol: str, task: Task, embeddings: Mapping[str, SplitEmbeddings], results: Folds
+) -> bool:
+    """Return whether another seed would have given other probes.
+
+    A logistic regression on events depends on it only if frames were sampled: small tasks keep all.
+    """
+    if not PROTOCOLS[protocol].is_random(event=task.embedding_type == "event"):
+        return False
+    for fold, runs in zip(task.folds, results, strict=True):
+        n_frames = sum(len(embeddings[split].embeddings) for split in fold.train)
+        for run in runs:
+            kept = run.params.get("positive_frames", 0) + run.params.get("negative_frames", 0)
+            if kept < n_frames:
+                return True
+    return False
 
 
 def evaluate(

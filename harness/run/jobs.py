@@ -27,7 +27,7 @@ from harness.probe import PROTOCOLS, ProbeUnit, UnitResult, criterion
 from harness.probe.run import run_unit
 from harness.record import write_record
 from harness.results import write_result
-from harness.run.evaluation import evaluate, predicted_scores
+from harness.run.evaluation import depends_on_seed, evaluate, predicted_scores
 from harness.run.models import check_identity
 from harness.run.plan import AUDIO_HASHES, EmbeddingUnit, Evaluation
 from harness.run.pulse import pulse
@@ -89,9 +89,7 @@ def score(
             ]
             with _one_thread():
                 folds = gather(task, embeddings, results)
-                random = PROTOCOLS[evaluation.protocol].is_random(
-                    event=task.embedding_type == "event"
-                )
+                random = depends_on_seed(evaluation.protocol, task, embeddings, results)
                 values = evaluate(task, folds, is_random=random)
             rows = result_rows(evaluation, origin, task, embeddings, results, values, device)
             source = ", ".join(str(path) for path in evaluation.embeddings.paths())
