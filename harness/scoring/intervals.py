@@ -269,9 +269,7 @@ def _why_none(value: float, part: Part, units: Units, noun: str) -> str:
     if np.isnan(value):
         return "the score is undefined"
     if units.freedom < LEAST_FREEDOM:
-        folds = len(units.of_clip)
-        folded = f" in {folds} folds" if folds > 1 else ""
-        return f"too few test {noun} ({units.n_units}{folded}); six are needed"
+        return f"too few test {noun} ({units.enough})"
     if np.isnan(part.variance):
         return f"the score is undefined without one of the {noun}"
     return "" if part.freedom >= 1 else f"too few test {noun} of the rarest classes"

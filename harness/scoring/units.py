@@ -65,6 +65,13 @@ class Units:
         return self.n_units - len(self.stratum_sizes)
 
     @property
+    def enough(self) -> str:
+        """How many units there are and how many an interval needs, in words."""
+        folds = len(self.of_clip)
+        folded = f" in {folds} folds" if folds > 1 else ""
+        return f"{self.count}{folded}; {len(self.stratum_sizes) + LEAST_FREEDOM} are needed"
+
+    @property
     def noun(self) -> str:
         """What the units are, in words."""
         return "groups" if self.grouped else "clips"

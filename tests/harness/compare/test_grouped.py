@@ -66,7 +66,7 @@ def test_few_speakers_give_no_verdict(n_speakers):
     found = difference([a], [b])
     assert found.value == pytest.approx(0.3)
     assert np.isnan([found.low, found.high, found.p]).all()
-    assert found.method == (f"none: too few test groups ({n_speakers}); six are needed")
+    assert found.method == (f"none: too few test groups ({n_speakers}); 6 are needed")
 
 
 def test_six_equal_speakers_are_significant():

@@ -374,7 +374,7 @@ def test_folds_of_few_files_share_their_degrees_of_freedom():
 def test_too_few_files_have_no_interval(n_files):
     got = event_interval("event_onset_50ms_fms", [[counted(np.random.default_rng(0), n_files)]])
     assert np.isnan(got.low)
-    assert got.method == f"none: too few test files ({n_files}); six are needed"
+    assert got.method == f"none: too few test files ({n_files}); 6 are needed"
 
 
 def test_folds_of_one_file_each_vary_together():

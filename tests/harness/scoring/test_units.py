@@ -152,7 +152,7 @@ def test_correlated_clips_widen_the_interval_and_name_their_groups(metric):
 def test_below_six_groups_there_is_no_interval(metric, n_groups):
     found = scene_estimate(metric, *listed(grouped_fold(np.random.default_rng(0), n_groups, 30)))
     assert np.isnan([found.interval.low, found.interval.high]).all()
-    assert found.interval.method == f"none: too few test groups ({n_groups}); six are needed"
+    assert found.interval.method == f"none: too few test groups ({n_groups}); 6 are needed"
     assert np.isfinite(found.value)
 
 
