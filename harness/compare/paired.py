@@ -200,7 +200,7 @@ def _why_none(value: float, measured: Measured) -> str:
         one_each = measured.n_clips <= len(measured.clips)
         return "a test set of one clip a fold" if one_each else ""
     if units.freedom < LEAST_FREEDOM:
-        return f"too few test {measured.noun} ({units.enough})"
+        return f"too few test {measured.noun} {units.enough}"
     if measured.by_unit.worth - len(units.stratum_sizes) < 1:
         return f"too few test {measured.noun} of the rarest classes"
     if np.isnan(measured.by_unit.variance):

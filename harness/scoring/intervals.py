@@ -269,7 +269,7 @@ def _why_none(value: float, part: Part, units: Units, noun: str) -> str:
     if np.isnan(value):
         return "the score is undefined"
     if units.freedom < LEAST_FREEDOM:
-        return f"too few test {noun} ({units.enough})"
+        return f"too few test {noun} {units.enough}"
     if np.isnan(part.variance):
         return f"the score is undefined without one of the {noun}"
     return "" if part.freedom >= 1 else f"too few test {noun} of the rarest classes"

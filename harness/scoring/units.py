@@ -69,7 +69,7 @@ class Units:
         """How many units there are and how many an interval needs, in words."""
         folds = len(self.of_clip)
         folded = f" in {folds} folds" if folds > 1 else ""
-        return f"{self.count}{folded}; {len(self.stratum_sizes) + LEAST_FREEDOM} are needed"
+        return f"({self.count}{folded}); {len(self.stratum_sizes) + LEAST_FREEDOM} are needed"
 
     @property
     def noun(self) -> str:
