@@ -14,10 +14,12 @@ from functools import cached_property
 
 import numpy as np
 
-FEW_UNITS = 40
+from harness.groups import FEW, FEWEST
+
+FEW_UNITS = FEW
 """Below so many units the output says that they are few."""
 
-LEAST_FREEDOM = 5
+LEAST_FREEDOM = FEWEST - 1
 """Degrees of freedom below which no interval is given: those of six units in one test split."""
 
 MOST_BLOCKS = 1000
