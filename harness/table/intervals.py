@@ -42,13 +42,15 @@ def seeds_interval(rows: pd.DataFrame, *, grouped: bool = True) -> SeedsInterval
         rows[["ci_low", "ci_high"]].mean().where(rows[["ci_low", "ci_high"]].count() == len(rows))
     )
     errors, freedom = rows.standard_error, rows.freedom
-    if not grouped and rows.n_groups.notna().any():
+    over_clips = not grouped and rows.n_groups.notna().any()
+    if over_clips:
         errors = errors / np.sqrt(rows.design_effect)
         freedom = rows.n_test.astype(float) - 1
     elif len(rows) == 1 or rows.value.nunique() == 1:
         allowed = (rows.training_error > 0).any()
         return SeedsInterval(ends.ci_low, ends.ci_high, ALLOWED if allowed else "")
-    if errors.isna().any() or rows.ci_low.isna().any():
+    # Too few groups for an interval over groups may be enough clips for one over clips.
+    if errors.isna().any() or (rows.ci_low.isna().any() and not over_clips):
         return SeedsInterval(ends.ci_low, ends.ci_high, "")
     parts = [Part(float((errors**2).mean()), float(freedom.min()))]
     training = ""

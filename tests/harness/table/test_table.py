@@ -489,3 +489,20 @@ def test_the_command_chooses_tasks_and_leaves_out_others(tmp_path, capsys):
     ):
         assert call(["results", "table", str(tmp_path / "r.csv"), *arguments]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_ungrouped_intervals_are_given_where_groups_are_too_few():
+    few = row(
+        value=0.6,
+        ci_low=None,
+        ci_high=None,
+        standard_error=0.1,
+        freedom=2.0,
+        training_error=0.0,
+        n_groups=3,
+        design_effect=4.0,
+        n_test=100,
+    )
+    over_groups, over_clips = (cells(frame([few]), few.protocol, grouped=g) for g in (True, False))
+    assert np.isnan(over_groups.ci_low.iloc[0])
+    assert 0.49 < over_clips.ci_low.iloc[0] < 0.52
