@@ -146,7 +146,7 @@ def difference(
     n_groups = a[0].units.count if a[0].units.grouped else None
     means = [np.mean([each.value for each in side]) for side in (a, b)]
     value = round(float(means[0] - means[1]), EQUAL_DIGITS)
-    why = _why_none(value, a[0])
+    why = _why_none(value, a[0]) or _why_none(value, b[0])
     if why:
         nan = (np.nan,) * 3
         return PairedDifference(value, *nan, f"none: {why}", n_clips, seeds, (), n_groups)
