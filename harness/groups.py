@@ -11,6 +11,8 @@ import io
 import re
 from collections.abc import Callable, Collection, Mapping
 
+from harness.spelling import composed
+
 GROUPS = "groups.csv"
 
 FEW = 40
@@ -33,13 +35,16 @@ def parse_groups(
         report: called with a message for each fault.
 
     Returns:
-        The group of each clip by its name. Empty if there is any fault, so that either all clips
-        have a group or none.
+        The group of each clip by its name, in Unicode form NFC. Empty if there is any fault, so
+        that either all clips have a group or none.
     """
     reader = csv.DictReader(io.StringIO(text, newline=""))
     try:
         columns = reader.fieldnames or ()
-        rows = [(reader.line_num, row.get("clip") or "", row.get("group") or "") for row in reader]
+        rows = [
+            (reader.line_num, row.get("clip") or "", composed((row.get("group") or "").strip()))
+            for row in reader
+        ]
     except csv.Error as error:
         report(f"line {reader.line_num}: {error}.")
         return {}

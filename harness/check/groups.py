@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from harness.check.finding import Finding, listing, warning
 from harness.groups import FEW, FEWEST, GROUPS, misfit
 from harness.layout import Contents
+from harness.spelling import alike, difference, quoted
 from harness.task import folds_of
 
 
@@ -31,10 +32,20 @@ def check_groups(contents: Contents) -> Iterator[Finding]:
     groups = groups_of(contents)
     if not groups or not {"split_mode", "splits"} <= contents.fields.keys():
         return
+    yield from _alike(set[str]().union(*groups.values()))
     folds = folds_of(contents.fields["split_mode"], contents.fields["splits"])
     test_splits = {fold.test for fold in folds}
     yield from _few(set[str]().union(*(groups.get(split, set()) for split in test_splits)))
     yield from _shared(groups, test_splits)
+
+
+def _alike(names: set[str]) -> Iterator[Finding]:
+    for same in alike(sorted(names)):
+        yield warning(
+            GROUPS,
+            f"the groups {' and '.join(map(quoted, same))} read the same and differ in "
+            f"{difference(*same[:2])}: they count as {len(same)} groups.",
+        )
 
 
 def _few(tested: set[str]) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ ADDED: Mapping[str, int] = {
     "training_error": 2,
     "n_groups": 2,
     "design_effect": 2,
+    "clip_error": 2,
 }
 """The schema version that each column came with; those of the first version are not named."""
 
@@ -76,6 +77,7 @@ class ResultRow:
     training_error: float | None = None
     n_groups: int | None = None
     design_effect: float | None = None
+    clip_error: float | None = None
     fold_std: float | None = None
     n_train: int | None = None
     n_valid: int | None = None
@@ -125,6 +127,7 @@ _FROM_ZERO = [
     "freedom",
     "training_error",
     "design_effect",
+    "clip_error",
 ]
 
 

@@ -89,6 +89,7 @@ def result_rows(
                 training_error=estimate.training_error,
                 n_groups=estimate.n_groups,
                 design_effect=estimate.design_effect,
+                clip_error=estimate.clip_error,
                 fold_std=value.fold_std,
                 n_train=_clips(embeddings, [s for fold, _ in chosen for s in fold.train], chosen),
                 n_valid=_clips(embeddings, [fold.valid for fold, _ in chosen], chosen),

@@ -78,6 +78,7 @@ class Estimate:
             without randomness.
         n_groups: number of test groups; None without groups.
         design_effect: variance over groups divided by that over single clips; None without groups.
+        clip_error: standard error over single clips; None without groups.
     """
 
     value: float
@@ -87,6 +88,7 @@ class Estimate:
     training_error: float
     n_groups: int | None = None
     design_effect: float | None = None
+    clip_error: float | None = None
 
 
 def scene_value(metric: str, folds: Sequence[SceneFold]) -> float:
@@ -225,9 +227,10 @@ def _estimate(
     value: float, interval: Interval, part: Part, allowed: float, units: Units, clips: float
 ) -> Estimate:
     """``clips``: the variance over single clips."""
-    effect = None
+    effect, clip_error = None, None
     if units.grouped:
         effect = part.variance / clips if clips > _FLAT**2 else np.nan
+        clip_error = float(np.sqrt(clips))
     return Estimate(
         value,
         interval,
@@ -236,6 +239,7 @@ def _estimate(
         float(np.sqrt(allowed)),
         units.n_units if units.grouped else None,
         effect,
+        clip_error,
     )
 
 

@@ -44,7 +44,7 @@ def seeds_interval(rows: pd.DataFrame, *, grouped: bool = True) -> SeedsInterval
     errors, freedom = rows.standard_error, rows.freedom
     over_clips = not grouped and rows.n_groups.notna().any()
     if over_clips:
-        errors = errors / np.sqrt(rows.design_effect)
+        errors = rows.clip_error
         freedom = rows.n_test.astype(float) - 1
     elif len(rows) == 1 or rows.value.nunique() == 1:
         allowed = (rows.training_error > 0).any()

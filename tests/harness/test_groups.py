@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import taskmaker
 
+from harness.check import check_task
 from harness.compare.influences import in_order
 from harness.engines import InlineEngine
 from harness.errors import UserError
@@ -215,3 +216,17 @@ def test_other_groups_score_again_but_neither_embed_nor_probe(tmp_path: Path) ->
     derived = dataclasses.replace(settings, tasks=(TaskSource(directory, group_pattern=PATTERN),))
     assert run(derived) == ({"scored"}, ("0",) * 8)
     assert run(settings) == (set(), None)
+
+
+def test_a_group_has_one_spelling_and_others_that_read_the_same_are_warned_of(scene: Path) -> None:
+    groups = write_groups(scene)
+    first, second, third, *_ = groups
+    text = (scene / "groups.csv").read_text()
+    text = text.replace(f"{first},{groups[first]}", f"{first},Jos\u00e9")
+    text = text.replace(f"{second},{groups[second]}", f"{second},Jose\u0301 ")
+    text = text.replace(f"{third},{groups[third]}", f"{third},jos\u00e9")
+    (scene / "groups.csv").write_text(text)
+    read = {clip.name: clip.group for clips in read_task(scene).clips.values() for clip in clips}
+    assert read[first] == read[second] == "Jos\u00e9"
+    said = [finding.reason for finding in check_task(scene, closely=True)]
+    assert any("read the same and differ in capitals" in reason for reason in said)

@@ -500,7 +500,7 @@ def test_ungrouped_intervals_are_given_where_groups_are_too_few():
         freedom=2.0,
         training_error=0.0,
         n_groups=3,
-        design_effect=4.0,
+        clip_error=0.05,
         n_test=100,
     )
     over_groups, over_clips = (cells(frame([few]), few.protocol, grouped=g) for g in (True, False))
