@@ -55,8 +55,9 @@ def _few(tested: set[str]) -> Iterator[Finding]:
     if len(tested) < FEWEST:
         yield warning(
             GROUPS,
-            f"{count} Below {FEWEST}, no confidence interval and no verdict is reported. Add "
-            "groups: more clips of the same groups do not help.",
+            f"{count} Below {FEWEST}, no confidence interval and no verdict is reported. Test "
+            "on more groups: `tasks make --folds` tests on each group once. More clips of the same "
+            "groups do not help.",
         )
     else:
         yield warning(

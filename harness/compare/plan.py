@@ -121,7 +121,10 @@ def _mean_row(found: Comparison, over: Mapping[Any, Any], asked: _Asked) -> dict
         for (task, a, b), each in found.differences.items()
         if (a, b) == (over["a"], over["b"]) and task not in left_out
     ]
-    row = _blank(found, over, asked) | {"task": MEAN, "metric": f"{len(averaged)} tasks"}
+    row = _blank(found, over, asked) | {
+        "task": MEAN,
+        "metric": f"{len(averaged)} task{'s' * (len(averaged) != 1)}",
+    }
     if len(averaged) < 2 or not all(each.parts for each in averaged):
         return row
     designs = [asked.planned(Design(each.parts, seeds=each.seeds)) for each in averaged]

@@ -55,7 +55,7 @@ def long_form(comparison: Comparison) -> pd.DataFrame:
     """Return one row a task and pair of models, and one of the task ``mean`` a pair."""
     means = comparison.overall.rename(columns={"mean_difference": "difference"})
     means = means.assign(task=MEAN, verdict=[_counts(over) for over in means.to_dict("records")])
-    means = means.assign(metric=[f"{n} tasks" for n in means.n_tasks])
+    means = means.assign(metric=[f"{n} task{'s' * (n != 1)}" for n in means.n_tasks])
     columns = list(comparison.tasks.columns)
     parts = [comparison.tasks, means.reindex(columns=columns)]
     rows = pd.concat([part.astype(object) for part in parts], ignore_index=True)

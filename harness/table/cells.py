@@ -226,7 +226,7 @@ def _over_seeds(rows: pd.DataFrame, grouped: bool) -> dict:
         "ci_low": interval.low,
         "ci_high": interval.high,
         "training": interval.training,
-        "n_groups": done.n_groups.iloc[0],
+        "n_groups": done.n_groups.iloc[0] if grouped else pd.NA,
         "design_effect": done.design_effect.mean(),
     }
 

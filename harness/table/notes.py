@@ -10,6 +10,7 @@ import pandas as pd
 from harness.rendering import NEAR, PARTIAL
 from harness.results import latest
 from harness.results.frames import OUT_OF_SCALE
+from harness.scoring.event_scores import METRICS as EVENT_METRICS
 from harness.scoring.units import FEW_UNITS
 from harness.table.cells import Noise, mixed_note, unpaired_note
 from harness.table.intervals import ALLOWED, MEASURED
@@ -36,7 +37,7 @@ def table_notes(
         grouped: whether intervals are over test groups.
     """
     return [
-        *_ungrouped(long, grouped),
+        *_ungrouped(grouped),
         *_notes(long, noise),
         *_left_out(unsupported),
         *out_of_scale(table),
@@ -79,25 +80,46 @@ def intervals_note(table: pd.DataFrame) -> str:
 
 
 def _units(table: pd.DataFrame) -> str:
-    grouped = table.n_groups.notna()
-    if not grouped.any():
-        return "test clips"
-    return "test groups" + ("" if grouped[table.ci_low.notna()].all() else ", or clips without")
+    shown = table[table.ci_low.notna()]
+    clips = shown[shown.n_groups.isna()]
+    files = clips.metric.isin(list(EVENT_METRICS))
+    units = [
+        "test groups" if len(clips) < len(shown) else "",
+        "test clips" if (~files).any() else "",
+        "test files (event tasks)" if files.any() else "",
+    ]
+    return " or ".join(filter(None, units))
 
 
 def _training(table: pd.DataFrame) -> str:
-    """Say how intervals include training noise, by protocol."""
-    by_way = table[table.training != ""].groupby("training").protocol.unique().to_dict()
-    said = []
-    if MEASURED in by_way:
-        said.append(f"the noise of training, measured over seeds ({', '.join(by_way[MEASURED])})")
-    if ALLOWED in by_way:
-        said.append(f"an allowance for training noise ({', '.join(by_way[ALLOWED])})")
+    """Say how intervals include training noise, by protocol and task."""
+    shown = table[table.ci_low.notna()]
+    ways = {
+        MEASURED: "the noise of training, measured over seeds",
+        ALLOWED: "an allowance for training noise",
+    }
+    said = [
+        f"{what} ({'; '.join(_places(shown, way))})"
+        for way, what in ways.items()
+        if (shown.training == way).any()
+    ]
     return f"; it includes {' or '.join(said)}" if said else ""
 
 
-def _ungrouped(long: Sequence[pd.DataFrame], grouped: bool) -> list[str]:
-    if grouped or not any(table.n_groups.notna().any() for table in long):
+def _places(shown: pd.DataFrame, way: str) -> list[str]:
+    """The protocols whose intervals include training noise in one way, with the tasks if some."""
+    places = []
+    for protocol, rows in shown.groupby("protocol"):
+        tasks = rows.task[rows.training == way].unique()
+        if len(tasks) == rows.task.nunique():
+            places.append(str(protocol))
+        elif len(tasks):
+            places.append(f"{protocol} on {', '.join(short_names(tasks))}")
+    return places
+
+
+def _ungrouped(grouped: bool) -> list[str]:
+    if grouped:
         return []
     return ["Ungrouped: intervals take clips as independent, also on tasks with groups."]
 
@@ -181,10 +203,10 @@ def _failures(table: pd.DataFrame) -> list[str]:
 
 
 def _noise_note(noise: Noise) -> str:
-    if noise.near:
+    if any(near for marks in noise.near.values() for near in marks.values()):
         said = f"{NEAR}: {noise.rule}"
-    elif noise.unpaired:
-        said = "Nothing is marked as within noise of the best."
+    elif noise.near or noise.unpaired:
+        said = "No model is marked as not significantly different from the best."
     else:
         said = (
             "Nothing is marked as within noise of the best: that takes clip by clip predictions, "

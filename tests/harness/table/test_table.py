@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from resultrows import row
+from scipy import special, stats
 
 from harness.cli import call
 from harness.errors import UserError
@@ -506,3 +507,40 @@ def test_ungrouped_intervals_are_given_where_groups_are_too_few():
     over_groups, over_clips = (cells(frame([few]), few.protocol, grouped=g) for g in (True, False))
     assert np.isnan(over_groups.ci_low.iloc[0])
     assert 0.49 < over_clips.ci_low.iloc[0] < 0.52
+
+
+def known(**changes):
+    """A row of schema version 2, with what its interval was made of."""
+    made = {"standard_error": 0.05, "freedom": 19.0, "training_error": 0.0, "n_test": 200}
+    return row(**made | changes)
+
+
+def test_seeds_add_their_variance_to_the_interval():
+    values = [0.50, 0.56, 0.53]
+    rows = [known(seed=s, value=v, training_error=0.02) for s, v in enumerate(values)]
+    (cell,) = cells(frame(rows), "linear").query("task != 'mean'").itertuples()
+    variances = [0.05**2, np.var(values, ddof=1) / 3]
+    freedom = sum(variances) ** 2 / (variances[0] ** 2 / 19 + variances[1] ** 2 / 2)
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(sum(variances)) / (0.53 * 0.47)
+    assert special.logit([cell.ci_low, cell.ci_high]) == pytest.approx(
+        special.logit(0.53) + np.array([-half, half])
+    )
+    assert cell.training == "seeds"
+    text = format_table(frame(rows))
+    assert "the noise of training, measured over seeds (linear)" in text
+    assert "(sd" not in text
+
+
+def test_notes_name_the_units_and_the_tasks_with_an_allowance():
+    rows = [
+        known(n_groups=24, design_effect=2.0, clip_error=0.03),
+        known(task="e-v1-full", metric="event_onset_200ms_fms", training_error=0.03, n_test=16),
+    ]
+    text = format_table(frame(rows))
+    assert "95 % confidence interval over test groups or test files (event tasks); it" in text
+    assert "an allowance for training noise (linear on e)." in text
+    assert "Test groups: t 24 (design effect 2.0). Below 40 groups coverage" in text
+    alone = format_table(frame(rows[:1]), grouped=False)
+    assert "Ungrouped: intervals take clips as independent" in alone
+    assert "confidence interval over test clips." in alone
+    assert "Test groups" not in alone
