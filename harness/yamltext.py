@@ -29,7 +29,8 @@ _MISREAD = re.compile(
 
 RULE = (
     "true, false, null and decimal numbers are what they look like, all else is text; in quotes, "
-    "everything is; 010, 0x10, 1_000, 1:30, yes, no, on, off, None and the like are refused"
+    "everything is; 010, 0x10, 1_000, 1:30, yes, no, on, off, None and the like are refused, "
+    "except as a name, which is taken as typed"
 )
 """How :func:`option_value` reads a value."""
 
