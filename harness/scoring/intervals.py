@@ -246,7 +246,7 @@ def _estimate(
 def _interval(
     metric: str, value: float, part: Part, allowed: float, units: Units, noun: str, answers: float
 ) -> Interval:
-    """``answers``: how many equal answers a score stands for that no unit moves."""
+    """``answers``: number of equal answers behind a score that no unit moves."""
     why = _why_none(value, part, units, noun)
     if why:
         return Interval(np.nan, np.nan, f"none: {why}", 0)
