@@ -20,7 +20,7 @@ from harness.commands.results import results
 from harness.commands.run import embed, probe, run
 from harness.commands.tasks import tasks
 from harness.commands.validate import validate
-from harness.errors import UserError, disk_fault
+from harness.core.errors import UserError, disk_fault
 
 INTERRUPTED = 130
 

@@ -1,1 +1,1 @@
-"""Task cards, and what makes task directories."""
+"""Task directories: their format, audio, cards and checks, and what fetches or makes them."""

@@ -6,11 +6,9 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.errors import UserError, did_you_mean
-from harness.files import expand_home
-from harness.layout import METADATA
-from harness.task import SYNTHETIC
-from tasks.card import (
+from harness.core.errors import UserError, did_you_mean
+from harness.core.files import expand_home
+from tasks.cards.card import (
     Card,
     card,
     card_in,
@@ -21,6 +19,8 @@ from tasks.card import (
     suites,
 )
 from tasks.demo import demo_directory, demo_names
+from tasks.format.directory import METADATA
+from tasks.format.task import SYNTHETIC
 from tasks.make.summary import SUITE as OWN
 
 Found = tuple[Path, str]
@@ -194,7 +194,7 @@ def directories(tasks_dir: Path) -> list[Path]:
     """Return the task directories in a folder, by name; none where there is no such folder."""
     if not tasks_dir.is_dir():
         return []
-    # Hidden ones are not finished (tasks.writer).
+    # Hidden ones are not finished (tasks.format.writer).
     seen = (path for path in tasks_dir.iterdir() if not path.name.startswith("."))
     return sorted(path for path in seen if (path / METADATA).is_file())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.card import Card, cards
+from tasks.cards.card import Card, cards
 from tasks.find import cards_in, directories, is_built_in, none_of, place_of, suite_in
 
 _HEADER = ("NAME", "SUITE", "VERSION", "KIND", "FOLDS", "CLIPS", "HOURS", "METRIC", "HERE", "TITLE")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.task import read_task
-from tasks.card import write_card
-from tasks.fields import dump
+from tasks.cards.card import write_card
+from tasks.cards.fields import dump
 from tasks.find import directory_of, find_card, whereabouts
+from tasks.format.task import read_task
 
 
 def show_task(name: str, tasks_dir: Path) -> tuple[str, str]:

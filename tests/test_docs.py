@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import taskmaker
 
 from harness.commands.arguments import read_shard
 from harness.commands.pretrain import pretrain
 from harness.commands.run import run
-from harness.engines import InlineEngine
-from harness.module import parse_model
+from harness.models.module import parse_model
+from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
-from harness.task import TaskSource
+from support import task_directories
+from tasks.format.task import TaskSource
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/python.md")
@@ -45,8 +45,8 @@ def shown(block: str, document: str, names: dict) -> object:
 def folder(tmp_path_factory) -> Path:
     """Where a user stands who has made the demo's run and the task ``mine``."""
     root = tmp_path_factory.mktemp("docs")
-    mine = taskmaker.make_task(root / "tasks", "scene", n=12, seconds=0.5, name="mine")
-    other = taskmaker.make_task(root / "tasks", "multilabel", n=12, seconds=0.5)
+    mine = task_directories.make_task(root / "tasks", "scene", n=12, seconds=0.5, name="mine")
+    other = task_directories.make_task(root / "tasks", "multilabel", n=12, seconds=0.5)
     settings = Settings(
         models=(parse_model("hear_byola"), parse_model("harness.baselines.logmel,name=logmel")),
         tasks=(TaskSource(mine), TaskSource(other)),

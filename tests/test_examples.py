@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from harness.conformance.validate import stricter_checks
-from harness.module import ModelSpec, load_module
+from harness.models.conformance.validate import stricter_checks
+from harness.models.module import ModelSpec, load_module
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL_HUBERT = str(EXAMPLES / "small_hubert.py")

@@ -54,7 +54,7 @@ def test_the_installed_wheel_runs_a_demo_task_elsewhere(wheel, tmp_path):
     )
     assert found.count(str(site)) == 2
     boards = (
-        "from harness.board.published import BOARDS, read_board;"
+        "from harness.analysis.board.published import BOARDS, read_board;"
         "print([len(read_board(name)) for name in BOARDS])"
     )
     rows = subprocess.check_output(

@@ -16,13 +16,13 @@ from harness.ablation.board import make_boards, model_name
 from harness.ablation.study import Arm, Study
 from harness.ablation.table import format_study, long_form
 from harness.ablation.trainings import Pretrain, Training, finished, train
-from harness.engines import local_engine
-from harness.errors import UserError, going_on
-from harness.files import write_file
-from harness.module import ModelSpec, folder_name
+from harness.core.errors import UserError, going_on
+from harness.core.files import write_file
+from harness.models.module import ModelSpec, folder_name
+from harness.run.engines import local_engine
 from harness.run.execute import Listener, execute
 from harness.run.plan import Settings, make_plan
-from harness.task import TaskSource
+from tasks.format.task import TaskSource
 
 
 @dataclass(frozen=True)

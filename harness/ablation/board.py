@@ -10,13 +10,13 @@ import pandas as pd
 
 from harness.ablation.differences import ArmScores
 from harness.ablation.study import Study
-from harness.compare.influences import in_order, influence, units_of
-from harness.errors import UserError
-from harness.predictions import read_predictions
+from harness.analysis.compare.influences import in_order, influence, units_of
+from harness.core.errors import UserError
+from harness.metrics import events, scores
+from harness.metrics.units import Units, group_units
+from harness.results.predictions import read_predictions
 from harness.run.plan import Evaluation
-from harness.scoring import events, scores
-from harness.scoring.units import Units, group_units
-from harness.task import Task, is_synthetic
+from tasks.format.task import Task, is_synthetic
 
 MEAN = "mean"
 
@@ -129,7 +129,7 @@ def _column(task: Task) -> Column:
 
 
 def task_units(task: Task) -> Units:
-    """The units of the test clips in the order of :func:`harness.compare.influences.in_order`."""
+    """The units of the test clips, ordered as :mod:`harness.analysis.compare.influences` does."""
     folds = [sorted(task.clips[fold.test], key=lambda clip: clip.name) for fold in task.folds]
     groups = [tuple(clip.group for clip in fold) if task.has_groups else None for fold in folds]
     units = group_units(groups, [len(fold) for fold in folds])

@@ -5,11 +5,11 @@ all units (groups, or clips) of the tasks' kind. It varies for two reasons, whos
 added:
 
 - test units: the jackknife over units that all models of a task share
-  (:mod:`harness.compare.influences`), so that what makes a clip hard for everyone cancels. The
-  tasks themselves are fixed.
+  (:mod:`harness.analysis.compare.influences`), so that what makes a clip hard for everyone cancels.
+  The tasks themselves are fixed.
 - seeds: the variance of each arm's own seeds over their number. The half-width is the t quantile at
   Welch's degrees of freedom (Welch 1947, Satterthwaite 1946: seeds - 1 for an arm, those of the
-  units for a task; :mod:`harness.scoring.variance`).
+  units for a task; :mod:`harness.metrics.variance`).
 
 With two seeds an arm the interval is wide. The slow tests of this module simulate its coverage and
 require 92 of 100; where the seeds of one arm spread five times as much as the other's, 90 with
@@ -26,10 +26,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.compare.ranks import SIGNIFICANCE
-from harness.scoring.jackknife import Influence
-from harness.scoring.units import LEAST_FREEDOM, Units
-from harness.scoring.variance import add_up, between_seeds, of_units, scaled
+from harness.analysis.compare.ranks import SIGNIFICANCE
+from harness.metrics.jackknife import Influence
+from harness.metrics.units import LEAST_FREEDOM, Units
+from harness.metrics.variance import add_up, between_seeds, of_units, scaled
 
 # By how many of the two arms have several seeds.
 _COVERED = (

@@ -24,9 +24,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness import yamltext
-from harness.errors import UserError, did_you_mean, did_you_mean_path
-from harness.files import expand_home
+from harness.core import yamltext
+from harness.core.errors import UserError, did_you_mean, did_you_mean_path
+from harness.core.files import expand_home
 
 FIELDS = (
     "name",
@@ -218,7 +218,7 @@ def _text(path: Path, where: str, content: object) -> str:
 
 
 def _name(path: Path, where: str, content: object) -> str:
-    # A number that is read as one is written back as it was typed (harness.yamltext).
+    # A number that is read as one is written back as it was typed (harness.core.yamltext).
     number = isinstance(content, int | float) and not isinstance(content, bool)
     return _text(path, where, str(content) if number else content)
 

@@ -11,9 +11,9 @@ import pandas as pd
 from harness.ablation.board import MEAN, Board
 from harness.ablation.differences import Difference, NoiseFloor, difference, noise_floor, ordering
 from harness.ablation.study import PaperRow, Study
-from harness.compare.ranks import holm
-from harness.rendering import markdown
-from harness.task import short_names
+from harness.analysis.compare.ranks import holm
+from harness.core.rendering import markdown
+from tasks.format.task import short_names
 
 
 def long_form(study: Study, boards: Sequence[Board]) -> pd.DataFrame:

@@ -25,9 +25,9 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Protocol
 
-from harness.errors import UserError
-from harness.files import write_file
-from harness.lease import lease
+from harness.core.errors import UserError
+from harness.core.files import write_file
+from harness.core.lease import lease
 
 RECORD = "trained.json"
 LOG = "log.txt"

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 SAMPLE_RATE = 16_000
 N_FFT = 1024

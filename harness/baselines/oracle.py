@@ -21,7 +21,7 @@ import torch
 from scipy.fft import next_fast_len, rfft
 from scipy.ndimage import uniform_filter1d
 
-from harness.errors import UserError, did_you_mean
+from harness.core.errors import UserError, did_you_mean
 
 MODES = ("oracle", "shuffled", "shifted")
 SAMPLE_RATES = (16_000, 22_050, 32_000, 44_100, 48_000)  # HEAR API, "sample_rate"

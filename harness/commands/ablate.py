@@ -13,7 +13,7 @@ import click
 
 from harness.commands import options
 from harness.commands.arguments import find_tasks, output_folder, report_failures
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 
 @click.command(cls=options.Command)
@@ -48,7 +48,7 @@ def ablate(
     from harness.ablation import ablate as run_study
     from harness.ablation.study import read_study
     from harness.commands.progress import ConsoleListener
-    from harness.engines import worker_devices
+    from harness.run.engines import worker_devices
     from hear_byola.pretraining.config import differing
 
     chosen = read_study(study)

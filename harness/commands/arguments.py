@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.errors import UserError, did_you_mean_path
+from harness.core.errors import UserError, did_you_mean_path
 
 if TYPE_CHECKING:
-    from harness.module import ModelSpec
-    from harness.task import TaskSource
+    from harness.models.module import ModelSpec
+    from tasks.format.task import TaskSource
 
 
 def output_folder(out: Path) -> Path:
@@ -39,7 +39,7 @@ def has_predictions(results: Path) -> bool:
 
 def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
     """The models of all -m."""
-    from harness.module import parse_model
+    from harness.models.module import parse_model
 
     if not texts:
         raise UserError("Name a model: -m hear_byola, or -m ./my_module.py=weights.pt.")
@@ -50,8 +50,8 @@ def find_tasks(
     names: tuple[str, ...], suite: str | None, tasks_dir: Path
 ) -> tuple[TaskSource, ...]:
     """The tasks of all -t and of --suite, each once."""
-    from harness.task import TaskSource
     from tasks.find import find_suite, find_task, group_pattern
+    from tasks.format.task import TaskSource
 
     found = [find_task(name, tasks_dir) for name in names]
     if suite:

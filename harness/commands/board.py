@@ -8,7 +8,7 @@ import click
 
 from harness.commands.arguments import has_predictions
 from harness.commands.options import Command, FilePath, table_format
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 
 @click.command(cls=Command)
@@ -39,10 +39,10 @@ def board(paths: tuple[Path, ...], name: str, tables: tuple[str, ...], style: st
     Only rows by the protocol that the published scores were made by may stand on a board, and only
     on the published task directories.
     """
-    from harness.board import board as place
-    from harness.board.published import read_published
-    from harness.board.text import format_board, format_paired
-    from harness.compare.gather import gather
+    from harness.analysis.board import board as place
+    from harness.analysis.board.published import read_published
+    from harness.analysis.board.text import format_board, format_paired
+    from harness.analysis.compare.gather import gather
     from harness.results import COLUMNS
 
     paths = paths or (Path("runs"),)

@@ -17,9 +17,9 @@ import click
 from harness.commands.options import Command, FilePath, tasks_dir
 
 if TYPE_CHECKING:
-    from harness.check import Pair
-    from harness.layout import Contents
-    from harness.memory import FileMemory
+    from harness.core.memory import FileMemory
+    from tasks.check import Pair
+    from tasks.format.directory import Contents
 
 _SAVE_EVERY = 60.0
 """Seconds between two savings of what was heard: what a kill can cost."""
@@ -59,7 +59,7 @@ def check(
     coded again or made noisier are searched for approximately; docs/tasks.md gives the measured
     recall. Results for each file are kept, so a second check is quick.
     """
-    from harness.check import check_task, format_findings
+    from tasks.check import check_task, format_findings
 
     failed = False
     found: list[tuple[Path, Pair]] = []
@@ -111,10 +111,10 @@ class _Comparison:
     def __call__(
         self, contents: Contents, seconds: Mapping[int, float]
     ) -> Iterator[tuple[str, str, str]]:
-        from harness.check.groups import count_groups
-        from harness.errors import UserError
-        from tasks.card import CARD, misplaced
-        from tasks.compare import card_for, compare
+        from harness.core.errors import UserError
+        from tasks.cards.card import CARD, misplaced
+        from tasks.check.against_card import card_for, compare
+        from tasks.check.groups import count_groups
         from tasks.fetch.installed import unlike_published
 
         for table in unlike_published(self._directory):
@@ -146,8 +146,8 @@ class _Hearing:
             TimeRemainingColumn,
         )
 
-        from harness.files import cache_folder
-        from harness.memory import FileMemory
+        from harness.core.files import cache_folder
+        from harness.core.memory import FileMemory
 
         place = directory.resolve()
         self._name = place.name
@@ -195,13 +195,13 @@ class _Hearing:
 
 
 def _columns() -> list[str]:
-    from harness.check import Pair
+    from tasks.check import Pair
 
     return ["task", *(field.name for field in dataclasses.fields(Pair))]
 
 
 def _refuse_another(path: Path) -> None:
-    from harness.errors import UserError
+    from harness.core.errors import UserError
 
     if not path.is_file():
         return
@@ -211,8 +211,8 @@ def _refuse_another(path: Path) -> None:
 
 
 def _write_pairs(path: Path, found: Iterable[tuple[Path, Pair]]) -> None:
-    from harness.errors import UserError
-    from harness.files import write_file
+    from harness.core.errors import UserError
+    from harness.core.files import write_file
 
     text = io.StringIO(newline="")
     table = csv.writer(text, lineterminator="\n")

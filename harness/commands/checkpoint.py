@@ -12,7 +12,7 @@ import click
 
 from harness.commands.arguments import existing
 from harness.commands.options import FilePath, Group
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 
 @click.group(cls=Group)

@@ -45,8 +45,8 @@ def compare(
     difference on every task, Holm's correction over tasks, the smallest difference that would be
     detected, and the mean over tasks; of three models or more also mean ranks.
     """
-    from harness.compare import compare_all, format_comparison
-    from harness.compare.gather import gather
+    from harness.analysis.compare import compare_all, format_comparison
+    from harness.analysis.compare.gather import gather
 
     results = gather(runs).of_tasks(tasks, exclude)
     found = compare_all(

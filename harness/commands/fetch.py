@@ -9,11 +9,11 @@ import click
 
 from harness.commands import options
 from harness.commands.arguments import report_failures
-from harness.errors import UserError
-from harness.files import expand_home
+from harness.core.errors import UserError
+from harness.core.files import expand_home
 
 if TYPE_CHECKING:
-    from tasks.card import Card
+    from tasks.cards.card import Card
 
 
 @click.command(cls=options.Command)
@@ -68,7 +68,7 @@ def fetch(
 
 def _chosen(names: tuple[str, ...], suite: str | None, tasks_dir: Path) -> list[Card]:
     """The published cards among all names and a suite, each once; the others are told of."""
-    from tasks.card import card
+    from tasks.cards.card import card
     from tasks.find import cards_of_suite, ways_to_get
 
     wanted = {name: card(name) for name in names}

@@ -10,10 +10,10 @@ import click
 from harness.commands import options
 from harness.commands.arguments import existing
 from harness.commands.synthesize import synthesize
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 if TYPE_CHECKING:
-    from tasks.newtask import NewTask
+    from tasks.format.newtask import NewTask
 
 
 @click.command("make", cls=options.Command)
@@ -84,7 +84,7 @@ def make(
     A group is kept in one split, and confidence intervals are computed over groups. Stopped at any
     moment, the same command goes on.
     """
-    from harness.engines import cores
+    from harness.run.engines import cores
     from tasks.make.finish import finish
     from tasks.make.plan import Wishes, plan_task
 
@@ -111,10 +111,10 @@ def _say(text: str) -> None:
 
 def _check(task: NewTask, tasks_dir: Path) -> None:
     """Say or raise what `tasks check` would find in the tables, before any audio is written."""
-    from harness.check.groups import check_groups
-    from harness.check.labels import check_labels
-    from harness.check.reachable import check_overlaps, check_reachable
-    from harness.layout import Clip, Contents
+    from tasks.check.groups import check_groups
+    from tasks.check.labels import check_labels
+    from tasks.check.reachable import check_overlaps, check_reachable
+    from tasks.format.directory import Clip, Contents
 
     contents = Contents(
         fields={

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from harness import yamltext
-from harness.errors import UserError, did_you_mean, did_you_mean_path
-from harness.files import expand_home
+from harness.core import yamltext
+from harness.core.errors import UserError, did_you_mean, did_you_mean_path
+from harness.core.files import expand_home
 
 EXAMPLES = {
     "run": (

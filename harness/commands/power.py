@@ -56,8 +56,8 @@ def power(
     Without RUN: the folder runs. It depends on the pair of models, the task's test clips or groups,
     and the probe seeds. With --difference: how many clips, groups or seeds it would take.
     """
-    from harness.compare.gather import gather
-    from harness.compare.plan import format_power, plan
+    from harness.analysis.compare.gather import gather
+    from harness.analysis.compare.plan import format_power, plan
 
     results = gather(runs or (Path("runs"),)).of_tasks(tasks, exclude)
     rows = plan(results, models, protocol, difference, power, seeds=seeds, grouped=not ungrouped)

@@ -35,7 +35,7 @@ def prepare(
     urbansound8k, voxceleb1, voxforge, speech_commands_v2_12, speech_commands_v2_35,
     speech_commands_5h, speech_commands_full, spoken_digit and esc50.
     """
-    from harness.engines import cores
+    from harness.run.engines import cores
     from tasks.prepare.run import prepare as prepare_task
 
     directory = prepare_task(

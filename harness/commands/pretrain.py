@@ -13,8 +13,8 @@ import yaml
 
 from harness.commands.arguments import existing
 from harness.commands.options import Command, FilePath
-from harness.errors import UserError
-from harness.files import expand_home
+from harness.core.errors import UserError
+from harness.core.files import expand_home
 
 PROBE = "probe"
 """The folder of quick probes in that of a run."""
@@ -136,7 +136,7 @@ def _devices(options: Mapping[str, Any]) -> int | str:
 def _probe(
     names: tuple[str, ...], protocol: str, out: Path
 ) -> Callable[[Path], Mapping[str, float]] | None:
-    from harness.training_probe import TrainingProbe
+    from harness.run.training_probe import TrainingProbe
     from tasks.find import find_task
 
     if not names:

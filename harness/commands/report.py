@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.options import Command, FilePath, baseline, tasks_dir, together
-from harness.errors import UserError, did_you_mean
+from harness.core.errors import UserError, did_you_mean
 
 if TYPE_CHECKING:
     from harness.report.material import Material
@@ -80,8 +80,8 @@ def report(
     every row.
     """
     _need_matplotlib()
+    from harness.analysis.table.noise import find_noise
     from harness.report.page import write_page
-    from harness.table.noise import find_noise
 
     material = _material(paths, protocols, models, baselines, tasks_dir)
     noise = None
@@ -137,7 +137,7 @@ def figures(
 ) -> None:
     """Write the figures of the report about PATHS for a paper, and captions.md beside them."""
     _need_matplotlib()
-    from harness.figures.style import COLUMN_INCHES, TEXT_INCHES
+    from harness.report.figures.style import COLUMN_INCHES, TEXT_INCHES
     from harness.report.papers import write_figures
 
     material = _material(paths, protocols, models, baselines, tasks_dir)
@@ -171,7 +171,7 @@ def _material(
 ) -> Material:
     """What there is in the paths, with what task cards say."""
     from harness.report.material import TaskFacts, gather
-    from tasks.card import card_in, cards
+    from tasks.cards.card import card_in, cards
     from tasks.find import cards_in
 
     material = gather(paths or (Path("runs"),), protocols, models, baselines)

@@ -54,11 +54,11 @@ def results_table(
 
     Without PATHS: the folder runs.
     """
-    from harness.compare.gather import gather
+    from harness.analysis.compare.gather import gather
+    from harness.analysis.table import format_table
+    from harness.analysis.table.cells import Noise
+    from harness.analysis.table.noise import find_noise
     from harness.results import COLUMNS
-    from harness.table import format_table
-    from harness.table.cells import Noise
-    from harness.table.noise import find_noise
     from tasks.find import domains
 
     paths = paths or (Path("runs"),)

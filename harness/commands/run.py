@@ -27,7 +27,7 @@ from harness.commands.options import (
     probes,
     workers,
 )
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 
 @click.command(cls=Command)
@@ -81,11 +81,11 @@ def _execute(
     probe_only: bool = False,
     directories: tuple[Path, ...] = (),
 ) -> int:
+    from harness.analysis.table import format_table
     from harness.commands.progress import ConsoleListener
-    from harness.engines import local_engine, worker_devices
+    from harness.run.engines import local_engine, worker_devices
     from harness.run.execute import execute, require_embeddings, write_layouts
     from harness.run.plan import Settings, make_plan, plan_probes
-    from harness.table import format_table
     from tasks.find import group_pattern
 
     out = output_folder(options["out"])

@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 # What else the command takes is of recordings that a user has.
 _OPTIONS = {

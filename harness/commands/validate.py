@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.commands.options import Command
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 
 @click.command(cls=Command)
@@ -43,9 +43,9 @@ def validate(
     """
     if quick and whole:
         raise UserError("--quick leaves out what --long asks for: give one of them.")
-    from harness.conformance.validate import exit_code, format_report
-    from harness.conformance.validate import validate as validate_module
-    from harness.module import parse_model
+    from harness.models.conformance.validate import exit_code, format_report
+    from harness.models.conformance.validate import validate as validate_module
+    from harness.models.module import parse_model
 
     head = f"{module}={checkpoint}" if checkpoint else module
     spec = parse_model(",".join([head, *options]))

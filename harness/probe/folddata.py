@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.errors import UserError
+from harness.core.errors import UserError
+from harness.embeddings.store import SplitEmbeddings
+from harness.metrics.events import frame_targets
 from harness.probe.protocol import Protocol, heareval_order
-from harness.scoring.events import frame_targets
-from harness.store import SplitEmbeddings
-from harness.task import Fold, Task, multiclass_targets, multilabel_targets
+from tasks.format.task import Fold, Task, multiclass_targets, multilabel_targets
 
 _CHUNK_ROWS = 4096
 

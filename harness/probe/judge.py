@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.metrics import scores
+from harness.metrics.events import Postprocessing, best_postprocessing, postprocessing_grid
 from harness.probe.folddata import FoldData, timestamps_of
 from harness.probe.protocol import Protocol, criterion
 from harness.probe.train import Check, loss_of, probabilities_of
-from harness.scoring import scores
-from harness.scoring.events import Postprocessing, best_postprocessing, postprocessing_grid
 
 
 class Judge:
@@ -29,7 +29,7 @@ class Judge:
         if data.task.embedding_type == "event":
             self.grid = [
                 dataclasses.replace(setting, threshold=threshold)
-                for setting in postprocessing_grid(data.task)
+                for setting in postprocessing_grid(data.task.event_postprocessing_grid)
                 for threshold in protocol.thresholds or (setting.threshold,)
             ]
             clips = data.task.clips[data.fold.valid]

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.errors import UserError, did_you_mean
-from harness.heareval import permutations
-from harness.scoring import events, scores
-from harness.task import Task
+from harness.core.errors import UserError, did_you_mean
+from harness.embeddings.heareval import permutations
+from harness.metrics import events, scores
+from tasks.format.task import Task
 
 Point = tuple[tuple[str, Any], ...]
 """A grid point: (key, value) pairs, sorted by key. Hashable."""

@@ -10,7 +10,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from harness.errors import UserError
+from harness.core.errors import UserError
+from harness.embeddings.store import SplitEmbeddings
+from harness.metrics.events import Postprocessing
 from harness.probe.folddata import FoldData, generator_seed, read_fold
 from harness.probe.judge import Judge
 from harness.probe.knn import neighbour_scores
@@ -18,9 +20,7 @@ from harness.probe.linear import LinearFit, fit_path
 from harness.probe.protocol import Protocol, settings
 from harness.probe.train import Check, fit, predict
 from harness.probe.units import ProbeUnit, UnitResult
-from harness.scoring.events import Postprocessing
-from harness.store import SplitEmbeddings
-from harness.task import Task
+from tasks.format.task import Task
 
 # Frames without any event on which a logistic regression is fitted: as many as there are frames
 # with one, and at least this many.

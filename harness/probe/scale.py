@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.store import SplitEmbeddings
+from harness.embeddings.store import SplitEmbeddings
 
 MOST_OFFSET = 150.0
 """From this ratio of the columns' means to their standard deviations on, `hear2021` fails.

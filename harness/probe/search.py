@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from harness.probe.protocol import Point, Protocol, criterion, grid_points
 from harness.probe.units import ProbeUnit, UnitResult
-from harness.task import Task
+from tasks.format.task import Task
 
 
 def next_units(

@@ -13,8 +13,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from harness.errors import UserError
-from harness.files import write_file
+from harness.core.errors import UserError
+from harness.core.files import write_file
 from harness.probe.protocol import Point
 
 
@@ -39,7 +39,7 @@ class UnitResult:
         curve: one row for each validation (epoch, train loss, valid loss, score), or for each
             point that the unit tried (value, valid loss, score).
         params: the grid point, what the unit chose itself and what it counted.
-        postprocessing: fields of :class:`harness.scoring.events.Postprocessing`; None for scenes.
+        postprocessing: fields of :class:`harness.metrics.events.Postprocessing`; None for scenes.
         seconds: that training and prediction took.
         probabilities: float32 (rows of the test split, C).
     """

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
+from harness.analysis.table.cells import averaged_tasks
 from harness.report.material import Material
 from harness.report.panel import plural
-from harness.table.cells import averaged_tasks
 
 MOST_MODELS = 8
 """Up to this many models, all are shown: as many as there are colours and markers."""

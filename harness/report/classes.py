@@ -7,22 +7,22 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from harness.errors import UserError
-from harness.figures.classes import (
+from harness.core.errors import UserError
+from harness.metrics.event_scores import event_values
+from harness.metrics.events import METRICS as EVENT_METRICS
+from harness.metrics.events import event_counts
+from harness.metrics.ranking import Ranking
+from harness.metrics.scores import ACCURACIES, class_values, multi_hot
+from harness.report.figures.classes import (
     LABEL_LETTERS,
     MOST_CLASSES,
     classes_figure,
     confusion_figure,
 )
-from harness.figures.names import shorten
-from harness.predictions import FoldPredictions
-from harness.record import Record
+from harness.report.figures.names import shorten
 from harness.report.panel import Panel, Sheet, number
-from harness.scoring.event_scores import event_values
-from harness.scoring.events import METRICS as EVENT_METRICS
-from harness.scoring.events import event_counts
-from harness.scoring.ranking import Ranking
-from harness.scoring.scores import ACCURACIES, class_values, multi_hot
+from harness.results.predictions import FoldPredictions
+from harness.results.record import Record
 
 OTHER = "all others"
 

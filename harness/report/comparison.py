@@ -9,12 +9,14 @@ from typing import Any
 
 import pandas as pd
 
-from harness.compare import Comparison, compare
-from harness.compare.ranks import rank_rows
-from harness.errors import UserError
-from harness.figures.differences import Difference, forest_figure
-from harness.figures.ranks import MOST_IN_DIAGRAM, ranks_figure
+from harness.analysis.compare import Comparison, compare
+from harness.analysis.compare.ranks import rank_rows
+from harness.core.errors import UserError
+from harness.metrics.events import METRICS as EVENT_METRICS
+from harness.metrics.scores import METRICS
 from harness.report.choice import compared_models, left_out, ranked_models
+from harness.report.figures.differences import Difference, forest_figure
+from harness.report.figures.ranks import MOST_IN_DIAGRAM, ranks_figure
 from harness.report.material import Material
 from harness.report.panel import (
     Panel,
@@ -26,9 +28,7 @@ from harness.report.panel import (
     signed,
     without_folders,
 )
-from harness.scoring.events import METRICS as EVENT_METRICS
-from harness.scoring.scores import METRICS
-from harness.task import is_synthetic, short_names
+from tasks.format.task import is_synthetic, short_names
 
 FOREST = "forest-"
 """Begins the name of a panel of a pair."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from harness.errors import UserError
-from harness.figures.curves import Curve, curves_figure
+from harness.core.errors import UserError
 from harness.probe.units import UnitResult
-from harness.record import Record
+from harness.report.figures.curves import Curve, curves_figure
 from harness.report.panel import Panel, Sheet, number, plural
+from harness.results.record import Record
 
 _KEYS = {2: ("k", "neighbours k"), 3: ("l2", "L2 strength"), 4: ("", "epoch")}
 """By the length of a curve's rows: what was searched, and what the axis is called."""

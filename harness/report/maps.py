@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import linalg
 
-from harness.errors import UserError
-from harness.figures.scatter import MOST_LABELS, map_figure
-from harness.record import Record
+from harness.core.errors import UserError
+from harness.report.figures.scatter import MOST_LABELS, map_figure
 from harness.report.panel import Panel, Sheet
+from harness.results.record import Record
 
 MOST_POINTS = 2000
 """In all panels together; of more, so many are drawn by a fixed seed, the same of each model."""

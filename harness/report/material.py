@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.compare.gather import Results
-from harness.compare.gather import gather as gather_results
-from harness.errors import UserError, did_you_mean
-from harness.predictions import FoldPredictions
-from harness.record import Record, read_record
+from harness.analysis.compare.gather import Results
+from harness.analysis.compare.gather import gather as gather_results
+from harness.analysis.table.baseline_models import baseline_models
+from harness.analysis.table.cells import cells, headlines
+from harness.core.errors import UserError, did_you_mean
 from harness.results import COLUMNS
-from harness.table.baseline_models import baseline_models
-from harness.table.cells import cells, headlines
+from harness.results.predictions import FoldPredictions
+from harness.results.record import Record, read_record
 
 
 @dataclass(frozen=True)
@@ -78,13 +78,13 @@ class Material:
         return self.facts.get(task) or TaskFacts(title=task.rsplit("-", 2)[0])
 
     def headlines(self, protocol: str) -> pd.DataFrame:
-        """The rows of one protocol's primary metrics (:func:`harness.table.cells.headlines`)."""
+        """The rows of one protocol's primary metrics."""
         if protocol not in self._headlines:
             self._headlines[protocol] = headlines(self.rows, protocol)
         return self._headlines[protocol]
 
     def cells(self, protocol: str) -> pd.DataFrame:
-        """The table of one protocol (:func:`harness.table.cells.cells`), without means."""
+        """The table of one protocol (:func:`harness.analysis.table.cells.cells`), without means."""
         if protocol not in self._cells:
             found = cells(self.rows, protocol, baselines=self.baselines)
             self._cells[protocol] = found[found.n_tasks.isna()]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.record import Record
+from harness.metrics.event_scores import event_counts
 from harness.report.material import mean_probabilities
 from harness.report.panel import Panel, Sheet
 from harness.report.sounds import Sound, Sounds
-from harness.scoring.event_scores import event_counts
+from harness.results.record import Record
 
 MOST_CLIPS = 5
 _HEADERS = {

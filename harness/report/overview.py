@@ -7,10 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from harness.report.comparison import better_is_higher
-from harness.report.material import Material
-from harness.report.panel import number
-from harness.table.cells import (
+from harness.analysis.table.cells import (
     MEAN,
     Noise,
     averaged_tasks,
@@ -18,9 +15,12 @@ from harness.table.cells import (
     mixed_note,
     unpaired_note,
 )
-from harness.table.intervals import interval_text
-from harness.table.notes import groups_note, intervals_note, out_of_scale
-from harness.task import short_names
+from harness.analysis.table.intervals import interval_text
+from harness.analysis.table.notes import groups_note, intervals_note, out_of_scale
+from harness.report.comparison import better_is_higher
+from harness.report.material import Material
+from harness.report.panel import number
+from tasks.format.task import short_names
 
 _ON_PAPER = 7  # columns of scores that A4 and Letter have room for
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from harness.figures.names import printable
-from harness.figures.style import SCREEN_INCHES
-from harness.figures.svg import to_svg
-from harness.files import write_file
+from harness.analysis.table.cells import Noise
+from harness.core.files import write_file
 from harness.report.comparison import comparison
+from harness.report.figures.names import printable
+from harness.report.figures.style import SCREEN_INCHES
+from harness.report.figures.svg import to_svg
 from harness.report.material import Material
 from harness.report.overview import overview
 from harness.report.panel import Panel, Section, without_folders
@@ -25,7 +26,6 @@ from harness.report.provenance import provenance_panels
 from harness.report.sections import task_sections
 from harness.report.sounds import Sound
 from harness.report.summary import summary_panel
-from harness.table.cells import Noise
 
 _PARTS = "page_data"
 

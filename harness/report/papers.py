@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness.figures.style import save
-from harness.files import write_file
-from harness.module import folder_name
+from harness.core.files import write_file
+from harness.models.module import folder_name
 from harness.report.comparison import FOREST, HOW, comparison
+from harness.report.figures.style import save
 from harness.report.material import Material
 from harness.report.panel import Panel, without_folders
 from harness.report.sections import task_sections
@@ -33,7 +33,7 @@ def write_figures(
         material: what is reported.
         out: the folder.
         width: in inches.
-        formats: of ``harness.figures.style.FORMATS``.
+        formats: of ``harness.report.figures.style.FORMATS``.
         tasks: which; all where none is named.
         say: gets the name of each file.
     """

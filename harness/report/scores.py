@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.board.published import BOARDS, read_published
-from harness.figures.scores import Score, scores_figure
+from harness.analysis.board.published import BOARDS, read_published
+from harness.report.figures.scores import Score, scores_figure
 from harness.report.material import Material
 from harness.report.panel import Panel, Sheet, number
 

@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UserError
-from harness.record import Record
+from harness.core.errors import UserError
 from harness.report.choice import series, task_models
 from harness.report.classes import classes_panel, confusion_panel
 from harness.report.curves import curves_panel
@@ -19,6 +18,7 @@ from harness.report.panel import Panel, Section
 from harness.report.scores import scores_panel
 from harness.report.sounds import Sounds
 from harness.report.timelines import timeline_panel
+from harness.results.record import Record
 
 
 def task_sections(

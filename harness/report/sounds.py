@@ -17,10 +17,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from harness.audio import decode, nearest_rate, present_rates
-from harness.errors import UserError
-from harness.layout import METADATA
-from harness.record import Record
+from harness.core.errors import UserError
+from harness.results.record import Record
+from tasks.audio import decode, nearest_rate, present_rates
+from tasks.format.directory import METADATA
 
 MOST_SECONDS = 15.0
 """Of a longer recording the beginning is embedded."""

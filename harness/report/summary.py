@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.figures.summary import ModelScores, summary_figure
+from harness.analysis.table.cells import MEAN, cells
+from harness.metrics.events import METRICS as EVENT_METRICS
+from harness.metrics.scores import METRICS
 from harness.report.choice import coloured_models, left_out, ranked_models
+from harness.report.figures.summary import ModelScores, summary_figure
 from harness.report.material import Material
 from harness.report.panel import Panel
-from harness.scoring.events import METRICS as EVENT_METRICS
-from harness.scoring.scores import METRICS
-from harness.table.cells import MEAN, cells
-from harness.task import short_names
+from tasks.format.task import short_names
 
 
 def summary_panel(material: Material, protocol: str) -> Panel | None:

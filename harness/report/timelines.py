@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from harness.audio import decode
-from harness.errors import UserError
-from harness.figures.timeline import timeline_figure
-from harness.record import Record
+from harness.core.errors import UserError
+from harness.metrics.event_scores import event_counts, event_values
+from harness.report.figures.timeline import timeline_figure
 from harness.report.panel import Panel, Sheet
 from harness.report.sounds import Sounds, recording
-from harness.scoring.event_scores import event_counts, event_values
-from harness.task import Event
+from harness.results.record import Record
+from tasks.audio import decode
+from tasks.format.task import Event
 
 _WINDOW_MS = 20_000.0  # shown at most
 _MOST_LABELS = 40

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.errors import UserError
-from harness.files import expand_home
+from harness.core.errors import UserError
+from harness.core.files import expand_home
 from harness.results.csvfile import placed_rows, read_csv, write_csv
 from harness.results.folder import (
     TABLE,

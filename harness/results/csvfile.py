@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.errors import UserError, did_you_mean_path
-from harness.files import write_file
-from harness.rendering import plain
+from harness.core.errors import UserError, did_you_mean_path
+from harness.core.files import write_file
+from harness.core.rendering import plain
 from harness.results.frames import frame, typed
 from harness.results.newest import refuse_two_primaries, warn_of_repeated
 from harness.results.row import (

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.files import write_file
+from harness.core.files import write_file
 from harness.results.frames import frame
 from harness.results.row import (
     ADDED,
@@ -27,7 +27,7 @@ from harness.results.row import (
 )
 
 FILE = "result.json"
-RECORD = "evaluation.json"  # beside it, of evaluations that left predictions (harness.record)
+RECORD = "evaluation.json"  # beside it, of evaluations that left predictions
 TABLE = "results.csv"
 _KINDS = {"int": int, "float": float | int, "bool": bool, "str": str}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from harness.results import PlacedRow, Repeated, frame, newest, read_placed
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from harness.results.row import KEY, PlacedRow, ResultRow
 
 _TOLD = ("status", "value", "ci_low", "ci_high")

@@ -13,9 +13,9 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.scoring.event_scores import METRICS as EVENT_METRICS
-from harness.scoring.scores import METRICS as SCENE_METRICS
-from harness.scoring.scores import Metric
+from harness.metrics.event_scores import METRICS as EVENT_METRICS
+from harness.metrics.scores import METRICS as SCENE_METRICS
+from harness.metrics.scores import Metric
 
 SCHEMA_VERSION = 2
 ADDED: Mapping[str, int] = {

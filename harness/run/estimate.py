@@ -9,7 +9,7 @@ from pathlib import Path
 from harness import probe
 from harness.probe.protocol import grid_points
 from harness.run.plan import EmbeddingUnit, Evaluation
-from harness.task import Task
+from tasks.format.task import Task
 
 Kind = tuple[str, ...]
 """What units of one cost have in common; its beginning is shared by units of a similar cost."""

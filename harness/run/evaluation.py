@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.predictions import FoldPredictions, Folds
+from harness.embeddings.store import SplitEmbeddings
+from harness.metrics import events, scores
+from harness.metrics.events import EventCounts
+from harness.metrics.intervals import Estimate, event_estimate, scene_estimate
+from harness.metrics.jackknife import SceneFold
+from harness.metrics.units import Units, group_units
 from harness.probe import PROTOCOLS
-from harness.scoring import events, scores
-from harness.scoring.events import EventCounts
-from harness.scoring.intervals import Estimate, event_estimate, scene_estimate
-from harness.scoring.jackknife import SceneFold
-from harness.scoring.units import Units, group_units
-from harness.store import SplitEmbeddings
-from harness.task import Task
+from harness.results.predictions import FoldPredictions, Folds
+from tasks.format.task import Task
 
 
 @dataclass(frozen=True)

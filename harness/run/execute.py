@@ -21,21 +21,21 @@ import numpy as np
 import pandas as pd
 
 from harness import probe
-from harness.engines import Engine
-from harness.errors import UserError, disk_fault, going_on
-from harness.files import write_file
-from harness.heareval import write_layout
-from harness.imports import sha256_of
-from harness.lease import claim_on
-from harness.module import folder_name
+from harness.core.errors import UserError, disk_fault, going_on
+from harness.core.files import write_file
+from harness.core.hashing import sha256_of
+from harness.core.lease import claim_on
+from harness.embeddings.heareval import write_layout
+from harness.models.module import folder_name
 from harness.probe import ProbeUnit, UnitResult
 from harness.results import find_evaluations, read_results, write_csv, write_result
 from harness.run import jobs
+from harness.run.engines import Engine
 from harness.run.estimate import Estimate
 from harness.run.folder import refuse_unwritable
 from harness.run.plan import EmbeddingUnit, Evaluation
 from harness.run.rows import Origin, failure_row
-from harness.task import Task
+from tasks.format.task import Task
 
 # How long to leave a unit alone that another process is working on, in seconds.
 _POLL = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 
 class UnwritableError(UserError):

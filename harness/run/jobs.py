@@ -16,22 +16,22 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from harness.audio import ContentHashes
-from harness.embed import embed_split
-from harness.errors import UserError
-from harness.files import new_directory, write_file
-from harness.lease import lease
-from harness.module import HearModule, load_module
-from harness.predictions import gather, write_predictions
+from harness.core.errors import UserError
+from harness.core.files import new_directory, write_file
+from harness.core.lease import lease
+from harness.embeddings.embed import embed_split
+from harness.models.module import HearModule, load_module
 from harness.probe import PROTOCOLS, ProbeUnit, UnitResult, criterion
 from harness.probe.run import run_unit
-from harness.record import write_record
 from harness.results import write_result
+from harness.results.predictions import gather, write_predictions
+from harness.results.record import write_record
 from harness.run.evaluation import depends_on_seed, evaluate, predicted_scores
 from harness.run.models import check_identity
 from harness.run.plan import AUDIO_HASHES, EmbeddingUnit, Evaluation
 from harness.run.pulse import pulse
 from harness.run.rows import Origin, result_rows
+from tasks.audio import ContentHashes
 
 
 def timed(function: Callable[..., bool], *arguments: Any, device: str) -> tuple[bool, float]:
@@ -101,7 +101,16 @@ def score(
                 write_file(
                     temporary / "test.predicted-scores.json", json.dumps(document, indent=4) + "\n"
                 )
-                write_record(evaluation, task, units, temporary)
+                write_record(
+                    temporary,
+                    run=evaluation.out,
+                    task=task,
+                    embeddings=dict(evaluation.embeddings.by_split()),
+                    probes={
+                        fold.test: [evaluation.probe_directory(unit) for unit in runs]
+                        for fold, runs in zip(task.folds, units, strict=True)
+                    },
+                )
                 write_result(temporary, rows)
     return evaluation.directory.is_dir()
 

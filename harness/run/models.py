@@ -1,8 +1,8 @@
 """The models that a run's folder knows, by what they are made of and what they compute.
 
-``RUN/models`` holds the reference embeddings (:mod:`harness.reference`) of each model. A model that
-is loaded again, on another machine or device, is recognised by them up to a tolerance, which no
-hash of rounded numbers can do.
+``RUN/models`` holds the reference embeddings (:mod:`harness.models.reference`) of each model. A
+model that is loaded again, on another machine or device, is recognised by them up to a tolerance,
+which no hash of rounded numbers can do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,16 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UserError
-from harness.files import write_file
-from harness.imports import sha256_of
-from harness.module import HearModule, load_again, other_weights
-from harness.reference import ReferenceEmbeddings, difference, difference_of_shared, tolerance
+from harness.core.errors import UserError
+from harness.core.files import write_file
+from harness.core.hashing import sha256_of
+from harness.models.module import HearModule, load_again, other_weights
+from harness.models.reference import (
+    ReferenceEmbeddings,
+    difference,
+    difference_of_shared,
+    tolerance,
+)
 from harness.run.folder import refuse_unwritable
 
 FOLDER = "models"

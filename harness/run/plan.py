@@ -17,14 +17,15 @@ from pathlib import Path
 
 import torch
 
-from harness import heareval
-from harness.audio import ContentHashes
-from harness.embed import embedding_directory, embedding_fingerprint
-from harness.errors import UserError
-from harness.files import FileState, file_state
-from harness.imports import sha256_of
-from harness.memory import FileMemory
-from harness.module import HearModule, ModelSpec, folder_name, load_module
+from harness.core.errors import UserError
+from harness.core.files import FileState, file_state
+from harness.core.hashing import sha256_of
+from harness.core.memory import FileMemory
+from harness.embeddings import heareval
+from harness.embeddings.embed import embedding_directory, embedding_fingerprint
+from harness.embeddings.store import SplitEmbeddings, read_split
+from harness.embeddings.task_statistics import check_fittable, fit_to_task
+from harness.models.module import HearModule, ModelSpec, folder_name, load_module
 from harness.probe import ProbeUnit, Protocol, supports
 from harness.run.folder import UnwritableError
 from harness.run.models import identify
@@ -37,9 +38,8 @@ from harness.run.preflight import (
     find_protocols,
     tell_ungrouped,
 )
-from harness.store import SplitEmbeddings, read_split
-from harness.task import SYNTHETIC, Task, TaskSource, is_synthetic
-from harness.task_statistics import check_fittable, fit_to_task
+from tasks.audio import ContentHashes
+from tasks.format.task import SYNTHETIC, Task, TaskSource, is_synthetic
 
 # Raised whenever a change of the probes' code changes their numbers.
 PROBE_VERSION = 1
@@ -135,7 +135,7 @@ class ModelIdentity:
     """What a result row says of a model.
 
     ``module`` is its module as the user named it. ``fitted``: its options were derived from the
-    task (:mod:`harness.task_statistics`).
+    task (:mod:`harness.embeddings.task_statistics`).
     """
 
     label: str
@@ -197,8 +197,8 @@ class Settings:
     """What a run is asked to do.
 
     ``task_statistics`` fits each model to each task's training split
-    (:mod:`harness.task_statistics`). ``shard`` is (i, n), counted from 1: of the model × task
-    pairs, every n-th from the i-th.
+    (:mod:`harness.embeddings.task_statistics`). ``shard`` is (i, n), counted from 1: of the model ×
+    task pairs, every n-th from the i-th.
     """
 
     models: tuple[ModelSpec, ...]

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness import probe
-from harness.check import Finding, check_task
-from harness.errors import UserError, did_you_mean
-from harness.groups import misfit
-from harness.memory import FileMemory
+from harness.core.errors import UserError, did_you_mean
+from harness.core.memory import FileMemory
 from harness.probe import Protocol
-from harness.task import Task, TaskSource
+from tasks.check import Finding, check_task
+from tasks.format.groups import misfit
+from tasks.format.task import Task, TaskSource
 
 
 def find_protocols(names: Sequence[str]) -> list[Protocol]:

@@ -12,17 +12,17 @@ import numpy as np
 import pandas as pd
 import torch
 
-from harness.layout import VOCABULARY
-from harness.predictions import Folds
+from harness.embeddings.store import SplitEmbeddings
+from harness.metrics import events, scores
 from harness.probe import PROTOCOLS, task_kind
 from harness.probe.scale import scale_fault
 from harness.results import SCHEMA_VERSION, ResultRow
 from harness.results.frames import FITTED, OUT_OF_SCALE
+from harness.results.predictions import Folds
 from harness.run.evaluation import Value
 from harness.run.plan import Evaluation
-from harness.scoring import events, scores
-from harness.store import SplitEmbeddings
-from harness.task import Fold, Task
+from tasks.format.directory import VOCABULARY
+from tasks.format.task import Fold, Task
 
 
 @dataclass(frozen=True)

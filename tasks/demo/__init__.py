@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import soundfile as sf
 
-from harness.errors import UserError, did_you_mean
-from harness.files import cache_folder
+from harness.core.errors import UserError, did_you_mean
+from harness.core.files import cache_folder
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -40,9 +40,9 @@ def demo_names() -> tuple[str, ...]:
 def demo_directory(name: str) -> Path:
     """Return the HEAR task directory of a demo task, unpacking it at first use.
 
-    The cache lies in :func:`harness.files.cache_folder`. Its folder is named by the content's hash,
-    and appears complete or not at all: several processes may call this at once, and another version
-    of the package never meets an old cache.
+    The cache lies in :func:`harness.core.files.cache_folder`. Its folder is named by the content's
+    hash, and appears complete or not at all: several processes may call this at once, and another
+    version of the package never meets an old cache.
 
     Args:
         name: such as ``"demo_guitar_chord"``.

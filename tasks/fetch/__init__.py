@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from harness.errors import UserError
-from tasks.card import Card
+from harness.core.errors import UserError
+from tasks.cards.card import Card
 from tasks.fetch.archive import Archive, Locator
 from tasks.fetch.listener import Listener
 from tasks.fetch.place import Place

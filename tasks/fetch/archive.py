@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from harness.errors import UserError, did_you_mean
-from harness.files import write_file
-from tasks.card import Published
+from harness.core.errors import UserError, did_you_mean
+from harness.core.files import write_file
+from tasks.cards.card import Published
 from tasks.fetch.tries import Tries
 from tasks.fetch.web import Passing, Web, span
 

@@ -7,8 +7,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.errors import UserError
-from tasks.locks import lock
+from harness.core.errors import UserError
+from harness.core.locks import lock
 
 
 @contextlib.contextmanager

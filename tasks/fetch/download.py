@@ -11,8 +11,8 @@ from typing import BinaryIO
 import requests
 from rich.filesize import decimal
 
-from harness.errors import UserError
-from harness.files import write_file
+from harness.core.errors import UserError
+from harness.core.files import write_file
 from tasks.fetch.archive import Archive
 from tasks.fetch.tries import Tries
 from tasks.fetch.web import Passing, Stopped, Web, span

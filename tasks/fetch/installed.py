@@ -12,11 +12,11 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from harness.errors import UserError
-from harness.files import write_file
-from harness.layout import METADATA
-from tasks.card import Card
+from harness.core.errors import UserError
+from harness.core.files import write_file
+from tasks.cards.card import Card
 from tasks.fetch.archive import Archive
+from tasks.format.directory import METADATA
 
 RECORD = ".fetched"
 """A JSON file; named so that nothing takes it for the table of a split."""

@@ -9,8 +9,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from harness.errors import UserError
-from tasks.card import Card
+from harness.core.errors import UserError
+from tasks.cards.card import Card
 from tasks.fetch.archive import Archive, Locator, read_md5, write_md5
 from tasks.fetch.claim import claimed
 from tasks.fetch.download import check, download, drop

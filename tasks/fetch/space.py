@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from harness.errors import UserError
-from tasks.card import Card
+from harness.core.errors import UserError
+from tasks.cards.card import Card
 
 _BYTES_PER_HOUR = 3600 * 48000 * 2
 """16-bit mono at 48 kHz, the one rate that archives are published at."""

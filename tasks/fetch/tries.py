@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from tasks.fetch.web import Passing, Web
 
 _LOOK_UPS = 3

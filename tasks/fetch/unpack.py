@@ -11,7 +11,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from tasks.fetch.web import Stopped
 
 MOST_MEMBERS = 1_000_000

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import requests
 import urllib3
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 _PASSING = (408, 425, 429, 500, 502, 503, 504)
 _CHUNK = 1 << 16

@@ -7,7 +7,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 
-from harness.errors import did_you_mean
+from harness.core.errors import did_you_mean
 
 SPLITS = ("train", "valid", "test")
 SPLIT_CALLED = {

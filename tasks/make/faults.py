@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 _SHOWN = 20
 _LINES_SHOWN = 3

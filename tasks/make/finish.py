@@ -7,21 +7,21 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.errors import UserError
-from harness.layout import METADATA
-from tasks.card import CARD, add_card, card_in
+from harness.core.errors import UserError
+from tasks.cards.card import CARD, add_card, card_in
+from tasks.format.directory import METADATA
+from tasks.format.newtask import NewTask
+from tasks.format.writer import LEFT_OUT, Bad, refuse_bad, write_task
 from tasks.make.plan import Plan
 from tasks.make.recordings import read_recording
 from tasks.make.wishes import Wishes
-from tasks.newtask import NewTask
-from tasks.writer import LEFT_OUT, Bad, refuse_bad, write_task
 
 
 def finish(plan: Plan, tasks_dir: Path, *, jobs: int, say: Callable[[str], None]) -> Path:
     """Write the task directory and the card in it; what is there already is kept, and so said.
 
     Raises:
-        UserError: as :func:`tasks.writer.write_task`.
+        UserError: as :func:`tasks.format.writer.write_task`.
     """
 
     def without(bad: Bad) -> NewTask:

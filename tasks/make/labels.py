@@ -6,9 +6,9 @@ import posixpath
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.errors import UserError, did_you_mean
-from harness.layout import Event
-from harness.spelling import composed
+from harness.core.errors import UserError, did_you_mean
+from harness.core.spelling import composed
+from tasks.format.directory import Event
 from tasks.make.cells import BETWEEN_LABELS, SPLIT_CALLED, cell_faults, path_fault
 from tasks.make.faults import Faults
 from tasks.make.spellings import Spellings

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from tasks.make.cells import SPLITS
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled, Labels
-from tasks.splitting import split_groups
+from tasks.make.splitting import split_groups
 
 _SHARES = (0.6, 0.2, 0.2)  # of train, valid and test
 _FEWEST_FOLDS = 3  # one tests, one validates, the rest trains

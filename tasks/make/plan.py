@@ -11,17 +11,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UserError
-from harness.layout import Event
-from tasks.card import Card
+from harness.core.errors import UserError
+from tasks.cards.card import Card
+from tasks.format.directory import Event
+from tasks.format.newtask import NewClip, NewTask
+from tasks.format.writer import LEFT_OUT
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled, Labels, read_labels
 from tasks.make.parts import Parts, find_parts, labels_of
 from tasks.make.recordings import Header, look_into
 from tasks.make.summary import card_of, describe, describe_sound, label_names
 from tasks.make.wishes import Wishes
-from tasks.newtask import NewClip, NewTask
-from tasks.writer import LEFT_OUT
 
 MODE = "full"
 

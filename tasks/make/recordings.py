@@ -14,7 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.audio import (
+from harness.core.errors import UserError, did_you_mean
+from harness.core.files import FileState, cache_folder, file_state
+from harness.core.spelling import composed
+from tasks.audio import (
     MAX_SECONDS,
     BadAudio,
     ContentHashes,
@@ -22,12 +25,9 @@ from harness.audio import (
     open_sound,
     read_frames,
 )
-from harness.errors import UserError, did_you_mean
-from harness.files import FileState, cache_folder, file_state
-from harness.spelling import composed
+from tasks.format.wavs import Progress
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled
-from tasks.wavs import Progress
 
 _THREADS = 8
 _SAVE_EVERY = 20.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
-from harness.spelling import alike, composed, difference, quoted
+from harness.core.spelling import alike, composed, difference, quoted
 from tasks.make.cells import BETWEEN_LABELS
 from tasks.make.faults import Faults, places
 

@@ -6,10 +6,10 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
-from tasks.card import Card, read_card, write_card
+from tasks.cards.card import Card, read_card, write_card
+from tasks.format.newtask import NewClip, NewTask
 from tasks.make.recordings import Header
 from tasks.make.wishes import Wishes
-from tasks.newtask import NewClip, NewTask
 
 SUITE = "own"
 """Suite of the tasks that users make."""

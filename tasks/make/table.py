@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from tasks.make.faults import Faults
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}

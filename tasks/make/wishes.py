@@ -6,11 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.audio import MAX_SECONDS
-from harness.errors import UserError, did_you_mean
-from tasks.card import cards, refuse_value
-from tasks.card_checks import EVENT_METRICS, MULTICLASS_ONLY, SCENE_METRICS
-from tasks.writer import check_rates
+from harness.core.errors import UserError, did_you_mean
+from tasks.audio import MAX_SECONDS
+from tasks.cards.card import cards, refuse_value
+from tasks.cards.checks import EVENT_METRICS, MULTICLASS_ONLY, SCENE_METRICS
+from tasks.format.writer import check_rates
 
 DEFAULT_METRICS: Mapping[tuple[str, str], tuple[str, ...]] = {
     ("scene", "multiclass"): ("top1_acc", "mAP", "d_prime", "aucroc"),

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from harness.errors import UserError
-from harness.files import file_state
-from tasks.locks import lock
+from harness.core.errors import UserError
+from harness.core.files import file_state
+from harness.core.locks import lock
 
 Say = Callable[[str], None]
 """Told, line by line, what is being done and what is odd."""

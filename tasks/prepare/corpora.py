@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from tasks.newtask import NewClip
+from tasks.format.newtask import NewClip
 from tasks.prepare import (
     esc50,
     nsynth,

@@ -5,7 +5,7 @@ Folds, labels and names are those of HEAR's own directory (hear-preprocess 2021.
 
 from __future__ import annotations
 
-from tasks.newtask import NewClip
+from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.folds import clips_in_folds

@@ -15,7 +15,7 @@ from fnmatch import fnmatch, translate
 from pathlib import Path
 from typing import NoReturn
 
-from harness.errors import UserError, did_you_mean_path
+from harness.core.errors import UserError, did_you_mean_path
 from tasks.prepare.archive import SUFFIXES, Expanded, File, Say, expanded_path, files_of
 
 _SHOWN = 6

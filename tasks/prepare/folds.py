@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.errors import UserError
-from tasks.newtask import NewClip
+from harness.core.errors import UserError
+from tasks.format.newtask import NewClip
 from tasks.prepare.folder import SourceFolder
 
 

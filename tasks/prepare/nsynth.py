@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 
-from harness.errors import UserError
-from tasks.newtask import NewClip
+from harness.core.errors import UserError
+from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
 from tasks.prepare.folder import SourceFolder
 

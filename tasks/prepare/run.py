@@ -7,19 +7,19 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.audio import present_rates
-from harness.errors import UserError, did_you_mean
-from harness.groups import GROUPS, derive_groups, misfit
-from harness.layout import METADATA
-from harness.spelling import alike, composed, difference, quoted
-from harness.task import UNLIKE_CARD
-from tasks.card import Card, card, cards
-from tasks.newtask import NewClip, NewTask
+from harness.core.errors import UserError, did_you_mean
+from harness.core.spelling import alike, composed, difference, quoted
+from tasks.audio import present_rates
+from tasks.cards.card import Card, card, cards
+from tasks.format.directory import METADATA
+from tasks.format.groups import GROUPS, derive_groups, misfit
+from tasks.format.newtask import NewClip, NewTask
+from tasks.format.task import UNLIKE_CARD
+from tasks.format.writer import LEFT_OUT, Bad, check_rates, refuse_bad, write_task
 from tasks.prepare.archive import Say, close_archives
 from tasks.prepare.corpora import CORPORA
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.sound import read_sound
-from tasks.writer import LEFT_OUT, Bad, check_rates, refuse_bad, write_task
 
 _SHOWN = 3
 _WHOLE = 0.99
@@ -55,7 +55,7 @@ def prepare(
 
     Raises:
         UserError: the corpus cannot be prepared, is not in the folder, or holds what cannot be
-            read; the disk is too small; as :func:`tasks.writer.write_task`.
+            read; the disk is too small; as :func:`tasks.format.writer.write_task`.
     """
     corpus = CORPORA.get(name)
     if corpus is None:

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from harness.audio import BadAudio, open_sound, read_frames
-from harness.errors import UserError
+from harness.core.errors import UserError
+from tasks.audio import BadAudio, open_sound, read_frames
 from tasks.prepare.archive import File
 
 

@@ -16,8 +16,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from harness.errors import UserError
-from tasks.newtask import NewClip
+from harness.core.errors import UserError
+from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.sound import Stretch, length

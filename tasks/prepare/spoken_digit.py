@@ -15,7 +15,7 @@ import random
 
 import numpy as np
 
-from tasks.newtask import NewClip
+from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
 from tasks.prepare.folder import SourceFolder
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tasks.newtask import NewClip
+from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.folds import clips_in_folds

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harness.errors import UserError
-from tasks.newtask import NewClip
+from harness.core.errors import UserError
+from tasks.format.newtask import NewClip
 from tasks.prepare.archive import File, Say
 from tasks.prepare.folder import SourceFolder
 

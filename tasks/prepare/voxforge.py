@@ -20,8 +20,8 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
-from harness.errors import UserError
-from tasks.newtask import NewClip
+from harness.core.errors import UserError
+from tasks.format.newtask import NewClip
 from tasks.prepare.archive import File, Say
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.sound import read_sound

@@ -39,7 +39,7 @@ def best(metric: str, folds: Sequence[np.ndarray]) -> float:
 
     1, and for an error rate 0. The d' of an AUC of 1 is that of one tie among the label's pairs of
     a clip that has it and one that has not, sqrt(2) ndtri(1 - 1 / (2 pairs)), as
-    :func:`harness.scoring.scores.score` defines it.
+    :func:`harness.metrics.scores.score` defines it.
     """
     if metric == "d_prime":
         return float(np.mean([_largest_d_prime(truth) for truth in folds]))

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import UserError, did_you_mean
-from harness.layout import Event
-from harness.task import SYNTHETIC
-from tasks.card import Card, add_card
+from harness.core.errors import UserError, did_you_mean
+from tasks.cards.card import Card, add_card
+from tasks.format.directory import Event
+from tasks.format.newtask import NewClip, NewTask
+from tasks.format.task import SYNTHETIC
+from tasks.format.writer import write_task
 from tasks.make.summary import card_of
 from tasks.make.wishes import Wishes
-from tasks.newtask import NewClip, NewTask
 from tasks.synthetic.kinds import KINDS, Kind
 from tasks.synthetic.known import known_scores
 from tasks.synthetic.plan import (
@@ -29,7 +30,6 @@ from tasks.synthetic.plan import (
     slots_of,
 )
 from tasks.synthetic.tones import Recipe, Tone, decoy_frequency, frequency, render
-from tasks.writer import write_task
 
 VERSION = "v2"  # changed with the sounds that the same arguments give
 RATES = (16_000, 48_000)
@@ -59,7 +59,7 @@ def make_synthetic(
         wishes: its name, clips, classes, seconds, folds and seed, as :func:`new_task` takes them.
 
     Raises:
-        UserError: as :func:`new_task` and :func:`tasks.writer.write_task`.
+        UserError: as :func:`new_task` and :func:`tasks.format.writer.write_task`.
     """
     task = new_task(kind, **wishes)
     directory = write_task(task, Path(tasks_dir), render, rates=rates, jobs=jobs, say=say)

@@ -24,7 +24,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from tasks.synthetic.kinds import Kind
 from tasks.synthetic.tones import HIGHEST, LOWEST, decoy_frequency, frequency
 

@@ -26,17 +26,17 @@ import soxr
 
 from harness.ablation.board import task_units
 from harness.ablation.differences import ArmScores, difference
+from harness.analysis.compare.influences import in_order, influence, units_of
 from harness.commands.progress import ConsoleListener
-from harness.compare.influences import in_order, influence, units_of
-from harness.engines import local_engine, worker_devices
-from harness.module import parse_model
-from harness.predictions import read_predictions
+from harness.models.module import parse_model
 from harness.results import write_csv
+from harness.results.predictions import read_predictions
+from harness.run.engines import local_engine, worker_devices
 from harness.run.execute import execute
 from harness.run.plan import Evaluation, Settings, make_plan
-from harness.task import TaskSource
 from hear_byola.checkpoint import read_checkpoint
 from tasks.demo import demo_directory, demo_names
+from tasks.format.task import TaskSource
 
 SOLVED = 0.90
 RATE = 16_000

@@ -18,13 +18,13 @@ from collections.abc import Callable
 
 import numpy as np
 
-from harness.compare.influences import influence, units_of
-from harness.compare.measured import Measured
-from harness.compare.paired import difference
-from harness.predictions import FoldPredictions
-from harness.scoring.intervals import scene_estimate
-from harness.scoring.jackknife import SceneFold, share_influence
-from harness.scoring.units import clip_units
+from harness.analysis.compare.influences import influence, units_of
+from harness.analysis.compare.measured import Measured
+from harness.analysis.compare.paired import difference
+from harness.metrics.intervals import scene_estimate
+from harness.metrics.jackknife import SceneFold, share_influence
+from harness.metrics.units import clip_units
+from harness.results.predictions import FoldPredictions
 
 
 def megabytes() -> float:

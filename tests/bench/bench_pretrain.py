@@ -92,8 +92,9 @@ class Steps:
 
 
 def train_plainly(waveforms: Tensor, batch: int, workers: int, steps: Steps) -> None:
-    import plain_byola
     import torch
+
+    from support import plain_byola
 
     trainer = plain_byola.PlainTrainer(waveforms, batch, workers, shuffle=False)
     if steps.stopwatch:

@@ -36,11 +36,11 @@ import soundfile
 import soxr
 from scipy.fft import irfft, rfft
 
-from harness.check import check_task
-from harness.check.duplicates import CANDIDATE, CANDIDATES
-from harness.check.fingerprint import SIZE, fingerprint, from_text, nearest, to_text
-from harness.check.likeness import SAME, likeness
-from harness.memory import FileMemory
+from harness.core.memory import FileMemory
+from tasks.check import check_task
+from tasks.check.duplicates import CANDIDATE, CANDIDATES
+from tasks.check.fingerprint import SIZE, fingerprint, from_text, nearest, to_text
+from tasks.check.likeness import SAME, likeness
 from tasks.demo import SAMPLE_RATE, demo_directory, demo_names
 
 COPIED = 50

@@ -20,10 +20,10 @@ from pathlib import Path
 
 import torch
 
-from harness.module import parse_model
-from harness.predictions import gather
+from harness.models.module import parse_model
 from harness.probe import PROTOCOLS, next_units, selected_units
 from harness.probe.run import run_unit
+from harness.results.predictions import gather
 from harness.run.evaluation import evaluate
 from harness.run.plan import Settings, TaskSource, make_plan
 from tasks.demo import demo_directory, demo_names

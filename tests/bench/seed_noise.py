@@ -28,17 +28,17 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.compare.measured import Measured
-from harness.compare.paired import difference
-from harness.compare.proportions import sign_flip_test
+from harness.analysis.compare.measured import Measured
+from harness.analysis.compare.paired import difference
+from harness.analysis.compare.proportions import sign_flip_test
+from harness.metrics.jackknife import share_influence
+from harness.metrics.scores import ACCURACIES, correct
+from harness.metrics.units import clip_units
 from harness.probe import PROTOCOLS, ProbeUnit
 from harness.probe.protocol import grid_points
 from harness.probe.run import run_unit
-from harness.record import Record, find_records
-from harness.scoring.jackknife import share_influence
-from harness.scoring.scores import ACCURACIES, correct
-from harness.scoring.units import clip_units
-from harness.task import read_task
+from harness.results.record import Record, find_records
+from tasks.format.task import read_task
 
 SUBSETS = (50, 88, 200, 500, 1000, 2000, 5000)
 TRIALS = 5  # random subsets of each size

@@ -17,16 +17,16 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness.engines import InlineEngine
-from harness.module import ModelSpec
+from harness.analysis.table import format_table
+from harness.models.module import ModelSpec
 from harness.probe import PROTOCOLS
+from harness.run.engines import InlineEngine
 from harness.run.execute import execute, write_layouts
 from harness.run.plan import Settings, make_plan, plan_probes
-from harness.table import format_table
-from harness.task import Event, Task, TaskSource, read_task
+from tasks.format.task import Event, Task, TaskSource, read_task
+from tasks.format.writer import write_task
 from tasks.synthetic import make_synthetic, new_task
 from tasks.synthetic.tones import render
-from tasks.writer import write_task
 
 # Test splits of a multiple of (number of answers)² clips, where chance is met exactly; but `pitch`,
 # where that would take 845.

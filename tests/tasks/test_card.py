@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from harness.errors import UserError
-from harness.scoring import event_scores, scores
-from tasks.card import (
+from harness.core.errors import UserError
+from harness.metrics import event_scores, scores
+from tasks.cards.card import (
     Published,
     card,
     card_in,
@@ -21,7 +21,7 @@ from tasks.card import (
     suites,
     write_card,
 )
-from tasks.card_checks import EVENT_METRICS, SCENE_METRICS
+from tasks.cards.checks import EVENT_METRICS, SCENE_METRICS
 from tasks.find import find_task
 
 NAME = "demo_guitar_chord"
@@ -82,7 +82,7 @@ def test_a_wrong_card_is_warned_of_and_blocks_no_other(
     (tmp_path / f"{NAME}.yaml").write_text(text_with())
     (tmp_path / "begun.yaml").write_text("name: begun\n")
     (tmp_path / "blob.yaml").write_bytes(b"\xff\xfe\0")
-    monkeypatch.setattr("tasks.card._FOLDER", tmp_path)
+    monkeypatch.setattr("tasks.cards.card._FOLDER", tmp_path)
     cards.cache_clear()
     try:
         with pytest.warns(UserWarning, match=r"begun\.yaml is wrong: field 'title' is missing"):

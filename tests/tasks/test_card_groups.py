@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import taskmaker
 import yaml
 from click.testing import CliRunner
 
 from harness.commands.arguments import find_tasks
 from harness.commands.check import check
-from harness.errors import UserError
-from harness.groups import derive_groups, groups_table
-from tasks.card import CARD, card, cards, read_card, write_card
+from harness.core.errors import UserError
+from support import task_directories
+from tasks.cards.card import CARD, card, cards, read_card, write_card
 from tasks.find import group_pattern
+from tasks.format.groups import derive_groups, groups_table
 
 PATTERN = r"\w+-\d{2}(\d)\d\.wav"
 
@@ -86,7 +86,7 @@ def own_card(task: Path, **changes: str | None) -> None:
 
 @pytest.fixture
 def task(tmp_path: Path) -> Path:
-    return taskmaker.make_task(tmp_path, "scene", n=12, seconds=0.05)
+    return task_directories.make_task(tmp_path, "scene", n=12, seconds=0.05)
 
 
 def test_the_card_inside_a_directory_counts_before_the_packages(task: Path, tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_a_pattern_that_does_not_fit_is_told_and_no_group_is_used(task: Path) ->
 
 @pytest.mark.parametrize(("n", "said"), [(5, "Below 6"), (6, "Below about 40"), (40, "")])
 def test_few_test_groups_are_told(tmp_path: Path, n: int, said: str) -> None:
-    task = taskmaker.make_task(tmp_path, "scene", n=40, seconds=0.01)
+    task = task_directories.make_task(tmp_path, "scene", n=40, seconds=0.01)
     groups = {
         f"{split}-{i:04d}.wav": f"{split}-{i % n}"
         for split in ("train", "valid", "test")

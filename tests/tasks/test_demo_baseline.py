@@ -19,9 +19,9 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from harness.scoring.events import frame_targets
-from harness.task import Task, multiclass_targets, multilabel_targets, read_task
+from harness.metrics.events import frame_targets
 from tasks.demo import SAMPLE_RATE, demo_directory, demo_names
+from tasks.format.task import Task, multiclass_targets, multilabel_targets, read_task
 
 HOP = 160
 FRAME_STEP, FRAME_REACH = 4, 10

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from harness.check import check_task
-from harness.scoring import events, scores
-from harness.task import Task, read_task
-from tasks.card import Card, suites
+from harness.metrics import events, scores
+from tasks.cards.card import Card, suites
+from tasks.check import check_task
 from tasks.demo import SAMPLE_RATE, demo_directory, demo_names
 from tasks.demo.recipes.layout import LICENCE_URLS
+from tasks.format.task import Task, read_task
 
 DEMO = {card.name: card for card in suites()["demo"]}
 IN_EVERY_SPLIT = {

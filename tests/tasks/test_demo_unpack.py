@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 import tasks.demo
-from harness.errors import UserError
+from harness.core.errors import UserError
 from tasks.demo import demo_directory
 
 NAME = "demo_transport_events"

@@ -6,16 +6,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import taskmaker
 import yaml
 from click.testing import CliRunner
 
 import tasks.listing
 from harness.commands.tasks import tasks as command
-from harness.errors import UserError
-from harness.task import read_task
-from tasks.card import CARD, card, cards, read_card, suites, write_card
+from harness.core.errors import UserError
+from support import task_directories
+from tasks.cards.card import CARD, card, cards, read_card, suites, write_card
 from tasks.find import find_card, find_suite, find_task, ways_to_get
+from tasks.format.task import read_task
 from tasks.listing import list_tasks
 from tasks.show import show_task
 
@@ -91,7 +91,7 @@ def test_an_unknown_suite_is_answered_with_the_nearest(tmp_path: Path) -> None:
 
 def test_the_list_is_aligned_and_says_what_is_here(tmp_path: Path) -> None:
     put(tmp_path, "esc50")
-    other = taskmaker.make_task(tmp_path, "scene", n=3, seconds=0.1)
+    other = task_directories.make_task(tmp_path, "scene", n=3, seconds=0.1)
     lines = list_tasks(tmp_path).splitlines()
     rows = {line.split()[0]: line for line in lines[1 : 1 + len(cards())]}
     assert set(rows) == set(cards())
@@ -105,7 +105,7 @@ def test_the_list_is_aligned_and_says_what_is_here(tmp_path: Path) -> None:
 
 
 def test_the_list_of_a_suite_holds_that_suite_alone(tmp_path: Path) -> None:
-    taskmaker.make_task(tmp_path, "scene", n=3, seconds=0.1)
+    task_directories.make_task(tmp_path, "scene", n=3, seconds=0.1)
     lines = list_tasks(tmp_path, "byola-paper").splitlines()[1:]
     assert [line.split()[0] for line in lines] == [c.name for c in suites()["byola-paper"]]
     with pytest.raises(UserError, match="Did you mean 'byola-paper'"):
@@ -133,7 +133,7 @@ def test_show_says_where_the_task_is_or_how_to_get_it(tmp_path: Path) -> None:
 
     assert f"Not in {tmp_path}" in told("fsd50k")
     assert "hear-byola tasks fetch fsd50k" in told("fsd50k")
-    taskmaker.make_task(tmp_path, "scene", n=3, seconds=0.1, name="fsd50k", version="mine")
+    task_directories.make_task(tmp_path, "scene", n=3, seconds=0.1, name="fsd50k", version="mine")
     # A directory of the user's comes before the card of that name, as for `run -t`.
     assert told("fsd50k") == f"Here, without a card: {tmp_path}/fsd50k-mine-full\n"
     shutil.rmtree(tmp_path / "fsd50k-mine-full")
@@ -144,7 +144,7 @@ def test_show_says_where_the_task_is_or_how_to_get_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["scene", "multilabel", "events", "kfold"])
 def test_show_takes_any_task_directory(tmp_path: Path, kind: str) -> None:
-    task = taskmaker.make_task(tmp_path / "elsewhere", kind, n=3, seconds=0.5)
+    task = task_directories.make_task(tmp_path / "elsewhere", kind, n=3, seconds=0.5)
     done = CliRunner().invoke(command, ["show", str(task), "--tasks-dir", str(tmp_path)])
     assert done.exit_code == 0
     assert done.stderr == f"Here, without a card: {task}\n"
@@ -160,7 +160,7 @@ def test_show_takes_any_task_directory(tmp_path: Path, kind: str) -> None:
 
 
 def test_show_names_the_faults_of_a_directory(tmp_path: Path) -> None:
-    task = taskmaker.make_task(tmp_path, "scene", n=3, seconds=0.1)
+    task = task_directories.make_task(tmp_path, "scene", n=3, seconds=0.1)
     (task / "labelvocabulary.csv").unlink()
     done = CliRunner().invoke(command, ["show", str(task), "--tasks-dir", str(tmp_path)])
     assert isinstance(done.exception, UserError)
@@ -170,7 +170,7 @@ def test_show_names_the_faults_of_a_directory(tmp_path: Path) -> None:
 
 
 def test_the_nearest_name_is_one_of_the_users_tasks_first(tmp_path: Path) -> None:
-    taskmaker.make_task(tmp_path, "scene", n=3, seconds=0.1, name="esc5")
+    task_directories.make_task(tmp_path, "scene", n=3, seconds=0.1, name="esc5")
     for look in (find_task, find_card):
         with pytest.raises(UserError, match="Did you mean 'esc5'"):
             look("esc5x", tmp_path)
@@ -185,7 +185,9 @@ def test_the_nearest_name_is_one_of_the_users_tasks_first(tmp_path: Path) -> Non
 
 def own(tasks_dir: Path, name: str, version: str = "v1", **fields: object) -> Path:
     """A task of the user's with a card inside."""
-    task = taskmaker.make_task(tasks_dir, "scene", n=3, seconds=0.1, name=name, version=version)
+    task = task_directories.make_task(
+        tasks_dir, "scene", n=3, seconds=0.1, name=name, version=version
+    )
     fields = {"name": name, "directory": task.name, "suite": "own", **fields}
     made = replace(card("demo_voice_count"), **fields)  # type: ignore[arg-type]
     (task / CARD).write_text(write_card(made))
@@ -246,7 +248,7 @@ def test_no_command_is_named_that_would_not_help(
 
 
 def test_a_part_of_the_task_is_named(tmp_path: Path) -> None:
-    taskmaker.make_task(
+    task_directories.make_task(
         tmp_path,
         "scene",
         n=3,

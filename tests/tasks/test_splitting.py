@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
-from tasks.splitting import split_groups
+from tasks.make.splitting import split_groups
 
 
 def numbered(n: int) -> list[str]:

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.groups import GROUPS, groups_table
 from tasks.demo.recipes.sound import Sound, below_full_scale
 from tasks.demo.recipes.sources import Package
 from tasks.demo.recipes.vorbis import encode
+from tasks.format.groups import GROUPS, groups_table
 
 LICENCE_URLS = {
     "CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",

@@ -13,26 +13,25 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import taskmaker
-import trainmaker
 import yaml
 
 from harness.ablation import Outcome, Trainer, ablate
 from harness.ablation.study import Study, read_study
 from harness.ablation.trainings import RECORD
 from harness.cli import call
-from harness.errors import UserError
+from harness.core.errors import UserError
 from harness.results import read_csv
-from harness.task import TaskSource
+from support import study_trainings, task_directories
+from tasks.format.task import TaskSource
 
 TRAINER = Trainer(
-    trainmaker.configure,
-    trainmaker.differing,
-    trainmaker.pretrain,
-    trainmaker.audio,
-    trainmaker.trained_on,
+    study_trainings.configure,
+    study_trainings.differing,
+    study_trainings.pretrain,
+    study_trainings.audio,
+    study_trainings.trained_on,
     "hear_byola",
-    trainmaker.untrained,
+    study_trainings.untrained,
 )
 ARMS = {
     "sharp": None,
@@ -45,7 +44,7 @@ ARMS = {
 @pytest.fixture(scope="module")
 def task(tmp_path_factory) -> TaskSource:
     root = tmp_path_factory.mktemp("tasks")
-    return TaskSource(taskmaker.make_task(root, "multilabel", n=12, seconds=0.3))
+    return TaskSource(task_directories.make_task(root, "multilabel", n=12, seconds=0.3))
 
 
 def write_study(folder: Path, task: TaskSource, **changes: object) -> Study:
@@ -193,7 +192,7 @@ def test_mistakes_are_named_before_anything_is_trained(tmp_path, task, changes, 
 
 
 def test_tasks_are_checked_before_anything_is_trained(tmp_path):
-    directory = taskmaker.make_task(tmp_path, "scene", n=4, seconds=0.2)
+    directory = task_directories.make_task(tmp_path, "scene", n=4, seconds=0.2)
     (directory / "16000" / "test" / "test-0000.wav").write_bytes(b"no audio")
     bad = TaskSource(directory)
     with pytest.raises(UserError, match=r"test-0000\.wav"):
@@ -219,7 +218,7 @@ def tiny_study(tmp_path, task) -> Path:
     for kind in ("low", "high"):
         tone = np.sin(2 * np.pi * {"low": 300, "high": 2000}[kind] * np.arange(32000) / 16000)
         audio = 0.3 * tone + 0.05 * rng.normal(size=32000)
-        taskmaker.write_wav(tmp_path / "pool" / kind / "one.wav", audio, 16000)
+        task_directories.write_wav(tmp_path / "pool" / kind / "one.wav", audio, 16000)
     base = {"batch_size": 8, "crops": 24, "hidden": 64, "workers": 0, "unit": "seconds"}
     (tmp_path / "base.yaml").write_text(yaml.safe_dump(base))
     study = {

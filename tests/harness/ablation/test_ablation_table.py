@@ -8,20 +8,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import taskmaker
 
 from harness.ablation.board import MEAN, Board, Column, make_boards, model_name
 from harness.ablation.differences import ArmScores
 from harness.ablation.study import Arm, PaperRow, Study
 from harness.ablation.table import format_study, long_form
-from harness.compare.ranks import holm
-from harness.engines import InlineEngine
-from harness.errors import UserError
-from harness.module import ModelSpec
+from harness.analysis.compare.ranks import holm
+from harness.core.errors import UserError
+from harness.metrics.units import clip_units
+from harness.models.module import ModelSpec
+from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
-from harness.scoring.units import clip_units
-from harness.task import TaskSource
+from support import task_directories
+from tasks.format.task import TaskSource
 
 
 def study(arms: Mapping[str, int], paper: Mapping[str, float] | None = None) -> Study:
@@ -167,7 +167,7 @@ def evaluated(tmp_path_factory):
     """Untrained models, two seeds of two sizes of hop, on every kind of task."""
     root = tmp_path_factory.mktemp("study")
     tasks = [
-        taskmaker.make_task(root, kind, n=6, seconds=seconds)
+        task_directories.make_task(root, kind, n=6, seconds=seconds)
         for kind, seconds in {"kfold": 0.3, "multilabel": 0.3, "events": 1.0}.items()
     ]
     arms = {"wide": 80, "narrow": 40}

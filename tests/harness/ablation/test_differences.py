@@ -14,8 +14,8 @@ from harness.ablation.differences import (
     noise_floor,
     ordering,
 )
-from harness.scoring.jackknife import share_influence
-from harness.scoring.units import Units, clip_units
+from harness.metrics.jackknife import share_influence
+from harness.metrics.units import Units, clip_units
 
 
 def arm(values, noise: float = 0.0, seed: int = 0, n: int = 100) -> ArmScores:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from harness.ablation.study import read_study
-from harness.errors import UserError
+from harness.core.errors import UserError
 
 ROOT = Path(__file__).parents[3]
 SPEC = {

@@ -14,17 +14,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trainmaker
 
 from harness.ablation.trainings import LOG, RECORD, Training, finished, train
-from harness.errors import UserError
-from harness.lease import lease
+from harness.core.errors import UserError
+from harness.core.lease import lease
 from hear_byola.checkpoint import read_checkpoint
 from hear_byola.pretraining.config import PretrainConfig, differing
+from support import study_trainings
 
 
 def training(out: Path, **changes: object) -> Training:
-    config = trainmaker.configure("tiny", changes)
+    config = study_trainings.configure("tiny", changes)
     return Training(out.name, Path("audio"), config, out)
 
 
@@ -34,14 +34,14 @@ def done(tmp_path_factory) -> tuple[Path, list[str]]:
     said: list[str] = []
     out = tmp_path_factory.mktemp("done") / "one"
     one = training(out, seed=3)
-    assert finished(one, trainmaker.differing) is None
-    assert train([one], trainmaker.pretrain, ["cpu"], said.append) == {}
+    assert finished(one, study_trainings.differing) is None
+    assert train([one], study_trainings.pretrain, ["cpu"], said.append) == {}
     return out, said
 
 
 def test_a_training_leaves_its_checkpoint_and_is_then_done(done):
     out, said = done
-    path = finished(training(out, seed=3), trainmaker.differing)
+    path = finished(training(out, seed=3), study_trainings.differing)
     assert path == out / "one.safetensors"
     assert read_checkpoint(path).training_config["seed"] == 3
     assert said == ["one: from step 0 on cpu", "trained   one"]
@@ -52,15 +52,15 @@ def test_a_training_leaves_its_checkpoint_and_is_then_done(done):
 
 def test_a_finished_training_may_be_moved(done, tmp_path):
     shutil.copytree(done[0], tmp_path / "two")
-    moved = finished(training(tmp_path / "two", seed=3), trainmaker.differing)
+    moved = finished(training(tmp_path / "two", seed=3), study_trainings.differing)
     assert moved == tmp_path / "two" / "one.safetensors"
 
 
 def test_another_config_is_refused_and_its_fields_named(done):
     # A field that changes no weight may change.
-    assert finished(training(done[0], seed=3, pause=1.0), trainmaker.differing)
+    assert finished(training(done[0], seed=3, pause=1.0), study_trainings.differing)
     with pytest.raises(UserError, match=r"another config \(blur: 0.0 -> 0.5\).*--out"):
-        finished(training(done[0], seed=3, blur=0.5), trainmaker.differing)
+        finished(training(done[0], seed=3, blur=0.5), study_trainings.differing)
 
 
 def test_a_training_of_a_version_without_a_field_had_its_default(done, tmp_path):
@@ -82,21 +82,21 @@ def test_a_damaged_record_is_named(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "one" / RECORD).write_text("{")
     with pytest.raises(UserError, match="is damaged"):
-        finished(training(tmp_path / "one"), trainmaker.differing)
+        finished(training(tmp_path / "one"), study_trainings.differing)
 
 
 def test_failures_are_told_apart_and_the_others_go_on(tmp_path):
     fates = ["user", "bug", "killed", ""]
     all_of_them = [training(tmp_path / f"t{i}", fail=fate) for i, fate in enumerate(fates)]
     said: list[str] = []
-    failures = train(all_of_them, trainmaker.pretrain, ["cuda:0", "cuda:1"], said.append)
+    failures = train(all_of_them, study_trainings.pretrain, ["cuda:0", "cuda:1"], said.append)
     told = {each.name: error for each, error in failures.items()}
     assert told["t0"] == "audio: nothing to hear"
     assert told["t1"].startswith("RuntimeError: a fault of ours (traceback in")
     assert "Traceback" in (tmp_path / "t1" / LOG).read_text()
     assert "signal 9" in told["t2"]
     assert "t3" not in told
-    assert finished(all_of_them[3], trainmaker.differing)
+    assert finished(all_of_them[3], study_trainings.differing)
     devices = [(each.out / "starts.txt").read_text().strip() for each in all_of_them]
     assert set(devices) == {"cuda:0", "cuda:1"}
     assert [line for line in said if line.startswith("FAILED    t2: its process was ended")]
@@ -113,7 +113,7 @@ def test_what_another_process_trains_is_waited_for(tmp_path):
         # Let go of the lease while the other waits.
         code = f"import time, os; time.sleep(6); os.unlink({str(holder)!r})"
         with subprocess.Popen([sys.executable, "-c", code]):
-            assert train([one], trainmaker.pretrain, ["cpu"], said.append) == {}
+            assert train([one], study_trainings.pretrain, ["cpu"], said.append) == {}
     assert time.monotonic() - started > 5
     assert said[-1] == "trained   one"
 
@@ -122,15 +122,15 @@ STUDY = """
     import signal, sys
     from pathlib import Path
     sys.path.insert(0, {tests!r})
-    import trainmaker
+    from support import study_trainings
     from harness.cli import _interrupt
     from harness.ablation.trainings import Training, train
 
     if __name__ == "__main__":
         signal.signal(signal.SIGTERM, _interrupt)
-        config = trainmaker.configure("tiny", {{"steps": 1000, "pause": 0.05}})
+        config = study_trainings.configure("tiny", {{"steps": 1000, "pause": 0.05}})
         train([Training("one", Path("x"), config, Path({out!r}))],
-              trainmaker.pretrain, ["cpu"], print)
+              study_trainings.pretrain, ["cpu"], print)
 """
 
 
@@ -145,7 +145,7 @@ STUDY = """
 def test_a_stopped_study_leaves_no_process_and_its_trainings_go_on(tmp_path, how):
     out = tmp_path / "one"
     script = tmp_path / "study.py"
-    tests = str(Path(trainmaker.__file__).parent)
+    tests = str(Path(study_trainings.__file__).parents[1])
     script.write_text(textwrap.dedent(STUDY.format(tests=tests, out=str(out))))
     with subprocess.Popen([sys.executable, script], stdout=-1, stderr=-1) as study:
         wait_for(lambda: (out / "state.txt").exists() and (out / "state.txt").read_text() > "2")
@@ -157,7 +157,7 @@ def test_a_stopped_study_leaves_no_process_and_its_trainings_go_on(tmp_path, how
     assert not (out / RECORD).exists()
     said: list[str] = []
     shorter = training(out, steps=reached + 1)
-    assert train([shorter], trainmaker.pretrain, ["cpu"], said.append) == {}
+    assert train([shorter], study_trainings.pretrain, ["cpu"], said.append) == {}
     assert said[0] == f"one: from step {reached} on cpu"
 
 

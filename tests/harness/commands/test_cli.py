@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import taskmaker
 
 from harness.cli import call
 from harness.results import read_csv
+from support import task_directories
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def hear_byola(*arguments: str | Path) -> Done:
 @pytest.fixture(scope="module")
 def tasks_dir(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("cli") / "tasks"
-    taskmaker.make_task(root, "scene", n=12, seconds=0.5)
+    task_directories.make_task(root, "scene", n=12, seconds=0.5)
     return root
 
 
@@ -200,7 +200,7 @@ def test_odd_modules_and_places_are_refused_in_a_sentence(tasks_dir, tmp_path, m
 
 
 def test_a_kit_folder_whose_timestamps_changed_is_probed_anew(tmp_path):
-    task = taskmaker.make_task(tmp_path / "tasks", "events", n=6)
+    task = task_directories.make_task(tmp_path / "tasks", "events", n=6)
     made = hear_byola(
         "embed", "-m", "harness.baselines.logmel", "-t", task, "--layout", "heareval", "--out",
         tmp_path / "a", "--jobs", "1",
@@ -221,7 +221,7 @@ def test_a_kit_folder_whose_timestamps_changed_is_probed_anew(tmp_path):
 
 
 def test_the_other_layout_is_written_once_and_never_over_results_of_the_kit(tmp_path):
-    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=6, seconds=0.2)
+    task = task_directories.make_task(tmp_path / "tasks", "scene", n=6, seconds=0.2)
     embed = (
         "embed", "-m", "harness.baselines.logmel,name=m", "-t", task, "--layout", "heareval",
         "--out", tmp_path / "out", "--jobs", "1",
@@ -231,7 +231,7 @@ def test_the_other_layout_is_written_once_and_never_over_results_of_the_kit(tmp_
     (layout / "test.predicted-scores.json").write_text("{}")
     assert hear_byola(*embed).returncode == 0
     assert (layout / "test.predicted-scores.json").exists()
-    taskmaker.write_wav(next((task / "16000" / "test").iterdir()), np.zeros(3200), 16000)
+    task_directories.write_wav(next((task / "16000" / "test").iterdir()), np.zeros(3200), 16000)
     done = hear_byola(*embed)
     assert done.returncode == 2
     assert "results of the original kit" in done.stderr
@@ -241,7 +241,7 @@ def test_the_other_layout_is_written_once_and_never_over_results_of_the_kit(tmp_
 def test_check_lists_findings_and_fails_on_errors(tasks_dir, tmp_path):
     good = hear_byola("tasks", "check", next(tasks_dir.iterdir()))
     assert good.returncode == 0, good.stdout
-    broken = taskmaker.make_task(tmp_path, "scene", n=12, seconds=0.5)
+    broken = task_directories.make_task(tmp_path, "scene", n=12, seconds=0.5)
     wavs = sorted((broken / "16000" / "train").iterdir())
     wavs[0].unlink()
     wavs[1].write_bytes(b"")

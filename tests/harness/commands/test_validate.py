@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from toymodule import write_module
 
-from harness.conformance.centres import click_train, measure_lag
-from harness.conformance.long_audio import check_grid, check_long_audio
-from harness.conformance.official import VERSION, run_official
-from harness.conformance.subject import Failure
-from harness.conformance.validate import (
+from harness.core.errors import UserError
+from harness.models.conformance.centres import click_train, measure_lag
+from harness.models.conformance.long_audio import check_grid, check_long_audio
+from harness.models.conformance.official import VERSION, run_official
+from harness.models.conformance.subject import Failure
+from harness.models.conformance.validate import (
     LONG_AUDIO,
     OFFICIAL,
     Check,
@@ -24,15 +24,15 @@ from harness.conformance.validate import (
     stricter_checks,
     validate,
 )
-from harness.errors import UserError
-from harness.module import ModelSpec
-from harness.process_state import changed_settings, random_states, settings
+from harness.models.module import ModelSpec
+from harness.models.process_state import changed_settings, random_states, settings
+from support.hear_modules import write_module
 
-DEFECTS = Path(__file__).parents[2] / "defectmodule.py"
+DEFECTS = Path(__file__).parents[2] / "support" / "defective_module.py"
 
 
 def with_defect(defect: str) -> ModelSpec:
-    return ModelSpec("defectmodule", options={"defect": defect})
+    return ModelSpec("support.defective_module", options={"defect": defect})
 
 
 def quick_checks(spec: ModelSpec) -> dict[str, Check]:
@@ -48,7 +48,7 @@ def _threads() -> Iterator[None]:
 
 
 def test_a_correct_module_passes_every_check_but_the_one_left_out() -> None:
-    checks = quick_checks(ModelSpec("defectmodule"))
+    checks = quick_checks(ModelSpec("support.defective_module"))
     assert {c.status for c in checks.values() if c.name != LONG_AUDIO} == {"PASS"}
     assert checks[LONG_AUDIO].status == "NOT RUN"
 
@@ -191,7 +191,7 @@ def test_long_grid_must_be_regular_and_reach_the_end(times: np.ndarray, message:
 
 
 def test_long_audio_reports_time_memory_and_drift() -> None:
-    said = check_long_audio(ModelSpec("defectmodule"), "cpu", seconds=150)
+    said = check_long_audio(ModelSpec("support.defective_module"), "cpu", seconds=150)
     assert said.startswith("timestamps in")
     assert "GB beyond the loaded model" in said
     assert "ms of drift" in said
@@ -201,13 +201,13 @@ def test_long_audio_reports_time_memory_and_drift() -> None:
 def test_a_slow_module_gets_a_shorter_clip_and_an_estimate(monkeypatch) -> None:
     lengths, said = [], []
     monkeypatch.setattr(
-        "harness.conformance.validate.check_long_audio",
+        "harness.models.conformance.validate.check_long_audio",
         lambda spec, device, seconds: lengths.append(seconds) or "",
     )
     for pace, whole in ((0.01, False), (1.0, False), (1.0, True), (None, False)):
-        monkeypatch.setattr("harness.conformance.validate.measure_pace", lambda _, p=pace: p)
+        monkeypatch.setattr("harness.models.conformance.validate.measure_pace", lambda _, p=pace: p)
         stricter_checks(
-            ModelSpec("defectmodule"),
+            ModelSpec("support.defective_module"),
             "cpu",
             quick=False,
             whole=whole,
@@ -260,7 +260,7 @@ def test_another_version_of_the_official_validator_is_not_taken_for_it(
         "Metadata-Version: 2.1\nName: hearvalidator\nVersion: 2021.0.2\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    report = validate(ModelSpec("defectmodule"), "cpu", quick=True)
+    report = validate(ModelSpec("support.defective_module"), "cpu", quick=True)
     official = report.checks[0]
     assert (official.name, official.status) == (OFFICIAL, "NOT RUN")
     assert "hearvalidator 2021.0.2 is installed" in official.detail
@@ -270,7 +270,9 @@ def test_another_version_of_the_official_validator_is_not_taken_for_it(
 
 def test_the_report_names_the_stand_in_and_lists_every_check() -> None:
     names = []
-    report = validate(ModelSpec("defectmodule"), "cpu", quick=True, progress=names.append)
+    report = validate(
+        ModelSpec("support.defective_module"), "cpu", quick=True, progress=names.append
+    )
     text = format_report(report)
     assert exit_code(report) == 0
     assert "stood in for tf.Module" in " ".join(text.split())

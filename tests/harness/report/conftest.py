@@ -5,21 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import reportmaker
 
+from harness.analysis.table.noise import find_noise
 from harness.report.material import Material, gather
 from harness.report.page import write_page
-from harness.table.noise import find_noise
+from support import report_runs
 
 
 @pytest.fixture(scope="session")
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return reportmaker.make_run(tmp_path_factory.mktemp("report"))
+    return report_runs.make_run(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="session")
 def material(run_folder: Path) -> Material:
-    return reportmaker.with_facts(gather([run_folder]))
+    return report_runs.with_facts(gather([run_folder]))
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import reportmaker
-from resultrows import row
 
 from harness.report.choice import (
     MOST_MODELS,
@@ -17,12 +15,14 @@ from harness.report.choice import (
 from harness.report.material import Material
 from harness.report.overview import overview
 from harness.results import frame
+from support import report_runs
+from support.result_rows import row
 
 TASK = "made_up_00-v1-full"
 
 
 def made_up(n_models: int, n_tasks: int = 3, **changes) -> Material:
-    return Material(reportmaker.made_up_rows(n_models, n_tasks), (), {}, **changes)
+    return Material(report_runs.made_up_rows(n_models, n_tasks), (), {}, **changes)
 
 
 def done(material: Material) -> list[str]:

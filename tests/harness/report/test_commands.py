@@ -8,20 +8,19 @@ import sys
 from pathlib import Path
 
 import pytest
-import reportmaker
-import taskmaker
 
 from harness.cli import call
-from harness.engines import InlineEngine
-from harness.module import parse_model
+from harness.models.module import parse_model
 from harness.report.papers import write_figures
 from harness.results import write_csv
+from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
+from support import report_runs, task_directories
 
 
 def test_report_writes_a_page_and_tells_how_it_goes(tmp_path, capsys):
-    write_csv(reportmaker.made_up_rows(3, 2), tmp_path / "results.csv")
+    write_csv(report_runs.made_up_rows(3, 2), tmp_path / "results.csv")
     out = tmp_path / "deep" / "report.html"
     arguments = ["results", "report", str(tmp_path / "results.csv"), "-o", str(out)]
     assert call([*arguments, "--title", "Mine"]) == 0
@@ -32,7 +31,7 @@ def test_report_writes_a_page_and_tells_how_it_goes(tmp_path, capsys):
 
 
 def test_a_wrong_card_beside_a_task_is_warned_of(tmp_path, capsys):
-    task = taskmaker.make_task(tmp_path, "scene", n=6, seconds=0.3)
+    task = task_directories.make_task(tmp_path, "scene", n=6, seconds=0.3)
     specs = (parse_model("harness.baselines.logmel,name=logmel"),)
     settings = Settings(specs, (TaskSource(task),), ("knn",), out=tmp_path / "run")
     execute(make_plan(settings), InlineEngine("cpu"), settings.out)
@@ -91,7 +90,7 @@ def test_models_of_like_names_have_figures_of_their_own(material, tmp_path):
     ],
 )
 def test_a_mistake_ends_in_a_sentence(changes, said, tmp_path, capsys):
-    write_csv(reportmaker.made_up_rows(2, 1), tmp_path / "results.csv")
+    write_csv(report_runs.made_up_rows(2, 1), tmp_path / "results.csv")
     out = tmp_path / "report.html"
     assert call(["results", "report", str(tmp_path / "results.csv"), "-o", str(out), *changes]) == 2
     assert said in capsys.readouterr().err

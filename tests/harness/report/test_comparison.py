@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import reportmaker
-from errormaker import make_errors_run
 
-from harness.compare import compare
+from harness.analysis.compare import compare
 from harness.report.comparison import comparison
 from harness.report.material import Material, gather
 from harness.report.panel import between, p_value, signed
+from support import report_runs
+from support.erring_runs import make_errors_run
 
 
 def test_a_forest_shows_a_lower_error_as_better(tmp_path):
@@ -97,10 +97,10 @@ def test_a_reference_without_predictions_gives_way_to_the_next_that_was_named(ma
         pd.concat([material.rows, rows], ignore_index=True),
         material.runs,
         material.records,
-        named=("bare", reportmaker.MEAN),
+        named=("bare", report_runs.MEAN),
         results=material.results,
     )
-    assert titles(both) == [f"{reportmaker.MEAN} against logmel"]
+    assert titles(both) == [f"{report_runs.MEAN} against logmel"]
     said = comparison(both, "linear").notes[0]
     assert said.endswith("named first of those that can be compared.")
 

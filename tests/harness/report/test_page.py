@@ -9,11 +9,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-import reportmaker
 from markupsafe import escape
-from reportmaker import MEAN
-from resultrows import row
 
+from harness.analysis.table.noise import find_noise
 from harness.report import choice
 from harness.report.comparison import comparison
 from harness.report.material import Material, gather
@@ -22,7 +20,9 @@ from harness.report.panel import Panel
 from harness.report.sections import task_sections
 from harness.report.sounds import Sound
 from harness.results import frame, load, write_csv
-from harness.table.noise import find_noise
+from support import report_runs
+from support.report_runs import MEAN
+from support.result_rows import row
 
 _VOID = {"meta", "link", "input", "br", "wbr"}
 
@@ -151,7 +151,7 @@ def test_equal_results_give_equal_pages(material, page, tmp_path):
 
 def test_a_results_csv_alone_makes_a_page_that_says_what_is_missing(run_folder, tmp_path):
     write_csv(load(run_folder), tmp_path / "results.csv")
-    found = written(reportmaker.with_facts(gather([tmp_path / "results.csv"])), tmp_path)
+    found = written(report_runs.with_facts(gather([tmp_path / "results.csv"])), tmp_path)
     assert "made from a results CSV alone" in found.text
     assert "No predictions of" in found.text
     assert {a.get("data-panel") for _, a in found.tags} >= {"scores", "ranks"}
@@ -266,7 +266,7 @@ def test_a_run_with_next_to_nothing_left_makes_a_page(damaged, tmp_path):
 
 
 def test_many_models_and_tasks_make_a_page_of_a_sane_size(tmp_path):
-    write_csv(reportmaker.made_up_rows(40, 1), tmp_path / "many.csv")
+    write_csv(report_runs.made_up_rows(40, 1), tmp_path / "many.csv")
     found = written(gather([tmp_path / "many.csv"]), tmp_path)
     rows = [a for tag, a in found.tags if tag == "tr" and "data-model" in a]
     assert len(rows) >= 38
@@ -274,7 +274,7 @@ def test_many_models_and_tasks_make_a_page_of_a_sane_size(tmp_path):
 
 
 def test_one_model_on_one_task_makes_a_page(tmp_path):
-    write_csv(reportmaker.made_up_rows(1, 1), tmp_path / "one.csv")
+    write_csv(report_runs.made_up_rows(1, 1), tmp_path / "one.csv")
     found = written(gather([tmp_path / "one.csv"]), tmp_path)
     assert "1 model on 1 task, by 1 protocol" in found.text
     assert "Fewer than two models have results" in found.text

@@ -6,12 +6,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from resultrows import row
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, confusion_matrix, recall_score
 
-from harness.board.published import read_board
-from harness.predictions import write_predictions
+from harness.analysis.board.published import read_board
+from harness.metrics.events import event_counts, score_events
 from harness.report.classes import classes_panel, confusion_panel
 from harness.report.comparison import comparison
 from harness.report.curves import curves_panel
@@ -24,7 +23,8 @@ from harness.report.sections import task_sections
 from harness.report.sounds import Sound, Sounds
 from harness.report.timelines import timeline_panel
 from harness.results import frame
-from harness.scoring.events import event_counts, score_events
+from harness.results.predictions import write_predictions
+from support.result_rows import row
 
 SCENE, MIX, EVENTS = (f"tiny_{kind}-v1-full" for kind in ("scene", "multilabel", "events"))
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import reportmaker
 
 from harness.report.material import Material, TaskFacts
 from harness.report.page import write_page
+from support import report_runs
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -35,7 +35,7 @@ def browser() -> Iterator:
 
 @pytest.fixture(scope="module")
 def material() -> Material:
-    rows = reportmaker.made_up_rows(10, N_TASKS)
+    rows = report_runs.made_up_rows(10, N_TASKS)
     domains = {task: ("music", "speech")[place % 2] for place, task in enumerate(set(rows.task))}
     facts = {task: TaskFacts(task, domain) for task, domain in domains.items()}
     return Material(rows, (), {}, facts=facts)

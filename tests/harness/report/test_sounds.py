@@ -11,10 +11,10 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import soundfile
-import taskmaker
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from harness.report.sounds import MOST_SECONDS, Sounds, recording
+from support import task_directories
 
 TASK = "tiny_scene-v1-full"
 
@@ -37,13 +37,13 @@ def test_a_short_recording_is_embedded_without_loss(record):
 
 
 def test_the_highest_rate_up_to_48_khz_is_taken(tmp_path, record):
-    directory = taskmaker.make_task(tmp_path, "scene", n=4, rates=(16000, 44100, 48000))
+    directory = task_directories.make_task(tmp_path, "scene", n=4, rates=(16000, 44100, 48000))
     other = dataclasses.replace(record, task_directory=directory)
     assert recording(other, "test", "test-0000.wav").parts[-3] == "48000"
 
 
 def test_of_a_long_recording_the_beginning_is_embedded(tmp_path, record):
-    directory = taskmaker.make_task(tmp_path, "scene", n=4, seconds=20.0)
+    directory = task_directories.make_task(tmp_path, "scene", n=4, seconds=20.0)
     other = dataclasses.replace(record, task_directory=directory)
     sound = Sounds(10**7).sound(other, "test", "test-0001.wav")
     audio, rate = decoded(sound.source)
@@ -83,7 +83,7 @@ def diary(tmp_path) -> Path:
 
 @pytest.mark.parametrize("clip", ["{diary}", "../../../private/diary.wav", "link.wav"])
 def test_a_record_shows_nothing_but_recordings_of_its_task(record, tmp_path, diary, clip):
-    directory = taskmaker.make_task(tmp_path, "scene", n=4)
+    directory = task_directories.make_task(tmp_path, "scene", n=4)
     (directory / "16000/test/link.wav").symlink_to(diary)
     other = dataclasses.replace(record, task_directory=directory)
     clip = clip.format(diary=diary)
@@ -103,7 +103,7 @@ def test_a_folder_that_is_no_task_has_no_recordings(record, tmp_path, diary):
 
 
 def test_a_link_leads_from_the_pages_folder_to_the_recording(record, tmp_path):
-    directory = taskmaker.make_task(tmp_path / "my tasks", "scene", n=4)
+    directory = task_directories.make_task(tmp_path / "my tasks", "scene", n=4)
     other = dataclasses.replace(record, task_directory=directory)
     found = Sounds(0, tmp_path / "pages").sound(other, "test", "test-0000.wav")
     assert found.source.startswith("../my%20tasks/")
@@ -112,7 +112,7 @@ def test_a_link_leads_from_the_pages_folder_to_the_recording(record, tmp_path):
 
 
 def test_a_damaged_recording_is_said_to_be(record, tmp_path):
-    directory = taskmaker.make_task(tmp_path, "scene", n=4)
+    directory = task_directories.make_task(tmp_path, "scene", n=4)
     (directory / "16000/test/test-0000.wav").write_bytes(b"RIFF")
     other = dataclasses.replace(record, task_directory=directory)
     sound = Sounds(10**6).sound(other, "test", "test-0000.wav")

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import taskmaker
-from resultrows import row
 
 from harness.cli import call
-from harness.errors import UserError
+from harness.core.errors import UserError
 from harness.results import ResultRow, frame, load, read_csv, write_csv, write_result
 from harness.results.merge import check_output, describe_left_out, merge
+from support import task_directories
+from support.result_rows import row
 
 EARLY = {"started_at": "2026-01-01T00:00:00+00:00", "run_id": "r1"}
 LATE = {"started_at": "2026-02-01T00:00:00+00:00", "run_id": "r2"}
@@ -182,7 +182,9 @@ def test_a_mistake_is_one_sentence_and_writes_nothing(tmp_path, capsys):
 
 
 def test_shards_of_two_machines_become_the_table_of_one(tmp_path, capsys):
-    tasks = [taskmaker.make_task(tmp_path, kind, n=12, seconds=0.3) for kind in ("scene", "pitch")]
+    tasks = [
+        task_directories.make_task(tmp_path, kind, n=12, seconds=0.3) for kind in ("scene", "pitch")
+    ]
     run = [
         "run", "-m", "harness.baselines.logmel,name=logmel", "-t", str(tasks[0]), "-t",
         str(tasks[1]), "--protocol", "knn", "--jobs", "1", "--out",

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from resultrows import row
 
 from harness.cli import call
-from harness.errors import UserError
+from harness.core.errors import UserError
 from harness.results import (
     COLUMNS,
     ResultRow,
@@ -29,6 +28,7 @@ from harness.results import (
 )
 from harness.results import row as row_module
 from harness.results.frames import FITTED
+from support.result_rows import row
 
 LATER = "2026-02-01T00:00:00+00:00"
 

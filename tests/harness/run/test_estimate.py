@@ -7,18 +7,18 @@ import time
 from pathlib import Path
 
 import pytest
-import taskmaker
 
 from harness.commands import progress as progress_module
 from harness.commands.progress import ConsoleListener
-from harness.engines import InlineEngine
-from harness.module import ModelSpec
+from harness.models.module import ModelSpec
 from harness.run import pulse as pulse_module
+from harness.run.engines import InlineEngine
 from harness.run.estimate import Estimate, duration
 from harness.run.execute import Listener, execute
 from harness.run.plan import Settings, make_plan
 from harness.run.pulse import pulse, pulse_of
-from harness.task import TaskSource
+from support import task_directories
+from tasks.format.task import TaskSource
 
 LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")
 
@@ -26,7 +26,7 @@ LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")
 @pytest.fixture
 def chosen(tmp_path) -> Settings:
     tasks = [
-        TaskSource(taskmaker.make_task(tmp_path / "tasks", kind, n=9, seconds=0.5))
+        TaskSource(task_directories.make_task(tmp_path / "tasks", kind, n=9, seconds=0.5))
         for kind in ("scene", "kfold")
     ]
     return Settings((LOGMEL,), tuple(tasks), ("linear", "knn"), out=tmp_path / "out")

@@ -8,13 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import taskmaker
-from toymodule import write_module
 
-from harness.engines import InlineEngine
-from harness.errors import UserError
-from harness.module import ModelSpec, load_module
-from harness.reference import (
+from harness.core.errors import UserError
+from harness.models.module import ModelSpec, load_module
+from harness.models.reference import (
     TOLERANCE,
     TOLERANCE_OF_DEVICES,
     ReferenceEmbeddings,
@@ -24,10 +21,13 @@ from harness.reference import (
     embed_reference,
     tolerance,
 )
+from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.models import check_identity, identify
 from harness.run.plan import Settings, make_plan
-from harness.task import TaskSource
+from support import task_directories
+from support.hear_modules import write_module
+from tasks.format.task import TaskSource
 
 
 def toy(folder: Path, more: str, name: str = "toy") -> ModelSpec:
@@ -137,7 +137,7 @@ def test_a_worker_that_computes_something_else_is_refused(tmp_path):
     data = tmp_path / "data.txt"
     data.write_text("1")
     spec = toy(tmp_path, scaled(f"float(open({str(data)!r}).read())"))
-    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=6, seconds=0.2)
+    task = task_directories.make_task(tmp_path / "tasks", "scene", n=6, seconds=0.2)
     chosen = Settings((spec,), (TaskSource(task),), ("knn",), out=tmp_path / "out")
     plan = make_plan(chosen)
     data.write_text("2")
@@ -254,7 +254,7 @@ def test_code_on_a_path_that_the_module_adds_changes_the_fingerprint(tmp_path, m
         (source / "far_away.py").write_text(text)
         prints.add(load_module(ModelSpec(str(path)), "cpu").static_fingerprint)
         forget(tmp_path)
-        monkeypatch.setattr("harness.imports._source_at_import", {})
+        monkeypatch.setattr("harness.models.imports._source_at_import", {})
     assert len(prints) == 2
 
 
@@ -274,7 +274,7 @@ def test_two_models_whose_helpers_share_a_name_are_refused(tmp_path, monkeypatch
 
 def test_the_reference_sound_leaves_random_states_alone(tmp_path):
     module = load_module(toy(tmp_path, scaled("torch.rand(3)")), "cpu")
-    from harness.process_state import random_states
+    from harness.models.process_state import random_states
 
     before = random_states()
     with warnings.catch_warnings():

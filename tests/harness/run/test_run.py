@@ -15,16 +15,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import taskmaker
-from resultrows import row
 
-from harness.engines import InlineEngine, LocalEngine
-from harness.errors import UserError
-from harness.module import ModelSpec, parse_model
+from harness.core.errors import UserError
+from harness.metrics.scores import score
+from harness.models.module import ModelSpec, parse_model
 from harness.results import read_csv, write_csv, write_result
+from harness.run.engines import InlineEngine, LocalEngine
 from harness.run.execute import Listener, execute
 from harness.run.plan import Settings, TaskSource, make_plan
-from harness.scoring.scores import score
+from support import task_directories
+from support.result_rows import row
 
 LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")
 
@@ -50,7 +50,7 @@ class Counting(Listener):
 def tasks(tmp_path_factory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("tasks")
     kinds = ("scene", "kfold", "multilabel", "events")
-    return {kind: taskmaker.make_task(root, kind, n=12, seconds=1.0) for kind in kinds}
+    return {kind: task_directories.make_task(root, kind, n=12, seconds=1.0) for kind in kinds}
 
 
 def settings(out: Path, *directories: Path, **changes) -> Settings:
@@ -123,7 +123,7 @@ def test_running_again_does_nothing_and_changes_nothing(tasks, tmp_path):
 
 @pytest.mark.usefixtures("settled")
 def test_audio_replaced_under_its_size_and_time_is_embedded_again(tmp_path):
-    task = taskmaker.make_task(tmp_path, "scene", n=12, seconds=1.0)
+    task = task_directories.make_task(tmp_path, "scene", n=12, seconds=1.0)
     audio = sorted(task.glob("16000/*/*.wav"))
     for path in audio:
         os.utime(path, (1e9, 1e9))
@@ -198,7 +198,7 @@ def test_two_tasks_of_one_name_are_refused(tasks, tmp_path):
 
 
 def test_audio_of_rates_that_no_model_hears_decides_nothing(tmp_path):
-    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=12, rates=(16000, 48000))
+    task = task_directories.make_task(tmp_path / "tasks", "scene", n=12, rates=(16000, 48000))
     next((task / "48000" / "test").iterdir()).write_bytes(b"not a wav")
     summary = run(settings(tmp_path / "out", task, skip_bad=True))
     assert set(summary.table.n_skipped) == {0}
@@ -219,7 +219,7 @@ def test_a_damaged_probe_fails_its_evaluation_and_names_the_folder(tasks, tmp_pa
 
 def test_hear2021_says_where_the_original_kit_would_have_ended(tmp_path):
     labels = ["01", "02", "None"]
-    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=6, seconds=0.2, classes=labels)
+    task = task_directories.make_task(tmp_path / "tasks", "scene", n=6, seconds=0.2, classes=labels)
     summary = run(settings(tmp_path / "out", task, protocols=("hear2021", "knn")))
     notes = summary.table.groupby("protocol").notes.first()
     assert "labels that the original kit misreads" in notes["hear2021"]
@@ -263,7 +263,7 @@ def test_common_mistakes_of_a_module_are_told(tasks, tmp_path, monkeypatch, old,
 
 
 def test_events_in_seconds_fail_at_once_and_warn(tmp_path):
-    task = taskmaker.make_task(tmp_path / "tasks", "events", n=6)
+    task = task_directories.make_task(tmp_path / "tasks", "events", n=6)
     for split in ("train", "valid", "test"):
         table = json.loads((task / f"{split}.json").read_text())
         for events in table.values():
@@ -277,7 +277,7 @@ def test_events_in_seconds_fail_at_once_and_warn(tmp_path):
 
 
 def test_what_was_left_out_stands_in_the_notes(tmp_path):
-    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=12, seconds=0.5)
+    task = task_directories.make_task(tmp_path / "tasks", "scene", n=12, seconds=0.5)
     bad = sorted((task / "16000" / "valid").iterdir())[3]
     bad.write_bytes(b"")
     metadata = json.loads((task / "task_metadata.json").read_text())
@@ -382,7 +382,7 @@ def test_nothing_supported_at_all_is_refused(tasks, tmp_path):
 
 
 def test_bad_audio_is_named_before_any_work_and_left_out_on_request(tmp_path):
-    task = taskmaker.make_task(tmp_path / "tasks", "scene", n=12, seconds=0.5)
+    task = task_directories.make_task(tmp_path / "tasks", "scene", n=12, seconds=0.5)
     bad = sorted((task / "16000" / "train").iterdir())[5]
     bad.write_bytes(b"not a wav")
     chosen = settings(tmp_path / "out", task)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from runmaker import make_audio
+
+from support.pretraining_runs import make_audio
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,7 +26,7 @@ def audio(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def whole(audio: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a run of six steps that nothing disturbed."""
-    from wholerun import run  # Lightning, which not every test needs
+    from support.whole_run import run  # Lightning, which not every test needs
 
     out = tmp_path_factory.mktemp("whole") / "run"
     run(audio, out)

@@ -9,15 +9,15 @@ import threading
 from pathlib import Path
 
 import pytest
-import runmaker
 import torch
 import yaml
-from runmaker import killer, make_audio, tiny
-from wholerun import assert_same_run, copy_of, rows, run, state
 
 from hear_byola.checkpoint import read_checkpoint
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.run import Machines
+from support import pretraining_runs
+from support.pretraining_runs import killer, make_audio, tiny
+from support.whole_run import assert_same_run, copy_of, rows, run, state
 
 
 def test_a_finished_run_returns_at_once(audio: Path, whole: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_stop_between_logged_steps_and_within_accumulated_batches(
 
 def test_a_killed_run_loses_one_interval_at_most(audio: Path, whole: Path, tmp_path: Path) -> None:
     # Killed in the fifth step, after the state of the fourth was saved.
-    command = [sys.executable, runmaker.__file__, str(audio), str(tmp_path), "5"]
+    command = [sys.executable, pretraining_runs.__file__, str(audio), str(tmp_path), "5"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert state(tmp_path)["global_step"] == 4

@@ -15,12 +15,12 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
-from archivemaker import RECORD, Sample, made_sample
-from recordserver import cut, hang, refuse
 
-import tasks.card
+import tasks.cards.card
 from harness.cli import call
-from tasks.card import Card, card, cards
+from support.archives import RECORD, Sample, made_sample
+from support.record_server import cut, hang, refuse
+from tasks.cards.card import Card, card, cards
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def samples(server, monkeypatch) -> list[Sample]:
     demo = card("demo_guitar_chord")
     known = {each.card.name: with_suite(each.card, "made") for each in made}
     known |= {demo.name: demo, "unpublished": unpublished(with_suite(made[0].card, "made"))}
-    monkeypatch.setattr(tasks.card, "cards", lambda: MappingProxyType(known))
+    monkeypatch.setattr(tasks.cards.card, "cards", lambda: MappingProxyType(known))
     return made
 
 
@@ -134,11 +134,11 @@ def test_every_published_card_can_be_asked_for() -> None:
 COMMAND = """
 import pickle, sys, time
 from types import MappingProxyType
-import tasks.card, tasks.fetch.archive
+import tasks.cards.card, tasks.fetch.archive
 from harness.cli import main
 card = pickle.load(open(sys.argv.pop(1), "rb"))
 tasks.fetch.archive.API = sys.argv.pop(1)
-tasks.card.cards = lambda: MappingProxyType({card.name: card})
+tasks.cards.card.cards = lambda: MappingProxyType({card.name: card})
 exec(sys.argv.pop(1))
 main()
 """

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from tasks.fetch.side_by_side import side_by_side
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import UserError
-from harness.layout import Event
+from harness.core.errors import UserError
+from tasks.format.directory import Event
 from tasks.make.faults import Faults
 from tasks.make.labels import Labels, read_labels
 

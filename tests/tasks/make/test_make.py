@@ -18,18 +18,18 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import soundmaker
 
-from harness.check import check_task
 from harness.cli import call
-from harness.errors import UserError
-from harness.layout import Event
-from harness.predictions import read_predictions
+from harness.core.errors import UserError
+from harness.metrics.event_scores import METRICS as EVENT_METRICS
+from harness.metrics.scores import METRICS as SCENE_METRICS
 from harness.results import read_csv
-from harness.scoring.event_scores import METRICS as EVENT_METRICS
-from harness.scoring.scores import METRICS as SCENE_METRICS
-from harness.task import Task, read_task
-from tasks.card import card_in
+from harness.results.predictions import read_predictions
+from support import sound_files
+from tasks.cards.card import card_in
+from tasks.check import check_task
+from tasks.format.directory import Event
+from tasks.format.task import Task, read_task
 from tasks.make.plan import Plan, clip_names, plan_task
 from tasks.make.wishes import DEFAULT_METRICS, Wishes
 
@@ -41,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     """Thirty half seconds of sound: ``00.wav`` to ``29.wav`` at 8 kHz, each of its own noise."""
     folder = tmp_path / "recordings"
     for i in range(30):
-        soundmaker.write(folder / f"{i:02d}.wav", soundmaker.noise(0.5, 8000, i), 8000)
+        sound_files.write(folder / f"{i:02d}.wav", sound_files.noise(0.5, 8000, i), 8000)
     return folder
 
 
@@ -211,9 +211,9 @@ def test_whole_numbers_are_ordered_by_value(make: Make) -> None:
 
 def test_the_sample_rate_loses_nothing_that_hear_has_room_for(make: Make, folder: Path) -> None:
     assert make(labels_of()).rates == (16000,)
-    soundmaker.write(folder / "00.wav", soundmaker.noise(0.5, 44100), 44100)
+    sound_files.write(folder / "00.wav", sound_files.noise(0.5, 44100), 44100)
     assert make(labels_of()).rates == (44100,)
-    soundmaker.write(folder / "00.wav", soundmaker.noise(0.5, 96000), 96000)
+    sound_files.write(folder / "00.wav", sound_files.noise(0.5, 96000), 96000)
     assert make(labels_of()).rates == (48000,)
     assert make(labels_of(), rates=(8000, 16000)).rates == (8000, 16000)
 
@@ -395,7 +395,7 @@ def test_what_is_told_of_a_table_before_any_sound_is_written(make: Make, folder:
 
 
 def test_rates_and_lengths_are_in_the_description(make: Make, folder: Path) -> None:
-    soundmaker.write(folder / "00.wav", soundmaker.noise(1.25, 22050), 22050)
+    sound_files.write(folder / "00.wav", sound_files.noise(1.25, 22050), 22050)
     assert (
         "recordings of 8000, 22050 Hz, written at 22050 Hz; the shortest lasts 0.5 s, the longest "
         "1.25 s"
@@ -444,7 +444,7 @@ def tones(folder: Path) -> Path:
             sound = 0.3 * np.sin(2 * np.pi * (frequency + 10 * i) * time)
             stereo = np.stack([sound, 0.5 * sound], axis=1)
             name = f"{label}/{i}.{('wav', 'flac', 'ogg')[i % 3]}"
-            soundmaker.write(folder / name, stereo if i % 2 else sound, rate)
+            sound_files.write(folder / name, stereo if i % 2 else sound, rate)
             rows.append(f"{name},{label}")
     table = folder / "labels.csv"
     table.write_text("\n".join(rows) + "\n")
@@ -738,7 +738,7 @@ def test_an_event_task_of_real_layout_is_scored(tmp_path: Path) -> None:
                 2 * np.pi * frequency * np.arange(6400) / 16000
             )
             rows.append(f"{i}.wav;{start:.2f};{start + 0.4:.2f};{label}")
-        soundmaker.write(tmp_path / "sounds" / f"{i}.wav", sound, 16000)
+        sound_files.write(tmp_path / "sounds" / f"{i}.wav", sound, 16000)
     table = tmp_path / "events.csv"
     table.write_text("\n".join(rows) + "\n", "utf-8-sig")
     code, out, err = hear_byola(
@@ -778,7 +778,7 @@ def test_the_readme_takes_a_folder_of_recordings_to_a_score(tmp_path: Path) -> N
         for i in range(10):
             time = np.arange(16000) / 16000
             sound = 0.3 * np.sin(2 * np.pi * (frequency + 10 * i) * time)
-            soundmaker.write(tmp_path / "my_recordings" / label / f"{i}.wav", sound)
+            sound_files.write(tmp_path / "my_recordings" / label / f"{i}.wav", sound)
     scripts = sysconfig.get_path("scripts")
     done = subprocess.run(
         ["bash", "-e", "-c", script],

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-import soundmaker
 
-from harness import audio
-from harness.audio import BadAudio, ContentHashes, decode
-from harness.errors import UserError
-from harness.files import file_state
-from tasks import wavs
+from harness.core.errors import UserError
+from harness.core.files import file_state
+from support import sound_files
+from tasks import audio
+from tasks.audio import BadAudio, ContentHashes, decode
+from tasks.format import wavs
 from tasks.make import recordings
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled
@@ -33,7 +33,7 @@ def recording(path: Path, seconds: float | None = None) -> Recording:
 
 @pytest.fixture
 def mp3(tmp_path: Path) -> Path:
-    return soundmaker.write(tmp_path / "sound.mp3", soundmaker.noise(1.0, RATE), RATE)
+    return sound_files.write(tmp_path / "sound.mp3", sound_files.noise(1.0, RATE), RATE)
 
 
 @pytest.mark.parametrize("seconds", [None, 0.9])
@@ -47,12 +47,12 @@ def test_a_truncated_mp3_is_no_recording(mp3: Path, seconds: float | None) -> No
         decode(mp3)
 
 
-@pytest.mark.parametrize("extension", soundmaker.FORMATS)
+@pytest.mark.parametrize("extension", sound_files.FORMATS)
 @pytest.mark.parametrize("seconds", [None, 0.5])
 def test_what_is_truncated_is_told_before_anything_is_written(
     tmp_path: Path, extension: str, seconds: float | None
 ) -> None:
-    path = soundmaker.write(tmp_path / f"a.{extension}", soundmaker.noise(3.0, RATE), RATE)
+    path = sound_files.write(tmp_path / f"a.{extension}", sound_files.noise(3.0, RATE), RATE)
     labelled = [Labelled(path.name, 2)]
     headers, bad = look_into(tmp_path, labelled, seconds, Faults(tmp_path / "x.csv"), [].append)
     assert (headers[path.name].seconds, bad) == (3.0, [])
@@ -78,8 +78,8 @@ def test_an_mp3_may_be_a_frame_shorter_than_it_says(mp3: Path) -> None:
 
 
 def test_an_mp3_that_does_not_say_its_length_is_read_to_its_end(tmp_path: Path) -> None:
-    sound = np.concatenate([np.zeros(RATE // 4), soundmaker.noise(1.0, RATE)])
-    mp3 = soundmaker.write(tmp_path / "sound.mp3", sound, RATE)
+    sound = np.concatenate([np.zeros(RATE // 4), sound_files.noise(1.0, RATE)])
+    mp3 = sound_files.write(tmp_path / "sound.mp3", sound, RATE)
     content = mp3.read_bytes()
     mp3.write_bytes(content[content.find(content[:2], 2) :])
     assert soundfile.info(mp3).frames > 2 * len(sound)  # guessed from the file's size
@@ -97,7 +97,7 @@ def test_what_is_known_of_the_recordings_is_kept_at_an_interrupt(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for i in range(20):
-        soundmaker.write(tmp_path / f"{i:02d}.wav", soundmaker.noise(0.1, seed=i))
+        sound_files.write(tmp_path / f"{i:02d}.wav", sound_files.noise(0.1, seed=i))
     known = audio._file_sha256
     hashed: list[str] = []
 
@@ -124,7 +124,7 @@ def test_it_says_how_far_it_has_looked_and_remembers_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for i in range(3):
-        soundmaker.write(tmp_path / f"{i:02d}.wav", soundmaker.noise(0.1, seed=i))
+        sound_files.write(tmp_path / f"{i:02d}.wav", sound_files.noise(0.1, seed=i))
     saved: list[int] = []
     save = ContentHashes.save
 
@@ -150,7 +150,7 @@ def test_accented_letters_may_have_another_form_on_the_disk(
     def named(form: str) -> str:
         return unicodedata.normalize(form, "é/höhe.wav")
 
-    path = soundmaker.write(tmp_path / named(on_disk), soundmaker.noise(0.1))
+    path = sound_files.write(tmp_path / named(on_disk), sound_files.noise(0.1))
     faults = Faults(tmp_path / "x.csv")
     labelled = [Labelled(named(in_table), 2), Labelled("é/hohe.wav", 3)]
     headers, bad = look_into(tmp_path, labelled, None, faults, [].append)
@@ -161,7 +161,7 @@ def test_accented_letters_may_have_another_form_on_the_disk(
 def test_of_two_forms_the_one_that_the_table_has_is_meant(tmp_path: Path) -> None:
     forms = [unicodedata.normalize(form, "höhe.wav") for form in ("NFC", "NFD")]
     for seed, name in enumerate(forms):
-        soundmaker.write(tmp_path / name, soundmaker.noise(0.1, seed=seed))
+        sound_files.write(tmp_path / name, sound_files.noise(0.1, seed=seed))
     if len(list(tmp_path.iterdir())) < 2:
         pytest.skip("this file system knows one form alone")
     labelled = [Labelled(name, 2) for name in forms]
@@ -170,11 +170,11 @@ def test_of_two_forms_the_one_that_the_table_has_is_meant(tmp_path: Path) -> Non
 
 
 def test_a_recording_replaced_since_it_was_looked_into_is_refused(tmp_path: Path) -> None:
-    path = soundmaker.write(tmp_path / "a.wav", soundmaker.noise(0.1))
+    path = sound_files.write(tmp_path / "a.wav", sound_files.noise(0.1))
     os.utime(path, (1e9, 1e9))
     before = recording(path)
     time.sleep(0.02)
-    soundmaker.write(path, soundmaker.noise(0.1, seed=1))
+    sound_files.write(path, sound_files.noise(0.1, seed=1))
     os.utime(path, (1e9, 1e9))
     with pytest.raises(UserError, match=r"a\.wav changed while the task was being made"):
         read_recording(before)
@@ -183,7 +183,7 @@ def test_a_recording_replaced_since_it_was_looked_into_is_refused(tmp_path: Path
 def test_a_recording_that_changes_while_it_is_read_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = soundmaker.write(tmp_path / "a.wav", soundmaker.noise(0.1))
+    path = sound_files.write(tmp_path / "a.wav", sound_files.noise(0.1))
     read = recordings.read_frames
 
     def meanwhile(*arguments: Any, **options: Any) -> np.ndarray:

@@ -10,10 +10,10 @@ import tarfile
 import zipfile
 from pathlib import Path
 
-import corpusmaker
 import pytest
 
-from harness.errors import UserError
+from harness.core.errors import UserError
+from support import corpora
 from tasks.prepare import archive as archives
 from tasks.prepare.archive import close_archives, expanded_path, files_of
 from tasks.prepare.folder import SourceFolder
@@ -36,7 +36,7 @@ def packed(tmp_path: Path) -> Path:
 
 
 def make(packed: Path, name: str) -> Path:
-    maker = corpusmaker.zipped if name.endswith(".zip") else corpusmaker.tarred
+    maker = corpora.zipped if name.endswith(".zip") else corpora.tarred
     return maker(packed, packed.parent / name)
 
 
@@ -68,7 +68,7 @@ def test_what_others_still_read_is_not_removed(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "_IN_MEMORY", 0)
-    archive = corpusmaker.tarred(packed, tmp_path / "source" / "a.tar.gz")
+    archive = corpora.tarred(packed, tmp_path / "source" / "a.tar.gz")
     room = tmp_path / "room"
     # Two tasks that are prepared from one corpus at a time.
     first, second = (SourceFolder(archive.parent, room, lambda _: None) for _ in range(2))

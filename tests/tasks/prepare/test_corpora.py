@@ -7,19 +7,18 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-import corpusmaker
 import numpy as np
 import pandas as pd
 import pytest
 import soundfile
-import soundmaker
 import soxr
 
-from harness.check import check_task
-from harness.errors import UserError
-from harness.task import Task, read_task
-from tasks.card import card
-from tasks.newtask import NewClip
+from harness.core.errors import UserError
+from support import corpora, sound_files
+from tasks.cards.card import card
+from tasks.check import check_task
+from tasks.format.newtask import NewClip
+from tasks.format.task import Task, read_task
 from tasks.prepare import speech_commands, spoken_digit, voxforge
 from tasks.prepare.corpora import CORPORA
 from tasks.prepare.folder import SourceFolder
@@ -80,9 +79,9 @@ def test_every_corpus_has_a_card_that_it_can_fill() -> None:
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_esc50(tmp_path: Path, packed: bool) -> None:
-    source = corpusmaker.esc50(tmp_path / "x").parent
+    source = corpora.esc50(tmp_path / "x").parent
     if packed:  # as GitHub names and packs it
-        source = corpusmaker.zipped(source, tmp_path / "y" / "ESC-50-master.zip").parent
+        source = corpora.zipped(source, tmp_path / "y" / "ESC-50-master.zip").parent
     task = prepared("esc50", source, tmp_path)
     assert task.splits == tuple(f"fold{i:02d}" for i in range(5))
     assert labels(task, "fold02") == {
@@ -90,11 +89,11 @@ def test_esc50(tmp_path: Path, packed: bool) -> None:
         "3-100035-A-36.wav": "vacuum_cleaner",
     }
     assert groups(task)["3-100035-A-36.wav"] == "100035"
-    assert_sounds(task, lambda name: corpusmaker.sound(name, rate=44_100), 44_100)
+    assert_sounds(task, lambda name: corpora.sound(name, rate=44_100), 44_100)
 
 
 def test_urbansound8k_in_all_its_encodings(tmp_path: Path) -> None:
-    corpusmaker.urbansound8k(tmp_path / "x")
+    corpora.urbansound8k(tmp_path / "x")
     task = prepared("urbansound8k", tmp_path / "x", tmp_path)
     assert len(task.splits) == 10
     assert labels(task, "fold09") == {
@@ -102,14 +101,14 @@ def test_urbansound8k_in_all_its_encodings(tmp_path: Path) -> None:
         "100042-9-0-0.wav": "street_music",
     }
     assert groups(task)["100042-9-0-0.wav"] == "100042"
-    kinds = list(corpusmaker.URBAN_KINDS.values())
+    kinds = list(corpora.URBAN_KINDS.values())
 
     def rate(name: str) -> int:
         return kinds[(int(name[:6]) - 100_032) % len(kinds)][0]
 
     # MS ADPCM has 4 bits a sample, and comes in whole blocks.
     assert_sounds(
-        task, lambda name: corpusmaker.sound(name, rate=rate(name)), rate, likeness=0.97, rest=800
+        task, lambda name: corpora.sound(name, rate=rate(name)), rate, likeness=0.97, rest=800
     )
 
 
@@ -124,22 +123,20 @@ def test_a_fold_that_is_no_number_is_named(tmp_path: Path, fold: str) -> None:
 
 
 def test_nsynth_from_its_archives_and_a_folder(tmp_path: Path) -> None:
-    corpus = corpusmaker.nsynth(tmp_path / "x")
+    corpus = corpora.nsynth(tmp_path / "x")
     for split in ("train", "valid"):
         folder = corpus / f"nsynth-{split}"
-        corpusmaker.tarred(
-            folder, tmp_path / "y" / f"{folder.name}.jsonwav.tar.gz", prefix=folder.name
-        )
+        corpora.tarred(folder, tmp_path / "y" / f"{folder.name}.jsonwav.tar.gz", prefix=folder.name)
     (corpus / "nsynth-test").rename(tmp_path / "y" / "nsynth-test")
     task = prepared("nsynth_instrument", tmp_path / "y", tmp_path)
-    assert task.labels == tuple(corpusmaker.FAMILIES)
+    assert task.labels == tuple(corpora.FAMILIES)
     assert [len(task.clips[split]) for split in task.splits] == [11, 10, 10]
     assert labels(task, "test")["mallet_electronic_005-065-075.wav"] == "mallet"
-    assert_sounds(task, lambda name: corpusmaker.sound(name.removesuffix(".wav")))
+    assert_sounds(task, lambda name: corpora.sound(name.removesuffix(".wav")))
 
 
 def test_nsynth_without_a_part_is_refused(tmp_path: Path) -> None:
-    corpus = corpusmaker.nsynth(tmp_path)
+    corpus = corpora.nsynth(tmp_path)
     (corpus / "nsynth-valid" / "examples.json").unlink()
     with pytest.raises(UserError, match=r"NSynth's part 'valid'.*nsynth-valid\.jsonwav\*"):
         listed(CORPORA["nsynth_instrument"].clips, tmp_path)
@@ -156,33 +153,33 @@ def test_nsynth_without_a_part_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_nsynth_tables_that_are_none_are_named(tmp_path: Path, content: str) -> None:
-    corpus = corpusmaker.nsynth(tmp_path)
+    corpus = corpora.nsynth(tmp_path)
     (corpus / "nsynth-train" / "examples.json").write_text(content)
     with pytest.raises(UserError, match=r"nsynth-train/examples\.json"):
         listed(CORPORA["nsynth_instrument"].clips, tmp_path)
 
 
 def test_voxceleb1(tmp_path: Path) -> None:
-    task = prepared("voxceleb1", corpusmaker.voxceleb1(tmp_path / "x"), tmp_path)
+    task = prepared("voxceleb1", corpora.voxceleb1(tmp_path / "x"), tmp_path)
     assert labels(task, "valid") == {
         "id10001-7gWzIy6yIIk-00001.wav": "id10001",
         "id10270-8jEAjG6SegY-00008.wav": "id10270",
     }
     assert [len(task.clips[split]) for split in task.splits] == [3, 2, 2]
     assert groups(task)["id10001-7gWzIy6yIIk-00001.wav"] == "id10001-7gWzIy6yIIk"
-    assert_sounds(task, lambda name: corpusmaker.sound(name.replace("-", "/"), seconds=0.5))
+    assert_sounds(task, lambda name: corpora.sound(name.replace("-", "/"), seconds=0.5))
 
 
 def test_voxceleb1_partly_unpacked_is_read_from_both_places(tmp_path: Path) -> None:
-    corpus = corpusmaker.voxceleb1(tmp_path)
+    corpus = corpora.voxceleb1(tmp_path)
     zipfile.ZipFile(corpus / "vox1_dev_wav.zip").extractall(corpus / "vox1_dev_wav")
     (corpus / "vox1_dev_wav.zip").unlink()
-    assert len(listed(CORPORA["voxceleb1"].clips, tmp_path)) == len(corpusmaker.VOX_LINES)
+    assert len(listed(CORPORA["voxceleb1"].clips, tmp_path)) == len(corpora.VOX_LINES)
 
 
 def test_voxceleb1_says_what_is_wrong(tmp_path: Path) -> None:
     clips = CORPORA["voxceleb1"].clips
-    corpus = corpusmaker.voxceleb1(tmp_path)
+    corpus = corpora.voxceleb1(tmp_path)
     table = corpus / "iden_split.txt"
     table.write_text(table.read_text() + "4 id10001/1zcIwhmdeo4/00003.wav\n")
     with pytest.raises(UserError, match=r"iden_split\.txt, line 8"):
@@ -216,7 +213,7 @@ def test_voxforge(tmp_path: Path) -> None:
     for language, names in sessions.items():
         for name in names:
             kind = "flac" if name.startswith("guenter") else "wav"
-            corpusmaker.voxforge_session(voxforge_folder(source, language), name, kind=kind)
+            corpora.voxforge_session(voxforge_folder(source, language), name, kind=kind)
     task = prepared("voxforge", source, tmp_path)
     split_of = {clip.name: split for split in task.splits for clip in task.clips[split]}
     assert split_of["de-guenter-20140214-afn-a0000.wav"] == "train"
@@ -232,7 +229,7 @@ def test_voxforge(tmp_path: Path) -> None:
         "en-Rortiz-20080318-kdl-a0000.wav": "rortiz",
         "de-anonymous-20080202-abc-a0000.wav": "anonymous-20080202-abc",
     }
-    assert_sounds(task, lambda name: corpusmaker.sound(name[3:].replace("-a0", "/a0")[:-4]))
+    assert_sounds(task, lambda name: corpora.sound(name[3:].replace("-a0", "/a0")[:-4]))
 
 
 def voxforge_split(user: str) -> str:
@@ -244,10 +241,10 @@ def test_voxforge_users_keep_their_split_whatever_else_is_there(tmp_path: Path) 
     users = [f"user{i}" for i in range(40)]
     for i, user in enumerate(users):
         language = ("de", "fr", "it")[i % 3]
-        corpusmaker.voxforge_session(tmp_path / "all" / language, f"{user}-20100101-abc", 1)
-        corpusmaker.voxforge_session(tmp_path / "all" / "ru", f"{user.upper()}-20110101-def", 1)
+        corpora.voxforge_session(tmp_path / "all" / language, f"{user}-20100101-abc", 1)
+        corpora.voxforge_session(tmp_path / "all" / "ru", f"{user.upper()}-20110101-def", 1)
         if i % 2:
-            corpusmaker.voxforge_session(tmp_path / "half" / language, f"{user}-20100101-abc", 1)
+            corpora.voxforge_session(tmp_path / "half" / language, f"{user}-20100101-abc", 1)
     splits: dict[str, set[str]] = {user: set() for user in users}
     for folder in ("all", "half"):
         for clip in listed(voxforge.clips, tmp_path / folder):
@@ -260,7 +257,7 @@ def test_voxforge_keeps_prolific_users_for_training(tmp_path: Path) -> None:
     user = next(f"u{i}" for i in range(99) if voxforge_split(f"u{i}") == "test")
     for count, split in ((499, "test"), (500, "train")):
         wavs = tmp_path / str(count) / "it" / f"{user}-20100101-abc" / "wav"
-        corpusmaker.write(wavs / "a0000.wav", user)
+        corpora.write(wavs / "a0000.wav", user)
         for i in range(1, count):
             (wavs / f"a{i:04}.wav").hardlink_to(wavs / "a0000.wav")
         clips = listed(voxforge.clips, tmp_path / str(count))
@@ -268,12 +265,12 @@ def test_voxforge_keeps_prolific_users_for_training(tmp_path: Path) -> None:
 
 
 def test_voxforge_says_what_it_leaves_out(tmp_path: Path) -> None:
-    corpusmaker.voxforge_session(tmp_path / "de", "one-20191231-abc")
-    corpusmaker.voxforge_session(tmp_path / "de", "two-20200101-abc", 3)
-    corpusmaker.voxforge_session(tmp_path / "nl", "three-20100101-abc", 4)
-    corpusmaker.write(tmp_path / "de" / "demo" / "wav" / "hello.wav", "hello")
+    corpora.voxforge_session(tmp_path / "de", "one-20191231-abc")
+    corpora.voxforge_session(tmp_path / "de", "two-20200101-abc", 3)
+    corpora.voxforge_session(tmp_path / "nl", "three-20100101-abc", 4)
+    corpora.write(tmp_path / "de" / "demo" / "wav" / "hello.wav", "hello")
     wavs = tmp_path / "de" / "four-20100101-abc" / "wav"
-    corpusmaker.write(wavs / "empty.wav", "empty", seconds=0)
+    corpora.write(wavs / "empty.wav", "empty", seconds=0)
     (wavs / "broken.wav").write_bytes(b"no sound at all")
     said: list[str] = []
     clips = voxforge.clips(SourceFolder(tmp_path, tmp_path, said.append), said.append)
@@ -288,10 +285,10 @@ def test_voxforge_says_what_it_leaves_out(tmp_path: Path) -> None:
 
 
 def test_a_voxforge_sound_that_ends_in_its_middle_is_left_out(tmp_path: Path) -> None:
-    whole = soundmaker.write(tmp_path / "a.flac", soundmaker.noise(1.0)).read_bytes()
+    whole = sound_files.write(tmp_path / "a.flac", sound_files.noise(1.0)).read_bytes()
     sounds = {"a": whole, "b": whole[: len(whole) // 2]}
     members = {f"one-20100101-abc/flac/{name}.flac": each for name, each in sounds.items()}
-    soundmaker.pack(tmp_path / "x" / "de" / "one-20100101-abc.tgz", members, "w:gz")
+    sound_files.pack(tmp_path / "x" / "de" / "one-20100101-abc.tgz", members, "w:gz")
     said: list[str] = []
     clips = voxforge.clips(SourceFolder(tmp_path / "x", tmp_path, said.append), said.append)
     assert [clip.name for clip in clips] == ["de-one-20100101-abc-a.wav"]
@@ -300,7 +297,7 @@ def test_a_voxforge_sound_that_ends_in_its_middle_is_left_out(tmp_path: Path) ->
 
 def test_a_voxforge_session_is_taken_once_from_its_lower_rate(tmp_path: Path) -> None:
     for folder, rate in (("48kHz_16bit", 48_000), ("16kHz_16bit", 16_000)):
-        corpusmaker.voxforge_session(tmp_path / "fr" / folder, "x-20100101-abc", rate=rate)
+        corpora.voxforge_session(tmp_path / "fr" / folder, "x-20100101-abc", rate=rate)
     assert ["16kHz_16bit" in str(clip.source) for clip in listed(voxforge.clips, tmp_path)] == [
         True,
         True,
@@ -311,10 +308,10 @@ def test_a_voxforge_session_is_taken_once_from_its_lower_rate(tmp_path: Path) ->
 def commands(tmp_path: Path) -> Path:
     """Both archives of Speech Commands, as published."""
     for folder in (
-        corpusmaker.speech_commands(tmp_path / "x"),
-        corpusmaker.speech_commands_test_set(tmp_path / "x"),
+        corpora.speech_commands(tmp_path / "x"),
+        corpora.speech_commands_test_set(tmp_path / "x"),
     ):
-        corpusmaker.tarred(folder, tmp_path / "published" / f"{folder.name}.tar.gz")
+        corpora.tarred(folder, tmp_path / "published" / f"{folder.name}.tar.gz")
     return tmp_path / "published"
 
 
@@ -323,7 +320,7 @@ def test_speech_commands_with_35_words(commands: Path, tmp_path: Path) -> None:
     assert task.labels == ("bed", "no", "yes", "zero")
     assert labels(task, "valid")["zero_1b4c9b89_nohash_0.wav"] == "zero"
     assert [len(task.clips[split]) for split in task.splits] == [4, 4, 4]
-    assert_sounds(task, lambda name: corpusmaker.sound(name.replace("_", "/", 1)))
+    assert_sounds(task, lambda name: corpora.sound(name.replace("_", "/", 1)))
 
 
 @pytest.mark.parametrize("name", ["speech_commands_v2_12", "speech_commands_full"])
@@ -347,19 +344,19 @@ def test_speech_commands_with_12_classes(name: str, commands: Path, tmp_path: Pa
     def original(clip: str) -> np.ndarray:
         if clip.startswith("_silence__") and "-" in clip:
             noise, start = clip.removeprefix("_silence__").removesuffix(".wav").split("-")
-            return corpusmaker.sound(noise, 1.0, start=int(start) / 16_000)
+            return corpora.sound(noise, 1.0, start=int(start) / 16_000)
         folder = "_silence_" if clip.startswith("_silence_") else clip.rsplit("_nohash", 1)[0]
         if folder.startswith("_unknown_"):
             folder = "_unknown_"
         folder = folder.split("_")[0] or folder
-        return corpusmaker.sound(f"{folder}/{clip[len(folder) + 1 :]}")
+        return corpora.sound(f"{folder}/{clip[len(folder) + 1 :]}")
 
     assert_sounds(task, original)
 
 
 def test_speech_commands_without_noises_say_what_has_no_silence(tmp_path: Path) -> None:
-    corpus = corpusmaker.speech_commands(tmp_path / "x")
-    corpusmaker.speech_commands_test_set(tmp_path / "x")
+    corpus = corpora.speech_commands(tmp_path / "x")
+    corpora.speech_commands_test_set(tmp_path / "x")
     (corpus / "_background_noise_" / "pink_noise.wav").unlink()
     said: list[str] = []
     prepared("speech_commands_v2_12", tmp_path / "x", tmp_path, said)
@@ -371,8 +368,8 @@ def test_speech_commands_without_noises_say_what_has_no_silence(tmp_path: Path) 
 
 
 def test_an_empty_noise_is_a_bad_sound_of_speech_commands(tmp_path: Path) -> None:
-    corpus = corpusmaker.speech_commands(tmp_path / "x")
-    corpusmaker.speech_commands_test_set(tmp_path / "x")
+    corpus = corpora.speech_commands(tmp_path / "x")
+    corpora.speech_commands_test_set(tmp_path / "x")
     (corpus / "_background_noise_" / "pink_noise.wav").write_bytes(b"")
     (corpus / "yes" / "0a7c2a8d_nohash_0.wav").write_bytes(b"")
     with pytest.raises(UserError, match="2 clips cannot be used") as caught:
@@ -382,8 +379,8 @@ def test_an_empty_noise_is_a_bad_sound_of_speech_commands(tmp_path: Path) -> Non
 
 
 def test_speech_commands_unpacked_into_one_folder_are_refused(tmp_path: Path) -> None:
-    corpus = corpusmaker.speech_commands(tmp_path)
-    corpusmaker.speech_commands_test_set(tmp_path).rename(tmp_path / "y")
+    corpus = corpora.speech_commands(tmp_path)
+    corpora.speech_commands_test_set(tmp_path).rename(tmp_path / "y")
     for folder in (tmp_path / "y").iterdir():
         for path in folder.iterdir():
             (corpus / folder.name).mkdir(exist_ok=True)
@@ -393,7 +390,7 @@ def test_speech_commands_unpacked_into_one_folder_are_refused(tmp_path: Path) ->
 
 
 def test_speech_commands_without_the_test_set_name_its_archive(tmp_path: Path) -> None:
-    corpusmaker.speech_commands(tmp_path)
+    corpora.speech_commands(tmp_path)
     with pytest.raises(UserError, match=r"test set.*speech_commands_test_set_v0\.02\*"):
         listed(speech_commands.twelve_classes, tmp_path)
 
@@ -416,7 +413,7 @@ def test_five_hours_are_drawn_as_hear_drew_them(
 
 def test_free_spoken_digits(tmp_path: Path) -> None:
     said: list[str] = []
-    source = corpusmaker.free_spoken_digits(tmp_path / "x")
+    source = corpora.free_spoken_digits(tmp_path / "x")
     task = prepared("spoken_digit", source, tmp_path, said)
     assert sum(len(clips) for clips in task.clips.values()) == 50
     assert any(
@@ -425,13 +422,13 @@ def test_free_spoken_digits(tmp_path: Path) -> None:
     digits = [int(label) for split in task.splits for label in labels(task, split).values()]
     assert sorted(digits) == sorted(list(range(10)) * 5)
     names = {f"{hear}.wav": stem for stem, hear in spoken_digit._hear_names().items()}
-    assert_sounds(task, lambda name: corpusmaker.sound(names[name], rate=8_000), 8_000)
+    assert_sounds(task, lambda name: corpora.sound(names[name], rate=8_000), 8_000)
 
 
 def test_a_spoken_digit_keeps_its_name_and_fold_whatever_is_there(tmp_path: Path) -> None:
-    corpusmaker.free_spoken_digits(tmp_path / "two", takes=2)
-    corpusmaker.zipped(
-        corpusmaker.free_spoken_digits(tmp_path / "x"),
+    corpora.free_spoken_digits(tmp_path / "two", takes=2)
+    corpora.zipped(
+        corpora.free_spoken_digits(tmp_path / "x"),
         tmp_path / "one" / "free-spoken-digit-dataset-1.0.9.zip",
         prefix="free-spoken-digit-dataset-1.0.9/",
     )

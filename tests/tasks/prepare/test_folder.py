@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import corpusmaker
 import pytest
-import soundmaker
 
-from harness.errors import UserError
+from harness.core.errors import UserError
+from support import corpora, sound_files
 from tasks.prepare.archive import close_archives
 from tasks.prepare.folder import SourceFolder
 
@@ -40,7 +39,7 @@ def test_a_corpus_is_found_at_any_depth(tmp_path: Path) -> None:
 
 
 def test_what_is_unpacked_comes_before_an_archive_and_shallow_before_deep(tmp_path: Path) -> None:
-    corpusmaker.zipped(fill(tmp_path / "x", "meta/table.csv"), tmp_path / "in" / "corpus.zip")
+    corpora.zipped(fill(tmp_path / "x", "meta/table.csv"), tmp_path / "in" / "corpus.zip")
     folder = fill(tmp_path / "in", "old/deep/corpus/meta/table.csv", "corpus/meta/table.csv")
     assert opened(folder).root("meta/table.csv", ("corpus*",), "it") == "corpus/"
 
@@ -48,7 +47,7 @@ def test_what_is_unpacked_comes_before_an_archive_and_shallow_before_deep(tmp_pa
 def test_archives_are_opened_only_when_they_are_called_so(tmp_path: Path) -> None:
     packed = fill(tmp_path / "x", "meta/table.csv")
     for name in ("corpus-1.0.zip", "holiday.zip", "corpus.txt"):
-        corpusmaker.zipped(packed, tmp_path / "in" / name)
+        corpora.zipped(packed, tmp_path / "in" / name)
     folder = opened(tmp_path / "in")
     assert found(folder, ".*table.csv", "corpus*") == ["corpus-1.0.zip/meta/table.csv"]
     assert folder.text("corpus-1.0.zip/meta/table.csv") == "content of meta/table.csv"
@@ -75,7 +74,7 @@ def test_a_source_that_is_no_folder_is_refused(tmp_path: Path) -> None:
 
 def test_hidden_files_and_those_that_lead_out_of_an_archive_do_not_count(tmp_path: Path) -> None:
     fill(tmp_path / "in", "a.wav", "._a.wav", ".cache/b.wav", "__MACOSX/c.wav")
-    soundmaker.pack(
+    sound_files.pack(
         tmp_path / "in" / "corpus.tar",
         {"d.wav": b"d", "../e.wav": b"e", "x/../../f.wav": b"f", "y/../g.wav": b"g"},
     )

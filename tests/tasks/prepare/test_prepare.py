@@ -8,20 +8,20 @@ import re
 import shutil
 from pathlib import Path
 
-import corpusmaker
 import pytest
 import soundfile
 
-from harness.check import check_task
 from harness.cli import call
 from harness.commands.options import EXAMPLES
-from harness.errors import UserError
-from harness.groups import GROUPS
-from harness.layout import METADATA
-from harness.task import UNLIKE_CARD, read_task
-from tasks.card import card
+from harness.core.errors import UserError
+from support import corpora
+from tasks.cards.card import card
+from tasks.check import check_task
 from tasks.find import find_task
-from tasks.newtask import NewClip
+from tasks.format.directory import METADATA
+from tasks.format.groups import GROUPS
+from tasks.format.newtask import NewClip
+from tasks.format.task import UNLIKE_CARD, read_task
 from tasks.prepare import archive, run
 from tasks.prepare.corpora import CORPORA
 from tasks.prepare.folder import SourceFolder
@@ -32,7 +32,7 @@ PART = "esc50_part-v2.0.0-full"
 
 @pytest.fixture
 def esc50(tmp_path: Path) -> Path:
-    return corpusmaker.esc50(tmp_path / "source")
+    return corpora.esc50(tmp_path / "source")
 
 
 @pytest.fixture
@@ -206,13 +206,13 @@ def test_bad_sounds_are_left_out_when_asked_and_named(
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_empty_sounds_are_bad_ones_and_all_are_named(tmp_path: Path, packed: bool) -> None:
-    root = corpusmaker.free_spoken_digits(tmp_path / "x")
+    root = corpora.free_spoken_digits(tmp_path / "x")
     for name in ("1_theo_0", "4_george_0"):
         (root / "recordings" / f"{name}.wav").write_bytes(b"")
     source = root
     if packed:
         source = tmp_path / "y"
-        corpusmaker.zipped(root, source / "free-spoken-digit-dataset-1.0.9.zip")
+        corpora.zipped(root, source / "free-spoken-digit-dataset-1.0.9.zip")
     with pytest.raises(UserError, match="2 clips cannot be used") as caught:
         prepare("spoken_digit", source, tmp_path / "tasks", say=[].append)
     for name in ("1_theo_0", "4_george_0"):
@@ -239,11 +239,11 @@ def test_the_corpus_is_the_same_however_its_folder_is_spelt(
 def test_the_corpus_is_the_same_wherever_above_or_below_it_is_named(
     tmp_path: Path, packed: bool
 ) -> None:
-    root = corpusmaker.free_spoken_digits(tmp_path / "x" / "y")
+    root = corpora.free_spoken_digits(tmp_path / "x" / "y")
     places = [root, root.parent, root.parent.parent, root / "recordings"]
     if packed:
         archive = root.parent.parent / "z" / "free-spoken-digit-dataset-1.0.9.zip"
-        corpusmaker.zipped(root, archive)
+        corpora.zipped(root, archive)
         shutil.rmtree(root.parent)
         places = [archive.parent, archive.parent.parent, tmp_path]
     clips = []
@@ -310,18 +310,18 @@ def test_what_was_expanded_is_kept_until_the_task_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archive, "_IN_MEMORY", 0)
-    root = corpusmaker.esc50(tmp_path / "x")
+    root = corpora.esc50(tmp_path / "x")
     broken = root / "audio" / "3-100035-A-0.wav"
     whole = broken.read_bytes()
     broken.write_bytes(b"no sound at all")
-    packed = corpusmaker.tarred(root, tmp_path / "source" / "ESC-50.tar.gz")
+    packed = corpora.tarred(root, tmp_path / "source" / "ESC-50.tar.gz")
     with pytest.raises(UserError, match=r"audio/3-100035-A-0\.wav"):
         prepare("esc50", packed.parent, tmp_path / "tasks")
     assert len(list((tmp_path / "tasks").glob(".*.expanded"))) == 1
     broken.write_bytes(whole)
     for path in (packed, *(tmp_path / "tasks").glob(".*.expanded")):
         path.unlink()
-    corpusmaker.tarred(root, packed)
+    corpora.tarred(root, packed)
     prepare("esc50", packed.parent, tmp_path / "tasks")
     assert [path.name for path in (tmp_path / "tasks").iterdir()] == [PART]
 

@@ -15,8 +15,8 @@ import pytest
 import soundfile
 import soxr
 
-from harness.check import check_task
-from harness.task import read_task
+from tasks.check import check_task
+from tasks.format.task import read_task
 from tasks.prepare import spoken_digit
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.run import prepare

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from harness.engines import InlineEngine
-from harness.module import ModelSpec
+from harness.models.module import ModelSpec
+from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
-from harness.task import TaskSource, read_task
+from tasks.format.task import TaskSource, read_task
 from tasks.synthetic import make_synthetic
 
 DRIFT = 70.0  # ms each second: what begins after 2.86 s is lost

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from harness.audio import audio_path, decode
-from harness.check import check_task
 from harness.cli import cli
 from harness.commands.tasks import tasks as command
-from harness.errors import UserError
-from harness.scoring import events, scores
-from harness.task import multiclass_targets, multilabel_targets, read_task
+from harness.core.errors import UserError
+from harness.metrics import events, scores
+from tasks.audio import audio_path, decode
+from tasks.check import check_task
 from tasks.find import find_suite, find_task
+from tasks.format.task import multiclass_targets, multilabel_targets, read_task
 from tasks.synthetic import KINDS, make_synthetic, new_task
 from tasks.synthetic.known import best, chance
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from harness.errors import UserError
+from harness.core.errors import UserError
 from tasks.synthetic import KINDS
 from tasks.synthetic.plan import (
     LATTICE_MS,

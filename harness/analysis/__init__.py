@@ -1,0 +1,1 @@
+"""Reads results: the table, comparisons and their power, published boards."""

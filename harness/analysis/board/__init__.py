@@ -1,0 +1,264 @@
+"""Our results among the rows of a published board.
+
+Published scores come without intervals and without predictions. Of an accuracy on a known number
+of clips, two scores can still be compared as two proportions of independent samples: the z test of
+equal proportions with pooled variance, two-sided, each at 5 % (the chi-square test of a 2 × 2 table
+without continuity correction). What it does not tell apart is not separable *by published scores
+alone*, which never means that two models are equal: both were tested on the same clips, and a
+paired test, which needs the predictions of both, sees smaller differences. Of average precision,
+AUC and F, and where the number of clips is not known, published scores give no interval, and
+nothing is claimed.
+
+A score of a k-fold task is taken for the accuracy over all its clips. It is the mean over folds,
+which is the same where folds are of one size. Scores are compared to six digits, for the published
+ones are rounded to float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from harness.analysis.board.aggregates import DIGITS, aggregates
+from harness.analysis.board.published import Column, Published
+from harness.analysis.table.cells import cells, headlines
+from harness.core.errors import UserError
+from harness.metrics.scores import ACCURACIES
+
+ALPHA = 0.05
+UNPAIRED = "two-proportion z test, unpaired"
+NO_INTERVAL = "no interval known"
+NOT_SEPARABLE = "not separable by published scores alone"
+_PAIR = ["model", "task", "other", "value", "other_value", "difference", "p", "verdict", "method"]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Results among published ones.
+
+    Attributes:
+        published: the board.
+        models: of the results, by name.
+        placements: one row a model of ours and column: ``model``, ``task``, ``title``, ``metric``,
+            ``status`` (as in :func:`harness.analysis.table.cells.cells`), ``value``, ``ci_low`` and
+            ``ci_high`` of its 95 % interval, ``seed_sd``, ``n_test``, ``rank`` (1 + published
+            models that score higher), ``of`` (published models with a score, and this one),
+            ``n_not_separable`` and ``not_separable``, published models from the best on, joined by
+            ``; ``; ``method``: the test, or why there is none.
+        pairs: one row a model of ours, task and published model with a score: ``model``, ``task``,
+            ``other``, ``value``, ``other_value``, ``difference``, ``p``, ``verdict`` (``higher``,
+            ``lower``, ``not separable by published scores alone`` or ``no interval known``),
+            ``method``.
+        aggregates: one row a model, published or ours, and set of tasks: ``over``, ``model``,
+            ``own``, ``n_tasks`` and ``of_tasks``, ``mean``, ``mean_rank``, ``standardised``; and of
+            models that have every task ``rank_by_mean``, ``rank_by_mean_rank``,
+            ``rank_by_standardised`` and ``of_models`` (:mod:`harness.analysis.board.aggregates`).
+        left_out: what did not enter, a sentence each.
+    """
+
+    published: Published
+    models: tuple[str, ...]
+    placements: pd.DataFrame
+    pairs: pd.DataFrame
+    aggregates: pd.DataFrame
+    left_out: tuple[str, ...]
+
+
+def two_proportion_p(one: float, other: float, n: float) -> float:
+    """Return the two-sided p of the z test that two accuracies on ``n`` clips each are equal.
+
+    With groups ``n`` is the effective number, clips divided by the design effect.
+
+    The variance is pooled. Equal accuracies give 1, also where both are 0 or 1.
+    """
+    if one == other:
+        return 1.0
+    pooled = (one + other) / 2
+    z = (one - other) / np.sqrt(pooled * (1 - pooled) * 2 / n)
+    return float(2 * stats.norm.sf(abs(z)))
+
+
+def board(table: pd.DataFrame, published: Published) -> Board:
+    """Put results among the rows of a published board.
+
+    Only rows by the board's protocol enter, on its own task directories, with as many test clips
+    as the task has; what else there is, is left out with a sentence. Every model of ours is ranked
+    by itself among the published ones, whose own ranks and aggregates do not depend on who joins.
+
+    Args:
+        table: result rows.
+        published: from :func:`harness.analysis.board.published.read_published`.
+
+    Raises:
+        UserError: no row is by the board's protocol, or none on its tasks.
+    """
+    left_out = _other_protocols(table, published)
+    entered, refused = _enter(headlines(table, published.protocol), published)
+    left_out += refused
+    if entered.empty:
+        raise UserError(
+            "\n  ".join([f"No result is on a task of the board {published.name}:", *left_out])
+        )
+    scored: dict[Any, dict] = {}
+    for cell in cells(entered, published.protocol).to_dict("records"):
+        scored[cell["model"], cell["task"]] = cell
+    own = {
+        model: {c.name: _score(scored, model, c) for c in published.columns}
+        for model in dict.fromkeys(entered.model.tolist())
+    }
+    pairs = _pairs(own, published)
+    return Board(
+        published,
+        tuple(own),
+        _placements(own, pairs, published),
+        pairs,
+        aggregates(_frame(own, published), published),
+        tuple(left_out),
+    )
+
+
+def _enter(rows: pd.DataFrame, published: Published) -> tuple[pd.DataFrame, list[str]]:
+    """Split rows into those that may stand on the board, and sentences on the others."""
+    entered = []
+    refused: dict[tuple[str, str], list[str]] = {}
+    for _, of_model in rows.groupby(["task", "model"]):
+        task, model = of_model.task.iloc[0], of_model.model.iloc[0]
+        reason = _refusal(of_model, published)
+        if reason:
+            refused.setdefault((task, reason), []).append(model)
+        else:
+            entered.append(of_model)
+    said = [f"{task} ({', '.join(who)}): {why}" for (task, why), who in refused.items()]
+    return pd.concat(entered) if entered else rows.iloc[:0], said
+
+
+def _other_protocols(table: pd.DataFrame, published: Published) -> list[str]:
+    others = sorted(set(table.protocol) - {published.protocol})
+    if published.protocol not in set(table.protocol):
+        raise UserError(
+            f"Only rows by the protocol {published.protocol}, which the scores of the board "
+            f"{published.name} were made by, may stand on it; these are by {', '.join(others)}. "
+            f"Run again with --protocol {published.protocol}: embeddings are kept."
+        )
+    return [
+        f"the rows by {protocol}: the board's scores were made by {published.protocol}, and scores "
+        "of two protocols do not compare"
+        for protocol in others
+    ]
+
+
+def _refusal(rows: pd.DataFrame, published: Published) -> str:
+    """Why the rows of a task may not stand on the board; empty where they may."""
+    task = rows.task.iloc[0]
+    column = next((c for c in published.columns if task in c.directories), None)
+    if column is None:
+        name = task.rsplit("-", 2)[0].removesuffix("_part")
+        namesakes = [
+            directory
+            for c in published.columns
+            for directory in c.directories
+            if directory.rsplit("-", 2)[0] == name
+        ]
+        if namesakes:
+            return f"another version, mode or part than the board's {' or '.join(namesakes)}"
+        return "not on the board"
+    if set(rows.metric) != {column.metric}:
+        return f"scored by {', '.join(sorted(set(rows.metric)))}, on the board by {column.metric}"
+    known = column.clips[column.directories.index(task)]
+    tested = set(rows.n_test.dropna()) - {known}
+    if tested and known is not None:
+        return f"tested on {min(tested)} clips, where the task has {known}"
+    return ""
+
+
+def _score(scored: Mapping[Any, dict], model: str, column: Column) -> dict:
+    """A model's score on a column of the board, the mean of its tasks where there are several."""
+    parts = [scored.get((model, name), {"status": "missing"}) for name in column.directories]
+    unlike_done = [part["status"] for part in parts if part["status"] != "done"]
+    nothing = dict.fromkeys(("value", "ci_low", "ci_high", "seed_sd", "design_effect"), np.nan)
+    if unlike_done:
+        return {"status": unlike_done[0]} | nothing
+    if len(parts) == 1:
+        return {name: parts[0][name] for name in ("status", *nothing)}
+    return {"status": "done"} | nothing | {"value": float(np.mean([p["value"] for p in parts]))}
+
+
+def _pairs(own: Mapping[str, Mapping[str, dict]], published: Published) -> pd.DataFrame:
+    rows = []
+    for model, scores in own.items():
+        for column in published.columns:
+            value = scores[column.name]["value"]
+            if np.isnan(value):
+                continue
+            method = _method(column)
+            for other, other_value in published.scores[column.name].dropna().items():
+                p = np.nan
+                verdict = NO_INTERVAL
+                if method == UNPAIRED and column.n_test is not None:
+                    effect = scores[column.name].get("design_effect")
+                    effective = column.n_test / np.fmax(effect or 1.0, 1.0)
+                    p = two_proportion_p(value, other_value, effective)
+                    verdict = "higher" if value > other_value else "lower"
+                    verdict = verdict if p < ALPHA else NOT_SEPARABLE
+                difference = value - other_value
+                rows.append(
+                    (model, column.name, other, value, other_value, difference, p, verdict, method)
+                )
+    return pd.DataFrame(rows, columns=_PAIR)
+
+
+def _method(column: Column) -> str:
+    """The test that published scores of a task allow, or why there is none."""
+    if column.metric not in ACCURACIES:
+        return f"{NO_INTERVAL}: {column.metric}"
+    if column.n_test is None:
+        return f"{NO_INTERVAL}: the number of test clips is not known"
+    return UNPAIRED
+
+
+def _placements(
+    own: Mapping[str, Mapping[str, dict]], pairs: pd.DataFrame, published: Published
+) -> pd.DataFrame:
+    rows = []
+    pairs = pairs.sort_values("other_value", ascending=False, kind="stable")
+    near = pairs[pairs.verdict == NOT_SEPARABLE]
+    near_of = near.groupby(["model", "task"]).other.agg(list).to_dict()
+    for model, scores in own.items():
+        for column in published.columns:
+            known = published.scores[column.name].dropna().round(DIGITS)
+            value = round(scores[column.name]["value"], DIGITS)
+            names = near_of.get((model, column.name), [])
+            placed = not np.isnan(value)
+            tested = placed and _method(column) == UNPAIRED
+            rows.append(
+                {
+                    "model": model,
+                    "task": column.name,
+                    "title": column.title,
+                    "metric": column.metric,
+                    **scores[column.name],
+                    "n_test": column.n_test,
+                    "rank": 1 + int((known > value).sum()) if placed else None,
+                    "of": len(known) + 1 if placed else None,
+                    "n_not_separable": len(names) if tested else None,
+                    "not_separable": "; ".join(names),
+                    "method": _method(column),
+                }
+            )
+    found = pd.DataFrame(rows)
+    for name in ("n_test", "rank", "of", "n_not_separable"):
+        found[name] = found[name].astype("Int64")
+    return found
+
+
+def _frame(own: Mapping[str, Mapping[str, dict]], published: Published) -> pd.DataFrame:
+    return pd.DataFrame(
+        [[of[c.name]["value"] for c in published.columns] for of in own.values()],
+        list(own),
+        published.scores.columns,
+    )

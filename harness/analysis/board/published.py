@@ -1,0 +1,208 @@
+"""Published boards: scores that others measured, with our task directories as columns.
+
+The files are ``results/published/*.csv``, copied as they are; the README beside them says where
+each is from and what is odd about it. Which column is which task is said by the task cards alone:
+a column is a card's ``directory``, or the ``board_name`` of cards of the board's suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from types import MappingProxyType
+
+import pandas as pd
+
+from harness.core.errors import UserError, did_you_mean
+from tasks.cards.card import Card, cards
+
+# pyproject.toml puts the files there in a wheel; in a checkout they stay where they are.
+_IN_PACKAGE = files("harness") / "published_data"
+_IN_CHECKOUT = Path(__file__).parents[2] / "results" / "published"
+
+
+@dataclass(frozen=True)
+class _File:
+    """How a file of published scores is laid out.
+
+    Attributes:
+        title: of the board, for people.
+        name: of the file.
+        suite: of the cards whose ``board_name`` may be a column.
+        protocol: by which the scores were made.
+        label: columns whose cells together are what a row is called.
+        aside: columns that are no task.
+        rows: only rows with these cells.
+        whole: what the file prints for 1.
+    """
+
+    title: str
+    name: str
+    suite: str
+    protocol: str
+    label: tuple[str, ...]
+    aside: tuple[str, ...]
+    rows: Mapping[str, str] = field(default_factory=dict)
+    whole: int = 1
+
+
+_FILES: Mapping[str, _File] = MappingProxyType(
+    {
+        "hear2021": _File(
+            title="HEAR 2021",
+            name="hear2021_leaderboard.csv",
+            suite="hear2021",
+            protocol="hear2021",
+            label=("Model",),
+            aside=("URL", "Submission Date"),
+        ),
+        "audiontt": _File(
+            title="published runs of BYOL-A's encoder and others on HEAR's tasks",
+            name="audiontt_hear_runs.csv",
+            suite="hear2021",
+            protocol="hear2021",
+            label=("run",),
+            aside=("mean16",),
+        ),
+        "byola-paper": _File(
+            title="Table I of the BYOL-A paper",
+            name="byola_tables.csv",
+            suite="byola-paper",
+            protocol="byola",
+            label=("method", "pretraining_data", "d"),
+            aside=("table", "mean"),
+            rows={"table": "I"},
+            whole=100,
+        ),
+    }
+)
+
+BOARDS = tuple(_FILES)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A task of a board.
+
+    Attributes:
+        name: our task directory; several that are averaged there are joined by `` + ``.
+        title: the column's name in the file.
+        directories: the task directories.
+        metric: the task's score.
+        clips: tested on in each directory; None where not known.
+        domain: as on the cards.
+    """
+
+    name: str
+    title: str
+    directories: tuple[str, ...]
+    metric: str
+    clips: tuple[int | None, ...]
+    domain: str
+
+    @property
+    def n_test(self) -> int | None:
+        """Clips that the score stands on; None where not known, and of a mean of two tasks."""
+        return self.clips[0] if len(self.clips) == 1 else None
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published board.
+
+    Attributes:
+        name: one of ``BOARDS``.
+        title: for people.
+        protocol: by which the scores were made.
+        columns: its tasks, in the file's order.
+        scores: models × ``Column.name``; accuracies as fractions, NaN where nothing was published.
+    """
+
+    name: str
+    title: str
+    protocol: str
+    columns: tuple[Column, ...]
+    scores: pd.DataFrame
+
+
+def read_board(name: str) -> pd.DataFrame:
+    """Return a published board: models × our task directories, NaN where nothing was published.
+
+    Accuracies are fractions. A column that is the mean of two tasks is called by both, joined by
+    `` + ``.
+
+    Raises:
+        UserError: there is no such board.
+    """
+    return read_published(name).scores.copy()
+
+
+@cache
+def read_published(name: str) -> Published:
+    """Return a published board with what the task cards say of its columns.
+
+    Raises:
+        UserError: there is no such board.
+    """
+    if name not in _FILES:
+        raise UserError(
+            f"There is no published board '{name}'.{did_you_mean(name, BOARDS)} "
+            f"There are {', '.join(BOARDS)}."
+        )
+    of = _FILES[name]
+    raw = read_file(of.name)
+    for column, wanted in of.rows.items():
+        raw = raw[raw[column] == wanted]
+    columns = tuple(
+        _column(title, of) for title in raw.columns if title not in (*of.label, *of.aside)
+    )
+    # As decimals, for 79.1 / 100 is not 0.791 in floats.
+    scores = {
+        column.name: [
+            float(Decimal(text) / of.whole) if text else float("nan") for text in raw[column.title]
+        ]
+        for column in columns
+    }
+    return Published(
+        name, of.title, of.protocol, columns, pd.DataFrame(scores, _labels(raw[list(of.label)]))
+    )
+
+
+def read_file(name: str) -> pd.DataFrame:
+    """Return a file of ``results/published`` as it is: every cell a text, empty where it is."""
+    folder = _IN_PACKAGE if _IN_PACKAGE.is_dir() else _IN_CHECKOUT
+    with (folder / name).open("r", encoding="utf-8") as stream:
+        return pd.read_csv(stream, dtype=str, keep_default_na=False)
+
+
+def _labels(cells: pd.DataFrame) -> pd.Index:
+    """Name rows by their cells, with a column's name where the cell is a bare number."""
+    labels = [
+        ", ".join(
+            f"{column} = {text}" if text.isdigit() else text for column, text in row.items() if text
+        )
+        for row in cells.to_dict("records")
+    ]
+    return pd.Index(labels, name="model")
+
+
+def _column(title: str, of: _File) -> Column:
+    found = [card for card in cards().values() if _counts_to(card, title, of)]
+    if not found:
+        raise ValueError(f"{of.name}: no task card says that it counts to the column '{title}'")
+    return Column(
+        name=" + ".join(card.directory for card in found),
+        title=title,
+        directories=tuple(card.directory for card in found),
+        metric=found[0].metrics[0],
+        clips=tuple(card.n_test for card in found),
+        domain=found[0].domain,
+    )
+
+
+def _counts_to(card: Card, title: str, of: _File) -> bool:
+    return title == card.directory or (card.suite == of.suite and card.board_name == title)

@@ -1,0 +1,62 @@
+"""How much each test unit moves one model's score, in an order that all models share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from harness.metrics import events, scores
+from harness.metrics.events import EventCounts
+from harness.metrics.jackknife import Influence, SceneFold, event_influence, scene_influence
+from harness.metrics.units import Units, clip_units, group_units
+from harness.results.predictions import FoldPredictions
+
+
+def influence(metric: str, folds: Sequence[FoldPredictions], units: Units) -> Influence:
+    """Return a model's score and how much each unit moves it.
+
+    Args:
+        metric: of the task's kind.
+        folds: predictions, as :func:`in_order` sorts them.
+        units: :func:`units_of` the same folds.
+    """
+    if metric in scores.METRICS:
+        return scene_influence(metric, scene_folds(folds), units)
+    return event_influence(metric, [file_counts(metric, fold) for fold in folds], units)
+
+
+def scene_folds(folds: Sequence[FoldPredictions]) -> list[SceneFold]:
+    """Return what scores of scenes need of predictions."""
+    return [SceneFold(fold.probabilities, fold.targets) for fold in folds]
+
+
+def units_of(folds: Sequence[FoldPredictions], *, grouped: bool = True) -> Units:
+    """Return the test units: the task's groups, or clips where it has none or is not ``grouped``.
+
+    The clips of event tasks are files.
+    """
+    sizes = [len(fold.clips) for fold in folds]
+    return group_units([fold.groups for fold in folds], sizes) if grouped else clip_units(sizes)
+
+
+def file_counts(metric: str, fold: FoldPredictions) -> list[EventCounts]:
+    """Count what an event metric counts in each file, for every run of a fold."""
+    return [events.event_counts(metric, run, fold.reference or {}) for run in fold.predicted]
+
+
+def in_order(fold: FoldPredictions) -> FoldPredictions:
+    """Return the fold with its clips in the order of their names; of events the files alone.
+
+    Embeddings that the original kit wrote have the clips in another order than ours.
+    """
+    order = np.argsort(np.array(fold.clips))
+    fold = replace(
+        fold,
+        clips=tuple(fold.clips[i] for i in order),
+        groups=fold.groups and tuple(fold.groups[i] for i in order),
+    )
+    if fold.reference is not None:
+        return replace(fold, reference=dict(sorted(fold.reference.items())))
+    return replace(fold, probabilities=fold.probabilities[:, order], targets=fold.targets[order])

@@ -1,0 +1,180 @@
+"""What pairing needs of one probe seed's test predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from harness.analysis.compare.influences import file_counts, in_order, scene_folds, units_of
+from harness.core.errors import UserError
+from harness.metrics.intervals import event_answers, scene_answers
+from harness.metrics.jackknife import Influence, event_influence, scene_influence
+from harness.metrics.scores import ACCURACIES, METRICS, correct
+from harness.metrics.units import Units
+from harness.probe import PROTOCOLS
+from harness.results.folder import placed_results
+from harness.results.predictions import FoldPredictions
+from harness.results.record import Record
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One probe seed of one model on one task, in its primary metric.
+
+    Attributes:
+        model, seed: as in its result row.
+        task, task_sha256, protocol, metric: what it must have in common with its counterpart.
+        clips: names of the test clips, sorted, per fold.
+        by_unit: the score, and how much each test unit moves it: a group of clips, or a clip.
+        by_clip: the same of single clips; the same object where the task has no groups.
+        correctness: of an accuracy, per fold the share of runs (n,) that have each clip right.
+        runs: how many trained probes the scores of a fold are averaged over.
+        answers: of another metric, how many labels of clips, or events, it is counted from.
+        audio: per fold the rate and hash of the recordings, where they are known.
+        depends_on_seed: whether another seed gives another probe, as its row says; None of rows of
+            schema version 1, where the protocol decides.
+    """
+
+    model: str
+    seed: int
+    task: str
+    task_sha256: str
+    protocol: str
+    metric: str
+    clips: tuple[tuple[str, ...], ...]
+    by_unit: Influence
+    by_clip: Influence
+    correctness: tuple[np.ndarray, ...] | None = None
+    runs: int = 1
+    answers: float = np.inf
+    audio: tuple[tuple[int, str] | None, ...] = ()
+    depends_on_seed: bool | None = None
+
+    @property
+    def value(self) -> float:
+        """The score."""
+        return self.by_unit.value
+
+    @property
+    def units(self) -> Units:
+        """The test units, which models must share to be paired."""
+        return self.by_unit.units
+
+    @property
+    def is_random(self) -> bool:
+        """Whether another seed gives another probe."""
+        if self.depends_on_seed is not None:
+            return self.depends_on_seed
+        known = PROTOCOLS.get(self.protocol)
+        return known is None or known.is_random(event=self.metric not in METRICS)
+
+    @property
+    def noun(self) -> str:
+        """What the test units are, in words."""
+        if self.units.grouped or self.metric in METRICS:
+            return self.units.noun
+        return "files"
+
+    @property
+    def largest_difference(self) -> float:
+        """The largest difference that the metric can have."""
+        return np.inf if self.metric in ("d_prime", "segment_1s_er") else 1.0
+
+    @property
+    def n_clips(self) -> int:
+        """Test clips, of all folds."""
+        return sum(map(len, self.clips))
+
+    def ungrouped(self) -> Measured:
+        """Return the same with clips as units, whatever groups the task has."""
+        return replace(self, by_unit=self.by_clip)
+
+    def same_predictions(self, other: Measured) -> bool:
+        """Whether both have every clip right or wrong alike, or every unit move both alike."""
+        if self.correctness is not None and other.correctness is not None:
+            return all(map(np.array_equal, self.correctness, other.correctness))
+        return self.value == other.value and np.array_equal(
+            self.by_clip.moves, other.by_clip.moves, equal_nan=True
+        )
+
+
+def measure(record: Record) -> Measured:
+    """Read the test predictions of a finished evaluation, and score them clip by clip.
+
+    Raises:
+        UserError: they are gone or damaged, or its result rows are.
+    """
+    metric = record.evaluation[0]
+    # Not record.rows(): a frame for one row takes longer than all the rest.
+    about = next((placed.row for placed in placed_results([record.directory])), None)
+    if about is None:
+        raise UserError(f"{record.directory}: its result rows are gone or damaged. Run again.")
+    folds = [in_order(fold) for fold in record.read_predictions()]
+    units, clips = units_of(folds), units_of(folds, grouped=False)
+    correctness, answers = None, np.inf
+    if metric in METRICS:
+        scenes = scene_folds(folds)
+        by_unit = scene_influence(metric, scenes, units)
+        by_clip = scene_influence(metric, scenes, clips) if units.grouped else by_unit
+        if metric in ACCURACIES:
+            correctness = tuple(_correctness(metric, fold) for fold in folds)
+        else:
+            answers = scene_answers(scenes)
+    else:
+        # Matching events is most of the work, so it is done once.
+        counts = [file_counts(metric, fold) for fold in folds]
+        by_unit = event_influence(metric, counts, units)
+        by_clip = event_influence(metric, counts, clips) if units.grouped else by_unit
+        answers = event_answers(metric, counts)
+    return Measured(
+        about.model,
+        about.seed,
+        record.task,
+        about.task_sha256,
+        about.protocol,
+        metric,
+        tuple(fold.clips for fold in folds),
+        by_unit,
+        by_clip,
+        correctness,
+        len(folds[0].probabilities),
+        answers,
+        tuple(record.audio.get(fold.test) for fold in record.folds),
+        None if about.training_error is None else about.training_error > 0,
+    )
+
+
+def check_paired(measured: Sequence[Measured]) -> None:
+    """Raise UserError unless all are of one task, version, protocol, and the same test clips."""
+    first = measured[0]
+    for other in measured[1:]:
+        pair = f"{first.model} and {other.model}"
+        if other.protocol != first.protocol:
+            raise UserError(
+                f"{pair} were probed by different protocols, {first.protocol} and "
+                f"{other.protocol}: results of two protocols cannot be compared."
+            )
+        if other.task != first.task:
+            raise UserError(f"{pair} were tested on different tasks: {first.task}, {other.task}.")
+        if other.task_sha256 != first.task_sha256:
+            raise UserError(
+                f"{pair} were tested on different versions of {first.task}: task_sha256 "
+                f"{first.task_sha256[:8]}... and {other.task_sha256[:8]}.... Run both on one."
+            )
+        if other.clips != first.clips or other.metric != first.metric:
+            raise UserError(
+                f"{pair} were tested on different clips of {first.task}. Run both on the same."
+            )
+        for one, another in zip(first.audio, other.audio):
+            # Of other rates the recordings are other files, of which nothing can be told.
+            if one and another and one[0] == another[0] and one != another:
+                raise UserError(
+                    f"{pair} heard different recordings of {first.task}: the clips have the same "
+                    f"names and other contents. Run both on the same."
+                )
+
+
+def _correctness(metric: str, fold: FoldPredictions) -> np.ndarray:
+    return np.mean([correct(metric, run, fold.targets) for run in fold.probabilities], axis=0)

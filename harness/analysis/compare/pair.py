@@ -1,0 +1,198 @@
+"""Two models compared on every task, and over the tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from harness.analysis.compare.measured import Measured
+from harness.analysis.compare.paired import PairedDifference, difference
+from harness.analysis.compare.power import Design
+from harness.analysis.compare.ranks import SIGNIFICANCE, holm
+from harness.core.errors import UserError
+from harness.metrics.variance import Part, add_up, scaled
+from tasks.format.task import is_synthetic
+
+A_BETTER, B_BETTER, TIE, UNPAIRED = "a better", "b better", "not separable", "cannot be paired"
+EQUIVALENT = "equivalent"
+NO_VERDICT = "no verdict"
+"""Begins the verdict on models that are paired on too few groups for a test."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model on one task: its value over seeds, and what of it can be paired."""
+
+    metric: str
+    higher_is_better: bool
+    task_sha256: str
+    value: float
+    measured: tuple[Measured, ...]
+    missing: tuple[str, ...]
+
+
+class Pair(NamedTuple):
+    """Two models on all tasks.
+
+    Attributes:
+        rows: of ``Comparison.tasks``.
+        over: the row of ``Comparison.overall``.
+        differences: of the tasks on which the models were paired.
+        averaged: those of them that are in the mean.
+    """
+
+    rows: pd.DataFrame
+    over: dict
+    differences: dict[str, PairedDifference]
+    averaged: dict[str, PairedDifference]
+
+
+def compare_pair(
+    tasks: Sequence[str],
+    a: str,
+    b: str,
+    grid: Mapping[tuple[str, str], Cell | None],
+    *,
+    grouped: bool = True,
+    margin: float | None = None,
+) -> Pair:
+    """Compare two models on all tasks, and over them.
+
+    Args:
+        tasks: in the order of the rows.
+        a, b: the models.
+        grid: by model and task what there is; None where a model was not run.
+        grouped: use the groups of tasks that have them.
+        margin: smaller differences are equivalent.
+    """
+    rows, found = [], {}
+    for task in tasks:
+        row, paired = _row(task, a, b, grid[a, task], grid[b, task], grouped, margin)
+        rows.append(row)
+        if paired:
+            found[task] = paired
+    table = pd.DataFrame(rows)
+    # What is made up for calibration must not weigh on the verdicts of what was recorded.
+    made_up = table.task.map(is_synthetic)
+    for family in (made_up, ~made_up):
+        table.loc[family, "p_holm"] = holm(table.p[family])
+        table.loc[family, "p_equivalent_holm"] = holm(table.p_equivalent[family])
+    for i in table.index[table.verdict == ""]:
+        table.loc[i, "verdict"] = _verdict(table.loc[i])
+    counts = table.verdict[~table.task.map(is_synthetic)].value_counts()
+    averaged = {
+        row.task: found[row.task]
+        for row in table.itertuples()
+        if row.higher_is_better and not is_synthetic(row.task) and not np.isnan(row.p)
+    }
+    over = {
+        "a": a,
+        "b": b,
+        **_mean(list(averaged.values()), margin),
+        "left_out": ", ".join(task for task in tasks if task not in averaged),
+        "wins": int(counts.get(A_BETTER, 0)),
+        "losses": int(counts.get(B_BETTER, 0)),
+        "equivalent": int(counts.get(EQUIVALENT, 0)),
+        "ties": int(counts.get(TIE, 0)),
+    }
+    told = sum(over[each] for each in ("wins", "losses", "equivalent", "ties"))
+    over["unpaired"] = int(counts.sum()) - told
+    return Pair(table, over, found, averaged)
+
+
+def mean_parts(found: Sequence[PairedDifference]) -> tuple[Part, ...]:
+    """Return the parts of the variance of the mean over tasks; none if a task has none."""
+    if not all(each.parts for each in found):
+        return ()
+    return tuple(part for each in found for part in scaled(each.parts, 1 / len(found)))
+
+
+def _row(
+    task: str,
+    a: str,
+    b: str,
+    one: Cell | None,
+    other: Cell | None,
+    grouped: bool,
+    margin: float | None,
+) -> tuple[dict, PairedDifference | None]:
+    cells = {a: one, b: other}
+    known = [cell for cell in cells.values() if cell]
+    row = {
+        "task": task,
+        "metric": known[0].metric if known else "",
+        "higher_is_better": known[0].higher_is_better if known else True,
+        "a": a,
+        "b": b,
+        "value_a": one.value if one else np.nan,
+        "value_b": other.value if other else np.nan,
+        **dict.fromkeys(("difference", "ci_low", "ci_high", "p", "p_holm", "detectable"), np.nan),
+        **dict.fromkeys(("p_equivalent", "p_equivalent_holm"), np.nan),
+        "method": "",
+        "n_clips": pd.NA,
+        "n_groups": pd.NA,
+        "design_effect": np.nan,
+        "seeds_a": len(one.measured) if one else 0,
+        "seeds_b": len(other.measured) if other else 0,
+        "verdict": "",
+    }
+    absent = [model for model, cell in cells.items() if cell is None]
+    if absent or one is None or other is None:
+        return row | {"verdict": f"{UNPAIRED}: {' and '.join(absent)} not run on it"}, None
+    if one.task_sha256 == other.task_sha256:
+        row["difference"] = one.value - other.value
+    missing = [*one.missing, *other.missing]
+    if not one.measured or not other.measured:
+        return row | {"verdict": f"{UNPAIRED}: {'; '.join(missing)}"}, None
+    try:
+        found = difference(one.measured, other.measured, grouped=grouped, margin=margin)
+    except UserError as error:
+        return row | {"difference": np.nan, "verdict": f"{UNPAIRED}: {error}"}, None
+    row |= {
+        "difference": found.value,
+        "ci_low": found.low,
+        "ci_high": found.high,
+        "p": found.p,
+        "p_equivalent": found.p_equivalent,
+        "method": "; ".join([found.method, *(f"without {each}" for each in missing)]),
+        "n_clips": found.n_clips,
+        "n_groups": pd.NA if found.n_groups is None else found.n_groups,
+        "design_effect": np.nan if found.design_effect is None else found.design_effect,
+    }
+    if np.isnan(found.p):
+        row["verdict"] = f"{NO_VERDICT}: {found.method.removeprefix('none: ')}"
+        return row, found
+    return row | {"detectable": Design.of(found, one.metric).smallest_difference()}, found
+
+
+def _verdict(row: pd.Series) -> str:
+    if not row.p_holm < SIGNIFICANCE:
+        return EQUIVALENT if row.p_equivalent_holm < SIGNIFICANCE else TIE
+    return A_BETTER if (row.difference > 0) == row.higher_is_better else B_BETTER
+
+
+def _mean(found: Sequence[PairedDifference], margin: float | None) -> dict:
+    """Mean difference over tasks, which are not resampled: its clips and seeds are."""
+    values = [each.value for each in found]
+    mean = float(np.mean(values)) if values else np.nan
+    row = {"n_tasks": len(found), "mean_difference": mean}
+    parts = mean_parts(found)
+    if len(found) < 2 or not parts:
+        # Of one task its own row tells all.
+        unknown = ("ci_low", "ci_high", "p", "detectable", "p_equivalent")
+        return row | dict.fromkeys(unknown, np.nan) | {"method": ""}
+    spread = add_up(parts)
+    half = spread.half_width()
+    method = f"t with {spread.freedom_text} degrees of freedom, from the variances of its tasks"
+    return row | {
+        "ci_low": mean - half,
+        "ci_high": mean + half,
+        "p": spread.p(mean),
+        "detectable": Design(parts).smallest_difference(),
+        "p_equivalent": spread.p_within(mean, margin) if margin else np.nan,
+        "method": method,
+    }

@@ -1,0 +1,216 @@
+"""Differences of two accuracies on the same clips: an exact test, and an interval.
+
+A k-fold accuracy is the mean over folds, so a clip of a small fold weighs more. Both functions
+take that into account, and without folds, or with folds of one size, are the textbook's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from scipy.optimize import brentq
+
+from harness.metrics.variance import LEVEL, Part
+
+N_FLIPS = 19_999
+# So many outcomes are enumerated; beyond that signs are drawn.
+_EXACT = 1_000_000
+_BESIDE = 1e-9
+_DIGITS = 12  # to which steps count as equal, and outcomes as at least as large
+
+
+@dataclass(frozen=True)
+class SignTest:
+    """Two-sided p of a sign-flip test, and in words which one it is."""
+
+    p: float
+    method: str
+
+
+@dataclass(frozen=True)
+class Flips:
+    """What a sign-flip test flips the signs of, for its power.
+
+    Attributes:
+        n: number of groups; of clips the effective number over folds (:func:`score_interval`).
+        grouped: whether they are groups.
+        share: of the clips, those on which the models differ.
+        size: root mean square of these clips' differences; 1 where none differs.
+    """
+
+    n: float
+    grouped: bool = False
+    share: float = 1.0
+    size: float = 1.0
+
+
+def clip_flips(differences: Sequence[np.ndarray]) -> Flips:
+    """Return what is flipped of the clips' differences, per fold (n,)."""
+    share = float(np.mean([(fold != 0).mean() for fold in differences]))
+    square = float(np.mean([(fold**2).mean() for fold in differences]))
+    size = float(np.sqrt(square / share)) if share else 1.0
+    return Flips(_effective_clips(differences), share=share, size=size)
+
+
+def sign_flip_test(differences: Sequence[np.ndarray], seed: int = 0) -> SignTest:
+    """Test whether clip by clip neither of two models is favoured (Fisher 1935, section 21).
+
+    Under the null hypothesis a clip's difference is as likely as its opposite. The statistic is
+    the mean over folds of the folds' mean differences. Where every difference is -1, 0 or 1 this
+    is McNemar's test: a fair coin for each clip that one model alone has right. All signs are
+    enumerated where there are few enough distinct outcomes, else 19,999 are drawn.
+
+    Args:
+        differences: per fold (n,), of the clips' mean correctness, in [-1, 1].
+        seed: of the drawing.
+    """
+    sizes = np.concatenate([np.full(len(fold), len(fold)) for fold in differences])
+    each = np.concatenate(differences)
+    steps = np.round(each * sizes.max() / sizes, _DIGITS)
+    observed = abs(steps.sum())
+    levels, counts = np.unique(np.abs(steps[steps != 0]), return_counts=True)
+    whole = bool(np.isin(each, (-1, 0, 1)).all())
+    name = "McNemar" if whole else "sign-flip permutation"
+    weighted = " weighted by fold" if len(set(sizes)) > 1 else ""
+    if not len(levels):
+        return SignTest(1.0, f"exact {name}")
+    if np.prod(np.sort(counts)[:-1] + 1.0) <= _EXACT:
+        return SignTest(_exact(levels, counts, observed), f"exact {name}{weighted}")
+    rng = np.random.default_rng(seed)
+    sums = np.zeros(N_FLIPS)
+    for level, count in zip(levels, counts, strict=True):
+        sums += level * (2 * rng.binomial(count, 0.5, N_FLIPS) - count)
+    reached = int((np.round(np.abs(sums) - observed, _DIGITS // 2) >= 0).sum())
+    return SignTest((1 + reached) / (1 + N_FLIPS), f"{name}{weighted}, {N_FLIPS:,} draws")
+
+
+def _exact(levels: np.ndarray, counts: np.ndarray, observed: float) -> float:
+    """P(|sum| >= observed) of the sum of level * (heads - tails) over levels."""
+    order = np.argsort(counts)
+    sums, chances = np.zeros(1), np.ones(1)
+    for k in order[:-1]:
+        heads = np.arange(counts[k] + 1)
+        sums = (sums[:, None] + levels[k] * (2 * heads - counts[k])).reshape(-1)
+        chances = (chances[:, None] * stats.binom.pmf(heads, counts[k], 0.5)).reshape(-1)
+    last, n = levels[order[-1]], counts[order[-1]]
+    # Heads of the most frequent level that carry a sum to at least +observed, by symmetry doubled.
+    needed = np.ceil(np.round(((observed - sums) / last + n) / 2, _DIGITS // 2))
+    upper = float((chances * stats.binom.sf(needed - 1, n, 0.5)).sum())
+    return min(1.0, 2 * upper)
+
+
+def mcnemar_power(flips: Flips, difference: float) -> float:
+    """Return the power of McNemar's exact test at 5 %, two-sided, against a true difference.
+
+    The number of clips on which the models differ is binomial, with the observed share, or that
+    which the difference needs, if that is larger.
+    """
+    size = max(flips.size, difference)
+    share = max(flips.share, difference / size)
+    favoured = (1 + difference / (share * size)) / 2
+    n = max(round(flips.n), 1)
+    low, high = stats.binom.ppf((1e-9, 1 - 1e-9), n, share)
+    differing = np.arange(low, high + 1)
+    # So many of them must favour one model.
+    least = stats.binom.isf((1 - LEVEL) / 2, differing, 0.5)
+    rejected = stats.binom.sf(least, differing, favoured)
+    rejected += stats.binom.cdf(differing - least - 1, differing, favoured)
+    return float((stats.binom.pmf(differing, n, share) * rejected).sum())
+
+
+def attainable_level(n: int) -> float:
+    """Return the largest level, at most 5 %, of a sign-flip test of ``n`` differences."""
+    outcomes = 2.0 ** (min(n, 50) - 1)  # with opposite signs counted once
+    return float(np.floor((1 - LEVEL) * outcomes) / outcomes)
+
+
+def score_interval(
+    differences: Sequence[np.ndarray], design_effect: float = 1.0
+) -> tuple[float, float]:
+    """95 % score interval of the difference of two accuracies (Tango 1998).
+
+    It holds the differences that the score test does not reject at 5 %. With folds, the shares of
+    clips that one model alone has right are means over folds, and the number of clips is Kish's
+    effective number, folds² / sum(1 / clips of a fold) (Kish 1965), which is the number of clips
+    where folds are of one size.
+
+    Args:
+        differences: per fold (n,), each -1, 0 or 1.
+        design_effect: how many times larger than independent clips make it the variance is; the
+            effective number is divided by it.
+    """
+    critical = float(stats.norm.ppf((1 + LEVEL) / 2))
+    first, second = _shares(differences)
+    found = first - second
+
+    def excess(difference: float, sign: int) -> float:
+        error = _score_error(differences, difference, design_effect)
+        return sign * (difference - found) - critical * error
+
+    # The excess is 0 at the value itself where nothing varies, and negative beside it.
+    low = brentq(excess, -1.0, found - _BESIDE, args=(-1,)) if found > -1 else -1.0
+    high = brentq(excess, found + _BESIDE, 1.0, args=(1,)) if found < 1 else 1.0
+    return low, high
+
+
+def score_p_within(
+    differences: Sequence[np.ndarray], margin: float, design_effect: float = 1.0
+) -> float:
+    """Return p of Tango's two one-sided tests that the difference is within -margin and +margin.
+
+    The larger p of both. It is below 0.05 where the 90 % score interval is within the margin.
+
+    Args:
+        differences, design_effect: as of :func:`score_interval`.
+        margin: between 0 and 1.
+    """
+    first, second = _shares(differences)
+    inside = [margin + first - second, margin - first + second]
+    errors = [_score_error(differences, end, design_effect) for end in (-margin, margin)]
+    return float(max(stats.norm.sf(np.array(inside) / np.array(errors))))
+
+
+def _score_error(differences: Sequence[np.ndarray], difference: float, effect: float) -> float:
+    """Standard error of the difference of two accuracies, if this is the true difference."""
+    n = _effective_clips(differences) / effect
+    first, second = _shares(differences)
+    # The maximum of the likelihood, given the difference, has ``second`` at this share.
+    b = -first - second + (2 - first + second) * difference
+    c = -second * difference * (1 - difference)
+    share = (np.sqrt(max(b * b - 8 * c, 0.0)) - b) / 4
+    variance = (2 * share + difference * (1 - difference)) / n
+    return float(np.sqrt(max(variance, 0.0)))
+
+
+def _effective_clips(differences: Sequence[np.ndarray]) -> float:
+    return len(differences) ** 2 / sum(1 / len(fold) for fold in differences)
+
+
+def _shares(differences: Sequence[np.ndarray]) -> tuple[float, float]:
+    """Share of the clips that the first model alone has right, and that the second has."""
+    first = np.mean([(fold > 0).mean() for fold in differences])
+    second = np.mean([(fold < 0).mean() for fold in differences])
+    return float(first), float(second)
+
+
+def clip_part(differences: Sequence[np.ndarray], added: float = 0.0) -> Part:
+    """Variance of the mean over folds of the folds' mean differences, of clips drawn within folds.
+
+    Without ``added`` it is the jackknife's variance over clips.
+
+    Args:
+        differences: per fold (n,), of the clips' mean correctness; more clips than folds.
+        added: so much of a clip that only the one model has right is added, and as much of one
+            that only the other has, shared among the folds.
+    """
+    n_folds = len(differences)
+    freedom = sum(len(fold) for fold in differences) - n_folds
+    total = 0.0
+    for fold in differences:
+        n = len(fold) + 2 * added / n_folds
+        mean = fold.sum() / n
+        total += (((fold**2).sum() + 2 * added / n_folds) / n - mean**2) / n
+    return Part(total / n_folds**2 * (freedom + n_folds) / freedom, freedom)

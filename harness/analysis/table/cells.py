@@ -1,0 +1,287 @@
+"""What the table of models × tasks says, as numbers: one row a cell."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.analysis.table.baseline_models import baseline_models
+from harness.analysis.table.intervals import seeds_interval
+from harness.results import latest, seed_spread
+from harness.results.frames import EQUAL_DIGITS, TESTED
+from tasks.format.task import is_synthetic
+
+MEAN = "mean"
+OTHER = "other"
+_NAMED = 3  # models, or reasons, in one note
+_MISSING = {"status": "missing", "n_seeds": 0, "seeds_failed": 0}
+_UNSUPPORTED = _MISSING | {"status": "unsupported"}
+_DOMAINS = ("speech", "music", "environment")  # in this order; others follow by name
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What is within noise of the best of its task.
+
+    Attributes:
+        near: by (protocol, task), for each model that was compared with the best whether a paired
+            test does not tell the two apart.
+        rule: what "within noise" means here, in words.
+        unpaired: what could not be compared, a sentence each.
+    """
+
+    near: Mapping[tuple[str, str], Mapping[str, bool]] = field(default_factory=dict)
+    rule: str = ""
+    unpaired: Sequence[str] = ()
+
+
+def headlines(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
+    """Return the newest rows of primary metrics over all folds, by one protocol."""
+    rows = latest(table)
+    return rows[(rows.protocol == protocol) & (rows.split == "all") & rows.is_primary]
+
+
+def averaged_tasks(chosen: pd.DataFrame) -> list[str]:
+    """The tasks that a mean stands on: maximised, not synthetic, and tested alike by all."""
+    maximised = chosen.groupby("task").higher_is_better.all()
+    out = mixed_tasks(chosen)
+    return [
+        task
+        for task in maximised.index
+        if maximised[task] and not is_synthetic(task) and task not in out
+    ]
+
+
+def mixed_tasks(chosen: pd.DataFrame) -> dict[str, str]:
+    """Say of tasks whose values do not compare which models were tested on what.
+
+    An unknown number of test clips is taken for that of the others.
+    """
+    done = chosen[chosen.status == "done"]
+    differ = done.groupby("task")[TESTED].nunique().gt(1)
+    return {
+        task: _tested(done[done.task == task], [name for name in TESTED if differ[name][task]])
+        for task in differ.index[differ.any(axis=1)]
+    }
+
+
+def _tested(rows: pd.DataFrame, differ: Sequence[str]) -> str:
+    models: dict[str, list[str]] = {}
+    for row in rows.drop_duplicates(["model", *differ]).to_dict("records"):
+        said = {
+            "metric": row["metric"],
+            "n_test": "? clips" if pd.isna(row["n_test"]) else f"{row['n_test']} clips",
+            "task_sha256": f"version {row['task_sha256'][:8]}",
+        }
+        models.setdefault(", ".join(said[name] for name in differ), []).append(row["model"])
+    return "; ".join(f"{_some(who)}: {test}" for test, who in models.items())
+
+
+def _some(names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def mixed_note(found: pd.DataFrame) -> str:
+    """One sentence on the mixed tasks of :func:`cells`; empty where there are none."""
+    mixed = found[found.mixed != ""]
+    said = dict.fromkeys(f"{task} ({why})" for task, why in zip(mixed.task, mixed.mixed))
+    if not said:
+        return ""
+    return f"Mixed, not tested alike, so without a best and in no mean: {'; '.join(said)}."
+
+
+def unpaired_note(noise: Noise) -> str:
+    """One sentence on what could not be compared; empty where all was."""
+    more = len(noise.unpaired) - _NAMED
+    shown = "; ".join(noise.unpaired[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    return f"Not compared, so without a mark: {shown}." if shown else ""
+
+
+def cells(
+    table: pd.DataFrame,
+    protocol: str,
+    domains: Mapping[str, str] | None = None,
+    baselines: Collection[str] = (),
+    noise: Noise | None = None,
+    unsupported: Collection[str] = (),
+    *,
+    grouped: bool = True,
+) -> pd.DataFrame:
+    """Return one row a model and task by one protocol, and a row a mean.
+
+    Baselines come first. Within them and within the other models, those with the most tasks in
+    their mean come first.
+
+    Args:
+        table: result rows.
+        protocol: which of them.
+        domains: of task directories. Tasks are put in their order, with a mean over every domain
+            of several tasks; a task that is not among them belongs to ``other``.
+        baselines: models that are baselines beside those that rows tell
+            (:func:`harness.analysis.table.baseline_models.baseline_models`).
+        noise: what is within noise of the best.
+        unsupported: tasks that the protocol does not support. They get rows too, and count in no
+            mean.
+        grouped: whether intervals are over test groups, on tasks that have them; else over clips.
+
+    Returns:
+        ``protocol``, ``model``, ``baseline``, ``task`` (or ``mean``, or ``mean DOMAIN``),
+        ``domain``, ``metric``; ``mixed``: of a task whose values do not compare, since they are of
+        several metrics, test sets or versions, which models were tested on what, else empty;
+        ``status``: ``done``, ``failed``, ``undefined`` on this test split, ``mixed`` between seeds,
+        ``unsupported`` by the protocol, or ``missing``; of a mean ``done``, ``partial`` where it
+        covers fewer tasks than there are, or ``missing``; ``value``, the mean over seeds;
+        ``ci_low`` and ``ci_high`` of its 95 % interval
+        (:func:`harness.analysis.table.intervals.seeds_interval`), and ``training``, how that
+        includes training noise; ``n_groups`` and ``design_effect`` of the test set; ``seed_sd``,
+        the standard deviation (ddof 1) between seeds; ``n_seeds`` and ``seeds_failed``; ``n_tasks``
+        and ``of_tasks`` that a mean stands on; ``best`` of its column, of means among the complete
+        ones; ``near``: whether it is within noise of the best, empty where that is not known.
+    """
+    chosen = headlines(table, protocol)
+    spread = seed_spread(chosen).set_index(["model", "task"]).seed_sd
+    on_top = baseline_models(latest(table), baselines)
+    tasks = sorted({*chosen.task, *unsupported}, key=lambda task: _place(task, domains))
+    scored = _scored(chosen, grouped)
+    mixed = mixed_tasks(chosen)
+    averaged = averaged_tasks(chosen)
+    n_scored = Counter(
+        model
+        for (model, task), cell in scored.items()
+        if task in averaged and cell["status"] == "done"
+    )
+    models = sorted(
+        set(chosen.model), key=lambda model: (model not in on_top, -n_scored[model], model)
+    )
+    metrics = chosen.sort_values("status").groupby("task").metric.first()  # done before failed
+    metrics = metrics.reindex(tasks, fill_value="")
+    unlike = chosen[chosen.task.isin(mixed)].groupby(["model", "task"])
+    own_metrics = unlike.metric.unique().map("/".join)
+    rows: list[dict] = []
+    for model in models:
+        own = [
+            {
+                "task": task,
+                "domain": _domain(task, domains),
+                "metric": own_metrics.get((model, task), "") if task in mixed else metrics[task],
+                "mixed": mixed.get(task, ""),
+            }
+            | scored.get((model, task), _UNSUPPORTED if task in unsupported else _MISSING)
+            | {"seed_sd": spread.get((model, task), np.nan)}
+            for task in tasks
+        ]
+        means = _means(own, averaged, domains is not None)
+        rows += [{"model": model, "baseline": model in on_top} | row for row in own + means]
+    found = pd.DataFrame(rows)
+    found.insert(0, "protocol", protocol)
+    lower = set(chosen.task[~chosen.higher_is_better])
+    found["best"] = False
+    for task, column in found[found.mixed == ""].groupby("task"):
+        found.loc[column.index, "best"] = _best(column, task in lower)
+    found["near"] = _near(found, protocol, noise)
+    for column in ("n_tasks", "of_tasks", "n_seeds", "seeds_failed", "n_groups"):
+        found[column] = found[column].astype("Int64")
+    return found
+
+
+def _domain(task: str, domains: Mapping[str, str] | None) -> str:
+    return "" if domains is None else domains.get(task, OTHER)
+
+
+def _place(task: str, domains: Mapping[str, str] | None) -> tuple[int, str, str]:
+    domain = _domain(task, domains)
+    known = _DOMAINS.index(domain) if domain in _DOMAINS else len(_DOMAINS) + (domain == OTHER)
+    return known, domain, task
+
+
+def _scored(chosen: pd.DataFrame, grouped: bool) -> dict[Any, dict]:
+    """What is known of each model and task, over its seeds."""
+    return {place: _over_seeds(rows, grouped) for place, rows in chosen.groupby(["model", "task"])}
+
+
+def _over_seeds(rows: pd.DataFrame, grouped: bool) -> dict:
+    done = rows[rows.status == "done"]
+    found = dict.fromkeys(("value", "ci_low", "ci_high", "design_effect"), np.nan) | {
+        "training": "",
+        "n_groups": pd.NA,
+        "n_seeds": len(done),
+        "seeds_failed": len(rows) - len(done),
+    }
+    if done.empty:
+        return found | {"status": "failed"}
+    if done[TESTED].nunique().gt(1).any():
+        return found | {"status": "mixed"}
+    if done.value.isna().any():
+        return found | {"status": "undefined"}
+    interval = seeds_interval(done, grouped=grouped)
+    return found | {
+        "status": "done",
+        "value": done.value.mean(),
+        "ci_low": interval.low,
+        "ci_high": interval.high,
+        "training": interval.training,
+        "n_groups": done.n_groups.iloc[0] if grouped else pd.NA,
+        "design_effect": done.design_effect.mean(),
+    }
+
+
+def _means(own: Sequence[dict], averaged: Collection[str], by_domain: bool) -> list[dict]:
+    """The mean over all tasks of a model, and before it over each domain of several."""
+    counted = [row for row in own if row["task"] in averaged]
+    groups: dict[str, list[dict]] = {}
+    for row in counted:
+        groups.setdefault(row["domain"], []).append(row)
+    named = {f"{MEAN} {name}": rows for name, rows in groups.items() if len(rows) > 1}
+    if not by_domain or len(groups) < 2:
+        named = {}
+    means = []
+    for name, rows in (named | {MEAN: counted}).items():
+        values = [row["value"] for row in rows if row["status"] == "done"]
+        means.append(
+            {
+                "task": name,
+                "domain": rows[0]["domain"] if name in named else "",
+                "metric": "",
+                "mixed": "",
+                "status": _extent(len(values), len(rows)),
+                "value": float(np.mean(values)) if values else np.nan,
+                "n_tasks": len(values),
+                "of_tasks": len(rows),
+            }
+        )
+    return means
+
+
+def _extent(n_tasks: int, of_tasks: int) -> str:
+    if not n_tasks:
+        return "missing"
+    return "done" if n_tasks == of_tasks else "partial"
+
+
+def _best(column: pd.DataFrame, lowest: bool) -> pd.Series:
+    """Which values are the best of a column where several models have one."""
+    whole = column.n_tasks.isna() | (column.n_tasks == column.of_tasks)
+    values = column.value.where(whole).round(EQUAL_DIGITS)
+    if values.notna().sum() < 2:
+        return pd.Series(False, column.index)
+    return values == (values.min() if lowest else values.max())
+
+
+def is_mean(column: str) -> bool:
+    """Whether ``task`` of :func:`cells` names a mean."""
+    return column == MEAN or column.startswith(f"{MEAN} ")
+
+
+def _near(found: pd.DataFrame, protocol: str, noise: Noise | None) -> pd.Series:
+    known = noise.near if noise else {}
+    marks = [
+        None if best or mixed else known.get((protocol, task), {}).get(model)
+        for model, task, best, mixed in zip(found.model, found.task, found.best, found.mixed)
+    ]
+    return pd.Series(marks, found.index, dtype="boolean")

@@ -1,0 +1,75 @@
+"""The interval of a score over its probe seeds, from result rows alone."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from harness.metrics.intervals import t_interval
+from harness.metrics.variance import Part, add_up, of_seeds
+from harness.results.frames import EQUAL_DIGITS
+
+MEASURED, ALLOWED = "seeds", "allowance"
+
+
+class SeedsInterval(NamedTuple):
+    """A 95 % interval of the mean over seeds.
+
+    Attributes:
+        low, high: its ends; NaN where there is none.
+        training: how it includes training noise: ``seeds`` measured it, ``allowance``, or empty
+            where the protocol is not random or a row of an older version does not tell.
+    """
+
+    low: float
+    high: float
+    training: str
+
+
+def seeds_interval(rows: pd.DataFrame, *, grouped: bool = True) -> SeedsInterval:
+    """Return the interval of one model on one task.
+
+    One seed has the interval of its row. Several have a t interval from the mean variance over test
+    units and the variance between seeds.
+
+    Args:
+        rows: finished rows of one model, task and protocol, a row a probe seed.
+        grouped: whether test groups are the units, on tasks that have them; otherwise clips.
+    """
+    ends = (
+        rows[["ci_low", "ci_high"]].mean().where(rows[["ci_low", "ci_high"]].count() == len(rows))
+    )
+    errors, freedom = rows.standard_error, rows.freedom
+    over_clips = not grouped and rows.n_groups.notna().any()
+    if over_clips:
+        errors = rows.clip_error
+        freedom = rows.n_test.astype(float) - 1
+    elif len(rows) == 1 or rows.value.nunique() == 1:
+        allowed = (rows.training_error > 0).any()
+        return SeedsInterval(ends.ci_low, ends.ci_high, ALLOWED if allowed else "")
+    # Too few groups for an interval over groups may be enough clips for one over clips.
+    if errors.isna().any() or (rows.ci_low.isna().any() and not over_clips):
+        return SeedsInterval(ends.ci_low, ends.ci_high, "")
+    parts = [Part(float((errors**2).mean()), float(freedom.min()))]
+    training = ""
+    if rows.value.nunique() > 1:
+        parts.append(of_seeds(rows.value.to_numpy()))
+        training = MEASURED
+    elif (rows.training_error > 0).any():
+        parts.append(Part(float((rows.training_error**2).mean()), np.inf))
+        training = ALLOWED
+    low, high = t_interval(rows.metric.iloc[0], float(rows.value.mean()), add_up(parts))
+    return SeedsInterval(low, high, training)
+
+
+def interval_text(low: float, high: float) -> str:
+    """Return an interval as tables print it behind its value; empty if there is none.
+
+    Both ends are printed, since intervals are not symmetric.
+    """
+    if pd.isna(low) or pd.isna(high):
+        return ""
+    # As values: what differs by rounding reads alike.
+    return f" [{round(low, EQUAL_DIGITS):.3f}, {round(high, EQUAL_DIGITS):.3f}]"

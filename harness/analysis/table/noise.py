@@ -1,0 +1,107 @@
+"""Which models of a task are within noise of its best, told from the predictions of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness.analysis.compare.gather import Results, gather, read_measured
+from harness.analysis.compare.measured import Measured
+from harness.analysis.compare.paired import difference
+from harness.analysis.compare.ranks import SIGNIFICANCE, holm
+from harness.analysis.table.cells import Noise, cells, is_mean
+from harness.core.errors import UserError
+
+RULE = (
+    "not significantly different from the best model of the task (paired test, "
+    f"p >= {SIGNIFICANCE:g}, Holm-corrected for the models of the task), or from one of several "
+    "best. `results compare` corrects for the tasks of a pair instead, and can decide otherwise at "
+    "the border."
+)
+
+
+def find_noise(
+    table: pd.DataFrame,
+    runs: Path | Sequence[Path],
+    results: Results | None = None,
+    *,
+    grouped: bool = True,
+) -> Noise:
+    """Compare the models of each task and protocol with the best of them, of several all.
+
+    Args:
+        table: result rows.
+        runs: where they were read: a run's folder, or the ``results.csv`` in it; or several.
+        results: what they hold, where that was gathered before; ``runs`` is not read then.
+        grouped: use the groups of tasks that have them.
+
+    Returns:
+        Marks for the tasks of which the best model and at least one other have predictions. Where
+        the run is gone, or its predictions, there are none.
+    """
+    try:
+        results = results or gather(runs)
+    except UserError:
+        return Noise()
+    near: dict[tuple[str, str], dict[str, bool]] = {}
+    unpaired: list[str] = []
+    for protocol in sorted(set(table.protocol)):
+        found = cells(table, protocol)
+        scored = found[(found.status == "done") & ~found.task.map(is_mean)]
+        for task, column in scored.groupby("task"):
+            if not column.best.any():
+                continue
+            best = set(column.model[column.best])
+            rows = results.rows[(results.rows.protocol == protocol) & (results.rows.task == task)]
+            measured, missing = _measure(results, rows, column.model)
+            if best & measured.keys():
+                near[protocol, str(task)], alone = _near(measured, best & measured.keys(), grouped)
+                missing |= alone
+            unpaired += [f"{m} on {task} by {protocol} ({why})" for m, why in missing.items()]
+    near = {place: told for place, told in near.items() if told}
+    return Noise(near, RULE, unpaired)
+
+
+def _measure(
+    results: Results, rows: pd.DataFrame, models: Iterable[str]
+) -> tuple[dict[str, list[Measured]], dict[str, str]]:
+    """What is known of each model's predictions on a task, or why it is not."""
+    found, missing = {}, {}
+    for model in models:
+        measured, gone = read_measured(results, rows[rows.model == model])
+        if not gone and not measured:
+            gone = ["the folder has no such result"]
+        if gone:
+            missing[model] = gone[0].rstrip(".")
+        else:
+            found[model] = measured
+    return found, missing
+
+
+def _near(
+    measured: Mapping[str, list[Measured]], best: AbstractSet[str], grouped: bool = True
+) -> tuple[dict[str, bool], dict[str, str]]:
+    """Whether each other model is within noise of one of the best, or why that cannot be told."""
+    p, missing = {}, {}
+    for model in sorted(measured.keys() - best):
+        found = [_p(measured[each], measured[model], grouped) for each in sorted(best)]
+        known = [each for each in found if isinstance(each, float)]
+        if known:
+            p[model] = max(known)
+        else:
+            missing[model] = str(found[0])
+    adjusted = zip(p, holm(list(p.values())), strict=True)
+    return {model: bool(each >= SIGNIFICANCE) for model, each in adjusted}, missing
+
+
+def _p(best: Sequence[Measured], other: Sequence[Measured], grouped: bool) -> float | str:
+    """The p of no difference, or why there is none."""
+    try:
+        found = difference(best, other, grouped=grouped)
+    except UserError as error:
+        return str(error).rstrip(".")
+    return found.method if np.isnan(found.p) else found.p

@@ -1,0 +1,215 @@
+"""The sentences below a table of models × tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from harness.analysis.table.cells import Noise, mixed_note, unpaired_note
+from harness.analysis.table.intervals import ALLOWED, MEASURED
+from harness.core.rendering import NEAR, PARTIAL
+from harness.metrics.event_scores import METRICS as EVENT_METRICS
+from harness.metrics.units import FEW_UNITS
+from harness.results import latest
+from harness.results.frames import OUT_OF_SCALE
+from tasks.format.task import short_names
+
+_SHOWN = 3  # failures spelt out
+
+
+def table_notes(
+    table: pd.DataFrame,
+    long: Sequence[pd.DataFrame],
+    noise: Noise | None,
+    unsupported: Mapping[str, Collection[str]],
+    *,
+    grouped: bool,
+) -> list[str]:
+    """Return what a reader needs to know, a sentence or paragraph each.
+
+    Args:
+        table: result rows.
+        long: :func:`harness.analysis.table.cells.cells` of each protocol.
+        noise: what is within noise of the best; None says nothing of marks.
+        unsupported: by protocol, tasks that it does not support.
+        grouped: whether intervals are over test groups.
+    """
+    return [
+        *_ungrouped(grouped),
+        *_notes(long, noise),
+        *_left_out(unsupported),
+        *out_of_scale(table),
+        *_twins(table),
+        *_failures(table),
+    ]
+
+
+def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
+    """What a reader needs to know, in sentences below the table."""
+    table = pd.concat(long)
+    said = []
+    if table.best.any():
+        said.append("Bold: the best of its column; of means, among those over all tasks.")
+    if (table.status == "partial").any():
+        said.append(
+            f"{PARTIAL}: a mean over fewer tasks than other means; it cannot be compared with them."
+        )
+    if table.ci_low.notna().any():
+        said.append(intervals_note(table))
+    if any(map(shows_spread, table.itertuples())):
+        said.append("sd: standard deviation between probe seeds; the value is their mean.")
+    if table.baseline.any():
+        names = dict.fromkeys(table.model[table.baseline])
+        said.append(f"On top, the baselines: {', '.join(names)}.")
+    notes = [note for note in (" ".join(said), groups_note(table), mixed_note(table)) if note]
+    if table.best.any() and noise is not None:
+        notes.append(_noise_note(noise))
+    return notes
+
+
+def shows_spread(cell: Any) -> bool:
+    """Whether seeds spread that the interval of a cell does not include, in rows of version 1."""
+    return bool(cell.seed_sd > 0) and cell.training != MEASURED
+
+
+def intervals_note(table: pd.DataFrame) -> str:
+    """Say what the intervals of :func:`harness.analysis.table.cells.cells` are over."""
+    return f"[ ]: 95 % confidence interval over {_units(table)}{_training(table)}."
+
+
+def _units(table: pd.DataFrame) -> str:
+    shown = table[table.ci_low.notna()]
+    clips = shown[shown.n_groups.isna()]
+    files = clips.metric.isin(list(EVENT_METRICS))
+    units = [
+        "test groups" if len(clips) < len(shown) else "",
+        "test clips" if (~files).any() else "",
+        "test files (event tasks)" if files.any() else "",
+    ]
+    return " or ".join(filter(None, units))
+
+
+def _training(table: pd.DataFrame) -> str:
+    """Say how intervals include training noise, by protocol and task."""
+    shown = table[table.ci_low.notna()]
+    ways = {
+        MEASURED: "the noise of training, measured over seeds",
+        ALLOWED: "an allowance for training noise",
+    }
+    said = [
+        f"{what} ({'; '.join(_places(shown, way))})"
+        for way, what in ways.items()
+        if (shown.training == way).any()
+    ]
+    return f"; it includes {' or '.join(said)}" if said else ""
+
+
+def _places(shown: pd.DataFrame, way: str) -> list[str]:
+    """The protocols whose intervals include training noise in one way, with the tasks if some."""
+    places = []
+    for protocol, rows in shown.groupby("protocol"):
+        tasks = rows.task[rows.training == way].unique()
+        if len(tasks) == rows.task.nunique():
+            places.append(str(protocol))
+        elif len(tasks):
+            places.append(f"{protocol} on {', '.join(short_names(tasks))}")
+    return places
+
+
+def _ungrouped(grouped: bool) -> list[str]:
+    if grouped:
+        return []
+    return ["Ungrouped: intervals take clips as independent, also on tasks with groups."]
+
+
+def groups_note(table: pd.DataFrame) -> str:
+    """Name the tasks with groups, their number of test groups and their median design effect."""
+    rows = table[table.n_groups.notna()]
+    if rows.empty:
+        return ""
+    tasks = rows.groupby("task").agg({"n_groups": "first", "design_effect": "median"})
+    said = []
+    for name, (count, effect) in zip(short_names(tasks.index), tasks.itertuples(index=False)):
+        known = "" if pd.isna(effect) else f" (design effect {effect:.1f})"
+        said.append(f"{name} {count}{known}")
+    few = any(tasks.n_groups < FEW_UNITS)
+    warned = f" Below {FEW_UNITS} groups coverage is approximate; below 6 no interval is given."
+    return f"Test groups: {', '.join(said)}.{warned if few else ''}"
+
+
+def _left_out(unsupported: Mapping[str, Collection[str]]) -> list[str]:
+    """Name the tasks that protocols do not support."""
+    said = [
+        f"{protocol} does not support {', '.join(short_names(tasks))}"
+        for protocol, tasks in unsupported.items()
+    ]
+    return [f"-: {'; '.join(said)}."] if said else []
+
+
+def out_of_scale(table: pd.DataFrame) -> list[str]:
+    """Name values of protocols that do not normalise embeddings which need it."""
+    rows = latest(table)
+    rows = rows[rows.notes.str.contains(OUT_OF_SCALE, regex=False)]
+    notes = []
+    for protocol, found in rows.groupby("protocol"):
+        found = found.drop_duplicates(["model", "task"])
+        said = [
+            f"{row.model} on {row.task} ({fault.partition('; ')[0]})"
+            for row in found.head(_SHOWN).itertuples()
+            for fault in [row.notes.partition(f"{OUT_OF_SCALE}: ")[2]]
+        ]
+        more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
+        notes.append(
+            f"{protocol} does not normalise its inputs, and fails on embeddings of such a scale: "
+            f"{', '.join(said)}{more}. Compare with `--protocol linear` or `mlp`, which do."
+        )
+    return notes
+
+
+def _twins(table: pd.DataFrame) -> list[str]:
+    """Tell models of one name apart, where :func:`harness.results.latest` had to mark them."""
+    rows = latest(table).sort_values("started_at")
+    marks = [
+        model.endswith(f"@{fingerprint[:8]}")
+        for model, fingerprint in zip(rows.model, rows.model_fingerprint, strict=True)
+    ]
+    ran = rows[marks].groupby("model").agg({"checkpoint": "last", "started_at": "last"})
+    if ran.empty:
+        return []
+    told = [
+        f"{m} ({', '.join(filter(None, ran.loc[m]))})" for m in ran.sort_values("started_at").index
+    ]
+    return [
+        "Of one name, and yet of other weights, source or options (the mark begins the "
+        f"model_fingerprint): {', '.join(told)}."
+    ]
+
+
+def _failures(table: pd.DataFrame) -> list[str]:
+    """Why there is no value where the table says that it failed."""
+    rows = latest(table)
+    failed = rows[rows.status == "failed"].drop_duplicates(["model", "task", "protocol"])
+    if failed.empty:
+        return []
+    said = [
+        f"{row.model} on {row.task} by {row.protocol}"
+        + (f" ({row.error.rstrip('.')})" if row.error else "")
+        for row in failed.head(_SHOWN).itertuples()
+    ]
+    more = f", and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
+    return [f"Failed: {', '.join(said)}{more}."]
+
+
+def _noise_note(noise: Noise) -> str:
+    if any(near for marks in noise.near.values() for near in marks.values()):
+        said = f"{NEAR}: {noise.rule}"
+    elif noise.near or noise.unpaired:
+        said = "No model is marked as not significantly different from the best."
+    else:
+        said = (
+            "Nothing is marked as within noise of the best: that takes clip by clip predictions, "
+            "which `hear-byola results table` reads from a run's folder."
+        )
+    return f"{said} {unpaired_note(noise)}".rstrip()

@@ -1,0 +1,171 @@
+"""The embedding store on disk: one folder per model, task and split, complete or absent.
+
+A folder holds ``<split>.npy`` (one row a clip, or a timestamp), ``<split>.index.npz`` (clip names,
+where each clip's rows begin, timestamps in ms) and ``manifest.json``. It is written under a
+temporary name, synced to the disk and renamed, so what exists under its name is complete; what a
+killed process leaves under a temporary name is never read. Nothing in it is a pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from harness.core.errors import UserError
+from harness.core.files import new_directory
+
+FORMAT_VERSION = 1
+DTYPES = ("float32", "float16")
+
+
+@dataclass(frozen=True, eq=False)
+class SplitEmbeddings:
+    """The embeddings of one split.
+
+    Attributes:
+        split: the split's name.
+        clips: clip names, in the order of the task's split file.
+        embeddings: ``(rows, size)`` float32 or float16, memory-mapped where it was read from disk.
+        offsets: ``(n_clips + 1,)`` int64; clip i has the rows ``offsets[i]:offsets[i + 1]``.
+        timestamps: ``(rows,)`` float64 in ms, or None for scene embeddings.
+        manifest: how they were made.
+    """
+
+    split: str
+    clips: tuple[str, ...]
+    embeddings: np.ndarray
+    offsets: np.ndarray
+    timestamps: np.ndarray | None
+    manifest: Mapping[str, Any]
+
+
+class SplitWriter:
+    """Writes the rows of a split as they are made, in any order, in constant memory.
+
+    As a context manager: leaving it without :meth:`finish` drops what was written.
+    """
+
+    def __init__(self, directory: Path, split: str, size: int, dtype: str) -> None:
+        self._directory = directory
+        self._split = split
+        self._size = size
+        self._dtype = np.dtype(dtype)
+
+    def __enter__(self) -> SplitWriter:
+        self._stack = contextlib.ExitStack()
+        self._temporary = self._stack.enter_context(new_directory(self._directory))
+        rows = self._temporary / f"{self._split}.npy"
+        self._file = self._stack.enter_context(rows.open("wb"))
+        self._header(0)
+        self._start = self._file.tell()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # After finish() the stack is empty; before it, any exception makes it drop the folder.
+        dropped = error or GeneratorExit()
+        self._stack.__exit__(type(dropped), dropped, traceback)
+
+    def _header(self, rows: int) -> None:
+        # numpy leaves room in the header for the first axis to grow: the length stays the same.
+        np.lib.format.write_array_header_1_0(
+            self._file,
+            {
+                "descr": np.lib.format.dtype_to_descr(self._dtype),
+                "fortran_order": False,
+                "shape": (rows, self._size),
+            },
+        )
+
+    def write(self, row: int, embeddings: np.ndarray) -> None:
+        """Put ``(k, size)`` embeddings at the rows ``row:row + k``."""
+        self._file.seek(self._start + row * self._size * self._dtype.itemsize)
+        self._file.write(np.ascontiguousarray(embeddings, dtype=self._dtype).data)
+
+    def finish(
+        self,
+        clips: Sequence[str],
+        offsets: np.ndarray,
+        timestamps: np.ndarray | None,
+        manifest: Mapping[str, object],
+    ) -> None:
+        """Write index and manifest; then the folder gets its name."""
+        self._file.seek(0)
+        self._header(int(offsets[-1]))
+        assert self._file.tell() == self._start
+        index: dict[str, Any] = {"clips": np.array(list(clips), dtype=np.str_), "offsets": offsets}
+        if timestamps is not None:
+            index["timestamps"] = timestamps
+        np.savez(self._temporary / f"{self._split}.index.npz", **index)
+        record = {**manifest, "format_version": FORMAT_VERSION, "split": self._split}
+        (self._temporary / "manifest.json").write_text(json.dumps(record, indent=1, sort_keys=True))
+        self._stack.close()
+
+
+def write_split(
+    directory: Path,
+    split: str,
+    clips: Sequence[str],
+    embeddings: np.ndarray,
+    offsets: np.ndarray,
+    timestamps: np.ndarray | None,
+    manifest: Mapping[str, object],
+) -> None:
+    """Write a split that is in memory; see :class:`SplitEmbeddings` for shapes."""
+    with SplitWriter(directory, split, embeddings.shape[1], str(embeddings.dtype)) as writer:
+        writer.write(0, embeddings)
+        writer.finish(clips, offsets, timestamps, manifest)
+
+
+def read_split(directory: Path) -> SplitEmbeddings:
+    """Open a finished folder; the embeddings stay on disk, memory-mapped.
+
+    Raises:
+        UserError: there is none, it is of another format version, or its files do not agree.
+    """
+    manifest_path = directory / "manifest.json"
+    if not manifest_path.is_file():
+        raise UserError(f"There are no embeddings in '{directory}': it has no manifest.json.")
+    try:
+        manifest = json.loads(manifest_path.read_bytes())
+        version, split = manifest["format_version"], manifest["split"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _damaged(directory, f"manifest.json: {error}") from error
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"The embeddings in '{directory}' have format version {version}, and this program "
+            f"reads version {FORMAT_VERSION}: delete the folder and embed again."
+        )
+    try:
+        embeddings = np.load(directory / f"{split}.npy", mmap_mode="r", allow_pickle=False)
+        with np.load(directory / f"{split}.index.npz", allow_pickle=False) as index:
+            clips = tuple(index["clips"].tolist())
+            offsets = index["offsets"]
+            timestamps = index.get("timestamps")
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise _damaged(directory, str(error)) from error
+    rows = len(embeddings)
+    if len(offsets) != len(clips) + 1 or offsets[-1] != rows:
+        raise _damaged(directory, f"{rows} rows, but the index speaks of {offsets[-1]}")
+    if timestamps is not None and len(timestamps) != rows:
+        raise _damaged(directory, f"{rows} rows, but {len(timestamps)} timestamps")
+    return SplitEmbeddings(split, clips, embeddings, offsets, timestamps, manifest)
+
+
+def _damaged(directory: Path, reason: str) -> UserError:
+    return UserError(
+        f"The embeddings in '{directory}' are damaged ({reason}): "
+        "delete the folder and embed again."
+    )

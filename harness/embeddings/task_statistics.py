@@ -1,0 +1,54 @@
+"""A model fitted to a task's own training audio, where its module knows how.
+
+The BYOL-A paper normalises log-mel spectrograms by statistics of each task's training split, over
+at most 10,000 clips (arXiv 2103.06695, section IV-A). The HEAR API shows a model no data set, so
+this asks for one function more: a module's ``task_options(clips, model)`` takes the training clips,
+``(samples,)`` each, and returns options for ``load_model``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import random
+from collections.abc import Sequence
+
+from harness.core.errors import UserError
+from harness.models.module import HearModule, load_module
+from tasks.audio import audio_path, read_ahead, source_rate
+from tasks.format.task import Task
+
+MAX_CLIPS = 10_000
+
+
+def check_fittable(tasks: Sequence[Task]) -> None:
+    """Refuse tasks without one training split.
+
+    Raises:
+        UserError: naming each k-fold task, whose every clip is in a test fold too.
+    """
+    folded = [task.name for task in tasks if task.split_mode != "trainvaltest"]
+    if folded:
+        raise UserError(
+            f"--task-statistics needs a training split, which k-fold tasks lack: "
+            f"{', '.join(folded)}. Run them without it."
+        )
+
+
+def fit_to_task(module: HearModule, task: Task) -> HearModule:
+    """Load the model again with the options that its module derives from the training clips.
+
+    Raises:
+        UserError: the module has no ``task_options``, or it fails.
+    """
+    names = [clip.name for clip in task.clips["train"]]
+    if len(names) > MAX_CLIPS:
+        names = random.Random(0).sample(names, MAX_CLIPS)
+    rate = source_rate(task, module.sample_rate)
+    paths = [audio_path(task, "train", name, rate) for name in names]
+    with contextlib.closing(read_ahead(paths, module.sample_rate)) as clips:
+        options = module.task_options(clips)
+    spec = dataclasses.replace(
+        module.spec, options={**module.spec.options, **options}, name=module.spec.label
+    )
+    return load_module(spec, module.device)

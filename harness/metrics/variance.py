@@ -1,0 +1,201 @@
+"""Variances with their degrees of freedom: of test units, of training seeds, and their sum.
+
+A score, or a difference of two, varies with the test set's units (groups or clips) and with the
+training of probes or models. Each part is estimated with its own degrees of freedom; the sum has
+Welch and Satterthwaite's (Satterthwaite 1946, Welch 1947). Those are too many where a part of few
+degrees of freedom is most of the sum and no similar part balances it: one model's seeds beside a
+model with one seed. Such parts are bounded instead (Banerjee 1960): the squares of the half-widths
+that each would have alone add up, which covers at least as often as nominal for any shares.
+
+The noise that test units add to each seed is in the part of the units and in that of the seeds, so
+intervals are slightly too wide where seeds hardly matter.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+from harness.metrics.jackknife import Influence
+
+LEVEL = 0.95
+ICC = 5e-3
+"""Correlation of clips' changes between two trainings of a probe, where seeds were not repeated.
+
+Trained probes showed 0.0004 to 0.0042 on 500 clips and more, and up to 0.0060 on fewer, where it is
+estimated badly (``results/seed_noise.csv``). It is an allowance, not a constant of nature.
+"""
+
+EVENT_ICC = 4e-2
+"""The same of events: probes of frames vary more.
+
+On the demo's event task (16 files, 88 answers) the scores of two or three trainings of
+``hear2021``, by seed or by CPU, had standard deviations of 0.01, 0.04 and 0.08 for three models.
+The allowance is 0.06 there.
+"""
+
+_LEAST_P = 1e-15  # the smallest p that is computed
+_FLAT = 1e-12  # a smaller standard error is rounding
+
+
+@dataclass(frozen=True)
+class Part:
+    """A variance, and the degrees of freedom that it was estimated with.
+
+    ``bounded`` parts are added as Banerjee does.
+    """
+
+    variance: float
+    freedom: float
+    bounded: bool = False
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Several parts added up: one by Welch and Satterthwaite, and one more where some are bounded.
+
+    Without parts nothing varies.
+    """
+
+    parts: tuple[Part, ...]
+
+    @property
+    def freedom_text(self) -> str:
+        """The degrees of freedom in words."""
+        return " and ".join(f"{part.freedom:.1f}" for part in self.parts) or "no"
+
+    @property
+    def total(self) -> Part:
+        """The sum of the parts, with Welch and Satterthwaite's degrees of freedom."""
+        return _sum(self.parts)
+
+    def half_width(self, level: float = LEVEL) -> float:
+        """Half the width of the t interval, by default that of 95 %."""
+        return self._half_width((1 - level) / 2)
+
+    def p_within(self, value: float, margin: float) -> float:
+        """Return p of the two one-sided tests that the truth is within -margin and +margin.
+
+        The null hypothesis is that it is not (Schuirmann 1987); the larger p of both tests.
+        """
+        inside = margin - abs(value)
+        p = self.p(inside) / 2
+        return p if inside > 0 else 1 - p
+
+    def p(self, value: float) -> float:
+        """Two-sided p of a value, were the truth 0: 1 where nothing differs or varies."""
+        if value == 0:
+            return 1.0
+        if not self.parts:
+            return np.nan
+        if len(self.parts) == 1:
+            (part,) = self.parts
+            return float(2 * stats.t.sf(abs(value) / np.sqrt(part.variance), part.freedom))
+        if self._half_width(_LEAST_P / 2) <= abs(value):
+            return _LEAST_P
+
+        def beyond(tail: float) -> float:
+            return self._half_width(tail) - abs(value)
+
+        return 2 * float(optimize.brentq(beyond, _LEAST_P / 2, 0.5, xtol=_LEAST_P / 2))
+
+    def _half_width(self, tail: float) -> float:
+        """Half the width of the interval that leaves ``tail`` out on either side."""
+        widths = [stats.t.isf(tail, part.freedom) ** 2 * part.variance for part in self.parts]
+        return float(np.sqrt(sum(widths)))
+
+
+def add_up(parts: Iterable[Part]) -> Spread:
+    """Return the spread of a sum of independent parts."""
+    parts = [part for part in parts if part.variance > 0]
+    kinds = ([p for p in parts if not p.bounded], [p for p in parts if p.bounded])
+    return Spread(tuple(_sum(of_kind) for of_kind in kinds if of_kind))
+
+
+def _sum(parts: Sequence[Part]) -> Part:
+    total = sum(part.variance for part in parts)
+    freedom = total**2 / sum(part.variance**2 / part.freedom for part in parts)
+    return Part(total, freedom, parts[0].bounded)
+
+
+def of_units(found: Influence) -> Part:
+    """Return the part of the test units in a score's variance, or in that of a difference.
+
+    The degrees of freedom are units less strata, reduced by the kurtosis of the influences: the
+    variance of a variance estimate is 2 / freedom + kurtosis / units. A few units that carry most
+    of the variance, because they are large or hold the few wrong answers, leave few degrees. A
+    macro mean has at most those of its effective number of units.
+    """
+    units = found.units
+    if units.freedom < 1:
+        return Part(np.nan, 0)
+    limit = min(units.freedom, found.worth - len(units.stratum_sizes))
+    if found.variance < _FLAT**2:
+        return Part(0.0, limit)
+    excess = units.n_units * float((found.moves**4).sum()) / found.variance**2 - 3
+    freedom = 2 / (2 / units.freedom + max(excess, 0.0) / units.n_units)
+    return Part(found.variance, min(freedom, limit))
+
+
+def training_allowance(clip_variance: float, answers: float, runs: int, icc: float = ICC) -> float:
+    """Return the variance that another training of the probe is taken to add to a score.
+
+    Used where seeds were not repeated. ``icc`` is of differences between two trainings, each of
+    which has half of the variance; averaged runs divide it.
+
+    Args:
+        clip_variance: variance of the score over independent clips.
+        answers: clips, or events, that one trained probe answers.
+        runs: trained probes that the score is averaged over.
+        icc: ``ICC``, or ``EVENT_ICC`` for events.
+    """
+    return clip_variance * icc / 2 * answers / runs
+
+
+def between_seeds(*sides: Sequence[float] | np.ndarray) -> list[Part]:
+    """Return the parts of both sides' seeds, from their scores; none where no side has several.
+
+    One seed beside several is taken to spread as they do. That is one estimate for both sides, and
+    bounded.
+    """
+    several = [side for side in sides if len(side) > 1]
+    parts = [of_seeds(side) for side in several]
+    if len(parts) != 1:
+        return parts
+    (part,) = parts
+    # The variance of the several seeds' mean, and of the one seed.
+    return [Part(part.variance * (1 + len(several[0])), part.freedom, bounded=True)]
+
+
+def of_seeds(values: Sequence[float] | np.ndarray) -> Part:
+    """Return the part of one side's seeds, two or more, from their scores (seeds,)."""
+    # Equal scores have no variance, whatever rounding makes of their mean.
+    variance = float(np.var(values, ddof=1)) if np.ptp(values) else 0.0
+    return Part(variance / len(values), len(values) - 1)
+
+
+def of_equal_answers(answers: float, freedom: float) -> Part:
+    """Return the part of clips or events that all say the same, so that none varies.
+
+    Its 95 % interval is as wide as theirs (:func:`flat_half_width`).
+    """
+    half = flat_half_width(answers)
+    return Part(float((half / stats.t.ppf((1 + LEVEL) / 2, freedom)) ** 2), freedom)
+
+
+def flat_half_width(answers: float) -> float:
+    """Return how far from the truth equal answers leave a share: Wilson's score interval (1927).
+
+    The other end of the interval is the share itself.
+    """
+    critical = float(stats.norm.ppf((1 + LEVEL) / 2))
+    return critical**2 / (answers + critical**2)
+
+
+def scaled(parts: Iterable[Part], factor: float) -> list[Part]:
+    """Return the parts of ``factor`` times what they are the parts of."""
+    return [dataclasses.replace(part, variance=part.variance * factor**2) for part in parts]

@@ -1,0 +1,1 @@
+"""HEAR-API modules: found, imported, hashed, called in isolation, and checked."""

@@ -1,0 +1,200 @@
+"""Finding the code of a HEAR-API module, and hashing what it is made of."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import os
+import pkgutil
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import harness.baselines
+from harness.core.errors import UserError, did_you_mean, did_you_mean_path
+from harness.core.hashing import file_sha256, sha256_of
+from harness.models.guest import Guest, ModuleExit, exits_refused
+from harness.models.source import Source, find_source
+
+
+def import_hear_module(name: str) -> ModuleType:
+    """Import a module by name, from the environment or the working directory, or by its path.
+
+    A path is that of a ``.py`` file or of a package's folder. The working directory (for a path:
+    the folder that holds the file or the package) goes to the **end** of ``sys.path``: what
+    it holds under the name of something installed, a folder ``tasks`` for instance, hides nothing.
+
+    Raises:
+        UserError: there is no such module; it imports something that is missing; it fails or ends
+            the process; its source is no longer what this process once imported; it imports code
+            under a name under which this process holds other code.
+    """
+    guest = Guest(name)
+    before = set(sys.path)
+    with guest.called():
+        module = _import(name)
+    if module.__name__ not in _guests:
+        guest.changed_by_import = guest.changed
+        _guests[module.__name__] = guest
+    if getattr(module, "__file__", None) is None:
+        raise UserError(
+            f"'{name}' is not a HEAR-API module: it has no Python file of its own (a plain folder, "
+            f"or part of Python). Give {_NAMES}."
+        )
+    _refuse_mixed_code(name, module, find_source(module))
+    for folder in set(sys.path) - before:
+        _folder_of.setdefault(os.path.abspath(folder), name)
+    source = source_sha256(module)
+    if _source_at_import.setdefault(module.__name__, source) != source:
+        raise UserError(
+            f"The source of '{name}' has changed since this process imported it: start Python "
+            "again, so that the new code is what runs."
+        )
+    return module
+
+
+def guest_of(module: ModuleType) -> Guest:
+    """Return what an imported module's code is to be called with."""
+    return _guests.setdefault(module.__name__, Guest(module.__name__))
+
+
+_guests: dict[str, Guest] = {}
+
+# The folder from which each HEAR module imports, with the module's name.
+_folder_of: dict[str, str] = {}
+
+
+def _refuse_mixed_code(name: str, module: ModuleType, source: Source) -> None:
+    """Refuse a module that got another one's code: Python imports each name once."""
+    for top, path in source.own.items():
+        loaded = getattr(sys.modules.get(top), "__file__", None)
+        if loaded is None or os.path.abspath(loaded) == str(path):
+            continue
+        folder = Path(os.path.abspath(loaded)).parent
+        folder = folder.parent if Path(loaded).name == "__init__.py" else folder
+        if module.__package__ or str(folder) in _folder_of:
+            raise UserError(
+                f"The module '{name}' imports '{top}' from {path}, but this process already uses "
+                f"{loaded} under that name. Evaluate the models in separate commands with one "
+                "--out, or give one of the two files another name."
+            )
+
+
+_NAMES = "an import name, or the path of a .py file or of a package's folder"
+
+# A process runs the code that it imported, and fingerprints hash the source on disk: both must
+# be the same.
+_source_at_import: dict[str, str] = {}
+
+
+def _import(name: str) -> ModuleType:
+    if name.endswith(".py"):
+        return _import_file(Path(name))
+    if os.sep in name and Path(name, "__init__.py").is_file():
+        return _import_file(Path(name, "__init__.py"))
+    _append_to_path(Path.cwd())
+    if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
+        raise _no_such_module(name)
+    try:
+        with exits_refused():
+            return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and f"{name}.".startswith(f"{error.name}."):
+            raise _no_such_module(name) from None
+        raise _failed(name, error) from error
+    except Exception as error:
+        raise _failed(name, error) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise UserError(f"There is no module file '{path}'.{did_you_mean_path(path, '*.py')}")
+    typed, path = path, path.resolve()
+    _append_to_path(path.parents[path.name == "__init__.py"])
+    # A name of its own: the file may be called like a module that is loaded already.
+    name = f"hear_module_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with exits_refused():
+            spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        if isinstance(error, Exception):
+            raise _failed(str(typed), error) from error
+        raise
+    return module
+
+
+def _append_to_path(folder: Path) -> None:
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
+        importlib.invalidate_caches()
+
+
+def _failed(name: str, error: Exception) -> UserError:
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return UserError(
+            f"The module '{name}' was found, but it imports '{error.name}', which is not "
+            f"installed here: install it, or leave that import out."
+        )
+    if isinstance(error, ModuleExit):
+        return UserError(
+            f"Importing '{name}' failed: {error}. A HEAR module must not end the "
+            "process or read the command line when it is imported: move that under "
+            'if __name__ == "__main__".'
+        )
+    return UserError(f"Importing '{name}' failed: {type(error).__name__}: {error}")
+
+
+def _no_such_module(name: str) -> UserError:
+    baselines = pkgutil.iter_modules(harness.baselines.__path__, "harness.baselines.")
+    near = ["hear_byola", *(m.name for m in baselines)]
+    by_last_part = {full.rpartition(".")[2]: full for full in near}
+    near += [m.name for m in pkgutil.iter_modules([str(Path.cwd())])]
+    parent = name.rpartition(".")[0]
+    if parent in sys.modules:
+        inside = getattr(sys.modules[parent], "__path__", ())
+        near += [m.name for m in pkgutil.iter_modules(inside, f"{parent}.")]
+    hint = did_you_mean(by_last_part.get(name, name), near)
+    hint = hint or did_you_mean(name, _installed_like(name))
+    return UserError(
+        f"There is no module '{name}', neither installed nor in the working directory.{hint} "
+        f"Give {_NAMES}, of a module that follows the HEAR API."
+    )
+
+
+def _installed_like(name: str) -> list[str]:
+    """The installed module that a slip of the keys may have meant; nothing private or Python's."""
+    names = {m.name for m in pkgutil.iter_modules()} - sys.stdlib_module_names
+    public = [name for name in names if not name.startswith("_")]
+    # Of hundreds of packages one always looks a little alike.
+    return difflib.get_close_matches(name, public, n=1, cutoff=0.8)
+
+
+def checkpoint_sha256(checkpoint: str) -> str:
+    """Sha256 of a checkpoint's content, file or folder; empty for no checkpoint."""
+    path = Path(checkpoint)
+    if not checkpoint:
+        return ""
+    if path.is_file():
+        return file_sha256(path)
+    files = sorted(p for p in path.rglob("*") if p.is_file())
+    return sha256_of([[p.relative_to(path).as_posix(), file_sha256(p)] for p in files])
+
+
+def source_sha256(module: ModuleType) -> str:
+    """Return the sha256 of the Python source that a module consists of.
+
+    :mod:`harness.models.source` says which files count.
+    """
+    named = sorted((name, file_sha256(path)) for name, path in find_source(module).files)
+    return sha256_of(named)

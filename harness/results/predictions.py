@@ -1,0 +1,264 @@
+"""Test predictions of an evaluation beside the truth, in memory and on disk.
+
+What is written can be scored again without the task's directory.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.core.errors import UserError
+from harness.core.files import write_file
+from harness.embeddings.store import SplitEmbeddings
+from harness.metrics import events
+from harness.metrics.events import Postprocessing
+from harness.probe import UnitResult
+from tasks.format.directory import check_clip_name, parse_event, plain_name
+from tasks.format.task import Event, Task, multiclass_targets, multilabel_targets
+
+Folds = Sequence[Sequence[UnitResult]]
+
+
+@dataclass(frozen=True)
+class FoldPredictions:
+    """What the selected probes of one fold say of its test split.
+
+    ``probabilities`` is (runs, rows, classes) float32; rows are clips, or timestamps for events,
+    for which ``predicted`` holds, for each run, the events of each clip. ``groups`` has the group
+    of each clip, in the order of ``clips``; None in a task without groups.
+    """
+
+    split: str
+    clips: tuple[str, ...]
+    probabilities: np.ndarray
+    targets: np.ndarray
+    offsets: np.ndarray
+    timestamps: np.ndarray | None = None
+    predicted: tuple[Mapping[str, Sequence[Event]], ...] = ()
+    reference: Mapping[str, Sequence[Event]] | None = None
+    groups: tuple[str, ...] | None = None
+
+
+def gather(
+    task: Task, embeddings: Mapping[str, SplitEmbeddings], results: Folds
+) -> list[FoldPredictions]:
+    """Put the selected units' predictions beside the truth, fold by fold."""
+    fold_of = _scene_fold if task.embedding_type == "scene" else _event_fold
+    return [
+        replace(fold_of(task, embeddings[fold.test], runs), groups=_groups(task, fold.test))
+        for fold, runs in zip(task.folds, results, strict=True)
+    ]
+
+
+def _groups(task: Task, split: str) -> tuple[str, ...] | None:
+    return tuple(clip.group for clip in task.clips[split]) if task.has_groups else None
+
+
+def _scene_fold(
+    task: Task, embedded: SplitEmbeddings, runs: Sequence[UnitResult]
+) -> FoldPredictions:
+    read = multiclass_targets if task.prediction_type == "multiclass" else multilabel_targets
+    return FoldPredictions(
+        embedded.split,
+        embedded.clips,
+        np.stack([run.probabilities for run in runs]),
+        read(task, embedded.split),
+        embedded.offsets,
+    )
+
+
+def _event_fold(
+    task: Task, embedded: SplitEmbeddings, runs: Sequence[UnitResult]
+) -> FoldPredictions:
+    if embedded.timestamps is None:
+        raise ValueError(f"{embedded.split}: embeddings of an event task without timestamps")
+    reference = {clip.name: clip.events for clip in task.clips[embedded.split]}
+    rows = [
+        slice(int(a), int(b))
+        for a, b in zip(embedded.offsets[:-1], embedded.offsets[1:], strict=True)
+    ]
+    predicted = []
+    for run in runs:
+        postprocessing = Postprocessing(**(run.postprocessing or {}))
+        predicted.append(
+            {
+                name: events.frames_to_events(
+                    run.probabilities[part], embedded.timestamps[part], task.labels, postprocessing
+                )
+                for name, part in zip(embedded.clips, rows, strict=True)
+            }
+        )
+    targets = [
+        events.frame_targets(embedded.timestamps[part], reference[name], task.labels)
+        for name, part in zip(embedded.clips, rows, strict=True)
+    ]
+    return FoldPredictions(
+        embedded.split,
+        embedded.clips,
+        np.stack([run.probabilities for run in runs]),
+        np.concatenate(targets),
+        embedded.offsets,
+        embedded.timestamps,
+        tuple(predicted),
+        reference,
+    )
+
+
+def write_predictions(fold: FoldPredictions, directory: Path) -> None:
+    """Write ``<split>.predictions.npz`` into a folder, and what an event fold adds to it.
+
+    The npz holds ``clips`` (unicode), ``probabilities`` (runs, rows, classes), ``targets``,
+    ``offsets`` (clips + 1: rows of clip i are offsets[i]:offsets[i + 1]), for events
+    ``timestamps`` in ms, and in a task with groups ``groups`` (unicode, one a clip); no pickled
+    object. ``<split>.events.json`` holds for each run, and
+    ``<split>.reference.json`` of the truth, the events of each clip, in ms.
+    """
+    stream = io.BytesIO()
+    arrays: dict[str, Any] = {
+        "clips": np.array(fold.clips, dtype=np.str_),
+        "probabilities": fold.probabilities.astype(np.float32),
+        "targets": fold.targets,
+        "offsets": fold.offsets,
+    }
+    if fold.timestamps is not None:
+        arrays["timestamps"] = fold.timestamps
+    if fold.groups is not None:
+        arrays["groups"] = np.array(fold.groups, dtype=np.str_)
+    np.savez_compressed(stream, **arrays)
+    write_file(directory / f"{fold.split}.predictions.npz", stream.getvalue())
+    if fold.reference is not None:
+        runs = [_listed(run) for run in fold.predicted]
+        write_file(directory / f"{fold.split}.events.json", json.dumps(runs) + "\n")
+        truth = json.dumps(_listed(fold.reference))
+        write_file(directory / f"{fold.split}.reference.json", truth + "\n")
+
+
+def read_predictions(directory: Path, split: str) -> FoldPredictions:
+    """Read what :func:`write_predictions` wrote of one test split.
+
+    Raises:
+        UserError: there is none, or it is damaged.
+    """
+    path = directory / f"{split}.predictions.npz"
+    try:
+        plain_name(split)
+        # Else numpy takes the file for a pickle, and tells how to trust it.
+        if path.is_file() and not zipfile.is_zipfile(path):
+            raise ValueError("it is no archive of arrays")
+        with np.load(path, allow_pickle=False) as saved:
+            arrays = {name: saved[name] for name in saved.files}
+        fold = _fold(split, arrays)
+        if fold.timestamps is None:
+            return fold
+        path = directory / f"{split}.events.json"
+        runs = json.loads(path.read_bytes())
+        if not isinstance(runs, list) or len(runs) != len(fold.probabilities):
+            raise ValueError("it holds events of another number of runs than the predictions")
+        predicted = tuple(_events(run, fold.clips) for run in runs)
+        path = directory / f"{split}.reference.json"
+        reference = _events(json.loads(path.read_bytes()), fold.clips)
+    except KeyError as error:
+        raise UserError(f"{path} lacks {error}. {_CURE}") from error
+    except _DAMAGE as error:
+        raise UserError(f"{path}: {str(error).rstrip('.')}. {_CURE}") from error
+    return replace(fold, predicted=predicted, reference=reference)
+
+
+_CURE = "Delete its folder, and run again."
+# What numpy, zipfile and json raise of files that are cut off or were written over.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    EOFError,
+    RecursionError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+_LATEST_MS = 86_400_000.0  # a day: error rates count segments up to the last event
+
+
+def _fold(split: str, arrays: Mapping[str, np.ndarray]) -> FoldPredictions:
+    """Put arrays together, if they are of one test split.
+
+    Raises:
+        KeyError: an array that is missing.
+        ValueError: a sentence that says how they are at odds.
+    """
+    clips, probabilities = arrays["clips"], arrays["probabilities"]
+    targets, offsets = arrays["targets"], arrays["offsets"]
+    timestamps = arrays.get("timestamps")
+    if clips.ndim != 1 or clips.dtype.kind != "U" or not len(clips):
+        raise ValueError("clips is no list of names")
+    names = tuple(clips.tolist())
+    for name in names:
+        check_clip_name(name)
+    if len(set(names)) < len(names):
+        raise ValueError("clips names one twice")
+    if probabilities.ndim != 3 or probabilities.dtype.kind != "f" or not probabilities.size:
+        raise ValueError("probabilities are not numbers of runs, rows and classes")
+    if not np.isfinite(probabilities).all():
+        raise ValueError("some probabilities are not finite")
+    _, rows, classes = probabilities.shape
+    if targets.ndim not in (1, 2) or targets.shape != (rows, classes)[: targets.ndim]:
+        raise ValueError(f"targets are not of {rows} rows and {classes} classes")
+    highest = classes if targets.ndim == 1 else 2
+    if targets.dtype.kind not in ("iu" if targets.ndim == 1 else "fiub") or not (
+        np.isin(targets, np.arange(highest)).all()
+    ):
+        raise ValueError(f"targets are not all whole numbers from 0 to {highest - 1}")
+    if offsets.shape != (len(names) + 1,) or offsets.dtype.kind not in "iu":
+        raise ValueError(f"offsets are not {len(names) + 1} whole numbers")
+    if offsets[0] != 0 or offsets[-1] != rows or (offsets[1:] < offsets[:-1]).any():
+        raise ValueError(f"offsets do not divide {rows} rows")
+    if timestamps is None and rows != len(names):
+        raise ValueError(f"there are {rows} rows for {len(names)} clips")
+    if timestamps is not None and (
+        timestamps.shape != (rows,) or timestamps.dtype.kind not in "fiu"
+    ):
+        raise ValueError(f"timestamps are not {rows} numbers")
+    groups = arrays.get("groups")
+    if groups is not None and (
+        groups.shape != (len(names),) or groups.dtype.kind != "U" or not all(groups.tolist())
+    ):
+        raise ValueError(f"groups are not {len(names)} names")
+    return FoldPredictions(
+        split,
+        names,
+        probabilities,
+        targets,
+        offsets,
+        timestamps,
+        groups=None if groups is None else tuple(groups.tolist()),
+    )
+
+
+def _listed(clips: Mapping[str, Sequence[Event]]) -> dict[str, list[dict]]:
+    return {name: [asdict(event) for event in found] for name, found in clips.items()}
+
+
+def _events(listed: Mapping[str, Sequence[object]], clips: Sequence[str]) -> dict[str, list[Event]]:
+    """The events of each clip; they must be of these clips.
+
+    Raises:
+        ValueError: a sentence that says what is wrong.
+    """
+    if not isinstance(listed, dict) or listed.keys() != set(clips):
+        raise ValueError("it does not hold the events of the clips of the predictions")
+    if not all(isinstance(of_clip, list) for of_clip in listed.values()):
+        raise ValueError("the events of a clip are no list")
+    found = {name: list(map(parse_event, of_clip)) for name, of_clip in listed.items()}
+    for name, of_clip in found.items():
+        if any(max(abs(event.start), abs(event.end)) > _LATEST_MS for event in of_clip):
+            raise ValueError(f"an event of '{name}' is more than a day away")
+    return found

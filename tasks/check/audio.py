@@ -1,0 +1,188 @@
+"""Faults in a task's audio, as it was heard (:mod:`tasks.check.sound`)."""
+
+from __future__ import annotations
+
+import filecmp
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+from tasks.audio import nearest_rate, present_rates
+from tasks.check.finding import Finding, clips, error, listing, warning
+from tasks.check.sound import Sound, Sounds
+from tasks.format.directory import Clip, Contents
+
+_ENCODINGS = ("WAV PCM_16", "WAVEX PCM_16")
+_LENGTH_SLACK = 2  # samples: what resampling rounds
+_EVENT_SLACK_MS = 1.0
+_STEPS = 32768  # of a 16-bit file between 0 and full scale
+_FAINT_STEPS = 16  # the loudest sample then takes 4 of 15 bits and a sign
+
+
+def rates_to_hear(directory: Path, sample_rate: int | None) -> Sequence[int]:
+    """The rate of the folder that serves ``sample_rate``, or every rate there is, ascending."""
+    rates = present_rates(directory)
+    return [nearest_rate(rates, sample_rate)] if rates and sample_rate is not None else rates
+
+
+def check_audio(
+    directory: Path, contents: Contents, sample_rate: int | None, heard: Mapping[int, Sounds]
+) -> Iterator[Finding]:
+    """Judge the sounds of each rate; a missing folder is a finding."""
+    rates = present_rates(directory)
+    if not rates:
+        yield error("", "there is no audio: no folder is named by a sample rate, as 16000.")
+        return
+    if sample_rate is not None and rates[-1] < sample_rate:
+        yield warning(
+            str(rates[-1]), f"is the highest rate present: audio is upsampled to {sample_rate} Hz."
+        )
+    duration = contents.fields.get("sample_duration")
+    for rate, sounds in heard.items():
+        for split, listed in contents.clips.items():
+            folder = f"{rate}/{split}"
+            if split in sounds:
+                yield from _check_folder(folder, split, sounds[split], rate, duration)
+                yield from _check_ends(f"{split}.json", listed, sounds[split], rate)
+            elif listed:
+                yield error(folder, f"the folder is missing.{_other_rates(rates, rate)}")
+        yield from _check_strays(directory, str(rate), contents)
+
+
+def _other_rates(rates: Sequence[int], rate: int) -> str:
+    if len(rates) == 1:
+        return ""
+    return f" Without the folder {rate}, audio of another rate ({_list(rates, rate)}) is resampled."
+
+
+def _list(rates: Sequence[int], without: int) -> str:
+    return ", ".join(str(rate) for rate in rates if rate != without)
+
+
+def _check_folder(
+    folder: str,
+    split: str,
+    sounds: Mapping[str, Sound],
+    rate: int,
+    duration: float | None,
+) -> Iterator[Finding]:
+    for name, sound in sounds.items():
+        if sound.fault:
+            yield Finding("error", f"{folder}/{name}", sound.fault, split, name)
+    good = {name: sound for name, sound in sounds.items() if not sound.fault}
+    if sounds and not good:
+        yield error(folder, "no clip in it can be used.")
+
+    def those(condition: Callable[[Sound], bool]) -> list[str]:
+        return [name for name, sound in good.items() if condition(sound)]
+
+    if duration is not None:
+        frames = duration * rate
+        names = those(lambda sound: abs(sound.frames - frames) > _LENGTH_SLACK)
+        if names:
+            example = good[names[0]].frames / rate
+            yield warning(
+                folder,
+                f"{clips(names)}: not {duration:g} s long as sample_duration says "
+                f"(the first: {example:g} s).",
+            )
+    if names := those(lambda sound: sound.encoding not in _ENCODINGS):
+        yield warning(
+            folder, f"{clips(names)}: not 16-bit wav (the first: {good[names[0]].encoding})."
+        )
+    if names := those(lambda sound: sound.peak > 1.0):
+        peak = max(good[name].peak for name in names)
+        yield warning(folder, f"{clips(names)}: louder than 1 (up to {peak:g}), will be clipped.")
+    if names := those(lambda sound: sound.peak == 0.0):
+        yield warning(folder, f"{clips(names)}: nothing but zeros.")
+    if names := those(lambda sound: 0.0 < sound.peak * _STEPS < _FAINT_STEPS):
+        steps = round(max(good[name].peak for name in names) * _STEPS)
+        yield warning(
+            folder,
+            f"{clips(names)}: so faint that 16 bits hold little of the sound (the loudest sample "
+            f"of all is {steps} of {_STEPS}).",
+        )
+
+
+def _check_ends(
+    file: str, listed: Sequence[Clip], sounds: Mapping[str, Sound], rate: int
+) -> Iterator[Finding]:
+    for clip in listed:
+        sound = sounds[clip.name]
+        if sound.fault:
+            continue
+        length = sound.frames / rate * 1000.0
+        late = [event for event in clip.events if event.end > length + _EVENT_SLACK_MS]
+        beyond = [event for event in late if event.start >= length]
+        if beyond:
+            yield error(
+                file,
+                f"clip '{clip.name}': the event '{beyond[0].label}' starts at "
+                f"{beyond[0].start:g} ms, and the clip ends at {length:g} ms"
+                f"{_more(beyond)}.",
+            )
+        elif late:
+            yield warning(
+                file,
+                f"clip '{clip.name}': the event '{late[0].label}' lasts to {late[0].end:g} ms, "
+                f"and the clip ends at {length:g} ms{_more(late)}.",
+            )
+
+
+def _more(found: Sequence[object]) -> str:
+    return f" ({len(found)} such events)" if len(found) > 1 else ""
+
+
+def check_names(directory: Path, contents: Contents) -> Iterator[Finding]:
+    """A name in two splits is the same clip unless two different sounds are there."""
+    rates, splits = present_rates(directory), contents.clips
+    folder = directory / str(rates[-1] if rates else "")
+    names = {split: [clip.name for clip in listed] for split, listed in splits.items()}
+    for first, second in itertools.combinations(names, 2):
+        earlier = set(names[first])
+        both = [name for name in names[second] if name in earlier]
+        different = [n for n in both if _differ(folder / first / n, folder / second / n)]
+        same = [name for name in both if name not in set(different)]
+        if same:
+            yield error(f"{second}.json", f"{clips(same)}: also in {first}.json.")
+        if different:
+            yield warning(
+                f"{second}.json", f"{clips(different)}: another sound of that name in {first}.json."
+            )
+
+
+def _differ(one: Path, other: Path) -> bool:
+    try:
+        return not filecmp.cmp(one, other, shallow=False)
+    except OSError:
+        return False
+
+
+def _check_strays(directory: Path, rate: str, contents: Contents) -> Iterator[Finding]:
+    """Files and folders beside those the split files name."""
+    splits = contents.clips
+    for folder in sorted(path for path in (directory / rate).iterdir() if path.is_dir()):
+        if folder.name not in splits:
+            if folder.name not in contents.fields.get("splits", ()):
+                yield warning(f"{rate}/{folder.name}", "is not used: no split has this name.")
+            continue
+        listed = {clip.name for clip in splits[folder.name]}
+        strays = sorted(_files(folder, "") - listed)
+        if strays:
+            yield warning(
+                f"{rate}/{folder.name}",
+                f"{len(strays)} files ({listing(strays)}): not in {folder.name}.json.",
+            )
+
+
+def _files(folder: Path | str, prefix: str) -> set[str]:
+    """Paths of all files below a folder, relative to it, with forward slashes."""
+    found: set[str] = set()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                found |= _files(entry.path, f"{prefix}{entry.name}/")
+            else:
+                found.add(prefix + entry.name)
+    return found

@@ -1,0 +1,213 @@
+"""Faults in what a task's tables say: metrics, labels, events, and what the folds lack."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from harness.core.errors import did_you_mean
+from harness.core.spelling import alike, difference, quoted, reading
+from harness.metrics import events, scores
+from tasks.check.finding import Finding, clips, error, listing, warning
+from tasks.format.directory import METADATA, VOCABULARY, Clip, Contents
+from tasks.format.task import folds_of
+
+_HIGHEST_NOTE = 127  # of MIDI
+
+
+def check_labels(directory: Path, contents: Contents) -> Iterator[Finding]:
+    """Everything that can be judged from the tables alone, in whatever part of them was read."""
+    fields = contents.fields
+    yield from _check_names(directory, contents)
+    if {"evaluation", "embedding_type", "prediction_type"} <= fields.keys():
+        yield from _check_metrics(contents)
+    for split, listed in contents.clips.items():
+        file = f"{split}.json"
+        if not listed:
+            yield error(file, "lists no clip.")
+        if contents.labels:
+            yield from _check_known(file, listed, contents.labels)
+        if fields["embedding_type"] == "event":
+            yield from _check_times(file, listed)
+        elif fields.get("prediction_type"):
+            yield from _check_counts(file, listed, fields["prediction_type"])
+    if contents.labels and contents.clips and set(contents.clips) == set(fields["splits"]):
+        yield from _check_coverage(contents)
+
+
+def _check_names(directory: Path, contents: Contents) -> Iterator[Finding]:
+    fields = contents.fields
+    if {"task_name", "version", "mode"} <= fields.keys():
+        name = f"{fields['task_name']}-{fields['version']}-{fields['mode']}"
+        if name != directory.resolve().name:
+            yield warning(METADATA, f"calls the task {name}, and the folder has another name.")
+    known = {METADATA, *(f"{split}.json" for split in fields.get("splits", ()))}
+    if "splits" in fields:
+        for path in sorted(directory.glob("*.json")):
+            if path.name not in known:
+                yield warning(path.name, f"is not used: splits in {METADATA} does not name it.")
+
+
+def _check_metrics(contents: Contents) -> Iterator[Finding]:
+    kind, prediction = contents.fields["embedding_type"], contents.fields["prediction_type"]
+    ours, others = scores.METRICS, events.METRICS
+    if kind == "event":
+        ours, others = others, ours
+    for name in contents.fields["evaluation"]:
+        if name in others:
+            reason = f"the metric '{name}' is not for {kind} tasks, which have {', '.join(ours)}."
+            yield error(METADATA, reason)
+        elif name not in ours:
+            near = did_you_mean(name, ours) or f" There are {', '.join(ours)}."
+            yield error(METADATA, f"the metric '{name}' is unknown.{near}")
+        elif prediction not in ours[name].prediction_types:
+            yield error(METADATA, f"the metric '{name}' is not defined for {prediction} tasks.")
+        elif name == "pitch_acc" and contents.labels and not _are_notes(contents.labels):
+            yield warning(
+                VOCABULARY,
+                "the labels are not MIDI numbers, 0 to 127: pitch_acc compares labels, which are "
+                "then no pitches.",
+            )
+        elif name == "chroma_acc" and contents.labels and not _is_scale(contents.labels):
+            yield warning(
+                VOCABULARY,
+                "the labels are not consecutive whole numbers: chroma_acc compares idx modulo 12, "
+                "which is then no chroma.",
+            )
+
+
+def _are_notes(labels: Sequence[str]) -> bool:
+    return _are_whole(labels) and all(int(label) <= _HIGHEST_NOTE for label in labels)
+
+
+def _are_whole(labels: Sequence[str]) -> bool:
+    return all(label.isascii() and label.isdecimal() for label in labels)
+
+
+def _is_scale(labels: Sequence[str]) -> bool:
+    if not _are_whole(labels):
+        return False
+    return [int(label) - int(labels[0]) for label in labels] == list(range(len(labels)))
+
+
+def check_spellings(contents: Contents) -> Iterator[Finding]:
+    """Labels of the vocabulary that read the same: two classes to every score."""
+    index = {label: i for i, label in enumerate(contents.labels)}
+    for names in alike(contents.labels):
+        listed = " and ".join(f"{quoted(name)} (idx {index[name]})" for name in names)
+        yield warning(
+            VOCABULARY,
+            f"the labels {listed} read the same and differ in {difference(*names[:2])}: they are "
+            f"{len(names)} classes to every score. Spell them in one way if they are one.",
+        )
+
+
+def _check_known(file: str, listed: Sequence[Clip], labels: Sequence[str]) -> Iterator[Finding]:
+    known = set(labels)
+    read_as = {reading(label): label for label in reversed(labels)}
+    unknown: dict[str, list[str]] = defaultdict(list)
+    for clip in listed:
+        for label in labels_of(clip) - known:
+            unknown[label].append(clip.name)
+    for label, names in unknown.items():
+        hint = did_you_mean(label, labels)
+        if (meant := read_as.get(reading(label))) is not None:
+            hint = f" {quoted(meant)} is, which differs in {difference(label, meant)}."
+        shown = quoted(label) if meant is not None else f"'{label}'"
+        yield error(file, f"the label {shown} of {clips(names)} is not in {VOCABULARY}.{hint}")
+
+
+def _check_counts(file: str, listed: Sequence[Clip], prediction_type: str) -> Iterator[Finding]:
+    if prediction_type == "multiclass":
+        for count in sorted({len(clip.labels) for clip in listed} - {1}):
+            names = [clip.name for clip in listed if len(clip.labels) == count]
+            yield error(file, f"{clips(names)}: {count} labels; multiclass tasks need exactly one.")
+        return
+    names = [clip.name for clip in listed if len(set(clip.labels)) < len(clip.labels)]
+    if names:
+        yield warning(file, f"{clips(names)}: a label stands there twice.")
+
+
+def _check_times(file: str, listed: Sequence[Clip]) -> Iterator[Finding]:
+    twice = [clip.name for clip in listed if len(set(clip.events)) < len(clip.events)]
+    if twice:
+        yield warning(file, f"{clips(twice)}: an event stands there twice.")
+    for clip in listed:
+        for event in clip.events:
+            if 0 <= event.start < event.end:
+                continue
+            times = f"{event.start:g} to {event.end:g} ms"
+            what = f"clip '{clip.name}': the event '{event.label}' ({times})"
+            if event.end < event.start:
+                yield error(file, f"{what} ends before it starts.")
+            elif event.start < 0:
+                yield error(file, f"{what} starts before the clip.")
+            else:
+                yield warning(file, f"{what} has no length.")
+
+
+def check_unit(contents: Contents, heard: Mapping[str, Mapping[str, float]]) -> Iterator[Finding]:
+    """Splits whose times look like seconds, by the lengths of their clips.
+
+    Args:
+        contents: the task.
+        heard: split -> clip name -> seconds, of the clips that were heard; what ``sample_duration``
+            says is taken for the others.
+    """
+    usual = contents.fields.get("sample_duration")
+    for split, listed in contents.clips.items():
+        lengths = heard.get(split, {})
+        known = [
+            (event.end, seconds)
+            for clip in listed
+            if (seconds := lengths.get(clip.name, usual)) is not None
+            for event in clip.events
+        ]
+        if known and all(end <= seconds for end, seconds in known):
+            end, seconds = max(known)
+            yield warning(
+                f"{split}.json",
+                f"no event ends later than after {end:g} ms, in a clip of {seconds:g} s: "
+                "the times look like seconds, and HEAR's are milliseconds.",
+            )
+
+
+def _check_coverage(contents: Contents) -> Iterator[Finding]:
+    """Labels that a split or the training splits of a fold lack; macro means then lack them too."""
+    present = {split: _present(listed) for split, listed in contents.clips.items()}
+    everywhere = set().union(*present.values())
+    unused = [label for label in contents.labels if label not in everywhere]
+    if unused:
+        yield warning(VOCABULARY, f"{_lack(unused, contents)} no clip in any split.")
+    if len(contents.labels) == 1 and contents.fields.get("prediction_type") == "multiclass":
+        yield warning(VOCABULARY, "there is one label, so every prediction is right.")
+
+    def lacking(found: set[str]) -> list[str]:
+        return [label for label in contents.labels if label in everywhere - found]
+
+    for split, found in present.items():
+        if contents.clips[split] and (absent := lacking(found)):
+            yield warning(f"{split}.json", f"{_lack(absent, contents)} no clip in this split.")
+    mode, splits = contents.fields.get("split_mode"), contents.fields["splits"]
+    if mode is None or mode == "trainvaltest" or len(splits) < 3:
+        return
+    for fold in folds_of(mode, splits):
+        if absent := lacking(set().union(*(present[split] for split in fold.train))):
+            yield warning(
+                f"{fold.test}.json",
+                f"{_lack(absent, contents)} no training clip when this fold tests.",
+            )
+
+
+def _lack(absent: Sequence[str], contents: Contents) -> str:
+    return f"{len(absent)} of {len(contents.labels)} labels ({listing(absent)}) have"
+
+
+def _present(listed: Sequence[Clip]) -> set[str]:
+    return set().union(*map(labels_of, listed))
+
+
+def labels_of(clip: Clip) -> set[str]:
+    """The labels of a clip or of its events."""
+    return {*clip.labels, *(event.label for event in clip.events)}

@@ -1,0 +1,121 @@
+"""What keeps perfect frame predictions of an event task from a perfect score."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from harness.metrics.events import (
+    METRICS,
+    best_postprocessing,
+    frame_targets,
+    postprocessing_grid,
+)
+from tasks.check.finding import Finding, clips, warning
+from tasks.format.directory import METADATA, Clip, Contents, Event
+from tasks.format.task import folds_of
+
+HOP_MS = 50.0
+"""Spacing of the perfect frame predictions: the coarsest that HEAR advises for timestamps."""
+
+_NEARLY = 0.95  # without overlaps, a few short events are lost in most tasks of real recordings
+_AFTER_MS = 1000.0  # frames after the last event of a clip of unknown length
+_SHOWN = 3
+
+
+def check_overlaps(contents: Contents) -> Iterator[Finding]:
+    """Events of one label that overlap or touch in a clip, which frame targets merge into one."""
+    for split, listed in contents.clips.items():
+        merged = {clip.name: pairs for clip in listed if (pairs := _overlaps(clip))}
+        if not merged:
+            continue
+        shown = [
+            f"'{one.label}' in '{name}', {one.start:g} to {one.end:g} and {other.start:g} to "
+            f"{other.end:g} ms"
+            for name, pairs in merged.items()
+            for one, other in pairs
+        ]
+        more = len(shown) - _SHOWN
+        yield warning(
+            f"{split}.json",
+            f"{clips(list(merged))}: events of one label overlap or touch "
+            f"({'; '.join(shown[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}). A frame "
+            "cannot tell them apart, so they are predicted as one event: merge them.",
+        )
+
+
+def check_reachable(contents: Contents) -> Iterator[Finding]:
+    """Warn where perfect frame predictions do not reach a perfect score.
+
+    The post-processing is the best of the task's grid for each test split, so no frame-wise model
+    of a coarser hop does better.
+    """
+    fields = contents.fields
+    if not {"evaluation", "split_mode", "splits"} <= fields.keys() or not contents.labels:
+        return
+    metric = fields["evaluation"][0]
+    known = set(contents.labels)
+    tests = [fold.test for fold in folds_of(fields["split_mode"], fields["splits"])]
+    sound = all(
+        event.label in known and 0 <= event.start <= event.end
+        for split in tests
+        for clip in contents.clips.get(split, ())
+        for event in clip.events
+    )
+    if metric not in METRICS or not sound or not all(contents.clips.get(test) for test in tests):
+        return
+    best = float(np.mean([_best(contents, metric, contents.clips[split]) for split in tests]))
+    higher = METRICS[metric].higher_is_better
+    overlapping = any(_overlaps(clip) for split in tests for clip in contents.clips[split])
+    limit = 1.0 if overlapping else _NEARLY
+    if (best if higher else 1 - best) >= limit:
+        return
+    yield warning(
+        METADATA,
+        f"the best reachable {metric} is {best:.3f}, not {1 if higher else 0}: perfect predictions "
+        f"every {HOP_MS:g} ms score this after the best post-processing. Lost are events that "
+        "overlap or touch one of their label, lie nearer to it than half the median filter, or are "
+        "shorter than the minimum duration.",
+    )
+
+
+def _overlaps(clip: Clip) -> list[tuple[Event, Event]]:
+    """Return pairs of different events of one label, of which one begins before the other ends."""
+    by_label: dict[str, list[Event]] = defaultdict(list)
+    for event in dict.fromkeys(clip.events):
+        by_label[event.label].append(event)
+    found = []
+    for events in by_label.values():
+        events.sort(key=lambda event: (event.start, event.end))
+        lasting = events[0]  # the one that ends last so far
+        for event in events[1:]:
+            if event.start <= lasting.end:
+                found.append((lasting, event))
+            lasting = max(lasting, event, key=lambda each: each.end)
+    return found
+
+
+def _best(contents: Contents, metric: str, listed: Sequence[Clip]) -> float:
+    duration = contents.fields.get("sample_duration")
+    reference = {clip.name: clip.events for clip in listed}
+    times, targets = [], []
+    for clip in listed:
+        last = max((event.end for event in clip.events), default=0.0)
+        end = max(last, 1000 * duration) if duration else last + _AFTER_MS
+        times.append(np.arange(0.0, end + HOP_MS, HOP_MS))
+        targets.append(frame_targets(times[-1], clip.events, contents.labels))
+    offsets = np.cumsum([0, *map(len, times)])
+    grid = postprocessing_grid(contents.fields.get("event_postprocessing_grid"))
+    _, value = best_postprocessing(
+        metric,
+        np.concatenate(targets),
+        np.concatenate(times),
+        offsets,
+        list(reference),
+        reference,
+        grid,
+        contents.labels,
+    )
+    return value

@@ -1,0 +1,150 @@
+"""What decoding tells of each clip, found out once and remembered."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from harness.core.memory import FileMemory
+from tasks.audio import BadAudio, decode
+from tasks.check.fingerprint import fingerprint, to_text
+from tasks.format.directory import Clip
+
+_THREADS = 4
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and of how much."""
+
+
+class Sound(NamedTuple):
+    """What decoding a file told.
+
+    Attributes:
+        fault: a sentence; "" for a good file, and only then is the rest known.
+        frames: number of samples.
+        peak: the largest magnitude of a sample.
+        digest: hash of the decoded samples, whatever the container; "" for silence.
+        encoding: as ``WAV PCM_16``.
+        fingerprint: as text (:mod:`tasks.check.fingerprint`); "" for silence, None where it was
+            not taken.
+    """
+
+    fault: str = ""
+    frames: int = 0
+    peak: float = 0.0
+    digest: str = ""
+    encoding: str = ""
+    fingerprint: str | None = None
+
+
+Sounds = Mapping[str, Mapping[str, Sound]]
+"""The sounds of a task at one rate: split -> clip name -> sound; no split without a folder."""
+
+
+@dataclass(frozen=True)
+class Ear:
+    """How to listen: what is remembered already, and whether to take fingerprints."""
+
+    memory: FileMemory | None = None
+    fingerprints: bool = False
+    progress: Progress = lambda *_: None
+
+
+_Item = TypeVar("_Item")
+_Result = TypeVar("_Result")
+
+
+def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
+    """Yield what ``function`` makes of each item, in order; threads work ahead.
+
+    Who stops asking stops the threads, as an interrupt does.
+    """
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        yield from pool.map(function, items)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def hear(
+    directory: Path, splits: Mapping[str, Sequence[Clip]], rates: Sequence[int], ear: Ear
+) -> dict[int, dict[str, dict[str, Sound]]]:
+    """Every clip's sound in its order: rate -> split -> clip name -> sound.
+
+    Fingerprints are taken at the first rate.
+    """
+    heard: dict[int, dict[str, dict[str, Sound]]] = {rate: {} for rate in rates}
+    folders = [
+        (rate, split, folder)
+        for rate in rates
+        for split in splits
+        if (folder := directory / str(rate) / split).is_dir()
+    ]
+    done, total = 0, sum(len(splits[split]) for _, split, _ in folders)
+    # Fingerprints are taken side by side: threads of BLAS would only fight for the cores.
+    with threadpool_limits(1, "blas"):
+        for rate, split, folder in folders:
+            closely = ear.fingerprints and rate == rates[0]
+            sounds = dict.fromkeys((clip.name for clip in splits[split]), Sound())
+            for name, sound in _hear_folder(folder, list(sounds), rate, ear.memory, closely):
+                sounds[name] = sound
+                done += 1
+                ear.progress("hearing clips", done, total)
+            heard[rate][split] = sounds
+    return heard
+
+
+def _hear_folder(
+    folder: Path, names: Sequence[str], rate: int, memory: FileMemory | None, closely: bool
+) -> Iterator[tuple[str, Sound]]:
+    """What is remembered comes first: it costs no thread its time."""
+    unheard = []
+    for name in names:
+        sound = _remembered(f"{folder}/{name}", memory, closely)
+        if sound is None:
+            unheard.append(name)
+        else:
+            yield name, sound
+    sounds = in_threads(lambda name: _listen(folder / name, rate, memory, closely), unheard)
+    yield from zip(unheard, sounds, strict=True)
+
+
+def _remembered(path: str, memory: FileMemory | None, closely: bool) -> Sound | None:
+    try:
+        told = memory.known(path) if memory else None
+    except OSError:
+        return None  # listening to it will say what is wrong
+    return None if told is None or _lacks(told, closely) else _sound(told)
+
+
+def _listen(path: Path, rate: int, memory: FileMemory | None, closely: bool) -> Sound:
+    def find_out() -> str:
+        audio, info = decode(path, rate)
+        peak = float(max(audio.max(), -audio.min()))
+        digest = hashlib.sha256(audio.data).hexdigest() if peak else ""
+        told = f"{info.frames},{peak},{digest},{info.encoding}"
+        return f"{told},{to_text(fingerprint(audio, rate))}" if closely else told
+
+    try:
+        told = memory.recall(path, find_out) if memory else find_out()
+        return _sound(find_out() if _lacks(told, closely) else told)
+    except FileNotFoundError:
+        return Sound("is missing.")
+    except BadAudio as fault:
+        return Sound(fault.reason)
+
+
+def _sound(told: str) -> Sound:
+    frames, peak, digest, encoding, *taken = told.split(",")
+    return Sound("", int(frames), float(peak), digest, encoding, *taken)
+
+
+def _lacks(told: str, closely: bool) -> bool:
+    """Whether what is remembered has no fingerprint and should: `run` remembers none."""
+    return closely and _sound(told).fingerprint is None

@@ -1,0 +1,1 @@
+"""The HEAR task directory: what its files say, read and written."""

@@ -1,0 +1,280 @@
+"""A HEAR task: what its directory says, the folds it defines, and its clips' targets.
+
+:mod:`tasks.format.directory` describes the directory and reads its files. Audio is not touched
+here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from harness.core.errors import UserError, did_you_mean
+from tasks.format.directory import METADATA, VOCABULARY, Clip, Event, read_contents
+
+__all__ = [
+    "SYNTHETIC",
+    "UNLIKE_CARD",
+    "Clip",
+    "Event",
+    "Fold",
+    "Task",
+    "folds_of",
+    "is_synthetic",
+    "multiclass_targets",
+    "multilabel_targets",
+    "read_task",
+    "short_names",
+    "without_clips",
+]
+
+SYNTHETIC = "synthetic"
+"""Mode, and suite, of tasks whose sounds and answers are made up: it ends their names."""
+
+UNLIKE_CARD = "unlike_card"
+"""Key of a metadata list that says, a sentence each, how the task differs from the card's."""
+
+_SHOWN = 10  # problems spelt out in one message
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Which splits train, select and test; ``name`` is the test split's name."""
+
+    name: str
+    train: tuple[str, ...]
+    valid: str
+    test: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """A task directory as read by :func:`read_task`; other metadata keys are in ``metadata``."""
+
+    directory: Path
+    task_name: str
+    version: str
+    mode: str
+    embedding_type: str
+    prediction_type: str
+    split_mode: str
+    splits: tuple[str, ...]
+    sample_duration: float | None
+    evaluation: tuple[str, ...]
+    labels: tuple[str, ...]
+    clips: Mapping[str, tuple[Clip, ...]]
+    use_scoring_for_early_stopping: bool = True
+    event_postprocessing_grid: Mapping[str, tuple[float, ...]] | None = None
+    task_specific_param_grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
+    digests: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """sha256 of each file that was read, by its name in the directory."""
+    skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Names that :func:`without_clips` left out, by split."""
+    ungrouped: str = ""
+    """The first clip whose name does not match the pattern of groups; the task then has none."""
+
+    @property
+    def name(self) -> str:
+        """The name the directory carries: ``{task_name}-{version}-{mode}``."""
+        return f"{self.task_name}-{self.version}-{self.mode}"
+
+    @property
+    def primary_metric(self) -> str:
+        """The first metric of the metadata: the task's score."""
+        return self.evaluation[0]
+
+    @property
+    def unlike_card(self) -> tuple[str, ...]:
+        """How the task differs from the card that it was prepared after; empty when it does not."""
+        found = self.metadata.get(UNLIKE_CARD)
+        return tuple(map(str, found)) if isinstance(found, list) else ()
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """The folds, in the order of ``splits`` (:func:`folds_of`)."""
+        return folds_of(self.split_mode, self.splits)
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether its clips have groups. Either all have one or none."""
+        return any(clip.group for clips in self.clips.values() for clip in clips)
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the metadata, the vocabulary, the splits less what was left out, and groups."""
+        parts = [self.tables_sha256, *filter(None, [self.groups_sha256])]
+        return parts[0] if len(parts) == 1 else _hash(parts)
+
+    @property
+    def tables_sha256(self) -> str:
+        """Hash as :attr:`sha256`, but without groups: embeddings and probes depend on this."""
+        parts = [self.digests[METADATA], self.digests[VOCABULARY]]
+        return _hash(parts + [self.split_sha256(split) for split in self.splits])
+
+    @property
+    def groups_sha256(self) -> str:
+        """Hash of the group of every clip, from a file or a pattern; "" without groups."""
+        if not self.has_groups:
+            return ""
+        clips = (clip for split in self.splits for clip in self.clips[split])
+        return _hash(sorted({json.dumps([clip.name, clip.group]) for clip in clips}))
+
+    def split_sha256(self, split: str) -> str:
+        """Hash of the split's file; another one where clips of it were left out."""
+        digest = self.digests[f"{split}.json"]
+        left_out = self.skipped.get(split, ())
+        if not left_out:
+            return digest
+        return _hash((digest, *sorted(left_out)))
+
+
+def _hash(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def is_synthetic(name: str) -> bool:
+    """Whether a task of this name, ``{task_name}-{version}-{mode}``, is made up."""
+    return name.rpartition("-")[2] == SYNTHETIC
+
+
+def folds_of(split_mode: str, splits: Sequence[str]) -> tuple[Fold, ...]:
+    """One fold for train/valid/test; of k splits, split i tests and i + 1 (cyclic) validates.
+
+    Splits count in alphabetical order, whatever their order in the metadata; the rest trains, in
+    that order too (HEAR's protocol).
+    """
+    if split_mode == "trainvaltest":
+        return (Fold("test", ("train",), "valid", "test"),)
+    folds, splits = [], sorted(splits)
+    for i, test in enumerate(splits):
+        valid = splits[(i + 1) % len(splits)]
+        train = tuple(split for split in splits if split not in (test, valid))
+        folds.append(Fold(test, train, valid, test))
+    return tuple(folds)
+
+
+def read_task(directory: Path, group_pattern: str = "") -> Task:
+    """Read a task directory's metadata, vocabulary, split files and groups (no audio).
+
+    Args:
+        directory: the task directory.
+        group_pattern: derives groups from clips' names where the directory has no ``groups.csv``
+            (:func:`tasks.format.groups.derive_groups`); "" for none.
+
+    Raises:
+        UserError: naming each file and field that cannot be used. What can be read but makes no
+            sense (a label outside the vocabulary, an event that ends before it starts) is left to
+            :func:`tasks.check.check_task`.
+    """
+    problems: list[str] = []
+    contents = read_contents(
+        directory,
+        lambda file, reason: problems.append(f"{file or directory}: {reason}"),
+        group_pattern,
+    )
+    if problems:
+        shown = problems[:_SHOWN]
+        if len(problems) > _SHOWN:
+            shown.append(f"and {len(problems) - _SHOWN} more")
+        raise UserError("\n  ".join([f"The task directory {directory} cannot be read:", *shown]))
+    return Task(
+        directory=directory,
+        labels=contents.labels,
+        clips=contents.clips,
+        ungrouped=contents.ungrouped,
+        metadata=contents.metadata,
+        digests=contents.digests,
+        **contents.fields,
+    )
+
+
+def multiclass_targets(task: Task, split: str) -> np.ndarray:
+    """The class index of each clip of a split, in clip order: int64 (n,).
+
+    Raises:
+        UserError: naming the clip that has not exactly one label, or one outside the vocabulary.
+    """
+    for clip in task.clips[split]:
+        if len(clip.labels) != 1:
+            raise UserError(
+                f"{task.name}, {split}.json: clip '{clip.name}' has {len(clip.labels)} labels; "
+                "a multiclass task needs exactly one."
+            )
+    return np.array([row[0] for row in _label_indices(task, split)], dtype=np.int64)
+
+
+def multilabel_targets(task: Task, split: str) -> np.ndarray:
+    """The labels of each clip of a scene split as a multi-hot row: float32 (n, classes).
+
+    Raises:
+        UserError: naming the clip with a label outside the vocabulary.
+    """
+    targets = np.zeros((len(task.clips[split]), len(task.labels)), dtype=np.float32)
+    for row, indices in enumerate(_label_indices(task, split)):
+        targets[row, indices] = 1.0
+    return targets
+
+
+def without_clips(task: Task, names: Mapping[str, Collection[str]]) -> Task:
+    """The task lacking the named clips (split -> clip names); its hashes tell it apart."""
+    clips, skipped = dict(task.clips), dict(task.skipped)
+    for split, left_out in names.items():
+        wanted = set(left_out)
+        gone = tuple(clip.name for clip in clips[split] if clip.name in wanted)
+        if gone:
+            clips[split] = tuple(clip for clip in clips[split] if clip.name not in wanted)
+            skipped[split] = (*skipped.get(split, ()), *gone)
+    return dataclasses.replace(task, clips=clips, skipped=skipped)
+
+
+def _label_indices(task: Task, split: str) -> list[list[int]]:
+    index = {label: i for i, label in enumerate(task.labels)}
+    rows = []
+    for clip in task.clips[split]:
+        for label in clip.labels:
+            if label not in index:
+                raise UserError(
+                    f"{task.name}, {split}.json: the label '{label}' of clip '{clip.name}' is not "
+                    f"in {VOCABULARY}.{did_you_mean(label, task.labels)}"
+                )
+        rows.append([index[label] for label in clip.labels])
+    return rows
+
+
+@dataclass(frozen=True)
+class TaskSource:
+    """Where a task is read from, and which of its clips are left out.
+
+    ``group_pattern`` is that of the task's card, for a directory without ``groups.csv``.
+    """
+
+    directory: Path
+    suite: str = ""
+    skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    group_pattern: str = ""
+
+    def read(self) -> Task:
+        """Read the task, without the clips that are left out."""
+        task = read_task(self.directory, self.group_pattern)
+        return without_clips(task, self.skipped) if any(self.skipped.values()) else task
+
+
+def short_names(tasks: Iterable[str]) -> list[str]:
+    """Return ``task_name`` for ``task_name-version-mode``, where that is no other task's too.
+
+    Synthetic tasks are said to be synthetic.
+    """
+    tasks = list(tasks)
+    short = [task.rsplit("-", 2)[0] for task in tasks]
+    names = [name if short.count(name) == 1 else task for name, task in zip(short, tasks)]
+    return [
+        f"{name} ({SYNTHETIC})" if is_synthetic(task) else name for name, task in zip(names, tasks)
+    ]

@@ -1,0 +1,310 @@
+"""Sounds to the wav files of a task: mono, at each rate, cut or padded, 16 bit, side by side."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from types import FrameType
+
+import numpy as np
+import soundfile
+import soxr
+
+from harness.core.errors import UserError
+
+Read = Callable[[object], tuple[np.ndarray, int]]
+"""Takes a clip's source; returns its samples, float (frames,) or (frames, channels) in [-1, 1],
+and their rate in Hz. What cannot be read raises UserError, OSError or SoundFileError. It must be a
+function of a module, because it runs in other processes too."""
+
+_HEADER = 44  # bytes that libsndfile writes before the samples of a 16-bit wav
+_FULL_SCALE = 32768
+_AHEAD = 4  # clips a process has waiting
+_TELL_EVERY = 5.0
+
+
+@dataclass(frozen=True)
+class Order:
+    """A sound to be written: its name for messages, its source, and (rate, path) of each file."""
+
+    name: str
+    source: object
+    files: tuple[tuple[int, Path], ...]
+
+
+@dataclass
+class Outcome:
+    """What became of orders: how many files are new, were there, have clipped samples, failed."""
+
+    written: int = 0
+    kept: int = 0
+    clipped: list[str] = field(default_factory=list)
+    bad: list[tuple[str, str]] = field(default_factory=list)
+    """(name, reason) of each sound that cannot be used."""
+
+
+def write_wavs(
+    orders: Sequence[Order],
+    read: Read,
+    seconds: float | None,
+    *,
+    jobs: int,
+    say: Callable[[str], None],
+) -> Outcome:
+    """Write the files of all orders; those that are there, whole, are kept.
+
+    A sound is mixed to mono by the mean of its channels, resampled by soxr ("VHQ"), cut or
+    zero-padded at its end to ``seconds`` (None: left alone), rounded to 16 bit, and what is beyond
+    full scale clipped. Each file appears whole or not at all; its folder must exist.
+
+    Args:
+        orders: what to write.
+        read: gives an order's sound.
+        seconds: length of every sound.
+        jobs: processes; 1 stays in this one.
+        say: told how far it is, each 5 s.
+
+    Raises:
+        UserError: the disk takes no more, or a process was killed. A sound that cannot be used
+            does not raise: it is in the outcome.
+    """
+    todo, outcome = [], Outcome()
+    for order in orders:
+        missing = tuple((rate, path) for rate, path in order.files if not _is_whole(path))
+        outcome.kept += len(order.files) - len(missing)
+        if missing:
+            todo.append(Order(order.name, order.source, missing))
+    progress = Progress(len(todo), say)
+    with (
+        _Interrupts() as interrupts,
+        closing(_done(todo, read, seconds, min(jobs, len(todo)), interrupts)) as done,
+    ):
+        for order, reason, clips in done:
+            if reason:
+                outcome.bad.append((order.name, reason))
+            else:
+                outcome.written += len(order.files)
+                outcome.clipped += [order.name] * clips
+            progress.advance(len(outcome.bad))
+    return outcome
+
+
+_Written = tuple[Order, str, bool]
+"""An order, the reason why it failed or "", and whether samples of it were clipped."""
+
+
+def _done(
+    orders: Sequence[Order],
+    read: Read,
+    seconds: float | None,
+    jobs: int,
+    interrupts: _Interrupts,
+) -> Generator[_Written, None, None]:
+    if jobs <= 1:
+        for order in orders:
+            yield _write(order, read, seconds)
+        return
+    # Spawned, since a forked child of a process with threads may hang.
+    pool = ProcessPoolExecutor(
+        jobs,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_begin_worker,
+        initargs=(os.getpid(),),
+    )
+    waiting, pending = iter(orders), set[Future[_Written]]()
+    try:
+        while True:
+            for order in islice(waiting, jobs * _AHEAD - len(pending)):
+                with _deaf():
+                    pending.add(pool.submit(_write, order, read, seconds))
+            if not pending:
+                return
+            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield future.result()
+    except BrokenProcessPool as error:
+        raise UserError(
+            "A worker process was killed, perhaps for want of memory. Run again with fewer jobs: "
+            "what is written is kept."
+        ) from error
+    finally:
+        interrupts.hold()
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _deaf() -> Iterator[None]:
+    """Block interrupts; processes that are begun meanwhile stay so, also while they import."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Interrupts:
+    """Lets the first interrupt through; from :meth:`hold` on, none before the block has ended.
+
+    One that breaks off the shutdown of a pool leaves workers that nobody tells to end, and for
+    which the interpreter waits at its own end.
+    """
+
+    def __init__(self) -> None:
+        self._before: dict[int, Callable[[int, FrameType | None], object]] = {}
+        self._through = self._holding = False
+        self._held: int | None = None
+
+    def __enter__(self) -> _Interrupts:
+        if threading.current_thread() is threading.main_thread():  # others cannot set handlers
+            for number in (signal.SIGINT, signal.SIGTERM):
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._before[number] = handler
+                    signal.signal(number, self._take)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._held is not None and not self._through:
+            self._before[self._held](self._held, None)
+
+    def hold(self) -> None:
+        """Keep back what comes from now on."""
+        self._holding = True
+
+    def _take(self, number: int, frame: FrameType | None) -> None:
+        if self._holding:
+            self._held = number
+        elif not self._through:
+            self._through = True
+            self._before[number](number, frame)
+
+
+def _begin_worker(parent: int) -> None:
+    # The parent decides what an interrupt means; a worker that outlives it must end by itself, also
+    # where it is gone before the worker has begun.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+
+
+def _end_with_parent(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _write(order: Order, read: Read, seconds: float | None) -> _Written:
+    try:
+        mono, rate = _mono(*read(order.source))
+        sounds = [(path, to, _fitted(mono, rate, to, seconds)) for to, path in order.files]
+    except (UserError, OSError, soundfile.SoundFileError) as error:
+        return order, str(error), False
+    for path, to, sound in sounds:
+        _write_whole(path, to, sound)
+    return order, "", any(np.abs(sound).max() > 1.0 for _, _, sound in sounds)
+
+
+def _mono(audio: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
+    if audio.ndim == 2:
+        audio = audio.mean(axis=1)
+    if len(audio) == 0:
+        raise UserError("it holds no sample.")
+    if not np.isfinite(audio).all():
+        raise UserError("it holds samples that are NaN or infinite.")
+    return audio.astype(np.float32, copy=False), rate
+
+
+def _fitted(audio: np.ndarray, rate: int, to: int, seconds: float | None) -> np.ndarray:
+    if rate != to:
+        audio = soxr.resample(audio, rate, to, quality="VHQ")
+    if seconds is None:
+        if len(audio) == 0:
+            raise UserError(f"it is too short: no sample is left of it at {to} Hz.")
+        return audio
+    frames = round(seconds * to)
+    return np.pad(audio[:frames], (0, max(0, frames - len(audio))))
+
+
+def _write_whole(path: Path, rate: int, audio: np.ndarray) -> None:
+    samples = np.clip(np.rint(audio * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1)
+    temporary = path.with_name(f".{os.getpid()}.part")
+    # libsndfile would not say why a file cannot be written.
+    content = io.BytesIO()
+    soundfile.write(content, samples.astype(np.int16), rate, format="WAV", subtype="PCM_16")
+    try:
+        temporary.write_bytes(content.getbuffer())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(
+            f"{path} cannot be written ({error.strerror}). Make room or name another folder, and "
+            "run again: what is written is kept."
+        ) from error
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a wav is as long as its header says: a power cut leaves empty or cut files."""
+    try:
+        with open(path, "rb") as file:
+            header = file.read(_HEADER)
+            size = os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return False
+    return _HEADER < size == _HEADER + int.from_bytes(header[-4:], "little")
+
+
+class Progress:
+    """Says each 5 s how many are done, how fast, and how long the rest will take.
+
+    Args:
+        total: how many there are.
+        say: told.
+        what: they are, and what is done with them.
+        tell_end: also when all are done.
+    """
+
+    def __init__(
+        self, total: int, say: Callable[[str], None], what: str = "clips", tell_end: bool = True
+    ) -> None:
+        self._total, self._say, self._what, self._tell_end = total, say, what, tell_end
+        self._done = 0
+        self._began = self._told = time.monotonic()
+
+    def advance(self, bad: int = 0) -> None:
+        """Count one more; of all so far, ``bad`` cannot be used."""
+        self._done += 1
+        now = time.monotonic()
+        ends = self._tell_end and self._done == self._total
+        if now - self._told < _TELL_EVERY and not ends:
+            return
+        self._told = now
+        rate = self._done / max(now - self._began, 1e-9)
+        left = (self._total - self._done) / rate
+        text = f"{self._done} of {self._total} {self._what}, {rate:.0f} a second"
+        if bad:
+            text += f", {bad} cannot be used"
+        self._say(text + (f", {duration(left)} left" if self._done < self._total else ""))
+
+
+def duration(seconds: float) -> str:
+    """Return ``1 h 2 min``, ``1 min 1 s`` or ``3 s``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

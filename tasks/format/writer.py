@@ -1,0 +1,382 @@
+"""Writes task directories in HEAR's layout; every maker of tasks writes through this module.
+
+A directory is built in a hidden folder beside its place and renamed when it is whole. A rerun goes
+on where the last one stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import glob
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from harness.core.errors import UserError
+from harness.core.files import write_file
+from harness.core.locks import lock
+from tasks.format.directory import METADATA
+from tasks.format.groups import GROUPS, groups_table
+from tasks.format.newtask import NewClip, NewTask, contradictions, tables
+from tasks.format.wavs import Order, Read, write_wavs
+
+__all__ = [
+    "LEFT_OUT",
+    "PLAN",
+    "Bad",
+    "NewClip",
+    "NewTask",
+    "Read",
+    "check_rates",
+    "refuse_bad",
+    "write_task",
+]
+
+PLAN = ".plan"
+"""File of a task directory that holds hashes of what it was written from."""
+
+LEFT_OUT = "left_out"
+"""Key of the metadata that names what was left out because it could not be read, if anything."""
+
+_FORMAT = "2"  # changed whenever the same plan is to give other files
+_SHOWN = 10
+_LOWEST_RATE = 8000
+
+
+def _silent(_: str) -> None:
+    pass
+
+
+Bad = Sequence[tuple[str, str]]
+"""The name of each clip that cannot be used, and the reason."""
+
+
+def refuse_bad(bad: Bad, cure: str = "Mend or leave them out") -> NoReturn:
+    """Raise the error for clips that cannot be used."""
+    shown = [f"{name}: {reason}" for name, reason in bad]
+    first = f"{_clips(len(bad))} cannot be used. {cure}, and run again: the others are kept."
+    raise UserError("\n  ".join([first, *shown]))
+
+
+def check_rates(rates: Sequence[int]) -> None:
+    """Raise UserError for a rate that is a slip of the pen, in Hz."""
+    if low := [rate for rate in rates if rate < _LOWEST_RATE]:
+        raise UserError(
+            f"--sample-rate {low[0]} is too low: HEAR's models take 16000, 22050, 32000, 44100 or "
+            f"48000 Hz, and {_LOWEST_RATE} is the least that is written."
+        )
+
+
+def _clips(number: int) -> str:
+    return f"{number} clip{'s' * (number != 1)}"
+
+
+def write_task(
+    task: NewTask,
+    tasks_dir: Path,
+    read: Read,
+    *,
+    rates: Sequence[int],
+    jobs: int = 1,
+    say: Callable[[str], None] = _silent,
+    without: Callable[[Bad], NewTask] = refuse_bad,
+    seconds: float | None = None,
+    elsewhere: str = "give the new task another name or version",
+) -> Path:
+    """Write a task directory, or finish one that was begun, and return its path.
+
+    The tables are written last. A task that is there already, made from the same plan, is left as
+    it is; of an unfinished one of another plan the clips are kept whose sounds are the same.
+
+    Args:
+        task: what to write.
+        tasks_dir: folder that the directory is made in.
+        read: gives the sound of a clip's source (:data:`tasks.format.wavs.Read`).
+        rates: sample rates in Hz, each with a folder of its own.
+        jobs: processes that work side by side.
+        say: told how far it is, and what is odd.
+        without: returns what the task is without clips that cannot be used, maybe with a longer
+            name, or refuses.
+        seconds: how long all clips are together, where each has its own length.
+        elsewhere: what a user can do who wants this task beside one that is in its place.
+
+    Raises:
+        UserError: the plan contradicts itself; another task has the directory's name; another
+            process is writing it; a clip cannot be used (all others are written before, and every
+            such clip is named); the disk is too small, or the folder cannot be written.
+    """
+    _refuse_contradictions(task, rates)
+    unfinished = tasks_dir / f".{task.directory}.unfinished"
+    plan = _fingerprints(task, read, rates)
+    renamed = without is not refuse_bad
+    try:
+        if there := _made_before(task, tasks_dir, plan, say, elsewhere, renamed):
+            return there
+        _refuse_small_disk(task, tasks_dir, unfinished, rates, seconds)
+        with _claimed(unfinished):
+            if there := _made_before(task, tasks_dir, plan, say, elsewhere, renamed):
+                # By another process just now.
+                with contextlib.suppress(FileNotFoundError):
+                    unfinished.rmdir()
+                return there
+            _make_ready(unfinished, task, plan, say)
+            bad = _write_clips(task, unfinished, read, rates, jobs, say)
+            if bad:
+                task = without(bad)
+                _refuse_contradictions(task, rates)
+                _made_before(task, tasks_dir, plan, say, elsewhere)  # refuses what is there
+            final = tasks_dir / task.directory
+            for name, content in tables(task).items():
+                write_file(unfinished / name, content)
+            os.sync()
+            unfinished.rename(final)
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or tasks_dir} cannot be written ({error.strerror})."
+        ) from error
+    return final
+
+
+_Plan = dict[str, Any]
+"""What a directory is written from: its reader, its clips' length in seconds, its rates, and
+hashes of its tables and of each clip's source; {} when that is not known."""
+
+
+def _fingerprints(task: NewTask, read: Read, rates: Sequence[int]) -> _Plan:
+    return {
+        "by": f"{_FORMAT} {read.__module__}.{read.__qualname__}",
+        "seconds": task.clip_seconds,
+        "rates": sorted(rates),
+        "tables": {name: _hash(content) for name, content in tables(task).items()},
+        "sounds": {clip.name: _hash(repr(clip.source)) for clip in task.clips},
+    }
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _refuse_contradictions(task: NewTask, rates: Sequence[int]) -> None:
+    if problems := list(contradictions(task, rates)):
+        shown = problems[:_SHOWN]
+        if len(problems) > _SHOWN:
+            shown.append(f"and {len(problems) - _SHOWN} more")
+        raise UserError("\n  ".join([f"{task.directory} cannot be written:", *shown]))
+
+
+def _made_before(
+    task: NewTask,
+    tasks_dir: Path,
+    plan: _Plan,
+    say: Callable[[str], None],
+    elsewhere: str,
+    renamed: bool = False,
+) -> Path | None:
+    """Return the directory that was made from the plan; refuse one made from something else.
+
+    ``renamed``: its name may have become longer, when clips were left out.
+    """
+    final = tasks_dir / task.directory
+    places = [final]
+    if renamed:
+        rest = task.directory.removeprefix(task.task_name)
+        places += sorted(tasks_dir.glob(f"{glob.escape(task.task_name)}*{glob.escape(rest)}"))
+    for place in places:
+        there = _plan_of(place)
+        if there == plan or _lacks_groups(there, plan):
+            say(f"{place} is there already.")
+            if there != plan and not (place / GROUPS).exists():
+                _add_groups(place, task, plan)
+                say(f"{place / GROUPS} was missing and is added.")
+            return place
+    if final.exists():
+        how = "; ".join(_differences(final, _plan_of(final), plan, task))
+        raise UserError(
+            f"{final} is there already, made from something else: {how}. Delete it, or {elsewhere}."
+        )
+    return None
+
+
+def _lacks_groups(there: _Plan, plan: _Plan) -> bool:
+    """Return whether a directory's plan lacks only the groups, as earlier versions wrote it."""
+    tables = {name: content for name, content in plan["tables"].items() if name != GROUPS}
+    return there == {**plan, "tables": tables}
+
+
+def _add_groups(directory: Path, task: NewTask, plan: _Plan) -> None:
+    names = {clip for split in task.splits for clip in _listed_in(directory / f"{split}.json")}
+    groups = {clip.name: clip.group for clip in task.clips if clip.name in names}
+    write_file(directory / GROUPS, groups_table(groups))
+    write_file(directory / PLAN, json.dumps(plan, indent=0) + "\n")
+
+
+def _listed_in(split_file: Path) -> dict[str, object]:
+    return dict(json.loads(split_file.read_bytes()))
+
+
+def _plan_of(directory: Path) -> _Plan:
+    try:
+        plan = json.loads((directory / PLAN).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return plan if isinstance(plan, dict) and plan.get("by", "").startswith(f"{_FORMAT} ") else {}
+
+
+def _differences(directory: Path, there: _Plan, plan: _Plan, task: NewTask) -> Iterator[str]:
+    """Yield what differs between a directory's plan and another one, a phrase each."""
+    if not there:
+        yield "it does not say what, or another version of this program made it"
+        return
+    if there["by"] != plan["by"]:
+        yield "it was made by another command"
+    if there["rates"] != plan["rates"]:
+        yield f"its rates are {_listed(there['rates'])} Hz, not {_listed(plan['rates'])}"
+    if there["seconds"] != plan["seconds"]:
+        yield f"its clips are {_length(there)}, not {_length(plan)}"
+    before, now = there["sounds"], plan["sounds"]
+    for what, names in (
+        ("of other recordings", [name for name in now if before.get(name, now[name]) != now[name]]),
+        ("that it lacks", [name for name in now if name not in before]),
+        ("that would go", [name for name in before if name not in now]),
+    ):
+        if names:
+            yield f"{_clips(len(names))} {what} ('{names[0]}'{', ...' * (len(names) > 1)})"
+    changed = [name for name in plan["tables"] if there["tables"].get(name) != plan["tables"][name]]
+    if labelled := [name for name in changed if name not in (METADATA, GROUPS)]:
+        yield f"other labels or splits ({', '.join(labelled)})"
+    if there["tables"].get(GROUPS) != plan["tables"].get(GROUPS):
+        yield "other groups"
+    if METADATA in changed and (keys := _other_keys(directory / METADATA, task)):
+        yield f"other metadata ({', '.join(keys)})"
+
+
+def _listed(values: Sequence[object]) -> str:
+    return ", ".join(map(str, values))
+
+
+def _length(plan: _Plan) -> str:
+    return "of their own lengths" if plan["seconds"] is None else f"{plan['seconds']:g} s long"
+
+
+def _other_keys(metadata: Path, task: NewTask) -> list[str]:
+    try:
+        there = json.loads(metadata.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return ["all of it"]
+    now = json.loads(tables(task)[METADATA])
+    keys = sorted(key for key in {*there, *now} if there.get(key) != now.get(key))
+    return [key for key in keys if key != "sample_duration"]
+
+
+def _refuse_small_disk(
+    task: NewTask, tasks_dir: Path, unfinished: Path, rates: Sequence[int], seconds: float | None
+) -> None:
+    """Refuse to begin what the disk cannot hold."""
+    if task.clip_seconds is not None:
+        seconds = task.clip_seconds * len(task.clips)
+    if seconds is None:
+        return
+    needed = sum(round(seconds * rate) * 2 for rate in rates)
+    needed -= sum(path.stat().st_size for path in unfinished.glob("*/*/*.wav"))
+    folder = tasks_dir.absolute()
+    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    free = shutil.disk_usage(there).free
+    if needed > free:
+        raise UserError(
+            f"{task.directory} takes {needed / 1e9:.1f} GB, and {tasks_dir} has {free / 1e9:.1f} "
+            "GB free. Make room, or name another --tasks-dir or fewer rates."
+        )
+
+
+@contextlib.contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """Make the folder, and keep other processes out of it until the block ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        taken = not lock(handle)
+        with contextlib.suppress(FileNotFoundError):  # renamed by a process that just finished
+            taken |= not os.path.samestat(os.fstat(handle), folder.stat())
+        if taken:
+            raise UserError(f"Another process is writing {folder}: wait for it to end.")
+        yield
+    finally:
+        os.close(handle)
+
+
+def _make_ready(unfinished: Path, task: NewTask, plan: _Plan, say: Callable[[str], None]) -> None:
+    """Leave in the folder what earlier tries wrote of this plan, each clip in its split."""
+    begun = _plan_of(unfinished)
+    known = (unfinished / PLAN).exists()
+    if begun == plan:
+        say(f"going on with {unfinished}")
+    same = set[str]()
+    if begun and all(begun[key] == plan[key] for key in ("by", "seconds")):
+        same = {
+            name for name, sound in plan["sounds"].items() if begun["sounds"].get(name) == sound
+        }
+    split_of = {clip.name: clip.split for clip in task.clips}
+    kept = 0
+    for path in list(unfinished.glob("*/*/*")):
+        rate, split, name = path.parts[-3:]
+        if name not in same or not rate.isdecimal() or int(rate) not in plan["rates"]:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+            continue
+        kept += 1
+        if split_of[name] != split:
+            place = unfinished / rate / split_of[name]
+            place.mkdir(exist_ok=True)
+            path.rename(place / name)
+    if known and begun != plan:
+        how = "; ".join(_differences(unfinished, begun, plan, task))
+        files = f"{kept} file{'s' * (kept != 1)} of it {'is' if kept == 1 else 'are'} kept"
+        say(
+            f"{unfinished} was begun from something else ({how}): "
+            f"{files if kept else 'beginning anew'}"
+        )
+    for entry in [*unfinished.glob("*/*"), *unfinished.glob("*")]:
+        if not entry.is_dir():
+            if entry.name != PLAN:
+                entry.unlink()
+        elif not any(entry.iterdir()):
+            entry.rmdir()
+    # Last, for a stop before leaves what the next try can sort out by the old one.
+    write_file(unfinished / PLAN, json.dumps(plan, indent=0) + "\n")
+
+
+def _write_clips(
+    task: NewTask,
+    folder: Path,
+    read: Read,
+    rates: Sequence[int],
+    jobs: int,
+    say: Callable[[str], None],
+) -> Bad:
+    """Write what is missing; return what cannot be used."""
+    for rate in rates:
+        for split in task.splits:
+            (folder / str(rate) / split).mkdir(parents=True, exist_ok=True)
+    orders = [
+        Order(
+            clip.name,
+            clip.source,
+            tuple((rate, folder / str(rate) / clip.split / clip.name) for rate in rates),
+        )
+        for clip in task.clips
+    ]
+    outcome = write_wavs(orders, read, task.clip_seconds, jobs=jobs, say=say)
+    if outcome.kept:
+        there = "1 file was" if outcome.kept == 1 else f"{outcome.kept} files were"
+        new = "1 is new" if outcome.written == 1 else f"{outcome.written} are new"
+        say(f"{there} there already, {new}")
+    if outcome.clipped:
+        one = len(outcome.clipped) == 1
+        say(
+            f"{_clips(len(outcome.clipped))} {'was' if one else 'were'} louder than full scale and "
+            f"{'is' if one else 'are'} clipped, '{outcome.clipped[0]}' for one"
+        )
+    return outcome.bad

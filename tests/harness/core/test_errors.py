@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import pytest
+
+from harness.core.errors import did_you_mean, did_you_mean_path
+
+
+@pytest.mark.parametrize(
+    ("name", "choices", "nearest"),
+    [
+        ("linar", ["knn", "linear", "mlp"], "linear"),
+        ("LINEAR", ["knn", "linear"], "linear"),
+        ("mine", ["mine-2", "mine_2"], "mine-2"),
+        ("mine", ["mine_2", "mine-2"], "mine_2"),
+        ("zzz", ["knn", "linear"], ""),
+        ("", ["knn"], ""),
+        ("knn", [], ""),
+    ],
+)
+def test_the_nearest_choice_is_suggested_and_the_first_of_equals(name, choices, nearest):
+    assert did_you_mean(name, choices) == (f" Did you mean '{nearest}'?" if nearest else "")
+
+
+def test_the_nearest_path_is_one_of_the_same_folder(tmp_path):
+    for name in ("demo", "demo.csv", ".demoo"):
+        (tmp_path / name).touch()
+    assert did_you_mean_path(tmp_path / "demoo") == " Did you mean 'demo'?"
+    assert did_you_mean_path(tmp_path / "demoo", "*.csv") == " Did you mean 'demo.csv'?"
+    assert did_you_mean_path(tmp_path / "xyz") == ""
+    gone = tmp_path / "none"
+    assert did_you_mean_path(gone / "demo") == f" There is no folder '{gone}'."

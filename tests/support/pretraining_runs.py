@@ -1,0 +1,143 @@
+"""Tiny pretraining runs for tests, also in other processes, which import these functions."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from hear_byola.encoder import random_encoder
+from hear_byola.pretraining.augment import post_norm
+from hear_byola.pretraining.config import PretrainConfig, make_config
+from hear_byola.pretraining.distributed import batch_moments, synchronise
+from hear_byola.pretraining.fused import local_features
+from support.sound_files import noise, write
+
+FIELDS: Mapping[str, object] = {
+    "batch_size": 4,
+    "hidden": 64,
+    "projection": 16,
+    "mixup_memory": 16,
+    "crops": 24,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "warmup_steps": 2,
+    "save_every": 2,
+    "log_every": 1,
+    "monitor_every": 2,
+    "workers": 0,
+    "logger": {},
+    "licence": "CC0-1.0",
+}
+
+
+def tiny(**fields: object) -> PretrainConfig:
+    return make_config({**FIELDS, **fields})
+
+
+def make_audio(root: Path, seconds: float = 1.2) -> Path:
+    """Seven sounds of two kinds, one of them shorter than a crop."""
+    for number in range(7):
+        length = 0.4 if number == 3 else seconds
+        write(root / "ab"[number % 2] / f"{number}.wav", noise(length, seed=number))
+    return root
+
+
+def killer(number: int, at: int) -> Callable[[Path], Mapping[str, float]]:
+    """A probe that sends its own process a signal when it is called for the `at`-th time."""
+    calls = 0
+
+    def probe(_: Path) -> Mapping[str, float]:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            os.kill(os.getpid(), number)
+        return {}
+
+    return probe
+
+
+def joint_work(seed: int) -> dict[str, nn.Module | torch.Tensor]:
+    """Layers and a batch of 8 that is the same in every process.
+
+    In float64: in float32, rounding decides near ties in pools, and gradients jump.
+    """
+    torch.manual_seed(seed)
+    heads = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+    encoders = {"2020": random_encoder("2020", 512, 1), "2022": random_encoder("2022", 2048, 1)}
+    for encoder in encoders.values():
+        for layer in encoder.features:
+            if isinstance(layer, nn.BatchNorm2d):
+                nn.init.normal_(layer.weight)
+                nn.init.normal_(layer.bias)
+    work = {
+        "head": heads,
+        **encoders,
+        "vectors": torch.randn(8, 6) + 2,
+        "mel": 2 * torch.randn(8, 1, 64, 16) - 1,
+        "direction": torch.randn(8, 3),
+        "view": torch.randn(8, 64, 16) * 3 + 1,
+    }
+    return {name: part.double() for name, part in work.items()}
+
+
+def results(work: dict, part: slice) -> dict[str, torch.Tensor]:
+    """Outputs, gradients (their mean over processes, as DDP takes it) and running statistics."""
+    share = 1 if not dist.is_initialized() else dist.get_world_size()
+    found: dict[str, torch.Tensor] = {}
+    vectors = work["vectors"][part].clone().requires_grad_()
+    if share > 1:
+        synchronise(work["head"], "cpu")
+    out = work["head"](vectors)
+    (out * work["direction"][part]).square().mean().backward()
+    found["head out"] = out.detach()
+    found["head input gradient"] = vectors.grad / share
+    for version in ("2020", "2022"):
+        encoder = work[version]
+        if share > 1:
+            synchronise(encoder, "cpu")
+        local = local_features(encoder.train(), work["mel"][part])
+        found[f"{version} out"] = local.detach()
+        weight = torch.linspace(-1, 1, local[0].numel(), dtype=local.dtype).view_as(local[0])
+        (local * weight).square().mean().backward()
+    found["views"] = torch.stack(post_norm((work["view"][part], 2 * work["view"][part])), 1)
+    mean, variance, count = batch_moments(work["mel"][part])
+    assert count == work["mel"].numel()
+    for name in ("head", "2020", "2022"):
+        for key, parameter in work[name].named_parameters():
+            if parameter.grad is not None:
+                if share > 1:
+                    dist.all_reduce(parameter.grad)
+                found[f"all {name} {key} gradient"] = parameter.grad / share
+        for key, buffer in work[name].named_buffers():
+            found[f"all {name} {key}"] = buffer
+    found["all moments"] = torch.stack([mean, variance])
+    return found
+
+
+def one_of_two(rank: int, folder: str) -> None:
+    """One process of two, each with its half of the batch."""
+    torch.set_num_threads(1)
+    meeting = f"file://{folder}/meeting"
+    dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
+    half = slice(4 * rank, 4 * rank + 4)
+    torch.save(results(joint_work(0), half), Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def run_and_die(audio: str, out: str, at: str) -> None:
+    """A run that is killed in its `at`-th step."""
+    from hear_byola.pretraining.run import pretrain
+
+    probe = killer(signal.SIGKILL, int(at))
+    pretrain(Path(audio), tiny(probe_every=1), Path(out), probe=probe)
+
+
+if __name__ == "__main__":
+    run_and_die(*sys.argv[1:])

@@ -1,0 +1,106 @@
+"""A trainer for studies in tests: checkpoints of the real format, whose weights are a seed's.
+
+It can be made to fail, to die and to take its time, and goes on where it was stopped. Functions
+are at module level, since a new process imports them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+
+from harness.core.errors import UserError
+from harness.core.files import write_file
+from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from hear_byola.encoder import random_encoder
+
+DEFAULTS: Mapping[str, object] = {
+    "seed": 0,
+    "offset": 0,  # of the seed that makes the weights: tells arms apart
+    "blur": 0.0,  # share of the weights that is replaced by their mean
+    "steps": 1,
+    "pause": 0.0,  # seconds a step
+    "grow": False,  # adds a sound to the audio before it trains
+    "fail": "",  # "user", "bug" or "killed", in the last step
+}
+
+
+def configure(base: str, overrides: Mapping[str, object]) -> Mapping[str, object]:
+    if base != "tiny":
+        raise UserError(f"no config '{base}'")
+    for name in overrides:
+        if name not in DEFAULTS:
+            raise UserError(f"no field '{name}'")
+    return {**DEFAULTS, **overrides}
+
+
+def differing(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    return [f"{k}: {old[k]} -> {new[k]}" for k in new if old[k] != new[k] and k != "pause"]
+
+
+def untrained(config: Mapping[str, object]) -> Mapping[str, object]:
+    return {"seed": config["seed"]}
+
+
+def pretrain(
+    source: Path,
+    config: Mapping[str, object],
+    out: Path,
+    *,
+    name: str,
+    device: str,
+    say: Callable[[str], None],
+) -> Path:
+    if config["grow"]:
+        (source / "grown.wav").touch()
+    state = out / "state.txt"
+    step = int(state.read_text()) if state.exists() else 0
+    say(f"from step {step} on {device}")
+    while step < int(config["steps"]):
+        time.sleep(float(config["pause"]))
+        step += 1
+        write_file(state, str(step))  # whole, wherever the stop comes
+    with (out / "starts.txt").open("a") as starts:
+        starts.write(f"{device}\n")
+    print(f"printed by {name}")
+    if config["fail"] == "user":
+        raise UserError(f"{source}: nothing to hear")
+    if config["fail"] == "bug":
+        raise RuntimeError("a fault of ours")
+    if config["fail"] == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    encoder = random_encoder("2020", 512, int(config["seed"]) + int(config["offset"]))
+    blur = float(config["blur"])
+    with torch.no_grad():
+        for weight in encoder.parameters():
+            weight.copy_((1 - blur) * weight + blur * weight.mean())
+    path = out / f"{name}.safetensors"
+    save_checkpoint(
+        path,
+        Checkpoint(
+            "2020",
+            512,
+            encoder.state_dict(),
+            "slaney",
+            -9.660292,
+            4.7219563,
+            dict(config),
+            data_sha256=audio(source),
+        ),
+    )
+    return path
+
+
+def audio(source: Path, say: Callable[[str], None] = print) -> str:
+    names = sorted(path.name for path in source.glob("*"))
+    return hashlib.sha256(" ".join(names).encode()).hexdigest()
+
+
+def trained_on(checkpoint: Path) -> str:
+    return read_checkpoint(checkpoint).data_sha256
