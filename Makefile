@@ -20,7 +20,10 @@ setup: $(STAMP)
 
 $(STAMP): requirements.lock pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q --disable-pip-version-check -r requirements.lock
+	# The pins are those of Python 3.11; another version gets the newest releases that it can use.
+	$(BIN)/python -m pip install -q --disable-pip-version-check $$($(BIN)/python -c \
+		'import sys; print("-r requirements.lock" if sys.version_info[:2] == (3, 11) else \
+		"hatchling editables -e .[pretrain,report,test,events-oracle]")')
 	# hearvalidator declares Python < 3.9 and TensorFlow; for torch models it needs neither.
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps \
 		--ignore-requires-python hearvalidator==2021.0.6
