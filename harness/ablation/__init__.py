@@ -18,6 +18,7 @@ from harness.ablation.table import format_study, long_form
 from harness.ablation.trainings import Pretrain, Training, finished, train
 from harness.core.errors import UserError, going_on
 from harness.core.files import write_file
+from harness.counts import plural
 from harness.models.module import ModelSpec, folder_name
 from harness.run.engines import local_engine
 from harness.run.execute import Listener, execute
@@ -108,7 +109,7 @@ def ablate(
         # A plan for a model that need not be trained checks tasks, audio and protocols.
         stand_in = ModelSpec(trainer.module, options=trainer.untrained(models[0].config))
         make_plan(Settings((stand_in,), tuple(tasks), study.protocols, out=out), say)
-        say(f"to do: {len(waiting)} trainings of {study.audio}")
+        say(f"to do: {plural(len(waiting), 'training')} of {study.audio}")
     failed = train(waiting, trainer.pretrain, training_devices, say)
     _check_one_audio(models, trainer)
     failures = [(training.name, error) for training, error in failed.items()]

@@ -13,6 +13,7 @@ from harness.ablation.differences import Difference, NoiseFloor, difference, noi
 from harness.ablation.study import PaperRow, Study
 from harness.analysis.compare.ranks import holm
 from harness.core.rendering import markdown
+from harness.counts import plural
 from tasks.format.task import short_names
 
 
@@ -143,9 +144,7 @@ def _table(study: Study, board: Board, rows: pd.DataFrame) -> str:
             for name, value in points.items()
         ]
     metrics = [column.metric for column in board.columns]
-    metrics += [f"{len(board.averaged)} task{'s' * (len(board.averaged) != 1)}"] + [""] * (
-        texts.shape[1] - len(metrics) - 1
-    )
+    metrics += [plural(len(board.averaged), "task")] + [""] * (texts.shape[1] - len(metrics) - 1)
     head = pd.DataFrame([metrics], ["metric"], texts.columns)
     return markdown(pd.concat([head, texts]), board.protocol)
 

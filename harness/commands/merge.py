@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.commands.options import Command, FilePath
+from harness.counts import plural
 
 
 @click.command(cls=Command)
@@ -40,4 +41,5 @@ def merge(paths: tuple[Path, ...], out: Path, overwrite: bool) -> None:
     for doubt in merged.doubts:
         click.secho(f"Warning: {doubt}", fg="yellow", err=True)
     write_csv(merged.table, out)
-    click.echo(f"{out}: {len(merged.table)} rows; {len(merged.left_out)} others left out")
+    left_out = plural(len(merged.left_out), "other")
+    click.echo(f"{out}: {plural(len(merged.table), 'row')}; {left_out} left out")

@@ -18,6 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from harness.counts import plural
 from harness.run.execute import Listener
 from harness.run.plan import EmbeddingUnit, Evaluation
 from harness.run.pulse import pulse_of
@@ -73,7 +74,10 @@ class ConsoleListener(Listener):
     def planned(self, embeddings: int, evaluations: int) -> None:
         """Show what is left to do."""
         self._total = evaluations
-        self.say(f"to do: {embeddings} splits to embed, {evaluations} evaluations to probe")
+        self.say(
+            f"to do: {plural(embeddings, 'split')} to embed, "
+            f"{plural(evaluations, 'evaluation')} to probe"
+        )
         self._progress.update(self._embed, total=embeddings, visible=embeddings > 0)
         self._progress.update(self._score, total=evaluations, visible=evaluations > 0)
 
@@ -86,7 +90,7 @@ class ConsoleListener(Listener):
         manifest = json.loads((unit.directory / "manifest.json").read_text())
         self.say(
             f"embedded  {unit.spec.label} · {unit.source.directory.name} · {unit.split}: "
-            f"{manifest['n_clips']} clips in {manifest['embed_seconds']:.1f} s"
+            f"{plural(manifest['n_clips'], 'clip')} in {manifest['embed_seconds']:.1f} s"
         )
         self._progress.advance(self._embed)
 

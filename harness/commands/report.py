@@ -11,6 +11,7 @@ import click
 
 from harness.commands.options import Command, FilePath, baseline, tasks_dir, together
 from harness.core.errors import UserError, did_you_mean
+from harness.counts import plural
 
 if TYPE_CHECKING:
     from harness.report.material import Material
@@ -149,7 +150,7 @@ def figures(
         tasks=_whole_names(material, tasks),
         say=lambda line: click.echo(line, err=True),
     )
-    click.echo(f"{len(written)} files in {out}; captions.md says what the figures show")
+    click.echo(f"{plural(len(written), 'file')} in {out}; captions.md says what the figures show")
 
 
 def _need_matplotlib() -> None:

@@ -26,6 +26,7 @@ import numpy as np
 
 from harness.core.errors import UserError
 from harness.core.files import new_directory, write_file
+from harness.counts import plural
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import frame_targets
 from tasks.format.groups import GROUPS, groups_table
@@ -194,8 +195,8 @@ def _read_rows(directory: Path, split: str) -> np.ndarray:
 def _read_scenes(task: Task, split: str, rows: np.ndarray, order: Sequence[int]) -> SplitEmbeddings:
     if len(rows) != len(order):
         raise UserError(
-            f"'{task.directory}', split {split}: {len(rows)} embeddings, but {split}.json has "
-            f"{len(order)} clips."
+            f"'{task.directory}', split {split}: {plural(len(rows), 'embedding')}, but "
+            f"{split}.json has {plural(len(order), 'clip')}."
         )
     embeddings = rows[np.argsort(order)]
     return _split(task, split, embeddings, np.arange(len(rows) + 1), None)
@@ -208,7 +209,9 @@ def _read_events(task: Task, split: str, rows: np.ndarray, order: Sequence[int])
     except (OSError, ValueError, TypeError) as error:
         raise UserError(f"'{path}': {error}") from error
     if len(stamps) != len(rows):
-        raise UserError(f"'{path}' has {len(stamps)} timestamps for {len(rows)} embeddings.")
+        raise UserError(
+            f"'{path}' has {plural(len(stamps), 'timestamp')} for {plural(len(rows), 'embedding')}."
+        )
     places: dict[str, list[int]] = {}
     for row, (name, _) in enumerate(stamps):
         places.setdefault(name, []).append(row)

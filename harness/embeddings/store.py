@@ -21,6 +21,7 @@ import numpy as np
 
 from harness.core.errors import UserError
 from harness.core.files import new_directory
+from harness.counts import plural
 
 FORMAT_VERSION = 1
 DTYPES = ("float32", "float16")
@@ -158,9 +159,11 @@ def read_split(directory: Path) -> SplitEmbeddings:
         raise _damaged(directory, str(error)) from error
     rows = len(embeddings)
     if len(offsets) != len(clips) + 1 or offsets[-1] != rows:
-        raise _damaged(directory, f"{rows} rows, but the index speaks of {offsets[-1]}")
+        raise _damaged(directory, f"{plural(rows, 'row')}, but the index speaks of {offsets[-1]}")
     if timestamps is not None and len(timestamps) != rows:
-        raise _damaged(directory, f"{rows} rows, but {len(timestamps)} timestamps")
+        raise _damaged(
+            directory, f"{plural(rows, 'row')}, but {plural(len(timestamps), 'timestamp')}"
+        )
     return SplitEmbeddings(split, clips, embeddings, offsets, timestamps, manifest)
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from harness.core.errors import UserError
+from harness.counts import plural
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import frame_targets
 from harness.probe.protocol import Protocol, heareval_order
@@ -186,8 +187,8 @@ def _check_split(task: Task, split: str, embeddings: Mapping[str, SplitEmbedding
     if embeddings[split].clips != names:
         raise UserError(
             f"{task.name}: the embeddings of split '{split}' are of other clips than "
-            f"{split}.json lists ({len(embeddings[split].clips)} and {len(names)} clips). "
-            "Embed the task again."
+            f"{split}.json lists ({len(embeddings[split].clips)} and "
+            f"{plural(len(names), 'clip')}). Embed the task again."
         )
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.core.errors import UserError, did_you_mean
+from harness.counts import plural
 from harness.embeddings.heareval import permutations
 from harness.metrics import events, scores
 from tasks.format.task import Task
@@ -196,8 +197,8 @@ def check_supported(protocol: Protocol, task: Task) -> None:
         )
     if len(task.folds) > 1 and not task.folds[0].train:
         raise UserError(
-            f"{task.name}: {len(task.splits)} folds leave none to train on, since one tests and "
-            "one validates. Cross-validation needs 3 folds or more."
+            f"{task.name}: {plural(len(task.splits), 'fold leaves', 'folds leave')} none to train "
+            "on, since one tests and one validates. Cross-validation needs 3 folds or more."
         )
     if protocol.task_overrides:
         _check_task_grid(task)

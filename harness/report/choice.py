@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from itertools import count
 
 from harness.analysis.table.cells import averaged_tasks
+from harness.counts import plural
 from harness.report.material import Material
-from harness.report.panel import plural
 
 MOST_MODELS = 8
 """Up to this many models, all are shown: as many as there are colours and markers."""

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from harness.core.errors import UserError
+from harness.counts import plural
 from harness.metrics.event_scores import event_values
 from harness.metrics.events import METRICS as EVENT_METRICS
 from harness.metrics.events import event_counts
@@ -146,7 +147,8 @@ def classes_panel(
         drawn = pd.concat([table.iloc[:half], table.iloc[-half:]])
         note = f"The {half} best and the {half} worst of {len(table)} classes, by {first}."
     if len(labels) > len(table):
-        note += f" {len(labels) - len(table)} classes are not defined on this test set."
+        absent = plural(len(labels) - len(table), "class is", "classes are")
+        note += f" {absent} not defined on this test set."
     if unread:
         note += " Left out: " + " ".join(unread)
     unit = "events" if metric in EVENT_METRICS else "clips"

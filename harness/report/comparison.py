@@ -12,6 +12,7 @@ import pandas as pd
 from harness.analysis.compare import Comparison, compare
 from harness.analysis.compare.ranks import rank_rows
 from harness.core.errors import UserError
+from harness.counts import plural
 from harness.metrics.events import METRICS as EVENT_METRICS
 from harness.metrics.scores import METRICS
 from harness.report.choice import compared_models, left_out, ranked_models
@@ -24,7 +25,6 @@ from harness.report.panel import (
     between,
     number,
     p_value,
-    plural,
     signed,
     without_folders,
 )
@@ -133,7 +133,7 @@ def _forest(found: Comparison, a: str, b: str) -> Panel:
         title,
         note,
         draw=lambda width: forest_figure(rows, a, b, width),
-        alt=f"Differences of {a} and {b} on {len(paired)} tasks. {note}",
+        alt=f"Differences of {a} and {b} on {plural(len(paired), 'task')}. {note}",
         sheet=_pair_sheet(tasks, names, over),
     )
 
@@ -209,7 +209,7 @@ def _ranks(material: Material, protocol: str) -> Panel:
         why = f"they stand on {ranking.tasks}" if len(ranking.ranks) > 1 else "there is one model"
         return Panel("ranks", title, f"There are no ranks: {why}.")
     critical = ranking.critical_difference
-    note = f"Of {len(ranks)} models over {ranking.tasks}. 1 is the best. "
+    note = f"Of {plural(len(ranks), 'model')} over {ranking.tasks}. 1 is the best. "
     bars = "joined by a bar" if len(ranks) <= MOST_IN_DIAGRAM else "whose bars overlap"
     if critical is not None:
         note += f"Models {bars} differ by less than the critical difference. "

@@ -6,9 +6,10 @@ import json
 from collections.abc import Sequence
 
 from harness.core.errors import UserError
+from harness.counts import plural
 from harness.probe.units import UnitResult
 from harness.report.figures.curves import Curve, curves_figure
-from harness.report.panel import Panel, Sheet, number, plural
+from harness.report.panel import Panel, Sheet, number
 from harness.results.record import Record
 
 _KEYS = {2: ("k", "neighbours k"), 3: ("l2", "L2 strength"), 4: ("", "epoch")}

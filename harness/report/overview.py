@@ -17,6 +17,7 @@ from harness.analysis.table.cells import (
 )
 from harness.analysis.table.intervals import interval_text
 from harness.analysis.table.notes import groups_note, intervals_note, out_of_scale
+from harness.counts import plural
 from harness.report.comparison import better_is_higher
 from harness.report.material import Material
 from harness.report.panel import number
@@ -179,7 +180,7 @@ def _cell(row: dict) -> Cell:
         said.append(f"standard deviation of {row['n_seeds']} seeds {row['seed_sd']:.4f}")
     if row["seeds_failed"]:
         rest += f" {row['seeds_failed']} failed"
-        said.append(f"{row['seeds_failed']} seeds failed")
+        said.append(f"{plural(row['seeds_failed'], 'seed')} failed")
     if row["best"]:
         said.append("the best")
     if near:

@@ -97,11 +97,6 @@ def p_value(p: float) -> str:
     return number(p, 4 if p < 0.01 else 3)
 
 
-def plural(count: int, noun: str) -> str:
-    """Spell a number of things."""
-    return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
 # A folder that is named from the root; not a relative path's, nor an address's.
 _FOLDERS = re.compile(r"(?<![\w./~])/(?:[^\s/'\"<>,;:=()]+/)+")
 

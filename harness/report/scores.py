@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.analysis.board.published import BOARDS, read_published
+from harness.counts import plural
 from harness.report.figures.scores import Score, scores_figure
 from harness.report.material import Material
 from harness.report.panel import Panel, Sheet, number
@@ -43,7 +44,7 @@ def scores_panel(material: Material, protocol: str, task: str) -> Panel:
     if not scores:
         return Panel("scores", "Scores", f"No model has a value of {metric} here. {note}")
     alt = (
-        f"Scores of {len(scores)} models on {task}: the best is {scores[0].model} with "
+        f"Scores of {plural(len(scores), 'model')} on {task}: the best is {scores[0].model} with "
         f"{number(scores[0].value)}."
     )
     return Panel(

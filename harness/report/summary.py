@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.table.cells import MEAN, cells
+from harness.counts import plural
 from harness.metrics.events import METRICS as EVENT_METRICS
 from harness.metrics.scores import METRICS
 from harness.report.choice import coloured_models, left_out, ranked_models
@@ -56,7 +57,8 @@ def summary_panel(material: Material, protocol: str) -> Panel | None:
         "All tasks",
         " ".join(filter(None, [*_notes(models, mixed), left_out("Colours mark", coloured, order)])),
         draw=lambda width: summary_figure(models, labels, scales, width),
-        alt=f"Scores of {len(models)} models on {len(tasks)} tasks, with intervals and means.",
+        alt=f"Scores of {plural(len(models), 'model')} on {plural(len(tasks), 'task')}, with "
+        "intervals and means.",
     )
 
 

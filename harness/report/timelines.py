@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness.core.errors import UserError
+from harness.counts import plural
 from harness.metrics.event_scores import event_counts, event_values
 from harness.report.figures.timeline import timeline_figure
 from harness.report.panel import Panel, Sheet
@@ -64,7 +65,8 @@ def timeline_panel(model: str, records: Sequence[Record], metric: str, sounds: S
         draw=lambda width: timeline_figure(
             truth, predicted, labels, begin, end, width, audio, rate
         ),
-        alt=f"{len(truth)} true and {len(predicted)} predicted events of {clip} over time.",
+        alt=f"{plural(len(truth), 'true event')} and {plural(len(predicted), 'predicted event')} "
+        f"of {clip} over time.",
         sheet=Sheet(
             f"Events of {clip}", ("events", "label", "from s", "to s"), rows, frozenset({2, 3})
         ),

@@ -15,6 +15,7 @@ import pandas as pd
 from harness.core.errors import UserError, did_you_mean_path
 from harness.core.files import write_file
 from harness.core.rendering import plain
+from harness.counts import plural
 from harness.results.frames import frame, typed
 from harness.results.newest import refuse_two_primaries, warn_of_repeated
 from harness.results.row import (
@@ -228,8 +229,8 @@ def _listed(names: Sequence[str]) -> str:
 def _check_length(cells: Sequence[str], header: Sequence[str]) -> None:
     if len(cells) != len(header):
         raise ValueError(
-            f"there are {len(cells)} cells, and {len(header)} columns (a text with a comma in it "
-            "needs quotation marks)"
+            f"the line has {plural(len(cells), 'cell')}, the header "
+            f"{plural(len(header), 'column')} (a text with a comma in it needs quotation marks)"
         )
 
 

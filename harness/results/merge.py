@@ -10,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from harness.core.errors import UserError
+from harness.counts import plural
 from harness.results import PlacedRow, Repeated, frame, newest, read_placed
 
 
@@ -87,9 +88,9 @@ def _refuse_other_clips(rows: Sequence[PlacedRow]) -> None:
         other = first.setdefault(row.task, placed)
         if other.row.n_test != row.n_test:
             raise UserError(
-                f"{row.task} has {other.row.n_test} test clips in {other.place}, and {row.n_test} "
-                f"in {placed.place}: values on different clips do not belong in one table. Run "
-                "one of them again on the other's task, or leave its rows out."
+                f"{row.task} has {plural(other.row.n_test or 0, 'test clip')} in {other.place}, "
+                f"and {row.n_test} in {placed.place}: values on different clips do not belong in "
+                "one table. Run one of them again on the other's task, or leave its rows out."
             )
 
 
@@ -149,9 +150,10 @@ def _difference(repeated: Sequence[Repeated]) -> str:
         return "the values are equal"
     first = next((r for r in differing if r.kept.row.is_primary), differing[0])
     old, new = (placed.row.value for placed in first)
+    differ = "differs" if len(differing) == 1 else "differ"
     return (
-        f"{len(differing)} of {len(repeated)} values differ, as {first.kept.row.metric} "
-        f"({first.kept.row.split}): {_number(old)} and {_number(new)}"
+        f"{len(differing)} of {plural(len(repeated), 'value')} {differ}, as "
+        f"{first.kept.row.metric} ({first.kept.row.split}): {_number(old)} and {_number(new)}"
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.core.errors import UserError
+from harness.counts import plural
 from harness.results.row import KEY, PlacedRow, ResultRow
 
 _TOLD = ("status", "value", "ci_low", "ci_high")
@@ -110,7 +111,8 @@ def warn_of_runs_that_differ(rows: Sequence[PlacedRow]) -> None:
     ]
     if pairs:
         (old, new), others = pairs[0], len(pairs) - 1
-        said = f" So do {others} other rows." if others else ""
+        do = "does" if others == 1 else "do"
+        said = f" So {do} {plural(others, 'other row')}." if others else ""
         warnings.warn(
             f"Runs tell different values of {describe(old.row)}: {_run_of(old)} {_value(old)}, and "
             f"{_run_of(new)} {_value(new)}, which is taken.{said} The newest value counts, and no "
@@ -144,7 +146,9 @@ def warn_of_repeated(path: Path, rows: Sequence[PlacedRow]) -> None:
     first = next((r for r in repeated if r.differ), repeated[0])
     one, other = first
     values = f"{_value(one)} and {_value(other)}" if first.differ else "the same value"
-    others = f", and so do {len(repeated) - 1} other pairs" if len(repeated) > 1 else ""
+    rest = len(repeated) - 1
+    do = "does" if rest == 1 else "do"
+    others = f", and so {do} {plural(rest, 'other pair')}" if rest else ""
     warnings.warn(
         f"{path}, lines {one.place.number} and {other.place.number}, tell {describe(one.row)}: "
         f"{values}{others}. Tables take the newest value, and no failure in its place; "

@@ -222,7 +222,7 @@ def _fold(split: str, arrays: Mapping[str, np.ndarray]) -> FoldPredictions:
     if offsets[0] != 0 or offsets[-1] != rows or (offsets[1:] < offsets[:-1]).any():
         raise ValueError(f"offsets do not divide {rows} rows")
     if timestamps is None and rows != len(names):
-        raise ValueError(f"there are {rows} rows for {len(names)} clips")
+        raise ValueError(f"the number of rows is {rows}, that of clips {len(names)}")
     if timestamps is not None and (
         timestamps.shape != (rows,) or timestamps.dtype.kind not in "fiu"
     ):

@@ -21,6 +21,7 @@ from harness.core.errors import UserError
 from harness.core.files import FileState, file_state
 from harness.core.hashing import sha256_of
 from harness.core.memory import FileMemory
+from harness.counts import plural
 from harness.embeddings import heareval
 from harness.embeddings.embed import embedding_directory, embedding_fingerprint
 from harness.embeddings.store import SplitEmbeddings, read_split
@@ -257,7 +258,7 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
         module = _load(spec, settings.out, alone=len(settings.models) == 1)
         rate = module.sample_rate
         if rate not in heard:
-            say(f"checking the audio of {len(tasks)} tasks for {rate} Hz")
+            say(f"checking the audio of {plural(len(tasks), 'task')} for {rate} Hz")
             heard[rate] = check_audio(sources, rate, memory, skip_bad=settings.skip_bad)
         for j, source in enumerate(heard[rate]):
             if (i * len(tasks) + j) % settings.shard[1] != settings.shard[0] - 1:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from harness.counts import plural
 from tasks.audio import nearest_rate, present_rates
 from tasks.check.finding import Finding, clips, error, listing, warning
 from tasks.check.sound import Sound, Sounds
@@ -172,7 +173,7 @@ def _check_strays(directory: Path, rate: str, contents: Contents) -> Iterator[Fi
         if strays:
             yield warning(
                 f"{rate}/{folder.name}",
-                f"{len(strays)} files ({listing(strays)}): not in {folder.name}.json.",
+                f"{plural(len(strays), 'file')} ({listing(strays)}): not in {folder.name}.json.",
             )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from harness.core.spelling import alike, difference, quoted
 from harness.metrics.units import FEW_UNITS, FEWEST_UNITS
+from harness.counts import plural
 from tasks.check.finding import Finding, listing, warning
 from tasks.format.directory import Contents
 from tasks.format.groups import GROUPS, misfit
@@ -52,7 +53,7 @@ def _alike(names: set[str]) -> Iterator[Finding]:
 def _few(tested: set[str]) -> Iterator[Finding]:
     if len(tested) >= FEW_UNITS:
         return
-    count = f"the test has {len(tested)} group{'s' * (len(tested) != 1)}."
+    count = f"the test has {plural(len(tested), 'group')}."
     if len(tested) < FEWEST_UNITS:
         yield warning(
             GROUPS,

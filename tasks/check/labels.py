@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.core.errors import did_you_mean
 from harness.core.spelling import alike, difference, quoted, reading
+from harness.counts import plural
 from harness.metrics import events, scores
 from tasks.check.finding import Finding, clips, error, listing, warning
 from tasks.format.directory import METADATA, VOCABULARY, Clip, Contents
@@ -201,7 +202,8 @@ def _check_coverage(contents: Contents) -> Iterator[Finding]:
 
 
 def _lack(absent: Sequence[str], contents: Contents) -> str:
-    return f"{len(absent)} of {len(contents.labels)} labels ({listing(absent)}) have"
+    have = "has" if len(absent) == 1 else "have"
+    return f"{len(absent)} of {plural(len(contents.labels), 'label')} ({listing(absent)}) {have}"
 
 
 def _present(listed: Sequence[Clip]) -> set[str]:

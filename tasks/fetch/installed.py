@@ -14,6 +14,7 @@ from rich.filesize import decimal
 
 from harness.core.errors import UserError
 from harness.core.files import write_file
+from harness.counts import plural
 from tasks.cards.card import Card
 from tasks.fetch.archive import Archive
 from tasks.format.directory import METADATA
@@ -33,7 +34,7 @@ class Summary:
 
     def __str__(self) -> str:
         """Write both for people."""
-        return f"{self.files:,} files, {decimal(self.size)}"
+        return f"{plural(self.files, 'file')}, {decimal(self.size)}"
 
 
 def write_record(directory: Path, card: Card, archive: Archive) -> Summary:
@@ -102,7 +103,7 @@ def verify(directory: Path, card: Card) -> Summary | None:
     ]
     if findings:
         raise UserError(
-            f"{directory} is not as it was installed: of {len(sizes):,} files, "
+            f"{directory} is not as it was installed: of {plural(len(sizes), 'file')}, "
             f"{'; '.join(findings)}. Remove the folder, and the same command fetches it again."
         )
     return Summary(len(sizes), sum(sizes.values()))

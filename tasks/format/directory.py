@@ -29,6 +29,7 @@ from typing import Any, TypeGuard
 
 from harness.core.errors import did_you_mean
 from harness.metrics.event_scores import Event
+from harness.counts import plural
 from tasks.format.groups import GROUPS, derive_groups, parse_groups
 
 METADATA = "task_metadata.json"
@@ -292,10 +293,11 @@ def _check_splits(mode: str, splits: Sequence[str], nfolds: object, report: Repo
     if len(splits) < 3:
         report(
             METADATA,
-            f"splits has {len(splits)} folds; one tests and one validates, so 3 are needed.",
+            f"splits has {plural(len(splits), 'fold')}; one tests and one validates, so 3 are "
+            "needed.",
         )
     if nfolds is not None and nfolds != len(splits):
-        report(METADATA, f"nfolds is {nfolds!r}, but splits names {len(splits)} folds.")
+        report(METADATA, f"nfolds is {nfolds!r}, but splits names {plural(len(splits), 'fold')}.")
 
 
 def _evaluation_params(value: object) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Collection, Mapping
 
 from harness.core.spelling import composed
+from harness.counts import plural
 
 GROUPS = "groups.csv"
 
@@ -64,9 +65,10 @@ def parse_groups(
         report(f"{same[0]}{f' ({len(same) - 1} more such lines)' * (len(same) > 1)}.")
     absent = [clip for clip in dict.fromkeys(clips) if clip not in lines]
     if absent:
+        have = "has" if len(absent) == 1 else "have"
         report(
-            f"{len(absent)} of {len(known)} clips have no row, for example '{absent[0]}'. Every "
-            "clip must have one."
+            f"{len(absent)} of {plural(len(known), 'clip')} {have} no row, for example "
+            f"'{absent[0]}'. Every clip must have one."
         )
     return {} if absent or any(faults.values()) else found
 

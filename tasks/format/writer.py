@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.core.locks import lock
+from harness.counts import plural
 from tasks.format.directory import METADATA
 from tasks.format.groups import GROUPS, groups_table
 from tasks.format.newtask import NewClip, NewTask, contradictions, tables
@@ -72,7 +73,7 @@ def check_rates(rates: Sequence[int]) -> None:
 
 
 def _clips(number: int) -> str:
-    return f"{number} clip{'s' * (number != 1)}"
+    return plural(number, "clip")
 
 
 def write_task(
@@ -333,7 +334,7 @@ def _make_ready(unfinished: Path, task: NewTask, plan: _Plan, say: Callable[[str
             path.rename(place / name)
     if known and begun != plan:
         how = "; ".join(_differences(unfinished, begun, plan, task))
-        files = f"{kept} file{'s' * (kept != 1)} of it {'is' if kept == 1 else 'are'} kept"
+        files = f"{plural(kept, 'file')} of it {'is' if kept == 1 else 'are'} kept"
         say(
             f"{unfinished} was begun from something else ({how}): "
             f"{files if kept else 'beginning anew'}"
@@ -370,7 +371,7 @@ def _write_clips(
     ]
     outcome = write_wavs(orders, read, task.clip_seconds, jobs=jobs, say=say)
     if outcome.kept:
-        there = "1 file was" if outcome.kept == 1 else f"{outcome.kept} files were"
+        there = plural(outcome.kept, "file was", "files were")
         new = "1 is new" if outcome.written == 1 else f"{outcome.written} are new"
         say(f"{there} there already, {new}")
     if outcome.clipped:

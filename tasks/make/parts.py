@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.core.errors import UserError
+from harness.counts import plural
 from tasks.make.cells import SPLITS
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled, Labels
@@ -78,9 +79,9 @@ def _given_folds(labels: Labels, recordings: Sequence[Labelled]) -> Parts:
     given = sorted({one.place for one in recordings}, key=lambda name: (_natural(name), name))
     if len(given) < _FEWEST_FOLDS:
         raise UserError(
-            f"{labels.path} gives {len(given)} folds: there must be {_FEWEST_FOLDS} or more, as "
-            "one tests, one validates and the rest trains. Leave the column out, and they are "
-            "chosen."
+            f"{labels.path} gives {plural(len(given), 'fold')}: there must be {_FEWEST_FOLDS} or "
+            "more, as one tests, one validates and the rest trains. Leave the column out, and they "
+            "are chosen."
         )
     names = {place: f"fold{i:02d}" for i, place in enumerate(given)}
     return Parts(
@@ -130,8 +131,8 @@ def _choose(
     groups = [one.group if labels.grouped else one.file for one in recordings]
     if len(set(groups)) < len(names):
         raise UserError(
-            f"{labels.path} has {len(set(groups))} {'group' if labels.grouped else 'file'}"
-            f"{'s' * (len(set(groups)) != 1)}, too few for {', '.join(names)}."
+            f"{labels.path} has {plural(len(set(groups)), 'group' if labels.grouped else 'file')}, "
+            f"too few for {', '.join(names)}."
         )
     chosen = split_groups(counts, groups, shares, seed)
     return {one.file: names[part] for one, part in zip(recordings, chosen, strict=True)}

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
+from harness.counts import plural
 from tasks.cards.card import Card, read_card, write_card
 from tasks.format.newtask import NewClip, NewTask
 from tasks.make.recordings import Header
@@ -58,17 +59,18 @@ def describe(task: NewTask, card: Card, note: str) -> str:
     """Return lines on a task's kind and splits; ``note`` says how the splits came about."""
     sizes = Counter(clip.split for clip in task.clips)
     having = Counter((clip.split, label) for clip in task.clips for label in label_names(clip))
-    labels = f"{len(task.vocabulary)} label{'s' * (len(task.vocabulary) != 1)}"
+    labels = plural(len(task.vocabulary), "label")
     lines = [
-        f"{task.task_name}: {task.embedding_type}, {task.prediction_type}; {card.clips} clips, "
-        f"{labels}, {card.hours:g} h; scored by {', '.join(task.evaluation)}",
+        f"{task.task_name}: {task.embedding_type}, {task.prediction_type}; "
+        f"{plural(len(task.clips), 'clip')}, {labels}, {card.hours:g} h; "
+        f"scored by {', '.join(task.evaluation)}",
         f"splits {note}:",
     ]
     for split in task.splits:
         numbers = [having[split, label] for label in task.vocabulary]
-        clips = f"{sizes[split]} clip{'s' * (sizes[split] != 1)}"
+        clips = plural(sizes[split], "clip")
         groups = {clip.group for clip in task.clips if clip.split == split and clip.group}
-        of_groups = f" of {len(groups)} group{'s' * (len(groups) != 1)}" if groups else ""
+        of_groups = f" of {plural(len(groups), 'group')}" if groups else ""
         lines.append(f"  {split}: {clips}{of_groups}, {_range(numbers)} of each label")
     return "\n".join(lines)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import UserError
+from harness.counts import plural
 from tasks.make.faults import Faults
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -113,5 +114,5 @@ def _misfit(cells: Sequence[str], columns: Sequence[str], delimiter: str) -> str
     advice = f"quote a cell that holds a {_DELIMITERS[delimiter]}"
     if len(cells) < len(columns):
         advice = "leave a cell empty rather than out"
-    count = f"{len(cells)} cell{'s' * (len(cells) != 1)}"
+    count = plural(len(cells), "cell")
     return f"has {count}, and the first line {len(columns)}: {advice}."

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from harness.core.errors import UserError, did_you_mean_path
+from harness.counts import plural
 from tasks.prepare.archive import SUFFIXES, Expanded, File, Say, expanded_path, files_of
 
 _SHOWN = 6
@@ -100,7 +101,7 @@ class SourceFolder:
         raise UserError(
             f"{self.path} does not hold {corpus}: looked for {wanted} in it, in all folders below"
             f"{in_archives}; found "
-            + (f"{len(self._files)} files, in {there}." if tops else "no file.")
+            + (f"{plural(len(self._files), 'file')}, in {there}." if tops else "no file.")
         )
 
     def open_archives(self, patterns: Sequence[str]) -> bool:
@@ -116,7 +117,7 @@ class SourceFolder:
         for number, (name, path) in enumerate(new):
             if time.monotonic() - told > _TELL_EVERY:
                 told = time.monotonic()
-                self._say(f"looked into {number:,} of {len(new):,} archives")
+                self._say(f"looked into {number:,} of {plural(len(new), 'archive')}")
             self._opened.add(path)
             called = self._called(name)
             for inside, member in self._files_of(path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.core.errors import UserError, did_you_mean
 from harness.core.spelling import alike, composed, difference, quoted
+from harness.counts import plural
 from tasks.audio import present_rates
 from tasks.cards.card import Card, card, cards
 from tasks.format.directory import METADATA
@@ -94,7 +95,7 @@ def prepare(
                 say(f"{clip}: {reason}")
             names = {name for name, _ in bad}
             left = [clip for clip in clips if clip.name not in names]
-            say(f"left out: {len(bad):,} of {len(clips):,} clips, which cannot be used")
+            say(f"left out: {len(bad):,} of {plural(len(clips), 'clip')}, which cannot be used")
             for line in (*differences(left, about), *_lacking(left, task.splits)):
                 say(line)
             shorter = _task(about, left)
@@ -196,8 +197,8 @@ def _missing(listed: Sequence[NewClip]) -> list[str]:
         return []
     shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
     return [
-        f"missing: {len(missing):,} of {len(listed):,} clips that the corpus lists ({shown}); the "
-        "task is made of the others"
+        f"missing: {len(missing):,} of {plural(len(listed), 'clip')} that the corpus lists "
+        f"({shown}); the task is made of the others"
     ]
 
 
@@ -210,5 +211,6 @@ def _lacking(clips: Sequence[NewClip], splits: Sequence[str]) -> list[str]:
     for split in splits:
         if lacking := sorted(labels - here[split]):
             shown = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
-            lines.append(f"{split} has no clip of {len(lacking)} of {len(labels)} classes: {shown}")
+            classes = plural(len(labels), "class", "classes")
+            lines.append(f"{split} has no clip of {len(lacking)} of {classes}: {shown}")
     return lines

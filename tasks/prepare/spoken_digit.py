@@ -15,6 +15,7 @@ import random
 
 import numpy as np
 
+from harness.counts import plural
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
 from tasks.prepare.folder import SourceFolder
@@ -36,7 +37,7 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
     names = _hear_names()
     if newer := sorted(set(recordings) - set(names)):
         say(
-            f"left out: {len(newer)} recordings that are newer than version 1.0.9, "
+            f"left out: {plural(len(newer), 'recording')} newer than version 1.0.9, "
             f"{newer[0]} for one"
         )
     folds = _folds(list(names.values()))

@@ -21,6 +21,7 @@ from collections import Counter
 from collections.abc import Mapping
 
 from harness.core.errors import UserError
+from harness.counts import plural
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import File, Say
 from tasks.prepare.folder import SourceFolder
@@ -50,23 +51,23 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
     for number, (match, file) in enumerate(found):
         if time.monotonic() - told > _TELL_EVERY:
             told = time.monotonic()
-            say(f"looked at {number:,} of {len(found):,} sounds")
+            say(f"looked at {number:,} of {plural(len(found), 'sound')}")
         *above, _, sound = match.string.split("/")
         session = next(filter(None, map(_SESSION.fullmatch, above)), None)
         language = _language(above, session)
         if session is None or language is None:
-            left_out["lie in no session of a language"] += 1
+            left_out["outside the sessions of a language"] += 1
         elif session["date"] >= _BEFORE:
-            left_out["were recorded in 2020 or later"] += 1
+            left_out["recorded in 2020 or later"] += 1
         elif not _is_sound(file):
-            left_out["are empty or cannot be decoded"] += 1
+            left_out["empty or undecodable"] += 1
         else:
             name = f"{language}-{session['name']}-{sound.rpartition('.')[0]}.wav"
             user = session["user"].casefold()
             voice = session["name"].casefold() if user == _UNNAMED else user
             sounds.setdefault(name, (language, user, voice, file))
     for reason, count in left_out.items():
-        say(f"left out: {count} sounds that {reason}")
+        say(f"left out: {plural(count, 'sound')} {reason}")
     if not sounds:
         folder.refuse("de/*/{user}-{date}-{code}/wav/*.wav", ARCHIVES, "sessions of VoxForge")
     splits = _splits(Counter(user for _, user, _, _ in sounds.values()))

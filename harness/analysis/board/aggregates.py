@@ -25,6 +25,7 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis.board.published import Published
+from harness.counts import plural
 
 DIGITS = 6  # to which scores are equal: published ones are rounded to float32
 _LOWER_IS_BETTER = {"mean": False, "mean_rank": True, "standardised": False}
@@ -63,7 +64,7 @@ def _over(own: pd.DataFrame, scores: pd.DataFrame, tasks: Sequence[str]) -> pd.D
         found[f"rank_by_{name}"] = pd.Series(ranks, found.index, dtype="Int64").where(complete)
     found["of_models"] = (len(rivals) + found.own.astype("Int64")).where(complete)
     found.insert(0, "model", found.index)
-    found.insert(0, "over", f"{len(tasks)} tasks")
+    found.insert(0, "over", plural(len(tasks), "task"))
     found.insert(3, "of_tasks", len(tasks))
     return found
 

@@ -13,6 +13,7 @@ from harness.analysis.compare import compare, format_comparison
 from harness.analysis.table.intervals import interval_text
 from harness.core.errors import UserError
 from harness.core.rendering import STYLES, Sheet, Text, render
+from harness.counts import plural
 
 TABLES = ("placements", "aggregates", "pairs")
 
@@ -74,7 +75,7 @@ def _not_run(found: Board) -> list[str]:
     """Count the tasks that have no row in the placements, a sentence for each model."""
     missing = found.placements.status == "missing"
     return [
-        f"{model} has no result on {n} of {len(found.published.columns)} tasks."
+        f"{model} has no result on {n} of {plural(len(found.published.columns), 'task')}."
         for model, n in missing.groupby(found.placements.model, sort=False).sum().items()
         if n
     ]
@@ -85,7 +86,7 @@ def _shared(found: Board) -> list[str]:
     placed = found.placements[found.placements.status == "done"]
     n_models = placed.groupby("title", sort=False).model.nunique()
     shared = n_models.index[n_models == len(found.models)]
-    over = f"{len(shared)} tasks"
+    over = plural(len(shared), "task")
     if over not in set(found.aggregates.over) or len(shared) == len(found.published.columns):
         return []
     ours = "that all of ours have" if len(found.models) > 1 else f"that {found.models[0]} has"
@@ -115,7 +116,7 @@ def _placements(found: Board) -> list[Sheet]:
         n_there = int((rows.status == "done").sum())
         sheets.append(
             Sheet(
-                f"{model} on {found.published.name}, {n_there} of {len(rows)} tasks",
+                f"{model} on {found.published.name}, {n_there} of {plural(len(rows), 'task')}",
                 ("task", "metric", "score", "rank", "test clips", NOT_SEPARABLE),
                 tuple(_placement(row) for row in rows.itertuples() if row.status != "missing"),
             )

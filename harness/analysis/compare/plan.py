@@ -16,6 +16,7 @@ from harness.analysis.compare.ranks import rank_rows
 from harness.analysis.compare.text import FORMATS, MEAN, detects_text
 from harness.core.errors import UserError
 from harness.core.rendering import Sheet, Text, render
+from harness.counts import plural
 from harness.metrics import scores
 from harness.metrics.variance import scaled
 from tasks.format.task import short_names
@@ -123,7 +124,7 @@ def _mean_row(found: Comparison, over: Mapping[Any, Any], asked: _Asked) -> dict
     ]
     row = _blank(found, over, asked) | {
         "task": MEAN,
-        "metric": f"{len(averaged)} task{'s' * (len(averaged) != 1)}",
+        "metric": plural(len(averaged), "task"),
     }
     if len(averaged) < 2 or not all(each.parts for each in averaged):
         return row

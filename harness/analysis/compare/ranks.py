@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from harness.counts import plural
 from harness.results.frames import EQUAL_DIGITS, TESTED
 from tasks.format.task import is_synthetic
 
@@ -73,7 +74,9 @@ def rank_rows(rows: pd.DataFrame, models: Sequence[str]) -> Ranking:
         "not tested alike": table.shape[1] - alike.shape[1],
     }
     reasons = ", ".join(f"{number} {why}" for why, number in left_out.items() if number)
-    said = f"{n_tasks} of {table.shape[1]} tasks" + (f" (left out: {reasons})" if reasons else "")
+    said = f"{n_tasks} of {plural(table.shape[1], 'task')}" + (
+        f" (left out: {reasons})" if reasons else ""
+    )
     return replace(ranking, tasks=said)
 
 
@@ -113,13 +116,15 @@ def _critical_difference(placed: np.ndarray) -> tuple[float | None, str]:
         return None, "no critical difference: it needs three models"
     if n_tasks < 2 or nemenyi(n_models, n_tasks) >= n_models - 1:
         return None, (
-            f"no critical difference: with {n_models} models, {n_tasks} tasks in common are too "
-            "few for any two mean ranks to differ"
+            f"no critical difference: with {plural(n_models, 'model')}, "
+            f"{plural(n_tasks, 'common task is', 'common tasks are')} too few for any two mean "
+            "ranks to differ"
         )
     if (placed == placed[0]).all():
         return np.inf, "all models tie on every task"
     friedman = stats.friedmanchisquare(*placed)
-    said = f"Friedman chi2 = {friedman.statistic:.2f}, p = {friedman.pvalue:.2g}, {n_tasks} tasks"
+    said = f"Friedman chi2 = {friedman.statistic:.2f}, p = {friedman.pvalue:.2g}, "
+    said += plural(n_tasks, "task")
     if friedman.pvalue >= SIGNIFICANCE:
         return np.inf, f"{said}: no model differs in rank, so no critical difference is drawn"
     return nemenyi(n_models, n_tasks), f"{said}; Nemenyi at {100 * SIGNIFICANCE:.0f} %"

@@ -14,6 +14,7 @@ from harness.analysis.compare.power import POWER
 from harness.analysis.compare.ranks import SIGNIFICANCE
 from harness.core.errors import UserError
 from harness.core.rendering import STYLES, Sheet, Text, render
+from harness.counts import plural
 from tasks.format.task import is_synthetic, short_names
 
 DETECTS = (
@@ -55,7 +56,7 @@ def long_form(comparison: Comparison) -> pd.DataFrame:
     """Return one row a task and pair of models, and one of the task ``mean`` a pair."""
     means = comparison.overall.rename(columns={"mean_difference": "difference"})
     means = means.assign(task=MEAN, verdict=[_counts(over) for over in means.to_dict("records")])
-    means = means.assign(metric=[f"{n} task{'s' * (n != 1)}" for n in means.n_tasks])
+    means = means.assign(metric=[plural(n, "task") for n in means.n_tasks])
     columns = list(comparison.tasks.columns)
     parts = [comparison.tasks, means.reindex(columns=columns)]
     rows = pd.concat([part.astype(object) for part in parts], ignore_index=True)
@@ -88,7 +89,7 @@ def _pair(comparison: Comparison, over: dict) -> Sheet:
     mean = _interval(over["mean_difference"], over["ci_low"], over["ci_high"])
     cells = (
         MEAN,
-        f"{over['n_tasks']} task{'s' * (over['n_tasks'] != 1)}",
+        plural(over["n_tasks"], "task"),
         "",
         "",
         mean,

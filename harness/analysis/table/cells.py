@@ -12,6 +12,7 @@ import pandas as pd
 
 from harness.analysis.table.baseline_models import baseline_models
 from harness.analysis.table.intervals import seeds_interval
+from harness.counts import plural
 from harness.results import latest, seed_spread
 from harness.results.frames import EQUAL_DIGITS, TESTED
 from tasks.format.task import is_synthetic
@@ -75,7 +76,7 @@ def _tested(rows: pd.DataFrame, differ: Sequence[str]) -> str:
     for row in rows.drop_duplicates(["model", *differ]).to_dict("records"):
         said = {
             "metric": row["metric"],
-            "n_test": "? clips" if pd.isna(row["n_test"]) else f"{row['n_test']} clips",
+            "n_test": "? clips" if pd.isna(row["n_test"]) else plural(row["n_test"], "clip"),
             "task_sha256": f"version {row['task_sha256'][:8]}",
         }
         models.setdefault(", ".join(said[name] for name in differ), []).append(row["model"])

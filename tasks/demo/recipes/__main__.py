@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from harness.counts import plural
 from tasks.demo.recipes import (
     guitar_chord,
     pipe_pitch,
@@ -36,7 +37,7 @@ def main() -> None:
         write(task, arguments.out)
         audio = list((arguments.out / task.directory).rglob("*.ogg"))
         size = sum(path.stat().st_size for path in audio)
-        print(f"{task.directory}: {len(audio)} clips, {size / 1e6:.2f} MB")
+        print(f"{task.directory}: {plural(len(audio), 'clip')}, {size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

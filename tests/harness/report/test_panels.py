@@ -302,7 +302,7 @@ def test_ranks_stand_on_tasks_of_one_version_and_say_on_how_many():
     assert said in ranks.note
     assert [line[:2] for line in ranks.sheet.rows] == [("b", "1.00"), ("a", "2.00")]
     ranks = comparison(Material(frame(rows[-2:]), (), {}), "linear").panels[-1]
-    assert ranks.note.startswith("There are no ranks: they stand on 0 of 1 tasks (left out")
+    assert ranks.note.startswith("There are no ranks: they stand on 0 of 1 task (left out")
 
 
 def test_the_board_is_of_one_protocol_alone():

@@ -52,7 +52,7 @@ def test_the_newest_of_duplicates_is_kept_and_both_are_named(tmp_path):
     (line,) = describe_left_out(merged.left_out)
     assert f"{tmp_path / 'a.csv'}, lines 2-3, left out for {tmp_path / 'b.csv'}, lines 3-4" in line
     assert "newer (2026-02-01T00:00:00+00:00 after 2026-01-01T00:00:00+00:00)" in line
-    assert "1 of 2 values differ, as top1_acc (all): 0.5 and 0.55." in line
+    assert "1 of 2 values differs, as top1_acc (all): 0.5 and 0.55." in line
     assert line.startswith("m on t-v1-full by linear, seed 0: ")
 
 
@@ -97,7 +97,7 @@ def test_a_failure_never_takes_the_place_of_a_value(tmp_path):
     assert merged.table.status.tolist() == ["done"]
     (line,) = describe_left_out(merged.left_out)
     assert "b.csv, line 2, left out for" in line
-    assert "which did not fail; 1 of 1 values differ, as top1_acc (all): none and 0.5" in line
+    assert "which did not fail; 1 of 1 value differs, as top1_acc (all): none and 0.5" in line
 
 
 def test_a_failure_on_a_task_that_has_changed_since_is_news(tmp_path):

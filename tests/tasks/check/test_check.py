@@ -311,14 +311,14 @@ WARNINGS: dict[str, tuple[str, Edit, str]] = {
     "stray file": (
         "scene",
         audio("test/extra.wav", np.full(800, 0.1)),
-        r"16000/test: 1 files \('extra.wav'\): not in test.json",
+        r"16000/test: 1 file \('extra.wav'\): not in test.json",
     ),
     "stray folder": ("scene", lambda t: (t / "16000/eval").mkdir(), "16000/eval: is not used"),
     "stray split": ("kfold", set_json("fold03.json", {}), "fold03.json: is not used"),
     "class not tested": (
         "scene",
         set_clip("test", "test-0001.wav", ["class00"]),
-        r"test.json: 1 of 4 labels \('class01'\) have no clip in this split",
+        r"test.json: 1 of 4 labels \('class01'\) has no clip in this split",
     ),
     "class unused": (
         "scene",

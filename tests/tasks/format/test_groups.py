@@ -82,7 +82,7 @@ def test_a_clip_of_several_splits_has_one_group(tmp_path: Path) -> None:
     ("old", "new", "said"),
     [
         ("clip,group", "clip,speaker", "lacks group"),
-        ("train-0001.wav,g1\n", "", "1 of 12 clips have no row, for example 'train-0001.wav'"),
+        ("train-0001.wav,g1\n", "", "1 of 12 clips has no row, for example 'train-0001.wav'"),
         ("train-0001.wav", "train-0009.wav", "no split contains a clip 'train-0009.wav'"),
         ("valid-0000.wav", "test-0000.wav", "line 10: clip 'test-0000.wav' is also on line 2"),
         ("train-0001.wav,g1", "train-0001.wav,", "line 7: the clip or its group is empty"),

@@ -88,8 +88,8 @@ def test_a_task_that_lacks_a_model_does_not_rank():
     ("values", "why"),
     [
         ([[1.0] * 9, [2.0] * 9], "needs three models"),
-        ([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]], "2 tasks in common are too few"),
-        ([[np.nan], [2.0], [3.0]], "0 tasks in common"),
+        ([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]], "2 common tasks are too few"),
+        ([[np.nan], [2.0], [3.0]], "0 common tasks"),
         ([[1.0] * 5] * 3, "all models tie"),
         (np.eye(5).tolist(), "no model differs in rank"),
     ],
