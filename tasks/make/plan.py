@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import os
 import re
 from collections import Counter
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.errors import UserError
+from harness.counts import plural
+from tasks.audio import MAX_SECONDS
 from tasks.cards.card import Card
 from tasks.format.directory import Event
 from tasks.format.newtask import NewClip, NewTask
@@ -30,6 +33,7 @@ RATES = (16000, 22050, 32000, 44100, 48000)
 
 _LONGEST_NAME = 120  # bytes; longer file names are shortened
 _SHOWN = 3
+_SLACK = 1e-3  # seconds by which a recording may be longer than its clip without a warning
 _LIKE_GROUP = (
     "speaker", "singer", "player", "artist", "album", "subject", "participant", "patient", "source",
     "session", "recording", "instrument",
@@ -96,6 +100,7 @@ def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], No
             faults.add(one.line, reason)
     faults.refuse()
     there = [one for one in labels.recordings if one.file in headers]
+    _tell_cut(headers, wishes.seconds, say)
     recordings = [_cut(one, wishes.seconds) for one in there]
     _tell_dropped(there, recordings, wishes.seconds, say)
     prediction_type = _prediction_type(labels, recordings, wishes.prediction_type, say)
@@ -150,6 +155,27 @@ def _tell_columns(labels: Labels, say: Callable[[str], None]) -> None:
         )
 
 
+def _tell_cut(
+    headers: Mapping[str, Header], seconds: float | None, say: Callable[[str], None]
+) -> None:
+    """Warn of recordings that are longer than the clips made from them."""
+    if seconds is None:
+        return
+    cut = {file: each.seconds for file, each in headers.items() if each.seconds > seconds + _SLACK}
+    if cut:
+        longest = max(cut, key=cut.__getitem__)
+        all_of_it = (
+            f"--seconds {math.ceil(100 * cut[longest]) / 100:g} keeps all of it"
+            if cut[longest] <= MAX_SECONDS - 0.01
+            else f"clips of tasks last at most {MAX_SECONDS:g} s"
+        )
+        say(
+            f"warning: {len(cut)} of {plural(len(headers), 'recording')} "
+            f"{'is' if len(cut) == 1 else 'are'} cut to {seconds:g} s; the longest, '{longest}', "
+            f"lasts {cut[longest]:.2f} s: {all_of_it}"
+        )
+
+
 def _cut(one: Labelled, seconds: float | None) -> Labelled:
     """Leave of the events what is heard when the recording is cut."""
     if seconds is None:
@@ -175,7 +201,7 @@ def _tell_dropped(
 ) -> None:
     dropped = sum(len(one.events) for one in before) - sum(len(one.events) for one in after)
     if dropped:
-        events = "1 event starts" if dropped == 1 else f"{dropped} events start"
+        events = plural(dropped, "event starts", "events start")
         left = "is" if dropped == 1 else "are"
         say(f"{events} after {seconds:g} s, where clips are cut, and {left} left out")
 
@@ -199,7 +225,7 @@ def _prediction_type(
         )
     if several and not wanted:
         say(
-            f"multilabel, as {len(several)} of {len(recordings)} files "
+            f"multilabel, as {len(several)} of {plural(len(recordings), 'file')} "
             f"{'has' if len(several) == 1 else 'have'} several labels: "
             + "; ".join(map(_with_lines, several[:_SHOWN]))
             + "; ..." * (len(several) > _SHOWN)
@@ -219,7 +245,7 @@ def _vocabulary(labels: Labels, recordings: Sequence[Labelled]) -> tuple[str, ..
     least = 1 if labels.embedding_type == "event" else 2
     if len(found) < least:
         raise UserError(
-            f"{labels.path} has {len(found)} different label{'s' * (len(found) != 1)}; there is "
+            f"{labels.path} has {plural(len(found), 'different label')}; there is "
             "nothing to tell apart."
         )
     if all(re.fullmatch("-?[0-9]+", label) for label in found):

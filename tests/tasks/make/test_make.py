@@ -164,6 +164,23 @@ def test_cutting_takes_events_with_it(make: Make) -> None:
     assert said[-1] == "30 events start after 0.25 s, where clips are cut, and are left out"
 
 
+def test_recordings_that_are_cut_are_counted_with_the_longest(make: Make, folder: Path) -> None:
+    def cut(**wishes: Any) -> list[str]:
+        said: list[str] = []
+        make(labels_of(), say=said.append, **wishes)
+        return [line for line in said if " cut to " in line]
+
+    sound_files.write(folder / "07.wav", sound_files.noise(1.25, 8000), 8000)
+    assert cut() == cut(seconds=1.25) == []
+    assert cut(seconds=0.5) == [
+        "warning: 1 of 30 recordings is cut to 0.5 s; the longest, '07.wav', lasts 1.25 s: "
+        "--seconds 1.25 keeps all of it"
+    ]
+    assert cut(seconds=0.4)[0].startswith("warning: 30 of 30 recordings are cut to 0.4 s")
+    soundfile.write(folder / "07.wav", np.zeros(100 * 1201, dtype=np.int16), 100)
+    assert cut(seconds=1)[0].endswith("lasts 1201.00 s: clips of tasks last at most 1200 s")
+
+
 def test_given_folds_are_kept_in_the_order_of_their_numbers(make: Make) -> None:
     rows = "".join(f"{i:02d}.wav,{'abc'[i % 3]},{i % 11 + 1}\n" for i in range(30))
     plan = make("file,label,fold\n" + rows)
