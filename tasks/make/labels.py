@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import posixpath
+import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +15,12 @@ from tasks.make.cells import BETWEEN_LABELS, SPLIT_CALLED, cell_faults, path_fau
 from tasks.make.faults import Faults
 from tasks.make.spellings import Spellings
 from tasks.make.table import Table, read_table
+
+LIKE_TIMES = {
+    "onset": ("start", "begin", "t0", "tmin", "xmin", "from", "start_time", "begin_time"),
+    "offset": ("end", "stop", "t1", "tmax", "xmax", "to", "end_time", "stop_time"),
+}
+"""Names that other tables give to the columns onset and offset."""
 
 COLUMNS = ("file", "label", "onset", "offset", "split", "fold", "group")
 
@@ -121,6 +129,19 @@ def read_labels(path: Path, faults: Faults) -> Labels:
     )
 
 
+def rename_times(columns: Collection[str]) -> str:
+    """Return which columns seem to be the times of events, as "rename start to onset", or ""."""
+    unit = re.compile(r" ?[(\[].*|_(s|sec|seconds)$")
+    plain = {unit.sub("", name).replace(" ", "_"): name for name in columns}
+    found = [
+        f"{plain[other]} to {name}"
+        for name, others in LIKE_TIMES.items()
+        for other in [next((each for each in others if each in plain), "")]
+        if other and name not in columns
+    ]
+    return f"rename {' and '.join(found)}" if found else ""
+
+
 def _check_columns(table: Table) -> bool:
     """Whether the table is of events; raises UserError for columns that do not go together."""
     there = set(table.columns)
@@ -129,8 +150,11 @@ def _check_columns(table: Table) -> bool:
     for name in needed:
         if name not in there:
             others = [column for column in table.columns if column not in COLUMNS]
+            near = did_you_mean(name, others)
+            if name in LIKE_TIMES and (times := rename_times(table.columns)):
+                near = f" Perhaps {times}: times are seconds from the start of the file."
             raise UserError(
-                f"{table.path}: there is no column '{name}'.{did_you_mean(name, others)} The first "
+                f"{table.path}: there is no column '{name}'.{near} The first "
                 f"line must name the columns {', '.join(needed)}; it names "
                 f"{', '.join(table.columns)}."
             )

@@ -20,7 +20,7 @@ from tasks.format.directory import Event
 from tasks.format.newtask import NewClip, NewTask
 from tasks.format.writer import LEFT_OUT
 from tasks.make.faults import Faults
-from tasks.make.labels import Labelled, Labels, read_labels
+from tasks.make.labels import Labelled, Labels, read_labels, rename_times
 from tasks.make.parts import Parts, find_parts, labels_of
 from tasks.make.recordings import Header, look_into
 from tasks.make.summary import card_of, describe, describe_sound, label_names
@@ -145,6 +145,8 @@ def _tell_columns(labels: Labels, say: Callable[[str], None]) -> None:
         advice = "".join(
             f"; rename {name} to group to keep each in one split" for name in like_group[:1]
         )
+        if labels.embedding_type == "scene" and (times := rename_times(labels.unused)):
+            advice += f"; for a task of events, {times} (seconds from the start of the file)"
         say(f"{labels.path}: not used: the {named}{advice}")
     for note in labels.spellings:
         say(f"{labels.path}: {note}")

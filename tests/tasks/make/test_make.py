@@ -154,6 +154,13 @@ def test_one_kind_of_event_is_enough_and_one_label_of_scenes_is_not(make: Make) 
         make(labels_of(kinds="a"))
 
 
+@pytest.mark.parametrize("end", ["end", "stop", "t1", "end_s", "Offset (s)"])
+def test_times_of_other_names_are_hinted_at(make: Make, end: str) -> None:
+    rows = "".join(f"{i:02d}.wav,0,0.2,cough\n" for i in range(30))
+    with pytest.raises(UserError, match=r"no column 'offset'.*(rename|Did you mean)"):
+        make(f"file,onset,{end},label\n{rows}")
+
+
 def test_cutting_takes_events_with_it(make: Make) -> None:
     said: list[str] = []
     rows = "".join(
@@ -408,6 +415,11 @@ def test_what_is_told_of_a_table_before_any_sound_is_written(make: Make, folder:
     assert said_of(text) == [": not used: the column source"]
     multilabel = "multilabel, as 1 of 30 files has several labels: '00.wav' (lines 2, 32: a, c)"
     assert said_of(labels_of() + "00.wav,c\n") == [ungrouped, multilabel]
+    text = "\n".join([f"{header},start (s),End", *(f"{row},0,1" for row in rows)])
+    assert said_of(text)[0] == (
+        ": not used: the columns start (s), end; for a task of events, rename start (s) to onset "
+        "and end to offset (seconds from the start of the file)"
+    )
     assert said_of(labels_of() + "00.wav,c\n", prediction_type="multilabel") == [ungrouped]
 
 
