@@ -76,9 +76,9 @@ def _reference(material: Material, compared: Sequence[str]) -> Sequence[str]:
 
 
 HOW = (
-    "Differences with 95 % intervals, paired clip by clip. Filled marks are told apart after "
-    "Holm's correction over tasks, hollow ones are not. The diamond is the mean over the tasks; "
-    "its interval and p are about other clips of these tasks, and not about other tasks."
+    "Differences with 95 % intervals, paired clip by clip. Circles and squares are told "
+    "apart after Holm's correction over tasks, grey crosses are not. The diamond is the mean over "
+    "the tasks; its interval and p are about other clips of these tasks, and not about other tasks."
 )
 
 

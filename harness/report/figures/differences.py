@@ -16,7 +16,6 @@ from harness.report.figures.style import (
     GOOD,
     INK,
     MUTED,
-    SURFACE,
     fitting,
     name_rows,
     new_figure,
@@ -49,8 +48,8 @@ class Difference:
 def forest_figure(differences: Sequence[Difference], a: str, b: str, width: float) -> Figure:
     """Draw the difference of two models on every task, with its 95 % interval.
 
-    What is told apart has a filled marker, a circle where ``a`` is better and a square where ``b``
-    is; what is not, a hollow grey one. A row of ``kind`` ``mean`` is a diamond below a line.
+    What is told apart has a circle where ``a`` is better and a square where ``b`` is; what is not,
+    a grey cross. A row of ``kind`` ``mean`` is a diamond below a line.
 
     Args:
         differences: a row each.
@@ -61,9 +60,9 @@ def forest_figure(differences: Sequence[Difference], a: str, b: str, width: floa
     axis = figure.subplots()
     axis.axvline(0, color=INK, linewidth=0.8)
     for row, each in enumerate(differences):
-        marker, colour, face = _LOOKS[each.kind]
+        marker, colour = _LOOKS[each.kind]
         axis.plot([each.low, each.high], [row, row], color=colour, linewidth=1.6)
-        axis.plot(each.value, row, marker, color=colour, markerfacecolor=face)
+        axis.plot(each.value, row, marker, color=colour)
         value_beside(axis, row, f"{each.value:+.3f}".replace("-", "−"))
         if each.kind == "mean" and row:
             axis.axhline(row - 0.5, color=MUTED, linewidth=0.5, linestyle=(0, (2, 2)))
@@ -84,8 +83,8 @@ def forest_figure(differences: Sequence[Difference], a: str, b: str, width: floa
 
 _WORDS: Any = {"handlelength": 0, "handletextpad": 0, "borderpad": 0, "labelcolor": MUTED}
 _LOOKS = {
-    "a": ("o", GOOD, GOOD),
-    "b": ("s", BAD, BAD),
-    "neither": ("o", MUTED, SURFACE),
-    "mean": ("D", INK, INK),
+    "a": ("o", GOOD),
+    "b": ("s", BAD),
+    "neither": ("x", MUTED),
+    "mean": ("D", INK),
 }

@@ -53,7 +53,8 @@ def test_figures_are_written_for_papers(material, run_folder, tmp_path, capsys):
     assert sorted(re.findall(r"^`(.+?)`: ", captions, re.MULTILINE)) == figures
     (forest,) = re.findall(r"^`linear/forest-.*", captions, re.MULTILINE)
     assert " against " in forest
-    assert "hollow ones are not" in forest
+    assert "grey crosses are not" in forest
+    assert "hollow" not in forest
     (ranks,) = re.findall(r"^`linear/ranks.*", captions, re.MULTILINE)
     assert "hollow" not in ranks
     assert "Hollow squares are baselines." in captions
