@@ -47,6 +47,8 @@ def find_task(name: str, tasks_dir: Path) -> Found:
         return directory, _suite_of(directory)
     if is_card(name):
         return _of_cards([card(name)], name, tasks_dir)[0]
+    if (here := Path(expand_home(name))).is_dir():
+        return here, ""  # reading it says what it lacks
     raise _no_task(name, tasks_dir)
 
 

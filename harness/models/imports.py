@@ -93,8 +93,8 @@ _source_at_import: dict[str, str] = {}
 def _import(name: str) -> ModuleType:
     if name.endswith(".py"):
         return _import_file(Path(name))
-    if os.sep in name and Path(name, "__init__.py").is_file():
-        return _import_file(Path(name, "__init__.py"))
+    if os.sep in name and Path(name).is_dir():
+        return _import_folder(Path(name))
     _append_to_path(Path.cwd())
     if not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)*", name):
         raise _no_such_module(name)
@@ -107,6 +107,17 @@ def _import(name: str) -> ModuleType:
         raise _failed(name, error) from error
     except Exception as error:
         raise _failed(name, error) from error
+
+
+def _import_folder(path: Path) -> ModuleType:
+    if (path / "__init__.py").is_file():
+        return _import_file(path / "__init__.py")
+    files = sorted(each.name for each in path.glob("*.py"))
+    hint = f" It holds {files[0]}: give {path / files[0]}." if files else ""
+    raise UserError(
+        f"The folder '{path}' is no package: it has no __init__.py, which must define load_model, "
+        f"get_scene_embeddings and get_timestamp_embeddings.{hint}"
+    )
 
 
 def _import_file(path: Path) -> ModuleType:

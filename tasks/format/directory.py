@@ -33,6 +33,7 @@ from harness.counts import plural
 from tasks.format.groups import GROUPS, derive_groups, parse_groups
 
 METADATA = "task_metadata.json"
+_RECORDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".opus")
 VOCABULARY = "labelvocabulary.csv"
 POSTPROCESSING_KEYS = ("median_filter_ms", "min_duration", "threshold")
 
@@ -69,6 +70,17 @@ class Contents:
     """The first clip whose name does not match the pattern of groups; no clip then has a group."""
 
 
+def _recordings(directory: Path) -> str:
+    """Say how a folder of recordings becomes a task; empty for a folder without any."""
+    count = sum(path.suffix.lower() in _RECORDINGS for path in directory.rglob("*"))
+    if not count:
+        return ""
+    return (
+        f" It holds {plural(count, 'recording')}: `hear-byola tasks make LABELS.csv {directory} "
+        "--name NAME` makes a task of them and a table of their labels."
+    )
+
+
 def read_contents(directory: Path, report: Report, group_pattern: str = "") -> Contents:
     """Read all that can be read, reporting everything that is wrong with its form.
 
@@ -82,7 +94,7 @@ def read_contents(directory: Path, report: Report, group_pattern: str = "") -> C
         return contents
     if not (directory / METADATA).is_file():
         inside = sorted(path.parent.name for path in directory.glob(f"*/{METADATA}"))
-        hint = f" The folder '{inside[0]}' inside it has one." if inside else ""
+        hint = f" The folder '{inside[0]}' inside it has one." if inside else _recordings(directory)
         report(METADATA, f"the file is missing, so this is no task directory.{hint}")
         return contents
     metadata = _load_json(directory, METADATA, report, contents.digests)
