@@ -49,11 +49,21 @@ def call(arguments: list[str]) -> int:
             click.secho(f"Error: {fault}", fg="red", err=True)
             return 1
         except click.ClickException as error:
-            error.show()
+            _show(error)
             return error.exit_code
         except (click.Abort, KeyboardInterrupt):
             click.echo("\nStopped. What is finished is kept: the same command goes on.", err=True)
             return INTERRUPTED
+
+
+def _show(error: click.ClickException) -> None:
+    """Print what is wrong with a command line, without the usage lines that would hide it."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        error.show()
+        return
+    click.secho(f"Error: {error.format_message()}", fg="red", err=True)
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        click.echo(f"Try '{error.ctx.command_path} --help' for help.", err=True)
 
 
 def _interrupt(*_: object) -> None:
