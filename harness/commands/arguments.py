@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from harness.core.errors import UserError, did_you_mean_path
+from harness.core.files import expand_home
 
 if TYPE_CHECKING:
     from harness.models.module import ModelSpec
@@ -27,6 +28,26 @@ def existing(path: Path) -> Path:
     if not path.exists():
         raise UserError(f"'{path}' does not exist.{did_you_mean_path(path)}")
     return path
+
+
+_OF_A_RUN = ("results.csv", "results")
+
+
+def chosen_runs(*paths: Path) -> tuple[Path, ...]:
+    """Return the runs that a command names, or the folder runs without any."""
+    return paths or (Path("runs"),)
+
+
+def divide_runs(words: Iterable[str]) -> tuple[tuple[str, ...], tuple[Path, ...]]:
+    """Divide words into names of models and runs: a run's folder, or a path that ends in .csv."""
+    names, runs = [], []
+    for word in words:
+        path = Path(expand_home(word))
+        if path.suffix == ".csv" or any((path / part).exists() for part in _OF_A_RUN):
+            runs.append(path)
+        else:
+            names.append(word)
+    return tuple(names), tuple(runs)
 
 
 def has_predictions(results: Path) -> bool:

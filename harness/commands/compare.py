@@ -6,20 +6,13 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import Command, FilePath, compared, table_format
+from harness.commands.arguments import chosen_runs, divide_runs
+from harness.commands.options import Command, compared, run_option, table_format
 
 
 @click.command(cls=Command)
-@click.argument("models", nargs=-1, required=True, metavar="A B [C]...")
-@click.option(
-    "--run",
-    "runs",
-    multiple=True,
-    type=FilePath(path_type=Path),
-    default=(Path("runs"),),
-    show_default=True,
-    help="The folder of a run. Repeatable.",
-)
+@click.argument("words", nargs=-1, required=True, metavar="A B [C]... [RUN]...")
+@run_option
 @compared
 @click.option("--all-pairs", is_flag=True, help="Compare every two models, not all with A.")
 @click.option(
@@ -29,7 +22,7 @@ from harness.commands.options import Command, FilePath, compared, table_format
 )
 @table_format
 def compare(
-    models: tuple[str, ...],
+    words: tuple[str, ...],
     runs: tuple[Path, ...],
     protocol: str | None,
     tasks: tuple[str, ...],
@@ -41,14 +34,16 @@ def compare(
 ) -> None:
     """Compare models clip by clip: differences with intervals, p, and what is beyond noise.
 
-    A, B, ... are models as tables name them; the others are compared with A. Each table has the
+    A, B, ... are models as tables name them; the others are compared with A. RUN is a run's folder
+    or a results.csv; without one: the folder runs. Each table has the
     difference on every task, Holm's correction over tasks, the smallest difference that would be
     detected, and the mean over tasks; of three models or more also mean ranks.
     """
     from harness.analysis.compare import compare_all, format_comparison
     from harness.analysis.compare.gather import gather
 
-    results = gather(runs).of_tasks(tasks, exclude)
+    models, named = divide_runs(words)
+    results = gather(chosen_runs(*named, *runs)).of_tasks(tasks, exclude)
     found = compare_all(
         results, models, protocol, all_pairs=all_pairs, grouped=not ungrouped, margin=margin
     )

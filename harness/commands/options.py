@@ -84,8 +84,8 @@ EXAMPLES = {
     ),
     "results compare": (
         "hear-byola results compare hear_byola logmel",
-        "hear-byola results compare mine theirs logmel --run runs/a --run runs/b \\\n"
-        "      --protocol linear --all-pairs --format latex",
+        "hear-byola results compare mine theirs logmel runs/a runs/b --protocol linear \\\n"
+        "      --all-pairs --format latex",
     ),
     "results power": (
         "hear-byola results power runs",
@@ -241,6 +241,15 @@ baseline = click.option(
     "harness.baselines and untrained hear_byola. Repeatable.",
 )
 
+run_option = click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    metavar="RUN",
+    type=FilePath(path_type=Path),
+    help="Another way to give a RUN. Repeatable.",
+)
+
 rates = click.option(
     "--sample-rate",
     "rates",
@@ -279,6 +288,7 @@ chosen = together(
 
 workers = together(
     click.option(
+        "-o",
         "--out",
         type=FilePath(path_type=Path),
         default=Path("runs"),

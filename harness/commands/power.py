@@ -6,11 +6,13 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import Command, FilePath, compared, table_format
+from harness.commands.arguments import chosen_runs
+from harness.commands.options import Command, FilePath, compared, run_option, table_format
 
 
 @click.command(cls=Command)
-@click.argument("runs", nargs=-1, metavar="RUN...", type=FilePath(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="RUN...", type=FilePath(path_type=Path))
+@run_option
 @click.option(
     "-m",
     "--model",
@@ -40,6 +42,7 @@ from harness.commands.options import Command, FilePath, compared, table_format
 )
 @table_format
 def power(
+    paths: tuple[Path, ...],
     runs: tuple[Path, ...],
     models: tuple[str, ...],
     protocol: str | None,
@@ -59,6 +62,6 @@ def power(
     from harness.analysis.compare.gather import gather
     from harness.analysis.compare.plan import format_power, plan
 
-    results = gather(runs or (Path("runs"),)).of_tasks(tasks, exclude)
+    results = gather(chosen_runs(*paths, *runs)).of_tasks(tasks, exclude)
     rows = plan(results, models, protocol, difference, power, seeds=seeds, grouped=not ungrouped)
     click.echo(format_power(rows, style), nl=False)

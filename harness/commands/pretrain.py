@@ -33,6 +33,7 @@ PROBE = "probe"
     "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field. Repeatable."
 )
 @click.option(
+    "-o",
     "--out",
     type=FilePath(path_type=Path),
     help="Folder of the run; a run that is there goes on.  [default: runs/pretrain/CONFIG]",

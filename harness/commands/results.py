@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.arguments import has_predictions
+from harness.commands.arguments import chosen_runs, has_predictions
 from harness.commands.board import board
 from harness.commands.compare import compare
 from harness.commands.merge import merge
@@ -14,6 +14,7 @@ from harness.commands.options import (
     FilePath,
     Group,
     baseline,
+    run_option,
     some_tasks,
     table_format,
     tasks_dir,
@@ -29,7 +30,8 @@ def results() -> None:
 
 
 @results.command("table")
-@click.argument("paths", nargs=-1, type=FilePath(path_type=Path))
+@click.argument("paths", nargs=-1, metavar="RUN...", type=FilePath(path_type=Path))
+@run_option
 @table_format
 @some_tasks
 @baseline
@@ -37,11 +39,12 @@ def results() -> None:
 @click.option(
     "--marks/--no-marks",
     default=True,
-    help="Whether models within noise of the best are marked, where predictions are in PATHS.",
+    help="Whether models within noise of the best are marked, where predictions are in RUN.",
 )
 @ungrouped
 def results_table(
     paths: tuple[Path, ...],
+    runs: tuple[Path, ...],
     style: str,
     tasks: tuple[str, ...],
     exclude: tuple[str, ...],
@@ -50,9 +53,9 @@ def results_table(
     marks: bool,
     ungrouped: bool,
 ) -> None:
-    """Print the table of models × tasks from PATHS: results.csv files, or runs' folders.
+    """Print the table of models × tasks from each RUN: a run's folder, or a results.csv.
 
-    Without PATHS: the folder runs.
+    Without RUN: the folder runs.
     """
     from harness.analysis.compare.gather import gather
     from harness.analysis.table import format_table
@@ -61,7 +64,7 @@ def results_table(
     from harness.results import COLUMNS
     from tasks.find import domains
 
-    paths = paths or (Path("runs"),)
+    paths = chosen_runs(*paths, *runs)
     results = gather(paths).of_tasks(tasks, exclude)
     table = results.table[COLUMNS]
     noise = Noise() if marks else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -28,6 +28,11 @@ from harness.commands.options import (
     workers,
 )
 from harness.core.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from harness.analysis.table.cells import Noise
 
 
 @click.command(cls=Command)
@@ -126,10 +131,20 @@ def _execute(
                 listener.say(f"wrote {directory}")
     if not embed_only:
         text = format_table(
-            summary.table, baselines=options["baselines"], unsupported=plan.unsupported
+            summary.table,
+            baselines=options["baselines"],
+            noise=_noise(summary.table, out),
+            unsupported=plan.unsupported,
         )
         click.echo(text, nl=False)
         click.echo(f"\n{out / 'results.csv'}")
         if len(options["models"]) > 1:
-            click.echo(f"Which differences are real: hear-byola results compare A B --run {out}")
+            click.echo(f"Which differences are real: hear-byola results compare A B {out}")
     return report_failures(summary.failures)
+
+
+def _noise(table: pd.DataFrame, out: Path) -> Noise | None:
+    """Return what is within noise of the best of its task; None for a table of one model."""
+    from harness.analysis.table.noise import find_noise
+
+    return find_noise(table, out) if table.model.nunique() > 1 else None

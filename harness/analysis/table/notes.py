@@ -205,7 +205,7 @@ def _failures(table: pd.DataFrame) -> list[str]:
 def _noise_note(noise: Noise) -> str:
     if any(near for marks in noise.near.values() for near in marks.values()):
         said = f"{NEAR}: {noise.rule}"
-    elif noise.near or noise.unpaired:
+    elif noise.rule:
         said = "No model is marked as not significantly different from the best."
     else:
         said = (

@@ -9,15 +9,17 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
-from harness.cli import call
+from harness.cli import call, cli
 from harness.results import read_csv
-from support import task_directories
+from support import sound_files, task_directories
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,9 @@ def test_probe_reads_what_embed_made_and_the_other_layout(finished, tasks_dir, t
         (("run", "--device", "gpu", "-m", "x", "--suite", "demo"), "--device must be"),
         (("run", "--jobs", "0", "-m", "x", "--suite", "demo"), "--jobs must be 1 or more"),
         (("run", "--protcol", "linear"), "--protocol"),
+        (("run", "--seeds", "x"), "Try 'hear-byola run --help' for help."),
+        (("results", "table", "--format", "word"), "'word' is not one of"),
+        (("results", "compare"), "Missing argument"),
         (("results", "table", "nowhere.csv"), "no such file"),
         (("tasks", "show", "demo_guitar"), "Did you mean"),
     ],
@@ -125,7 +130,66 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, said, tmp_path, mo
     done = hear_byola(*arguments)
     assert done.returncode == 2
     assert said in done.stderr
+    assert done.stderr.startswith("Error: ")
     assert "Traceback" not in done.stderr
+
+
+def test_a_folder_of_recordings_and_an_empty_one_are_told_what_they_lack(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.wav", "b/c.flac"):
+        sound_files.write(tmp_path / "wavs" / name, sound_files.noise(0.1, 8000), 8000)
+    for name in ("wavs", "./wavs"):
+        done = hear_byola("run", "-m", "harness.baselines.logmel", "-t", name, "--protocol", "knn")
+        assert done.returncode == 2
+        assert "task_metadata.json: the file is missing" in done.stderr
+        assert "It holds 2 recordings: `hear-byola tasks make LABELS.csv wavs" in done.stderr
+    (tmp_path / "empty").mkdir()
+    done = hear_byola("run", "-m", "./empty", "--suite", "demo")
+    assert "The folder 'empty' is no package: it has no __init__.py" in done.stderr
+    assert "load_model" in done.stderr
+    (tmp_path / "empty" / "mine.py").touch()
+    done = hear_byola("run", "-m", "./empty", "--suite", "demo")
+    assert "It holds mine.py: give empty/mine.py." in done.stderr
+
+
+def test_runs_are_named_in_one_way_by_all_that_read_them(tasks_dir, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "blind.py").write_text(
+        "from harness.baselines import logmel\n"
+        "from harness.baselines.logmel import load_model, get_timestamp_embeddings\n"
+        "def get_scene_embeddings(audio, model):\n"
+        "    return 0 * logmel.get_scene_embeddings(audio, model)\n"
+    )
+    done = hear_byola(
+        "run", "-m", "harness.baselines.logmel,name=a", "-m", "./blind.py,name=b",
+        "--tasks-dir", tasks_dir, "-t",
+        next(tasks_dir.iterdir()).name, "--protocol", "linear", "-o", "out", "--jobs", "1",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    # Marks are those of the table.
+    table = hear_byola("results", "table", "out", "--tasks-dir", tasks_dir)
+    assert "not significantly different from the best" in done.stdout
+    assert table.stdout.splitlines()[-1] in done.stdout
+    (tmp_path / "a").mkdir()  # a folder that is called like a model
+    for command in (("table",), ("power",), ("compare", "a", "b")):
+        found = [
+            hear_byola("results", *command, *run)
+            for run in (("out",), ("--run", "out"), ("out/results.csv",))
+        ]
+        assert [each.returncode for each in found] == [0, 0, 0], found
+        assert found[0].stdout == found[1].stdout
+    assert "results compare A B out" in done.stdout
+
+
+def test_o_is_short_for_out_wherever_there_is_one():
+    def options(command: click.Command) -> Iterator[click.Parameter]:
+        for each in getattr(command, "commands", {}).values():
+            yield from options(each)
+        yield from command.params
+
+    outs = [each.opts for each in options(cli) if "--out" in each.opts]
+    assert len(outs) >= 8
+    assert all("-o" in opts for opts in outs)
 
 
 def test_a_config_file_gives_defaults_and_its_mistakes_are_named(tasks_dir, tmp_path):
