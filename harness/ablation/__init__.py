@@ -16,9 +16,9 @@ from harness.ablation.board import make_boards, model_name
 from harness.ablation.study import Arm, Study
 from harness.ablation.table import format_study, long_form
 from harness.ablation.trainings import Pretrain, Training, finished, train
+from harness.core.counts import plural
 from harness.core.errors import UserError, going_on
 from harness.core.files import write_file
-from harness.counts import plural
 from harness.models.module import ModelSpec, folder_name
 from harness.run.engines import local_engine
 from harness.run.execute import Listener, execute

@@ -12,8 +12,8 @@ from harness.ablation.board import MEAN, Board
 from harness.ablation.differences import Difference, NoiseFloor, difference, noise_floor, ordering
 from harness.ablation.study import PaperRow, Study
 from harness.analysis.compare.ranks import holm
+from harness.core.counts import plural
 from harness.core.rendering import markdown
-from harness.counts import plural
 from tasks.format.task import short_names
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from harness.commands.options import Command, FilePath
-from harness.counts import plural
+from harness.core.counts import plural
 
 
 @click.command(cls=Command)

@@ -18,7 +18,7 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
-from harness.counts import plural
+from harness.core.counts import plural
 from harness.run.execute import Listener
 from harness.run.plan import EmbeddingUnit, Evaluation
 from harness.run.pulse import pulse_of

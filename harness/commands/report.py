@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.options import Command, FilePath, baseline, tasks_dir, together
+from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean
-from harness.counts import plural
 
 if TYPE_CHECKING:
     from harness.report.material import Material

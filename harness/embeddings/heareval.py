@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import new_directory, write_file
-from harness.counts import plural
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import frame_targets
 from tasks.format.groups import GROUPS, groups_table

@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import new_directory
-from harness.counts import plural
 
 FORMAT_VERSION = 1
 DTYPES = ("float32", "float16")

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import frame_targets
 from harness.probe.protocol import Protocol, heareval_order

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean
-from harness.counts import plural
 from harness.embeddings.heareval import permutations
 from harness.metrics import events, scores
 from tasks.format.task import Task

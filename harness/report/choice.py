@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import count
 
 from harness.analysis.table.cells import averaged_tasks
-from harness.counts import plural
+from harness.core.counts import plural
 from harness.report.material import Material
 
 MOST_MODELS = 8

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from harness.metrics.event_scores import event_values
 from harness.metrics.events import METRICS as EVENT_METRICS
 from harness.metrics.events import event_counts

@@ -11,8 +11,8 @@ import pandas as pd
 
 from harness.analysis.compare import Comparison, compare
 from harness.analysis.compare.ranks import rank_rows
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from harness.metrics.events import METRICS as EVENT_METRICS
 from harness.metrics.scores import METRICS
 from harness.report.choice import compared_models, left_out, ranked_models

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from harness.probe.units import UnitResult
 from harness.report.figures.curves import Curve, curves_figure
 from harness.report.panel import Panel, Sheet, number

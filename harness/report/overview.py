@@ -17,7 +17,7 @@ from harness.analysis.table.cells import (
 )
 from harness.analysis.table.intervals import interval_text
 from harness.analysis.table.notes import groups_note, intervals_note, out_of_scale
-from harness.counts import plural
+from harness.core.counts import plural
 from harness.report.comparison import better_is_higher
 from harness.report.material import Material
 from harness.report.panel import number

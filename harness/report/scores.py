@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from harness.analysis.board.published import BOARDS, read_published
-from harness.counts import plural
+from harness.core.counts import plural
 from harness.report.figures.scores import Score, scores_figure
 from harness.report.material import Material
 from harness.report.panel import Panel, Sheet, number

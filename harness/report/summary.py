@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.table.cells import MEAN, cells
-from harness.counts import plural
+from harness.core.counts import plural
 from harness.metrics.events import METRICS as EVENT_METRICS
 from harness.metrics.scores import METRICS
 from harness.report.choice import coloured_models, left_out, ranked_models

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from harness.metrics.event_scores import event_counts, event_values
 from harness.report.figures.timeline import timeline_figure
 from harness.report.panel import Panel, Sheet

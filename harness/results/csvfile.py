@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean_path
 from harness.core.files import write_file
 from harness.core.rendering import plain
-from harness.counts import plural
 from harness.results.frames import frame, typed
 from harness.results.newest import refuse_two_primaries, warn_of_repeated
 from harness.results.row import (

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from harness.results import PlacedRow, Repeated, frame, newest, read_placed
 
 

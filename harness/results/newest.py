@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from harness.results.row import KEY, PlacedRow, ResultRow
 
 _TOLD = ("status", "value", "ci_low", "ci_high")

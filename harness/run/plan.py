@@ -17,11 +17,11 @@ from pathlib import Path
 
 import torch
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import FileState, file_state
 from harness.core.hashing import sha256_of
 from harness.core.memory import FileMemory
-from harness.counts import plural
 from harness.embeddings import heareval
 from harness.embeddings.embed import embedding_directory, embedding_fingerprint
 from harness.embeddings.store import SplitEmbeddings, read_split

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.counts import plural
+from harness.core.counts import plural
 from tasks.audio import nearest_rate, present_rates
 from tasks.check.finding import Finding, clips, error, listing, warning
 from tasks.check.sound import Sound, Sounds

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from harness.core.counts import plural
 from harness.core.spelling import alike, difference, quoted
 from harness.metrics.units import FEW_UNITS, FEWEST_UNITS
-from harness.counts import plural
 from tasks.check.finding import Finding, listing, warning
 from tasks.format.directory import Contents
 from tasks.format.groups import GROUPS, misfit

@@ -6,9 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from harness.core.counts import plural
 from harness.core.errors import did_you_mean
 from harness.core.spelling import alike, difference, quoted, reading
-from harness.counts import plural
 from harness.metrics import events, scores
 from tasks.check.finding import Finding, clips, error, listing, warning
 from tasks.format.directory import METADATA, VOCABULARY, Clip, Contents

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import write_file
-from harness.counts import plural
 from tasks.cards.card import Card
 from tasks.fetch.archive import Archive
 from tasks.format.directory import METADATA

@@ -27,9 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from harness.core.counts import plural
 from harness.core.errors import did_you_mean
 from harness.metrics.event_scores import Event
-from harness.counts import plural
 from tasks.format.groups import GROUPS, derive_groups, parse_groups
 
 METADATA = "task_metadata.json"

@@ -11,8 +11,8 @@ import io
 import re
 from collections.abc import Callable, Collection, Mapping
 
+from harness.core.counts import plural
 from harness.core.spelling import composed
-from harness.counts import plural
 
 GROUPS = "groups.csv"
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.core.locks import lock
-from harness.counts import plural
 from tasks.format.directory import METADATA
 from tasks.format.groups import GROUPS, groups_table
 from tasks.format.newtask import NewClip, NewTask, contradictions, tables

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from tasks.make.cells import SPLITS
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled, Labels

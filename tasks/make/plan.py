@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from tasks.audio import MAX_SECONDS
 from tasks.cards.card import Card
 from tasks.format.directory import Event

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
-from harness.counts import plural
+from harness.core.counts import plural
 from tasks.cards.card import Card, read_card, write_card
 from tasks.format.newtask import NewClip, NewTask
 from tasks.make.recordings import Header

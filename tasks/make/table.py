@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from tasks.make.faults import Faults
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}

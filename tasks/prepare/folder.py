@@ -15,8 +15,8 @@ from fnmatch import fnmatch, translate
 from pathlib import Path
 from typing import NoReturn
 
+from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean_path
-from harness.counts import plural
 from tasks.prepare.archive import SUFFIXES, Expanded, File, Say, expanded_path, files_of
 
 _SHOWN = 6

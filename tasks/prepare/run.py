@@ -7,9 +7,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean
 from harness.core.spelling import alike, composed, difference, quoted
-from harness.counts import plural
 from tasks.audio import present_rates
 from tasks.cards.card import Card, card, cards
 from tasks.format.directory import METADATA

@@ -15,7 +15,7 @@ import random
 
 import numpy as np
 
-from harness.counts import plural
+from harness.core.counts import plural
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
 from tasks.prepare.folder import SourceFolder

@@ -20,8 +20,8 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 
+from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.counts import plural
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import File, Say
 from tasks.prepare.folder import SourceFolder

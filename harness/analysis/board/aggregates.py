@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis.board.published import Published
-from harness.counts import plural
+from harness.core.counts import plural
 
 DIGITS = 6  # to which scores are equal: published ones are rounded to float32
 _LOWER_IS_BETTER = {"mean": False, "mean_rank": True, "standardised": False}

@@ -11,9 +11,9 @@ import pandas as pd
 from harness.analysis.board import NOT_SEPARABLE, Board
 from harness.analysis.compare import compare, format_comparison
 from harness.analysis.table.intervals import interval_text
+from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.rendering import STYLES, Sheet, Text, render
-from harness.counts import plural
 
 TABLES = ("placements", "aggregates", "pairs")
 

@@ -14,9 +14,9 @@ from harness.analysis.compare.gather import Results, choose, gather
 from harness.analysis.compare.power import POWER, Design
 from harness.analysis.compare.ranks import rank_rows
 from harness.analysis.compare.text import FORMATS, MEAN, detects_text
+from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.rendering import Sheet, Text, render
-from harness.counts import plural
 from harness.metrics import scores
 from harness.metrics.variance import scaled
 from tasks.format.task import short_names

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from harness.counts import plural
+from harness.core.counts import plural
 from harness.results.frames import EQUAL_DIGITS, TESTED
 from tasks.format.task import is_synthetic
 

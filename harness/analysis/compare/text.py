@@ -12,9 +12,9 @@ from harness.analysis.compare.comparison import Comparison
 from harness.analysis.compare.pair import A_BETTER, B_BETTER, NO_VERDICT, UNPAIRED
 from harness.analysis.compare.power import POWER
 from harness.analysis.compare.ranks import SIGNIFICANCE
+from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.rendering import STYLES, Sheet, Text, render
-from harness.counts import plural
 from tasks.format.task import is_synthetic, short_names
 
 DETECTS = (

@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.analysis.table.baseline_models import baseline_models
 from harness.analysis.table.intervals import seeds_interval
-from harness.counts import plural
+from harness.core.counts import plural
 from harness.results import latest, seed_spread
 from harness.results.frames import EQUAL_DIGITS, TESTED
 from tasks.format.task import is_synthetic

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from harness.counts import plural
+from harness.core.counts import plural
 from tasks.demo.recipes import (
     guitar_chord,
     pipe_pitch,

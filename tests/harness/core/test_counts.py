@@ -9,7 +9,7 @@ import pytest
 
 import harness
 import tasks
-from harness.counts import plural
+from harness.core.counts import plural
 
 
 @pytest.mark.parametrize(
