@@ -1,0 +1,276 @@
+"""Read what people write (configs, cards, metadata) into pydantic models, with plain errors.
+
+A model is a subclass of :class:`Schema`; :func:`read` makes one of a mapping and reports all faults
+at once. A validator of a model raises `ValueError` with what is allowed, as in "it must be ...";
+one that looks at several fields (`model_validator`) raises it with a sentence of its own.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import enum
+import types
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError
+from pydantic.fields import FieldInfo
+
+_LONGEST_VALUE = 80  # characters of a value that an error repeats
+_TYPES: dict[object, str] = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    type(None): "null",
+}
+
+
+class Schema(BaseModel):
+    """Base of all models: immutable, no unknown field, no NaN; a number is taken as a text.
+
+    Attributes:
+        field_hints: what to say of a field that does not exist, by its name.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, coerce_numbers_to_str=True
+    )
+    field_hints: ClassVar[Mapping[str, str]] = {}
+
+
+def _whole(value: object) -> object:
+    """Return the integer that a text or a float holds, or the value itself."""
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            value = _number(value)
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _number(value: object) -> object:
+    """Return the number that a text holds, or the value itself."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+Whole = Annotated[int, Strict(), BeforeValidator(_whole)]
+"""An integer; 8.0, "4e4" and "0100" are integers, true is none."""
+Number = Annotated[float, Strict(), BeforeValidator(_number)]
+"""A finite number; "1e-3" is one, true is none."""
+Flag = Annotated[bool, Strict()]
+"""true or false, and neither 1 nor "yes"."""
+
+
+def one_of(names: Collection[object]) -> AfterValidator:
+    """Return a validator for values out of a registry; use `Literal` for fixed values."""
+
+    def check(value: Any) -> Any:
+        if value not in names:
+            raise ValueError(one_of_these(names))
+        return value
+
+    return AfterValidator(check)
+
+
+def one_of_these(names: Collection[object]) -> str:
+    """Return the names in words, as an error shows them."""
+    return f"one of {', '.join(map(repr, names))}"
+
+
+def did_you_mean(name: str, known: Collection[str]) -> str:
+    """Return " Did you mean ...?" if a known name is near, or an empty text."""
+    nearest = get_close_matches(name, known, n=1)
+    return f" Did you mean {nearest[0]!r}?" if nearest else ""
+
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read(
+    model: type[Model], mapping: object, source: str, error: type[Exception] = ValueError
+) -> Model:
+    """Return an instance of a model with the values of a mapping.
+
+    Args:
+        model: usually a subclass of :class:`Schema`.
+        mapping: field names with values, as YAML or JSON holds them.
+        source: where they come from, for example a file; the error begins with it.
+        error: the exception to raise.
+
+    Raises:
+        error: something is wrong; the message lists every fault with the field's path, its value,
+            what is allowed, and the nearest name for an unknown field.
+    """
+    if not isinstance(mapping, Mapping):
+        example = next(iter(model.model_fields))
+        raise error(f"{source} must hold fields and their values, like `{example}: ...`.")
+    try:
+        return model.model_validate(dict(mapping))
+    except ValidationError as caught:
+        sentences = list(_sentences(model, mapping, caught))
+    if len(sentences) == 1:
+        raise error(f"{source}: {sentences[0]}")
+    raise error("\n- ".join([f"{source}: {len(sentences)} faults:", *sentences]))
+
+
+def _sentences(model: type[BaseModel], mapping: Mapping, caught: ValidationError) -> Iterator[str]:
+    """Yield a sentence for each fault; all faults of one value are one sentence."""
+    allowed: dict[tuple[int | str, ...], list[str]] = {}
+    values: dict[tuple[int | str, ...], object] = {}
+    listed = set()
+    for fault in caught.errors():
+        path, value = _found(mapping, fault["loc"], missing=fault["type"] == "missing")
+        if fault["type"] == "extra_forbidden":
+            models = [k for k in _kinds_at(model, path[:-1]) if _is_model(k)]
+            yield _unknown_field(path, models, with_list=path[:-1] not in listed)
+            listed.add(path[:-1])
+        elif fault["type"] == "value_error" and any(map(_is_model, _kinds_at(model, path))):
+            yield f"{path_text(path)}: {fault['ctx']['error']}".removeprefix(": ")
+        else:
+            values[path] = f"is {_shown(value)}" if fault["type"] != "missing" else "is missing"
+            words = allowed.setdefault(path, [])
+            words += [new for new in [_allowed(model, path, fault)] if new not in words]
+    for path, words in allowed.items():
+        yield f"{path_text(path)} {values[path]}: it must be {' or '.join(words)}."
+
+
+def _found(
+    mapping: object, location: Sequence[int | str], missing: bool
+) -> tuple[tuple[int | str, ...], object]:
+    """Return the path of a fault in the mapping, and the value there.
+
+    pydantic's location also names the members of unions that it tried, which are left out here.
+    """
+    path: list[int | str] = []
+    value: Any = mapping
+    for part in location:
+        is_list = isinstance(value, list | tuple)
+        if part in (range(len(value)) if is_list else value if isinstance(value, Mapping) else ()):
+            value = value[part]
+            path.append(part)
+    return (*path, *(location[-1:] if missing else ())), value
+
+
+def _unknown_field(
+    path: tuple[int | str, ...], models: Sequence[type[BaseModel]], with_list: bool
+) -> str:
+    name = str(path[-1])
+    known = [field for model in models for field in model.model_fields]
+    for model in models:
+        if hint := getattr(model, "field_hints", {}).get(name):
+            return f"no field {path_text(path)!r}. {hint}"
+    fields = f" The fields are {', '.join(known)}." if with_list else ""
+    return f"no field {path_text(path)!r}.{did_you_mean(name, known)}{fields}"
+
+
+def _allowed(model: type[BaseModel], path: tuple[int | str, ...], fault: Any) -> str:
+    """Return what a value may be, in words that follow "it must be"."""
+    if fault["type"] == "value_error":
+        return str(fault["ctx"]["error"])
+    in_words = [text for kind in _kinds_at(model, path) if (text := describe(kind))]
+    return " or ".join(in_words) or fault["msg"].removeprefix("Input should be ")
+
+
+def path_text(path: Sequence[int | str]) -> str:
+    """Return a path as people write it: `shares.speech`, `crop_time[1]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}..."
+
+
+def _is_model(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _variants(kind: Any, limits: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tuple[Any, ...]]]:
+    """Yield the types that an annotation allows, each with its limits (as `Field(ge=0)`)."""
+    if get_origin(kind) is Annotated:
+        inner, *annotated = get_args(kind)
+        own = [m for a in annotated for m in (a.metadata if isinstance(a, FieldInfo) else [a])]
+        yield from _variants(inner, (*limits, *own))
+    elif get_origin(kind) in (Union, types.UnionType):
+        for member in get_args(kind):
+            yield from _variants(member, limits)
+    else:
+        yield kind, limits
+
+
+def _kinds_at(kind: Any, path: Sequence[int | str]) -> list[Any]:
+    """Return the annotations of the value at a path; below a union there may be several."""
+    if not path:
+        return [kind]
+    return [
+        found
+        for bare, _ in _variants(kind)
+        for below in _below(bare, path[0])
+        for found in _kinds_at(below, path[1:])
+    ]
+
+
+def _below(kind: Any, part: int | str) -> Sequence[Any]:
+    """Return the annotations of one part of a value."""
+    if _is_model(kind):
+        fields = kind.model_fields.items()
+        return [f.rebuild_annotation() for name, f in fields if part in (name, f.alias)]
+    arguments = get_args(kind)
+    if get_origin(kind) is tuple and isinstance(part, int):
+        return arguments[:1] if Ellipsis in arguments else arguments[part : part + 1]
+    return arguments[-1:] if get_origin(kind) is not Literal else []
+
+
+def describe(kind: Any) -> str:
+    """Return what values an annotation allows, in words; empty if one of its types has none."""
+    texts = [_with_range(_type_text(bare), limits) for bare, limits in _variants(kind)]
+    return ", or ".join(texts) if all(texts) else ""
+
+
+def _type_text(kind: Any) -> str:
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return one_of_these(arguments)
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return one_of_these([member.value for member in kind])
+    if origin is tuple and Ellipsis not in arguments:
+        return f"a list of {len(arguments)}"
+    if origin in (tuple, list, set, frozenset, collections.abc.Sequence):
+        return "a list"
+    if _is_model(kind):
+        return "fields and their values"
+    if origin in (dict, collections.abc.Mapping) or kind is dict:
+        return "names with their values"
+    return _TYPES.get(kind, "")
+
+
+def _with_range(text: str, limits: Sequence[Any]) -> str:
+    """Return the type with its range: "a whole number, 1 or more"."""
+    if text not in (_TYPES[int], _TYPES[float]):
+        return text
+    ge, gt, le, lt = (
+        next((getattr(m, name) for m in limits if getattr(m, name, None) is not None), None)
+        for name in ("ge", "gt", "le", "lt")
+    )
+    if ge is not None and le is not None:
+        return f"{text}, {ge} to {le}"
+    low = [f"{ge} or more"] * (ge is not None) + [f"above {gt}"] * (gt is not None)
+    high = [f"{le} or less"] * (le is not None) + [f"below {lt}"] * (lt is not None)
+    return ", ".join([text, *[" and ".join(low + high)] * bool(low + high)])
