@@ -132,18 +132,18 @@ def read(
 def _sentences(model: type[BaseModel], mapping: Mapping, caught: ValidationError) -> Iterator[str]:
     """Yield a sentence for each fault; all faults of one value are one sentence."""
     allowed: dict[tuple[int | str, ...], list[str]] = {}
-    values: dict[tuple[int | str, ...], object] = {}
+    values: dict[tuple[int | str, ...], str] = {}
     listed = set()
     for fault in caught.errors():
-        path, value = _found(mapping, fault["loc"], missing=fault["type"] == "missing")
+        path, value = _found(mapping, model, fault)
         if fault["type"] == "extra_forbidden":
-            models = [k for k in _kinds_at(model, path[:-1]) if _is_model(k)]
-            yield _unknown_field(path, models, with_list=path[:-1] not in listed)
+            yield _unknown_field(model, path, with_list=path[:-1] not in listed)
             listed.add(path[:-1])
-        elif fault["type"] == "value_error" and any(map(_is_model, _kinds_at(model, path))):
+        elif fault["type"] == "value_error" and _models_at(model, path):
             yield f"{path_text(path)}: {fault['ctx']['error']}".removeprefix(": ")
         else:
-            values[path] = f"is {_shown(value)}" if fault["type"] != "missing" else "is missing"
+            missing = fault["type"] == "missing"
+            values[path] = "is missing" if missing else f"is {_shown(value)}"
             words = allowed.setdefault(path, [])
             words += [new for new in [_allowed(model, path, fault)] if new not in words]
     for path, words in allowed.items():
@@ -151,29 +151,30 @@ def _sentences(model: type[BaseModel], mapping: Mapping, caught: ValidationError
 
 
 def _found(
-    mapping: object, location: Sequence[int | str], missing: bool
+    mapping: object, model: type[BaseModel], fault: Any
 ) -> tuple[tuple[int | str, ...], object]:
-    """Return the path of a fault in the mapping, and the value there.
+    """Return the path of a fault and the value there.
 
-    pydantic's location also names the members of unions that it tried, which are left out here.
+    pydantic's location also names members of unions, and its input is what validators returned.
     """
-    path: list[int | str] = []
+    path: tuple[int | str, ...] = ()
     value: Any = mapping
-    for part in location:
+    for part in fault["loc"]:
         is_list = isinstance(value, list | tuple)
         if part in (range(len(value)) if is_list else value if isinstance(value, Mapping) else ()):
             value = value[part]
-            path.append(part)
-    return (*path, *(location[-1:] if missing else ())), value
+            path = (*path, part)
+        elif any(part in below.model_fields for below in _models_at(model, path)):
+            return (*path, part), fault["input"]  # a field that is missing, or a default
+    return path, value
 
 
-def _unknown_field(
-    path: tuple[int | str, ...], models: Sequence[type[BaseModel]], with_list: bool
-) -> str:
+def _unknown_field(model: type[BaseModel], path: tuple[int | str, ...], with_list: bool) -> str:
     name = str(path[-1])
-    known = [field for model in models for field in model.model_fields]
-    for model in models:
-        if hint := getattr(model, "field_hints", {}).get(name):
+    models = _models_at(model, path[:-1])
+    known = [field for below in models for field in below.model_fields]
+    for below in models:
+        if hint := getattr(below, "field_hints", {}).get(name):
             return f"no field {path_text(path)!r}. {hint}"
     fields = f" The fields are {', '.join(known)}." if with_list else ""
     return f"no field {path_text(path)!r}.{did_you_mean(name, known)}{fields}"
@@ -213,6 +214,11 @@ def _variants(kind: Any, limits: tuple[Any, ...] = ()) -> Iterator[tuple[Any, tu
             yield from _variants(member, limits)
     else:
         yield kind, limits
+
+
+def _models_at(model: type[BaseModel], path: Sequence[int | str]) -> list[type[BaseModel]]:
+    kinds = _kinds_at(model, path)
+    return [bare for kind in kinds for bare, _ in _variants(kind) if _is_model(bare)]
 
 
 def _kinds_at(kind: Any, path: Sequence[int | str]) -> list[Any]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from harness.commands.arguments import existing
 from harness.commands.options import Command, FilePath
@@ -115,7 +114,7 @@ def _say(text: str) -> None:
 
 
 def _fields(texts: tuple[str, ...]) -> dict[str, object]:
-    from hear_byola.pretraining.yamltext import load
+    from hear_byola.yamltext import load
 
     fields = {}
     for text in texts:
@@ -124,7 +123,7 @@ def _fields(texts: tuple[str, ...]) -> dict[str, object]:
             raise UserError(f"--set {text}: give a field and its value, as --set batch_size=128.")
         try:
             fields[name] = load(value)
-        except yaml.YAMLError as error:
+        except ValueError as error:
             raise UserError(f"--set {text}: the value is not YAML ({error}).") from error
     return fields
 

@@ -1,19 +1,15 @@
-"""YAML that people write: names stay as they were typed, and numbers are decimal.
-
-YAML 1.1, which PyYAML reads, takes ``010`` for 8, ``1:30`` for 90, ``1_000`` for 1000 and ``no``
-for false. Here a value without quotes is null, true, false, or a number, and all else is text.
-"""
+"""Read options of a command line; :mod:`hear_byola.yamltext` reads YAML files."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable
-from typing import Any
-
-import yaml
 
 from harness.core.errors import UserError
+from hear_byola.yamltext import Loader, load, said
+
+__all__ = ["RULE", "Loader", "load", "option_value", "said", "unquoted"]
 
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 _LONGEST_NUMBER = 400  # characters, which no float needs
@@ -33,67 +29,6 @@ RULE = (
     "except as a name, which is taken as typed"
 )
 """How :func:`option_value` reads a value."""
-
-
-class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """Reads a number as one only where writing it gives the same text, so that no name is lost.
-
-    A key is text as it was typed; one that stands twice, of which YAML would keep the last without
-    a word, is an error.
-    """
-
-    yaml_implicit_resolvers: dict[str, list] = {}  # noqa: RUF012 (PyYAML looks it up so)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:
-        """Return a mapping whose keys are text."""
-        seen = set()
-        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"field '{key.value}' stands there twice", key.start_mark
-                )
-            seen.add(key.value)
-            if key.tag != "tag:yaml.org,2002:merge":
-                key.tag = "tag:yaml.org,2002:str"
-        return super().construct_mapping(node, deep)
-
-    def _number(self, node: yaml.ScalarNode) -> int | float | str:
-        text = node.value
-        number = int(text) if text.lstrip("-").isdecimal() else float(text)
-        return number if str(number) == text else text
-
-
-Loader.add_implicit_resolver(
-    "!number", re.compile(r"-?[0-9]{1,400}(\.[0-9]+)?(e[-+][0-9]+)?$"), list("-0123456789")
-)
-Loader.add_constructor("!number", Loader._number)
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:null", re.compile(r"(?:~|null|Null|NULL|)$"), ["~", "n", "N", ""]
-)
-Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"(?:<<)$"), ["<"])
-
-
-def load(text: str) -> Any:
-    """Return what YAML text holds.
-
-    Raises:
-        ValueError: it is not YAML; the message names the line.
-    """
-    try:
-        return yaml.load(text, Loader)
-    except yaml.YAMLError as error:
-        raise ValueError(said(error)) from error
-
-
-def said(error: yaml.YAMLError) -> str:
-    """Return what is wrong with YAML, and the line where that is known."""
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    where = f"line {mark.line + 1}: " if mark else ""
-    what = getattr(error, "problem", None) or getattr(error, "context", None)
-    return f"{where}{what or error}"
 
 
 def option_value(text: str, expand: Callable[[str], str] = str) -> bool | int | float | str | None:

@@ -58,7 +58,7 @@ def make_trainer(
             num_nodes=machines.nodes,
             # Each process keeps a mixup memory of its own; BatchNorm's buffers are alike anyway.
             strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
-            precision=config.precision,  # type: ignore[arg-type]
+            precision=config.precision,
             accumulate_grad_batches=config.accumulate,
             max_epochs=-1,
             max_steps=-1,

@@ -88,7 +88,7 @@ def prepare(
         sampling = Sampling(
             balance=config.balance,
             shares=config.shares or None,
-            unit=config.unit,  # type: ignore[arg-type]
+            unit=config.unit,
             silence_db=config.silence_db,
             fraction=config.fraction,
         )

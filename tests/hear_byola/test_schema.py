@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import pytest
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hear_byola.schema import Flag, Number, Schema, Whole, one_of, read
 
@@ -32,8 +32,8 @@ class Config(Schema):
     field_hints: ClassVar[Mapping[str, str]] = {"steps": "Give `rounds`."}
 
     rounds: Annotated[Whole, Field(ge=1)]
-    rate: Number | None = Field(None, gt=0, lt=1)
-    floor: Number = Field(0.0, le=0)
+    rate: Number | None = Field(default=None, gt=0, lt=1)
+    floor: Number = Field(default=0.0, le=0)
     quick: Flag = False
     mode: Literal["clips", "seconds"] = "clips"
     engine: Annotated[str, one_of({"local": 1, "ray": 2})] = "local"
@@ -44,6 +44,8 @@ class Config(Schema):
     parts: tuple[Part, ...] = ()
     size: Whole | Literal["all"] = 1
     kind: Kind = Kind.SCENE
+    limit: Whole = Field(default=5, validate_default=True)
+    other: Part | None = None
 
     @field_validator("pair")
     @classmethod
@@ -51,6 +53,13 @@ class Config(Schema):
         if pair[0] > pair[1]:
             raise ValueError("a range: low <= high")
         return pair
+
+    @field_validator("limit")
+    @classmethod
+    def _below_the_rounds(cls, limit: int, fields: ValidationInfo) -> int:
+        if limit < fields.data.get("rounds", 0):
+            raise ValueError("rounds or more")
+        return limit
 
     @model_validator(mode="after")
     def _agrees(self) -> Config:
@@ -74,6 +83,7 @@ def test_values_come_as_their_types() -> None:
         Config,
         {
             "rounds": "4e1",
+            "limit": 50,
             "rate": "1e-3",
             "floor": -1,
             "names": ["a", 7],
@@ -87,8 +97,9 @@ def test_values_come_as_their_types() -> None:
     assert (config.names, config.shares) == (("a", "7"), {"x": 0.5})
     assert config.parts == (Part(name="p"),)
     assert config.kind is Kind.EVENT
-    assert read(Config, {"rounds": 8.0}, "mine").rounds == 8
-    assert read(Config, {"rounds": str(2**63 - 1)}, "mine").rounds == 2**63 - 1
+    assert read(Config, {"rounds": 8.0, "limit": 9}, "mine").rounds == 8
+    large = 2**63 - 1
+    assert read(Config, {"rounds": str(large), "limit": large}, "mine").rounds == large
 
 
 @pytest.mark.parametrize(
@@ -136,12 +147,17 @@ def test_a_missing_field_is_named() -> None:
         read(Config, {}, "mine", Trouble)
 
 
+def test_a_default_that_does_not_fit_is_told_by_its_field() -> None:
+    assert fault(rounds=6) == "limit is 5: it must be rounds or more."
+
+
 def test_an_unknown_field_is_named_with_the_nearest_and_the_list() -> None:
     text = fault(nmaes=[])
     assert text.startswith("no field 'nmaes'. Did you mean 'names'? The fields are rounds, rate,")
     assert fault(part={"wieght": 1}) == (
         "no field 'part.wieght'. Did you mean 'weight'? The fields are weight, name."
     )
+    assert fault(other={"name": "x", "weigth": 1}).startswith("no field 'other.weigth'. Did you")
     assert fault(parts=[{"q": 1}]) == "no field 'parts[0].q'. The fields are weight, name."
 
 
@@ -160,7 +176,10 @@ def test_all_faults_are_told_at_once() -> None:
 
 
 def test_a_rule_about_several_fields_is_a_sentence() -> None:
-    assert fault(rounds=10, quick=True) == "quick is true, and rounds is above 9: set one of them."
+    assert (
+        fault(rounds=10, limit=10, quick=True)
+        == "quick is true, and rounds is above 9: set one of them."
+    )
     assert fault(parts=[{"name": "x", "weight": 0}]) == (
         "parts[0]: a part of weight 0 has a name: leave it out."
     )

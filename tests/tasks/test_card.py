@@ -266,7 +266,7 @@ def test_what_is_no_yaml_is_refused_by_line() -> None:
 
 
 def test_a_field_that_stands_there_twice_is_refused() -> None:
-    with pytest.raises(UserError, match="field 'clips' stands there twice"):
+    with pytest.raises(UserError, match="field 'clips' occurs twice"):
         read_card(text_with() + "clips: 4\n", NAME)
 
 

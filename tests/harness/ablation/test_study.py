@@ -101,8 +101,8 @@ def test_a_mistake_is_named_with_file_and_field(tmp_path, changes, said):
     [
         ("a: [", "is not YAML"),
         ("just words", "must hold fields"),
-        ("audio: x\naudio: y\n", "field 'audio' stands there twice"),
-        ("arms:\n  a: {x: 1}\n  a: {x: 2}\n", "line 3: field 'a' stands there twice"),
+        ("audio: x\naudio: y\n", "field 'audio' occurs twice"),
+        ("arms:\n  a: {x: 1}\n  a: {x: 2}\n", "line 3: field 'a' occurs twice"),
     ],
 )
 def test_what_is_no_mapping_is_refused(tmp_path, text, said):

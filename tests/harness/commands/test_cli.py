@@ -233,7 +233,7 @@ def test_a_config_takes_names_as_typed_and_finds_the_home_folder(tasks_dir, tmp_
         ("out: ~", "out must hold words or numbers"),
         ("suite: true", "suite must hold words or numbers"),
         ("skip_bad: yes", "skip_bad must be true or false"),
-        ("seeds: 1\nseeds: 2", "line 2: field 'seeds' stands there twice"),
+        ("seeds: 1\nseeds: 2", "line 2: field 'seeds' occurs twice"),
         ("seeds: 1:30", "'1:30' is not a valid integer"),
         ("seeds: [1]", "seeds takes one value"),
         ("tasks: {a: b}", "tasks must hold words or numbers"),

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core import yamltext
-from hear_byola.pretraining import yamltext as of_the_model
+from hear_byola import yamltext
 
 
-@pytest.mark.parametrize("load", [yamltext.load, of_the_model.load])
-def test_a_number_is_one_where_its_text_is_not_lost(load):
-    read = load(
+def test_a_number_is_one_where_its_text_is_not_lost():
+    read = yamltext.load(
         "a: [10, -3, 0.5, 1e-05]\n"
         "b: [010, 1_000, 1:30, 0x10, 1.10, 1e-3, 2022-01-01, yes, on, '5']\n"
         "c: [true, False, null, ~, '']\n010: x\ntrue: y\n"
@@ -24,9 +22,8 @@ def test_a_number_is_one_where_its_text_is_not_lost(load):
     }
 
 
-@pytest.mark.parametrize("load", [yamltext.load, of_the_model.load])
-def test_anchors_and_merges_are_read(load):
-    read = load("base: &base {d: 512}\narms:\n  a: *base\n  b: {<<: *base, epochs: 3}\n")
+def test_anchors_and_merges_are_read():
+    read = yamltext.load("base: &base {d: 512}\narms:\n  a: *base\n  b: {<<: *base, epochs: 3}\n")
     assert read["arms"] == {"a": {"d": 512}, "b": {"d": 512, "epochs": 3}}
 
 
@@ -34,7 +31,7 @@ def test_anchors_and_merges_are_read(load):
     ("text", "said"),
     [
         ("a: 1\nb: [", "line [23]: "),
-        ("a: 1\nb: {c: 1, c: 2}", "line 2: field 'c' stands there twice"),
+        ("a: 1\nb: {c: 1, c: 2}", "line 2: field 'c' occurs twice"),
         ("a: !!python/object/apply:os.getcwd []", "line 1: could not determine a constructor"),
     ],
 )
