@@ -15,10 +15,10 @@ import numpy as np
 import soundfile
 import soxr
 
-from harness import audiofile
-from harness.audiofile import BadFile
 from harness.core.errors import UserError
 from harness.core.memory import FileMemory
+from hear_byola import audiofile
+from hear_byola.audiofile import BadFile
 from tasks.format.task import Task
 
 MAX_SECONDS = 1200.0

@@ -90,7 +90,7 @@ ROOMS = (
 )
 """From the foundation up: a room imports from rooms before it, and from itself."""
 
-SHARED = {"hear_byola.audiofile", "hear_byola.schema"}
+SHARED = {"hear_byola.audiofile", "hear_byola.schema", "hear_byola.yamltext"}
 """What the other packages use of the model's package; all else they reach by its interface."""
 
 
@@ -98,10 +98,19 @@ def room_of(module: str) -> str:
     return max((r for r in ROOMS if f"{module}.".startswith(f"{r}.")), key=len)
 
 
+def shared(module: str) -> bool:
+    return ".".join(module.split(".")[:2]) in SHARED
+
+
 @pytest.mark.parametrize("module", SOURCES)
 def test_a_room_imports_from_rooms_below_it_alone(module: str) -> None:
     here = ROOMS.index(room_of(module))
     assert [name for name in our_imports(module) if ROOMS.index(room_of(name)) > here] == []
+
+
+@pytest.mark.parametrize("module", [m for m in SOURCES if shared(m)])
+def test_what_others_use_of_the_model_needs_nothing_else_of_it(module: str) -> None:
+    assert all(map(shared, our_imports(module)))
 
 
 @pytest.mark.parametrize("room", sorted({room_of(m) for m in SOURCES} - {"hear_byola"}))
@@ -115,7 +124,7 @@ def test_only_commands_know_the_insides_of_the_model(room: str) -> None:
         for name in our_imports(module)
         if package_of(name) == "hear_byola"
     }
-    assert {".".join(name.split(".")[:2]) for name in used} <= SHARED
+    assert all(map(shared, used))
 
 
 def test_torchaudio_is_used_in_one_module() -> None:

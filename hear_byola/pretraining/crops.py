@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hear_byola.audiofile import BadFile
 from hear_byola.pretraining.corpus import Corpus
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.sampling import CROP_SAMPLES, Draws, Sampling
-from hear_byola.pretraining.sound import BadSound, read_stretch, samples_at_16k
+from hear_byola.pretraining.sound import read_stretch, samples_at_16k
 
 __all__ = ["CROP_SAMPLES", "CropSource", "Sampling", "check_audible"]
 
@@ -134,7 +135,7 @@ class CropSource:
             finally:
                 if hasattr(source, "close"):
                     source.close()
-        except BadSound as error:
+        except BadFile as error:
             self._note_failure(item, str(error))
         except OSError as error:
             self._note_failure(item, f"cannot be opened ({error.strerror}).")

@@ -21,7 +21,7 @@ from hear_byola.pretraining.shards import (
     members,
     open_member,
 )
-from hear_byola.pretraining.sound import EXTENSIONS, BadSound, read_header
+from hear_byola.pretraining.sound import EXTENSIONS, BadFile, read_header
 
 _VERSION = 2  # of what a line of the memory means; others are passed over
 _ROUND = 4096  # files that wait for a thread at a time
@@ -203,7 +203,7 @@ def _header(source: Path | BinaryIO) -> tuple[int, int, str]:
     """Frames, rate, and why it cannot be used."""
     try:
         header = read_header(source)
-    except BadSound as error:
+    except BadFile as error:
         return 0, 0, str(error)
     return header.frames, header.rate, ""
 

@@ -13,14 +13,14 @@ import numpy as np
 import soundfile
 import soxr
 
-from hear_byola.frontend import SAMPLE_RATE
-from hear_byola.pretraining.audiofile import (
+from hear_byola.audiofile import (
     BadFile,
     check_end,
     open_sound,
     read_frames,
     reopen_sound,
 )
+from hear_byola.frontend import SAMPLE_RATE
 
 EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif"})
 """What is taken for audio in folders and tar files, in lower case."""
@@ -28,10 +28,6 @@ EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif
 # Resampling needs a little signal beyond both ends of a stretch. From 128 output samples on, no
 # rate between 16,001 and 192,000 Hz showed a difference to the whole file beyond float32 rounding.
 _MARGIN = 256
-
-
-class BadSound(ValueError):
-    """A sound that cannot be used; the text is a predicate, as in "holds no sample."."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +39,9 @@ class Header:
 
     def __post_init__(self) -> None:
         if self.frames == 0:
-            raise BadSound("is empty: it holds no sample.")
+            raise BadFile("is empty: it holds no sample.")
         if self.rate < SAMPLE_RATE:
-            raise BadSound(
+            raise BadFile(
                 f"has a sample rate of {self.rate} Hz: below {SAMPLE_RATE} Hz it lacks the upper "
                 "bands, and would teach that sounds end there."
             )
@@ -63,7 +59,7 @@ def read_header(source: Path | BinaryIO) -> Header:
         source: a path, or a seekable binary file at its start.
 
     Raises:
-        BadSound: no sound that can be read, empty, truncated, of unknown length, or below 16 kHz.
+        BadFile: no sound that can be read, empty, truncated, of unknown length, or below 16 kHz.
     """
     with _opened(open_sound, source) as sound:
         header = Header(sound.frames, sound.samplerate)
@@ -83,12 +79,12 @@ def read_stretch(source: Path | BinaryIO, start: int, count: int) -> np.ndarray:
         start, count: samples at 16 kHz, inside the sound.
 
     Raises:
-        BadSound: it cannot be decoded there, is truncated, or holds samples that are no numbers.
+        BadFile: it cannot be decoded there, is truncated, or holds samples that are no numbers.
     """
     with _opened(reopen_sound, source) as sound:
         audio = _resampled(sound, start, count)
     if not np.isfinite(audio).all():
-        raise BadSound("holds samples that are NaN or infinite.")
+        raise BadFile("holds samples that are NaN or infinite.")
     return np.clip(audio, -1.0, 1.0, out=audio)
 
 
@@ -99,10 +95,8 @@ def _opened(
     try:
         with opener(source) as sound:
             yield sound
-    except BadFile as error:
-        raise BadSound(str(error)) from error
     except OSError as error:
-        raise BadSound(f"cannot be read ({error.strerror or error}).") from error
+        raise BadFile(f"cannot be read ({error.strerror or error}).") from error
 
 
 def _resampled(file: soundfile.SoundFile, start: int, count: int) -> np.ndarray:
@@ -123,7 +117,7 @@ def _resampled(file: soundfile.SoundFile, start: int, count: int) -> np.ndarray:
 def _read(file: soundfile.SoundFile, start: int, count: int) -> np.ndarray:
     """Frames at the file's own rate, channels averaged, float32 (count,)."""
     if start + count > file.frames:
-        raise BadSound(f"is truncated: it now ends at sample {file.frames:,}.")
+        raise BadFile(f"is truncated: it now ends at sample {file.frames:,}.")
     audio = read_frames(file, start, count)
     audio = audio if audio.ndim == 1 else audio.mean(axis=1)
     return np.pad(audio, (0, count - len(audio)))  # an mp3 may lack its last frame

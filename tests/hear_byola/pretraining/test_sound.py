@@ -9,7 +9,8 @@ import pytest
 import soundfile
 import soxr
 
-from hear_byola.pretraining.sound import BadSound, read_header, read_stretch
+from hear_byola.audiofile import BadFile
+from hear_byola.pretraining.sound import read_header, read_stretch
 from support.sound_files import FORMATS, LOSSLESS, noise, sines, write
 
 RATES = {"opus": (16_000, 24_000, 48_000)}
@@ -108,7 +109,7 @@ def test_a_truncated_file_is_refused(tmp_path: Path, extension: str) -> None:
         content = whole[: int(len(whole) * part)]
         path.write_bytes(content)
         for source in (path, io.BytesIO(content)):
-            with pytest.raises(BadSound, match="truncated"):
+            with pytest.raises(BadFile, match="truncated"):
                 read_header(source)
 
 
@@ -119,7 +120,7 @@ def test_a_file_that_was_truncated_after_its_header_was_read_gives_no_crop(
     path = write(tmp_path / f"a.{extension}", noise(3))
     assert read_header(path).frames == 48_000
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
-    with pytest.raises(BadSound, match="truncated"):
+    with pytest.raises(BadFile, match="truncated"):
         read_stretch(path, 32_000, 15_200)
 
 
@@ -141,7 +142,7 @@ def test_a_flac_of_unknown_length_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.flac", noise(1))
     content = path.read_bytes()
     path.write_bytes(content[:22] + bytes(4) + content[26:])
-    with pytest.raises(BadSound, match="does not say how long it is"):
+    with pytest.raises(BadFile, match="does not say how long it is"):
         read_header(path)
 
 
@@ -157,14 +158,14 @@ def test_a_flac_of_unknown_length_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_no_sound_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:
     path = tmp_path / "a.wav"
     path.write_bytes(content)
-    with pytest.raises(BadSound, match=reason):
+    with pytest.raises(BadFile, match=reason):
         read_header(path)
 
 
 def test_sounds_without_samples_or_upper_bands_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadSound, match="holds no sample"):
+    with pytest.raises(BadFile, match="holds no sample"):
         read_header(write(tmp_path / "a.wav", np.zeros(0)))
-    with pytest.raises(BadSound, match="8000 Hz: below 16000 Hz"):
+    with pytest.raises(BadFile, match="8000 Hz: below 16000 Hz"):
         read_header(write(tmp_path / "b.wav", np.zeros(99), 8_000))
 
 
@@ -173,7 +174,7 @@ def test_samples_that_are_no_numbers_are_refused_where_they_are(tmp_path: Path) 
     audio[20_000] = np.nan
     soundfile.write(tmp_path / "a.wav", audio, 16_000, "FLOAT")
     assert len(read_stretch(tmp_path / "a.wav", 0, 15_200)) == 15_200
-    with pytest.raises(BadSound, match="NaN"):
+    with pytest.raises(BadFile, match="NaN"):
         read_stretch(tmp_path / "a.wav", 15_000, 15_200)
 
 

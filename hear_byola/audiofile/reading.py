@@ -1,8 +1,4 @@
-"""Open and read audio files that are whole; refuse truncated ones, which libsndfile reads short.
-
-This module exists twice, in ``harness`` and in ``hear_byola.pretraining``, because neither imports
-the other. So do the modules that it imports. A test keeps the copies equal: change both.
-"""
+"""Open a sound file, check that it is whole, and read its frames."""
 
 from __future__ import annotations
 
@@ -16,27 +12,27 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from harness.containers import CONVERT, OPEN, BadFile, check_length, check_ogg
-from harness.mpeg import counted, has_count, is_frame
+from hear_byola.audiofile.declared_length import CONVERT, OPEN, BadFile, check_length, check_ogg
+from hear_byola.audiofile.mp3_frames import counted, has_count, is_frame
 
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "OGG", "MP3")
 """Accepted containers, as libsndfile names them: those in which truncation can be detected."""
 
-_VARIABLE = ("MPEG", "DWVW")  # in other containers their bytes do not show their length
+_VARIABLE = ("MPEG", "DWVW")  # their size shows the length in MP3 files alone
 _HEADERLESS = (
     "is headerless audio: its rate and encoding are unknown. Convert it to WAV or FLAC, for "
     'example with "ffmpeg -f s16le -ar RATE -ac 1 -i OLD NEW.wav".'
 )
-_LONGEST = 1 << 48  # frames; libsndfile gives a huge number where a header leaves the length open
+_LONGEST = 1 << 48  # frames; libsndfile returns a huge number if a header leaves the length open
 _PREFIX = 4096  # bytes that show what a file is
-_MP3_LEAD = 4 * 1152  # samples; a frame may use bits of earlier ones, so decoding starts earlier
+_MP3_LEAD = 4 * 1152  # samples decoded before a stretch: a frame may use bits of earlier frames
 _MP3_SLACK = 1152  # samples; some encoders count the frame that holds the tag as sound
 
 
 def open_sound(source: Path | BinaryIO) -> soundfile.SoundFile:
     """Open a sound of which all bytes are present.
 
-    An MP3 without a tag that counts its frames is given one, so that it is read whole.
+    An MP3 without a tag that counts its frames gets one, so that it is read to its end.
 
     Args:
         source: a path, or a seekable binary file.
@@ -59,7 +55,7 @@ def reopen_sound(source: Path | BinaryIO) -> soundfile.SoundFile:
     """Open a sound that :func:`open_sound` accepted before, without looking for truncation again.
 
     Raises:
-        BadFile, OSError: as :func:`open_sound`, where the file has changed.
+        BadFile, OSError: as :func:`open_sound`, if the file has changed.
     """
     if not isinstance(source, Path):
         return open_sound(source) if _lacks_count(source) else _opened(source)
@@ -71,12 +67,12 @@ def reopen_sound(source: Path | BinaryIO) -> soundfile.SoundFile:
 
 
 def check_end(sound: soundfile.SoundFile) -> None:
-    """Decode the last sample where the number of bytes does not show whether it is present.
+    """Decode the last sample of a format whose size does not show whether it is present.
 
-    To read the sound after this, open it again.
+    Open the sound again before reading it.
 
     Raises:
-        BadFile: it is not.
+        BadFile: the last sample is missing.
     """
     if sound.frames and (sound.format == "FLAC" or sound.subtype.startswith("ALAC")):
         try:
@@ -89,13 +85,13 @@ def read_frames(sound: soundfile.SoundFile, start: int = 0, frames: int = -1) ->
     """Read frames of a sound that was just opened, up to its end if that comes first.
 
     Args:
-        sound: as :func:`open_sound` returned it; its codec need not be able to seek.
+        sound: result of :func:`open_sound`; its codec may be unable to seek.
         start: the first frame to read.
-        frames: how many; -1 for all.
+        frames: number of frames; -1 for all.
 
     Returns:
-        float32 (frames,), or (frames, channels) of more than one channel. An MP3 may lack
-        one frame of MPEG's at its end.
+        float32 (frames,), or (frames, channels) if there are several channels. An MP3 may lack
+        its last MPEG frame.
 
     Raises:
         BadFile: it cannot be decoded, or ends before its header says.
@@ -151,7 +147,7 @@ def _opened(source: Path | BinaryIO) -> soundfile.SoundFile:
         # As bytes: a name need not be UTF-8.
         return soundfile.SoundFile(os.fsencode(source) if isinstance(source, Path) else source)
     except soundfile.SoundFileError as error:
-        with _binary(source):  # says why the system does not open it
+        with _binary(source):  # raises OSError if the system cannot open it
             pass
         raise BadFile(f"is no audio file that can be read ({_said(error)}). {CONVERT}") from error
     except TypeError as error:  # soundfile takes any file named .raw for headerless
@@ -159,7 +155,7 @@ def _opened(source: Path | BinaryIO) -> soundfile.SoundFile:
 
 
 def _examined(file: BinaryIO, start: int, head: bytes) -> io.BytesIO | None:
-    """Check that the sound's bytes are there; return an MP3 with another tag where it needs one."""
+    """Check that all bytes are present; return an MP3 with a new tag if it needs one."""
     if not head:
         raise BadFile("is an empty file.")
     if is_frame(head):
@@ -174,7 +170,7 @@ def _examined(file: BinaryIO, start: int, head: bytes) -> io.BytesIO | None:
 
 
 def _head(file: BinaryIO) -> tuple[int, bytes]:
-    """Return where the sound begins, after tags such as MP3 files begin with, and its beginning."""
+    """Return the offset of the sound, after leading ID3 tags, and its first bytes."""
     start = 0
     while True:
         file.seek(start)
@@ -203,10 +199,10 @@ _OTHERS = (
 
 
 def _refuse_others(head: bytes) -> None:
-    """Name what is often found in the place of audio.
+    """Refuse files that are often found in place of audio.
 
     Raises:
-        BadFile: it is one of these.
+        BadFile: the file is one of these; the text names it.
     """
     for magic, reason in _POINTERS.items():
         if head.startswith(magic):
@@ -222,7 +218,7 @@ def _refuse_others(head: bytes) -> None:
 
 
 def _text(head: bytes) -> str:
-    """Return a file's beginning where it is text, stripped."""
+    """Return the first bytes of a text file, stripped; empty for another file."""
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from harness.audiofile import FORMATS, BadFile, check_end, open_sound, read_frames, reopen_sound
+from hear_byola.audiofile import FORMATS, BadFile, check_end, open_sound, read_frames, reopen_sound
 
 RATE = 16000
-ROOT = Path(__file__).parents[2]
 WRITTEN = [
     (kind, coding)
     for kind in soundfile.available_formats()
@@ -335,15 +334,3 @@ def test_headerless_audio_is_refused_whatever_libsndfile_guesses(tmp_path: Path,
     content = b"\x01" + np.random.default_rng(1).bytes(9999)
     assert "its rate and encoding are unknown" in refusal(content, tmp_path, name)
     assert "Git LFS pointer" in refusal(LFS, tmp_path, name)
-
-
-@pytest.mark.parametrize("name", ["audiofile", "containers", "mpeg"])
-def test_pretraining_has_the_same_modules(name: str) -> None:
-    harness = (ROOT / "harness" / f"{name}.py").read_text("utf-8")
-    pretraining = (ROOT / "hear_byola" / "pretraining" / f"{name}.py").read_text("utf-8")
-    for before, after in (
-        ("from harness.", "from hear_byola.pretraining."),
-        (":mod:`harness.", ":mod:`hear_byola.pretraining."),
-    ):
-        harness = harness.replace(before, after)
-    assert pretraining == harness

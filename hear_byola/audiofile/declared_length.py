@@ -1,7 +1,4 @@
-"""The bytes of sound that a file's container declares, and those that are present.
-
-This module exists twice: see :mod:`harness.audiofile`.
-"""
+"""Compare the length that a file's header declares with the bytes that are present."""
 
 from __future__ import annotations
 
@@ -12,7 +9,7 @@ from typing import BinaryIO, NamedTuple
 
 CONVERT = 'Convert it to WAV or FLAC, for example with "ffmpeg -i OLD NEW.wav".'
 OPEN = f"does not say how long it is, so truncation cannot be detected. {CONVERT}"
-"""Why a file of unknown length is refused."""
+"""Reason for refusing a file of unknown length."""
 
 _OPEN_32 = 0x7FFF0000  # writers on a pipe leave a 32-bit length open: about 2 or 4 GiB
 _OPEN_64 = 1 << 62
@@ -35,7 +32,7 @@ def check_length(file: BinaryIO, start: int, head: bytes) -> bool:
         head: its first 1,024 bytes or more.
 
     Returns:
-        Whether the container is one that declares a length.
+        Whether the container declares a length.
 
     Raises:
         BadFile: the sound is truncated, or its length is left open.
@@ -52,11 +49,11 @@ def check_length(file: BinaryIO, start: int, head: bytes) -> bool:
 
 
 def check_ogg(content: bytes) -> None:
-    """Refuse Ogg that does not end with a whole page that ends its stream.
+    """Check that Ogg ends with a complete page that ends its stream.
 
     Raises:
-        BadFile: it is truncated, or holds streams one after the other, of which libsndfile reads
-            the first.
+        BadFile: it is truncated, or it contains several streams in sequence, of which libsndfile
+            reads only the first.
     """
     pages = list(re.finditer(rb"OggS\0([\0-\7])", content, re.DOTALL))
     begins = [bool(page[1][0] & 2) for page in pages]
@@ -72,14 +69,14 @@ def check_ogg(content: bytes) -> None:
 
 
 class _Bounds(NamedTuple):
-    """Where a file's sound begins, and its length in bytes: None where the file leaves it open."""
+    """Offset and length of a file's sound in bytes; None for a length left open."""
 
     begin: int
     length: int | None
 
 
 class _Chunks(NamedTuple):
-    """A container of chunks: where the first is, how a chunk begins, and which holds the sound."""
+    """A container of chunks: offset of the first, header of a chunk, name of the sound's chunk."""
 
     magic: re.Pattern[bytes]
     first: int
@@ -110,7 +107,7 @@ _CHUNKED = (
 
 
 def _bounds(file: BinaryIO, start: int, head: bytes) -> _Bounds | None:
-    """Return where the sound is; None for a container that is not known here."""
+    """Return the bounds of the sound; None for an unknown container."""
     if len(head) < 12 and head[:4] in (b"RIFF", b"RIFX", b"RF64", b"FORM", b".snd", b"dns."):
         raise BadFile("is truncated: it ends before its sound begins.")
     for kind in _CHUNKED:
@@ -147,7 +144,7 @@ def _sound_chunk(file: BinaryIO, position: int, kind: _Chunks) -> _Bounds:
 
 
 def _nist(start: int, head: bytes) -> _Bounds:
-    """A NIST SPHERE file has a header of text: its size, then a name, type and value a line."""
+    """Read the text header of NIST SPHERE: its size, then a name, type and value on each line."""
     lines = head.decode("ascii", "replace").splitlines()
     fields = {line.split()[0]: line.split()[-1] for line in lines[2:] if line.split()}
     try:

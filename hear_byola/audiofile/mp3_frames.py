@@ -1,7 +1,4 @@
-"""Count the frames of an MP3, because libsndfile guesses its length where no tag has the count.
-
-This module exists twice: see :mod:`harness.audiofile`.
-"""
+"""Count the frames of an MP3: without a tag that counts them, libsndfile guesses the length."""
 
 from __future__ import annotations
 
@@ -10,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from harness.containers import CONVERT, BadFile
+from hear_byola.audiofile.declared_length import CONVERT, BadFile
 
 _KBPS = {  # by (MPEG 1, layer): of bit rate indices 1 to 14
     (True, 1): tuple(range(32, 449, 32)),
@@ -26,7 +23,7 @@ _SYNC = re.compile(rb"\xff[\xe2-\xff]")
 
 
 class _Frame(NamedTuple):
-    """A frame's size in bytes, and what all frames of a sound have in common."""
+    """Size of a frame in bytes, and the properties that all frames of a sound share."""
 
     size: int
     kind: tuple[int, int, int]  # version, layer, rate
@@ -34,7 +31,7 @@ class _Frame(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def _frame(header: bytes) -> _Frame | None:
-    """Read the first three bytes of a frame; None where they are none of a frame's."""
+    """Read the first three bytes of a frame; return None if they do not begin a frame."""
     if len(header) < 3 or header[0] != 0xFF or header[1] & 0xE0 != 0xE0:
         return None
     version, layer = header[1] >> 3 & 3, 4 - (header[1] >> 1 & 3)
@@ -51,7 +48,7 @@ def _frame(header: bytes) -> _Frame | None:
 
 
 def is_frame(head: bytes) -> bool:
-    """Whether a file that begins with these bytes, 4,096 or all, begins with MPEG audio."""
+    """Return whether the first 4,096 bytes of a file (or all of it) begin with MPEG audio."""
     frame = _frame(head[:3])
     if frame is None:
         return False
@@ -60,22 +57,22 @@ def is_frame(head: bytes) -> bool:
 
 
 def has_count(head: bytes) -> bool:
-    """Whether a sound that begins with these bytes has a tag that counts its frames."""
+    """Return whether a sound with these first bytes has a tag that counts its frames."""
     return _tag(head)[1] is not None
 
 
 def counted(content: bytes) -> io.BytesIO | None:
-    """Count the frames of MPEG audio and compare them with what its tag says.
+    """Count the frames of MPEG audio and compare the count with that of its tag.
 
     Args:
-        content: begins with a frame.
+        content: bytes that begin with a frame.
 
     Returns:
-        None where libsndfile reads all of it: a tag counts the frames, or it is of layer 1 or 2,
-        whose bit rate is constant here. Else the sound with a tag that counts them.
+        None if libsndfile reads all of it: a tag counts the frames, or it is layer 1 or 2 with a
+        constant bit rate. Otherwise the sound with a tag that counts its frames.
 
     Raises:
-        BadFile: it is truncated, changes its format, or has more frames than its tag says.
+        BadFile: it is truncated, changes its format, or has more frames than its tag counts.
     """
     first = _frame(content[:3])
     assert first is not None
@@ -99,7 +96,7 @@ def counted(content: bytes) -> io.BytesIO | None:
 
 
 def _count(content: bytes, first: _Frame) -> tuple[int, int]:
-    """Return the number of frames, and where the last ends: behind the content if it is cut."""
+    """Return the number of frames and the end of the last, past the content if it is cut."""
     sizes: dict[bytes, int] = {}
     position = count = end = 0
     while position < len(content):
@@ -123,7 +120,7 @@ def _count(content: bytes, first: _Frame) -> tuple[int, int]:
 
 
 def _after_tag(content: bytes, position: int) -> int:
-    """Return where a tag of text ends that begins here; the position itself where none does."""
+    """Return the end of the text tag at a position; the position itself if there is none."""
     head = content[position : position + 32]
     if head.startswith(b"TAG"):
         return position + 128
@@ -135,7 +132,7 @@ def _after_tag(content: bytes, position: int) -> int:
 
 
 def _next(content: bytes, position: int) -> int:
-    """Return where three frames follow each other; the end of the content where none do."""
+    """Return the position of the next three frames in sequence, or the end of the content."""
     for match in _SYNC.finditer(content, position):
         place, found = match.start(), 0
         while found < 3 and (frame := _frame(content[place : place + 3])):
@@ -146,7 +143,7 @@ def _next(content: bytes, position: int) -> int:
 
 
 def _tag(frame: bytes) -> tuple[bool, int | None]:
-    """Return whether a sound's first frame is a tag, and how many frames it counts."""
+    """Return whether the first frame of a sound is a tag, and its count of frames."""
     for name in (b"Xing", b"Info"):
         at = frame.find(name, 4, 48)
         if at > 0:
@@ -156,7 +153,7 @@ def _tag(frame: bytes) -> tuple[bool, int | None]:
 
 
 def _made_tag(sound: bytes, count: int) -> bytes:
-    """Return a tag for frames of layer 3: a silent frame that says how many follow."""
+    """Return a tag for frames of layer 3: a silent frame with their count."""
     for index in range(1, 15):
         third = index << 4 | sound[2] & 0x0C
         header = bytes([0xFF, sound[1] | 1, third, sound[3]])
