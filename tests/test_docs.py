@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support import task_directories
 
 from harness.commands.arguments import read_shard
 from harness.commands.pretrain import pretrain
@@ -19,7 +20,6 @@ from harness.models.module import parse_model
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
-from support import task_directories
 from tasks.format.task import TaskSource
 
 ROOT = Path(__file__).parents[1]

@@ -93,7 +93,6 @@ class Steps:
 
 def train_plainly(waveforms: Tensor, batch: int, workers: int, steps: Steps) -> None:
     import torch
-
     from support import plain_byola
 
     trainer = plain_byola.PlainTrainer(waveforms, batch, workers, shuffle=False)

@@ -10,6 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from support import task_directories
+
 from tasks.cards.card import Card, Published, card
 from tasks.fetch import Patience
 from tasks.fetch.listener import Listener

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-
 from support import sound_files
 
 FAMILIES = ("bass", "brass", "flute", "guitar", "keyboard", "mallet", "organ", "reed", "string",

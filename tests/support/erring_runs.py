@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from support import task_directories
+
 from harness.models.module import parse_model
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
-from support import task_directories
 from tasks.format.task import TaskSource
 
 DEAF = """

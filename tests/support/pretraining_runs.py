@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from support.sound_files import noise, write
 from torch import nn
 
 from hear_byola.encoder import random_encoder
@@ -17,7 +18,6 @@ from hear_byola.pretraining.augment import post_norm
 from hear_byola.pretraining.config import PretrainConfig, make_config
 from hear_byola.pretraining.distributed import batch_moments, synchronise
 from hear_byola.pretraining.fused import local_features
-from support.sound_files import noise, write
 
 FIELDS: Mapping[str, object] = {
     "batch_size": 4,

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from support import task_directories
+from support.result_rows import row
 
 from harness.models.module import ModelSpec
 from harness.report.material import Material, TaskFacts
@@ -14,8 +16,6 @@ from harness.results import frame, load
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
-from support import task_directories
-from support.result_rows import row
 
 MEAN = '<b>"mean"</b> & $x$'
 """A model's name for breaking pages."""

@@ -6,11 +6,11 @@ import csv
 from pathlib import Path
 
 import torch
+from support.pretraining_runs import tiny
 
 from hear_byola.checkpoint import read_checkpoint
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.run import Machines, pretrain
-from support.pretraining_runs import tiny
 
 CPU = Machines("cpu", 1)
 

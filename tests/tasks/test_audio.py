@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import task_directories
 
 from harness.core.errors import UserError
-from support import task_directories
 from tasks.audio import (
     MAX_SECONDS,
     BadAudio,

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from support import task_directories
 
 from harness.commands.arguments import find_tasks
 from harness.commands.check import check
 from harness.core.errors import UserError
-from support import task_directories
 from tasks.cards.card import CARD, card, cards, read_card, write_card
 from tasks.find import group_pattern
 from tasks.format.groups import derive_groups, groups_table

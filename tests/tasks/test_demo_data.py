@@ -16,8 +16,8 @@ from harness.metrics import events, scores
 from tasks.cards.card import Card, suites
 from tasks.check import check_task
 from tasks.demo import SAMPLE_RATE, demo_directory, demo_names
-from tasks.demo.recipes.layout import LICENCE_URLS
 from tasks.format.task import Task, read_task
+from tools.demo_recipes.layout import LICENCE_URLS
 
 DEMO = {card.name: card for card in suites()["demo"]}
 IN_EVERY_SPLIT = {

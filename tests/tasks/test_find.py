@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
+from support import task_directories
 
 import tasks.listing
 from harness.commands.tasks import tasks as command
 from harness.core.errors import UserError
-from support import task_directories
 from tasks.cards.card import CARD, card, cards, read_card, suites, write_card
 from tasks.find import find_card, find_suite, find_task, ways_to_get
 from tasks.format.task import read_task

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from support import study_trainings, task_directories
 
 from harness.ablation import Outcome, Trainer, ablate
 from harness.ablation.study import Study, read_study
@@ -21,7 +22,6 @@ from harness.ablation.trainings import RECORD
 from harness.cli import call
 from harness.core.errors import UserError
 from harness.results import read_csv
-from support import study_trainings, task_directories
 from tasks.format.task import TaskSource
 
 TRAINER = Trainer(

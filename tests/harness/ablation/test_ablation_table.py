@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import task_directories
 
 from harness.ablation.board import MEAN, Board, Column, make_boards, model_name
 from harness.ablation.differences import ArmScores
@@ -20,7 +21,6 @@ from harness.models.module import ModelSpec
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
-from support import task_directories
 from tasks.format.task import TaskSource
 
 

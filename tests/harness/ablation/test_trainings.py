@@ -14,13 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support import study_trainings
 
 from harness.ablation.trainings import LOG, RECORD, Training, finished, train
 from harness.core.errors import UserError
 from harness.core.lease import lease
 from hear_byola.checkpoint import read_checkpoint
 from hear_byola.pretraining.config import PretrainConfig, differing
-from support import study_trainings
 
 
 def training(out: Path, **changes: object) -> Training:

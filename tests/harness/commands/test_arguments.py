@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.result_rows import row
 
 from harness.commands.arguments import has_predictions
 from harness.results import frame, write_csv, write_result
-from support.result_rows import row
 
 
 @pytest.fixture

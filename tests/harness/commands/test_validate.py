@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.hear_modules import write_module
 
 from harness.core.errors import UserError
 from harness.models.conformance.centres import click_train, measure_lag
@@ -26,7 +27,6 @@ from harness.models.conformance.validate import (
 )
 from harness.models.module import ModelSpec
 from harness.models.process_state import changed_settings, random_states, settings
-from support.hear_modules import write_module
 
 DEFECTS = Path(__file__).parents[2] / "support" / "defective_module.py"
 

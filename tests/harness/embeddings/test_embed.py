@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import task_directories
+from support.hear_modules import write_module
 
 from harness.core.errors import UserError
 from harness.embeddings import embed
 from harness.embeddings.embed import batches, embed_split, embedding_fingerprint
 from harness.embeddings.store import read_split
 from harness.models.module import ModelSpec, load_module
-from support import task_directories
-from support.hear_modules import write_module
 from tasks.audio import ContentHashes, audio_path, read_audio
 from tasks.format.task import Task, read_task, without_clips
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import task_directories
 
 from harness.core.errors import UserError
 from harness.embeddings.embed import embed_split
@@ -14,7 +15,6 @@ from harness.embeddings.heareval import permutations, read_layout, write_layout
 from harness.embeddings.store import read_split
 from harness.metrics.events import frame_targets
 from harness.models.module import ModelSpec, load_module
-from support import task_directories
 from tasks.audio import ContentHashes
 from tasks.format.task import read_task, without_clips
 

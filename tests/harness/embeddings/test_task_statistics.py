@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from support import task_directories
 
 import hear_byola
 from harness.core.errors import UserError
@@ -15,7 +16,6 @@ from harness.results import latest, load
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
-from support import task_directories
 from tasks.audio import read_audio
 from tasks.format.task import read_task
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import median_filter
+from support import task_directories
 
 from harness.core.errors import UserError
 from harness.metrics.events import (
@@ -23,7 +24,6 @@ from harness.metrics.events import (
     postprocessing_grid,
     score_events,
 )
-from support import task_directories
 from tasks.format.task import Event, read_task
 
 LABELS = ("a", "b", "c")

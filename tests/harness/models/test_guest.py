@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.hear_modules import write_module
 
 from harness.core.errors import UserError
 from harness.models.conformance.subject import load_subject
@@ -19,7 +20,6 @@ from harness.models.conformance.validate import stricter_checks
 from harness.models.guest import Guest, ModuleExit
 from harness.models.module import ModelSpec, load_module
 from harness.models.process_state import settings
-from support.hear_modules import write_module
 
 AUDIO = np.random.default_rng(0).uniform(-1, 1, (2, 16000)).astype(np.float32)
 

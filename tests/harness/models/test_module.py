@@ -12,12 +12,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.hear_modules import write_module
 
 import hear_byola
 from harness.core.errors import UserError
 from harness.models.imports import source_sha256
 from harness.models.module import ModelSpec, folder_name, load_again, load_module, parse_model
-from support.hear_modules import write_module
 
 AUDIO = np.random.default_rng(0).uniform(-1, 1, (2, 16000)).astype(np.float32)
 

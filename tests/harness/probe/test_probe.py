@@ -7,6 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 import torch
+from support import probe_data
+from support.probe_data import QUICK, balanced, class_task, event_task, label_task
 
 from harness.core.errors import UserError
 from harness.embeddings.store import SplitEmbeddings
@@ -23,8 +25,6 @@ from harness.probe import (
 from harness.probe.folddata import read_fold, read_rows, standardiser
 from harness.probe.protocol import grid_points, heareval_order
 from harness.probe.run import run_unit
-from support import probe_data
-from support.probe_data import QUICK, balanced, class_task, event_task, label_task
 from tasks.format.task import Task, multiclass_targets
 
 SPLITS = {"train": balanced(60), "valid": balanced(30), "test": balanced(30)}

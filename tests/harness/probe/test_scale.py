@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import task_directories
 
 from harness.cli import call
 from harness.embeddings.store import SplitEmbeddings
 from harness.probe.scale import scale_fault
 from harness.results import load
-from support import task_directories
 
 
 def embeddings(scale: float, offset: float, rows: int = 500) -> SplitEmbeddings:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import report_runs
 
 from harness.analysis.table.noise import find_noise
 from harness.report.material import Material, gather
 from harness.report.page import write_page
-from support import report_runs
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
+from support.result_rows import row
 
 from harness.analysis.table.cells import cells
 from harness.report.material import Material, TaskFacts
 from harness.report.page import write_page
 from harness.results import frame
-from support.result_rows import row
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from support import report_runs
+from support.result_rows import row
 
 from harness.report.choice import (
     MOST_MODELS,
@@ -15,8 +17,6 @@ from harness.report.choice import (
 from harness.report.material import Material
 from harness.report.overview import overview
 from harness.results import frame
-from support import report_runs
-from support.result_rows import row
 
 TASK = "made_up_00-v1-full"
 

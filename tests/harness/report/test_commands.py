@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import report_runs, task_directories
 
 from harness.cli import call
 from harness.models.module import parse_model
@@ -16,7 +17,6 @@ from harness.results import write_csv
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
-from support import report_runs, task_directories
 
 
 def test_report_writes_a_page_and_tells_how_it_goes(tmp_path, capsys):

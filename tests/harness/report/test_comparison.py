@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support import report_runs
+from support.erring_runs import make_errors_run
 
 from harness.analysis.compare import compare
 from harness.report.comparison import comparison
 from harness.report.material import Material, gather
 from harness.report.panel import between, p_value, signed
-from support import report_runs
-from support.erring_runs import make_errors_run
 
 
 def test_a_forest_shows_a_lower_error_as_better(tmp_path):

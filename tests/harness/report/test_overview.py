@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from support.result_rows import row
 
 from harness.analysis.table.cells import Noise
 from harness.report.material import TaskFacts, gather
 from harness.report.overview import Mean, overview
 from harness.results import frame, write_csv
-from support.result_rows import row
 
 
 @pytest.fixture

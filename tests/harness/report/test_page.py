@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 from markupsafe import escape
+from support import report_runs
+from support.report_runs import MEAN
+from support.result_rows import row
 
 from harness.analysis.table.noise import find_noise
 from harness.report import choice
@@ -20,9 +23,6 @@ from harness.report.panel import Panel
 from harness.report.sections import task_sections
 from harness.report.sounds import Sound
 from harness.results import frame, load, write_csv
-from support import report_runs
-from support.report_runs import MEAN
-from support.result_rows import row
 
 _VOID = {"meta", "link", "input", "br", "wbr"}
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, confusion_matrix, recall_score
+from support.result_rows import row
 
 from harness.analysis.board.published import read_board
 from harness.metrics.events import event_counts, score_events
@@ -24,7 +25,6 @@ from harness.report.sounds import Sound, Sounds
 from harness.report.timelines import timeline_panel
 from harness.results import frame
 from harness.results.predictions import write_predictions
-from support.result_rows import row
 
 SCENE, MIX, EVENTS = (f"tiny_{kind}-v1-full" for kind in ("scene", "multilabel", "events"))
 

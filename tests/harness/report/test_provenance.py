@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+from support.result_rows import row
+
 from harness.report.provenance import provenance_panels
 from harness.results import frame
-from support.result_rows import row
 
 SIZES = {"embedding_size": 8, "n_test": 20, "n_classes": 3, "n_skipped": 0, "device": "cpu"}
 

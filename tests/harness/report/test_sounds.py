@@ -11,10 +11,10 @@ from urllib.parse import unquote
 import numpy as np
 import pytest
 import soundfile
+from support import task_directories
 
 from harness.core.errors import UserError
 from harness.report.sounds import MOST_SECONDS, Sounds, recording
-from support import task_directories
 
 TASK = "tiny_scene-v1-full"
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.result_rows import row
 
 from harness.report import summary
 from harness.report.figures.summary import ModelScores
 from harness.report.material import Material, TaskFacts
 from harness.report.summary import summary_panel
 from harness.results import frame
-from support.result_rows import row
 
 
 @pytest.fixture

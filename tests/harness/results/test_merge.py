@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support import task_directories
+from support.result_rows import row
 
 from harness.cli import call
 from harness.core.errors import UserError
 from harness.results import ResultRow, frame, load, read_csv, write_csv, write_result
 from harness.results.merge import check_output, describe_left_out, merge
-from support import task_directories
-from support.result_rows import row
 
 EARLY = {"started_at": "2026-01-01T00:00:00+00:00", "run_id": "r1"}
 LATE = {"started_at": "2026-02-01T00:00:00+00:00", "run_id": "r2"}

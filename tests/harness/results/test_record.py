@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import task_directories
 
 from harness.core.errors import UserError
 from harness.models.module import ModelSpec
@@ -16,7 +17,6 @@ from harness.run.engines import InlineEngine
 from harness.run.evaluation import evaluate
 from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
-from support import task_directories
 from tasks.format.task import read_task
 
 KINDS = ("scene", "kfold", "multilabel", "events")

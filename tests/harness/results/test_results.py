@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support.result_rows import row
 
 from harness.cli import call
 from harness.core.errors import UserError
@@ -28,7 +29,6 @@ from harness.results import (
 )
 from harness.results import row as row_module
 from harness.results.frames import FITTED
-from support.result_rows import row
 
 LATER = "2026-02-01T00:00:00+00:00"
 

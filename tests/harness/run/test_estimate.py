@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from support import task_directories
 
 from harness.commands import progress as progress_module
 from harness.commands.progress import ConsoleListener
@@ -17,7 +18,6 @@ from harness.run.estimate import Estimate, duration
 from harness.run.execute import Listener, execute
 from harness.run.plan import Settings, make_plan
 from harness.run.pulse import pulse, pulse_of
-from support import task_directories
 from tasks.format.task import TaskSource
 
 LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import task_directories
+from support.hear_modules import write_module
 
 from harness.core.errors import UserError
 from harness.models.module import ModelSpec, load_module
@@ -25,8 +27,6 @@ from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.models import check_identity, identify
 from harness.run.plan import Settings, make_plan
-from support import task_directories
-from support.hear_modules import write_module
 from tasks.format.task import TaskSource
 
 

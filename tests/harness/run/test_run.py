@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from support import task_directories
+from support.result_rows import row
 
 from harness.core.errors import UserError
 from harness.metrics.scores import score
@@ -23,8 +25,6 @@ from harness.results import read_csv, write_csv, write_result
 from harness.run.engines import InlineEngine, LocalEngine
 from harness.run.execute import Listener, execute
 from harness.run.plan import Settings, TaskSource, make_plan
-from support import task_directories
-from support.result_rows import row
 
 LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")
 

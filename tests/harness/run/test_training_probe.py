@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support import task_directories
 
 from harness.core.errors import UserError
 from harness.models import process_state
@@ -17,7 +18,6 @@ from harness.run.plan import Settings, make_plan
 from harness.run.training_probe import TrainingProbe
 from hear_byola.checkpoint import Checkpoint, save_checkpoint
 from hear_byola.encoder import random_encoder
-from support import task_directories
 from tasks.format.task import TaskSource
 
 

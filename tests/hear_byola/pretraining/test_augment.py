@@ -8,6 +8,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.plain_byola import PlainCrop
+from support.plain_byola import canvas_size as plain_canvas_size
+from support.plain_byola import gaussian as plain_gaussian
+from support.plain_byola import linear_fader as plain_linear_fader
+from support.plain_byola import linear_mixup as plain_linear_mixup
+from support.plain_byola import mixup as plain_mixup
+from support.plain_byola import post_norm as plain_post_norm
+from support.plain_byola import random_resize_crop as plain_random_resize_crop
 from torch import Tensor
 
 from hear_byola.pretraining.augment import (
@@ -20,14 +28,6 @@ from hear_byola.pretraining.augment import (
     random_resize_crop,
 )
 from hear_byola.pretraining.config import PretrainConfig
-from support.plain_byola import PlainCrop
-from support.plain_byola import canvas_size as plain_canvas_size
-from support.plain_byola import gaussian as plain_gaussian
-from support.plain_byola import linear_fader as plain_linear_fader
-from support.plain_byola import linear_mixup as plain_linear_mixup
-from support.plain_byola import mixup as plain_mixup
-from support.plain_byola import post_norm as plain_post_norm
-from support.plain_byola import random_resize_crop as plain_random_resize_crop
 
 SIZE = (64, 96)
 CANVAS = (1.0, 1.5)

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.sound_files import FORMATS, noise, pack, write
 
 from hear_byola.pretraining.corpus import Corpus, scan
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.sound import read_stretch
-from support.sound_files import FORMATS, noise, pack, write
 
 
 def names(corpus: Corpus) -> list[str]:

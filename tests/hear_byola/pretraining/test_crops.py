@@ -9,12 +9,12 @@ import pytest
 import soundfile
 import soxr
 import torch
+from support.sound_files import noise, pack, write
 from torch.utils.data import DataLoader
 
 from hear_byola.pretraining.corpus import scan
 from hear_byola.pretraining.crops import CROP_SAMPLES, CropSource, Sampling, check_audible
 from hear_byola.pretraining.errors import PretrainError
-from support.sound_files import noise, pack, write
 
 LENGTHS = {"speech/a.wav": 3.0, "speech/b.flac": 0.4, "music/c.ogg": 2.0, "music/d.mp3": 1.5}
 

@@ -6,10 +6,10 @@ import copy
 
 import pytest
 import torch
+from support.pretraining_runs import joint_work, one_of_two, results
 from torch import nn
 
 from hear_byola.pretraining.distributed import BatchNorm, synchronise, track
-from support.pretraining_runs import joint_work, one_of_two, results
 
 
 @pytest.fixture(scope="module")

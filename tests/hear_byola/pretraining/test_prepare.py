@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.sound_files import noise, write
 
 from hear_byola.pretraining.corpus import scan
 from hear_byola.pretraining.crops import CropSource, Sampling
 from hear_byola.pretraining.prepare import describe, duration
-from support.sound_files import noise, write
 
 
 def described(root: Path) -> str:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.pretraining_runs import FIELDS, make_audio
+from support.sound_files import noise, write
 
 from harness.cli import call
 from hear_byola.checkpoint import read_checkpoint
-from support.pretraining_runs import FIELDS, make_audio
-from support.sound_files import noise, write
 
 
 def arguments(audio: Path, out: Path, *more: str, **fields: object) -> list[str]:

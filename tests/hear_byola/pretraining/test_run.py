@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.pretraining_runs import make_audio, tiny
+from support.sound_files import noise, write
+from support.whole_run import CPU, rows, run, state
 
 from hear_byola import load_model
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from hear_byola.encoder import random_encoder
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.run import Machines, pretrain
-from support.pretraining_runs import make_audio, tiny
-from support.sound_files import noise, write
-from support.whole_run import CPU, rows, run, state
 
 
 def test_a_run_leaves_a_checkpoint_with_all_that_it_needs(audio: Path, whole: Path) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from support import pretraining_runs
+from support.pretraining_runs import killer, make_audio, tiny
+from support.whole_run import assert_same_run, copy_of, rows, run, state
 
 from hear_byola.checkpoint import read_checkpoint
 from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.run import Machines
-from support import pretraining_runs
-from support.pretraining_runs import killer, make_audio, tiny
-from support.whole_run import assert_same_run, copy_of, rows, run, state
 
 
 def test_a_finished_run_returns_at_once(audio: Path, whole: Path) -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.sound_files import FORMATS, noise, pack, write
 
 from hear_byola.pretraining.shards import BadShard, members, open_member
 from hear_byola.pretraining.sound import EXTENSIONS, read_header, read_stretch
-from support.sound_files import FORMATS, noise, pack, write
 
 
 def test_members_are_found_where_they_lie(tmp_path: Path) -> None:

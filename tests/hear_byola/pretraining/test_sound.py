@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from support.sound_files import FORMATS, LOSSLESS, noise, sines, write
 
 from hear_byola.audiofile import BadFile
 from hear_byola.pretraining.sound import read_header, read_stretch
-from support.sound_files import FORMATS, LOSSLESS, noise, sines, write
 
 RATES = {"opus": (16_000, 24_000, 48_000)}
 ANY_RATE = (16_000, 22_050, 44_100, 48_000)

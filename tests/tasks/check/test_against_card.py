@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import soundfile
 from click.testing import CliRunner
+from support import task_directories
 
 import tasks.audio
 from harness.commands.check import check
 from harness.core.errors import UserError
-from support import task_directories
 from tasks.cards.card import CARD, Card, Published, card, write_card
 from tasks.check.against_card import Difference, card_for, compare
 from tasks.demo import demo_directory, demo_names

@@ -12,9 +12,9 @@ import pytest
 import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support import task_directories
 
 from harness.core.memory import FileMemory
-from support import task_directories
 from tasks.check import Finding, check_task, format_findings, sound
 from tasks.format.task import multiclass_targets, read_task
 

@@ -15,9 +15,9 @@ import pytest
 import soundfile
 import soxr
 from bench.near_duplicates import PROMISED
+from support import sound_files, task_directories
 
 from harness.core.memory import FileMemory
-from support import sound_files, task_directories
 from tasks.check import Finding, Pair, check_task, sound
 from tasks.check.duplicates import CANDIDATE
 from tasks.check.fingerprint import SIZE, fingerprint, from_text, nearest, to_text

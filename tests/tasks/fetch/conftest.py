@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-
-import tasks.fetch.archive
 from support.archives import HURRY, REAL, Sample, Story, made_sample, make_card
 from support.record_server import RecordServer
+
+import tasks.fetch.archive
 from tasks.fetch import Fetched
 from tasks.fetch import fetch as fetch_tasks
 

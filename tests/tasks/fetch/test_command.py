@@ -15,11 +15,11 @@ from pathlib import Path
 from types import MappingProxyType
 
 import pytest
+from support.archives import RECORD, Sample, made_sample
+from support.record_server import cut, hang, refuse
 
 import tasks.cards.card
 from harness.cli import call
-from support.archives import RECORD, Sample, made_sample
-from support.record_server import cut, hang, refuse
 from tasks.cards.card import Card, card, cards
 
 

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 
 import pytest
-
-from harness.core.errors import UserError
 from support.archives import HURRY, REAL, RECORD, Sample, made_sample, make_card
 from support.record_server import cut, hang, ignore_range, misplace, refuse, send
+
+from harness.core.errors import UserError
 from tasks.check import check_task
 from tasks.fetch import Patience
 from tasks.fetch import fetch as fetch_tasks

@@ -7,10 +7,10 @@ import hashlib
 import shutil
 
 import pytest
-
-from harness.core.errors import UserError
 from support.archives import HURRY, RECORD, Sample, made_sample
 from support.record_server import cut, refuse
+
+from harness.core.errors import UserError
 
 
 def md5(content: bytes) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.archives import made_archive
 
 from harness.core.errors import UserError
-from support.archives import made_archive
 from tasks.fetch.unpack import unpack
 
 NAME = "made-v1-full"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import task_directories
 
 from harness.analysis.compare.influences import in_order
 from harness.core.errors import UserError
@@ -15,7 +16,6 @@ from harness.results.predictions import FoldPredictions, read_predictions, write
 from harness.run.engines import InlineEngine
 from harness.run.execute import Listener, execute
 from harness.run.plan import Settings, make_plan
-from support import task_directories
 from tasks.check import check_task
 from tasks.format.groups import derive_groups, groups_table
 from tasks.format.task import TaskSource, read_task, without_clips

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support import task_directories
 
 from harness.core.errors import UserError
-from support import task_directories
 from tasks.format.task import (
     Event,
     Fold,

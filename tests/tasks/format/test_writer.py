@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from support import sound_reader
 
 from harness.core.errors import UserError
-from support import sound_reader
 from tasks.check import check_task
 from tasks.format import wavs
 from tasks.format.directory import Event

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from support import sound_files
 
 from harness.cli import call
 from harness.core.errors import UserError
@@ -25,7 +26,6 @@ from harness.metrics.event_scores import METRICS as EVENT_METRICS
 from harness.metrics.scores import METRICS as SCENE_METRICS
 from harness.results import read_csv
 from harness.results.predictions import read_predictions
-from support import sound_files
 from tasks.cards.card import card_in
 from tasks.check import check_task
 from tasks.format.directory import Event

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from support import sound_files
 
 from harness.core.errors import UserError
 from harness.core.files import file_state
-from support import sound_files
 from tasks import audio
 from tasks.audio import BadAudio, ContentHashes, decode
 from tasks.format import wavs

@@ -11,9 +11,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from support import corpora
 
 from harness.core.errors import UserError
-from support import corpora
 from tasks.prepare import archive as archives
 from tasks.prepare.archive import close_archives, expanded_path, files_of
 from tasks.prepare.folder import SourceFolder

@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 import soundfile
 import soxr
+from support import corpora, sound_files
 
 from harness.core.errors import UserError
-from support import corpora, sound_files
 from tasks.cards.card import card
 from tasks.check import check_task
 from tasks.format.newtask import NewClip

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support import corpora, sound_files
 
 from harness.core.errors import UserError
-from support import corpora, sound_files
 from tasks.prepare.archive import close_archives
 from tasks.prepare.folder import SourceFolder
 

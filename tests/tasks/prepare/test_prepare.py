@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from support import corpora
 
 from harness.cli import call
 from harness.commands.options import EXAMPLES
 from harness.core.errors import UserError
-from support import corpora
 from tasks.cards.card import card
 from tasks.check import check_task
 from tasks.find import find_task

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 from sklearn.preprocessing import StandardScaler
+from support.result_rows import row
 
 from harness.analysis.board import NOT_SEPARABLE, UNPAIRED, board, two_proportion_p
 from harness.analysis.board.published import Column, Published, read_board, read_published
@@ -18,7 +19,6 @@ from harness.analysis.board.text import format_board
 from harness.cli import call
 from harness.core.errors import UserError
 from harness.results import frame, write_csv
-from support.result_rows import row
 
 HEAR = read_published("hear2021")
 COLUMNS = {column.title: column for column in HEAR.columns}

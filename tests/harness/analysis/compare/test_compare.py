@@ -12,6 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import soundfile
+from support import task_directories
+from support.erring_runs import make_errors_run
+from support.hear_modules import write_module
 
 from harness.analysis.compare import (
     compare,
@@ -31,9 +34,6 @@ from harness.results.record import find_records
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
-from support import task_directories
-from support.erring_runs import make_errors_run
-from support.hear_modules import write_module
 from tasks.format.task import TaskSource
 
 KINDS = ("scene", "kfold", "multilabel", "events")

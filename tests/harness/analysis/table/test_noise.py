@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
+from support import hear_modules, task_directories
+from support.result_rows import row
 
 from harness.analysis.compare.gather import gather
 from harness.analysis.compare.measured import Measured
@@ -25,8 +27,6 @@ from harness.results.record import find_records
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
-from support import hear_modules, task_directories
-from support.result_rows import row
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import special, stats
+from support.result_rows import row
 
 from harness.analysis.table import format_table, wide
 from harness.analysis.table.baseline_models import baseline_models
@@ -17,7 +18,6 @@ from harness.analysis.table.cells import Noise, cells
 from harness.cli import call
 from harness.core.errors import UserError
 from harness.results import frame, load, write_csv
-from support.result_rows import row
 from tasks.find import domains
 
 ROOT = Path(__file__).parents[4]

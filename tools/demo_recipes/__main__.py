@@ -1,4 +1,4 @@
-"""Command line: ``python -m tasks.demo.recipes OUT --work DIR [--only NAME]...``."""
+"""Command line: ``python -m tools.demo_recipes OUT --work DIR [--only NAME]...``."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.core.counts import plural
-from tasks.demo.recipes import (
+from tools.demo_recipes import (
     guitar_chord,
     pipe_pitch,
     sample_mix,
     transport_events,
     voice_count,
 )
-from tasks.demo.recipes.layout import DemoTask, write
+from tools.demo_recipes.layout import DemoTask, write
 
 RECIPES: dict[str, Callable[[Path], DemoTask]] = {
     "demo_guitar_chord": guitar_chord.build,
@@ -27,7 +27,7 @@ RECIPES: dict[str, Callable[[Path], DemoTask]] = {
 
 def main() -> None:
     """Build the tasks asked for, all of them by default."""
-    parser = argparse.ArgumentParser(prog="python -m tasks.demo.recipes", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.demo_recipes", description=__doc__)
     parser.add_argument("out", type=Path, help="folder to write the task directories to")
     parser.add_argument("--work", type=Path, required=True, help="folder for downloaded packages")
     parser.add_argument("--only", action="append", choices=RECIPES, help="build this task alone")

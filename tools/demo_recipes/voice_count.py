@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.demo.recipes.layout import Clip, DemoTask, Recording
-from tasks.demo.recipes.sound import RATE, Sound, add_noise, at_level, cut, fade, resample, trim
-from tasks.demo.recipes.voices import Voice, all_voices
+from tools.demo_recipes.layout import Clip, DemoTask, Recording
+from tools.demo_recipes.sound import RATE, Sound, add_noise, at_level, cut, fade, resample, trim
+from tools.demo_recipes.voices import Voice, all_voices
 
 _VOICES = {
     "train": ("english_f", "greek_f", "napatan_f", "napatan_m"),

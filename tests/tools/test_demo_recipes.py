@@ -13,9 +13,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.demo.recipes import sound
-from tasks.demo.recipes.sources import Package, copyright_stanzas, fetch
-from tasks.demo.recipes.vorbis import encode
+from tools.demo_recipes import sound
+from tools.demo_recipes.sources import Package, copyright_stanzas, fetch
+from tools.demo_recipes.vorbis import encode
 
 RNG = np.random.default_rng(0)
 

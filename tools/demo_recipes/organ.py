@@ -9,9 +9,9 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tasks.demo.recipes.layout import Recording
-from tasks.demo.recipes.sound import Sound, read
-from tasks.demo.recipes.sources import Package, fetch
+from tools.demo_recipes.layout import Recording
+from tools.demo_recipes.sound import Sound, read
+from tools.demo_recipes.sources import Package, fetch
 
 PACKAGE = Package(
     "debian",

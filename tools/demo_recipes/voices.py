@@ -9,9 +9,9 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
-from tasks.demo.recipes.layout import Recording
-from tasks.demo.recipes.sound import Sound, read
-from tasks.demo.recipes.sources import Package, fetch
+from tools.demo_recipes.layout import Recording
+from tools.demo_recipes.sound import Sound, read
+from tools.demo_recipes.sources import Package, fetch
 
 _CORE_VERSION = "1.6.1-1"
 _ENGLISH = "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.demo.recipes.layout import Clip, DemoTask, Recording
-from tasks.demo.recipes.sonic_pi import Samples
-from tasks.demo.recipes.sound import add_noise, at_level, cut, fade, random_stretch, read
-from tasks.demo.recipes.sources import Package, fetch
+from tools.demo_recipes.layout import Clip, DemoTask, Recording
+from tools.demo_recipes.sonic_pi import Samples
+from tools.demo_recipes.sound import add_noise, at_level, cut, fade, random_stretch, read
+from tools.demo_recipes.sources import Package, fetch
 
 PACKAGE = Package(
     "debian",

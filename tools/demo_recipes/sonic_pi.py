@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.demo.recipes.layout import Recording
-from tasks.demo.recipes.sound import Sound, read
-from tasks.demo.recipes.sources import Package, copyright_stanzas, fetch
+from tools.demo_recipes.layout import Recording
+from tools.demo_recipes.sound import Sound, read
+from tools.demo_recipes.sources import Package, copyright_stanzas, fetch
 
 PACKAGE = Package(
     "debian",

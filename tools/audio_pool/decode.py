@@ -25,7 +25,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from hear_byola.pretraining.errors import PretrainError
+from tools.audio_pool.errors import PoolError
 
 KINDS = ("speech", "music", "effects")
 SAMPLE_RATE = 16_000
@@ -75,7 +75,7 @@ def decode(
         keep: members to copy out as they are: path inside the package -> file to write.
 
     Raises:
-        PretrainError: when a piece cannot be written.
+        PoolError: when a piece cannot be written.
     """
     result = Decoded()
     heard: set[str] = set()
@@ -221,7 +221,7 @@ def _write(path: Path, samples: NDArray[np.int16]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
     except (OSError, soundfile.LibsndfileError) as error:
-        raise PretrainError(
+        raise PoolError(
             f"{path} could not be written ({error}): is there room on the disk?"
         ) from error
 

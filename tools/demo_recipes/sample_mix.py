@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.demo.recipes.layout import Clip, DemoTask
-from tasks.demo.recipes.sonic_pi import Samples
-from tasks.demo.recipes.sound import RATE, Sound, at_level, cut, fade, random_stretch
+from tools.demo_recipes.layout import Clip, DemoTask
+from tools.demo_recipes.sonic_pi import Samples
+from tools.demo_recipes.sound import RATE, Sound, at_level, cut, fade, random_stretch
 
 _KINDS = {
     "ambience": "ambi_choir ambi_drone ambi_glass_hum ambi_glass_rub ambi_haunted_hum "

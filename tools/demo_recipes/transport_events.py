@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.demo.recipes.layout import Clip, DemoTask
-from tasks.demo.recipes.open_sfx import SoundSet
-from tasks.demo.recipes.sonic_pi import Samples
-from tasks.demo.recipes.sound import RATE, Sound, at_level, cut, fade, random_stretch, trim
+from tools.demo_recipes.layout import Clip, DemoTask
+from tools.demo_recipes.open_sfx import SoundSet
+from tools.demo_recipes.sonic_pi import Samples
+from tools.demo_recipes.sound import RATE, Sound, at_level, cut, fade, random_stretch, trim
 
 _EVENTS: dict[str, dict[str, tuple[int, ...]]] = {
     "train": {

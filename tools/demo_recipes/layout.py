@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.demo.recipes.sound import Sound, below_full_scale
-from tasks.demo.recipes.sources import Package
-from tasks.demo.recipes.vorbis import encode
 from tasks.format.groups import GROUPS, groups_table
+from tools.demo_recipes.sound import Sound, below_full_scale
+from tools.demo_recipes.sources import Package
+from tools.demo_recipes.vorbis import encode
 
 LICENCE_URLS = {
     "CC0-1.0": "https://creativecommons.org/publicdomain/zero/1.0/",

@@ -13,7 +13,7 @@ import struct
 import numpy as np
 import soundfile as sf
 
-from tasks.demo.recipes.sound import RATE, Sound
+from tools.demo_recipes.sound import RATE, Sound
 
 COMPRESSION = 0.8
 """libsndfile's 0 (largest) to 1 (smallest file): about 45 kbit/s for noisy music at 16 kHz."""

@@ -1,0 +1,1 @@
+"""Builds the audio pool that the shipped checkpoint was trained on, from Debian packages."""

@@ -1,0 +1,5 @@
+"""Command line: ``python -m tools.audio_pool WORK``."""
+
+from tools.audio_pool.build import main
+
+main()
