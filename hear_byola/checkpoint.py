@@ -30,6 +30,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hear_byola.encoder import ENCODERS, make_encoder
+from hear_byola.wholefile import replacing
 
 FORMAT = "hear-byola"
 FORMAT_VERSION = 1
@@ -103,21 +104,12 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
         "data_sha256": checkpoint.data_sha256,
     }
     path = Path(os.path.expanduser(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        temporary.touch()
-        usual = temporary.stat().st_mode
-        save_file(tensors, temporary, metadata)
-        temporary.chmod(usual)  # the writer makes files that nobody else may read
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            save_file(tensors, temporary, metadata)
     except SafetensorError as error:
         raise OSError(f"checkpoint {path}: it could not be written ({error}).") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:

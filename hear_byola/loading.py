@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import warnings
-from difflib import get_close_matches
 from pathlib import Path
 
 from hear_byola.checkpoint import Checkpoint, read_checkpoint
 from hear_byola.encoder import random_encoder, restore_encoder
+from hear_byola.errors import did_you_mean
 from hear_byola.frontend import DEFAULT_CONVENTION, LogMel
 from hear_byola.model import DEFAULT_HOP_MS, ByolA
 
@@ -50,8 +50,7 @@ def load(
 
 def unknown_option(name: str) -> str:
     """Return the error for an option that does not exist, with the nearest one that does."""
-    nearest = get_close_matches(name, _OPTIONS, n=1)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    hint = did_you_mean(name, _OPTIONS)
     return f"unknown option {name!r}: the options are {', '.join(_OPTIONS)}.{hint}"
 
 

@@ -11,7 +11,6 @@ import collections.abc
 import enum
 import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import (
     Annotated,
     Any,
@@ -25,6 +24,8 @@ from typing import (
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError
 from pydantic.fields import FieldInfo
+
+from hear_byola.errors import UserError, did_you_mean
 
 _LONGEST_VALUE = 80  # characters of a value that an error repeats
 _TYPES: dict[object, str] = {
@@ -93,17 +94,11 @@ def one_of_these(names: Collection[object]) -> str:
     return f"one of {', '.join(map(repr, names))}"
 
 
-def did_you_mean(name: str, known: Collection[str]) -> str:
-    """Return " Did you mean ...?" if a known name is near, or an empty text."""
-    nearest = get_close_matches(name, known, n=1)
-    return f" Did you mean {nearest[0]!r}?" if nearest else ""
-
-
 Model = TypeVar("Model", bound=BaseModel)
 
 
 def read(
-    model: type[Model], mapping: object, source: str, error: type[Exception] = ValueError
+    model: type[Model], mapping: object, source: str, error: type[Exception] = UserError
 ) -> Model:
     """Return an instance of a model with the values of a mapping.
 

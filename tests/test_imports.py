@@ -90,7 +90,10 @@ ROOMS = (
 )
 """From the foundation up: a room imports from rooms before it, and from itself."""
 
-SHARED = {"hear_byola.audiofile", "hear_byola.schema", "hear_byola.yamltext"}
+SHARED = {
+    f"hear_byola.{m}"
+    for m in ("audiofile", "errors", "filestate", "schema", "wholefile", "yamltext")
+}
 """What the other packages use of the model's package; all else they reach by its interface."""
 
 

@@ -82,15 +82,11 @@ def _configure(
     base: str, overrides: Mapping[str, object], *, devices: Sequence[str]
 ) -> Mapping[str, object]:
     from hear_byola.pretraining.config import check_precision, read_config
-    from hear_byola.pretraining.errors import PretrainError
 
-    try:
-        config = read_config(base, overrides)
-        for device in devices:
-            check_precision(config, device)
-        return config.as_dict()
-    except PretrainError as error:
-        raise UserError(str(error)) from error
+    config = read_config(base, overrides)
+    for device in devices:
+        check_precision(config, device)
+    return config.as_dict()
 
 
 def _pretrain_arm(
@@ -103,29 +99,21 @@ def _pretrain_arm(
     say: Callable[[str], None],
 ) -> Path:
     from hear_byola.pretraining.config import make_config
-    from hear_byola.pretraining.errors import PretrainError
     from hear_byola.pretraining.run import STATE, Machines, pretrain
 
     kind, _, index = device.partition(":")
     # "1," is the device of number 1 to Lightning, where "1" would be one device.
     machines = Machines("gpu" if kind == "cuda" else kind, f"{index}," if index else 1)
-    try:
-        checkpoint = pretrain(source, make_config(config), out, name, machines=machines, say=say)
-    except PretrainError as error:
-        raise UserError(str(error)) from error
+    checkpoint = pretrain(source, make_config(config), out, name, machines=machines, say=say)
     # What it would go on from is fifty times its size, and a study has many arms.
     (out / STATE).unlink(missing_ok=True)
     return checkpoint
 
 
 def _audio(source: Path, say: Callable[[str], None]) -> str:
-    from hear_byola.pretraining.errors import PretrainError
     from hear_byola.pretraining.prepare import find_sounds
 
-    try:
-        return find_sounds(source, say).sha256
-    except PretrainError as error:
-        raise UserError(str(error)) from error
+    return find_sounds(source, say).sha256
 
 
 def _trained_on(checkpoint: Path) -> str:

@@ -67,7 +67,6 @@ def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **option
         from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
         from hear_byola.pretraining.config import read_config
-        from hear_byola.pretraining.errors import PretrainError
         from hear_byola.pretraining.run import STATE, Machines
         from hear_byola.pretraining.run import pretrain as train
     except ImportError as error:
@@ -93,9 +92,9 @@ def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **option
             start=options["start"] and existing(options["start"]),
             say=_say,
         )
-    except (PretrainError, UserError) as error:
+    except UserError:
         _clear(made, out / PROBE)
-        raise UserError(str(error)) from error
+        raise
     rank_zero_only(click.echo)(checkpoint)
     return 0
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Iterable, Iterator
-from difflib import SequenceMatcher
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-_LEAST_LIKENESS = 0.5
+from hear_byola.errors import UserError, did_you_mean
+
+__all__ = ["UserError", "did_you_mean", "did_you_mean_path", "disk_fault", "going_on"]
+
 _ADVICE = {
     **dict.fromkeys(
         (errno.ENOSPC, errno.EDQUOT), "Make room there, or name a folder on another disk"
@@ -26,27 +28,6 @@ _ADVICE = {
     errno.EIO: "The disk or its connection is at fault: name another place",
     errno.ESTALE: "The network folder is gone: mount it again, and run the same command",
 }
-
-
-class UserError(Exception):
-    """A mistake in what the user gave; its message says what is wrong, where, and the cure.
-
-    The command line prints the message alone; a traceback is for the program's own faults.
-    """
-
-
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """Return ``" Did you mean 'x'?"`` for the choice nearest to ``name``, or an empty string.
-
-    Of choices that are equally near it is the first.
-    """
-    matcher = SequenceMatcher(b=name.casefold())
-    nearest, likeness = "", 0.0
-    for choice in choices:
-        matcher.set_seq1(choice.casefold())
-        if matcher.quick_ratio() > likeness and (ratio := matcher.ratio()) > likeness:
-            nearest, likeness = choice, ratio
-    return f" Did you mean '{nearest}'?" if likeness >= _LEAST_LIKENESS else ""
 
 
 def did_you_mean_path(path: Path, pattern: str = "*") -> str:

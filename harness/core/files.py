@@ -6,52 +6,13 @@ import contextlib
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 from harness.core.errors import UserError
+from hear_byola.filestate import FileState, file_state
 
-SETTLED_NS = 3_000_000_000
-"""Age (ns) from which a file's times are trusted. The coarsest clock of a file system has steps of
-2 s (FAT): a second change within one step would leave the same times."""
-
-
-class FileState(NamedTuple):
-    """What changes with a file's content, read without opening the file.
-
-    Size and modification time can be set back, and an inode can be used again by another file. No
-    program can set the change time.
-
-    Attributes:
-        size: in bytes.
-        mtime_ns: modification time in ns.
-        ctime_ns: time in ns of the last change of content, name, owner or times.
-        inode: number of the file in its file system.
-    """
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-
-    def settled(self) -> bool:
-        """Return whether any change from now on changes the state.
-
-        What was read of the file may be remembered only if this is true before the reading.
-        """
-        return time.time_ns() - max(self.mtime_ns, self.ctime_ns) >= SETTLED_NS
-
-
-def file_state(path: str | Path) -> FileState:
-    """Return the state of a file, links followed.
-
-    Raises:
-        OSError: the file cannot be seen.
-    """
-    status = os.stat(path)
-    return FileState(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+__all__ = ["FileState", "cache_folder", "expand_home", "file_state", "new_directory", "write_file"]
 
 
 def expand_home(path: str | Path) -> str:

@@ -16,7 +16,7 @@ from hear_byola.encoder import Encoder, pool_over_time, random_encoder
 from hear_byola.frontend import HOP, MEL_BANDS, LogMel
 from hear_byola.pretraining import fused
 from hear_byola.pretraining.augment import Augmentations
-from hear_byola.pretraining.collapse import Spread, spread
+from hear_byola.pretraining.collapse import VectorSpread, spread
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.crops import CROP_SAMPLES
 from hear_byola.pretraining.distributed import synchronise
@@ -88,7 +88,7 @@ class ByolTraining(pl.LightningModule):
         self.config = config
         self.steps = steps
         self.batches = 0
-        self.spreads: dict[str, Spread] = {}
+        self.spreads: dict[str, VectorSpread] = {}
         self.last_loss: float | Tensor = math.nan
         self._losses: list[float | Tensor] = []
         self._new_spreads = False
@@ -152,7 +152,7 @@ class ByolTraining(pl.LightningModule):
         # One by one: those of before a stop are numbers, later ones are on the device.
         return math.fsum(map(float, losses)) / len(losses)
 
-    def take_spreads(self) -> dict[str, Spread]:
+    def take_spreads(self) -> dict[str, VectorSpread]:
         """The newest spreads, once each time that they are measured."""
         new, self._new_spreads = self._new_spreads, False
         return self.spreads if new else {}

@@ -14,10 +14,10 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from hear_byola.errors import UserError
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.collapse import is_collapsed
 from hear_byola.pretraining.distributed import from_all_ranks
-from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.folder import Folder
 from hear_byola.pretraining.metrics import CurveLog
 
@@ -69,7 +69,7 @@ class Curves(StepCallback):
     def _refuse_bad_loss(self, module: ByolTraining) -> None:
         bad = [int(step) for step in from_all_ranks(module.first_bad_step) if step >= 0]
         if bad:
-            raise PretrainError(
+            raise UserError(
                 f"the loss of step {min(bad) + 1} is not a finite number. {_advice(self.folder)}"
             )
 
@@ -110,7 +110,7 @@ class CollapseWatch(StepCallback):
         found = ", ".join(collapsed) or "in the batch of another process"
         text = f"step {step}: the network has collapsed: {found}."
         if module.config.stop_on_collapse:
-            raise PretrainError(f"{text} The state saved before is kept.")
+            raise UserError(f"{text} The state saved before is kept.")
         self.say(f"WARNING: {text} Its embeddings hardly tell sounds apart.")
 
 
@@ -181,7 +181,7 @@ class SavedState(StepCallback):
             trainer.save_checkpoint(self.folder.state)
             self.export(module)
         elif step == module.steps:
-            raise PretrainError(
+            raise UserError(
                 f"the weights after step {step} are not finite numbers. {_advice(self.folder)}"
             )
         if asked and step < module.steps:
@@ -253,7 +253,7 @@ class Probes(StepCallback):
             logger.log_metrics({f"probe/{name}": value for name, value in scores.items()}, step)
 
 
-class Progress(StepCallback):
+class ProgressLines(StepCallback):
     """Says where a resumed run goes on, and every half minute how far the run is."""
 
     def __init__(self, say: Callable[[str], None]) -> None:

@@ -29,7 +29,7 @@ COLLAPSED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
-class Spread:
+class VectorSpread:
     """How n vectors of a dimension dim, each divided by its length, lie around their mean.
 
     Attributes:
@@ -50,7 +50,7 @@ class Spread:
     highest_rank: int
 
 
-def spread(vectors: Tensor) -> Spread:
+def spread(vectors: Tensor) -> VectorSpread:
     """Measure a batch; of more than `MOST_VECTORS` the first.
 
     Args:
@@ -67,11 +67,11 @@ def spread(vectors: Tensor) -> Spread:
     n, dim = vectors.shape
     highest_rank = min(n - 1, dim)
     if not vectors.isfinite().all():
-        return Spread(math.nan, math.nan, math.nan, highest_rank)
+        return VectorSpread(math.nan, math.nan, math.nan, highest_rank)
     unit = nn.functional.normalize(vectors, dim=1)
     centred = unit - unit.mean(0)
     std = centred.square().sum(0).div(n - 1).mul(dim).sqrt()
-    return Spread(float(std.mean()), float(std.min()), _effective_rank(centred), highest_rank)
+    return VectorSpread(float(std.mean()), float(std.min()), _effective_rank(centred), highest_rank)
 
 
 def _effective_rank(centred: Tensor) -> float:
@@ -88,7 +88,7 @@ def _effective_rank(centred: Tensor) -> float:
     return float(torch.special.entr(values / values.sum()).sum().exp())
 
 
-def is_collapsed(measured: Spread) -> bool:
+def is_collapsed(measured: VectorSpread) -> bool:
     """Whether a batch has collapsed, to a point (`std`) or to a line or plane (`effective_rank`).
 
     A network that has lost some of its dimensions has not: its figures fall, and downstream tasks

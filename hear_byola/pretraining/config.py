@@ -11,14 +11,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from hear_byola import yamltext
 from hear_byola.encoder import ENCODERS, INITS
+from hear_byola.errors import UserError, did_you_mean
 from hear_byola.frontend import CONVENTIONS
-from hear_byola.pretraining.errors import PretrainError
 from hear_byola.schema import (
     Flag,
     Number,
     Schema,
     Whole,
-    did_you_mean,
     one_of,
     one_of_these,
     read,
@@ -187,10 +186,10 @@ def make_config(values: Mapping[str, object], source: str = "the config") -> Pre
         source: where they come from, for errors.
 
     Raises:
-        PretrainError: an unknown field, a value of another type or out of its range; the message
+        UserError: an unknown field, a value of another type or out of its range; the message
             lists every fault.
     """
-    return read(PretrainConfig, values, source, PretrainError)
+    return read(PretrainConfig, values, source, UserError)
 
 
 def read_config(name: str | Path, overrides: Mapping[str, object] | None = None) -> PretrainConfig:
@@ -201,19 +200,19 @@ def read_config(name: str | Path, overrides: Mapping[str, object] | None = None)
         overrides: fields to replace.
 
     Raises:
-        PretrainError: no such config, not YAML, what `make_config` raises, or `epochs` among the
+        UserError: no such config, not YAML, what `make_config` raises, or `epochs` among the
             overrides of a config whose `crops` is a number.
     """
     try:
         content = yamltext.load(_config_text(name)) or {}
     except ValueError as error:  # UnicodeDecodeError is one
-        raise PretrainError(f"{name} is not YAML: {error}.") from error
+        raise UserError(f"{name} is not YAML: {error}.") from error
     if not isinstance(content, dict):
-        raise PretrainError(f"{name} must hold fields and their values, like `batch_size: 256`.")
+        raise UserError(f"{name} must hold fields and their values, like `batch_size: 256`.")
     overrides = overrides or {}
     config = make_config({**content, **overrides}, str(name))
     if "epochs" in overrides and config.crops is not None:
-        raise PretrainError(
+        raise UserError(
             f"{name}: epochs is {config.epochs}, but the length of the run is set by crops, "
             f"{config.crops:,}. Set crops to null as well."
         )
@@ -227,7 +226,7 @@ def _config_text(name: str | Path) -> str:
     if (stem := str(name).removesuffix(".yaml")) in shipped:
         return shipped[stem].read_text("utf-8")
     own = sorted(path.name for path in Path(name).parent.glob("*.yaml"))
-    raise PretrainError(
+    raise UserError(
         f"no config {str(name)!r}.{did_you_mean(Path(name).name, [*own, *shipped])} Name a YAML "
         f"file, or one of {', '.join(sorted(shipped))}."
     )
@@ -239,10 +238,10 @@ def check_precision(config: PretrainConfig, accelerator: str) -> None:
     On a CPU, Lightning replaces float16 by bfloat16, and the checkpoint would name the wrong one.
 
     Raises:
-        PretrainError: half precision on a CPU.
+        UserError: half precision on a CPU.
     """
     if accelerator == "cpu" and config.precision == "16-mixed":
-        raise PretrainError("precision 16-mixed is for GPUs: a CPU has 32-true and bf16-mixed.")
+        raise UserError("precision 16-mixed is for GPUs: a CPU has 32-true and bf16-mixed.")
 
 
 def differing(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:

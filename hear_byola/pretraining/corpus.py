@@ -12,8 +12,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from hear_byola.pretraining.errors import PretrainError
-from hear_byola.pretraining.headers import Sound, read_headers
+from hear_byola.errors import UserError
+from hear_byola.pretraining.headers import FoundSound, read_headers
 from hear_byola.pretraining.listing import Listing, kind_of, list_source
 from hear_byola.pretraining.shards import open_member
 
@@ -23,7 +23,7 @@ _KINDS = np.iinfo(np.int16).max
 
 
 @dataclass(frozen=True, eq=False)
-class Corpus:
+class AudioCorpus:
     """Sounds as parallel numpy arrays of length n, so that millions take some 100 MB.
 
     Attributes:
@@ -117,7 +117,7 @@ def scan(
     progress: Callable[[int, int, int], None] = _no_progress,
     memory: Path | None = None,
     workers: int = 8,
-) -> Corpus:
+) -> AudioCorpus:
     """Find all sounds of a source and read their headers.
 
     Args:
@@ -136,7 +136,7 @@ def scan(
         off, or of a rate below 16 kHz are in `skipped`.
 
     Raises:
-        PretrainError: there is no such source, it names no audio, a list is malformed, or nothing
+        UserError: there is no such source, it names no audio, a list is malformed, or nothing
             in it can be used.
     """
     listing = list_source(source)
@@ -145,7 +145,7 @@ def scan(
     return _gather(source, listing, contents)
 
 
-def _gather(source: Path, listing: Listing, contents: list[tuple[Sound, ...]]) -> Corpus:
+def _gather(source: Path, listing: Listing, contents: list[tuple[FoundSound, ...]]) -> AudioCorpus:
     shards: list[str] = []
     skipped: list[tuple[str, str]] = []
     names: list[str] = []
@@ -164,14 +164,14 @@ def _gather(source: Path, listing: Listing, contents: list[tuple[Sound, ...]]) -
             shard = len(shards) - 1 if sound.member else -1
             rows.append((sound.frames, sound.rate, weight, shard, sound.offset, sound.size))
     if not rows:
-        raise PretrainError(_nothing_usable(source, skipped))
+        raise UserError(_nothing_usable(source, skipped))
     found = sorted(set(kinds))
     if len(found) > _KINDS:
-        raise PretrainError(f"{source} has {len(found):,} kinds of audio; at most {_KINDS:,}.")
+        raise UserError(f"{source} has {len(found):,} kinds of audio; at most {_KINDS:,}.")
     number = {kind: index for index, kind in enumerate(found)}
     frames, rate, weights, shard_of, offset, size = zip(*rows)
     text, ends = _joined(names)
-    return Corpus(
+    return AudioCorpus(
         root=listing.root,
         kinds=tuple(found),
         frames=np.array(frames, np.int64),

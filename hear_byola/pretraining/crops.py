@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from hear_byola.audiofile import BadFile
-from hear_byola.pretraining.corpus import Corpus
-from hear_byola.pretraining.errors import PretrainError
+from hear_byola.errors import UserError
+from hear_byola.pretraining.corpus import AudioCorpus
 from hear_byola.pretraining.sampling import CROP_SAMPLES, Draws, Sampling
 from hear_byola.pretraining.sound import read_stretch, samples_at_16k
 
@@ -48,7 +48,7 @@ class CropSource:
     """
 
     def __init__(
-        self, corpus: Corpus, sampling: Sampling, seed: int, crop_samples: int = CROP_SAMPLES
+        self, corpus: AudioCorpus, sampling: Sampling, seed: int, crop_samples: int = CROP_SAMPLES
     ) -> None:
         self.corpus = corpus
         self.sampling = sampling
@@ -81,7 +81,7 @@ class CropSource:
             at the centre, with zeros at both ends; of a longer one a random stretch is taken.
 
         Raises:
-            PretrainError: more than a tenth of this process's reads failed, of 200 at least.
+            UserError: more than a tenth of this process's reads failed, of 200 at least.
 
         Warns:
             UserWarning: a file cannot be read; another sound is drawn in its place.
@@ -117,7 +117,7 @@ class CropSource:
             if stretch is None or places == _PLACES or self._lengths[item] <= self.crop_samples:
                 item, places = self._draws.another(kind, random), 0
         if loudest is None:
-            raise PretrainError(
+            raise UserError(
                 f"{_TRIES} sounds in a row could not be read, the last of them "
                 f"{self.corpus.name(item)}: is the audio in {self.corpus.root} still there?"
             )
@@ -150,7 +150,7 @@ class CropSource:
                 f"{name} {reason} Another sound is drawn in its place.", UserWarning, stacklevel=2
             )
         if self._reads >= _READS_BEFORE_JUDGING and self._failures > _FAILURES_BORNE * self._reads:
-            raise PretrainError(
+            raise UserError(
                 f"{self._failures} of {self._reads} reads from {self.corpus.root} failed, the last "
                 f"one of {name}, which {reason} Is the audio still there, and as it was scanned?"
             )
@@ -160,12 +160,12 @@ def check_audible(source: CropSource, draws: int = 200) -> None:
     """Draw up to `draws` crops until one is no silence.
 
     Raises:
-        PretrainError: all are silence: digital silence, or below the sampling's `silence_db`.
+        UserError: all are silence: digital silence, or below the sampling's `silence_db`.
     """
     if not any(source.is_audible(position) for position in range(draws)):
         level = source.sampling.silence_db
         below = "" if level is None else f" below {level:g} dB"
-        raise PretrainError(
+        raise UserError(
             f"{source.corpus.root} seems to hold nothing but silence{below}: no crop that was drawn"
             " is louder."
         )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+
+from hear_byola.wholefile import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,7 +66,8 @@ def draw(metrics_csv: Path, figure: Path) -> None:
     axes[-1].set_xlabel("step")
     image = io.BytesIO()
     FigureCanvasAgg(page).print_png(image)
-    _replace(figure, image.getvalue())
+    with replacing(figure) as temporary:
+        temporary.write_bytes(image.getvalue())
 
 
 def _read(metrics_csv: Path) -> pd.DataFrame:
@@ -96,15 +97,3 @@ def _curve(axis: Axes, values: pd.Series, name: str) -> None:
     axis.fill_between(
         steps, groups.min(), groups.max(), color=line.get_color(), alpha=0.3, linewidth=0.8
     )
-
-
-def _replace(figure: Path, image: bytes) -> None:
-    figure.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=figure.parent, prefix=f".{figure.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(image)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, figure)
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from filelock import FileLock, Timeout
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.checkpoint import read_checkpoint
+from hear_byola.errors import UserError
 from hear_byola.pretraining.config import differing
-from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.state import replacing
 
 STATE = "resume.ckpt"
@@ -81,7 +81,7 @@ class Folder:
         try:
             progress = read_checkpoint(self.checkpoint).training_config.get("progress")
         except ValueError as error:
-            raise PretrainError(f"{error} Delete it, and it is written again.") from error
+            raise UserError(f"{error} Delete it, and it is written again.") from error
         return isinstance(progress, dict) and progress["step"] >= steps
 
     @contextlib.contextmanager
@@ -92,20 +92,15 @@ class Folder:
         folders that were made for it.
 
         Raises:
-            PretrainError: it cannot be made, or another run is at it.
+            UserError: it cannot be made, or another run is at it.
         """
         made = [path for path in (self.out, *self.out.parents) if not path.exists()]
         before = set(self.out.iterdir()) if self.out.is_dir() else set()
         try:
             self.out.mkdir(parents=True, exist_ok=True)
-            lock = (self.out / ".lock").open("w")
         except OSError as error:
-            raise PretrainError(
-                f"the folder {self.out} cannot be made ({error.strerror})."
-            ) from error
-        with lock:
-            if _is_rank_zero():
-                _lock(lock.fileno(), self.out)
+            raise UserError(f"the folder {self.out} cannot be made ({error.strerror}).") from error
+        with _locked(self.out) if _is_rank_zero() else contextlib.nullcontext():
             try:
                 yield
             except Exception:
@@ -127,13 +122,13 @@ class Folder:
         """Write the config, or refuse if the run here has another one.
 
         Raises:
-            PretrainError: the run here has another config, or none that can be read.
+            UserError: the run here has another config, or none that can be read.
         """
         if not _is_rank_zero():
             return
         fields = differing(self._read_config(), wanted) if self.begun() else []
         if fields:
-            raise PretrainError(
+            raise UserError(
                 f"{self.out} holds a run with another config; {'; '.join(fields)}. Take the "
                 "fields as they were to go on, or another --out."
             )
@@ -146,7 +141,7 @@ class Folder:
         except (OSError, ValueError, yaml.YAMLError):
             content = None
         if not isinstance(content, dict):
-            raise PretrainError(
+            raise UserError(
                 f"{self.config} is damaged or missing: it cannot be told whether the run in "
                 f"{self.out} is this one. Take another --out."
             )
@@ -157,18 +152,18 @@ def _is_rank_zero() -> bool:
     return rank_zero_only.rank == 0  # type: ignore[attr-defined]
 
 
-def _lock(file: int, out: Path) -> None:
+@contextlib.contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    lock = FileLock(out / ".lock", timeout=_PATIENCE)
     try:
-        import fcntl
-    except ImportError:  # Windows
-        return
-    until = time.monotonic() + _PATIENCE
-    while True:
-        try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > until:
-                raise PretrainError(f"another process is training in {out}.") from None
-            time.sleep(0.2)
-        except OSError:
-            return  # a file system without locks
+        lock.acquire()
+    except NotImplementedError:  # a file system without locks
+        pass
+    except Timeout:
+        raise UserError(f"another process is training in {out}.") from None
+    except OSError as error:
+        raise UserError(f"the folder {out} cannot be written ({error.strerror}).") from error
+    try:
+        yield
+    finally:
+        lock.release()

@@ -13,24 +13,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from hear_byola.audiofile import BadFile
+from hear_byola.filestate import file_state
 from hear_byola.pretraining.listing import SHARD
 from hear_byola.pretraining.shards import (
     COMPRESSED_REASON,
-    BadShard,
     is_compressed,
     members,
     open_member,
 )
-from hear_byola.pretraining.sound import EXTENSIONS, BadFile, read_header
+from hear_byola.pretraining.sound import EXTENSIONS, read_header
 
 _VERSION = 2  # of what a line of the memory means; others are passed over
 _ROUND = 4096  # files that wait for a thread at a time
 _KEEP_EVERY = 10.0  # seconds between two writes of what was found: what a kill can lose
-_SETTLED_NS = 3_000_000_000  # file systems tell times in steps of up to 2 s
 _LOOK_EVERY = 1.0  # seconds between two calls of progress while a large shard is read
 
 
-class Sound(NamedTuple):
+class FoundSound(NamedTuple):
     """One sound in a file: ``member`` is its name in a shard, "" in a file of its own.
 
     ``reason`` says why it cannot be used, as a predicate; "" where it can.
@@ -44,7 +44,7 @@ class Sound(NamedTuple):
     reason: str
 
 
-class Contents(NamedTuple):
+class FileContents(NamedTuple):
     """What a file was found to hold.
 
     ``state`` is its size, modification time, change time (both in ns) and inode at that time; ""
@@ -52,7 +52,7 @@ class Contents(NamedTuple):
     """
 
     state: str
-    sounds: tuple[Sound, ...]
+    sounds: tuple[FoundSound, ...]
 
 
 def read_headers(
@@ -61,7 +61,7 @@ def read_headers(
     progress: Callable[[int, int, int], None],
     memory: Path | None,
     workers: int,
-) -> list[tuple[Sound, ...]]:
+) -> list[tuple[FoundSound, ...]]:
     """The sounds in each file, in order; only what is not remembered, or changed, is opened.
 
     However it ends, what was found in whole files is remembered.
@@ -77,7 +77,7 @@ def read_headers(
         UserWarning: the memory cannot be written.
     """
     old = {} if memory is None else _load(memory)
-    found: list[tuple[Sound, ...]] = []
+    found: list[tuple[FoundSound, ...]] = []
     reader = _Reader(old)
     with _kept(memory) as keep, _threads(workers, reader) as pool:
         for begin in range(0, len(paths), _ROUND):
@@ -103,32 +103,33 @@ class _Reader:
         stopped: set to end the reading of shards.
     """
 
-    def __init__(self, old: dict[str, Contents]) -> None:
+    def __init__(self, old: dict[str, FileContents]) -> None:
         self.sounds = 0
         self.stopped = threading.Event()
         self._old = old
         self._lock = threading.Lock()
 
-    def look(self, path: str) -> Contents:
+    def look(self, path: str) -> FileContents:
         """What a file holds; from memory, where it is as it was."""
         try:
-            status = os.stat(path)
+            now = file_state(path)
         except OSError as error:
-            return Contents("", (Sound("", 0, 0, 0, 0, _unseen(error)),))
-        state = _state(status)
+            return FileContents("", (FoundSound("", 0, 0, 0, 0, _unseen(error)),))
+        # A file that was changed just now could change again without a trace: it is not remembered.
+        state = " ".join(map(str, now)) if now.settled() else ""
         old = self._old.get(path)
         if state and old is not None and old.state == state:
             self._count(len(old.sounds))
             return old
         if not is_compressed(path) and path.lower().endswith(SHARD):
-            sounds = self._in_shard(Path(path), status.st_size)
+            sounds = self._in_shard(Path(path), now.size)
         else:
             whole = (0, 0, COMPRESSED_REASON) if is_compressed(path) else _header(Path(path))
-            sounds = (Sound("", 0, status.st_size, *whole),)
+            sounds = (FoundSound("", 0, now.size, *whole),)
             self._count(1)
-        return Contents(state, sounds)
+        return FileContents(state, sounds)
 
-    def _in_shard(self, path: Path, size: int) -> tuple[Sound, ...]:
+    def _in_shard(self, path: Path, size: int) -> tuple[FoundSound, ...]:
         sounds = []
         try:
             for name, offset, length in members(path, EXTENSIONS):
@@ -136,14 +137,14 @@ class _Reader:
                     break
                 with open_member(path, offset, length) as file:
                     frames, rate, reason = _header(file)
-                sounds.append(Sound(name, offset, length, frames, rate, reason))
+                sounds.append(FoundSound(name, offset, length, frames, rate, reason))
                 self._count(1)
-        except BadShard as error:
-            sounds.append(Sound("", 0, size, 0, 0, str(error)))
+        except BadFile as error:
+            sounds.append(FoundSound("", 0, size, 0, 0, str(error)))
         except OSError as error:
-            sounds.append(Sound("", 0, size, 0, 0, _unseen(error)))
+            sounds.append(FoundSound("", 0, size, 0, 0, _unseen(error)))
         if not sounds:
-            sounds.append(Sound("", 0, size, 0, 0, "holds no audio."))
+            sounds.append(FoundSound("", 0, size, 0, 0, "holds no audio."))
         return tuple(sounds)
 
     def _count(self, more: int) -> None:
@@ -163,12 +164,12 @@ def _threads(workers: int, reader: _Reader) -> Iterator[ThreadPoolExecutor]:
 
 
 @contextmanager
-def _kept(memory: Path | None) -> Iterator[Callable[[str, Contents], None]]:
+def _kept(memory: Path | None) -> Iterator[Callable[[str, FileContents], None]]:
     """Takes what was found, and writes it now and then and at the end."""
-    new: list[tuple[str, Contents]] = []
+    new: list[tuple[str, FileContents]] = []
     last = time.monotonic()
 
-    def keep(key: str, got: Contents) -> None:
+    def keep(key: str, got: FileContents) -> None:
         nonlocal last
         new.append((key, got))
         if time.monotonic() - last >= _KEEP_EVERY:
@@ -186,13 +187,6 @@ def _kept(memory: Path | None) -> Iterator[Callable[[str, Contents], None]]:
         write()
 
 
-def _state(status: os.stat_result) -> str:
-    """Return what changes with a file's content; "" where another change might not show."""
-    if time.time_ns() - max(status.st_mtime_ns, status.st_ctime_ns) < _SETTLED_NS:
-        return ""
-    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
-
-
 def _unseen(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "is missing."
@@ -208,7 +202,7 @@ def _header(source: Path | BinaryIO) -> tuple[int, int, str]:
     return header.frames, header.rate, ""
 
 
-def _append(memory: Path, new: list[tuple[str, Contents]]) -> None:
+def _append(memory: Path, new: list[tuple[str, FileContents]]) -> None:
     lines = [json.dumps([_VERSION, key, got.state, got.sounds]) for key, got in new if got.state]
     if not lines:
         return
@@ -227,17 +221,17 @@ def _append(memory: Path, new: list[tuple[str, Contents]]) -> None:
         )
 
 
-def _load(memory: Path) -> dict[str, Contents]:
+def _load(memory: Path) -> dict[str, FileContents]:
     """Path -> contents; of several lines on a path the last counts, and damaged ones do not."""
-    known: dict[str, Contents] = {}
+    known: dict[str, FileContents] = {}
     try:
         with open(memory, "rb") as file:
             for line in file:
                 try:
                     version, key, state, sounds = json.loads(line)
                     if version == _VERSION:
-                        sounds = tuple(Sound(*sound) for sound in sounds)
-                        known[key] = Contents(state, sounds)
+                        sounds = tuple(FoundSound(*sound) for sound in sounds)
+                        known[key] = FileContents(state, sounds)
                 except (ValueError, TypeError):
                     continue
     except OSError:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from hear_byola.pretraining.errors import PretrainError
+from hear_byola.errors import UserError
 from hear_byola.pretraining.shards import COMPRESSED_REASON, is_compressed
 from hear_byola.pretraining.sound import EXTENSIONS
 
@@ -45,33 +45,33 @@ def list_source(source: Path) -> Listing:
     """What a folder, a list or a shard names.
 
     Raises:
-        PretrainError: there is no such source, it cannot be read, or it names nothing.
+        UserError: there is no such source, it cannot be read, or it names nothing.
     """
     if is_compressed(source.name):
-        raise PretrainError(f"{source} {COMPRESSED_REASON}")
+        raise UserError(f"{source} {COMPRESSED_REASON}")
     try:
         if source.is_dir():
             listing = _of_folder(source)
         elif source.suffix.lower() == SHARD:
             listing = Listing(source.parent, [source.name], [None], [1.0])
         elif source.suffix.lower() in EXTENSIONS:
-            raise PretrainError(f"{source} is one sound: give its folder, or a list of sounds.")
+            raise UserError(f"{source} is one sound: give its folder, or a list of sounds.")
         elif source.suffix.lower() == ".csv":
             listing = _of_table(source)
         else:
             listing = _of_lines(source)
     except FileNotFoundError as error:
-        raise PretrainError(f"{source} is missing: give a folder, a list or a tar file.") from error
+        raise UserError(f"{source} is missing: give a folder, a list or a tar file.") from error
     except OSError as error:
         where = error.filename or source
-        raise PretrainError(f"{where} cannot be read ({error.strerror}).") from error
+        raise UserError(f"{where} cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise PretrainError(
+        raise UserError(
             f"{source} is no list that can be read ({error}): expected is UTF-8 text with one "
             "path a line, or a .csv file with a column 'path'."
         ) from error
     if not listing.names:
-        raise PretrainError(
+        raise UserError(
             f"{source} names no audio: expected are files ending in "
             f"{', '.join(sorted(EXTENSIONS))}, or {SHARD} shards of such files."
         )
@@ -124,12 +124,12 @@ def _of_table(path: Path) -> Listing:
     with open(path, encoding="utf-8-sig", newline="") as file:
         rows = csv.DictReader(file)
         if "path" not in (rows.fieldnames or ()):
-            raise PretrainError(
+            raise UserError(
                 f"{path} has no column 'path' in its first line, but {rows.fieldnames}."
             )
         for row in rows:
             if not row["path"]:
-                raise PretrainError(f"{path}, line {rows.line_num}: the path is empty.")
+                raise UserError(f"{path}, line {rows.line_num}: the path is empty.")
             names.append(_at_home(row["path"]))
             kinds.append(row.get("kind"))
             weights.append(_weight(row.get("weight"), path, rows.line_num))
@@ -144,7 +144,7 @@ def _weight(text: str | None, path: Path, line: int) -> float:
     except ValueError:
         weight = math.nan
     if not (math.isfinite(weight) and weight >= 0):
-        raise PretrainError(
+        raise UserError(
             f"{path}, line {line}: weight {text!r} is no number from 0 on (0 leaves a clip out)."
         )
     return weight

@@ -15,8 +15,8 @@ from pytorch_lightning import loggers
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from hear_byola.errors import UserError
 from hear_byola.pretraining.config import PretrainConfig, check_precision
-from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.metrics import CurveLog, FurtherLogger
 from hear_byola.pretraining.state import WholeFiles
 
@@ -42,7 +42,7 @@ def make_trainer(
     """Lightning's trainer for a run; without callbacks and an end, which are the run's.
 
     Raises:
-        PretrainError: no such devices here, a precision that they do not have, an unknown logger.
+        UserError: no such devices here, a precision that they do not have, an unknown logger.
     """
     accelerator, devices = machines.accelerator, machines.devices
     if accelerator == "auto" and not torch.cuda.is_available():
@@ -71,7 +71,7 @@ def make_trainer(
             enable_model_summary=False,
         )
     except (ValueError, RuntimeError, TypeError, MisconfigurationException) as error:
-        raise PretrainError(
+        raise UserError(
             f"cannot train with accelerator {accelerator!r}, devices {devices!r}, precision "
             f"{config.precision!r}: {error}"
         ) from error
@@ -93,12 +93,12 @@ def _loggers(config: PretrainConfig, out: Path) -> Iterator[loggers.Logger]:
     }
     for kind, arguments in config.logger.items():
         if not hasattr(loggers, kind):
-            raise PretrainError(f"logger: pytorch_lightning.loggers has no {kind!r}.")
+            raise UserError(f"logger: pytorch_lightning.loggers has no {kind!r}.")
         given = {**usual.get(kind, {"save_dir": str(out)}), **(arguments or {})}
         try:
             yield FurtherLogger(getattr(loggers, kind)(**given))
         except (ImportError, TypeError) as error:
-            raise PretrainError(f"logger {kind}: {error}") from error
+            raise UserError(f"logger {kind}: {error}") from error
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from hear_byola.pretraining.errors import PretrainError
+from hear_byola.errors import UserError
 from hear_byola.pretraining.state import replacing
 
 
@@ -81,7 +81,7 @@ class CurveLog(Logger):
             with self.path.open("a", newline="") as file:
                 csv.DictWriter(file, self._columns, restval="").writerow(row)
         except OSError as error:
-            raise PretrainError(
+            raise UserError(
                 f"{self.path} could not be written ({error.strerror}). Make room, and give the "
                 "same command to go on."
             ) from error

@@ -15,11 +15,11 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from hear_byola.errors import UserError
 from hear_byola.frontend import LogMel
 from hear_byola.pretraining.config import PretrainConfig
-from hear_byola.pretraining.corpus import Corpus, scan, tell_skipped
+from hear_byola.pretraining.corpus import AudioCorpus, scan, tell_skipped
 from hear_byola.pretraining.crops import CropSource, Sampling, check_audible
-from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.state import replacing
 
 STATISTICS_CROPS = 10_000
@@ -74,13 +74,13 @@ def prepare(
         begun: whether a run on what was recorded is to go on.
 
     Raises:
-        PretrainError: nothing to train on, only silence, shares that do not fit the audio, other
+        UserError: nothing to train on, only silence, shares that do not fit the audio, other
             audio than the run began with.
     """
     corpus = find_sounds(audio, say)
     known = _read(record)
     if begun and known and known["sha256"] != corpus.sha256:
-        raise PretrainError(
+        raise UserError(
             f"{record.parent} holds a run on other audio ({known['description']}; now it is "
             f"{len(corpus)} sounds). Give it the same audio to go on, or another --out."
         )
@@ -94,7 +94,7 @@ def prepare(
         )
         source = CropSource(corpus, sampling, config.seed)
     except ValueError as error:
-        raise PretrainError(f"{audio}: {error}") from error
+        raise UserError(f"{audio}: {error}") from error
     check_audible(source)
     # JSON knows no tuples: what was read compares with what would be written.
     drawn = json.loads(
@@ -122,11 +122,11 @@ def prepare(
     return Prepared(source, statistics, description, corpus.sha256)
 
 
-def find_sounds(audio: Path, say: Callable[[str], None]) -> Corpus:
+def find_sounds(audio: Path, say: Callable[[str], None]) -> AudioCorpus:
     """Scan the audio, remembering its headers; `say` is told how far it is and what is skipped.
 
     Raises:
-        PretrainError: see `corpus.scan`.
+        UserError: see `corpus.scan`.
     """
     corpus = scan(audio, progress=_progress(say), memory=_memory(audio))
     told = tell_skipped(corpus.skipped)
@@ -142,7 +142,7 @@ def measure(source: CropSource, convention: str) -> Statistics:
     """Statistics of the log-mel of the stream's first crops, of one epoch at the most.
 
     Raises:
-        PretrainError: the spectrograms do not vary.
+        UserError: the spectrograms do not vary.
     """
     front = LogMel(convention)
     count, total, squares = 0, 0.0, 0.0
@@ -154,7 +154,7 @@ def measure(source: CropSource, convention: str) -> Statistics:
         squares += float(bins.square().sum())
     variance = squares / count - (total / count) ** 2
     if variance < 1e-6:
-        raise PretrainError("the audio's spectrograms do not vary: is it all one steady sound?")
+        raise UserError("the audio's spectrograms do not vary: is it all one steady sound?")
     return Statistics(float(f"{total / count:.7g}"), float(f"{variance**0.5:.7g}"))
 
 
@@ -166,7 +166,7 @@ def _read(record: Path) -> dict[str, Any]:
     except ValueError:  # no JSON, or no text
         content = None
     if not isinstance(content, dict):
-        raise PretrainError(f"{record} is damaged: delete it, and the audio is measured again.")
+        raise UserError(f"{record} is damaged: delete it, and the audio is measured again.")
     return content
 
 

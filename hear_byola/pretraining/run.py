@@ -12,6 +12,7 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from hear_byola.errors import UserError
 from hear_byola.pretraining.allocator import keep_freed_memory
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.callbacks import (
@@ -20,12 +21,11 @@ from hear_byola.pretraining.callbacks import (
     Interrupted,
     Memories,
     Probes,
-    Progress,
+    ProgressLines,
     SavedState,
 )
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.curves import draw
-from hear_byola.pretraining.errors import PretrainError
 from hear_byola.pretraining.folder import STATE, Folder
 from hear_byola.pretraining.machines import Machines, make_trainer, quiet_lightning
 from hear_byola.pretraining.metrics import CurveLog
@@ -66,7 +66,7 @@ def pretrain(
         Path of the checkpoint.
 
     Raises:
-        PretrainError: see there; bad audio, another config or audio than the run in `out` was
+        UserError: see there; bad audio, another config or audio than the run in `out` was
             started with, a loss that is no number, a full disk.
         KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, with the state saved.
     """
@@ -92,7 +92,7 @@ def pretrain(
             module.target.encoder.load_state_dict(beginning.state)
         export = rank_zero_only(_Exporter(config, prepared, start).write)
         callbacks: list[pl.Callback] = [
-            Progress(say),
+            ProgressLines(say),
             Curves(log, folder),
             CollapseWatch(say),
             Memories(),
@@ -141,9 +141,9 @@ def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: P
     # Lightning turns a KeyboardInterrupt into an exit: Ctrl-C before the first step, or twice.
     except (Interrupted, SystemExit):
         raise KeyboardInterrupt from None
-    except PretrainError as error:
+    except UserError as error:
         # One from a process that reads audio brings its traceback along as text.
-        raise PretrainError(str(error).rpartition("PretrainError: ")[2].strip()) from error
+        raise UserError(str(error).rpartition("UserError: ")[2].strip()) from error
 
 
 @rank_zero_only
@@ -161,7 +161,7 @@ def _steps(config: PretrainConfig, epoch_size: int, ranks: int) -> int:
     crops = config.crops or config.epochs * epoch_size
     size = _step_crops(config, ranks)
     if crops < size:
-        raise PretrainError(
+        raise UserError(
             f"the run has {crops} crops, and one step takes {size}: lower batch_size, or raise "
             "epochs or crops."
         )
@@ -184,11 +184,11 @@ def _read_start(start: Path, config: PretrainConfig) -> Checkpoint:
     try:
         checkpoint = read_checkpoint(start)
     except (OSError, ValueError) as error:
-        raise PretrainError(f"cannot start from {start}: {error}") from error
+        raise UserError(f"cannot start from {start}: {error}") from error
     for field in ("encoder", "d", "convention"):
         found, needed = getattr(checkpoint, field), getattr(config, field)
         if found not in (None, needed):  # a foreign checkpoint does not say its convention
-            raise PretrainError(
+            raise UserError(
                 f"cannot start from {start}: its {field} is {found!r}, the config's {needed!r}."
             )
     return checkpoint
@@ -225,7 +225,7 @@ class _Exporter:
         try:
             save_checkpoint(path, checkpoint)
         except OSError as error:
-            raise PretrainError(
+            raise UserError(
                 f"{path} could not be written ({error}); the state saved before is whole. Make "
                 "room, and give the same command to go on."
             ) from error

@@ -20,7 +20,7 @@ from typing import Literal
 import numpy as np
 
 from hear_byola.frontend import SAMPLE_RATE
-from hear_byola.pretraining.corpus import Corpus
+from hear_byola.pretraining.corpus import AudioCorpus
 
 CROP_SAMPLES = 15_200
 """0.95 s, what the encoder sees in pretraining (arXiv 2103.06695)."""
@@ -100,7 +100,7 @@ class Draws:
     """
 
     def __init__(
-        self, corpus: Corpus, sampling: Sampling, seed: int, crop_samples: int = CROP_SAMPLES
+        self, corpus: AudioCorpus, sampling: Sampling, seed: int, crop_samples: int = CROP_SAMPLES
     ) -> None:
         if not 0 <= seed < 1 << 63:
             raise ValueError(f"seed={seed}: 0 to 2**63 - 1.")
@@ -155,7 +155,7 @@ class Draws:
         return self._epochs[epoch]
 
 
-def item_shares(corpus: Corpus, sampling: Sampling, items: np.ndarray) -> np.ndarray:
+def item_shares(corpus: AudioCorpus, sampling: Sampling, items: np.ndarray) -> np.ndarray:
     """How often each of some sounds is drawn, in proportion: float64, at least 0.
 
     Raises:
@@ -188,7 +188,7 @@ def _explicit_shares(kinds: tuple[str, ...], shares: Mapping[str, float]) -> np.
     return np.array([shares[kind] for kind in kinds], np.float64)
 
 
-def _fraction_of(corpus: Corpus, fraction: float, seed: int) -> np.ndarray:
+def _fraction_of(corpus: AudioCorpus, fraction: float, seed: int) -> np.ndarray:
     """A part of each kind's sounds, at least one: indices, by kind and then ascending."""
     by_kind = np.argsort(corpus.kind, kind="stable")
     if fraction == 1:

@@ -12,12 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from hear_byola.audiofile import BadFile
+
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
 COMPRESSED_REASON = "is a compressed tar file, which cannot be read in the middle: unpack it."
-
-
-class BadShard(ValueError):
-    """A tar file that cannot be used; the text is a predicate, as in "is no tar file."."""
 
 
 class Member(NamedTuple):
@@ -41,7 +39,7 @@ def members(path: Path, extensions: frozenset[str]) -> Iterator[Member]:
         extensions: as ".wav", in lower case; the names' case does not matter.
 
     Raises:
-        BadShard: no tar file, a compressed one, or one that is cut off.
+        BadFile: no tar file, a compressed one, or one that is cut off.
         OSError: it cannot be opened.
     """
     try:
@@ -53,11 +51,11 @@ def members(path: Path, extensions: frozenset[str]) -> Iterator[Member]:
                 if not entry.isreg() or entry.issparse():
                     continue
                 if entry.offset_data + entry.size > end:
-                    raise BadShard(f"is cut off: it ends inside {name}.")
+                    raise BadFile(f"is cut off: it ends inside {name}.")
                 if PurePosixPath(name).suffix.lower() in extensions:
                     yield Member(name, entry.offset_data, entry.size)
     except (tarfile.TarError, EOFError, UnicodeError) as error:
-        raise BadShard(
+        raise BadFile(
             f"is no plain tar file, or is cut off ({error}): pack it again, without compression."
         ) from error
 

@@ -31,7 +31,7 @@ _MARGIN = 256
 
 
 @dataclass(frozen=True)
-class Header:
+class SoundHeader:
     """Length in frames (samples of one channel) and sample rate in Hz, as in the file."""
 
     frames: int
@@ -52,7 +52,7 @@ def samples_at_16k(frames: np.ndarray, rate: np.ndarray) -> np.ndarray:
     return np.maximum(frames.astype(np.int64) * SAMPLE_RATE // rate, 1)
 
 
-def read_header(source: Path | BinaryIO) -> Header:
+def read_header(source: Path | BinaryIO) -> SoundHeader:
     """Read a sound's header and find out whether the sound is whole.
 
     Args:
@@ -62,7 +62,7 @@ def read_header(source: Path | BinaryIO) -> Header:
         BadFile: no sound that can be read, empty, truncated, of unknown length, or below 16 kHz.
     """
     with _opened(open_sound, source) as sound:
-        header = Header(sound.frames, sound.samplerate)
+        header = SoundHeader(sound.frames, sound.samplerate)
         check_end(sound)
         return header
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,36 +10,28 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from hear_byola.pretraining.errors import PretrainError
+from hear_byola import wholefile
+from hear_byola.errors import UserError
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path whose file takes the place of `path` once it is written and synced.
-
-    Its name depends on `path` alone: what a killed process left is written over. Only one process
-    may write a `path` at a time.
+    """Replace a file of the run, as `hear_byola.wholefile.replacing` does.
 
     Raises:
-        PretrainError: it could not be written, for instance because the disk is full; `path` is
-            what it was.
+        UserError: the file could not be written, for example because the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.part")
     try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with wholefile.replacing(path) as temporary:
+            yield temporary
     # PyTorch's writer reports a full disk as a RuntimeError.
     except (OSError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        before = "what was saved before is whole" if path.exists() else "nothing was saved before"
-        raise PretrainError(
-            f"{path} could not be written ({reason}); {before}. Make room, and give the same "
-            "command to go on."
+        before = "the older file is complete" if path.exists() else "nothing was saved before"
+        raise UserError(
+            f"{path} could not be written ({reason}); {before}. Make room, and repeat the command "
+            "to resume."
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 class WholeFiles(CheckpointIO):
@@ -62,7 +53,7 @@ class WholeFiles(CheckpointIO):
             content["pytorch-lightning_version"]
             return content
         except Exception as error:
-            raise PretrainError(
+            raise UserError(
                 f"{path} cannot be read ({type(error).__name__}): it is damaged, or no state of a "
                 "run. Delete it to start anew."
             ) from error

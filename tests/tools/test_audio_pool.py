@@ -19,9 +19,9 @@ import soundfile
 import soxr
 from click.testing import CliRunner
 
+from hear_byola.errors import UserError
 from tools.audio_pool import build as debian
 from tools.audio_pool import decode as pool
-from tools.audio_pool.errors import PoolError
 from tools.audio_pool.packages import Package, fetch, open_deb, read_recipe, sha256_of
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
@@ -275,7 +275,7 @@ def test_a_piece_that_was_deleted_is_missed(work: Path) -> None:
     packages = [make_deb(work / "packages", "one", {"usr/a.wav": encoded(tone(1))})]
     debian.build(packages, work)
     next((work / "pool/effects/one").iterdir()).unlink()
-    with pytest.raises(PoolError, match=r"is gone: delete .*finished/one\.json"):
+    with pytest.raises(UserError, match=r"is gone: delete .*finished/one\.json"):
         debian.build(packages, work)
 
 
@@ -296,7 +296,7 @@ def test_processes_decode_what_one_decodes(work: Path) -> None:
 @needs_dpkg
 def test_a_pool_without_a_recording_is_an_error(work: Path) -> None:
     packages = [make_deb(work / "packages", "one", {"usr/a.txt": b"no sound"})]
-    with pytest.raises(PoolError, match="the pool is empty"):
+    with pytest.raises(UserError, match="the pool is empty"):
         debian.build(packages, work)
 
 
@@ -306,9 +306,9 @@ def test_a_damaged_package_is_named(work: Path) -> None:
     path = work / "packages/one_1.0-1_all.deb"
     path.write_bytes(path.read_bytes()[:-300_000])
     cut = Package("one", "1.0-1", sha256_of(path), "CC0", "music")
-    with pytest.raises(PoolError, match=r"one_1\.0-1_all\.deb cannot be unpacked"):
+    with pytest.raises(UserError, match=r"one_1\.0-1_all\.deb cannot be unpacked"):
         debian.build([cut], work)
-    with pytest.raises(PoolError, match="cannot be unpacked"), open_deb(work / "no.deb"):
+    with pytest.raises(UserError, match="cannot be unpacked"), open_deb(work / "no.deb"):
         pass
 
 
@@ -357,7 +357,7 @@ def test_fetch_downloads_once(mirror: tuple[Path, Package], work: Path) -> None:
 def test_fetch_refuses_another_content(mirror: tuple[Path, Package], work: Path) -> None:
     _, package = mirror
     other = replace(package, sha256="0" * 64)
-    with pytest.raises(PoolError, match=f"{package.sha256}; pinned is 0000"):
+    with pytest.raises(UserError, match=f"{package.sha256}; pinned is 0000"):
         fetch(other, work / "packages")
     assert not list((work / "packages").iterdir())
 
@@ -366,7 +366,7 @@ def test_fetch_refuses_another_content(mirror: tuple[Path, Package], work: Path)
 @needs_dpkg
 def test_a_version_that_is_gone(mirror: tuple[Path, Package], work: Path) -> None:
     old = replace(mirror[1], version="2:0.9-4", sha256="0" * 64)
-    with pytest.raises(PoolError, match=r"no longer has toy-sounds=2:0\.9-4.*--any-version"):
+    with pytest.raises(UserError, match=r"no longer has toy-sounds=2:0\.9-4.*--any-version"):
         fetch(old, work / "packages")
     debian.build([old], work, any_version=True)
     (row,) = table(work / "pool/packages.csv")
@@ -382,7 +382,7 @@ def test_a_version_that_is_gone(mirror: tuple[Path, Package], work: Path) -> Non
 def test_an_unknown_package_points_to_the_lists(mirror: tuple[Path, Package], work: Path) -> None:
     unknown = replace(mirror[1], name="no-such-sounds")
     for any_version in (False, True):
-        with pytest.raises(PoolError, match=r"no-such-sounds(.|\n)*apt-get update"):
+        with pytest.raises(UserError, match=r"no-such-sounds(.|\n)*apt-get update"):
             fetch(unknown, work / "packages", any_version=any_version)
 
 
@@ -419,10 +419,10 @@ def test_a_recipe_is_checked(tmp_path: Path) -> None:
         "effects",
     ]
     path.write_text(header + "a,1,0,CC0,effects,*/m/*=muzak\n")
-    with pytest.raises(PoolError, match="line 2: 'muzak' is no kind"):
+    with pytest.raises(UserError, match="line 2: 'muzak' is no kind"):
         read_recipe(path)
     path.write_text("name,version\na,1\n")
-    with pytest.raises(PoolError, match="no column"):
+    with pytest.raises(UserError, match="no column"):
         read_recipe(path)
 
 

@@ -33,8 +33,8 @@ from typing import IO, Any
 
 import click
 
+from hear_byola.errors import UserError
 from tools.audio_pool import decode as pool
-from tools.audio_pool.errors import PoolError
 from tools.audio_pool.packages import Package, fetch, open_deb, read_recipe, sha256_of, version_of
 
 RECIPE = Path(__file__).with_name("packages.csv")
@@ -51,7 +51,7 @@ def build(
     """Fetch and decode packages into ``work/pool``; return its hours by kind.
 
     Raises:
-        PoolError: a tool or a package cannot be had, or a file cannot be written.
+        UserError: a tool or a package cannot be had, or a file cannot be written.
     """
     work.mkdir(parents=True, exist_ok=True)
     reports: dict[str, dict[str, Any]] = {}
@@ -139,7 +139,7 @@ def _write_manifest(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str
                 again += 1
                 continue
             if not (folder / piece["path"]).exists():
-                raise PoolError(
+                raise UserError(
                     f"{folder / piece['path']} is gone: delete {folder / 'finished'}/"
                     f"{report['name']}.json, and start again to decode that package anew."
                 )
@@ -163,7 +163,7 @@ def _write_manifest(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
-        raise PoolError("no package gave a recording: the pool is empty.")
+        raise UserError("no package gave a recording: the pool is empty.")
     with _whole(path) as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -202,7 +202,7 @@ def _executor(workers: int) -> Iterator[Callable[..., Future[dict[str, Any]]]]:
     try:
         yield lambda *arguments: executor.submit(decode_package, *arguments)
     except BrokenProcessPool as error:
-        raise PoolError(
+        raise UserError(
             "a decoding process was killed (out of memory?): start again, with fewer --workers; "
             "what is finished is kept."
         ) from error
@@ -251,11 +251,11 @@ def main(work: Path, any_version: bool, workers: int) -> None:
     """Build the pretraining pool of free Debian packages in WORK/pool."""
     try:
         if shutil.which("dpkg-deb") is None:
-            raise PoolError("there is no dpkg-deb here: run this on Debian or Ubuntu.")
+            raise UserError("there is no dpkg-deb here: run this on Debian or Ubuntu.")
         hours = build(
             read_recipe(RECIPE), work, any_version=any_version, workers=workers, say=click.echo
         )
-    except PoolError as error:
+    except UserError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
         raise click.ClickException(f"{error}: is there room, and may you write there?") from error

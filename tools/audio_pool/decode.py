@@ -25,7 +25,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from tools.audio_pool.errors import PoolError
+from hear_byola.errors import UserError
 
 KINDS = ("speech", "music", "effects")
 SAMPLE_RATE = 16_000
@@ -75,7 +75,7 @@ def decode(
         keep: members to copy out as they are: path inside the package -> file to write.
 
     Raises:
-        PoolError: when a piece cannot be written.
+        UserError: when a piece cannot be written.
     """
     result = Decoded()
     heard: set[str] = set()
@@ -221,7 +221,7 @@ def _write(path: Path, samples: NDArray[np.int16]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
     except (OSError, soundfile.LibsndfileError) as error:
-        raise PoolError(
+        raise UserError(
             f"{path} could not be written ({error}): is there room on the disk?"
         ) from error
 

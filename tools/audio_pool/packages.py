@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from hear_byola.errors import UserError
 from tools.audio_pool.decode import KINDS
-from tools.audio_pool.errors import PoolError
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def read_recipe(path: Path) -> list[Package]:
     Rules are written ``pattern=kind``, with spaces between them; other columns are notes.
 
     Raises:
-        PoolError: a column is missing, or a kind is none of ``KINDS``.
+        UserError: a column is missing, or a kind is none of ``KINDS``.
     """
     packages = []
     with path.open(newline="", encoding="utf-8") as file:
@@ -61,10 +61,10 @@ def read_recipe(path: Path) -> list[Package]:
                     rules=tuple((pattern, kind) for pattern, _, kind in rules),
                 )
             except KeyError as error:
-                raise PoolError(f"{path} has no column {error}.") from None
+                raise UserError(f"{path} has no column {error}.") from None
             for kind in (package.kind, *(kind for _, kind in package.rules)):
                 if kind not in KINDS:
-                    raise PoolError(
+                    raise UserError(
                         f"{path}, line {line}: {kind!r} is no kind; they are {', '.join(KINDS)}."
                     )
             packages.append(package)
@@ -78,7 +78,7 @@ def fetch(package: Package, folder: Path, *, any_version: bool = False) -> Path:
     pinned version is gone is taken in the version that there is.
 
     Raises:
-        PoolError: the package cannot be downloaded, or is not what was pinned.
+        UserError: the package cannot be downloaded, or is not what was pinned.
     """
     folder.mkdir(parents=True, exist_ok=True)
     held = sorted(folder.glob(f"{package.name}_*.deb"))
@@ -88,7 +88,7 @@ def fetch(package: Package, folder: Path, *, any_version: bool = False) -> Path:
     if any_version and held:
         return held[-1]
     if shutil.which("apt-get") is None:
-        raise PoolError(
+        raise UserError(
             f"{package.name} {package.version} is not in {folder}, and there is no apt-get here to "
             f"download it: run this on Debian or Ubuntu, or put {package.name}_*.deb with the "
             f"sha256 {package.sha256} there."
@@ -96,7 +96,7 @@ def fetch(package: Package, folder: Path, *, any_version: bool = False) -> Path:
     with tempfile.TemporaryDirectory(dir=folder) as part:
         path = _download(package, Path(part), any_version)
         if not any_version and (found := sha256_of(path)) != package.sha256:
-            raise PoolError(
+            raise UserError(
                 f"{package.name}={package.version} was downloaded with the sha256 {found}; pinned "
                 f"is {package.sha256}. The mirror serves another file under that version: try "
                 f"another mirror, or take it with --any-version."
@@ -110,14 +110,14 @@ def _download(package: Package, folder: Path, any_version: bool) -> Path:
     if error and any_version:
         error = _apt_download(package.name, folder)
     if error and f"'{package.version}' for '{package.name}' was not found" in error:
-        raise PoolError(
+        raise UserError(
             f"the mirror no longer has {pinned}: take the version that it has with --any-version "
             f"(the pool then differs from the recipe's), or put the pinned .deb, from "
             f"https://snapshot.debian.org, into {folder.parent}."
         )
     found = sorted(folder.glob("*.deb"))
     if error or not found:
-        raise PoolError(
+        raise UserError(
             f"apt-get could not download {pinned}: {error or 'it wrote nothing'} (are the package "
             f"lists there? `apt-get update` fetches them.)"
         )
@@ -142,7 +142,7 @@ def open_deb(archive: Path) -> Iterator[tarfile.TarFile]:
     """Open the tree of a .deb as a tar stream, of which nothing is written to disk.
 
     Raises:
-        PoolError: the file is damaged.
+        UserError: the file is damaged.
     """
     with subprocess.Popen(
         ["dpkg-deb", "--fsys-tarfile", str(archive)],
@@ -162,7 +162,7 @@ def open_deb(archive: Path) -> Iterator[tarfile.TarFile]:
         except tarfile.TarError as error:
             process.kill()
             why = process.stderr.read().decode(errors="replace").strip() or str(error)
-            raise PoolError(
+            raise UserError(
                 f"{archive} cannot be unpacked: {why}. Delete it and start again."
             ) from error
         except BaseException:

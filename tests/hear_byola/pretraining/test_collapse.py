@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hear_byola.encoder import pool_over_time, random_encoder
 from hear_byola.frontend import LogMel
-from hear_byola.pretraining.collapse import MOST_VECTORS, Spread, is_collapsed, spread
+from hear_byola.pretraining.collapse import MOST_VECTORS, VectorSpread, is_collapsed, spread
 
 
 def normal(n: int, dim: int, seed: int = 0) -> Tensor:
@@ -113,7 +113,7 @@ def test_untrained_encoders_in_training_are_no_collapse(version: str, d: int) ->
     assert not is_collapsed(found)
 
 
-def trained(siamese: bool) -> Spread:
+def trained(siamese: bool) -> VectorSpread:
     """Projections after 150 steps on noisy copies of 64 vectors.
 
     Without predictor and target, the two copies' projections are simply pulled together.

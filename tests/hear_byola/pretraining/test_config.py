@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from hear_byola.errors import UserError
 from hear_byola.pretraining.config import (
     FREE_TO_CHANGE,
     PretrainConfig,
@@ -13,7 +14,6 @@ from hear_byola.pretraining.config import (
     make_config,
     read_config,
 )
-from hear_byola.pretraining.errors import PretrainError
 
 V1 = {
     "encoder": "2020",
@@ -78,7 +78,7 @@ def test_other_shipped_configs_are_valid(name: str) -> None:
 
 
 def test_every_shipped_config_can_be_listed_and_read() -> None:
-    with pytest.raises(PretrainError, match="no config 'byola-513'") as caught:
+    with pytest.raises(UserError, match="no config 'byola-513'") as caught:
         read_config("byola-513")
     names = str(caught.value).split("one of ")[1].rstrip(".").split(", ")
     assert len(names) >= 7
@@ -114,7 +114,7 @@ def test_numbers_are_decimal_and_names_stay_as_typed(tmp_path: Path) -> None:
         "CSVLogger": {"name": "010", "version": "5", "flush_logs_every_n_steps": 7}
     }
     path.write_text("pre_norm: no\n")
-    with pytest.raises(PretrainError, match="pre_norm is 'no': it must be true or false"):
+    with pytest.raises(UserError, match="pre_norm is 'no': it must be true or false"):
         read_config(path)
 
 
@@ -129,18 +129,18 @@ def test_numbers_are_decimal_and_names_stay_as_typed(tmp_path: Path) -> None:
 def test_a_file_that_is_no_config(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(content)
-    with pytest.raises(PretrainError, match=message):
+    with pytest.raises(UserError, match=message):
         read_config(path)
 
 
 def test_an_unknown_field_is_named_with_the_nearest() -> None:
-    with pytest.raises(PretrainError, match=r"mine: no field 'bach_size'. Did you mean 'batch_si"):
+    with pytest.raises(UserError, match=r"mine: no field 'bach_size'. Did you mean 'batch_si"):
         make_config({"bach_size": 3}, "mine")
 
 
 @pytest.mark.parametrize("name", ["steps", "max_steps"])
 def test_who_asks_for_steps_is_told_what_a_runs_length_is(name: str) -> None:
-    with pytest.raises(PretrainError, match=f"no field '{name}'") as caught:
+    with pytest.raises(UserError, match=f"no field '{name}'") as caught:
         read_config("byola-512-small", {name: 20})
     text = str(caught.value)
     assert "`crops`, which is steps * batch_size * accumulate * processes" in text
@@ -202,7 +202,7 @@ def test_who_asks_for_steps_is_told_what_a_runs_length_is(name: str) -> None:
     ],
 )
 def test_a_bad_value_is_told_by_its_field(field: str, value: object, message: str) -> None:
-    with pytest.raises(PretrainError, match=f"mine: {field}.* is .*: it must be .*{message}"):
+    with pytest.raises(UserError, match=f"mine: {field}.* is .*: it must be .*{message}"):
         make_config({field: value}, "mine")
 
 
@@ -211,7 +211,7 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
     path.write_text(
         "bach_size: 8\nencoder: 2023\nd: 513\nshares: {speech: -1}\ncrop_time: [2, 1]\n"
     )
-    with pytest.raises(PretrainError) as caught:
+    with pytest.raises(UserError) as caught:
         read_config(path, {"epochs": 0})
     first, *faults = str(caught.value).splitlines()
     assert first == f"{path}: 5 faults:"
@@ -225,7 +225,7 @@ def test_every_fault_is_told_at_once(tmp_path: Path) -> None:
 
 
 def test_the_default_size_is_checked_against_the_encoder() -> None:
-    with pytest.raises(PretrainError, match=r"d is 512: it must be one of 2048, 3072 for encoder"):
+    with pytest.raises(UserError, match=r"d is 512: it must be one of 2048, 3072 for encoder"):
         make_config({"encoder": 2022})
 
 
@@ -257,7 +257,7 @@ def test_a_field_that_an_old_config_lacks_counts_as_its_default() -> None:
 
 
 def test_epochs_that_would_not_count_are_refused() -> None:
-    with pytest.raises(PretrainError, match="length of the run is set by crops, 40,000"):
+    with pytest.raises(UserError, match="length of the run is set by crops, 40,000"):
         read_config("byola-512-small", {"epochs": 3})
     assert read_config("byola-512-small", {"epochs": 3, "crops": None}).epochs == 3
     assert read_config("byola-512", {"epochs": 3}).crops is None

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 from support.sound_files import FORMATS, noise, pack, write
 
-from hear_byola.pretraining.corpus import Corpus, scan
-from hear_byola.pretraining.errors import PretrainError
+from hear_byola.errors import UserError
+from hear_byola.pretraining.corpus import AudioCorpus, scan
 from hear_byola.pretraining.sound import read_stretch
 
 
-def names(corpus: Corpus) -> list[str]:
+def names(corpus: AudioCorpus) -> list[str]:
     return [corpus.name(item) for item in range(len(corpus))]
 
 
-def kinds(corpus: Corpus) -> list[str]:
+def kinds(corpus: AudioCorpus) -> list[str]:
     return [corpus.kinds[kind] for kind in corpus.kind]
 
 
-def first_samples(corpus: Corpus, item: int) -> np.ndarray:
+def first_samples(corpus: AudioCorpus, item: int) -> np.ndarray:
     source = corpus.open(item)
     return read_stretch(source, 0, 500)
 
@@ -138,7 +138,7 @@ def test_a_table_gives_kinds_and_weights(tmp_path: Path) -> None:
 def test_a_malformed_table_is_refused(tmp_path: Path, content: str, complaint: str) -> None:
     path = tmp_path / "audio.csv"
     path.write_text(content)
-    with pytest.raises(PretrainError, match=complaint):
+    with pytest.raises(UserError, match=complaint):
         scan(path)
 
 
@@ -157,7 +157,7 @@ def test_sources_without_audio_are_refused(tmp_path: Path) -> None:
         shard: "compressed tar",
         pack(tmp_path / "none.tar", {"a.txt": b"x"}): "none.tar: holds no audio",
     }.items():
-        with pytest.raises(PretrainError, match=complaint):
+        with pytest.raises(UserError, match=complaint):
             scan(source)
 
 
@@ -199,7 +199,7 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path: Path) -> None:
     for number in range(7):
         write(tmp_path / f"{number}.wav", noise(1.0, 8_000), 8_000)
     (tmp_path / "8.wav").write_text("no sound")
-    with pytest.raises(PretrainError) as refused:
+    with pytest.raises(UserError) as refused:
         scan(tmp_path)
     said = str(refused.value)
     hertz = "Skipped: 0.wav, 1.wav, 2.wav and 4 more: .*8000 Hz.*"

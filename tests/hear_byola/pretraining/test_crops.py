@@ -12,9 +12,9 @@ import torch
 from support.sound_files import noise, pack, write
 from torch.utils.data import DataLoader
 
+from hear_byola.errors import UserError
 from hear_byola.pretraining.corpus import scan
 from hear_byola.pretraining.crops import CROP_SAMPLES, CropSource, Sampling, check_audible
-from hear_byola.pretraining.errors import PretrainError
 
 LENGTHS = {"speech/a.wav": 3.0, "speech/b.flac": 0.4, "music/c.ogg": 2.0, "music/d.mp3": 1.5}
 
@@ -150,7 +150,7 @@ def test_nothing_but_silence_is_an_error_before_training(
     write(tmp_path / "a.wav", np.zeros(40_000))
     write(tmp_path / "b.flac", np.zeros(5_000))
     source = CropSource(scan(tmp_path), Sampling(silence_db=silence_db), 0)
-    with pytest.raises(PretrainError, match="nothing but silence"):
+    with pytest.raises(UserError, match="nothing but silence"):
         check_audible(source, draws=5)
     assert not source.crops(range(3)).any()  # a run is not stopped by it
     write(tmp_path / "c.wav", noise(1.0))
@@ -202,10 +202,10 @@ def test_audio_that_is_gone_or_mostly_unreadable_ends_the_run(tmp_path: Path) ->
         (tmp_path / f"audio/{number}.wav").unlink()
     source = CropSource(corpus, Sampling(), seed=0)
     source.crops(range(100))
-    with pytest.raises(PretrainError, match=r"of \d+ reads from .*No such file"):
+    with pytest.raises(UserError, match=r"of \d+ reads from .*No such file"):
         source.crops(range(100, 400))
     shutil.rmtree(tmp_path / "audio")
-    with pytest.raises(PretrainError, match="64 sounds in a row could not be read"):
+    with pytest.raises(UserError, match="64 sounds in a row could not be read"):
         CropSource(corpus, Sampling(), seed=0).crops([0])
 
 

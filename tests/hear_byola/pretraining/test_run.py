@@ -16,7 +16,7 @@ from support.whole_run import CPU, rows, run, state
 from hear_byola import load_model
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from hear_byola.encoder import random_encoder
-from hear_byola.pretraining.errors import PretrainError
+from hear_byola.errors import UserError
 from hear_byola.pretraining.run import Machines, pretrain
 
 
@@ -93,7 +93,7 @@ def test_accumulated_batches_are_one_step_of_their_mean_gradient(
 
 def test_a_folder_that_cannot_be_made_is_told(audio: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(PretrainError, match=r"file/run cannot be made"):
+    with pytest.raises(UserError, match=r"file/run cannot be made"):
         run(audio, tmp_path / "file/run")
 
 
@@ -140,7 +140,7 @@ def test_a_warm_start(audio: Path, whole: Path, tmp_path: Path) -> None:
     for name, value in before.state.items():
         if not name.startswith("features") or "weight" in name:
             torch.testing.assert_close(found.state[name], value)
-    with pytest.raises(PretrainError, match=r"start: .*byola\.safetensors' -> None"):
+    with pytest.raises(UserError, match=r"start: .*byola\.safetensors' -> None"):
         run(audio, tmp_path, config)
 
 
@@ -155,7 +155,7 @@ def test_a_start_that_does_not_fit_is_told_before_anything_is_read(
         d, convention = (1024, "slaney") if what == "size" else (512, "htk")
         weights = random_encoder("2020", d, 0).state_dict()
         save_checkpoint(start, Checkpoint("2020", d, weights, convention, -9.7, 4.7))
-    with pytest.raises(PretrainError, match=r"cannot start from .*start\.safetensors") as caught:
+    with pytest.raises(UserError, match=r"cannot start from .*start\.safetensors") as caught:
         run(tmp_path / "no audio", tmp_path / "run", start=start)
     assert "\n" not in str(caught.value)
 
@@ -223,7 +223,7 @@ def test_a_collapse_stops_by_option(
     audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     narrow(monkeypatch)
-    with pytest.raises(PretrainError, match="step 4: the network has collapsed"):
+    with pytest.raises(UserError, match="step 4: the network has collapsed"):
         run(audio, tmp_path, tiny(stop_on_collapse=True, monitor_every=4))
     assert state(tmp_path)["global_step"] == 2
 
@@ -306,7 +306,7 @@ def test_a_scan_that_takes_its_time_is_told_of(
 def test_what_lightning_cannot_do_is_told_before_anything_is_read(
     tmp_path: Path, fields: dict[str, object], machines: Machines, message: str
 ) -> None:
-    with pytest.raises(PretrainError, match=message):
+    with pytest.raises(UserError, match=message):
         pretrain(tmp_path / "no audio", tiny(**fields), tmp_path / "run", machines=machines)
 
 
@@ -321,7 +321,7 @@ def test_what_lightning_cannot_do_is_told_before_anything_is_read(
 def test_a_config_that_does_not_fit_the_audio(
     audio: Path, tmp_path: Path, fields: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(PretrainError, match=message):
+    with pytest.raises(UserError, match=message):
         run(audio, tmp_path, tiny(**fields))
 
 
@@ -342,7 +342,7 @@ def test_bad_audio_is_told(tmp_path: Path, fill: Callable[[Path], None], message
     root = tmp_path / "audio"
     root.mkdir()
     fill(root)
-    with pytest.raises(PretrainError, match=message):
+    with pytest.raises(UserError, match=message):
         run(root, tmp_path / "run", tiny(silence_db=-60))
 
 
@@ -356,7 +356,7 @@ def test_audio_that_goes_away_is_told_in_a_sentence(tmp_path: Path, workers: int
             for path in audio.rglob("*.wav"):
                 path.unlink()
 
-    with pytest.raises(PretrainError, match="still there") as caught:
+    with pytest.raises(UserError, match="still there") as caught:
         run(audio, tmp_path / "run", tiny(workers=workers), say=vanish)
     assert "Traceback" not in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -16,7 +16,7 @@ from support.pretraining_runs import killer, make_audio, tiny
 from support.whole_run import assert_same_run, copy_of, rows, run, state
 
 from hear_byola.checkpoint import read_checkpoint
-from hear_byola.pretraining.errors import PretrainError
+from hear_byola.errors import UserError
 from hear_byola.pretraining.run import Machines
 
 
@@ -91,7 +91,7 @@ def test_a_run_killed_before_its_last_checkpoint_still_writes_it(
 
 def test_another_config_is_refused_with_the_fields(audio: Path, whole: Path) -> None:
     before = (whole / "config.yaml").read_bytes()
-    with pytest.raises(PretrainError, match="another config") as caught:
+    with pytest.raises(UserError, match="another config") as caught:
         run(audio, whole, tiny(learning_rate=0.5, d=1024))
     assert "d: 512 -> 1024; learning_rate: 0.001 -> 0.5" in str(caught.value)
     assert (whole / "config.yaml").read_bytes() == before
@@ -105,7 +105,7 @@ def test_a_run_of_a_version_without_a_field_goes_on_with_its_default(
     recorded = yaml.safe_load((tmp_path / "config.yaml").read_text())
     older = {name: value for name, value in recorded.items() if name != "init"}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(older))
-    with pytest.raises(PretrainError, match="another config; init: 'pytorch' -> 'contrast'"):
+    with pytest.raises(UserError, match="another config; init: 'pytorch' -> 'contrast'"):
         run(audio, tmp_path, tiny(init="contrast"))
     run(audio, tmp_path)
     assert_same_run(tmp_path, whole)
@@ -118,7 +118,7 @@ def test_a_field_that_this_version_does_not_know_is_named(
     out = copy_of(whole, tmp_path / "run")
     with (out / "config.yaml").open("a") as file:
         file.write("colour: red\n")
-    with pytest.raises(PretrainError, match="another config; colour: 'red' -> None"):
+    with pytest.raises(UserError, match="another config; colour: 'red' -> None"):
         run(audio, out)
 
 
@@ -133,7 +133,7 @@ def test_fields_that_change_no_weight_may_change(audio: Path, whole: Path, tmp_p
 def test_other_audio_is_refused(whole: Path, tmp_path: Path) -> None:
     other = make_audio(tmp_path / "audio", seconds=1.5)
     before = (whole / "corpus.json").read_bytes()
-    with pytest.raises(PretrainError, match="other audio"):
+    with pytest.raises(UserError, match="other audio"):
         run(other, whole)
     assert (whole / "corpus.json").read_bytes() == before
 
@@ -150,7 +150,7 @@ def test_a_damaged_record_is_told(
 ) -> None:
     out = copy_of(whole, tmp_path / "run")
     (out / name).write_bytes(content)
-    with pytest.raises(PretrainError, match=f"{name} is damaged"):
+    with pytest.raises(UserError, match=f"{name} is damaged"):
         run(audio, out)
 
 
@@ -158,14 +158,14 @@ def test_a_state_that_is_none_is_told(audio: Path, whole: Path, tmp_path: Path) 
     out = copy_of(whole, tmp_path / "run")
     (out / "byola.safetensors").unlink()
     torch.save({"weights": torch.zeros(3)}, out / "resume.ckpt")
-    with pytest.raises(PretrainError, match=r"resume\.ckpt .*no state of a run"):
+    with pytest.raises(UserError, match=r"resume\.ckpt .*no state of a run"):
         run(audio, out)
 
 
 def test_a_damaged_checkpoint_is_told(audio: Path, whole: Path, tmp_path: Path) -> None:
     out = copy_of(whole, tmp_path / "run")
     (out / "byola.safetensors").write_bytes(b"damaged")
-    with pytest.raises(PretrainError, match=r"byola\.safetensors"):
+    with pytest.raises(UserError, match=r"byola\.safetensors"):
         run(audio, out)
 
 
@@ -185,14 +185,14 @@ def test_the_advice_after_a_bad_loss_can_be_followed(
 ) -> None:
     with monkeypatch.context() as context:
         poisoned(context, 3, "loss")
-        with pytest.raises(PretrainError, match=r"--start .* to begin from its weights") as told:
+        with pytest.raises(UserError, match=r"--start .* to begin from its weights") as told:
             run(audio, tmp_path / "a")
     start = tmp_path / "a/byola.safetensors"
     assert f"--start {start}" in str(told.value)
     assert run(audio, tmp_path / "b", tiny(learning_rate=1e-4), start=start).is_file()
     with monkeypatch.context() as context:
         poisoned(context, 1, "loss")
-        with pytest.raises(PretrainError, match=r"No state was saved yet; .* another --out\.$"):
+        with pytest.raises(UserError, match=r"No state was saved yet; .* another --out\.$"):
             run(audio, tmp_path / "c")
 
 
@@ -216,7 +216,7 @@ def test_two_runs_do_not_share_a_folder(
     monkeypatch.setattr("hear_byola.pretraining.folder._PATIENCE", 0.5)
 
     def second(_: Path) -> dict[str, float]:
-        with pytest.raises(PretrainError, match="another process is training"):
+        with pytest.raises(UserError, match="another process is training"):
             run(audio, tmp_path)
         return {"refused": 1.0}
 
@@ -260,7 +260,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_last_good_state(
 ) -> None:
     with monkeypatch.context() as context:
         poisoned(context, 3, "loss")
-        with pytest.raises(PretrainError, match="the loss of step 3 is not a finite number"):
+        with pytest.raises(UserError, match="the loss of step 3 is not a finite number"):
             run(audio, tmp_path, tiny(log_every=log_every))
     assert state(tmp_path)["global_step"] == 2
     run(audio, tmp_path)
@@ -274,7 +274,7 @@ def test_weights_that_are_no_numbers_are_not_saved(
     audio: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     poisoned(monkeypatch, at, "weights")
-    with pytest.raises(PretrainError, match=f"step {at}|step {at + 1}"):
+    with pytest.raises(UserError, match=f"step {at}|step {at + 1}"):
         run(audio, tmp_path)
     if at == 2:
         assert not (tmp_path / "resume.ckpt").exists()
@@ -287,5 +287,5 @@ def test_weights_that_are_no_numbers_are_not_saved(
 
 def test_a_huge_learning_rate_is_told(audio: Path, tmp_path: Path) -> None:
     config = tiny(learning_rate=1e38, schedule="constant", warmup_steps=0, save_every=1)
-    with pytest.raises(PretrainError, match=r"not (a )?finite number"):
+    with pytest.raises(UserError, match=r"not (a )?finite number"):
         run(audio, tmp_path, config)

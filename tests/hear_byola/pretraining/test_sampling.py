@@ -8,18 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hear_byola.pretraining.corpus import Corpus
+from hear_byola.pretraining.corpus import AudioCorpus
 from hear_byola.pretraining.sampling import Draws, Sampling
 
 
 def synthetic_corpus(
     kinds: Sequence[str], seconds: Sequence[float] | np.ndarray, weights: object = 1.0
-) -> Corpus:
+) -> AudioCorpus:
     """A corpus without files: what draws need, at 16 kHz."""
     n = len(kinds)
     found = sorted(set(kinds))
     names = [f"{item}.wav".encode() for item in range(n)]
-    return Corpus(
+    return AudioCorpus(
         root=Path("nowhere"),
         kinds=tuple(found),
         frames=np.rint(np.asarray(seconds) * 16_000).astype(np.int64),
@@ -45,7 +45,7 @@ SECONDS = np.random.default_rng(0).uniform(1, 60, len(KINDS))
 CORPUS = synthetic_corpus(KINDS, SECONDS)
 
 
-def shares(draws: Draws, corpus: Corpus = CORPUS, epochs: int = 1) -> dict[str, float]:
+def shares(draws: Draws, corpus: AudioCorpus = CORPUS, epochs: int = 1) -> dict[str, float]:
     items = drawn(draws, epochs=epochs)
     counts = np.bincount(corpus.kind[items], minlength=len(corpus.kinds))
     return dict(zip(corpus.kinds, counts / len(items)))
@@ -161,7 +161,7 @@ def test_another_sound_is_of_the_same_kind_by_the_shares() -> None:
 def test_draws_of_a_million_synthetic_sounds_are_ready_in_a_moment() -> None:
     n = 1_000_000
     random = np.random.default_rng(0)
-    corpus = Corpus(
+    corpus = AudioCorpus(
         root=Path("nowhere"),
         kinds=("a", "b", "c"),
         frames=random.integers(1, 160_000, n),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from support.sound_files import FORMATS, noise, pack, write
 
-from hear_byola.pretraining.shards import BadShard, members, open_member
+from hear_byola.pretraining.shards import BadFile, members, open_member
 from hear_byola.pretraining.sound import EXTENSIONS, read_header, read_stretch
 
 
@@ -68,5 +68,5 @@ def test_compressed_cut_or_other_files_are_refused(tmp_path: Path) -> None:
     other = tmp_path / "other.tar"
     other.write_bytes(b"no tar" * 999)
     for path in (pack(tmp_path / "hidden.tar", contents, "w:gz"), cut, other):
-        with pytest.raises(BadShard, match=r"no plain tar file|cut off: it ends inside b\.wav"):
+        with pytest.raises(BadFile, match=r"no plain tar file|cut off: it ends inside b\.wav"):
             list(members(path, EXTENSIONS))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hear_byola.pretraining.errors import PretrainError
+from hear_byola.errors import UserError
 from hear_byola.pretraining.metrics import CurveLog
 from hear_byola.pretraining.state import WholeFiles, replacing
 
@@ -27,7 +27,7 @@ def on_a_full_disk(action: Callable[[], object], limit: int) -> str:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
         try:
             action()
-        except PretrainError as error:
+        except UserError as error:
             say.send(str(error))
         except BaseException as error:
             say.send(f"NOT TOLD: {error!r}")
@@ -138,7 +138,7 @@ def test_code_in_a_state_is_not_run(tmp_path: Path, plain_pickle: bool) -> None:
         path.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, path)
-    with pytest.raises(PretrainError, match=r"cannot be read .*Delete it to start anew"):
+    with pytest.raises(UserError, match=r"cannot be read .*Delete it to start anew"):
         WholeFiles().load_checkpoint(path)
     assert not victim.exists()
 
@@ -147,10 +147,10 @@ def test_code_in_a_state_is_not_run(tmp_path: Path, plain_pickle: bool) -> None:
 def test_a_damaged_state_is_told(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "resume.ckpt"
     path.write_bytes(content)
-    with pytest.raises(PretrainError, match=r"resume\.ckpt cannot be read"):
+    with pytest.raises(UserError, match=r"resume\.ckpt cannot be read"):
         WholeFiles().load_checkpoint(path)
     WholeFiles().save_checkpoint(SMALL, path)
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(PretrainError, match=r"resume\.ckpt cannot be read"):
+    with pytest.raises(UserError, match=r"resume\.ckpt cannot be read"):
         WholeFiles().load_checkpoint(path)
