@@ -1,4 +1,4 @@
-"""Checkpoints: our safetensors format, and published or foreign files recognised by their shapes.
+"""Read and write checkpoints: our safetensors format, and other files recognised by shapes.
 
 Our format is one safetensors file: the encoder's state dict under its published names, and these
 metadata, all strings:
@@ -8,11 +8,11 @@ metadata, all strings:
     encoder, d        "2020" or "2022", and the embedding size
     convention        mel filterbank convention of the front end
     mean, std         statistics of the log-mel spectrogram that the weights expect
-    training_config   how the weights were trained, JSON ({} if they were not)
-    data, licence     what they were trained on, and under which licence they may be used
-    data_sha256       hash of that data, as the trainer computes it (absent in early files)
+    training_config   config of the training as JSON ({} for untrained weights)
+    data, licence     training data, and licence of the weights
+    data_sha256       hash of the training data, as the trainer computes it (absent in early files)
 
-Any other file (`.pth` and the like) is read without unpickling code, and searched for the encoder.
+Any other file (for example `.pth`) is read without unpickling code, and searched for an encoder.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An encoder's weights, and what is known about them.
+    """The weights of an encoder, with their metadata.
 
     Attributes:
         encoder: "2020" or "2022".
         d: embedding size.
-        state: the encoder's state dict, by its published names, on the CPU.
-        convention: mel filterbank convention; None in a foreign file, which does not say.
-        mean, std: statistics of the log-mel spectrogram; None in a foreign file.
-        training_config: how the weights were trained; whatever JSON can hold.
-        data: what they were trained on.
-        licence: under which licence they may be used.
-        data_sha256: hash of what they were trained on, as the trainer computes it.
+        state: state dict with the published names, on the CPU.
+        convention: mel filterbank convention; None for a foreign file, which does not record it.
+        mean, std: statistics of the log-mel spectrogram; None for a foreign file.
+        training_config: config of the training, as JSON can hold it.
+        data: training data.
+        licence: licence of the weights.
+        data_sha256: hash of the training data, as the trainer computes it.
     """
 
     encoder: str
@@ -71,17 +71,17 @@ class Checkpoint:
 
 
 def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> None:
-    """Write a checkpoint in our format: complete under its name, or not there.
+    """Write a checkpoint in our format; the file is complete or absent.
 
     Raises:
-        ValueError: the checkpoint lacks its convention or statistics, or its weights are not those
-            of the encoder that it names.
-        OSError: it could not be written, for instance because the disk is full; what was there
-            under its name still is.
+        ValueError: the convention or statistics are missing, or the weights are not those of the
+            named encoder.
+        OSError: the file could not be written, for example because the disk is full; an older file
+            is unchanged.
     """
     if checkpoint.convention is None or checkpoint.mean is None or checkpoint.std is None:
         raise ValueError(
-            f"a checkpoint must say for which front end it was trained; found convention="
+            f"a checkpoint must record the front end of its training; found convention="
             f"{checkpoint.convention!r}, mean={checkpoint.mean}, std={checkpoint.std}."
         )
     version, d, state = _recognise(checkpoint.state, "the checkpoint to save")
@@ -113,12 +113,12 @@ def save_checkpoint(path: str | os.PathLike[str], checkpoint: Checkpoint) -> Non
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
-    """Read our format, a published `.pth` file, or any file that holds such an encoder.
+    """Read our format, a published `.pth` file, or any file that contains such an encoder.
 
     Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it cannot be read without running code in it, holds no BYOL-A encoder or
-            several, or was written by a newer version.
+        FileNotFoundError: the file does not exist.
+        ValueError: the file cannot be read without running code in it, contains no BYOL-A encoder
+            or several, or was written by a newer version.
     """
     path = Path(os.path.expanduser(path))
     if not path.is_file():
@@ -175,8 +175,8 @@ def _read_torch(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
-    # Bytes that are no such file end PyTorch's reader wherever they lead it; its own words advise
-    # to unpickle, so they are not passed on.
+    # Other bytes can raise anything in PyTorch's reader. Its messages advise unpickling, so they
+    # are not repeated.
     except Exception as error:
         raise ValueError(
             f"checkpoint {path}: PyTorch cannot read it as plain weights ({type(error).__name__}); "
@@ -186,7 +186,7 @@ def _read_torch(path: Path) -> object:
 
 
 def _tensors(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """All tensors in nested mappings, by their dotted names."""
+    """Yield all tensors in nested mappings with their dotted names."""
     if isinstance(content, Tensor):
         yield prefix, content
     elif isinstance(content, Mapping):
@@ -195,7 +195,7 @@ def _tensors(content: object, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 def _recognise(content: object, source: str) -> tuple[str, int, dict[str, Tensor]]:
-    """Find the one encoder in what a file holds.
+    """Find the encoder in the content of a file.
 
     Returns:
         Version, embedding size, and the state dict under the published names.
@@ -214,7 +214,7 @@ def _recognise(content: object, source: str) -> tuple[str, int, dict[str, Tensor
     if any(not _same(state, found[0][2]) for _, _, state in found[1:]):
         raise ValueError(
             f"checkpoint {source}: it holds {len(prefixes)} different encoders, under "
-            f"{[prefix or '(no prefix)' for prefix in prefixes]}; save the one you mean alone."
+            f"{[prefix or '(no prefix)' for prefix in prefixes]}; save only the one you need."
         )
     return found[0]
 
@@ -227,7 +227,7 @@ def _encoder_state(
         for name, tensor in tensors.items()
         if name.startswith((f"{prefix}features.", f"{prefix}fc."))
     }
-    # The counter of BatchNorm plays no part in inference, and old files lack it.
+    # BatchNorm's counter is not used in inference, and old files lack it.
     for name in [name for name in state if name.endswith("running_mean")]:
         state.setdefault(name.replace("running_mean", "num_batches_tracked"), torch.tensor(0))
     candidates = [(version, d) for version, kind in ENCODERS.items() for d in kind.sizes]

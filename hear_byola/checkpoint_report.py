@@ -1,4 +1,4 @@
-"""What a checkpoint file holds and says of itself, for people and for programs."""
+"""Describe a checkpoint file, for people and for programs."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from hear_byola.checkpoint import FORMAT, read_checkpoint
 from hear_byola.encoder import make_encoder
 from hear_byola.frontend import CONVENTIONS, DEFAULT_CONVENTION
 
-_NOT_SAID = "not said"
+_NOT_SAID = "not recorded"
 
 
 def describe(path: str | os.PathLike[str]) -> dict[str, object]:
-    """What a file holds, as JSON can hold it; None is what the file does not say.
+    """Return the description of a checkpoint as JSON can hold it; None for unknown values.
 
     Returns:
         `path`, `bytes`, `sha256` of the file; `format`: "hear-byola", or "foreign" for any other
-        file with the weights of such an encoder; `encoder`, `d`, `parameters` (how many numbers
-        were trained); `convention`, `mean`, `std`, `training_config`, `data`, `data_sha256`,
+        file with the weights of such an encoder; `encoder`, `d`, `parameters` (number of trained
+        parameters); `convention`, `mean`, `std`, `training_config`, `data`, `data_sha256`,
         `licence`.
 
     Raises:
@@ -52,7 +52,7 @@ def describe(path: str | os.PathLike[str]) -> dict[str, object]:
 
 
 def format_description(description: dict[str, object]) -> str:
-    """What `describe` returned as lines to read, the training config as YAML."""
+    """Return the result of `describe` as text, with the training config as YAML."""
     rows = {
         "checkpoint": f"{description['path']} ({description['bytes']:,} bytes)",
         "sha256": description["sha256"],
@@ -72,7 +72,7 @@ def format_description(description: dict[str, object]) -> str:
 def _format(description: dict[str, object]) -> str:
     if description["format"] == FORMAT:
         return f"{FORMAT} (safetensors)"
-    return "foreign: the weights alone; `hear-byola checkpoint convert` adds what is not said"
+    return "foreign: only weights; `hear-byola checkpoint convert` adds the missing metadata"
 
 
 def _front_end(description: dict[str, object]) -> str:
@@ -81,8 +81,8 @@ def _front_end(description: dict[str, object]) -> str:
         return f"{name} filterbank; mean {mean} and std {std} of the log-mel"
     default = CONVENTIONS[DEFAULT_CONVENTION]
     return (
-        f"{_NOT_SAID}; load_model takes {DEFAULT_CONVENTION} with mean {default.mean} and std "
-        f"{default.std} where it is not told otherwise"
+        f"{_NOT_SAID}; the default of load_model is {DEFAULT_CONVENTION} with mean {default.mean} "
+        f"and std {default.std}"
     )
 
 
@@ -92,7 +92,7 @@ def _row(name: str, text: str) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Sha256 of a file's content, in hexadecimal."""
+    """Return the sha256 of a file in hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while block := file.read(1 << 20):

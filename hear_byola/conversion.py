@@ -1,4 +1,4 @@
-"""Foreign weights -> our checkpoint format, with what the file does not say said by its user."""
+"""Convert foreign weights to our format; options give the metadata that the file lacks."""
 
 from __future__ import annotations
 
@@ -21,40 +21,38 @@ def convert(
     data: str = "",
     force: bool = False,
 ) -> list[str]:
-    """Write the encoder of a foreign file, a published `.pth` for instance, in our format.
+    """Write the encoder of a foreign file, for example a published `.pth`, in our format.
 
-    The file's name and sha256 stand as `converted_from` and `converted_from_sha256` in the new
-    one's `training_config`; of its training nothing is known.
+    The new file's `training_config` has the name and sha256 of the old one as `converted_from` and
+    `converted_from_sha256`; nothing else is known about the training.
 
     Args:
-        source: what `load_model` takes.
+        source: a file that `load_model` reads.
         target: a `.safetensors` file.
-        convention: mel filterbank that the weights were trained with. Default: "slaney", with which
-            the published ones were.
-        mean, std: statistics of the log-mel; both or none. Default: what the authors of BYOL-A
-            printed with the convention.
-        licence: of the weights; what was so far keeps holding, whatever is written here.
-        data: what they were trained on.
-        force: replace `target` if it is there.
+        convention: mel filterbank of the training. Default: "slaney", as for the published weights.
+        mean, std: statistics of the log-mel; both or none. Default: the values that the authors of
+            BYOL-A printed with the convention.
+        licence: licence of the weights; it does not change their actual licence.
+        data: training data.
+        force: replace an existing `target`.
 
     Returns:
-        Sentences that the user should read: what was assumed for want of an option, and what
-        became of the licence.
+        Notes for the user: values that were assumed, and a note on the licence.
 
     Raises:
-        FileNotFoundError: there is no source.
-        FileExistsError: the target is there and `force` is not set.
-        ValueError: what cannot be read (see `read_checkpoint`) or is in our format already; an
-            unknown convention, unfit statistics, another suffix; the target is the source.
+        FileNotFoundError: the source does not exist.
+        FileExistsError: the target exists and `force` is not set.
+        ValueError: the source cannot be read (see `read_checkpoint`) or is in our format already;
+            an unknown convention, wrong statistics or another suffix; the target is the source.
         OSError: the target cannot be written.
     """
     name = DEFAULT_CONVENTION if convention is None else convention
-    LogMel(name, mean, std)  # refuses what cannot be used
+    LogMel(name, mean, std)  # raises ValueError for wrong options
     _check_target(source, target, force)
     checkpoint = read_checkpoint(source)
     if checkpoint.convention is not None:
         raise ValueError(
-            f"{source} is in our format already, with its own convention and statistics: it needs "
+            f"{source} is in our format already, with its own convention and statistics. It needs "
             "no conversion."
         )
     complete = replace(
@@ -73,28 +71,30 @@ def convert(
     notes = []
     if convention is None:
         notes.append(
-            f"The file does not say its mel filterbank: {name} is assumed, with which the "
-            "published weights were trained. --convention names another."
+            f"The file does not record its mel filterbank; {name} is assumed, as for the published "
+            "weights. --convention sets another."
         )
     if mean is None:
         notes.append(
-            f"The file does not say its statistics: mean {complete.mean} and std {complete.std} "
-            f"are assumed, which the authors of BYOL-A print with {name}. --mean and --std name "
+            f"The file does not record its statistics; mean {complete.mean} and std {complete.std} "
+            f"are assumed, which the authors of BYOL-A printed with {name}. --mean and --std set "
             "others."
         )
     notes.append(
-        "Converting changes nothing of the licence of the weights, which stays what it was"
-        + ("." if licence else ". The new file names none; --licence would.")
+        "Conversion does not change the licence of the weights"
+        + ("." if licence else ". The new file records none; --licence records it.")
     )
     return notes
 
 
 def _check_target(source: Path, target: Path, force: bool) -> None:
     if target.suffix != ".safetensors":
-        raise ValueError(f"{target}: the name of a checkpoint in our format ends in .safetensors.")
+        raise ValueError(
+            f"{target}: the name of a checkpoint in our format must end in .safetensors."
+        )
     if target.is_dir():
-        raise ValueError(f"{target} is a folder; name a file.")
+        raise ValueError(f"{target} is a folder. Give the path of a file.")
     if target.exists() and source.exists() and target.samefile(source):
-        raise ValueError(f"{target} is the file to be converted; name another.")
+        raise ValueError(f"{target} is the file to be converted. Give another path.")
     if target.exists() and not force:
-        raise FileExistsError(f"{target} is there already; --force replaces it.")
+        raise FileExistsError(f"{target} exists. --force replaces it.")

@@ -1,24 +1,24 @@
-"""Keep the C library from giving the memory of activations back after every step."""
+"""Prevent the C library from returning the memory of activations after every step."""
 
 from __future__ import annotations
 
 import ctypes
 import platform
 
-# mallopt(3): the parameters and their names in malloc.h.
+# Parameters of mallopt(3), from malloc.h.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
 _LARGEST = (1 << 31) - 1
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc reuse freed blocks of any size instead of mapping fresh, zeroed pages each time.
+    """Make glibc reuse freed blocks of any size.
 
-    By default it maps blocks from some megabytes on anew, and a step on a CPU then waits for page
-    faults. For the whole process, and not undone. Only glibc knows these settings.
+    By default it maps new pages for blocks of some megabytes, and a step on a CPU waits for page
+    faults. The setting applies to the whole process and is not undone. Only glibc has it.
 
     Returns:
-        Whether they were made.
+        Whether the setting was made.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

@@ -1,8 +1,8 @@
-"""The augmentations of BYOL-A, on whole batches of log-mel spectrograms, on any device.
+"""The augmentations of BYOL-A, on batches of log-mel spectrograms on any device.
 
-Each one is a pure function of its input and of its random draws; `draw_*` makes the draws from a
-generator. `Augmentations` strings them together in the order that a config names, and holds the
-memory that Mixup draws from (arXiv 2103.06695, section III; linear fader: arXiv 2204.07402).
+Each is a pure function of its input and its random draws; `draw_crop` and `uniform` make the draws.
+`Augmentations` applies them in the order of a config, and contains Mixup's memory (arXiv
+2103.06695, section III; linear fader: arXiv 2204.07402).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _CUBIC = -0.75  # the coefficient of torch.nn.functional.interpolate's bicubic k
 
 
 def mixup(x: Tensor, z: Tensor, mix: Tensor, log_exp: bool = True) -> Tensor:
-    """Mix sounds in the background: log((1 - mix) exp(x) + mix exp(z) + eps).
+    """Mix spectrograms with backgrounds: log((1 - mix) exp(x) + mix exp(z) + eps).
 
     Args:
         x, z: log-mel spectrograms and their backgrounds, float32 (batch, F, T).
         mix: share of the background, in [0, 1], (batch,).
-        log_exp: mix energies, as sound does; else the logarithms themselves (an ablation).
+        log_exp: mix energies; otherwise mix logarithms (an ablation).
 
     Returns:
         float32 (batch, F, T).
@@ -38,7 +38,7 @@ def mixup(x: Tensor, z: Tensor, mix: Tensor, log_exp: bool = True) -> Tensor:
 
 
 def gaussian(x: Tensor, mix: Tensor, noise: Tensor) -> Tensor:
-    """Mixup's counterpart with noise: log((1 - mix) exp(x) + exp(noise) + eps).
+    """Mix spectrograms with noise: log((1 - mix) exp(x) + exp(noise) + eps).
 
     Args:
         x: log-mel spectrograms, float32 (batch, F, T).
@@ -59,16 +59,16 @@ class Crop:
 
 
 def canvas_size(size: Sequence[int], canvas: Sequence[float]) -> tuple[int, int]:
-    """Height and width, in bins, of a canvas that is `canvas` times as large as (F, T)."""
+    """Return height and width, in bins, of a canvas that is `canvas` times (F, T)."""
     return round(size[0] * canvas[0]), round(size[1] * canvas[1])
 
 
 def random_resize_crop(x: Tensor, crop: Crop, canvas: Sequence[float] = (1.0, 1.5)) -> Tensor:
-    """Cut rectangles out of a canvas of zeros with x at its centre, and resize them to x's size.
+    """Crop rectangles from a canvas of zeros with x at its centre, and resize them to x's size.
 
-    Bicubic, corners aligned, samples beyond the rectangle's edge repeat the edge. Resizing is
-    linear and separable, so that cutting, padding and resizing are one matrix for frequency and
-    one for time, which equal the cut-out resized by `torch.nn.functional.interpolate`.
+    The result equals that of `torch.nn.functional.interpolate` (bicubic, corners aligned) on the
+    crop. Resizing is linear and separable, so cropping, padding and resizing are one matrix for
+    frequency and one for time.
 
     Args:
         x: float32 (batch, F, T).
@@ -87,10 +87,10 @@ def random_resize_crop(x: Tensor, crop: Crop, canvas: Sequence[float] = (1.0, 1.
 
 
 def _resizing(start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Matrices (batch, size, size) that resize the stretch from `start` on to `size` values.
+    """Return matrices (batch, size, size) that resize the stretch from `start` to `size` values.
 
-    `start` counts from the first of the `size` values of x and may be negative: what lies outside
-    of x is zero and needs no column.
+    `start` counts from the first of the `size` values of x and may be negative. Values outside x
+    are zero and need no column.
     """
     output = torch.arange(size, device=start.device)
     position = ((length - 1) / (size - 1))[:, None] * output
@@ -104,7 +104,7 @@ def _resizing(start: Tensor, length: Tensor, size: int) -> Tensor:
 
 
 def _cubic_weights(fraction: Tensor) -> Tensor:
-    """Weights (..., 4) of the samples at -1, 0, 1 and 2 for a point at `fraction` in [0, 1)."""
+    """Return weights (..., 4) of samples -1, 0, 1 and 2 for a point at `fraction` in [0, 1)."""
 
     def near(t: Tensor) -> Tensor:
         return ((_CUBIC + 2) * t - (_CUBIC + 3)) * t * t + 1
@@ -141,7 +141,7 @@ def post_norm(views: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 def uniform(low: float, high: float, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Draws from U(low, high), float32, on the generator's device."""
+    """Return draws from U(low, high), float32, on the generator's device."""
     return low + (high - low) * torch.rand(
         tuple(shape), generator=generator, device=generator.device
     )
@@ -155,15 +155,15 @@ def draw_crop(
     frequency: Sequence[float] = (0.6, 1.5),
     time: Sequence[float] = (0.6, 1.5),
 ) -> Crop:
-    """Rectangles of int(U(range) * F) by int(U(range) * T) bins, anywhere on the canvas.
+    """Draw rectangles of int(U(range) * F) by int(U(range) * T) bins, anywhere on the canvas.
 
     Args:
-        generator: on the device where the draws are wanted.
-        batch: how many.
+        generator: generator on the device of the draws.
+        batch: number of rectangles.
         size: (F, T).
         canvas: size of the canvas, in multiples of F and T.
-        frequency, time: ranges of the height and the width, in multiples of F and T; what
-            exceeds the canvas is clipped to it (paper, section III-B2).
+        frequency, time: ranges of the height and the width, in multiples of F and T; larger
+            rectangles are clipped to the canvas (paper, section III-B2).
     """
 
     def stretch(scale: Sequence[float], bins: int, limit: int) -> tuple[Tensor, Tensor]:
@@ -179,12 +179,12 @@ def draw_crop(
 
 
 class MixupMemory(nn.Module):
-    """The last inputs, oldest overwritten first: what Mixup's backgrounds are drawn from.
+    """The last inputs, from which Mixup draws its backgrounds; the oldest is overwritten first.
 
-    Its buffers are part of the state dict, so that a resumed run draws from the same sounds.
+    Its buffers are part of the state dict, so a resumed run draws from the same sounds.
 
     Args:
-        capacity: how many inputs it holds (2,048 in the paper, section III-B1).
+        capacity: number of inputs (2,048 in the paper, section III-B1).
         size: (F, T) of an input.
     """
 
@@ -195,10 +195,10 @@ class MixupMemory(nn.Module):
         super().__init__()
         self.register_buffer("entries", torch.zeros(capacity, *size))
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
-        self._seen = 0  # `seen` without asking the device
+        self._seen = 0  # `seen` without waiting for the device
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor | None:
-        """`count` entries (count, F, T), with replacement; None while there are none."""
+        """Draw entries (count, F, T) with replacement; None while the memory is empty."""
         held = min(self._seen, len(self.entries))
         if not held:
             return None
@@ -206,7 +206,7 @@ class MixupMemory(nn.Module):
         return self.entries[torch.randint(held, (count,), generator=generator, device=device)]
 
     def add(self, x: Tensor) -> None:
-        """Take in a batch (batch, F, T); of one larger than the memory, the last entries."""
+        """Add a batch (batch, F, T), or its last entries if it is larger than the memory."""
         capacity = len(self.entries)
         kept = x[-capacity:].detach()
         begin = self._seen + len(x) - len(kept)
@@ -221,7 +221,7 @@ class MixupMemory(nn.Module):
 
 
 class Augmentations(nn.Module):
-    """Two views of each spectrogram of a batch, by the augmentations of a config, in its order.
+    """Makes two views of each spectrogram of a batch by the augmentations of a config.
 
     Args:
         config: its fields `augmentations`, `post_norm`, `mixup_*`, `gaussian_alpha`, `crop_*` and
@@ -239,13 +239,13 @@ class Augmentations(nn.Module):
 
     @torch.no_grad()
     def forward(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Both views of a batch.
+        """Return both views of a batch.
 
-        Backgrounds come from the memory as it stood before this batch, which enters it once.
+        Backgrounds come from the memory before this batch; then the batch is added once.
 
         Args:
             x: log-mel spectrograms after pre-normalisation, float32 (batch, F, T).
-            generator: source of all draws, on x's device.
+            generator: generator of all draws, on x's device.
 
         Returns:
             Two tensors, float32 (batch, F, T).

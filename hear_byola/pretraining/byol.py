@@ -1,4 +1,4 @@
-"""BYOL on log-mel spectrograms: networks, loss, and the step of training (paper, section III)."""
+"""BYOL on log-mel spectrograms: networks, loss and training step (paper, section III)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from hear_byola.pretraining.distributed import synchronise
 FRAMES = CROP_SAMPLES // HOP + 1
 """Frames of a crop of 0.95 s: 96."""
 
-_PIECE = 4  # crops whose spectrograms a CPU computes at a time: more leave its cache
+_PIECE = 4  # crops whose spectrograms a CPU computes at a time; more do not fit its cache
 
 
 def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """The perceptron that both the projector and the predictor are (paper, section IV-A)."""
+    """Return the perceptron of the projector or the predictor (paper, section IV-A)."""
     return nn.Sequential(
         nn.Linear(inputs, hidden),
         nn.BatchNorm1d(hidden),
@@ -38,7 +38,7 @@ def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class Branch(nn.Module):
-    """Encoder and projector: what the online and the target network have in common."""
+    """Encoder and projector, which the online and the target network share."""
 
     def __init__(self, encoder: Encoder, hidden: int, projection: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Branch(nn.Module):
         self.projector = head(encoder.d, hidden, projection)
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Embeddings (batch, d) and projections (batch, projection) of (batch, bands, frames)."""
+        """Return embeddings (batch, d) and projections (batch, projection) of (batch, F, T)."""
         embedding = pool_over_time([_over_time(self.encoder, mel[:, None])])
         return embedding, self.projector(embedding)
 
@@ -58,27 +58,27 @@ def _over_time(encoder: Encoder, mel: Tensor) -> Tensor:
 
 
 def loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """2 - 2 cos(prediction, target), the mean over the batch of (batch, projection)."""
+    """Return the batch mean of 2 - 2 cos(prediction, target), both (batch, projection)."""
     similarity = nn.functional.cosine_similarity(prediction.float(), target.float(), dim=-1)
     return (2 - 2 * similarity).mean()
 
 
 class ByolTraining(pl.LightningModule):
-    """What Lightning trains.
+    """The Lightning module of BYOL.
 
-    Each batch's random draws come from a seed made of the config's seed, the rank and the batch's
-    number, so that a resumed run draws what an uninterrupted one would have drawn. Making it leaves
-    the global generators as they were; a training step seeds them, for dropout.
+    The random draws of a batch are seeded by the config's seed, the rank and the batch's number, so
+    a resumed run draws the same as an uninterrupted one. The constructor does not change the global
+    generators; a training step seeds them for dropout.
 
     Args:
-        config: the run.
-        mean, std: statistics of the corpus's log-mel.
-        steps: how many steps of the optimiser the run has.
+        config: config of the run.
+        mean, std: statistics of the corpus's log-mel spectrograms.
+        steps: number of optimiser steps of the run.
 
     Attributes:
-        batches: batches that this process has trained on.
-        spreads: how far embeddings and projections of the last measured batch spread.
-        last_loss: of the last batch.
+        batches: number of batches that this process has trained on.
+        spreads: spreads of embeddings and projections of the last measured batch.
+        last_loss: loss of the last batch.
     """
 
     first_bad_step: Tensor
@@ -101,20 +101,20 @@ class ByolTraining(pl.LightningModule):
             self.predictor = head(config.projection, config.hidden, config.projection)
         for layer in encoder.features:
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
-                # BatchNorm takes it away again; its gradient is rounding alone, on which Adam
-                # would let it drift.
+                # BatchNorm cancels this bias. Its gradient is only rounding, on which Adam would
+                # let it drift.
                 layer.bias.requires_grad_(False)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.register_buffer("first_bad_step", torch.tensor(-1))
         self.to(memory_format=torch.channels_last)
 
     def setup(self, stage: str) -> None:
-        """Let the networks' statistics span all processes."""
+        """Compute BatchNorm statistics over all processes."""
         if self.trainer.world_size > 1:
             synchronise(self, self.trainer.strategy.root_device.type)
 
     def spectrograms(self, audio: Tensor) -> Tensor:
-        """What is augmented: log-mel, normalised by the corpus where the config says so.
+        """Return log-mel spectrograms, normalised by the corpus if `pre_norm` is set.
 
         Args:
             audio: float32 (batch, CROP_SAMPLES).
@@ -128,7 +128,7 @@ class ByolTraining(pl.LightningModule):
             return torch.cat([front(piece) for piece in audio.split(size)])
 
     def training_step(self, audio: Tensor, batch_index: int) -> Tensor:
-        """The loss of one batch, in both directions."""
+        """Return the loss of one batch, in both directions."""
         generator = self._seed(audio.device)
         with torch.no_grad(), torch.autocast(audio.device.type, enabled=False):
             views = self.augment(self.spectrograms(audio), generator)
@@ -147,13 +147,13 @@ class ByolTraining(pl.LightningModule):
         return total
 
     def take_mean_loss(self) -> float:
-        """Mean loss of the batches since this was last asked."""
+        """Return the mean loss of the batches since the last call."""
         losses, self._losses = self._losses, []
-        # One by one: those of before a stop are numbers, later ones are on the device.
+        # Losses from before a stop are numbers, later ones are tensors on the device.
         return math.fsum(map(float, losses)) / len(losses)
 
     def take_spreads(self) -> dict[str, VectorSpread]:
-        """The newest spreads, once each time that they are measured."""
+        """Return the newest spreads, or nothing if they were returned before."""
         new, self._new_spreads = self._new_spreads, False
         return self.spreads if new else {}
 
@@ -164,14 +164,14 @@ class ByolTraining(pl.LightningModule):
         return torch.Generator(device).manual_seed(augmentation)
 
     def _watch(self, value: Tensor) -> None:
-        """Remember the first step whose loss is no number, without asking the device each time."""
+        """Record the first step whose loss is not finite, without waiting for the device."""
         bad = ~torch.isfinite(value) & (self.first_bad_step < 0)
         self.first_bad_step.masked_fill_(bad, self.global_step)
         self.last_loss = value
         self._losses.append(value)
 
     def configure_optimizers(self) -> Any:
-        """Adam on the online network and the predictor."""
+        """Return Adam on the online network and the predictor, with its schedule."""
         trained = [p for p in self.parameters() if p.requires_grad]
         config = self.config
         optimizer = torch.optim.Adam(
@@ -181,11 +181,11 @@ class ByolTraining(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def learning_rate(self, step: int) -> float:
-        """Of a step, from 0."""
+        """Return the learning rate of a step, from 0."""
         return self.config.learning_rate * self._rate(step)
 
     def _rate(self, step: int) -> float:
-        """Share of the learning rate at a step."""
+        """Return the factor of the learning rate at a step."""
         warmup = self.config.warmup_steps
         if step < warmup:
             return (step + 1) / warmup
@@ -194,7 +194,7 @@ class ByolTraining(pl.LightningModule):
         return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(self.steps - warmup, 1))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """A step of Adam, then one of the target's moving average, of parameters alone."""
+        """Take a step of Adam, then update the moving average of the target's parameters."""
         super().optimizer_step(*args, **kwargs)
         with torch.no_grad():
             torch._foreach_lerp_(
@@ -204,11 +204,11 @@ class ByolTraining(pl.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add how far the order of the data has come, and the losses not yet logged."""
+        """Save the position in the data, and the losses that are not yet logged."""
         checkpoint["batches"] = self.batches
         checkpoint["losses"] = [float(value) for value in self._losses]
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the position in the data and the losses."""
         self.batches = checkpoint["batches"]
         self._losses = list(checkpoint["losses"])

@@ -1,4 +1,4 @@
-"""What happens between the steps of a run: curves, saved states, stopping, quick probes."""
+"""Callbacks between the steps of a run: curves, saved states, stopping, quick probes."""
 
 from __future__ import annotations
 
@@ -22,38 +22,38 @@ from hear_byola.pretraining.folder import Folder
 from hear_byola.pretraining.metrics import CurveLog
 
 _LINE_EVERY = 30.0  # seconds between lines about progress
-_ASK_EVERY = 8  # steps after which several processes tell each other of a signal
+_ASK_EVERY = 8  # steps between exchanges of signals among several processes
 
 
 class Interrupted(Exception):
-    """The run was asked to stop, and has saved where it is."""
+    """The run was asked to stop, and has saved its state."""
 
 
 class StepCallback(pl.Callback):
     """A callback that is called once a step of the optimiser, not once a batch."""
 
     def on_train_batch_end(self, trainer: pl.Trainer, module: Any, *_: Any) -> None:
-        """Tell steps from batches."""
+        """Call `after_step` after the last batch of a step."""
         if module.batches % module.config.accumulate == 0:
             self.after_step(trainer, module, trainer.global_step)
 
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
-        """The optimiser has taken `step` steps."""
+        """Do something after the optimiser's step number `step`, from 1."""
 
 
 class Curves(StepCallback):
-    """Logs loss, learning rate and spread, and refuses to go on with a loss that is no number."""
+    """Logs loss, learning rate and spread, and stops the run if the loss is not finite."""
 
     def __init__(self, log: CurveLog, folder: Folder) -> None:
         self.curves = log
         self.folder = folder
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
-        """Drop what a stopped run has logged after its last saved state."""
+        """Drop the rows that a stopped run logged after its last saved state."""
         self.curves.rewind(trainer.global_step)
 
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
-        """Log at every `log_every` steps."""
+        """Log every `log_every` steps."""
         values: dict[str, float] = {}
         if step % module.config.log_every == 0 or step == module.steps:
             self._refuse_bad_loss(module)
@@ -75,25 +75,25 @@ class Curves(StepCallback):
 
 
 def _advice(folder: Folder) -> str:
-    """What to do about numbers that are not finite, which the same command would bring again."""
+    """Return advice on numbers that are not finite; the same command would repeat them."""
     change = "a lower learning_rate or precision 32-true may help: set them, and name another --out"
     if not folder.state.exists():
         return f"No state was saved yet; {change}."
     return (
-        f"{folder.state} and {folder.checkpoint} are from before and are kept; {change}, with "
-        f"--start {folder.checkpoint} to begin from its weights."
+        f"{folder.state} and {folder.checkpoint} are older and are kept; {change}, with --start "
+        f"{folder.checkpoint} to start from its weights."
     )
 
 
 class CollapseWatch(StepCallback):
-    """Warns of a collapsed network, and stops where the config says so."""
+    """Warns of a collapsed network, or stops the run if `stop_on_collapse` is set."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
         self._told = False
 
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
-        """Look at the spreads where they were measured; asking the others makes all wait."""
+        """Check the spreads when they are measured: communication makes all processes wait."""
         if step % module.config.monitor_every and step != module.steps:
             return
         collapsed = [
@@ -103,26 +103,24 @@ class CollapseWatch(StepCallback):
         ]
         if not module.spreads or self._told:
             return
-        # All processes stop together: one alone would leave the others waiting.
+        # All processes must stop together; otherwise the others wait forever.
         if not trainer.strategy.reduce_boolean_decision(bool(collapsed), all=False):
             return
         self._told = True
         found = ", ".join(collapsed) or "in the batch of another process"
         text = f"step {step}: the network has collapsed: {found}."
         if module.config.stop_on_collapse:
-            raise UserError(f"{text} The state saved before is kept.")
-        self.say(f"WARNING: {text} Its embeddings hardly tell sounds apart.")
+            raise UserError(f"{text} The last saved state is kept.")
+        self.say(f"WARNING: {text} Its embeddings hardly differ between sounds.")
 
 
 class SavedState(StepCallback):
-    """Saves what a run resumes from, and the checkpoint as it is, every `save_every` steps.
-
-    Also at a signal, which ends the run between two steps.
+    """Saves the state and the checkpoint every `save_every` steps, and at a signal to stop.
 
     Args:
-        folder: of the run.
-        export: writes the checkpoint, from the module.
-        say: told at once of a signal.
+        folder: folder of the run.
+        export: function that writes the module's checkpoint.
+        say: called with a message at a signal.
     """
 
     def __init__(
@@ -138,18 +136,18 @@ class SavedState(StepCallback):
         self._handlers: dict[int, Any] = {}
 
     def on_train_start(self, *_: Any) -> None:
-        """Take the signals over; Lightning's own handlers stop in the middle of a step."""
+        """Install signal handlers; Lightning's own stop in the middle of a step."""
         if threading.current_thread() is not threading.main_thread():
             return
         for number in (signal.SIGINT, signal.SIGTERM):
             self._handlers[number] = signal.signal(number, self._ask)
 
     def teardown(self, *_: Any, **__: Any) -> None:
-        """Give the signals back."""
+        """Restore the signal handlers."""
         self._give_back()
 
     def on_exception(self, *_: Any) -> None:
-        """Give the signals back; Lightning tears nothing down then."""
+        """Restore the signal handlers; Lightning does not call `teardown` then."""
         self._give_back()
 
     def _give_back(self) -> None:
@@ -159,9 +157,9 @@ class SavedState(StepCallback):
 
     def _ask(self, *_: Any) -> None:
         if self._asked.is_set():
-            raise KeyboardInterrupt  # asked twice: at once
+            raise KeyboardInterrupt  # a second signal stops at once
         self._asked.set()
-        # The signal may come while another line is being written, which cannot be entered again.
+        # A signal during another print raises RuntimeError: printing is not reentrant.
         with contextlib.suppress(RuntimeError):
             self.say(
                 "stopping after this step, and saving the state. A second Ctrl-C stops at once and "
@@ -169,10 +167,10 @@ class SavedState(StepCallback):
             )
 
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
-        """Save when it is time."""
+        """Save if it is due."""
         asked = self._asked.is_set()
         if trainer.world_size > 1:
-            # Asking the others makes all wait: now and then will do.
+            # Communication makes all processes wait, so it is not done at every step.
             asked = step % _ASK_EVERY == 0 and trainer.strategy.reduce_boolean_decision(
                 asked, all=False
             )
@@ -189,18 +187,18 @@ class SavedState(StepCallback):
 
 
 def _is_sound(module: ByolTraining) -> bool:
-    """Whether a run may go on from here: a loss that is a number can leave weights that are not."""
+    """Return whether loss and weights are finite; a finite loss can give infinite weights."""
     weights = torch.stack([p.detach().sum() for p in module.parameters()])
     return int(module.first_bad_step) < 0 and bool(weights.isfinite().all())
 
 
 class Memories(pl.Callback):
-    """Saves the mixup memory of each process; the rest of the module is alike in all of them."""
+    """Saves the mixup memory of each process; the rest of the module is equal in all."""
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]
     ) -> None:
-        """Gather them; called in all processes."""
+        """Gather the memories; called in all processes."""
         memory = module.augment.memory
         if trainer.world_size == 1 or memory is None:
             return
@@ -213,16 +211,16 @@ class Memories(pl.Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, module: Any, checkpoint: dict[str, Any]
     ) -> None:
-        """Each process takes its own; one that is new keeps the first one's."""
+        """Load the memory of this process; additional processes keep that of the first."""
         memories = checkpoint.get("memories", [])
         if trainer.global_rank < len(memories) and module.augment.memory is not None:
             module.augment.memory.load_state_dict(memories[trainer.global_rank])
 
 
 class Probes(StepCallback):
-    """Quick probes of the encoder as it is, every so many steps, logged as probe/TASK.
+    """Probes the current encoder every `every` steps, and logs the scores as probe/TASK.
 
-    They come before the state is saved, so that none that was due is missing after a stop.
+    Probing comes before saving the state, so a resumed run lacks no probe.
     """
 
     def __init__(
@@ -241,7 +239,7 @@ class Probes(StepCallback):
 
     @rank_zero_only
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
-        """Probe when it is time."""
+        """Probe if it is due."""
         if step % self.every and step != module.steps:
             return
         self.export(module)
@@ -254,7 +252,7 @@ class Probes(StepCallback):
 
 
 class ProgressLines(StepCallback):
-    """Says where a resumed run goes on, and every half minute how far the run is."""
+    """Reports where a run resumes, and its progress every half minute."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
@@ -266,11 +264,11 @@ class ProgressLines(StepCallback):
         self._began = self._last = time.monotonic()
         self._first = trainer.global_step
         if self._first:
-            self.say(f"going on from step {self._first} of {module.steps}")
+            self.say(f"resuming from step {self._first} of {module.steps}")
 
     @rank_zero_only
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
-        """Say a line when it is time."""
+        """Report the progress if it is due."""
         now = time.monotonic()
         if now - self._last < _LINE_EVERY and step < module.steps:
             return

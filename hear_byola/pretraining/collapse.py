@@ -1,9 +1,9 @@
-"""How far a batch of embeddings or projections is from collapse.
+"""Detect collapse in a batch of embeddings or projections.
 
-A self-supervised network can lower its loss by mapping all sounds to one vector, or to vectors of
-a line or a plane. The standard deviation of the dimensions shows the first (Chen and He 2021, arXiv
-2011.10566, section 4.1), the effective rank the second (Roy and Vetterli, EUSIPCO 2007). They are
-told apart: the rank is that of the differences between vectors, however small these are.
+A self-supervised network can lower its loss by mapping all sounds to one vector, or to vectors on a
+line or a plane. The standard deviation of the dimensions detects the first (Chen and He 2021, arXiv
+2011.10566, section 4.1), the effective rank the second (Roy and Vetterli, EUSIPCO 2007). The rank
+is that of the differences between vectors and does not depend on their size.
 """
 
 from __future__ import annotations
@@ -14,34 +14,32 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-# The time of a measurement grows with the cube of this, and what it says hardly changes.
+# The cost grows with the cube of this number, and the result hardly changes.
 MOST_VECTORS = 1024
 
-# The mean cosine similarity of two sounds' vectors is then about 1 - 0.06**2 = 0.996. Embeddings
-# are non-negative and so never far from each other: 1 is no yardstick, but untrained encoders are,
-# and lie above this in training.
+# The mean cosine similarity of two vectors is then about 1 - 0.06**2 = 0.996. Embeddings are
+# non-negative, so their spread is far below 1 without collapse; untrained encoders are above 0.06.
 COLLAPSED_STD = 0.06
 
-# Three directions hold no more than a line or a plane, and what noise adds to its rank.
+# Vectors on a line or a plane, plus the rank that noise adds, stay below four.
 COLLAPSED_RANK = 4.0
-# Of the rank that a sample allows: few vectors span few directions without having collapsed.
+# Share of the rank that the batch allows: few vectors have a low rank without collapse.
 COLLAPSED_SHARE = 0.25
 
 
 @dataclass(frozen=True)
 class VectorSpread:
-    """How n vectors of a dimension dim, each divided by its length, lie around their mean.
+    """Spread of n vectors of dimension dim around their mean, each divided by its length.
 
     Attributes:
-        std: mean over dimensions of the standard deviation, times sqrt(dim): 1 for vectors that
-            point everywhere alike, 0 for equal ones. About sqrt(1 - c), where c is the mean cosine
-            similarity between two of them.
-        lowest_std: the same of the dimension where it is lowest: 0 where a unit is dead.
-        effective_rank: exp(entropy) of the singular values, divided by their sum, of the vectors
-            less their mean: from 1 to `highest_rank`; 0 for equal vectors.
+        std: mean standard deviation of the dimensions, times sqrt(dim): 1 for vectors in uniform
+            directions, 0 for equal vectors. About sqrt(1 - c) for a mean cosine similarity c.
+        lowest_std: the same for the dimension with the lowest value; 0 if a unit is dead.
+        effective_rank: exp(entropy) of the normalised singular values of the centred vectors, from
+            1 to `highest_rank`; 0 for equal vectors.
         highest_rank: min(n - 1, dim).
 
-    All but the last are NaN where a vector holds a number that is not finite.
+    All but the last are NaN if a vector has a number that is not finite.
     """
 
     std: float
@@ -51,17 +49,17 @@ class VectorSpread:
 
 
 def spread(vectors: Tensor) -> VectorSpread:
-    """Measure a batch; of more than `MOST_VECTORS` the first.
+    """Return the spread of a batch, of at most its first `MOST_VECTORS` vectors.
 
     Args:
-        vectors: floating point (n, dim), n >= 2, on any device; each from another sound.
+        vectors: floating point (n, dim), n >= 2, on any device; one for each sound.
 
     Raises:
         ValueError: another shape, or fewer than two vectors.
     """
     if vectors.ndim != 2 or len(vectors) < 2:
         raise ValueError(
-            f"vectors of shape {tuple(vectors.shape)}: needed is (n, dim) with n of 2 or more."
+            f"the vectors have shape {tuple(vectors.shape)}: it must be (n, dim) with n >= 2."
         )
     vectors = vectors[:MOST_VECTORS].detach().cpu().double()
     n, dim = vectors.shape
@@ -76,11 +74,11 @@ def spread(vectors: Tensor) -> VectorSpread:
 
 def _effective_rank(centred: Tensor) -> float:
     n, dim = centred.shape
-    # The eigenvalues of the smaller product are the squares of the singular values, and come in a
-    # small part of the time.
+    # The eigenvalues of the smaller product are the squared singular values, and are faster to
+    # compute.
     product = centred @ centred.T if n < dim else centred.T @ centred
     squares = torch.linalg.eigvalsh(product).clamp(min=0)
-    # Vectors of length 1 as float32 has them differ by rounding, of full rank, in squares.
+    # Rounding of equal float32 vectors has full rank; its squared singular values are below this.
     squares[squares < n * torch.finfo(torch.float32).eps ** 2] = 0
     if not squares.any():
         return 0.0
@@ -89,10 +87,10 @@ def _effective_rank(centred: Tensor) -> float:
 
 
 def is_collapsed(measured: VectorSpread) -> bool:
-    """Whether a batch has collapsed, to a point (`std`) or to a line or plane (`effective_rank`).
+    """Return whether a batch has collapsed to a point (`std`), line or plane (`effective_rank`).
 
-    A network that has lost some of its dimensions has not: its figures fall, and downstream tasks
-    show what it costs. Nor can fewer than six vectors show a collapse of rank. NaN is none.
+    Losing some dimensions is not a collapse. Fewer than six vectors cannot show a collapse of rank,
+    and NaN does not count as one.
     """
     least_rank = min(COLLAPSED_RANK, COLLAPSED_SHARE * measured.highest_rank)
     return measured.std < COLLAPSED_STD or measured.effective_rank < least_rank

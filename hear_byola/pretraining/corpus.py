@@ -1,4 +1,4 @@
-"""What there is to crop from: every usable sound of a folder, a list or tar shards."""
+"""The corpus of a run: every usable sound of a folder, a list or tar shards."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from hear_byola.pretraining.headers import FoundSound, read_headers
 from hear_byola.pretraining.listing import Listing, kind_of, list_source
 from hear_byola.pretraining.shards import open_member
 
-_NAMED = 5  # reasons for skipping files that an error message names
-_FILES = 3  # of each reason
+_NAMED = 5  # reasons for skipping files that an error lists
+_FILES = 3  # files listed for each reason
 _KINDS = np.iinfo(np.int16).max
 
 
 @dataclass(frozen=True, eq=False)
 class AudioCorpus:
-    """Sounds as parallel numpy arrays of length n, so that millions take some 100 MB.
+    """Sounds as parallel arrays of length n; a million sounds take about 100 MB.
 
     Attributes:
         root: folder that the names are relative to.
-        kinds: names of the kinds, sorted; one kind "" where nothing tells kinds apart.
+        kinds: names of the kinds, sorted; [""] if there are no kinds.
         frames: int64 (n,), length in samples of one channel, at the sound's own rate.
         rate: int32 (n,), Hz, at least 16,000.
         kind: int16 (n,), index into `kinds`.
-        weight: float32 (n,), at least 0: how often a sound is drawn, relative to its own kind.
-        shard: int32 (n,), index into `shards`; -1 for a file of its own.
-        offset, size: int64 (n,), where the bytes lie in the file, or shard.
+        weight: float32 (n,), at least 0: frequency of a sound relative to others of its kind.
+        shard: int32 (n,), index into `shards`; -1 for a sound in its own file.
+        offset, size: int64 (n,), the sound's bytes in the file or shard.
         shards: names of the tar files.
-        text, ends: names of the sounds, one after the other as UTF-8 bytes, uint8, and where
-            each ends, int64 (n,). In a shard, the member's name.
-        skipped: (name, reason) of what cannot be used.
+        text, ends: concatenated UTF-8 names of the sounds, uint8, and the end of each, int64 (n,).
+            In a shard, the name of the member.
+        skipped: (name, reason) of each sound that cannot be used.
     """
 
     root: Path
@@ -60,25 +60,25 @@ class AudioCorpus:
 
     @property
     def seconds(self) -> float:
-        """Length of all sounds."""
+        """Total length in seconds."""
         return float(self.durations().sum())
 
     def durations(self) -> np.ndarray:
-        """Length of each sound in seconds: float64 (n,)."""
+        """Return the length of each sound in seconds: float64 (n,)."""
         return self.frames / self.rate
 
     def hours_by_kind(self) -> dict[str, float]:
-        """Hours of each kind."""
+        """Return the hours of each kind."""
         hours = np.bincount(self.kind, self.durations(), len(self.kinds)) / 3600
         return dict(zip(self.kinds, hours.tolist()))
 
     def name(self, item: int) -> str:
-        """The sound's name, relative to the root; "shard.tar/member" in a shard."""
+        """Return the sound's name relative to the root; "shard.tar/member" in a shard."""
         own = self._own_name(item)
         return own if self.shard[item] < 0 else f"{self.shards[self.shard[item]]}/{own}"
 
     def open(self, item: int) -> Path | BinaryIO:
-        """The sound's path, or its bytes in a shard as a file, for the caller to close.
+        """Return the sound's path, or its bytes in a shard as a file that the caller closes.
 
         Raises:
             OSError: the shard cannot be opened.
@@ -94,9 +94,9 @@ class AudioCorpus:
 
     @cached_property
     def sha256(self) -> str:
-        """Hash of names, kinds, weights, sizes, lengths, rates and places in shards.
+        """Hash of names, kinds, weights, sizes, lengths, rates and offsets in shards.
 
-        Not of the samples: an hour of audio is told from another by its size and length alone.
+        The samples are not hashed, so a changed file of equal size and length is not detected.
         """
         digest = hashlib.sha256()
         for names in (self.kinds, self.shards):
@@ -121,23 +121,21 @@ def scan(
     """Find all sounds of a source and read their headers.
 
     Args:
-        source: a folder (searched through and through for .wav, .flac, .ogg, .opus, .mp3, .aiff,
-            .aif files and .tar shards of them; hidden files are left out); a .tar file; a .csv
-            list with a column `path` and perhaps `kind` and `weight`; or any other text file: a
-            list of one path a line. Paths in a list are relative to it. The kind of a sound is
-            the first folder in its name where no column says it.
-        progress: called with the number of files done, of all, and of sounds found.
-        memory: a file that remembers headers by path, size, times and inode, so that a second
-            start is quick; None reads all headers.
+        source: a folder (searched recursively for .wav, .flac, .ogg, .opus, .mp3, .aiff, .aif
+            files and .tar shards of them, without hidden files); a .tar file; a .csv list with the
+            column `path` and optionally `kind` and `weight`; or a text file with one path a line.
+            Paths in a list are relative to it. Without a column `kind`, the kind of a sound is
+            the first folder in its name.
+        progress: called with the number of files done, of all files, and of sounds found.
+        memory: file that remembers headers by path, size, times and inode; None reads all headers.
         workers: threads that read headers.
 
     Returns:
-        The sounds, those of a folder sorted by name. Files that cannot be read, are empty, cut
-        off, or of a rate below 16 kHz are in `skipped`.
+        The sounds; those of a folder are sorted by name. `skipped` has the files that cannot be
+        read, are empty, truncated, or of a rate below 16 kHz.
 
     Raises:
-        UserError: there is no such source, it names no audio, a list is malformed, or nothing
-            in it can be used.
+        UserError: the source is missing, contains no usable audio, or is a malformed list.
     """
     listing = list_source(source)
     paths = [listing.root / name for name in listing.names]
@@ -197,11 +195,11 @@ def _joined(names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
 def _nothing_usable(source: Path, skipped: list[tuple[str, str]]) -> str:
     told = tell_skipped(skipped)
     more = "; and others" if len(told) > _NAMED else ""
-    return f"{source} holds nothing to train on. Skipped: {'; '.join(told[:_NAMED])}{more}."
+    return f"{source} contains no usable audio. Skipped: {'; '.join(told[:_NAMED])}{more}."
 
 
 def tell_skipped(skipped: Iterable[tuple[str, str]]) -> list[str]:
-    """Return each reason once, with the names of the first files that were skipped for it."""
+    """Return a line for each reason, with the first files that were skipped for it."""
     by_reason: dict[str, list[str]] = {}
     for name, reason in skipped:
         by_reason.setdefault(reason.rstrip("."), []).append(name)

@@ -1,4 +1,4 @@
-"""Crops of audio for pretraining: an endless stream in which crop i is a function of (seed, i)."""
+"""The endless stream of crops for pretraining; crop i depends only on the seed and i."""
 
 from __future__ import annotations
 
@@ -17,26 +17,25 @@ from hear_byola.pretraining.sound import read_stretch, samples_at_16k
 
 __all__ = ["CROP_SAMPLES", "CropSource", "Sampling", "check_audible"]
 
-_PLACES = 2  # tries in one sound before another one is drawn
-_TRIES = 64  # then the loudest crop is taken as it is: a run does not stop for a quiet corner
+_PLACES = 2  # tries in one sound before another sound is drawn
+_TRIES = 64  # tries before the loudest crop so far is used
 _READS_BEFORE_JUDGING = 200
-_FAILURES_BORNE = 0.1  # of the reads
+_FAILURES_BORNE = 0.1  # largest share of failed reads
 
 
 class CropSource:
-    """Crops by position, each read alone; a map-style data set whose index is a batch.
+    """Crops by position; a map-style data set whose index is a batch of positions.
 
-    Crop i is a pure function of the corpus, the sampling, the seed and i: it matters neither in
-    which order, in which batch nor by which process it is read. So a resumed run, and each rank
-    of a distributed one, needs to know positions only. With unit "clips" and nothing balanced,
-    the positions from k n to (k + 1) n - 1 go through all n sounds once.
+    Crop i is a pure function of the corpus, the sampling, the seed and i. Order, batch and process
+    do not matter, so a resumed run and each rank of a distributed run need only positions. With
+    unit "clips" and balance 1, positions k n to (k + 1) n - 1 contain each of the n sounds once.
 
-    For a `torch.utils.data.DataLoader`, with `batch_size=None` and a sampler that yields lists of
-    positions.
+    Use it in a `torch.utils.data.DataLoader` with `batch_size=None` and a sampler that yields lists
+    of positions.
 
     Args:
-        corpus: what `scan` returned.
-        sampling: how often which sound is drawn.
+        corpus: result of `scan`.
+        sampling: frequencies of the sounds.
         seed: 0 to 2**63 - 1.
         crop_samples: length of a crop at 16 kHz.
 
@@ -67,24 +66,24 @@ class CropSource:
 
     @property
     def items(self) -> np.ndarray:
-        """The sounds that crops are taken from: indices into the corpus."""
+        """Indices into the corpus of the sounds that crops are taken from."""
         return self._draws.items
 
     def crops(self, positions: Sequence[int]) -> Tensor:
-        """Crops of the stream.
+        """Return crops of the stream.
 
         Args:
-            positions: any, from 0 on.
+            positions: positions in the stream, 0 or more.
 
         Returns:
             float32 (len(positions), crop_samples), mono, 16 kHz, in [-1, 1]. A shorter sound is
-            at the centre, with zeros at both ends; of a longer one a random stretch is taken.
+            centred and padded with zeros; of a longer sound, a random stretch is taken.
 
         Raises:
-            UserError: more than a tenth of this process's reads failed, of 200 at least.
+            UserError: more than a tenth of at least 200 reads of this process failed.
 
         Warns:
-            UserWarning: a file cannot be read; another sound is drawn in its place.
+            UserWarning: a file cannot be read; another sound is drawn instead.
         """
         batch = np.zeros((len(positions), self.crop_samples), np.float32)
         for row, position in zip(batch, positions):
@@ -96,11 +95,11 @@ class CropSource:
     __getitem__ = crops
 
     def is_audible(self, position: int) -> bool:
-        """Whether a crop of the stream is above the level of silence, after all tries."""
+        """Return whether a crop of the stream is above the level of silence, after all tries."""
         return self._draw(position)[1]
 
     def _draw(self, position: int) -> tuple[np.ndarray, bool]:
-        """A crop before it is padded, and whether it is no silence."""
+        """Return a crop before padding, and whether it is audible."""
         item, random = self._draws.item(position), self._draws.random(position)
         kind = int(self.corpus.kind[item])
         loudest, level = None, -1.0
@@ -118,13 +117,13 @@ class CropSource:
                 item, places = self._draws.another(kind, random), 0
         if loudest is None:
             raise UserError(
-                f"{_TRIES} sounds in a row could not be read, the last of them "
-                f"{self.corpus.name(item)}: is the audio in {self.corpus.root} still there?"
+                f"{_TRIES} sounds in a row could not be read; the last was "
+                f"{self.corpus.name(item)}. Check that {self.corpus.root} still has its audio."
             )
         return loudest, False
 
     def _read(self, item: int, random: np.random.Generator) -> np.ndarray | None:
-        """A random stretch of a sound, at most a crop long; None where it cannot be read."""
+        """Return a random stretch of a sound, at most a crop long; None if it cannot be read."""
         count = min(int(self._lengths[item]), self.crop_samples)
         start = int(random.integers(int(self._lengths[item]) - count + 1))
         self._reads += 1
@@ -147,30 +146,30 @@ class CropSource:
         if item not in self._named:
             self._named.add(item)
             warnings.warn(
-                f"{name} {reason} Another sound is drawn in its place.", UserWarning, stacklevel=2
+                f"{name} {reason} Another sound is drawn instead.", UserWarning, stacklevel=2
             )
         if self._reads >= _READS_BEFORE_JUDGING and self._failures > _FAILURES_BORNE * self._reads:
             raise UserError(
-                f"{self._failures} of {self._reads} reads from {self.corpus.root} failed, the last "
-                f"one of {name}, which {reason} Is the audio still there, and as it was scanned?"
+                f"{self._failures} of {self._reads} reads from {self.corpus.root} failed. The last "
+                f"was of {name}, which {reason} Check that the audio is as it was scanned."
             )
 
 
 def check_audible(source: CropSource, draws: int = 200) -> None:
-    """Draw up to `draws` crops until one is no silence.
+    """Check that at least one of `draws` crops is audible.
 
     Raises:
-        UserError: all are silence: digital silence, or below the sampling's `silence_db`.
+        UserError: all are digital silence, or below the sampling's `silence_db`.
     """
     if not any(source.is_audible(position) for position in range(draws)):
         level = source.sampling.silence_db
         below = "" if level is None else f" below {level:g} dB"
         raise UserError(
-            f"{source.corpus.root} seems to hold nothing but silence{below}: no crop that was drawn"
-            " is louder."
+            f"{source.corpus.root} seems to contain only silence{below}: none of {draws} crops is "
+            "louder."
         )
 
 
 def _power(level_db: float | None) -> float:
-    """Mean square of a level; what is not above it is silence. Without one, none is (-1)."""
+    """Return the mean square of a level; -1, below every crop, for none."""
     return -1.0 if level_db is None else 10 ** (level_db / 10)

@@ -1,4 +1,4 @@
-"""The figure of a run: its loss, measures of collapse, learning rate and quick probes."""
+"""Draw the figure of a run: loss, measures of collapse, learning rate and quick probes."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from hear_byola.wholefile import replacing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Twice the pixels that a panel is wide would be drawn in vain.
-_POINTS = 1000
+_POINTS = 1000  # twice the width of a panel in pixels
 _PROBE = "probe/"
 _PANELS = {
     "loss": ["loss"],
@@ -26,22 +25,22 @@ _PANELS = {
 
 
 def draw(metrics_csv: Path, figure: Path) -> None:
-    """Draw what a run has logged so far as a PNG, replacing the figure in one step.
+    """Draw the logged values of a run as a PNG, which replaces an older figure.
 
-    A curve of more than 1,000 values is drawn as the mean of neighbouring values, within the band
-    from their lowest to their highest. Values that are not finite leave a gap.
+    A curve of more than 1,000 values is drawn as means of neighbouring values, with a band from
+    their minimum to their maximum. Values that are not finite leave a gap.
 
     Args:
         metrics_csv: rows with the column `step`, and any of `loss`, `embedding_std`,
             `projection_std`, `embedding_rank`, `projection_rank`, `lr` and `probe/TASK`; empty
-            cells where a step did not log a column. Of a step's rows the last value counts. The
-            file may be absent, empty, or cut off in the middle of a row.
-        figure: where the PNG goes.
+            cells where a step did not log a column. If a step has several rows, the last value
+            counts. The file may be absent, empty, or end in the middle of a row.
+        figure: path of the PNG.
 
     Raises:
-        OSError: it cannot be written; what was there before stays.
+        OSError: the figure cannot be written; an older one is unchanged.
     """
-    # Imported here, since it takes a second; without pyplot, which would keep state of its own.
+    # Imported here because it takes a second; without pyplot, which has global state.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -71,7 +70,7 @@ def draw(metrics_csv: Path, figure: Path) -> None:
 
 
 def _read(metrics_csv: Path) -> pd.DataFrame:
-    """Columns of finite numbers by step; empty where there is nothing to read."""
+    """Return columns of finite numbers by step; empty if there are none."""
     try:
         table = pd.read_csv(metrics_csv, on_bad_lines="skip", dtype=str, encoding_errors="replace")
     except (FileNotFoundError, pd.errors.EmptyDataError, pd.errors.ParserError):
@@ -93,7 +92,7 @@ def _curve(axis: Axes, values: pd.Series, name: str) -> None:
     groups = values.groupby(part)
     steps = values.index.to_series().groupby(part).mean()
     (line,) = axis.plot(steps, groups.mean(), label=label)
-    # The outline lets a lone outlier be seen.
+    # The outline shows single outliers.
     axis.fill_between(
         steps, groups.min(), groups.max(), color=line.get_color(), alpha=0.3, linewidth=0.8
     )

@@ -1,4 +1,4 @@
-"""Statistics over the batches of all processes of a training; of one process, its own."""
+"""Compute statistics over the batches of all training processes."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ Norm = nn.modules.batchnorm._BatchNorm
 
 
 def ranks() -> int:
-    """How many processes train together."""
+    """Return the number of training processes."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def sum_over_ranks(x: Tensor) -> Tensor:
-    """The sum over all processes; gradients flow through it into every process's part."""
+    """Return the sum over all processes; gradients flow back to every process."""
     return all_reduce(x) if ranks() > 1 else x
 
 
 def mean_over_ranks(x: Tensor) -> Tensor:
-    """The mean over all processes, which have batches of equal size."""
+    """Return the mean over all processes, which have batches of equal size."""
     return sum_over_ranks(x) / ranks()
 
 
 def from_all_ranks(x: Tensor) -> list[Tensor]:
-    """What each process has, in the order of their ranks, without gradients."""
+    """Return the tensors of all processes by rank, without gradients."""
     if ranks() == 1:
         return [x]
     found = [torch.empty_like(x) for _ in range(ranks())]
@@ -35,13 +35,13 @@ def from_all_ranks(x: Tensor) -> list[Tensor]:
 
 
 def batch_moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean and (population) variance of each channel over the batches of all processes.
+    """Return mean and population variance of each channel over the batches of all processes.
 
     Args:
         x: (batch, channels, ...).
 
     Returns:
-        Mean and variance, (channels,), and the number of values that each was taken over.
+        Mean and variance, (channels,), and the number of values behind each.
     """
     axes = [axis for axis in range(x.dim()) if axis != 1]
     shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
@@ -51,7 +51,7 @@ def batch_moments(x: Tensor) -> tuple[Tensor, Tensor, int]:
 
 
 def track(norm: Norm, mean: Tensor, variance: Tensor, count: int) -> None:
-    """Move a BatchNorm layer's running statistics, as the layer itself does in training."""
+    """Update the running statistics of a BatchNorm layer, as the layer does in training."""
     with torch.no_grad():
         assert norm.running_mean is not None
         assert norm.running_var is not None
@@ -64,9 +64,9 @@ def track(norm: Norm, mean: Tensor, variance: Tensor, count: int) -> None:
 
 
 class BatchNorm(Norm):
-    """BatchNorm over the batches of all processes, on any device, by the same state dict.
+    """BatchNorm over the batches of all processes, on any device, with the usual state dict.
 
-    PyTorch's own SyncBatchNorm refuses the CPU.
+    PyTorch's SyncBatchNorm does not run on a CPU.
     """
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -86,7 +86,7 @@ class BatchNorm(Norm):
 
 
 def synchronise(module: nn.Module, device: str) -> None:
-    """Let every BatchNorm layer in a module see all processes' batches, keeping its parameters."""
+    """Replace every BatchNorm layer by one over all processes, with the same parameters."""
     for name, child in module.named_children():
         if not isinstance(child, Norm):
             synchronise(child, device)

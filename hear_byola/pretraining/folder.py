@@ -1,4 +1,4 @@
-"""The folder of a run: which files it has, whose run it is, and that one process writes it."""
+"""The folder of a run: its files, its config, and the lock of the process that writes it."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from hear_byola.pretraining.config import differing
 from hear_byola.pretraining.state import replacing
 
 STATE = "resume.ckpt"
-# Processes that read audio hold their killed parent's lock until they miss it: torch's look every
-# five seconds.
+# Workers of a killed process hold its lock until they notice: torch's look every five seconds.
 _PATIENCE = 8.0
 
 
 @dataclass(frozen=True)
 class Folder:
-    """A run's folder.
+    """The folder of a run.
 
     Attributes:
-        out: where it is.
-        name: of the checkpoint.
+        out: its path.
+        name: name of the checkpoint.
     """
 
     out: Path
@@ -37,62 +36,61 @@ class Folder:
 
     @property
     def config(self) -> Path:
-        """Every field of the run's config."""
+        """File with every field of the run's config."""
         return self.out / "config.yaml"
 
     @property
     def corpus(self) -> Path:
-        """What the run trains on."""
+        """File that describes the audio."""
         return self.out / "corpus.json"
 
     @property
     def state(self) -> Path:
-        """What the run goes on from."""
+        """State that the run resumes from."""
         return self.out / STATE
 
     @property
     def metrics(self) -> Path:
-        """The curves as numbers."""
+        """Logged values."""
         return self.out / "metrics.csv"
 
     @property
     def figure(self) -> Path:
-        """The curves as a figure."""
+        """Figure of the logged values."""
         return self.out / "curves.png"
 
     @property
     def checkpoint(self) -> Path:
-        """The result so far."""
+        """The current checkpoint."""
         return self.out / f"{self.name}.safetensors"
 
     @property
     def trial(self) -> Path:
-        """The checkpoint that a quick probe looks at."""
+        """The checkpoint for a quick probe."""
         return self.out / f".{self.name}-probe.safetensors"
 
     def begun(self) -> bool:
-        """Whether a run has saved anything here."""
+        """Return whether a run has saved a state or a checkpoint here."""
         return self.state.is_file() or self.checkpoint.is_file()
 
     def finished(self, steps: int) -> bool:
-        """Whether the checkpoint here is that of a whole run."""
+        """Return whether the checkpoint here is that of a finished run."""
         if not self.checkpoint.is_file():
             return False
         try:
             progress = read_checkpoint(self.checkpoint).training_config.get("progress")
         except ValueError as error:
-            raise UserError(f"{error} Delete it, and it is written again.") from error
+            raise UserError(f"{error} Delete it; it is then written again.") from error
         return isinstance(progress, dict) and progress["step"] >= steps
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
-        """Make the folder, and keep other runs out of it until the block ends.
+        """Make the folder, and lock it until the block ends.
 
-        If the block raises before anything was trained, what it wrote is removed, and so are the
-        folders that were made for it.
+        If the block raises before anything was trained, its files and new folders are removed.
 
         Raises:
-            UserError: it cannot be made, or another run is at it.
+            UserError: the folder cannot be made, or another run is using it.
         """
         made = [path for path in (self.out, *self.out.parents) if not path.exists()]
         before = set(self.out.iterdir()) if self.out.is_dir() else set()
@@ -115,22 +113,22 @@ class Folder:
             else:
                 path.unlink(missing_ok=True)
         for path in made:
-            with contextlib.suppress(OSError):  # another process has written there meanwhile
+            with contextlib.suppress(OSError):  # another process has written there
                 path.rmdir()
 
     def keep_config(self, wanted: Mapping[str, object]) -> None:
-        """Write the config, or refuse if the run here has another one.
+        """Write the config, if the run here has the same one.
 
         Raises:
-            UserError: the run here has another config, or none that can be read.
+            UserError: the run here has another config, or its config cannot be read.
         """
         if not _is_rank_zero():
             return
         fields = differing(self._read_config(), wanted) if self.begun() else []
         if fields:
             raise UserError(
-                f"{self.out} holds a run with another config; {'; '.join(fields)}. Take the "
-                "fields as they were to go on, or another --out."
+                f"{self.out} contains a run with another config: {'; '.join(fields)}. To resume "
+                "it, restore these fields; otherwise choose another --out."
             )
         with replacing(self.config) as temporary:
             temporary.write_text(yaml.safe_dump(dict(wanted), sort_keys=False), "utf-8")
@@ -142,8 +140,8 @@ class Folder:
             content = None
         if not isinstance(content, dict):
             raise UserError(
-                f"{self.config} is damaged or missing: it cannot be told whether the run in "
-                f"{self.out} is this one. Take another --out."
+                f"{self.config} is damaged or missing, so the run in {self.out} cannot be resumed. "
+                "Choose another --out."
             )
         return content
 

@@ -1,15 +1,15 @@
-"""The encoder's convolution blocks in training on a CPU, where memory traffic is what costs.
+"""Fused convolution blocks for training on a CPU, where memory bandwidth is the limit.
 
-A block is convolution, BatchNorm, ReLU, max-pool. Written plainly, each of these reads and writes
-arrays of tens of megabytes; here a block makes one pass, in pieces that stay in the cache:
+A block is convolution, BatchNorm, ReLU and max-pool. As separate layers, each reads and writes
+arrays of tens of megabytes. Here a block makes one pass, in pieces that fit the cache:
 
-- Normalising and ReLU never decrease, so that they may follow the pool, on a quarter of the
-  values, once the sign of BatchNorm's weight has been moved into the convolution.
-- The first block's input has no gradient and one channel, so that the batch statistics of its
-  output are a quadratic form of the moments of 3x3 patches. BatchNorm is folded into the kernel
-  before the convolution runs, whose full output then never has to be stored.
+- Normalisation and ReLU are monotonic once the sign of BatchNorm's weight is moved into the
+  convolution. So they can follow the pool, on a quarter of the values.
+- The first block's input has one channel and no gradient, so the batch statistics of its output are
+  a quadratic form of the moments of 3x3 patches. BatchNorm is folded into the kernel before the
+  convolution, whose full output is never stored.
 
-Results and gradients equal those of the plain layers but for rounding.
+Results and gradients equal those of separate layers up to rounding.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _POOL = ([2, 2], [2, 2], [0, 0], [1, 1], False)  # kernel, stride, padding, dila
 
 
 def local_features(encoder: Encoder, mel: Tensor) -> Tensor:
-    """As `Encoder.local_features` in training mode, without a gradient for `mel`.
+    """Return the same as `Encoder.local_features` in training mode, without a gradient for `mel`.
 
     Args:
-        encoder: in training mode, on the CPU.
+        encoder: an encoder in training mode on the CPU.
         mel: (batch, 1, bands, frames), both even, of the encoder's floating-point type.
     """
     first, *others = _layers(encoder)
@@ -43,7 +43,7 @@ def local_features(encoder: Encoder, mel: Tensor) -> Tensor:
 
 
 def _layers(encoder: Encoder) -> Iterator[tuple[nn.Conv2d, Norm]]:
-    """Convolution and BatchNorm of each block."""
+    """Yield convolution and BatchNorm of each block."""
     layers = list(encoder.features)
     for conv, norm in zip(layers[::4], layers[1::4]):
         assert isinstance(conv, nn.Conv2d)
@@ -63,7 +63,7 @@ def _first_block(conv: nn.Conv2d, norm: Norm, mel: Tensor) -> Tensor:
 
 
 def _patch_moments(padded: Tensor) -> tuple[Tensor, Tensor, int]:
-    """Mean (9,) and covariance (9, 9) of all 3x3 patches of padded inputs, and their number."""
+    """Return mean (9,), covariance (9, 9) and number of all 3x3 patches of padded inputs."""
     patches = _patches(padded)
     count = len(patches)
     mean = mean_over_ranks(patches.mean(0))
@@ -72,12 +72,12 @@ def _patch_moments(padded: Tensor) -> tuple[Tensor, Tensor, int]:
 
 
 def _patches(padded: Tensor) -> Tensor:
-    """All 3x3 patches of (batch, rows + 2, columns + 2): (batch * rows * columns, 9)."""
+    """Return all 3x3 patches of (batch, rows + 2, columns + 2): (batch * rows * columns, 9)."""
     return padded.unfold(1, 3, 1).unfold(2, 3, 1).reshape(-1, 9)
 
 
 def _block(conv: nn.Conv2d, norm: Norm, x: Tensor) -> Tensor:
-    # A normalised value does not depend on the convolution's bias, which is left out.
+    # Normalisation cancels the convolution's bias, so it is left out.
     sign = torch.where(norm.weight < 0, -1.0, 1.0)
     z = nn.functional.conv2d(x, conv.weight * sign[:, None, None, None], padding=1)
     y, mean, variance = _NormReluPool.apply(z, norm.weight.abs(), norm.bias, norm.eps)
@@ -99,7 +99,7 @@ def _pieces(batch: int) -> list[slice]:
 
 
 def _unpool(gradient: Tensor, like: Tensor, places: Tensor) -> Tensor:
-    """The gradient of what was pooled."""
+    """Return the gradient of the input of the pool."""
     return torch.ops.aten.max_pool2d_with_indices_backward(gradient, like, *_POOL, places)
 
 
@@ -108,7 +108,7 @@ class _FoldedBlock(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-        # One channel, laid out so that the convolution takes it for channels-last.
+        # With this layout of one channel, the convolution uses its channels-last kernel.
         x = padded[..., None].permute(0, 3, 1, 2)
         weight = kernel.view(-1, 3, 3, 1).permute(0, 3, 1, 2)
         pooled, places = [], []
@@ -173,7 +173,7 @@ class _NormReluPool(torch.autograd.Function):
         gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
         bias = gradient.sum((0, 2, 3))
         weight = ((gradient * best).sum((0, 2, 3)) - mean * bias) * deviation
-        # The whole batch's gradient, through its statistics, is a line in z for each channel.
+        # The gradient through the batch statistics is linear in z for each channel.
         slope = -scale * deviation * sum_over_ranks(weight) / ctx.count
         offset = -scale * sum_over_ranks(bias) / ctx.count - slope * mean
         gradient = gradient * _per_channel(scale)

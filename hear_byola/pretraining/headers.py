@@ -1,4 +1,8 @@
-"""Headers of many files, read by threads and remembered between starts."""
+"""Read the headers of many audio files and shards in threads, and remember them between runs.
+
+soundfile.info reads one header; it neither detects truncation nor reads shards, and scanning a
+million files again at every start takes hours.
+"""
 
 from __future__ import annotations
 
@@ -24,16 +28,20 @@ from hear_byola.pretraining.shards import (
 )
 from hear_byola.pretraining.sound import EXTENSIONS, read_header
 
-_VERSION = 2  # of what a line of the memory means; others are passed over
-_ROUND = 4096  # files that wait for a thread at a time
-_KEEP_EVERY = 10.0  # seconds between two writes of what was found: what a kill can lose
-_LOOK_EVERY = 1.0  # seconds between two calls of progress while a large shard is read
+_VERSION = 2  # version of the lines in the memory; lines of other versions are ignored
+_ROUND = 4096  # files submitted to the threads at a time
+_KEEP_EVERY = 10.0  # seconds between writes to the memory; a kill loses at most this much work
+_LOOK_EVERY = 1.0  # seconds between calls of progress while a large shard is read
 
 
 class FoundSound(NamedTuple):
-    """One sound in a file: ``member`` is its name in a shard, "" in a file of its own.
+    """One sound of a file.
 
-    ``reason`` says why it cannot be used, as a predicate; "" where it can.
+    Attributes:
+        member: name in the shard; "" if the sound is a file.
+        offset, size: its bytes in the file.
+        frames, rate: length in samples of one channel, and sample rate in Hz.
+        reason: why it cannot be used, as a predicate; "" if it can.
     """
 
     member: str
@@ -45,10 +53,10 @@ class FoundSound(NamedTuple):
 
 
 class FileContents(NamedTuple):
-    """What a file was found to hold.
+    """The sounds of a file, and the file's state when they were read.
 
-    ``state`` is its size, modification time, change time (both in ns) and inode at that time; ""
-    where it may not be remembered.
+    ``state`` is the text of a :class:`hear_byola.filestate.FileState`; "" if the sounds may not be
+    remembered.
     """
 
     state: str
@@ -62,16 +70,15 @@ def read_headers(
     memory: Path | None,
     workers: int,
 ) -> list[tuple[FoundSound, ...]]:
-    """The sounds in each file, in order; only what is not remembered, or changed, is opened.
+    """Return the sounds of each file; only new and changed files are opened.
 
-    However it ends, what was found in whole files is remembered.
+    Headers that were read before an interrupt are remembered.
 
     Args:
         paths: audio files and shards.
-        progress: called with files done, files in all, and sounds found, those within shards that
-            are being read included.
-        memory: a file to remember headers in; None remembers nothing.
-        workers: threads.
+        progress: called with the number of files done, of all files, and of sounds found so far.
+        memory: file that remembers headers; None remembers nothing.
+        workers: number of threads.
 
     Warns:
         UserWarning: the memory cannot be written.
@@ -96,11 +103,11 @@ def read_headers(
 
 
 class _Reader:
-    """Looks into files, in threads.
+    """Reads files in threads.
 
     Attributes:
-        sounds: how many were found so far.
-        stopped: set to end the reading of shards.
+        sounds: number of sounds found so far.
+        stopped: event that ends the reading of shards.
     """
 
     def __init__(self, old: dict[str, FileContents]) -> None:
@@ -110,12 +117,12 @@ class _Reader:
         self._lock = threading.Lock()
 
     def look(self, path: str) -> FileContents:
-        """What a file holds; from memory, where it is as it was."""
+        """Return the contents of a file, from the memory if the file is unchanged."""
         try:
             now = file_state(path)
         except OSError as error:
             return FileContents("", (FoundSound("", 0, 0, 0, 0, _unseen(error)),))
-        # A file that was changed just now could change again without a trace: it is not remembered.
+        # A file that has just changed could change again and keep its state: do not remember it.
         state = " ".join(map(str, now)) if now.settled() else ""
         old = self._old.get(path)
         if state and old is not None and old.state == state:
@@ -154,7 +161,7 @@ class _Reader:
 
 @contextmanager
 def _threads(workers: int, reader: _Reader) -> Iterator[ThreadPoolExecutor]:
-    """Threads that end at once where the block is left by an interrupt."""
+    """Yield a pool whose threads end at once if an interrupt leaves the block."""
     pool = ThreadPoolExecutor(workers, thread_name_prefix="headers")
     try:
         yield pool
@@ -165,7 +172,7 @@ def _threads(workers: int, reader: _Reader) -> Iterator[ThreadPoolExecutor]:
 
 @contextmanager
 def _kept(memory: Path | None) -> Iterator[Callable[[str, FileContents], None]]:
-    """Takes what was found, and writes it now and then and at the end."""
+    """Yield a function that keeps contents; they are written every few seconds and at the end."""
     new: list[tuple[str, FileContents]] = []
     last = time.monotonic()
 
@@ -194,7 +201,7 @@ def _unseen(error: OSError) -> str:
 
 
 def _header(source: Path | BinaryIO) -> tuple[int, int, str]:
-    """Frames, rate, and why it cannot be used."""
+    """Return frames, rate, and the reason for refusing the sound."""
     try:
         header = read_header(source)
     except BadFile as error:
@@ -209,20 +216,19 @@ def _append(memory: Path, new: list[tuple[str, FileContents]]) -> None:
     try:
         memory.parent.mkdir(parents=True, exist_ok=True)
         with open(memory, "a", encoding="ascii") as file:
-            # The line break before separates from a line that a kill may have left unfinished.
+            # The first line break ends a line that a killed process left unfinished.
             file.write("\n" + "\n".join(lines) + "\n")
     except OSError as error:
-        # Without it the next start is slower, and nothing else.
         warnings.warn(
-            f"{memory}, which remembers the headers of audio files, cannot be written "
-            f"({error.strerror}). Set XDG_CACHE_HOME to a folder that can.",
+            f"{memory} cannot be written ({error.strerror}), so the next start reads all headers "
+            "again. Set XDG_CACHE_HOME to a writable folder.",
             UserWarning,
             stacklevel=2,
         )
 
 
 def _load(memory: Path) -> dict[str, FileContents]:
-    """Path -> contents; of several lines on a path the last counts, and damaged ones do not."""
+    """Return contents by path: the last line of each path counts; damaged lines are ignored."""
     known: dict[str, FileContents] = {}
     try:
         with open(memory, "rb") as file:

@@ -1,4 +1,4 @@
-"""Which files a source of pretraining audio names, before any is opened."""
+"""List the audio files of a folder, a list or a shard, without opening them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ SHARD = ".tar"
 
 @dataclass(frozen=True)
 class Listing:
-    """Files to look into.
+    """Files to read.
 
     Attributes:
-        root: what the names are relative to.
+        root: folder that the names are relative to.
         names: audio files and shards.
-        kinds: one a name; None where the name or the shard's members tell (:func:`kind_of`).
-        weights: one a name.
+        kinds: kind of each name; None if :func:`kind_of` determines it.
+        weights: weight of each name.
     """
 
     root: Path
@@ -34,7 +34,7 @@ class Listing:
 
 
 def kind_of(name: str, member: str = "") -> str:
-    """The first folder of a relative name, else of the name inside the shard, else "" ."""
+    """Return the first folder of a relative name, else of the name in the shard, else ""."""
     for path in (PurePath(name), PurePath(member)):
         if len(path.parts) > 1 and not path.is_absolute() and path.parts[0] != "..":
             return path.parts[0]
@@ -42,10 +42,10 @@ def kind_of(name: str, member: str = "") -> str:
 
 
 def list_source(source: Path) -> Listing:
-    """What a folder, a list or a shard names.
+    """Return the files of a folder, a list or a shard.
 
     Raises:
-        UserError: there is no such source, it cannot be read, or it names nothing.
+        UserError: the source is missing, cannot be read, or contains no audio.
     """
     if is_compressed(source.name):
         raise UserError(f"{source} {COMPRESSED_REASON}")
@@ -55,25 +55,25 @@ def list_source(source: Path) -> Listing:
         elif source.suffix.lower() == SHARD:
             listing = Listing(source.parent, [source.name], [None], [1.0])
         elif source.suffix.lower() in EXTENSIONS:
-            raise UserError(f"{source} is one sound: give its folder, or a list of sounds.")
+            raise UserError(f"{source} is one sound. Give its folder, or a list of sounds.")
         elif source.suffix.lower() == ".csv":
             listing = _of_table(source)
         else:
             listing = _of_lines(source)
     except FileNotFoundError as error:
-        raise UserError(f"{source} is missing: give a folder, a list or a tar file.") from error
+        raise UserError(f"{source} is missing. Give a folder, a list or a tar file.") from error
     except OSError as error:
         where = error.filename or source
         raise UserError(f"{where} cannot be read ({error.strerror}).") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(
-            f"{source} is no list that can be read ({error}): expected is UTF-8 text with one "
-            "path a line, or a .csv file with a column 'path'."
+            f"{source} is not a readable list ({error}). Give UTF-8 text with one path a line, or "
+            "a .csv file with a column 'path'."
         ) from error
     if not listing.names:
         raise UserError(
-            f"{source} names no audio: expected are files ending in "
-            f"{', '.join(sorted(EXTENSIONS))}, or {SHARD} shards of such files."
+            f"{source} names no audio. Audio files end in {', '.join(sorted(EXTENSIONS))}; shards "
+            f"of such files end in {SHARD}."
         )
     return listing
 
@@ -93,7 +93,7 @@ def _at_home(name: str) -> str:
 
 
 def _walk(root: Path) -> Iterator[str]:
-    """Names of all files under a folder, hidden ones left out; linked folders are entered once."""
+    """Yield all files under a folder except hidden ones; linked folders are entered once."""
     seen = set()
     for folder, folders, files in os.walk(root, followlinks=True, onerror=_refuse):
         status = os.stat(folder)
@@ -125,7 +125,7 @@ def _of_table(path: Path) -> Listing:
         rows = csv.DictReader(file)
         if "path" not in (rows.fieldnames or ()):
             raise UserError(
-                f"{path} has no column 'path' in its first line, but {rows.fieldnames}."
+                f"{path} has no column 'path' in its first line; it has {rows.fieldnames}."
             )
         for row in rows:
             if not row["path"]:
@@ -145,6 +145,7 @@ def _weight(text: str | None, path: Path, line: int) -> float:
         weight = math.nan
     if not (math.isfinite(weight) and weight >= 0):
         raise UserError(
-            f"{path}, line {line}: weight {text!r} is no number from 0 on (0 leaves a clip out)."
+            f"{path}, line {line}: weight is {text!r}: it must be a number, 0 or more (0 leaves a "
+            "clip out)."
         )
     return weight

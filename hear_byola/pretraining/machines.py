@@ -1,4 +1,4 @@
-"""What a run is spread over, and where it logs to, in Lightning's terms."""
+"""Set up Lightning's trainer: devices, processes and loggers."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ from hear_byola.pretraining.state import WholeFiles
 
 @dataclass(frozen=True)
 class Machines:
-    """What a run is spread over, in Lightning's words.
+    """The devices of a run, in Lightning's terms.
 
     Attributes:
-        accelerator: "auto", "cpu", "gpu", "mps".
-        devices: how many on each machine, or which ("0,2"); "auto" is one CPU process, or all GPUs.
-        nodes: machines.
+        accelerator: "auto", "cpu", "gpu" or "mps".
+        devices: number of devices on each machine, or their indices ("0,2"); "auto" is one CPU
+            process, or all GPUs.
+        nodes: number of machines.
     """
 
     accelerator: str = "auto"
@@ -39,10 +40,10 @@ class Machines:
 def make_trainer(
     config: PretrainConfig, machines: Machines, out: Path, log: CurveLog
 ) -> pl.Trainer:
-    """Lightning's trainer for a run; without callbacks and an end, which are the run's.
+    """Return Lightning's trainer for a run, without callbacks and without a last step.
 
     Raises:
-        UserError: no such devices here, a precision that they do not have, an unknown logger.
+        UserError: the devices do not exist or lack the precision; a logger is unknown.
     """
     accelerator, devices = machines.accelerator, machines.devices
     if accelerator == "auto" and not torch.cuda.is_available():
@@ -56,7 +57,7 @@ def make_trainer(
             accelerator=accelerator,
             devices=devices,
             num_nodes=machines.nodes,
-            # Each process keeps a mixup memory of its own; BatchNorm's buffers are alike anyway.
+            # Each process has its own mixup memory; BatchNorm's buffers are equal in all.
             strategy=DDPStrategy(broadcast_buffers=False) if several else "auto",
             precision=config.precision,
             accumulate_grad_batches=config.accumulate,
@@ -78,7 +79,7 @@ def make_trainer(
 
 
 def _count(devices: int | str) -> int:
-    """How many devices of a machine are asked for, as Lightning reads it."""
+    """Return the number of devices of a machine, as Lightning reads the option."""
     if devices in ("auto", -1, "-1"):
         return torch.cuda.device_count()
     if isinstance(devices, str) and not devices.isdecimal():
@@ -87,13 +88,13 @@ def _count(devices: int | str) -> int:
 
 
 def _loggers(config: PretrainConfig, out: Path) -> Iterator[loggers.Logger]:
-    # A fixed version, so that a resumed run goes on in the same folder.
+    # With a fixed version, a resumed run logs to the same folder.
     usual: dict[str, dict[str, object]] = {
         "TensorBoardLogger": {"save_dir": str(out), "name": "tensorboard", "version": ""}
     }
     for kind, arguments in config.logger.items():
         if not hasattr(loggers, kind):
-            raise UserError(f"logger: pytorch_lightning.loggers has no {kind!r}.")
+            raise UserError(f"logger: pytorch_lightning.loggers has no class {kind!r}.")
         given = {**usual.get(kind, {"save_dir": str(out)}), **(arguments or {})}
         try:
             yield FurtherLogger(getattr(loggers, kind)(**given))
@@ -103,7 +104,7 @@ def _loggers(config: PretrainConfig, out: Path) -> Iterator[loggers.Logger]:
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Leave out what Lightning tells of its own defaults, which are chosen here."""
+    """Suppress Lightning's messages about defaults that are set here."""
     names = ("pytorch_lightning", "lightning.pytorch", "lightning.fabric")
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:

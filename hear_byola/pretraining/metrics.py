@@ -1,4 +1,4 @@
-"""The curves of a run: as CSV, and in further loggers, which may fail."""
+"""Loggers of a run: metrics.csv, and further loggers that are allowed to fail."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from hear_byola.pretraining.state import replacing
 
 
 class CurveLog(Logger):
-    """Appends what is logged to a CSV file with the column `step` first.
+    """A logger that appends to a CSV file with the column `step` first.
 
-    A resumed run goes on in the same file; Lightning's own CSV logger deletes what an earlier
-    start has written.
+    A resumed run appends to the same file; Lightning's own CSV logger deletes the older rows.
 
     Args:
-        path: the file; it is made with the first row.
+        path: the file; it is created with the first row.
     """
 
     def __init__(self, path: Path) -> None:
@@ -32,40 +31,40 @@ class CurveLog(Logger):
         self._columns = ["step"]
         if path.is_file():
             with path.open(newline="", errors="replace") as file:
-                # Of a process that was cut off in the middle of a line, the line has no end.
+                # A killed process may have left a last line without its end.
                 reader = csv.DictReader(line for line in file if line.endswith("\n"))
                 self._rows = list(reader)
                 self._columns = list(reader.fieldnames or ["step"])
 
     @property
     def name(self) -> str:
-        """Of the file."""
+        """Name of the file."""
         return self.path.stem
 
     @property
     def version(self) -> str:
-        """None is told apart."""
+        """There are no versions."""
         return ""
 
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
-        """There is nothing to reach through."""
+        """The logger itself."""
         return self
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """A run writes its config to a file of its own."""
+        """Do nothing: the run writes its config to another file."""
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Drop the rows after a step, which a resumed run computes again, and a torn last line."""
+        """Drop an incomplete last line, and the rows after a step, which are logged again."""
         self._rows = [row for row in self._rows if int(row["step"]) <= step]
         if self.path.is_file():
             self._write_all()
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Add a row, or complete the last one if it is of the same step."""
+        """Add a row, or add to the last row if it has the same step."""
         row = {"step": str(step), **{name: f"{value:.6g}" for name, value in metrics.items()}}
         new = [name for name in row if name not in self._columns]
         self._columns += new
@@ -82,8 +81,8 @@ class CurveLog(Logger):
                 csv.DictWriter(file, self._columns, restval="").writerow(row)
         except OSError as error:
             raise UserError(
-                f"{self.path} could not be written ({error.strerror}). Make room, and give the "
-                "same command to go on."
+                f"{self.path} could not be written ({error.strerror}). Make room, and repeat the "
+                "command to resume."
             ) from error
 
     def _write_all(self) -> None:
@@ -94,10 +93,10 @@ class CurveLog(Logger):
 
 
 class FurtherLogger(Logger):
-    """A logger that a run can do without: where it fails, it is told once and left out.
+    """An optional logger: if it fails, it is dropped with a warning.
 
     Args:
-        logger: one of Lightning's.
+        logger: a logger of Lightning.
     """
 
     def __init__(self, logger: Logger) -> None:
@@ -107,27 +106,27 @@ class FurtherLogger(Logger):
 
     @property
     def name(self) -> str | None:
-        """Of the logger."""
+        """Name of the logger."""
         return None if self._logger is None else self._logger.name
 
     @property
     def version(self) -> int | str | None:
-        """Of the logger."""
+        """Version of the logger."""
         return None if self._logger is None else self._logger.version
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """A run writes its config to a file of its own."""
+        """Do nothing: the run writes its config to another file."""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Hand over."""
+        """Call the logger."""
         self._try(lambda logger: logger.log_metrics(dict(metrics), step))
 
     def save(self) -> None:
-        """Hand over."""
+        """Call the logger."""
         self._try(lambda logger: logger.save())
 
     def finalize(self, status: str) -> None:
-        """Hand over."""
+        """Call the logger."""
         self._try(lambda logger: logger.finalize(status))
 
     def _try(self, call: Callable[[Logger], None]) -> None:
@@ -135,11 +134,11 @@ class FurtherLogger(Logger):
             return
         try:
             call(self._logger)
-        except Exception as error:  # a service's or a library's own
+        except Exception as error:  # any exception of a service or a library
             self._logger = None
             warnings.warn(
-                f"{self._kind} failed and is left out from here on "
-                f"({type(error).__name__}: {error}). metrics.csv has every value.",
+                f"{self._kind} failed and is not used any more ({type(error).__name__}: {error}). "
+                "metrics.csv has every value.",
                 UserWarning,
                 stacklevel=2,
             )

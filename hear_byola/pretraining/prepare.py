@@ -1,4 +1,4 @@
-"""From audio to a stream of crops with its statistics and its description."""
+"""Scan the audio of a run, and measure the statistics of its log-mel spectrograms."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from hear_byola.pretraining.crops import CropSource, Sampling, check_audible
 from hear_byola.pretraining.state import replacing
 
 STATISTICS_CROPS = 10_000
-"""How many crops the statistics are taken from, at the most (arXiv 2103.06695, section IV-A)."""
+"""Largest number of crops for the statistics (arXiv 2103.06695, section IV-A)."""
 
 _PIECE = 16
 _NAMED = 5
-_KINDS = 8  # as many are all named
+_KINDS = 8  # largest number of kinds that are all listed
 _LINE_EVERY = 5.0  # seconds between lines about the scan
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """Mean and standard deviation of the corpus's log-mel, over all bins of many crops."""
+    """Mean and standard deviation of log-mel spectrograms, over all bins of many crops."""
 
     mean: float
     std: float
@@ -41,13 +41,13 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Prepared:
-    """Audio that is ready to be trained on.
+    """Audio that is ready for training.
 
     Attributes:
         source: the crops.
-        statistics: of their log-mel.
-        description: kinds and their lengths, for people.
-        sha256: of the corpus's names, sizes and lengths.
+        statistics: statistics of their log-mel spectrograms.
+        description: kinds and their lengths, in words.
+        sha256: hash of the corpus (`AudioCorpus.sha256`).
     """
 
     source: CropSource
@@ -63,26 +63,25 @@ def prepare(
     say: Callable[[str], None],
     begun: bool = False,
 ) -> Prepared:
-    """Scan the audio, and take the statistics of its log-mel.
+    """Scan the audio, and measure the statistics of its log-mel spectrograms.
 
     Args:
         audio: a folder, list or tar file, see `corpus.scan`.
-        config: the run.
-        record: JSON file that keeps what was found; where it is of the same corpus and crops,
-            nothing is measured again.
-        say: told what goes on.
-        begun: whether a run on what was recorded is to go on.
+        config: config of the run.
+        record: JSON file for the results; statistics of the same corpus and crops are read from it.
+        say: called with messages.
+        begun: whether a run on the recorded audio is being resumed.
 
     Raises:
-        UserError: nothing to train on, only silence, shares that do not fit the audio, other
-            audio than the run began with.
+        UserError: no usable audio, only silence, shares that do not match the audio, or other audio
+            than the run began with.
     """
     corpus = find_sounds(audio, say)
     known = _read(record)
     if begun and known and known["sha256"] != corpus.sha256:
         raise UserError(
-            f"{record.parent} holds a run on other audio ({known['description']}; now it is "
-            f"{len(corpus)} sounds). Give it the same audio to go on, or another --out."
+            f"{record.parent} contains a run on other audio ({known['description']}; now "
+            f"{len(corpus)} sounds). Give the same audio to resume it, or another --out."
         )
     try:
         sampling = Sampling(
@@ -96,7 +95,7 @@ def prepare(
     except ValueError as error:
         raise UserError(f"{audio}: {error}") from error
     check_audible(source)
-    # JSON knows no tuples: what was read compares with what would be written.
+    # JSON has no tuples; after a round trip the value compares with the recorded one.
     drawn = json.loads(
         json.dumps([corpus.sha256, asdict(sampling), config.seed, config.convention])
     )
@@ -123,23 +122,23 @@ def prepare(
 
 
 def find_sounds(audio: Path, say: Callable[[str], None]) -> AudioCorpus:
-    """Scan the audio, remembering its headers; `say` is told how far it is and what is skipped.
+    """Scan the audio, remember its headers, and report progress and skipped files to `say`.
 
     Raises:
-        UserError: see `corpus.scan`.
+        UserError: as `corpus.scan`.
     """
     corpus = scan(audio, progress=_progress(say), memory=_memory(audio))
     told = tell_skipped(corpus.skipped)
     for line in told[:_NAMED]:
         say(f"skipped {line}")
     if len(told) > _NAMED:
-        say("others were skipped for other reasons; all are in corpus.json")
+        say("more files were skipped for other reasons; corpus.json lists all of them")
     return corpus
 
 
 @torch.no_grad()
 def measure(source: CropSource, convention: str) -> Statistics:
-    """Statistics of the log-mel of the stream's first crops, of one epoch at the most.
+    """Return log-mel statistics of the first crops of the stream, of at most one epoch.
 
     Raises:
         UserError: the spectrograms do not vary.
@@ -154,7 +153,9 @@ def measure(source: CropSource, convention: str) -> Statistics:
         squares += float(bins.square().sum())
     variance = squares / count - (total / count) ** 2
     if variance < 1e-6:
-        raise UserError("the audio's spectrograms do not vary: is it all one steady sound?")
+        raise UserError(
+            "the spectrograms of the audio do not vary. Give audio that is not one steady sound."
+        )
     return Statistics(float(f"{total / count:.7g}"), float(f"{variance**0.5:.7g}"))
 
 
@@ -163,17 +164,17 @@ def _read(record: Path) -> dict[str, Any]:
         return {}
     try:
         content = json.loads(record.read_text("utf-8"))
-    except ValueError:  # no JSON, or no text
+    except ValueError:  # neither JSON nor text
         content = None
     if not isinstance(content, dict):
-        raise UserError(f"{record} is damaged: delete it, and the audio is measured again.")
+        raise UserError(f"{record} is damaged. Delete it; the audio is then measured again.")
     return content
 
 
 def describe(source: CropSource) -> str:
-    """Kinds and lengths of the sounds that crops are taken from, in a line.
+    """Return kinds and lengths of the sounds of a stream in one line.
 
-    Of many kinds those with the most audio are named.
+    Of more than eight kinds, the five with the most audio are listed.
     """
     corpus, items = source.corpus, source.items
     seconds = np.bincount(corpus.kind[items], corpus.durations()[items], len(corpus.kinds))
@@ -189,7 +190,7 @@ def describe(source: CropSource) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A length of audio in hours, below one in minutes, below one of these in seconds."""
+    """Return a length of audio in hours, minutes or seconds, the largest unit that fits."""
     if seconds >= 3600:
         return f"{seconds / 3600:.2f} h"
     return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.1f} s"
@@ -202,7 +203,7 @@ def _memory(audio: Path) -> Path:
 
 
 def _progress(say: Callable[[str], None]) -> Callable[[int, int, int], None]:
-    """Tell every few seconds how far a scan is; one that is quick is not spoken of."""
+    """Return a callback that reports the progress of a scan every few seconds."""
     began = last = time.monotonic()
 
     def progress(done: int, total: int, sounds: int) -> None:

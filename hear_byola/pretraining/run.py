@@ -1,4 +1,4 @@
-"""A run: config and audio in, checkpoint out; the same call goes on where a stopped run was."""
+"""Pretrain an encoder from a config and audio, or resume a stopped run."""
 
 from __future__ import annotations
 
@@ -46,29 +46,29 @@ def pretrain(
     start: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> Path:
-    """Pretrain an encoder; a run that was stopped goes on from its last saved state.
+    """Pretrain an encoder; a stopped run resumes from its last saved state.
 
-    `out` gets `config.yaml`, `corpus.json` (what was trained on), `metrics.csv` and `curves.png`,
-    `resume.ckpt`, and `NAME.safetensors`, which is written again whenever the state is.
+    Files in `out`: `config.yaml`, `corpus.json` (the audio), `metrics.csv`, `curves.png`, and
+    `resume.ckpt` and `NAME.safetensors`, which are written whenever the state is saved.
 
     Args:
         audio: a folder, a list or a tar file, see `corpus.scan`.
-        config: the run.
-        out: folder of the run, made if need be.
-        name: of the checkpoint.
-        machines: what to train on; by default one CPU process, or all GPUs.
-        probe: scores a checkpoint by task; called every `config.probe_every` steps, or
-            `config.probe_every_epochs`.
-        start: a checkpoint whose encoder is trained further, instead of random weights.
-        say: told what goes on.
+        config: config of the run.
+        out: folder of the run; it is made if it does not exist.
+        name: name of the checkpoint.
+        machines: devices to train on; by default one CPU process, or all GPUs.
+        probe: function that returns a checkpoint's scores by task; it is called every
+            `config.probe_every` steps, or `config.probe_every_epochs` epochs.
+        start: checkpoint to start from, instead of random weights.
+        say: called with messages.
 
     Returns:
         Path of the checkpoint.
 
     Raises:
-        UserError: see there; bad audio, another config or audio than the run in `out` was
-            started with, a loss that is no number, a full disk.
-        KeyboardInterrupt: stopped by Ctrl-C or SIGTERM, with the state saved.
+        UserError: unusable audio; another config or audio than the run in `out` began with; a
+            loss that is not finite; a full disk.
+        KeyboardInterrupt: the run was stopped by Ctrl-C or SIGTERM; its state is saved.
     """
     folder = Folder(out, name)
     say = rank_zero_only(say)
@@ -108,16 +108,16 @@ def pretrain(
         trainer.fit_loop.epoch_loop.max_steps = steps
         if config.warmup_steps > steps:
             say(
-                f"WARNING: warmup_steps is {config.warmup_steps}, and the run has {steps} steps: "
-                f"the learning rate will rise to {module.learning_rate(steps - 1):.3g} alone, not "
-                f"to {config.learning_rate:.3g}."
+                f"WARNING: warmup_steps is {config.warmup_steps}, and the run has {steps} steps. "
+                f"The learning rate reaches only {module.learning_rate(steps - 1):.3g}, not "
+                f"{config.learning_rate:.3g}."
             )
         try:
             _fit(trainer, module, prepared, folder.state)
         finally:
             _tidy(folder)
         if not folder.finished(steps):
-            # The process was killed when its last state was saved, and the checkpoint not yet.
+            # The process was killed after it saved its last state, before it wrote the checkpoint.
             export(module, folder.checkpoint)
     return folder.checkpoint
 
@@ -132,44 +132,44 @@ def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: P
         pinned = trainer.strategy.root_device.type == "cuda"
         return batches(prepared.source, positions, config.workers, pinned)
 
-    # Called by Lightning when the state is loaded, so that the stream begins where it stopped.
+    # Lightning calls it after loading the state, so the stream continues where it stopped.
     module.train_dataloader = loader  # type: ignore[method-assign]
     try:
-        # A step seeds the global generators, which are the caller's.
+        # A step seeds the global generators, which belong to the caller.
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             trainer.fit(module, ckpt_path=state if state.is_file() else None, weights_only=True)
-    # Lightning turns a KeyboardInterrupt into an exit: Ctrl-C before the first step, or twice.
+    # Lightning turns a KeyboardInterrupt (a second one, or before the first step) into an exit.
     except (Interrupted, SystemExit):
         raise KeyboardInterrupt from None
     except UserError as error:
-        # One from a process that reads audio brings its traceback along as text.
+        # An error of a worker process contains its traceback as text.
         raise UserError(str(error).rpartition("UserError: ")[2].strip()) from error
 
 
 @rank_zero_only
 def _tidy(folder: Folder) -> None:
-    """Draw what was logged, however the run ended, and leave nothing unfinished."""
+    """Draw the curves and delete temporary files, however the run ended."""
     folder.trial.unlink(missing_ok=True)
     if folder.metrics.is_file():
-        # A figure that cannot be written costs nothing that was trained.
+        # A run is valid without its figure.
         with contextlib.suppress(OSError, ValueError):
             draw(folder.metrics, folder.figure)
 
 
 def _steps(config: PretrainConfig, epoch_size: int, ranks: int) -> int:
-    """Steps of the optimiser in a run; what does not fill a last batch is left out."""
+    """Return the number of optimiser steps; crops that do not fill a last step are left out."""
     crops = config.crops or config.epochs * epoch_size
     size = _step_crops(config, ranks)
     if crops < size:
         raise UserError(
-            f"the run has {crops} crops, and one step takes {size}: lower batch_size, or raise "
+            f"the run has {crops} crops, but one step needs {size}. Lower batch_size, or raise "
             "epochs or crops."
         )
     return crops // size
 
 
 def _probe_every(config: PretrainConfig, epoch_size: int, ranks: int) -> int:
-    """Steps between quick probes."""
+    """Return the number of steps between quick probes."""
     if config.probe_every_epochs is None:
         return config.probe_every
     return max(1, round(config.probe_every_epochs * epoch_size / _step_crops(config, ranks)))
@@ -204,7 +204,7 @@ class _Exporter:
 
     def write(self, module: ByolTraining, path: Path) -> None:
         config, statistics = self.config, self.prepared.statistics
-        # Where nothing normalises in training, nothing may in use.
+        # A network trained without normalisation must be used without it.
         plain = not (config.pre_norm or config.post_norm)
         world = module.trainer.world_size
         crops = module.global_step * config.batch_size * config.accumulate * world
@@ -226,6 +226,6 @@ class _Exporter:
             save_checkpoint(path, checkpoint)
         except OSError as error:
             raise UserError(
-                f"{path} could not be written ({error}); the state saved before is whole. Make "
-                "room, and give the same command to go on."
+                f"{path} could not be written ({error}); the last saved state is complete. Make "
+                "room, and repeat the command to resume."
             ) from error

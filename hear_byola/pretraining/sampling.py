@@ -1,13 +1,12 @@
-"""Which sound each crop of an endless stream is taken from.
+"""Choose the sound of each crop of the endless stream.
 
-The stream is cut into epochs of N crops. In an epoch, sounds are drawn by systematic sampling: the
-sounds are laid side by side on the unit interval, each as wide as its share, and the N points
-(k + u) / N, with one random u an epoch, pick one sound each. Every sound is thus drawn N times its
-share, rounded down or up, and an epoch misses no kind by chance. Equal shares and N = n sounds
-give each sound once. The order of the N draws is shuffled.
+The stream is divided into epochs of N crops. Within an epoch, sounds are drawn by systematic
+sampling: the unit interval is divided in proportion to the sounds' shares, and each of the N points
+(k + u) / N, with one random u an epoch, selects a sound. So a sound is drawn N times its share,
+rounded down or up. With equal shares and N sounds, each is drawn once. The N draws are shuffled.
 
-All randomness is counter-based (Philox), keyed by the seed and a position or an epoch: any draw can
-be computed alone, in any order, on any worker.
+All randomness is counter-based (Philox) and keyed by the seed and a position or an epoch, so any
+draw can be computed alone, in any order, by any worker.
 """
 
 from __future__ import annotations
@@ -23,32 +22,32 @@ from hear_byola.frontend import SAMPLE_RATE
 from hear_byola.pretraining.corpus import AudioCorpus
 
 CROP_SAMPLES = 15_200
-"""0.95 s, what the encoder sees in pretraining (arXiv 2103.06695)."""
+"""Samples of a crop: 0.95 s, as in the paper (arXiv 2103.06695)."""
 
-_FRACTION, _EPOCH, _CROP = range(3)  # purposes of random numbers, which must not meet
-_EPOCHS_KEPT = 2  # a batch may reach over the end of an epoch
-# The random shift is a multiple of 2**-20 plus a half, so that no point falls on the edge between
-# two sounds of equal shares: rounding cannot draw one twice and the other never.
+_FRACTION, _EPOCH, _CROP = range(3)  # purposes of random numbers, each with a stream of its own
+_EPOCHS_KEPT = 2  # a batch may contain the end of one epoch and the beginning of the next
+# The random shift is an odd multiple of 2**-21. So no point falls on the edge between two sounds of
+# equal shares, where rounding could draw one twice and the other never.
 _SHIFTS = 1 << 20
-_NEAREST = 1e-12  # keeps a point between two edges from being rounded onto the upper one
+_NEAREST = 1e-12  # prevents rounding of a point to the upper edge
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How often which sound is drawn.
+    """Frequencies of the sounds in the stream.
 
     Attributes:
-        balance: a kind's share of the crops is proportional to its amount to this power: 1 leaves
-            it as it is, 0.5 takes the square root, 0 makes all kinds equal.
-        shares: shares of the kinds instead, in proportion; each kind must be named, with 0 it is
-            left out.
-        unit: what an amount is. "clips": the number of sounds, drawn equally often, whatever their
-            length; an epoch has as many crops as sounds (the paper). "seconds": the length, and
-            longer sounds are drawn more often; an epoch has as many crops as fit into all sounds.
-        silence_db: a crop whose RMS is below this level (dB relative to full scale 1.0, so at
-            most 0) is drawn again; None takes all.
-        fraction: of the sounds of each kind that are used at all, above 0 to 1; chosen by the seed,
-            and a smaller fraction is part of a larger one.
+        balance: a kind's share of the crops is proportional to its amount to this power: 1 keeps
+            the corpus's shares, 0.5 takes square roots, 0 makes all kinds equal.
+        shares: relative shares of the kinds, instead of `balance`; every kind must be named, and
+            0 leaves a kind out.
+        unit: unit of an amount. "clips": number of sounds; each is drawn equally often, and an
+            epoch has as many crops as sounds (the paper). "seconds": length; longer sounds are
+            drawn more often, and an epoch has as many crops as fit into all sounds.
+        silence_db: a crop whose RMS is below this level (dB relative to full scale 1.0, at most 0)
+            is drawn again; None keeps all.
+        fraction: share of each kind's sounds that is used, above 0 to 1; chosen by the seed. A
+            smaller fraction is a subset of a larger one.
 
     Raises:
         ValueError: a value out of range.
@@ -75,18 +74,18 @@ class Sampling:
 
 
 def generator(seed: int, purpose: int, position: int) -> np.random.Generator:
-    """Random numbers that depend on these three alone."""
-    # The purpose goes into the counter's highest word: 2**192 numbers lie between two purposes.
+    """Return random numbers that depend on these three numbers alone."""
+    # The purpose is the counter's highest word, so streams are 2**192 numbers apart.
     bits = np.random.Philox(key=[seed, position], counter=[0, 0, 0, purpose])
     return np.random.Generator(bits)
 
 
 class Draws:
-    """The sounds of a stream of crops, by position.
+    """Sounds of the stream of crops by position.
 
     Args:
         corpus: the sounds.
-        sampling: how often which is drawn.
+        sampling: frequencies of the sounds.
         seed: 0 to 2**63 - 1.
         crop_samples: length of a crop at 16 kHz.
 
@@ -95,7 +94,7 @@ class Draws:
         items: the sounds that can be drawn, in order of their kinds, int64.
 
     Raises:
-        ValueError: a seed out of range; shares that do not fit the corpus's kinds; nothing left
+        ValueError: a seed out of range; shares that do not match the corpus's kinds; no sound
             with a share above 0.
     """
 
@@ -120,28 +119,28 @@ class Draws:
         self._epochs: dict[int, tuple[float, np.ndarray]] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        return {**self.__dict__, "_epochs": {}}  # quicker to make again than to send to workers
+        return {**self.__dict__, "_epochs": {}}  # faster to compute again than to send to workers
 
     def item(self, position: int) -> int:
-        """The sound that a crop of the stream is taken from: an index into the corpus."""
+        """Return the sound of a crop of the stream: an index into the corpus."""
         epoch, slot = divmod(position, self.epoch_size)
         shift, order = self._epoch(epoch)
         return self._at(int(order[slot]) + shift)
 
     def random(self, position: int) -> np.random.Generator:
-        """Random numbers for all else about a crop of the stream."""
+        """Return random numbers for the other draws of a crop."""
         return generator(self._seed, _CROP, position)
 
     def another(self, kind: int, random: np.random.Generator) -> int:
-        """A sound of the same kind, by the shares, where a crop must be drawn again.
+        """Draw another sound of the same kind, for a crop that must be drawn again.
 
-        Staying with the kind keeps the kinds' shares what they should be.
+        Drawing from the same kind preserves the shares of the kinds.
         """
         low, high = self._edges[self._bounds[kind]], self._edges[self._bounds[kind + 1]]
         return self._at(low + (high - low) * (1 - _NEAREST) * random.random())
 
     def _at(self, point: float) -> int:
-        """The sound at a point between 0 and the epoch's size."""
+        """Return the sound at a point between 0 and the epoch's size."""
         return int(self.items[np.searchsorted(self._edges, point, side="right") - 1])
 
     def _epoch(self, epoch: int) -> tuple[float, np.ndarray]:
@@ -156,10 +155,10 @@ class Draws:
 
 
 def item_shares(corpus: AudioCorpus, sampling: Sampling, items: np.ndarray) -> np.ndarray:
-    """How often each of some sounds is drawn, in proportion: float64, at least 0.
+    """Return the relative frequency of each item: float64, at least 0.
 
     Raises:
-        ValueError: `shares` does not fit the corpus's kinds, or nothing has a share above 0.
+        ValueError: `shares` does not match the corpus's kinds, or no item has a share above 0.
     """
     kind = corpus.kind[items]
     amount = corpus.weight[items].astype(np.float64)
@@ -174,7 +173,7 @@ def item_shares(corpus: AudioCorpus, sampling: Sampling, items: np.ndarray) -> n
         amount * np.divide(wanted, amounts, out=np.zeros_like(amounts), where=amounts > 0)[kind]
     )
     if not shares.any():
-        raise ValueError("nothing is left to draw: all shares or weights are 0.")
+        raise ValueError("no sound can be drawn: all shares or weights are 0.")
     return shares
 
 
@@ -182,14 +181,14 @@ def _explicit_shares(kinds: tuple[str, ...], shares: Mapping[str, float]) -> np.
     unknown, missing = sorted(set(shares) - set(kinds)), sorted(set(kinds) - set(shares))
     if unknown or missing:
         raise ValueError(
-            f"shares must name the kinds of the audio, each once (0 leaves one out): unknown are "
+            f"shares must name every kind of the audio (0 leaves a kind out). Unknown are "
             f"{unknown}, missing are {missing}."
         )
     return np.array([shares[kind] for kind in kinds], np.float64)
 
 
 def _fraction_of(corpus: AudioCorpus, fraction: float, seed: int) -> np.ndarray:
-    """A part of each kind's sounds, at least one: indices, by kind and then ascending."""
+    """Return a share of each kind's sounds, at least one: indices by kind, then ascending."""
     by_kind = np.argsort(corpus.kind, kind="stable")
     if fraction == 1:
         return by_kind

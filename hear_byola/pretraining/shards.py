@@ -1,7 +1,4 @@
-"""Tar shards in the webdataset layout: which members they hold, and a member as a file.
-
-Nothing is extracted: a member is read where it lies, so its name cannot do any harm.
-"""
+"""List and open the members of tar shards (webdataset layout) without extracting them."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ from typing import Any, BinaryIO, NamedTuple, cast
 from hear_byola.audiofile import BadFile
 
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".tar.lz4")
-COMPRESSED_REASON = "is a compressed tar file, which cannot be read in the middle: unpack it."
+COMPRESSED_REASON = "is a compressed tar file, in which members cannot be sought. Decompress it."
 
 
 class Member(NamedTuple):
-    """A file in a shard: its name, and where its bytes lie."""
+    """Name, offset and size in bytes of a file in a shard."""
 
     name: str
     offset: int
@@ -27,20 +24,20 @@ class Member(NamedTuple):
 
 
 def is_compressed(name: str) -> bool:
-    """Whether a name ends as those of compressed tar files do."""
+    """Return whether a name is that of a compressed tar file."""
     return name.lower().endswith(COMPRESSED)
 
 
 def members(path: Path, extensions: frozenset[str]) -> Iterator[Member]:
-    """The regular files in a tar file whose names end in one of ``extensions``, in its order.
+    """Yield the regular files of a tar file that have one of the extensions, in its order.
 
     Args:
         path: an uncompressed tar file.
-        extensions: as ".wav", in lower case; the names' case does not matter.
+        extensions: as ".wav", in lower case; the case of names does not matter.
 
     Raises:
-        BadFile: no tar file, a compressed one, or one that is cut off.
-        OSError: it cannot be opened.
+        BadFile: the file is not a tar file, or is compressed or truncated.
+        OSError: the file cannot be opened.
     """
     try:
         with tarfile.open(path, "r:") as archive:
@@ -51,17 +48,18 @@ def members(path: Path, extensions: frozenset[str]) -> Iterator[Member]:
                 if not entry.isreg() or entry.issparse():
                     continue
                 if entry.offset_data + entry.size > end:
-                    raise BadFile(f"is cut off: it ends inside {name}.")
+                    raise BadFile(f"is truncated: it ends inside {name}.")
                 if PurePosixPath(name).suffix.lower() in extensions:
                     yield Member(name, entry.offset_data, entry.size)
     except (tarfile.TarError, EOFError, UnicodeError) as error:
         raise BadFile(
-            f"is no plain tar file, or is cut off ({error}): pack it again, without compression."
+            f"is not an uncompressed tar file, or is truncated ({error}). Pack it again without "
+            "compression."
         ) from error
 
 
 def open_member(path: Path, offset: int, size: int) -> BinaryIO:
-    """The bytes of one member, as a read-only, seekable file.
+    """Return one member as a read-only, seekable file.
 
     Raises:
         OSError: the shard cannot be opened.
@@ -77,25 +75,25 @@ class _MemberFile(io.RawIOBase):
         self._position = 0
 
     def readable(self) -> bool:
-        """Yes."""
+        """Return true."""
         return True
 
     def seekable(self) -> bool:
-        """Yes."""
+        """Return true."""
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a position in the member; returns it."""
+        """Move to a position in the member and return it."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         self._position = max(0, base + offset)
         return self._position
 
     def tell(self) -> int:
-        """The position in the member."""
+        """Return the position in the member."""
         return self._position
 
     def readinto(self, buffer: Any) -> int:
-        """Fill a buffer from the position on, up to the member's end; returns the bytes read."""
+        """Fill a buffer from the position up to the end of the member; return the bytes read."""
         view = memoryview(buffer).cast("B")
         count = max(0, min(len(view), self._size - self._position))
         self._file.seek(self._offset + self._position)

@@ -1,4 +1,4 @@
-"""The state of a run on disk, whole or absent, and read without unpickling code."""
+"""Write and read the saved state of a run; no code is unpickled."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 class WholeFiles(CheckpointIO):
-    """How Lightning writes and reads the state that a run resumes from."""
+    """Lightning's reader and writer of the state that a run resumes from."""
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
@@ -47,15 +47,15 @@ class WholeFiles(CheckpointIO):
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True
     ) -> dict[str, Any]:
-        """Read tensors and plain values, and no code."""
+        """Read tensors and plain values only."""
         try:
             content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
             content["pytorch-lightning_version"]
             return content
         except Exception as error:
             raise UserError(
-                f"{path} cannot be read ({type(error).__name__}): it is damaged, or no state of a "
-                "run. Delete it to start anew."
+                f"{path} cannot be read ({type(error).__name__}): it is damaged, or not the state "
+                "of a run. Delete it to start again."
             ) from error
 
     def remove_checkpoint(self, path: Any) -> None:

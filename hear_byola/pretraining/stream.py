@@ -1,4 +1,4 @@
-"""Batches of crops for the processes of a training, from any batch on."""
+"""Load the batches of crops of each training process, from any batch on."""
 
 from __future__ import annotations
 
@@ -13,35 +13,35 @@ from hear_byola.pretraining.crops import CropSource
 
 
 class Positions(Sampler[list[int]]):
-    """Positions in the stream of crops that the batches of one process take, without an end.
+    """Endless batches of positions in the stream of crops for one process.
 
-    Batch b of all processes together takes the crops from b * ranks * size on, one stretch of
-    `size` each.
+    The batches b of all processes together take the crops from b * ranks * size on; each process
+    takes `size` crops in a row.
 
     Args:
         size: crops in a batch of one process.
-        rank, ranks: which process of how many.
-        first: the first batch, for a run that goes on.
+        rank, ranks: index of this process, and number of processes.
+        first: first batch, above 0 in a resumed run.
     """
 
     def __init__(self, size: int, rank: int, ranks: int, first: int) -> None:
         self.size, self.rank, self.ranks, self.first = size, rank, ranks, first
 
     def __iter__(self) -> Iterator[list[int]]:
-        """Lists of `size` positions."""
+        """Yield lists of `size` positions."""
         for batch in itertools.count(self.first):
             start = (batch * self.ranks + self.rank) * self.size
             yield list(range(start, start + self.size))
 
 
 def batches(source: CropSource, positions: Positions, workers: int, pinned: bool) -> DataLoader:
-    """A loader of float32 (size, crop_samples), read ahead by other processes.
+    """Return a loader of batches, float32 (size, crop_samples), read ahead by other processes.
 
     Args:
         source: the stream.
-        positions: which crops.
-        workers: processes that read; 0 reads when asked.
-        pinned: for a quick way onto a GPU.
+        positions: positions of the crops.
+        workers: processes that read; 0 reads in the training process.
+        pinned: use pinned memory, for faster copies to a GPU.
     """
     return DataLoader(
         source,  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def batches(source: CropSource, positions: Positions, workers: int, pinned: bool
 
 def _prepare_worker(_: int) -> None:
     torch.set_num_threads(1)
-    # Ctrl-C and batch systems signal all processes at once: the one that trains ends the others,
-    # after the step that it is in.
+    # Ctrl-C and batch systems signal all processes at once. The training process ends the workers
+    # after its current step.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)

@@ -70,7 +70,7 @@ def test_the_text_says_all_of_it_and_ends_in_the_config_as_yaml(ours: Path) -> N
     assert f"{found['parameters']:,} parameters" in text
     assert "12 h of speech\n             3 h of effects" in text
     assert "CC-BY-4.0" in text
-    assert "not said" not in text
+    assert "not recorded" not in text
     config = text.split("training")[1]
     assert yaml.safe_load("\n" + " " * 13 + config.strip()) == CONFIG
 
@@ -83,7 +83,7 @@ def test_what_a_foreign_file_does_not_say_is_none(foreign: Path) -> None:
         "convention", "mean", "std", "training_config", "data", "data_sha256", "licence",
     }  # fmt: skip
     text = format_description(found)
-    assert text.count("not said") == 6
+    assert text.count("not recorded") == 6
     assert "load_model takes slaney with mean -9.660292 and std 4.7219563" in text
     assert "checkpoint convert" in text
 
@@ -102,7 +102,7 @@ def test_empty_metadata_are_not_said(tmp_path: Path) -> None:
     found = describe(path)
     assert (found["data"], found["data_sha256"], found["licence"]) == (None, None, None)
     assert found["training_config"] == {}
-    assert format_description(found).count("not said") == 4
+    assert format_description(found).count("not recorded") == 4
 
 
 def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:

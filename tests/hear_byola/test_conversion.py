@@ -68,8 +68,8 @@ def test_statistics_that_are_not_given_are_the_conventions_and_told(
     assert (found.convention, found.mean, found.std) == (convention, default.mean, default.std)
     (statistics, licence) = notes
     assert f"mean {default.mean} and std {default.std} are assumed" in statistics
-    assert "stays what it was" in licence
-    assert "names none" in licence
+    assert "does not change the licence" in licence
+    assert "records none" in licence
 
 
 def test_nothing_is_assumed_silently(tmp_path: Path, published: Path) -> None:
@@ -119,7 +119,7 @@ def test_an_unfit_front_end_is_refused(
 
 def test_places_and_sources_that_make_no_sense_are_refused(tmp_path: Path, published: Path) -> None:
     ours = tmp_path / "ours.safetensors"
-    with pytest.raises(ValueError, match=r"ends in \.safetensors"):
+    with pytest.raises(ValueError, match=r"must end in \.safetensors"):
         convert(published, tmp_path / "ours.pth")
     with pytest.raises(FileNotFoundError, match=r"missing\.pth: nothing is there"):
         convert(tmp_path / "missing.pth", ours)

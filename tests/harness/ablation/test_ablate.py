@@ -293,7 +293,7 @@ def test_a_stopped_command_goes_on_in_the_middle_of_a_training(tiny_study):
     with command("ablate", tiny_study, "--out", out, "--device", "cpu") as done:
         _, stderr = done.communicate()
     assert done.returncode == 0, stderr
-    assert "going on from" in stderr
+    assert "resuming from" in stderr
 
 
 @pytest.mark.parametrize(

@@ -24,13 +24,13 @@ def published(tmp_path: Path) -> Path:
 def test_show_and_convert_end_to_end(published, tmp_path, capsys):
     target = tmp_path / "ours.safetensors"
     assert call(["checkpoint", "show", str(published)]) == 0
-    assert "not said" in capsys.readouterr().out
+    assert "not recorded" in capsys.readouterr().out
     assert call(["checkpoint", "convert", str(published), str(target), "--licence", "MIT"]) == 0
     told = capsys.readouterr()
     assert told.out == f"wrote {target}\n"
     assert "slaney is assumed" in told.err
     assert "mean -9.660292 and std 4.7219563 are assumed" in told.err
-    assert "stays what it was" in told.err
+    assert "does not change the licence" in told.err
     assert call(["checkpoint", "show", str(target)]) == 0
     text = capsys.readouterr().out
     assert "slaney" in text
@@ -55,7 +55,7 @@ def test_options_reach_the_file(published, tmp_path):
     [
         (["show", "missing.pth"], "'missing.pth' does not exist. Did you mean"),
         (["show", "."], "a folder is there"),
-        (["convert", "published.pth", "ours.pth"], "ends in .safetensors"),
+        (["convert", "published.pth", "ours.pth"], "must end in .safetensors"),
         (["convert", "published.pth", "a.safetensors", "--mean", "1"], "give both or none"),
         (["convert", "published.pth", "a.safetensors", "--convention", "mel"], "'mel' is not one"),
         (["convert", "published.pth", "published.pth/a.safetensors"], "published.pth"),

@@ -161,5 +161,5 @@ def test_a_large_batch_is_measured_by_its_first_vectors() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 8), (0, 8), (8,), (4, 4, 4)])
 def test_what_cannot_be_measured_is_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="needed is"):
+    with pytest.raises(ValueError, match="it must be"):
         spread(torch.zeros(shape))

@@ -127,9 +127,9 @@ def test_a_table_gives_kinds_and_weights(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         ("file,kind\na.wav,x\n", "no column 'path'"),
-        ("path,weight\na.wav,1\nb.wav,many\n", "line 3: weight 'many'"),
-        ("path,weight\na.wav,-1\n", "line 2: weight '-1'"),
-        ("path,weight\na.wav,nan\n", "line 2: weight 'nan'"),
+        ("path,weight\na.wav,1\nb.wav,many\n", "line 3: weight is 'many'"),
+        ("path,weight\na.wav,-1\n", "line 2: weight is '-1'"),
+        ("path,weight\na.wav,nan\n", "line 2: weight is 'nan'"),
         ("path,kind\n,x\n", "line 2: the path is empty"),
         ("", "no column 'path'"),
         ("path\n", "names no audio"),
@@ -149,9 +149,9 @@ def test_sources_without_audio_are_refused(tmp_path: Path) -> None:
     sound = write(tmp_path / "a.wav", noise(1.0))
     shard = pack(tmp_path / "s.tar.gz", {"a.wav": sound.read_bytes()}, "w:gz")
     for source, complaint in {
-        tmp_path / "empty": "names no audio: expected are files ending in .aif",
+        tmp_path / "empty": "names no audio. Audio files end in .aif",
         tmp_path / "absent": "is missing",
-        tmp_path / "binary.txt": "no list that can be read",
+        tmp_path / "binary.txt": "not a readable list",
         tmp_path / "blank.txt": "names no audio",
         sound: "is one sound",
         shard: "compressed tar",
@@ -176,14 +176,14 @@ def test_what_cannot_be_used_is_skipped_with_its_name_and_reason(tmp_path: Path)
     assert names(corpus) == ["good.wav", "shard.tar/fine.wav", "torn.tar/one.wav"]
     reasons = dict(corpus.skipped)
     for name, reason in {
-        "low.wav": "11025 Hz: below 16000 Hz",
-        "nothing.wav": "holds no sample",
+        "low.wav": "11025 Hz; it must be at least 16000 Hz",
+        "nothing.wav": "contains no sample",
         "cut.wav": "is truncated",
         "text.flac": "is a text file",
         "void.ogg": "is an empty file",
         "packed.tgz": "compressed tar",
         "shard.tar/bad.wav": "is truncated",
-        "torn.tar": "is cut off",
+        "torn.tar": "is truncated",
     }.items():
         assert reason in reasons.pop(name)
     assert not reasons

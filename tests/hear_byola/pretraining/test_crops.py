@@ -150,7 +150,7 @@ def test_nothing_but_silence_is_an_error_before_training(
     write(tmp_path / "a.wav", np.zeros(40_000))
     write(tmp_path / "b.flac", np.zeros(5_000))
     source = CropSource(scan(tmp_path), Sampling(silence_db=silence_db), 0)
-    with pytest.raises(UserError, match="nothing but silence"):
+    with pytest.raises(UserError, match="only silence"):
         check_audible(source, draws=5)
     assert not source.crops(range(3)).any()  # a run is not stopped by it
     write(tmp_path / "c.wav", noise(1.0))
@@ -188,7 +188,7 @@ def test_sounds_with_nan_are_named_and_replaced(tmp_path: Path) -> None:
     audio[100] = np.nan
     soundfile.write(tmp_path / "bad.wav", audio, 16_000, "FLOAT")
     source = CropSource(scan(tmp_path), Sampling(), seed=0)
-    with pytest.warns(UserWarning, match=r"bad.wav holds samples that are NaN"):
+    with pytest.warns(UserWarning, match=r"bad.wav contains samples that are NaN"):
         crops = source.crops(range(source.epoch_size))
     assert crops.isfinite().all()
 

@@ -84,13 +84,13 @@ def test_a_signal_to_all_processes_saves_and_stops(tmp_path: Path, number: int) 
 
 
 REFUSED = {
-    "no audio": ([], {}, "nothing to train on"),
+    "no audio": ([], {}, "contains no usable audio"),
     "config": ([], {"augmentations": "[mixupp]"}, "mixupp"),
-    "too few crops": ([], {"crops": 3}, "lower batch_size"),
+    "too few crops": ([], {"crops": 3}, "Lower batch_size"),
     "device": (["--accelerator", "nope"], {}, "nope"),
     "start": (["--start", "gone.safetensors"], {}, "gone.safetensors"),
     "probe task": (["--probe-task", "nope"], {}, "No task 'nope'"),
-    "probe, then crops": (["--probe-task", "demo_voice_count"], {"crops": 3}, "lower batch_size"),
+    "probe, then crops": (["--probe-task", "demo_voice_count"], {"crops": 3}, "Lower batch_size"),
 }
 
 

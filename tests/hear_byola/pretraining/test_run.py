@@ -175,7 +175,7 @@ def test_a_warm_up_that_the_run_does_not_outlast_is_told(audio: Path, tmp_path: 
     run(audio, tmp_path / "long", tiny(crops=8, warmup_steps=10), say=told.append)
     (warning,) = (text for text in told if "WARNING" in text)
     assert "warmup_steps is 10, and the run has 2 steps" in warning
-    assert "will rise to 0.0002 alone, not to 0.001" in warning
+    assert "reaches only 0.0002, not 0.001" in warning
     assert float(rows(tmp_path / "long")[-1]["lr"]) == pytest.approx(0.0002)
 
 
@@ -296,7 +296,7 @@ def test_a_scan_that_takes_its_time_is_told_of(
     ("fields", "machines", "message"),
     [
         ({"precision": "16-mixed"}, CPU, "precision 16-mixed is for GPUs"),
-        ({"logger": {"NoLogger": {}}}, CPU, "no 'NoLogger'"),
+        ({"logger": {"NoLogger": {}}}, CPU, "no class 'NoLogger'"),
         ({"logger": {"CSVLogger": {"colour": 1}}}, CPU, "logger CSVLogger: "),
         ({}, Machines("abacus", 1), "accelerator 'abacus'"),
         ({}, Machines("cpu", "many"), "devices 'many'"),
@@ -313,8 +313,8 @@ def test_what_lightning_cannot_do_is_told_before_anything_is_read(
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"crops": 3}, "the run has 3 crops, and one step takes 4"),
-        ({"accumulate": 50}, "the run has 24 crops, and one step takes 200"),
+        ({"crops": 3}, "the run has 3 crops, but one step needs 4"),
+        ({"accumulate": 50}, "the run has 24 crops, but one step needs 200"),
         ({"shares": {"no such kind": 1}}, "no such kind"),
     ],
 )
@@ -356,7 +356,7 @@ def test_audio_that_goes_away_is_told_in_a_sentence(tmp_path: Path, workers: int
             for path in audio.rglob("*.wav"):
                 path.unlink()
 
-    with pytest.raises(UserError, match="still there") as caught:
+    with pytest.raises(UserError, match="Check that") as caught:
         run(audio, tmp_path / "run", tiny(workers=workers), say=vanish)
     assert "Traceback" not in str(caught.value)
     assert "\n" not in str(caught.value)

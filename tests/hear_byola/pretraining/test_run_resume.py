@@ -49,7 +49,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     }
     told: list[str] = []
     run(audio, tmp_path, say=told.append)
-    assert f"going on from step {at} of 6" in told
+    assert f"resuming from step {at} of 6" in told
     assert_same_run(tmp_path, whole)
 
 
@@ -105,7 +105,7 @@ def test_a_run_of_a_version_without_a_field_goes_on_with_its_default(
     recorded = yaml.safe_load((tmp_path / "config.yaml").read_text())
     older = {name: value for name, value in recorded.items() if name != "init"}
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(older))
-    with pytest.raises(UserError, match="another config; init: 'pytorch' -> 'contrast'"):
+    with pytest.raises(UserError, match="another config: init: 'pytorch' -> 'contrast'"):
         run(audio, tmp_path, tiny(init="contrast"))
     run(audio, tmp_path)
     assert_same_run(tmp_path, whole)
@@ -118,7 +118,7 @@ def test_a_field_that_this_version_does_not_know_is_named(
     out = copy_of(whole, tmp_path / "run")
     with (out / "config.yaml").open("a") as file:
         file.write("colour: red\n")
-    with pytest.raises(UserError, match="another config; colour: 'red' -> None"):
+    with pytest.raises(UserError, match="another config: colour: 'red' -> None"):
         run(audio, out)
 
 
@@ -158,7 +158,7 @@ def test_a_state_that_is_none_is_told(audio: Path, whole: Path, tmp_path: Path) 
     out = copy_of(whole, tmp_path / "run")
     (out / "byola.safetensors").unlink()
     torch.save({"weights": torch.zeros(3)}, out / "resume.ckpt")
-    with pytest.raises(UserError, match=r"resume\.ckpt .*no state of a run"):
+    with pytest.raises(UserError, match=r"resume\.ckpt .*not the state of a run"):
         run(audio, out)
 
 
@@ -185,7 +185,7 @@ def test_the_advice_after_a_bad_loss_can_be_followed(
 ) -> None:
     with monkeypatch.context() as context:
         poisoned(context, 3, "loss")
-        with pytest.raises(UserError, match=r"--start .* to begin from its weights") as told:
+        with pytest.raises(UserError, match=r"--start .* to start from its weights") as told:
             run(audio, tmp_path / "a")
     start = tmp_path / "a/byola.safetensors"
     assert f"--start {start}" in str(told.value)

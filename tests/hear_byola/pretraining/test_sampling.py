@@ -114,9 +114,9 @@ def test_explicit_shares_go_before_the_balance() -> None:
 
 
 def test_shares_must_fit_the_kinds() -> None:
-    with pytest.raises(ValueError, match=r"unknown are \['noise'\], missing are \['effect'\]"):
+    with pytest.raises(ValueError, match=r"Unknown are \['noise'\], missing are \['effect'\]"):
         Draws(CORPUS, Sampling(shares={"music": 1, "speech": 3, "noise": 1}), seed=0)
-    with pytest.raises(ValueError, match="nothing is left"):
+    with pytest.raises(ValueError, match="no sound can be drawn"):
         Draws(CORPUS, Sampling(shares=dict.fromkeys(CORPUS.kinds, 0)), seed=0)
 
 

@@ -163,9 +163,9 @@ def test_a_file_that_is_no_sound_is_refused(tmp_path: Path, content: bytes, reas
 
 
 def test_sounds_without_samples_or_upper_bands_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadFile, match="holds no sample"):
+    with pytest.raises(BadFile, match="contains no sample"):
         read_header(write(tmp_path / "a.wav", np.zeros(0)))
-    with pytest.raises(BadFile, match="8000 Hz: below 16000 Hz"):
+    with pytest.raises(BadFile, match="8000 Hz; it must be at least 16000 Hz"):
         read_header(write(tmp_path / "b.wav", np.zeros(99), 8_000))
 
 

@@ -71,7 +71,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path: Path) -> None:
     before = path.read_bytes()
     message = on_a_full_disk(lambda: WholeFiles().save_checkpoint(LARGE, path), 100_000)
     assert f"{path} could not be written" in message
-    assert "what was saved before is whole" in message
+    assert "the older file is complete" in message
     assert "same command" in message
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["resume.ckpt"]
@@ -138,7 +138,7 @@ def test_code_in_a_state_is_not_run(tmp_path: Path, plain_pickle: bool) -> None:
         path.write_bytes(pickle.dumps(content))
     else:
         torch.save(content, path)
-    with pytest.raises(UserError, match=r"cannot be read .*Delete it to start anew"):
+    with pytest.raises(UserError, match=r"cannot be read .*Delete it to start again"):
         WholeFiles().load_checkpoint(path)
     assert not victim.exists()
 
