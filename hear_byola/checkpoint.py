@@ -29,8 +29,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hear_byola.core.wholefile import replacing
 from hear_byola.encoder import ENCODERS, make_encoder
-from hear_byola.wholefile import replacing
 
 FORMAT = "hear-byola"
 FORMAT_VERSION = 1

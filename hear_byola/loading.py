@@ -6,8 +6,8 @@ import warnings
 from pathlib import Path
 
 from hear_byola.checkpoint import Checkpoint, read_checkpoint
+from hear_byola.core.errors import did_you_mean
 from hear_byola.encoder import random_encoder, restore_encoder
-from hear_byola.errors import did_you_mean
 from hear_byola.frontend import DEFAULT_CONVENTION, LogMel
 from hear_byola.model import DEFAULT_HOP_MS, ByolA
 

@@ -17,8 +17,8 @@ import soxr
 
 from harness.core.errors import UserError
 from harness.core.memory import FileMemory
-from hear_byola import audiofile
-from hear_byola.audiofile import BadFile
+from hear_byola.core import audiofile
+from hear_byola.core.audiofile import BadFile
 from tasks.format.task import Task
 
 MAX_SECONDS = 1200.0

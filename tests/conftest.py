@@ -28,7 +28,7 @@ def no_foreign_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that a test has just written may be remembered, as files of some age are."""
-    monkeypatch.setattr("hear_byola.filestate.SETTLED_NS", 0)
+    monkeypatch.setattr("hear_byola.core.filestate.SETTLED_NS", 0)
 
 
 @pytest.fixture(scope="session")

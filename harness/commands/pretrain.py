@@ -113,7 +113,7 @@ def _say(text: str) -> None:
 
 
 def _fields(texts: tuple[str, ...]) -> dict[str, object]:
-    from hear_byola.yamltext import load
+    from hear_byola.core.yamltext import load
 
     fields = {}
     for text in texts:

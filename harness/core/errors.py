@@ -7,7 +7,7 @@ import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hear_byola.errors import UserError, did_you_mean
+from hear_byola.core.errors import UserError, did_you_mean
 
 __all__ = ["UserError", "did_you_mean", "did_you_mean_path", "disk_fault", "going_on"]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.errors import UserError
-from hear_byola.filestate import FileState, file_state
+from hear_byola.core.filestate import FileState, file_state
 
 __all__ = ["FileState", "cache_folder", "expand_home", "file_state", "new_directory", "write_file"]
 

@@ -1,4 +1,4 @@
-"""Read options of a command line; :mod:`hear_byola.yamltext` reads YAML files."""
+"""Read options of a command line; :mod:`hear_byola.core.yamltext` reads YAML files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from harness.core.errors import UserError
-from hear_byola.yamltext import Loader, load, said
+from hear_byola.core.yamltext import Loader, load, said
 
 __all__ = ["RULE", "Loader", "load", "option_value", "said", "unquoted"]
 

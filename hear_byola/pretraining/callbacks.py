@@ -14,7 +14,7 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.collapse import is_collapsed
 from hear_byola.pretraining.distributed import from_all_ranks

@@ -9,11 +9,9 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
 
-from hear_byola import yamltext
-from hear_byola.encoder import ENCODERS, INITS
-from hear_byola.errors import UserError, did_you_mean
-from hear_byola.frontend import CONVENTIONS
-from hear_byola.schema import (
+from hear_byola.core import yamltext
+from hear_byola.core.errors import UserError, did_you_mean
+from hear_byola.core.schema import (
     Flag,
     Number,
     Schema,
@@ -22,6 +20,8 @@ from hear_byola.schema import (
     one_of_these,
     read,
 )
+from hear_byola.encoder import ENCODERS, INITS
+from hear_byola.frontend import CONVENTIONS
 
 _SHIPPED = files("hear_byola.pretraining") / "configs"
 # Names that other trainers use for the length of a run.

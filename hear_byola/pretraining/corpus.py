@@ -12,7 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.headers import FoundSound, read_headers
 from hear_byola.pretraining.listing import Listing, kind_of, list_source
 from hear_byola.pretraining.shards import open_member

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hear_byola.audiofile import BadFile
-from hear_byola.errors import UserError
+from hear_byola.core.audiofile import BadFile
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.corpus import AudioCorpus
 from hear_byola.pretraining.sampling import CROP_SAMPLES, Draws, Sampling
 from hear_byola.pretraining.sound import read_stretch, samples_at_16k

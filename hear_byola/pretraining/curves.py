@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from hear_byola.wholefile import replacing
+from hear_byola.core.wholefile import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,7 @@ from filelock import FileLock, Timeout
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.checkpoint import read_checkpoint
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.config import differing
 from hear_byola.pretraining.state import replacing
 

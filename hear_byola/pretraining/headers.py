@@ -17,8 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from hear_byola.audiofile import BadFile
-from hear_byola.filestate import file_state
+from hear_byola.core.audiofile import BadFile
+from hear_byola.core.filestate import file_state
 from hear_byola.pretraining.listing import SHARD
 from hear_byola.pretraining.shards import (
     COMPRESSED_REASON,
@@ -55,8 +55,8 @@ class FoundSound(NamedTuple):
 class FileContents(NamedTuple):
     """The sounds of a file, and the file's state when they were read.
 
-    ``state`` is the text of a :class:`hear_byola.filestate.FileState`; "" if the sounds may not be
-    remembered.
+    ``state`` is the text of a :class:`hear_byola.core.filestate.FileState`; "" if the sounds may
+    not be remembered.
     """
 
     state: str

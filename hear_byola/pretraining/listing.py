@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.shards import COMPRESSED_REASON, is_compressed
 from hear_byola.pretraining.sound import EXTENSIONS
 

@@ -15,7 +15,7 @@ from pytorch_lightning import loggers
 from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.config import PretrainConfig, check_precision
 from hear_byola.pretraining.metrics import CurveLog, FurtherLogger
 from hear_byola.pretraining.state import WholeFiles

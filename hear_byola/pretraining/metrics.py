@@ -11,7 +11,7 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger, rank_zero_experiment
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.state import replacing
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.frontend import LogMel
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.corpus import AudioCorpus, scan, tell_skipped

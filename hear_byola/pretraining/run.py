@@ -12,7 +12,7 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.allocator import keep_freed_memory
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.callbacks import (

@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from hear_byola.audiofile import (
+from hear_byola.core.audiofile import (
     BadFile,
     check_end,
     open_sound,

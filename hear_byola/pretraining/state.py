@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from pytorch_lightning.plugins.io import CheckpointIO
 
-from hear_byola import wholefile
-from hear_byola.errors import UserError
+from hear_byola.core import wholefile
+from hear_byola.core.errors import UserError
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Replace a file of the run, as `hear_byola.wholefile.replacing` does.
+    """Replace a file of the run, as `hear_byola.core.wholefile.replacing` does.
 
     Raises:
         UserError: the file could not be written, for example because the disk is full.

@@ -12,7 +12,14 @@ import numpy as np
 import pytest
 import soundfile
 
-from hear_byola.audiofile import FORMATS, BadFile, check_end, open_sound, read_frames, reopen_sound
+from hear_byola.core.audiofile import (
+    FORMATS,
+    BadFile,
+    check_end,
+    open_sound,
+    read_frames,
+    reopen_sound,
+)
 
 RATE = 16000
 WRITTEN = [

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import pytest
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from hear_byola.schema import Flag, Number, Schema, Whole, one_of, read
+from hear_byola.core.schema import Flag, Number, Schema, Whole, one_of, read
 
 Share = Annotated[Number, Field(ge=0, le=1)]
 

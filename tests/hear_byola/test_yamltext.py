@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hear_byola import yamltext
+from hear_byola.core import yamltext
 
 
 def test_a_number_is_one_where_its_text_is_not_lost():

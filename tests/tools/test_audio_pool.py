@@ -19,7 +19,7 @@ import soundfile
 import soxr
 from click.testing import CliRunner
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from tools.audio_pool import build as debian
 from tools.audio_pool import decode as pool
 from tools.audio_pool.packages import Package, fetch, open_deb, read_recipe, sha256_of

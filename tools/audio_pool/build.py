@@ -33,7 +33,7 @@ from typing import IO, Any
 
 import click
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from tools.audio_pool import decode as pool
 from tools.audio_pool.packages import Package, fetch, open_deb, read_recipe, sha256_of, version_of
 

@@ -25,7 +25,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 
 KINDS = ("speech", "music", "effects")
 SAMPLE_RATE = 16_000

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from tools.audio_pool.decode import KINDS
 
 

@@ -16,10 +16,10 @@ from pathlib import Path
 import click
 import numpy as np
 import pytest
+from support import sound_files, task_directories
 
 from harness.cli import call, cli
 from harness.results import read_csv
-from support import sound_files, task_directories
 
 
 @dataclass(frozen=True)

@@ -114,13 +114,13 @@ def test_a_file_that_has_just_changed_is_not_remembered(
     tmp_path: Path, file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It could change again within one step of the clock, and keep its times."""
-    monkeypatch.setattr("hear_byola.filestate.SETTLED_NS", 10**12)
+    monkeypatch.setattr("hear_byola.core.filestate.SETTLED_NS", 10**12)
     asked = Asked()
     memory = FileMemory(tmp_path / "memory.json")
     os.utime(file, (1e9, 1e9))  # its content may be newer than this says
     assert memory.recall(file, asked) == "answer 1"
     assert memory.recall(file, asked) == "answer 2"
-    monkeypatch.setattr("hear_byola.filestate.SETTLED_NS", 0)
+    monkeypatch.setattr("hear_byola.core.filestate.SETTLED_NS", 0)
     assert memory.recall(file, asked) == "answer 3"
     assert memory.recall(file, asked) == "answer 3"
 

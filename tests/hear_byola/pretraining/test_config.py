@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.config import (
     FREE_TO_CHANGE,
     PretrainConfig,

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.sound_files import FORMATS, noise, pack, write
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.corpus import AudioCorpus, scan
 from hear_byola.pretraining.sound import read_stretch
 

@@ -12,7 +12,7 @@ import torch
 from support.sound_files import noise, pack, write
 from torch.utils.data import DataLoader
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.corpus import scan
 from hear_byola.pretraining.crops import CROP_SAMPLES, CropSource, Sampling, check_audible
 

@@ -16,7 +16,7 @@ from support.pretraining_runs import killer, make_audio, tiny
 from support.whole_run import assert_same_run, copy_of, rows, run, state
 
 from hear_byola.checkpoint import read_checkpoint
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.run import Machines
 
 

@@ -10,7 +10,7 @@ import soundfile
 import soxr
 from support.sound_files import FORMATS, LOSSLESS, noise, sines, write
 
-from hear_byola.audiofile import BadFile
+from hear_byola.core.audiofile import BadFile
 from hear_byola.pretraining.sound import read_header, read_stretch
 
 RATES = {"opus": (16_000, 24_000, 48_000)}

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hear_byola.errors import UserError
+from hear_byola.core.errors import UserError
 from hear_byola.pretraining.metrics import CurveLog
 from hear_byola.pretraining.state import WholeFiles, replacing
 

@@ -25,7 +25,7 @@ from typing import (
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError
 from pydantic.fields import FieldInfo
 
-from hear_byola.errors import UserError, did_you_mean
+from hear_byola.core.errors import UserError, did_you_mean
 
 _LONGEST_VALUE = 80  # characters of a value that an error repeats
 _TYPES: dict[object, str] = {

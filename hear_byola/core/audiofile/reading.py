@@ -12,8 +12,14 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from hear_byola.audiofile.declared_length import CONVERT, OPEN, BadFile, check_length, check_ogg
-from hear_byola.audiofile.mp3_frames import counted, has_count, is_frame
+from hear_byola.core.audiofile.declared_length import (
+    CONVERT,
+    OPEN,
+    BadFile,
+    check_length,
+    check_ogg,
+)
+from hear_byola.core.audiofile.mp3_frames import counted, has_count, is_frame
 
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "OGG", "MP3")
 """Accepted containers, as libsndfile names them: those in which truncation can be detected."""

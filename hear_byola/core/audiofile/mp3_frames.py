@@ -7,7 +7,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from hear_byola.audiofile.declared_length import CONVERT, BadFile
+from hear_byola.core.audiofile.declared_length import CONVERT, BadFile
 
 _KBPS = {  # by (MPEG 1, layer): of bit rate indices 1 to 14
     (True, 1): tuple(range(32, 449, 32)),
