@@ -123,12 +123,14 @@ def extended(audio: Tensor, start: int, stop: int) -> Tensor:
     mirror = WINDOW // 2 if samples > WINDOW // 2 else 0
     first = min(max(start, -mirror), stop)
     last = max(min(stop, samples + mirror), first)
-    if first >= 0 and last <= samples:
-        inside = audio[:, first:last]
-    else:
-        index = torch.arange(first, last, device=audio.device).abs()
-        index = torch.where(index < samples, index, 2 * (samples - 1) - index)
-        inside = audio[:, index]
+    before, after = min(last, 0), max(first, samples)
+    turn = 2 * (samples - 1)
+    inside = audio[:, max(first, 0) : max(min(last, samples), 0)]
+    if first < before:
+        inside = torch.cat([audio[:, 1 - before : 1 - first].flip(1), inside], dim=1)
+    if after < last:
+        end = audio[:, turn - last + 1 : turn - after + 1].flip(1)
+        inside = torch.cat([inside, end], dim=1)
     return nn.functional.pad(inside, (first - start, stop - last))
 
 
