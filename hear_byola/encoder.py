@@ -7,7 +7,7 @@ each time step (2020: arXiv 2103.06695; 2022: arXiv 2204.07402).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
 import torch
@@ -19,6 +19,8 @@ CHANNELS = 64
 HIDDEN_2022 = 2048
 DROPOUT = 0.3
 _LAYERS_PER_BLOCK = 4
+# Training over several processes replaces the layer by one of another class.
+BatchNorm = nn.modules.batchnorm._BatchNorm
 
 
 class Encoder(nn.Module):
@@ -86,24 +88,36 @@ class Encoder(nn.Module):
         Returns:
             (batch, n, CHANNELS * MEL_BANDS // window), n = (frames - window) // stride + 1.
         """
+        x, dilation = mel, 1
+        steps = self.pool_steps(stride)
+        for (conv, norm), step in zip(self.convolutions(), steps, strict=True):
+            x = nn.functional.conv2d(
+                x, conv.weight, conv.bias, padding=(1, dilation), dilation=(1, dilation)
+            )
+            x = nn.functional.relu(norm(x))
+            x = nn.functional.max_pool2d(x, 2, stride=(2, step), dilation=(1, dilation))
+            dilation *= 3 - step
+        return x.permute(0, 3, 2, 1).flatten(2)
+
+    def convolutions(self) -> Iterator[tuple[nn.Conv2d, BatchNorm]]:
+        """Yield the convolution of each block and the BatchNorm after it."""
+        for start in range(0, len(self.features), _LAYERS_PER_BLOCK):
+            conv, norm = self.features[start], self.features[start + 1]
+            assert isinstance(conv, nn.Conv2d)
+            assert isinstance(norm, BatchNorm)
+            yield conv, norm
+
+    def pool_steps(self, stride: int | None = None) -> list[int]:
+        """Return by how many frames, 2 or 1, each block's pool steps for a stride of outputs.
+
+        Raises:
+            ValueError: the stride does not divide the window by a power of two.
+        """
         stride = stride or self.window
         if stride < 1 or self.window % stride:
             raise ValueError(f"stride={stride}: it must divide the window of {self.window} frames.")
         undecimated = (self.window // stride).bit_length() - 1
-        x, dilation = mel, 1
-        for block in range(self.blocks):
-            start = block * _LAYERS_PER_BLOCK
-            conv, *activation = self.features[start : start + _LAYERS_PER_BLOCK - 1]
-            assert isinstance(conv, nn.Conv2d)
-            x = nn.functional.conv2d(
-                x, conv.weight, conv.bias, padding=(1, dilation), dilation=(1, dilation)
-            )
-            for layer in activation:
-                x = layer(x)
-            step = 1 if block >= self.blocks - undecimated else 2
-            x = nn.functional.max_pool2d(x, 2, stride=(2, step), dilation=(1, dilation))
-            dilation *= 3 - step
-        return x.permute(0, 3, 2, 1).flatten(2)
+        return [2] * (self.blocks - undecimated) + [1] * undecimated
 
     def forward(self, mel: Tensor, stride: int | None = None) -> Tensor:
         """Embeddings over time.
@@ -120,7 +134,11 @@ class Encoder(nn.Module):
 
     def head(self, local: Tensor) -> Tensor:
         """Embeddings over time (batch, n, d) from what `local_features` returned."""
-        return self.fc(local)
+        return self.joined(local, self.fc(local))
+
+    def joined(self, local: Tensor, perceptron: Tensor) -> Tensor:
+        """Embeddings over time from the local features and what the perceptron makes of them."""
+        return perceptron
 
 
 class Encoder2020(Encoder):
@@ -147,9 +165,9 @@ class Encoder2022(Encoder):
     def __init__(self, d: int) -> None:
         super().__init__(d, hidden=HIDDEN_2022, out=d - CHANNELS * MEL_BANDS // self.window)
 
-    def head(self, local: Tensor) -> Tensor:
-        """See `Encoder.head`."""
-        return torch.cat([local, self.fc(local)], dim=-1)
+    def joined(self, local: Tensor, perceptron: Tensor) -> Tensor:
+        """See `Encoder.joined`."""
+        return torch.cat([local, perceptron], dim=-1)
 
 
 ENCODERS: dict[str, type[Encoder2020] | type[Encoder2022]] = {

@@ -5,14 +5,17 @@ from __future__ import annotations
 import warnings
 from pathlib import Path
 
+import torch
+
 from hear_byola.checkpoint import Checkpoint, read_checkpoint
 from hear_byola.core.errors import did_you_mean
 from hear_byola.encoder import random_encoder, restore_encoder
 from hear_byola.frontend import DEFAULT_CONVENTION, LogMel
+from hear_byola.inference import PRECISIONS, has_arithmetic
 from hear_byola.model import DEFAULT_HOP_MS, ByolA
 
 SHIPPED = Path(__file__).parent / "weights" / "byola-512.safetensors"
-_OPTIONS = ("encoder", "d", "convention", "mean", "std", "seed", "init", "hop_ms")
+_OPTIONS = ("encoder", "d", "convention", "mean", "std", "seed", "init", "hop_ms", "precision")
 _CALLER = 4  # warnings name the line that calls `hear_byola.load_model`
 
 
@@ -27,6 +30,7 @@ def load(
     seed: int | None,
     init: str | None,
     hop_ms: float | None,
+    precision: str | None,
 ) -> ByolA:
     """Return the model, as documented in `hear_byola.load_model`."""
     if path and seed is not None:
@@ -45,7 +49,10 @@ def load(
         checkpoint = _untrained(version or "2020", d, seed, init or "pytorch")
     frontend = _frontend(checkpoint, convention, mean, std)
     weights = restore_encoder(checkpoint.encoder, checkpoint.d, checkpoint.state)
-    return ByolA(frontend, weights, DEFAULT_HOP_MS if hop_ms is None else hop_ms).eval()
+    precision = "float32" if precision is None else precision
+    model = ByolA(frontend, weights, DEFAULT_HOP_MS if hop_ms is None else hop_ms, precision)
+    _warn_of_slow_precision(precision)
+    return model.eval()
 
 
 def unknown_option(name: str) -> str:
@@ -73,6 +80,17 @@ def _warn_of_assumptions(
             f"training. convention={convention or DEFAULT_CONVENTION} and "
             f"{'its default' if mean is None else 'the given'} statistics are used; give "
             "convention=, mean= and std= to be sure.",
+            UserWarning,
+            stacklevel=_CALLER,
+        )
+
+
+def _warn_of_slow_precision(precision: str) -> None:
+    cpu_has_it = has_arithmetic(PRECISIONS[precision], torch.device("cpu"))
+    if not (cpu_has_it or torch.cuda.is_available() or torch.backends.mps.is_available()):
+        warnings.warn(
+            f"precision={precision!r}: this CPU has no such arithmetic. Results are rounded to it, "
+            "but computing them takes as long as in float32.",
             UserWarning,
             stacklevel=_CALLER,
         )

@@ -193,8 +193,8 @@ def test_no_pass_is_larger_than_allowed(clips: int, samples: int) -> None:
     model = load(**V1)
     model.frames_per_pass = 512
     sizes = []
-    model.encoder.register_forward_pre_hook(
-        lambda _, inputs: sizes.append(inputs[0].shape[0] * inputs[0].shape[3])
+    model.frontend.register_forward_hook(
+        lambda _, inputs, mel: sizes.append(mel.shape[0] * mel.shape[2])
     )
     hear_byola.get_timestamp_embeddings(torch.zeros(clips, samples), model)
     assert sum(sizes) >= clips * samples // 160
