@@ -95,7 +95,7 @@ class InferenceForm:
         Returns:
             (batch, n, d), in mel's type.
         """
-        local = self._local_features(mel, self._encoder.pool_steps(stride))
+        local = self.local_features(mel, stride)
         out = local
         for layer in self._perceptron:
             out = layer(out)
@@ -103,7 +103,9 @@ class InferenceForm:
                 out = self._rounded(out)
         return self._encoder.joined(local, out).to(mel.dtype)
 
-    def _local_features(self, mel: Tensor, steps: list[int]) -> Tensor:
+    def local_features(self, mel: Tensor, stride: int | None = None) -> Tensor:
+        """As `Encoder.local_features`, in the type that the form computes in."""
+        steps = self._encoder.pool_steps(stride)
         frames = self._rounded(mel[:, 0].mT.to(self._arithmetic))
         x = self._first_block(frames, steps[0])
         dilation = 3 - steps[0]
