@@ -69,7 +69,6 @@ def lengths(seconds: float | None, audio: float) -> list[int]:
 def make_task(root: Path, kind: str, samples: Sequence[int]) -> Path:
     """Write a task whose training clips are noise of these lengths."""
     import numpy as np
-
     from support import task_directories
 
     directory = task_directories.make_task(root, kind, n=len(samples))
