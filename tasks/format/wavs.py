@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import io
-import multiprocessing
 import os
-import signal
-import threading
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from types import FrameType
 
 import numpy as np
 import soundfile
 import soxr
 
 from harness.core.errors import UserError
+from harness.core.workers import WorkerDied, Workers
 
 Read = Callable[[object], tuple[np.ndarray, int]]
 """Takes a clip's source; returns its samples, float (frames,) or (frames, channels) in [-1, 1],
@@ -31,6 +27,7 @@ function of a module, because it runs in other processes too."""
 _HEADER = 44  # bytes that libsndfile writes before the samples of a 16-bit wav
 _FULL_SCALE = 32768
 _AHEAD = 4  # clips a process has waiting
+_GRACE = 10.0  # seconds that clips in work get to end when the rest is not wanted
 _TELL_EVERY = 5.0
 
 
@@ -86,10 +83,7 @@ def write_wavs(
         if missing:
             todo.append(Order(order.name, order.source, missing))
     progress = Progress(len(todo), say)
-    with (
-        _Interrupts() as interrupts,
-        closing(_done(todo, read, seconds, min(jobs, len(todo)), interrupts)) as done,
-    ):
+    with closing(_done(todo, read, seconds, min(jobs, len(todo)))) as done:
         for order, reason, clips in done:
             if reason:
                 outcome.bad.append((order.name, reason))
@@ -105,107 +99,29 @@ _Written = tuple[Order, str, bool]
 
 
 def _done(
-    orders: Sequence[Order],
-    read: Read,
-    seconds: float | None,
-    jobs: int,
-    interrupts: _Interrupts,
+    orders: Sequence[Order], read: Read, seconds: float | None, jobs: int
 ) -> Generator[_Written, None, None]:
     if jobs <= 1:
         for order in orders:
             yield _write(order, read, seconds)
         return
-    # Spawned, since a forked child of a process with threads may hang.
-    pool = ProcessPoolExecutor(
-        jobs,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=_begin_worker,
-        initargs=(os.getpid(),),
-    )
+    workers = Workers([{}] * jobs)
     waiting, pending = iter(orders), set[Future[_Written]]()
     try:
         while True:
             for order in islice(waiting, jobs * _AHEAD - len(pending)):
-                with _deaf():
-                    pending.add(pool.submit(_write, order, read, seconds))
+                pending.add(workers.submit(_write, order, read, seconds))
             if not pending:
                 return
             finished, pending = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:
                 yield future.result()
-    except BrokenProcessPool as error:
+    except WorkerDied as error:
         raise UserError(
-            "A worker process was killed, perhaps for want of memory. Run again with fewer jobs: "
-            "what is written is kept."
+            f"A worker process {error}. Run again with fewer jobs: what is written is kept."
         ) from error
     finally:
-        interrupts.hold()
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-@contextmanager
-def _deaf() -> Iterator[None]:
-    """Block interrupts; processes that are begun meanwhile stay so, also while they import."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-class _Interrupts:
-    """Lets the first interrupt through; from :meth:`hold` on, none before the block has ended.
-
-    One that breaks off the shutdown of a pool leaves workers that nobody tells to end, and for
-    which the interpreter waits at its own end.
-    """
-
-    def __init__(self) -> None:
-        self._before: dict[int, Callable[[int, FrameType | None], object]] = {}
-        self._through = self._holding = False
-        self._held: int | None = None
-
-    def __enter__(self) -> _Interrupts:
-        if threading.current_thread() is threading.main_thread():  # others cannot set handlers
-            for number in (signal.SIGINT, signal.SIGTERM):
-                handler = signal.getsignal(number)
-                if callable(handler):
-                    self._before[number] = handler
-                    signal.signal(number, self._take)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        if self._held is not None and not self._through:
-            self._before[self._held](self._held, None)
-
-    def hold(self) -> None:
-        """Keep back what comes from now on."""
-        self._holding = True
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        if self._holding:
-            self._held = number
-        elif not self._through:
-            self._through = True
-            self._before[number](number, frame)
-
-
-def _begin_worker(parent: int) -> None:
-    # The parent decides what an interrupt means; a worker that outlives it must end by itself, also
-    # where it is gone before the worker has begun.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
+        workers.close(grace=_GRACE)
 
 
 def _write(order: Order, read: Read, seconds: float | None) -> _Written:

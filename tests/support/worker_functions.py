@@ -1,0 +1,82 @@
+"""Functions for worker processes, in a module that they can import."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+from typing import NoReturn
+
+
+def add(one: int, other: int = 0, **extra: int) -> int:
+    """Return the sum of all arguments."""
+    return one + other + sum(extra.values())
+
+
+def pid(**_: object) -> int:
+    """Return the number of the worker's process."""
+    return os.getpid()
+
+
+def environment(name: str) -> str:
+    """Return a variable of the worker's environment."""
+    return os.environ.get(name, "")
+
+
+def sleep_after_mark(mark: Path, seconds: float) -> int:
+    """Make a file, sleep, and return the number of the worker's process."""
+    mark.touch()
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def end(code: int) -> NoReturn:
+    """End the process with an exit code."""
+    os._exit(code)
+
+
+def kill(number: int) -> None:
+    """Send the process a signal."""
+    os.kill(os.getpid(), number)
+
+
+def segfault() -> None:
+    """Read from an address that is not the process's."""
+    ctypes.string_at(0)
+
+
+def fork_and_die(seconds: float) -> None:
+    """Leave a child that holds all connections of the worker, and die."""
+    if os.fork() == 0:
+        time.sleep(seconds)
+        os._exit(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def print_and_add(one: int, other: int) -> int:
+    """Print to standard output, and return the sum."""
+    print("noise", flush=True)
+    return one + other
+
+
+class Stubborn(Exception):
+    """An exception that cannot be unpickled."""
+
+    def __init__(self, one: int, other: int) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+def fail(kind: str) -> None:
+    """Raise an error."""
+    if kind == "stubborn":
+        raise Stubborn(1, 2)
+    if kind == "exit":
+        raise SystemExit(3)
+    raise ValueError("no")
+
+
+def unpicklable() -> object:
+    """Return what cannot be pickled."""
+    return lambda: 0
