@@ -21,7 +21,8 @@ from harness.core.errors import UserError, going_on
 from harness.core.files import write_file
 from harness.models.module import ModelSpec, folder_name
 from harness.run.engines import local_engine
-from harness.run.execute import Listener, execute
+from harness.run.execute import execute
+from harness.run.listener import Listener
 from harness.run.plan import Settings, make_plan
 from tasks.format.task import TaskSource
 

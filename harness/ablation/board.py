@@ -15,7 +15,7 @@ from harness.core.errors import UserError
 from harness.metrics import events, scores
 from harness.metrics.units import Units, group_units
 from harness.results.predictions import read_predictions
-from harness.run.plan import Evaluation
+from harness.run.units import Evaluation
 from tasks.format.task import Task, is_synthetic
 
 MEAN = "mean"

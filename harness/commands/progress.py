@@ -19,9 +19,9 @@ from rich.progress import (
 )
 
 from harness.core.counts import plural
-from harness.run.execute import Listener
-from harness.run.plan import EmbeddingUnit, Evaluation
+from harness.run.listener import Listener
 from harness.run.pulse import pulse_of
+from harness.run.units import EmbeddingUnit, Evaluation
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at the work of the moment."""

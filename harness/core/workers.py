@@ -22,8 +22,9 @@ import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from io import BufferedRWPair
 from multiprocessing.connection import wait
-from typing import Any, BinaryIO
+from typing import Any
 
 from harness.core.errors import UserError
 from harness.core.processes import KILL, end_with_parent, ending
@@ -288,10 +289,10 @@ def _answer(call: bytes, extra: Mapping[str, object]) -> bytes:
 # error of that call, and the connection is ready for the next one.
 
 
-def _send(stream: BinaryIO, content: object) -> None:
+def _send(stream: BufferedRWPair, content: object) -> None:
     pickle.dump(content, stream)
     stream.flush()
 
 
-def _receive(stream: BinaryIO) -> Any:
+def _receive(stream: BufferedRWPair) -> Any:
     return pickle.load(stream)

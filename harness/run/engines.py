@@ -1,40 +1,39 @@
-"""Where units of work run: in this process, in processes of this machine.
+"""Where units of work run: in this process, or in processes of this machine.
 
-An engine takes a function and its arguments and gives a future. It decides nothing: the plan, the
-files and so the results are the same whichever engine runs them.
+An engine takes a function and its arguments and returns a future. It decides nothing, so that the
+files and the results are the same on every engine.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import queue
-import signal
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 from harness.core.errors import UserError
+from harness.core.workers import Workers
 
 
 class Engine(Protocol):
-    """What a run needs of an engine."""
+    """What a run needs of an engine.
+
+    Attributes:
+        slots: how many units it works on at once.
+    """
 
     slots: int
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
-        """Start ``function(*arguments, device=...)``; the engine names the device."""
-        ...
+        """Start ``function(*arguments, device=...)``; the engine chooses the device.
 
-    def restart(self) -> None:
-        """Replace workers that died."""
+        The future raises :class:`harness.core.workers.WorkerDied` if the worker dies. The engine
+        replaces it.
+        """
         ...
 
     def close(self, *, kill: bool = False) -> None:
-        """Let the workers go; ``kill`` does not wait for what they are doing."""
+        """End the workers; ``kill`` stops what they are doing."""
         ...
 
 
@@ -54,11 +53,8 @@ class InlineEngine:
             future.set_exception(error)
         return future
 
-    def restart(self) -> None:
-        """Nothing to replace."""
-
     def close(self, *, kill: bool = False) -> None:
-        """Nothing to let go."""
+        """Do nothing: there are no workers."""
 
 
 class LocalEngine:
@@ -66,72 +62,20 @@ class LocalEngine:
 
     def __init__(self, devices: list[str]) -> None:
         self.slots = len(devices)
-        self._devices = devices
-        self._pool = self._start()
-
-    def _start(self) -> ProcessPoolExecutor:
-        # Spawned, since a forked child of a process that used CUDA or OpenMP may hang.
-        context = multiprocessing.get_context("spawn")
-        threads = max(1, len(cores()) // self.slots)
-        devices = context.Queue()
-        for device in self._devices:
-            devices.put(device)
-        return ProcessPoolExecutor(
-            self.slots,
-            mp_context=context,
-            initializer=_start_worker,
-            initargs=(os.getpid(), devices, threads),
+        # Read by OpenMP and BLAS when they are first imported: the workers share the cores.
+        threads = str(max(1, len(cores()) // self.slots))
+        self._workers = Workers(
+            [{"device": device} for device in devices],
+            {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
         )
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         """Queue the unit for the next free worker."""
-        try:
-            return self._pool.submit(_on_worker_device, function, *arguments)
-        except BrokenProcessPool as error:
-            future: Future = Future()
-            future.set_exception(error)
-            return future
-
-    def restart(self) -> None:
-        """Replace a pool that broke because a worker died."""
-        self.close(kill=True)
-        self._pool = self._start()
+        return self._workers.submit(function, *arguments)
 
     def close(self, *, kill: bool = False) -> None:
-        """End the workers, at once when ``kill`` is set."""
-        processes = list((self._pool._processes or {}).values())
-        if kill:
-            for process in processes:
-                process.kill()
-        self._pool.shutdown(wait=not kill, cancel_futures=True)
-
-
-_worker_device = "cpu"
-
-
-def _start_worker(parent: int, devices: Any, threads: int) -> None:
-    global _worker_device
-    # The parent decides what an interrupt means; a worker that outlives it must end by itself, also
-    # where it is gone before the worker has begun.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
-    # Read by OpenMP and BLAS when torch and numpy are first imported: the workers share the cores.
-    os.environ["OMP_NUM_THREADS"] = os.environ["OPENBLAS_NUM_THREADS"] = str(threads)
-    try:
-        _worker_device = devices.get(timeout=60)
-    except queue.Empty:
-        # A pool starts no more workers than devices, unless one died and was replaced.
-        _worker_device = "cpu"
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
-
-
-def _on_worker_device(function: Callable[..., Any], *arguments: Any) -> Any:
-    return function(*arguments, device=_worker_device)
+        """End the workers, at once if ``kill`` is set."""
+        self._workers.close(grace=0 if kill else None)
 
 
 def worker_devices(device: str, jobs: int | None) -> list[str]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness import probe
 from harness.probe.protocol import grid_points
-from harness.run.plan import EmbeddingUnit, Evaluation
+from harness.run.units import EmbeddingUnit, Evaluation
 from tasks.format.task import Task
 
 Kind = tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The folder of a run."""
+"""The folder of a run: the names of its own files, and whether it can be written."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from pathlib import Path
 
 from harness.core.errors import UserError
 
+AUDIO_HASHES = "audio-hashes.json"
+"""The hashes of all audio that the run has read."""
+
+CHECKED_AUDIO = "checked-audio.json"
+"""The audio files that were checked and found good."""
+
 
 class UnwritableError(UserError):
     """A run's folder cannot be written."""
 
 
 def refuse_unwritable(out: Path) -> None:
-    """Make a run's folder, where it is not there.
+    """Make a run's folder if it does not exist.
 
     Raises:
         UnwritableError: it cannot be made, or not be written.

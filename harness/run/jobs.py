@@ -27,10 +27,11 @@ from harness.results import write_result
 from harness.results.predictions import gather, write_predictions
 from harness.results.record import write_record
 from harness.run.evaluation import depends_on_seed, evaluate, predicted_scores
+from harness.run.folder import AUDIO_HASHES
 from harness.run.models import check_identity
-from harness.run.plan import AUDIO_HASHES, EmbeddingUnit, Evaluation
 from harness.run.pulse import pulse
 from harness.run.rows import Origin, result_rows
+from harness.run.units import EmbeddingUnit, Evaluation
 from tasks.audio import ContentHashes
 
 

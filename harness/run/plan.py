@@ -1,17 +1,15 @@
-"""What a run has to do: every unit of work, named by a fingerprint of all that it reads.
+"""Plans a run: checks everything that the user gave, and names every unit of work.
 
-A plan is made before any work starts, so that every mistake in models, tasks and protocols is named
-at once. Since each unit's output has its fingerprint for a name, what is done can be read off the
-disk: running again is resuming.
+A plan is made before any work starts, so that all mistakes in models, tasks and protocols are
+reported at once. It lists the units that are done as well: see :mod:`harness.run.units`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,16 +17,14 @@ import torch
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.core.files import FileState, file_state
 from harness.core.hashing import sha256_of
 from harness.core.memory import FileMemory
 from harness.embeddings import heareval
 from harness.embeddings.embed import embedding_directory, embedding_fingerprint
-from harness.embeddings.store import SplitEmbeddings, read_split
 from harness.embeddings.task_statistics import check_fittable, fit_to_task
-from harness.models.module import HearModule, ModelSpec, folder_name, load_module
-from harness.probe import ProbeUnit, Protocol, supports
-from harness.run.folder import UnwritableError
+from harness.models.module import HearModule, ModelSpec, load_module
+from harness.probe import Protocol, supports
+from harness.run.folder import AUDIO_HASHES, CHECKED_AUDIO, UnwritableError
 from harness.run.models import identify
 from harness.run.preflight import (
     check_audio,
@@ -39,167 +35,43 @@ from harness.run.preflight import (
     find_protocols,
     tell_ungrouped,
 )
+from harness.run.units import (
+    EmbeddingUnit,
+    Evaluation,
+    HearevalEmbeddings,
+    ModelIdentity,
+    StoredEmbeddings,
+)
 from tasks.audio import ContentHashes
 from tasks.format.task import SYNTHETIC, Task, TaskSource, is_synthetic
 
-# Raised whenever a change of the probes' code changes their numbers.
 PROBE_VERSION = 1
+"""Part of every evaluation's fingerprint; increased when a change of the code changes scores."""
 
-AUDIO_HASHES = "audio-hashes.json"
-CHECKED_AUDIO = "checked-audio.json"
-
-
-@dataclass(frozen=True)
-class EmbeddingUnit:
-    """One model on one split of one task; ``directory`` exists when it is done."""
-
-    spec: ModelSpec
-    model_fingerprint: str
-    source: TaskSource
-    split: str
-    directory: Path
-    dtype: str = "float32"
+Say = Callable[[str], None]
+"""Called with what takes time and what is left out, one sentence a call."""
 
 
-@dataclass(frozen=True)
-class StoredEmbeddings:
-    """Embeddings of a task in our own store."""
-
-    source: TaskSource
-    units: tuple[EmbeddingUnit, ...]
-
-    def missing(self) -> list[EmbeddingUnit]:
-        """Return the units that are not done."""
-        return [unit for unit in self.units if not unit.directory.is_dir()]
-
-    def paths(self) -> list[Path]:
-        """Return the folders that hold them."""
-        return [unit.directory for unit in self.units]
-
-    def by_split(self) -> list[tuple[str, Path]]:
-        """Return each split's folder."""
-        return [(unit.split, unit.directory) for unit in self.units]
-
-    def task(self) -> Task:
-        """Return the task."""
-        return self.source.read()
-
-    def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
-        """Return the task and its embeddings by split, memory-mapped."""
-        return self.task(), {unit.split: read_split(unit.directory) for unit in self.units}
-
-
-@dataclass(frozen=True)
-class HearevalEmbeddings:
-    """Embeddings of a task in the original kit's layout."""
-
-    directory: Path
-    group_pattern: str = ""
-
-    def missing(self) -> list[EmbeddingUnit]:
-        """Return nothing: such a directory is complete."""
-        return []
-
-    def paths(self) -> list[Path]:
-        """Return the folder that holds them."""
-        return [self.directory]
-
-    def by_split(self) -> list[tuple[str, Path]]:
-        """Return nothing: such a directory holds all splits."""
-        return []
-
-    def task(self) -> Task:
-        """Return the task."""
-        return self.load()[0]
-
-    def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
-        """Return the task and its embeddings by split."""
-        states = _states(self.directory)
-        task, embeddings = _read_layout(self.directory, self.group_pattern, states)
-        return task, dict(embeddings)
-
-
-@functools.lru_cache(maxsize=1)
-def _read_layout(
-    directory: Path, group_pattern: str, _: tuple[FileState, ...]
-) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
-    # Reading it sorts and hashes all rows, and every unit of a task asks for them.
-    return heareval.read_layout(directory, group_pattern)
-
-
-def _states(directory: Path) -> tuple[FileState, ...]:
-    return tuple(file_state(path) for path in sorted(directory.iterdir()))
-
-
-@dataclass(frozen=True)
-class ModelIdentity:
-    """What a result row says of a model.
-
-    ``module`` is its module as the user named it. ``fitted``: its options were derived from the
-    task (:mod:`harness.embeddings.task_statistics`).
-    """
-
-    label: str
-    options: str
-    fingerprint: str
-    checkpoint: str = ""
-    checkpoint_sha256: str = ""
-    frontend_convention: str = ""
-    sample_rate: int | None = None
-    module: str = ""
-    fitted: bool = False
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """One model × task × protocol × seed: what becomes a group of result rows.
-
-    ``fingerprint`` is of all that its probes depend on. ``groups``, a hash of the task's groups,
-    changes the result alone: where they change, what was probed is scored again.
-    """
-
-    model: ModelIdentity
-    embeddings: StoredEmbeddings | HearevalEmbeddings
-    task_name: str
-    suite: str
-    protocol: str
-    seed: int
-    fingerprint: str
-    out: Path
-    groups: str = ""
-
-    @property
-    def name(self) -> str:
-        """What progress and error messages call it."""
-        return f"{self.model.label} · {self.task_name} · {self.protocol} · seed {self.seed}"
-
-    @property
-    def directory(self) -> Path:
-        """Where its result and its predictions stand; it exists when the evaluation is done."""
-        name = sha256_of([self.fingerprint, self.groups]) if self.groups else self.fingerprint
-        return self._place("results", f"{self.protocol}-seed{self.seed}-{name[:16]}")
-
-    @property
-    def failure(self) -> Path:
-        """Where it leaves a result that says why it failed."""
-        return self.directory.with_name(f"{self.directory.name}-failed")
-
-    def probe_directory(self, unit: ProbeUnit) -> Path:
-        """Where the probe unit's result stands; it exists when the unit is done."""
-        name = sha256_of([self.fingerprint, unit.fold, unit.point, unit.run])[:16]
-        return self._place("probes", f"{self.protocol}-seed{self.seed}-{name}")
-
-    def _place(self, kind: str, name: str) -> Path:
-        return self.out / kind / folder_name(self.model.label) / self.task_name / name
+def _silent(_: str) -> None:
+    pass
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a run is asked to do.
 
-    ``task_statistics`` fits each model to each task's training split
-    (:mod:`harness.embeddings.task_statistics`). ``shard`` is (i, n), counted from 1: of the model ×
-    task pairs, every n-th from the i-th.
+    Attributes:
+        models: to evaluate.
+        tasks: to evaluate them on.
+        protocols: names of the protocols.
+        seeds: how often every probe is trained.
+        out: the run's folder.
+        dtype: of stored embeddings, ``float32`` or ``float16``.
+        skip_bad: leave out clips whose audio cannot be used, instead of refusing the run.
+        task_statistics: fit each model to the training split of each task
+            (:mod:`harness.embeddings.task_statistics`).
+        verify: check and hash all audio again, even if the run's folder knows it.
+        shard: (i, n), counted from 1: of all model × task pairs, every n-th from the i-th.
     """
 
     models: tuple[ModelSpec, ...]
@@ -229,12 +101,11 @@ class Plan(list[Evaluation]):
         self.unsupported = unsupported
 
 
-def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -> Plan:
-    """Check everything that a run is given, and name all its units.
+def make_plan(settings: Settings, say: Say = _silent) -> Plan:
+    """Plan the evaluations of models on tasks.
 
-    Each model is loaded on the CPU for its fingerprint, and again, if the run's folder does not
-    know it, to see that it stays the same. ``say`` is told what takes its time, and what is left
-    out.
+    Each model is loaded on the CPU for its fingerprint. If the run's folder does not know it, it is
+    loaded twice, to check that its weights are the same each time.
 
     Raises:
         UserError: anything wrong with models, tasks or protocols, or no protocol that supports any
@@ -246,42 +117,117 @@ def make_plan(settings: Settings, say: Callable[[str], None] = lambda _: None) -
     tasks = [source.read() for source in sources]
     tell_ungrouped(tasks)
     check_names([(spec.label, task.name) for spec in settings.models for task in tasks])
-    unsupported = _tell(check_protocols(protocols, tasks), say)
+    unsupported = _unsupported(protocols, tasks, say)
     if settings.task_statistics:
         check_fittable(tasks)
     hashes = ContentHashes(settings.out / AUDIO_HASHES, verify=settings.verify)
-    memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
-    heard: dict[int, list[TaskSource]] = {}
     evaluations: list[Evaluation] = []
-    for i, spec in enumerate(settings.models):
-        say(f"reading model {spec.label}")
-        module = _load(spec, settings.out, alone=len(settings.models) == 1)
-        rate = module.sample_rate
-        if rate not in heard:
-            say(f"checking the audio of {plural(len(tasks), 'task')} for {rate} Hz")
-            heard[rate] = check_audio(sources, rate, memory, skip_bad=settings.skip_bad)
-        for j, source in enumerate(heard[rate]):
-            if (i * len(tasks) + j) % settings.shard[1] != settings.shard[0] - 1:
-                continue
-            task = source.read()
-            fitted = module
-            if settings.task_statistics:
-                fitted = fit_to_task(module, task)
-                identify(fitted, settings.out, check_load=False)
-            who = dataclasses.replace(identity(fitted), fitted=settings.task_statistics)
-            stored = _stored_embeddings(settings, fitted, source, task, hashes)
-            evaluations += _evaluations(settings, who, stored, task, source.suite, protocols)
-    with contextlib.suppress(OSError):  # else all is hashed again, which takes but time
+    for module, source in _pairs(settings, sources, say):
+        task = source.read()
+        if settings.task_statistics:
+            module = fit_to_task(module, task)
+            identify(module, settings.out, check_load=False)
+        stored = _stored_embeddings(settings, module, source, task, hashes)
+        evaluations += _evaluations(
+            identity(module, fitted=settings.task_statistics),
+            stored,
+            task,
+            protocols,
+            read=[unit.directory.name for unit in stored.units],
+            suite=source.suite,
+            seeds=settings.seeds,
+            out=settings.out,
+        )
+    with contextlib.suppress(OSError):  # without it the next run hashes all audio again
         hashes.save()
     return Plan(evaluations, unsupported)
 
 
-def _tell(
-    unsupported: Mapping[str, tuple[str, ...]], say: Callable[[str], None]
-) -> Mapping[str, tuple[str, ...]]:
+def plan_probes(
+    directories: Sequence[Path],
+    protocols: Sequence[str],
+    seeds: int,
+    out: Path,
+    group_pattern: Callable[[Path], str] = lambda _: "",
+    say: Say = _silent,
+) -> Plan:
+    """Plan the probes of embeddings in the original kit's layout, one directory a task.
+
+    Args:
+        directories: of the embeddings.
+        protocols: names of the protocols.
+        seeds: how often every probe is trained.
+        out: the run's folder.
+        group_pattern: returns the pattern by which groups are derived from clip names, for a
+            directory without ``groups.csv``.
+        say: see :data:`Say`.
+
+    Raises:
+        UserError: a directory that is not of that layout, or no protocol that supports any of the
+            tasks.
+    """
+    chosen = find_protocols(protocols)
+    check_seeds(seeds)
+    sources = [HearevalEmbeddings(path, group_pattern(path)) for path in directories]
+    loaded = [heareval.read_layout(each.directory, each.group_pattern) for each in sources]
+    tasks = [task for task, _ in loaded]
+    tell_ungrouped(tasks)
+    labels = [path.resolve().parent.name for path in directories]
+    check_names([(label, task.name) for label, task in zip(labels, tasks, strict=True)])
+    unsupported = _unsupported(chosen, tasks, say)
+    evaluations: list[Evaluation] = []
+    for label, source, (task, embeddings) in zip(labels, sources, loaded, strict=True):
+        content = [embeddings[split].manifest["fingerprint"] for split in task.splits]
+        model = ModelIdentity(label, "", sha256_of(content))
+        evaluations += _evaluations(
+            model, source, task, chosen, read=[model.fingerprint], suite="", seeds=seeds, out=out
+        )
+    return Plan(evaluations, unsupported)
+
+
+def identity(module: HearModule, *, fitted: bool = False) -> ModelIdentity:
+    """Return what result rows report of a model."""
+    spec = module.spec
+    return ModelIdentity(
+        label=spec.label,
+        options=json.dumps(dict(spec.options), sort_keys=True, default=str) if spec.options else "",
+        fingerprint=module.fingerprint,
+        checkpoint=spec.checkpoint,
+        checkpoint_sha256=module.checkpoint_sha256,
+        frontend_convention=module.frontend_convention,
+        sample_rate=module.sample_rate,
+        module=spec.module,
+        fitted=fitted,
+    )
+
+
+def _unsupported(
+    protocols: Sequence[Protocol], tasks: Sequence[Task], say: Say
+) -> dict[str, tuple[str, ...]]:
+    unsupported = check_protocols(protocols, tasks)
     for protocol, names in unsupported.items():
         say(f"left out, not supported by the protocol {protocol}: {', '.join(names)}")
     return unsupported
+
+
+def _pairs(
+    settings: Settings, sources: Sequence[TaskSource], say: Say
+) -> Iterator[tuple[HearModule, TaskSource]]:
+    """Yield each model with each task of this shard whose audio is checked at the model's rate."""
+    memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
+    checked: dict[int, list[TaskSource]] = {}
+    number, (shard, n_shards) = 0, settings.shard
+    for spec in settings.models:
+        say(f"reading model {spec.label}")
+        module = _load(spec, settings.out, alone=len(settings.models) == 1)
+        rate = module.sample_rate
+        if rate not in checked:
+            say(f"checking the audio of {plural(len(sources), 'task')} for {rate} Hz")
+            checked[rate] = check_audio(sources, rate, memory, skip_bad=settings.skip_bad)
+        for source in checked[rate]:
+            if number % n_shards == shard - 1:
+                yield module, source
+            number += 1
 
 
 def _load(spec: ModelSpec, out: Path, *, alone: bool) -> HearModule:
@@ -302,64 +248,6 @@ def _load(spec: ModelSpec, out: Path, *, alone: bool) -> HearModule:
         ) from error
 
 
-def plan_probes(
-    directories: Sequence[Path],
-    protocols: Sequence[str],
-    seeds: int,
-    out: Path,
-    group_pattern: Callable[[Path], str] = lambda _: "",
-    say: Callable[[str], None] = lambda _: None,
-) -> Plan:
-    """Plan the probes of embeddings in the original kit's layout, one directory a task.
-
-    Args:
-        directories: of the embeddings.
-        protocols: names of the protocols.
-        seeds: how often every probe is trained.
-        out: the run's folder.
-        group_pattern: gives a directory's pattern, by which groups are derived where it has no
-            ``groups.csv``.
-
-    Raises:
-        UserError: a directory that is not of that layout, or no protocol that supports any of the
-            tasks.
-    """
-    chosen = find_protocols(protocols)
-    settings = Settings((), (), tuple(protocols), seeds, out)
-    check_seeds(seeds)
-    patterns = [group_pattern(path) for path in directories]
-    loaded = [
-        (HearevalEmbeddings(path, pattern), *heareval.read_layout(path, pattern))
-        for path, pattern in zip(directories, patterns, strict=True)
-    ]
-    tell_ungrouped(task for _, task, _ in loaded)
-    labels = [path.resolve().parent.name for path in directories]
-    check_names([(label, task.name) for label, (_, task, _) in zip(labels, loaded, strict=True)])
-    unsupported = _tell(check_protocols(chosen, [task for _, task, _ in loaded]), say)
-    evaluations = []
-    for source, task, embeddings in loaded:
-        content = [embeddings[split].manifest["fingerprint"] for split in task.splits]
-        label = source.directory.resolve().parent.name
-        model = ModelIdentity(label, "", sha256_of(content))
-        evaluations += _evaluations(settings, model, source, task, "", chosen)
-    return Plan(evaluations, unsupported)
-
-
-def identity(module: HearModule) -> ModelIdentity:
-    """Return what result rows say of a model."""
-    spec = module.spec
-    return ModelIdentity(
-        spec.label,
-        json.dumps(dict(spec.options), sort_keys=True, default=str) if spec.options else "",
-        module.fingerprint,
-        spec.checkpoint,
-        module.checkpoint_sha256,
-        module.frontend_convention,
-        module.sample_rate,
-        spec.module,
-    )
-
-
 def _stored_embeddings(
     settings: Settings, module: HearModule, source: TaskSource, task: Task, hashes: ContentHashes
 ) -> StoredEmbeddings:
@@ -374,31 +262,36 @@ def _stored_embeddings(
 
 
 def _evaluations(
-    settings: Settings,
     model: ModelIdentity,
     embeddings: StoredEmbeddings | HearevalEmbeddings,
     task: Task,
-    suite: str,
     protocols: Sequence[Protocol],
+    *,
+    read: Sequence[str],
+    suite: str,
+    seeds: int,
+    out: Path,
 ) -> list[Evaluation]:
-    if isinstance(embeddings, StoredEmbeddings):
-        read = [unit.directory.name for unit in embeddings.units]
-    else:
-        read = [model.fingerprint]
+    """Return the evaluations of one model on one task.
+
+    ``read`` identifies the content of the embeddings in the fingerprint.
+    """
     tables, groups = task.tables_sha256, task.groups_sha256
     return [
         Evaluation(
-            model,
-            embeddings,
-            task.name,
-            SYNTHETIC if is_synthetic(task.name) else suite,
-            protocol.name,
-            seed,
-            sha256_of([PROBE_VERSION, read, tables, dataclasses.asdict(protocol), seed]),
-            settings.out,
-            groups,
+            model=model,
+            embeddings=embeddings,
+            task_name=task.name,
+            suite=SYNTHETIC if is_synthetic(task.name) else suite,
+            protocol=protocol.name,
+            seed=seed,
+            fingerprint=sha256_of(
+                [PROBE_VERSION, read, tables, dataclasses.asdict(protocol), seed]
+            ),
+            out=out,
+            groups=groups,
         )
         for protocol in protocols
         if supports(protocol, task)
-        for seed in range(settings.seeds)
+        for seed in range(seeds)
     ]

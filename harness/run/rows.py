@@ -20,7 +20,7 @@ from harness.results import SCHEMA_VERSION, ResultRow
 from harness.results.frames import FITTED, OUT_OF_SCALE
 from harness.results.predictions import Folds
 from harness.run.evaluation import Value
-from harness.run.plan import Evaluation
+from harness.run.units import Evaluation
 from tasks.format.directory import VOCABULARY
 from tasks.format.task import Fold, Task
 

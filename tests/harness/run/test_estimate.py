@@ -15,7 +15,8 @@ from harness.models.module import ModelSpec
 from harness.run import pulse as pulse_module
 from harness.run.engines import InlineEngine
 from harness.run.estimate import Estimate, duration
-from harness.run.execute import Listener, execute
+from harness.run.execute import execute
+from harness.run.listener import Listener
 from harness.run.plan import Settings, make_plan
 from harness.run.pulse import pulse, pulse_of
 from tasks.format.task import TaskSource

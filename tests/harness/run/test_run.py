@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,13 @@ from support import task_directories
 from support.result_rows import row
 
 from harness.core.errors import UserError
+from harness.core.workers import WorkerDied
 from harness.metrics.scores import score
 from harness.models.module import ModelSpec, parse_model
 from harness.results import read_csv, write_csv, write_result
 from harness.run.engines import InlineEngine, LocalEngine
-from harness.run.execute import Listener, execute
+from harness.run.execute import execute
+from harness.run.listener import Listener
 from harness.run.plan import Settings, TaskSource, make_plan
 
 LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")
@@ -337,7 +340,7 @@ def test_a_checkpoint_changed_during_the_run_fails_and_embeds_nothing(tasks, tmp
 
 
 def test_a_unit_that_another_process_claims_is_named(tasks, tmp_path, monkeypatch):
-    monkeypatch.setattr("harness.run.execute._POLL", 0.01)
+    monkeypatch.setattr("harness.run.scheduler._POLL", 0.01)
     chosen = settings(tmp_path, tasks["scene"], protocols=("knn",))
     (evaluation,) = make_plan(chosen)
     claim = evaluation.directory.with_name(f"{evaluation.directory.name}.lease")
@@ -423,6 +426,48 @@ def test_worker_processes_give_the_results_of_one_process(tasks, tmp_path):
     for column in ("task", "metric", "split"):
         assert workers[column].tolist() == inline[column].tolist()
     np.testing.assert_allclose(workers.value, inline.value, rtol=1e-6)
+
+
+class DyingEngine(InlineEngine):
+    """Its workers die so many times at the first job that it gets."""
+
+    def __init__(self, deaths: int, code: int) -> None:
+        super().__init__("cpu")
+        self.slots = 2
+        self.deaths, self.code, self.killer = deaths, code, None
+
+    def submit(self, function, *arguments):
+        self.killer = self.killer or arguments
+        if self.deaths and arguments == self.killer:
+            self.deaths -= 1
+            future: Future = Future()
+            future.set_exception(WorkerDied(self.code))
+            return future
+        return super().submit(function, *arguments)
+
+
+def test_a_job_whose_worker_died_once_is_tried_again(tasks, tmp_path):
+    chosen = settings(tmp_path, tasks["scene"])
+    summary = execute(make_plan(chosen), DyingEngine(1, -9), chosen.out)
+    assert summary.failures == ()
+    assert (summary.table.status == "done").all()
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (-9, "the last one was killed by signal 9 (Killed). Is memory short? Try fewer --jobs."),
+        (-11, "was killed by signal 11 (Segmentation fault). See what it printed"),
+        (3, "the last one ended with exit code 3. See what it printed, and try --jobs 1."),
+    ],
+)
+def test_a_job_whose_worker_dies_twice_fails_alone(tasks, tmp_path, code, said):
+    chosen = settings(tmp_path, tasks["scene"], tasks["kfold"])
+    summary = execute(make_plan(chosen), DyingEngine(2, code), chosen.out)
+    ((_, error),) = summary.failures
+    assert said in error
+    assert error.startswith("logmel · tiny_scene-v1-full · embedding of train: its worker process")
+    assert sorted(set(summary.table.status)) == ["done", "failed"]
 
 
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_results(tasks, tmp_path):

@@ -14,7 +14,8 @@ from harness.core.errors import UserError
 from harness.models.module import ModelSpec
 from harness.results.predictions import FoldPredictions, read_predictions, write_predictions
 from harness.run.engines import InlineEngine
-from harness.run.execute import Listener, execute
+from harness.run.execute import execute
+from harness.run.listener import Listener
 from harness.run.plan import Settings, make_plan
 from tasks.check import check_task
 from tasks.format.groups import derive_groups, groups_table

@@ -1,0 +1,167 @@
+"""How far one evaluation is, read off the disk, and the jobs that can be done next."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from harness import probe
+from harness.probe import ProbeUnit, UnitResult
+from harness.results import write_result
+from harness.run import jobs
+from harness.run.listener import Listener
+from harness.run.rows import Origin, failure_row
+from harness.run.units import EmbeddingUnit, Evaluation
+from tasks.format.task import Task
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all evaluations of one call of :func:`harness.run.execute.execute` share.
+
+    Attributes:
+        out: the run's folder.
+        origin: for result rows.
+        listener: receives the run's events.
+        embed_only: stop when the embeddings are made.
+    """
+
+    out: Path
+    origin: Origin
+    listener: Listener
+    embed_only: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """A unit of work for a worker.
+
+    Attributes:
+        key: the directory that exists when the job is done.
+        name: for messages.
+        function: of :mod:`harness.run.jobs`.
+        arguments: of the function, without the device.
+        finished: to be called when the job is done.
+        part: directory of the part of the run that the job belongs to: a split or an evaluation.
+        part_name: for the display.
+        share: how much of the part the job is (:meth:`harness.run.estimate.Estimate.took`).
+    """
+
+    key: Path
+    name: str
+    function: Callable[..., bool]
+    arguments: tuple
+    finished: Callable[[], None]
+    part: Path
+    part_name: str
+    share: float = 0.0
+
+
+class Progress:
+    """One evaluation of a run.
+
+    Attributes:
+        evaluation: which.
+        failed: whether this run gave it up.
+    """
+
+    def __init__(self, evaluation: Evaluation, run: Run) -> None:
+        self.evaluation = evaluation
+        self.failed = False
+        self._run = run
+        self._protocol = probe.PROTOCOLS[evaluation.protocol]
+        self._task: Task | None = None
+        self._done: dict[ProbeUnit, UnitResult] = {}
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to do."""
+        if self.evaluation.directory.is_dir():
+            # Another process may have done what failed in an earlier run.
+            shutil.rmtree(self.evaluation.failure, ignore_errors=True)
+            return True
+        return self.failed
+
+    def next_jobs(self) -> list[Job]:
+        """Return the jobs that can be done now, in any order.
+
+        Raises:
+            UserError: the files of a finished probe are damaged.
+        """
+        missing = self.evaluation.embeddings.missing()
+        if missing:
+            return [self._embedding_job(unit) for unit in missing]
+        if self._run.embed_only:
+            return []
+        units = self._next_probes()
+        return [self._probe_job(unit) for unit in units] if units else [self._score_job()]
+
+    def give_up(self, error: str) -> str:
+        """Leave the error as the evaluation's result; return the evaluation's name."""
+        self.failed = True
+        evaluation, run = self.evaluation, self._run
+        if run.embed_only:
+            return f"{evaluation.model.label} · {evaluation.task_name}"
+        row = failure_row(evaluation, run.origin, self._read_task(), error)
+        write_result(evaluation.failure, [row])
+        return evaluation.name
+
+    def _read_task(self) -> Task:
+        if self._task is None:
+            self._task = self.evaluation.embeddings.task()
+        return self._task
+
+    def _next_probes(self) -> list[ProbeUnit]:
+        """Return the probes that can be trained now; none if all are done."""
+        while True:
+            units = probe.next_units(self._protocol, self._read_task(), self._done)
+            fresh = [u for u in units if self.evaluation.probe_directory(u).is_dir()]
+            if not fresh:
+                return units
+            for unit in fresh:
+                result = UnitResult.from_files(self.evaluation.probe_directory(unit))
+                # Which probes come next depends only on validation scores.
+                self._done[unit] = replace(result, probabilities=np.empty((0, 0), np.float32))
+
+    def _embedding_job(self, unit: EmbeddingUnit) -> Job:
+        name = f"{unit.spec.label} · {unit.source.directory.name} · embedding of {unit.split}"
+        return Job(
+            key=unit.directory,
+            name=name,
+            function=jobs.embed,
+            arguments=(self._run.out, unit),
+            finished=partial(self._run.listener.embedded, unit),
+            part=unit.directory,
+            part_name=name,
+        )
+
+    def _probe_job(self, unit: ProbeUnit) -> Job:
+        evaluation = self.evaluation
+        return Job(
+            key=evaluation.probe_directory(unit),
+            name=f"{evaluation.name} · probe of fold {unit.fold} {dict(unit.point)}",
+            function=jobs.run_probe,
+            arguments=(evaluation, unit),
+            finished=partial(self._run.listener.probed, evaluation),
+            part=evaluation.directory,
+            part_name=evaluation.name,
+            share=1.0,
+        )
+
+    def _score_job(self) -> Job:
+        evaluation = self.evaluation
+        selected = probe.selected_units(self._protocol, self._read_task(), self._done)
+        return Job(
+            key=evaluation.directory,
+            name=evaluation.name,
+            function=jobs.score,
+            arguments=(evaluation, selected, self._run.origin),
+            finished=partial(self._run.listener.scored, evaluation),
+            part=evaluation.directory,
+            part_name=evaluation.name,
+        )

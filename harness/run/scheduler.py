@@ -1,0 +1,179 @@
+"""Gives an engine the jobs that a plan still lacks, until nothing is left.
+
+What is done is read off the disk, so a run that was stopped continues, and several runs may share
+a folder.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
+
+from harness.core.errors import UserError, disk_fault
+from harness.core.files import write_file
+from harness.core.hashing import sha256_of
+from harness.core.lease import claim_on
+from harness.core.workers import WorkerDied
+from harness.run import jobs
+from harness.run.engines import Engine
+from harness.run.estimate import Estimate
+from harness.run.folder import refuse_unwritable
+from harness.run.progress import Job, Progress, Run
+from harness.run.units import Evaluation
+
+_POLL = 1.0
+"""Seconds until a job that another process claims is tried again."""
+
+_QUIET_POLLS = 3
+"""Number of idle polls before reporting that another process holds a job."""
+
+_MAX_DEATHS = 2
+"""A job fails when its worker dies this often. The first death may be due to a neighbour's use of
+memory; after it, jobs run one at a time."""
+
+
+class Scheduler:
+    """Does the jobs of a plan.
+
+    Attributes:
+        failures: (name, error) of each evaluation that failed.
+    """
+
+    def __init__(self, plan: Sequence[Evaluation], engine: Engine, run: Run) -> None:
+        self.failures: list[tuple[str, str]] = []
+        self._engine = engine
+        self._run = run
+        self._evaluations = [Progress(evaluation, run) for evaluation in plan]
+        self._errors: dict[Path, str] = {}
+        self._in_flight: dict[Future, Job] = {}
+        self._elsewhere: dict[Path, float] = {}
+        self._idle_polls: Counter[Path] = Counter()
+        self._deaths: Counter[Path] = Counter()
+
+    def work(self) -> None:
+        """Do everything that can be done."""
+        self._begin()
+        while True:
+            waiting = self._submit()
+            if self._in_flight:
+                self._report_work()
+                self._settle(wait(self._in_flight, return_when=FIRST_COMPLETED).done)
+            elif waiting:
+                self._report_holders(waiting)
+                time.sleep(_POLL)
+            else:
+                return
+
+    def _begin(self) -> None:
+        """Report and estimate what is to be done; refuse a folder that cannot be written."""
+        embeddings = {
+            unit.directory: unit
+            for progress in self._evaluations
+            for unit in progress.evaluation.embeddings.missing()
+        }
+        unfinished = [each.evaluation for each in self._evaluations if not each.over]
+        if self._run.embed_only:
+            unfinished = []
+        self._estimate = Estimate(embeddings.values(), unfinished, self._engine.slots)
+        self._run.listener.planned(len(embeddings), len(unfinished))
+        if embeddings or unfinished:
+            refuse_unwritable(self._run.out)
+
+    def _submit(self) -> list[Job]:
+        """Fill the engine; return the jobs that other processes hold."""
+        # Two jobs a worker keep it busy while results are read. After a worker's death, one job at
+        # a time shows which of them kills.
+        room = 1 if self._deaths else 2 * self._engine.slots
+        taken = {job.key for job in self._in_flight.values()}
+        waiting = []
+        for job in self._ready():
+            if len(self._in_flight) >= room:
+                break
+            if job.key in taken:
+                continue
+            if time.monotonic() < self._elsewhere.get(job.key, 0.0):
+                waiting.append(job)
+                continue
+            taken.add(job.key)
+            self._report_work(job)
+            future = self._engine.submit(jobs.timed, job.function, *job.arguments)
+            self._in_flight[future] = job
+        return waiting
+
+    def _ready(self) -> Iterator[Job]:
+        """Yield the jobs that can be done now; give up evaluations one of whose jobs failed."""
+        for progress in self._evaluations:
+            if progress.over:
+                continue
+            try:
+                ready = progress.next_jobs()
+            except UserError as error:
+                self._give_up(progress, str(error))
+                continue
+            failed = [self._errors[job.key] for job in ready if job.key in self._errors]
+            if failed:
+                self._give_up(progress, failed[0])
+            else:
+                yield from ready
+
+    def _give_up(self, progress: Progress, error: str) -> None:
+        name = progress.give_up(error)
+        self.failures.append((name, error))
+        self._run.listener.failed(name, error)
+
+    def _settle(self, finished: Iterable[Future]) -> None:
+        """Take note of how jobs ended."""
+        for future in finished:
+            job = self._in_flight.pop(future)
+            error = future.exception()
+            if isinstance(error, WorkerDied):
+                self._count_death(job, error)
+                continue
+            self._deaths.pop(job.key, None)
+            if error is not None:
+                self._errors[job.key] = self._explain(job, error)
+                continue
+            done, seconds = future.result()
+            if done:
+                whole = job.key == job.part
+                self._estimate.took(job.part, seconds, whole=whole, share=job.share)
+                job.finished()
+            else:
+                self._elsewhere[job.key] = time.monotonic() + _POLL
+
+    def _count_death(self, job: Job, error: WorkerDied) -> None:
+        self._deaths[job.key] += 1
+        if self._deaths[job.key] == _MAX_DEATHS:
+            del self._deaths[job.key]
+            self._errors[job.key] = (
+                f"{job.name}: its worker process died {_MAX_DEATHS} times; the last one {error}. "
+                f"{error.advice}"
+            )
+
+    def _explain(self, job: Job, error: BaseException) -> str:
+        """Return an error in words; the traceback of a program's fault goes to a file."""
+        if isinstance(error, UserError):
+            return str(error)
+        if isinstance(error, OSError) and (fault := disk_fault(error)):
+            return f"{job.name}: {fault}"
+        trace = self._run.out / "errors" / f"{sha256_of(str(job.key))[:16]}.txt"
+        write_file(trace, "".join(traceback.format_exception(error)))
+        return f"{job.name}: {type(error).__name__}: {error} (traceback in {trace})"
+
+    def _report_work(self, *further: Job) -> None:
+        # Workers take jobs in the order in which they were submitted.
+        running = [job for future, job in self._in_flight.items() if not future.done()]
+        now = [*running, *further][: self._engine.slots]
+        left = self._estimate.left()
+        self._run.listener.working([(job.part_name, job.key) for job in now], left)
+
+    def _report_holders(self, waiting: Iterable[Job]) -> None:
+        for job in waiting:
+            self._idle_polls[job.key] += 1
+            claim = claim_on(job.key) if self._idle_polls[job.key] == _QUIET_POLLS else ""
+            if claim:
+                self._run.listener.say(f"waiting for {job.name}, {claim}")

@@ -1,0 +1,167 @@
+"""What a run consists of: splits to embed and evaluations, each named by a fingerprint.
+
+The output of a unit has the unit's fingerprint in its name and appears whole or not at all. So a
+unit is done if and only if its directory exists.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.core.files import FileState, file_state
+from harness.core.hashing import sha256_of
+from harness.embeddings import heareval
+from harness.embeddings.store import SplitEmbeddings, read_split
+from harness.models.module import ModelSpec, folder_name
+from harness.probe import ProbeUnit
+from tasks.format.task import Task, TaskSource
+
+
+@dataclass(frozen=True)
+class EmbeddingUnit:
+    """One model on one split of one task; ``directory`` exists when it is done."""
+
+    spec: ModelSpec
+    model_fingerprint: str
+    source: TaskSource
+    split: str
+    directory: Path
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class StoredEmbeddings:
+    """Embeddings of a task in our own store."""
+
+    source: TaskSource
+    units: tuple[EmbeddingUnit, ...]
+
+    def missing(self) -> list[EmbeddingUnit]:
+        """Return the units that are not done."""
+        return [unit for unit in self.units if not unit.directory.is_dir()]
+
+    def paths(self) -> list[Path]:
+        """Return the folders that hold them."""
+        return [unit.directory for unit in self.units]
+
+    def by_split(self) -> list[tuple[str, Path]]:
+        """Return each split's folder."""
+        return [(unit.split, unit.directory) for unit in self.units]
+
+    def task(self) -> Task:
+        """Return the task."""
+        return self.source.read()
+
+    def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
+        """Return the task and its embeddings by split, memory-mapped."""
+        return self.task(), {unit.split: read_split(unit.directory) for unit in self.units}
+
+
+@dataclass(frozen=True)
+class HearevalEmbeddings:
+    """Embeddings of a task in the original kit's layout."""
+
+    directory: Path
+    group_pattern: str = ""
+
+    def missing(self) -> list[EmbeddingUnit]:
+        """Return nothing: such a directory is complete."""
+        return []
+
+    def paths(self) -> list[Path]:
+        """Return the folder that holds them."""
+        return [self.directory]
+
+    def by_split(self) -> list[tuple[str, Path]]:
+        """Return nothing: such a directory holds all splits."""
+        return []
+
+    def task(self) -> Task:
+        """Return the task."""
+        return self.load()[0]
+
+    def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
+        """Return the task and its embeddings by split."""
+        states = _states(self.directory)
+        task, embeddings = _read_layout(self.directory, self.group_pattern, states)
+        return task, dict(embeddings)
+
+
+@functools.lru_cache(maxsize=1)
+def _read_layout(
+    directory: Path, group_pattern: str, _: tuple[FileState, ...]
+) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
+    # Reading sorts and hashes all rows, and every probe of a task needs them.
+    return heareval.read_layout(directory, group_pattern)
+
+
+def _states(directory: Path) -> tuple[FileState, ...]:
+    return tuple(file_state(path) for path in sorted(directory.iterdir()))
+
+
+@dataclass(frozen=True)
+class ModelIdentity:
+    """What a result row reports of a model.
+
+    Attributes:
+        module: as the user named it.
+        fitted: its options were derived from the task (:mod:`harness.embeddings.task_statistics`).
+    """
+
+    label: str
+    options: str
+    fingerprint: str
+    checkpoint: str = ""
+    checkpoint_sha256: str = ""
+    frontend_convention: str = ""
+    sample_rate: int | None = None
+    module: str = ""
+    fitted: bool = False
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model × task × protocol × seed: a group of result rows.
+
+    Attributes:
+        fingerprint: hash of everything that the probes depend on.
+        groups: hash of the task's groups; empty without groups. They do not change the probes: if
+            only they differ, the same probes are scored again.
+    """
+
+    model: ModelIdentity
+    embeddings: StoredEmbeddings | HearevalEmbeddings
+    task_name: str
+    suite: str
+    protocol: str
+    seed: int
+    fingerprint: str
+    out: Path
+    groups: str = ""
+
+    @property
+    def name(self) -> str:
+        """Its name in progress and error messages."""
+        return f"{self.model.label} · {self.task_name} · {self.protocol} · seed {self.seed}"
+
+    @property
+    def directory(self) -> Path:
+        """The folder of its result and predictions; it exists when the evaluation is done."""
+        name = sha256_of([self.fingerprint, self.groups]) if self.groups else self.fingerprint
+        return self._place("results", f"{self.protocol}-seed{self.seed}-{name[:16]}")
+
+    @property
+    def failure(self) -> Path:
+        """The folder of the result that reports why it failed."""
+        return self.directory.with_name(f"{self.directory.name}-failed")
+
+    def probe_directory(self, unit: ProbeUnit) -> Path:
+        """Return the folder of a probe's result; it exists when the probe is done."""
+        name = sha256_of([self.fingerprint, unit.fold, unit.point, unit.run])[:16]
+        return self._place("probes", f"{self.protocol}-seed{self.seed}-{name}")
+
+    def _place(self, kind: str, name: str) -> Path:
+        return self.out / kind / folder_name(self.model.label) / self.task_name / name
