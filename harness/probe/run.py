@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ from harness.metrics.events import Postprocessing
 from harness.probe.folddata import FoldData, generator_seed, read_fold
 from harness.probe.judge import Judge
 from harness.probe.knn import neighbour_scores
-from harness.probe.linear import LinearFit, fit_path
+from harness.probe.linear import LinearFit, LinearPath
 from harness.probe.protocol import Protocol, settings
 from harness.probe.train import Check, fit, predict
 from harness.probe.units import ProbeUnit, UnitResult
@@ -25,6 +25,8 @@ from tasks.format.task import Task
 # Frames without any event on which a logistic regression is fitted: as many as there are frames
 # with one, and at least this many.
 _LEAST_NEGATIVES = 10_000
+# After this many strengths in a row that are worse on validation than the best, a path ends.
+_WORSE_STRENGTHS = 4
 
 
 def run_unit(
@@ -127,17 +129,9 @@ def _run_logistic(
     counted: dict[str, int] = {}
     if data.task.embedding_type == "event":
         rows, targets, counted = _sample_frames(rows, targets, generators("negatives", "cpu"))
-    best: tuple[LinearFit, Check] | None = None
-    curve: list[list[float]] = []
+    path = LinearPath(rows, targets, len(data.task.labels))
     strengths = protocol.grid["l2"]
-    for fitted in fit_path(rows, targets, len(data.task.labels), strengths):
-        tell(f"strength {len(curve) + 1} of {len(strengths)}")
-        check = judge(fitted.logits(data.valid))
-        curve.append([fitted.l2, check.loss, check.score])
-        if best is None or judge.better(check.score, best[1].score):
-            best = fitted, check
-    assert best is not None
-    fitted, check = best
+    fitted, check, curve = fit_until_worse(path, strengths, data.valid, judge, judge.better, tell)
     found = {"l2": fitted.l2, "steps": fitted.steps, "converged": fitted.converged, **counted}
     return UnitResult(
         _worst_if_nan(check.score, judge.higher_is_better),
@@ -149,6 +143,48 @@ def _run_logistic(
         0.0,
         judge.probabilities(fitted.logits(data.test())),
     )
+
+
+def fit_until_worse(
+    path: LinearPath,
+    strengths: Sequence[float],
+    valid: Tensor,
+    judge: Callable[[Tensor], Check],
+    better: Callable[[float, float], bool],
+    tell: Tell = lambda _: None,
+) -> tuple[LinearFit, Check, list[list[float]]]:
+    """Fit from strong to weak, and refine the fit that is best on validation.
+
+    Of equal scores the strongest strength wins. The path ends after ``_WORSE_STRENGTHS`` strengths
+    in a row that are strictly worse than the best so far: weaker ones then rarely win.
+
+    Args:
+        path: the problem.
+        strengths: from strong to weak.
+        valid: rows of the validation split.
+        judge: scores their logits.
+        better: whether its first score is strictly better than its second.
+        tell: called with a text on how far the path is.
+
+    Returns:
+        the refined fit, its check, and a row (strength, loss, score) for each strength tried.
+    """
+    best: tuple[LinearFit, Check] | None = None
+    curve: list[list[float]] = []
+    worse = 0
+    for l2 in strengths:
+        fitted = path.fit(l2)
+        tell(f"strength {len(curve) + 1} of at most {len(strengths)}")
+        check = judge(fitted.logits(valid))
+        curve.append([l2, check.loss, check.score])
+        if best is None or better(check.score, best[1].score):
+            best = fitted, check
+        worse = worse + 1 if better(best[1].score, check.score) else 0
+        if worse == _WORSE_STRENGTHS:
+            break
+    assert best is not None
+    refined = path.refine(best[0])
+    return refined, judge(refined.logits(valid)), curve
 
 
 def _sample_frames(

@@ -5,8 +5,8 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from harness.probe import linear
-from harness.probe.linear import fit_path
+from harness.probe import lbfgs, linear
+from harness.probe.linear import LinearFit, LinearPath
 
 STRENGTHS = [1.0, 1e-2, 1e-4]
 
@@ -20,15 +20,21 @@ def correlated(n: int, size: int, classes: int, seed: int = 0):
     return x.astype(np.float32), y
 
 
+def fit_path(rows, targets, n_outputs: int, l2s) -> list[LinearFit]:
+    """Fit at each strength in turn, and refine each as the selected one is."""
+    path = LinearPath(rows, targets, n_outputs)
+    return [path.refine(fit) for fit in [path.fit(l2) for l2 in l2s]]
+
+
 def sklearn_probabilities(x, y, l2: float):
-    model = LogisticRegression(C=1 / (len(x) * l2), tol=1e-9, max_iter=50_000)
+    model = LogisticRegression(C=1 / (len(x) * l2), solver="newton-cholesky", tol=1e-9)
     return model.fit(x.astype(np.float64), y).predict_proba(x.astype(np.float64))
 
 
 @pytest.mark.parametrize(("n", "size"), [(150, 20), (40, 90)])
 def test_multinomial_equals_scikit_learn(n: int, size: int) -> None:
     x, y = correlated(n, size, 4)
-    fits = list(fit_path(torch.from_numpy(x.copy()), torch.from_numpy(y), 4, STRENGTHS))
+    fits = fit_path(torch.from_numpy(x), torch.from_numpy(y), 4, STRENGTHS)
     for fitted in fits:
         assert fitted.converged
         p = torch.softmax(fitted.logits(torch.from_numpy(x)).double(), 1).numpy()
@@ -39,7 +45,7 @@ def test_one_vs_rest_equals_scikit_learn() -> None:
     x, _ = correlated(150, 20, 4)
     rng = np.random.default_rng(1)
     labels = (x @ rng.normal(size=(20, 3)) + 3 * rng.normal(size=(150, 3)) > 2).astype(np.float32)
-    fits = fit_path(torch.from_numpy(x.copy()), torch.from_numpy(labels), 3, STRENGTHS)
+    fits = fit_path(torch.from_numpy(x), torch.from_numpy(labels), 3, STRENGTHS)
     for fitted in fits:
         assert fitted.converged
         p = torch.sigmoid(fitted.logits(torch.from_numpy(x)).double()).numpy()
@@ -48,22 +54,90 @@ def test_one_vs_rest_equals_scikit_learn() -> None:
             np.testing.assert_allclose(p[:, c], expected, atol=3e-4)
 
 
-def test_single_precision_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    x, y = correlated(300, 30, 4)
-    double = list(fit_path(torch.from_numpy(x.copy()), torch.from_numpy(y), 4, STRENGTHS))
-    monkeypatch.setattr(linear, "_DOUBLE_ELEMENTS", 0)
-    single = list(fit_path(torch.from_numpy(x.copy()), torch.from_numpy(y), 4, STRENGTHS))
+def test_rows_far_from_zero_fit() -> None:
+    x, y = correlated(150, 20, 4)
+    x += 30
+    for fitted in fit_path(torch.from_numpy(x), torch.from_numpy(y), 4, STRENGTHS):
+        assert fitted.converged
+        p = torch.softmax(fitted.logits(torch.from_numpy(x)).double(), 1).numpy()
+        np.testing.assert_allclose(p, sklearn_probabilities(x, y, fitted.l2), atol=3e-4)
+
+
+def test_labels_converge_one_by_one_to_what_each_has_alone() -> None:
+    x, _ = correlated(150, 20, 4)
+    rng = np.random.default_rng(1)
+    # Labels of 2 to 140 rows of 150 need different numbers of steps.
+    ranks = (x @ rng.normal(size=(20, 5))).argsort(0).argsort(0)
+    labels = torch.from_numpy((ranks < [2, 20, 75, 130, 140]).astype(np.float32))
     rows = torch.from_numpy(x)
-    for a, b in zip(double, single, strict=True):
-        torch.testing.assert_close(
-            torch.softmax(a.logits(rows), 1), torch.softmax(b.logits(rows), 1), atol=2e-3, rtol=0
-        )
+    for l2, together in zip(STRENGTHS, fit_path(rows, labels, 5, STRENGTHS), strict=True):
+        for c in range(5):
+            (alone,) = fit_path(rows, labels[:, [c]], 1, [l2])
+            torch.testing.assert_close(
+                torch.sigmoid(together.logits(rows)[:, [c]]),
+                torch.sigmoid(alone.logits(rows)),
+                atol=3e-4,
+                rtol=0,
+            )
+
+
+def test_fits_on_separable_rows_converge_at_weak_strengths() -> None:
+    """Where losses are tiny: their gradient is below any absolute tolerance from the start."""
+    x, y = correlated(40, 90, 4)
+    new, _ = correlated(400, 90, 4, seed=1)
+    (fitted,) = fit_path(torch.from_numpy(x), torch.from_numpy(y), 4, [1e-6])
+    assert fitted.converged
+    model = LogisticRegression(C=1 / (len(x) * 1e-6), solver="newton-cholesky", tol=1e-10)
+    expected = model.fit(x.astype(np.float64), y).predict(new)
+    found = fitted.logits(torch.from_numpy(new)).argmax(1).numpy()
+    assert (found == expected).mean() > 0.99
+
+
+def test_refining_continues_a_fit() -> None:
+    x, y = correlated(150, 20, 4)
+    path = LinearPath(torch.from_numpy(x), torch.from_numpy(y), 4)
+    fit, *_ = [path.fit(l2) for l2 in STRENGTHS]
+    refined = path.refine(fit)
+    assert fit.converged
+    assert refined.converged
+    assert refined.l2 == fit.l2
+    assert refined.steps >= fit.steps
+    assert refined.error <= 0.1 * linear._TOLERANCE
+    again = path.refine(refined)
+    assert again.steps == refined.steps
+
+
+def test_extrapolating_along_a_path_saves_steps() -> None:
+    x, y = correlated(150, 60, 4)
+    strengths = [10.0 ** (1 - 7 * i / 11) for i in range(12)]
+    rows, targets = torch.from_numpy(x), torch.from_numpy(y)
+    path = LinearPath(rows, targets, 4)
+    along = sum(path.fit(l2).steps for l2 in strengths)
+    alone = sum(LinearPath(rows, targets, 4).fit(l2).steps for l2 in strengths)
+    assert along < 0.6 * alone
+
+
+def test_a_fit_that_runs_out_of_steps_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lbfgs, "_MAX_STEPS", 2)
+    x, y = correlated(150, 20, 4)
+    fit = LinearPath(torch.from_numpy(x), torch.from_numpy(y), 4).fit(1e-4)
+    assert not fit.converged
+    assert fit.steps == 2
+
+
+def test_rows_are_left_as_they_are_and_equal_rows_give_equal_fits() -> None:
+    x, y = correlated(60, 10, 3)
+    rows = torch.from_numpy(x.copy())
+    first, second = (fit_path(rows, torch.from_numpy(y), 3, STRENGTHS) for _ in range(2))
+    assert np.array_equal(rows.numpy(), x)
+    for a, b in zip(first, second, strict=True):
+        assert torch.equal(a.weight, b.weight)
 
 
 def test_a_path_ends_where_a_fit_alone_does() -> None:
     x, y = correlated(150, 20, 4)
-    *_, last = fit_path(torch.from_numpy(x.copy()), torch.from_numpy(y), 4, STRENGTHS)
-    (alone,) = fit_path(torch.from_numpy(x.copy()), torch.from_numpy(y), 4, STRENGTHS[-1:])
+    *_, last = fit_path(torch.from_numpy(x), torch.from_numpy(y), 4, STRENGTHS)
+    (alone,) = fit_path(torch.from_numpy(x), torch.from_numpy(y), 4, STRENGTHS[-1:])
     rows = torch.from_numpy(x)
     torch.testing.assert_close(
         torch.softmax(last.logits(rows), 1),
@@ -75,7 +149,7 @@ def test_a_path_ends_where_a_fit_alone_does() -> None:
 
 def test_classes_without_rows_get_probability_zero() -> None:
     x, y = correlated(60, 10, 3)
-    (fitted,) = fit_path(torch.from_numpy(x.copy()), torch.from_numpy(2 * y), 6, [1e-2])
+    (fitted,) = fit_path(torch.from_numpy(x), torch.from_numpy(2 * y), 6, [1e-2])
     p = torch.softmax(fitted.logits(torch.from_numpy(x)), 1).numpy()
     assert (p[:, [1, 3, 5]] == 0).all()
     np.testing.assert_allclose(p[:, [0, 2, 4]], sklearn_probabilities(x, y, 1e-2), atol=3e-4)
@@ -83,7 +157,7 @@ def test_classes_without_rows_get_probability_zero() -> None:
 
 def test_a_single_class_is_certain() -> None:
     x, _ = correlated(20, 10, 2)
-    for fitted in fit_path(torch.from_numpy(x.copy()), torch.full((20,), 1), 3, STRENGTHS):
+    for fitted in fit_path(torch.from_numpy(x), torch.full((20,), 1), 3, STRENGTHS):
         p = torch.softmax(fitted.logits(torch.from_numpy(x)), 1)
         assert torch.equal(p, torch.tensor([0.0, 1.0, 0.0]).expand(20, 3))
 
@@ -91,7 +165,7 @@ def test_a_single_class_is_certain() -> None:
 def test_labels_on_no_row_or_on_every_row_are_certain() -> None:
     x, y = correlated(60, 10, 2)
     labels = np.stack([y, np.zeros(60), np.ones(60)], 1).astype(np.float32)
-    (fitted,) = fit_path(torch.from_numpy(x.copy()), torch.from_numpy(labels), 3, [1e-2])
+    (fitted,) = fit_path(torch.from_numpy(x), torch.from_numpy(labels), 3, [1e-2])
     p = torch.sigmoid(fitted.logits(torch.from_numpy(x))).numpy()
     assert (p[:, 1] == 0).all()
     assert (p[:, 2] == 1).all()

@@ -1,0 +1,179 @@
+"""CPU and wall-clock seconds of `linear`'s path of 12 strengths: ours beside scikit-learn's.
+
+    OMP_NUM_THREADS=1 python tests/bench/bench_linear.py [--repeats 3] [--json FILE] [STORE TASK]...
+
+scikit-learn fits LogisticRegression (lbfgs, float32) at all 12 strengths: once with its default
+tolerance, and once with a tolerance that gives it the validation scores of converged fits. Ours
+fits until validation has fallen, as the protocol does, and refines the best. Cases: 1,000 x 512 and
+5,000 x 2048 rows of 10 classes, of equal and of unequal correlated columns, and the first fold of a
+multiclass task for each pair of a folder of embeddings (runs/demo/embeddings/MODEL/TASK) and the
+task's own folder.
+
+Both sides use one thread, take turns in one process, and are timed after a warm-up. Ratios are
+scikit-learn's seconds over ours. Beside them: the best validation accuracy of each side, and the
+share of decisions on validation that our selected fit has in common with scikit-learn's at that
+strength, fitted in float64 to a tolerance of 1e-8.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from harness.embeddings.store import read_split
+from harness.probe import PROTOCOLS
+from harness.probe.folddata import read_fold
+from harness.probe.linear import LinearPath
+from harness.probe.run import fit_until_worse
+from harness.probe.train import Check
+from tasks.format.task import read_task
+
+STRENGTHS = PROTOCOLS["linear"].grid["l2"]
+TOLERANCES = {"default": 1e-4, "converged": 1e-6}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Rows and classes of training and validation."""
+
+    name: str
+    rows: np.ndarray
+    classes: np.ndarray
+    valid_rows: np.ndarray
+    valid_classes: np.ndarray
+
+
+def synthetic(n: int, size: int, unequal: float, signal: float) -> Case:
+    """10 classes of Gaussian rows; columns are mixed, the i-th source weighted i ** -unequal."""
+    rng = np.random.default_rng(0)
+    classes = rng.integers(0, 10, 2 * n)
+    rows = signal * rng.normal(size=(10, size))[classes] + rng.normal(size=(2 * n, size))
+    if unequal:
+        rows = rows @ (rng.normal(size=(size, size)) * np.arange(1, size + 1) ** -unequal).T
+    rows = ((rows - rows[:n].mean(0)) / rows[:n].std(0)).astype(np.float32)
+    kind = "correlated" if unequal else "independent"
+    return Case(f"{n} x {size} {kind}", rows[:n], classes[:n], rows[n:], classes[n:])
+
+
+def stored(embeddings: Path, directory: Path) -> Case:
+    """The first fold of a task, from its stored embeddings."""
+    task = read_task(directory)
+    splits = [read_split(path.parent) for path in sorted(embeddings.glob("*/manifest.json"))]
+    found = {split.split: split for split in splits}
+    data = read_fold(PROTOCOLS["linear"], task, task.folds[0], found, "cpu")
+    n, size = data.train.shape
+    return Case(
+        f"{task.name} of {embeddings.parent.name}, {n} x {size}",
+        data.train.numpy(),
+        data.train_targets.numpy(),
+        data.valid.numpy(),
+        data.valid_targets,
+    )
+
+
+def accuracy(case: Case, predicted: np.ndarray) -> float:
+    return float((predicted == case.valid_classes).mean())
+
+
+def ours(case: Case) -> tuple[float, float, np.ndarray]:
+    """Best validation accuracy, its strength, and its decisions."""
+    rows, valid = torch.from_numpy(case.rows), torch.from_numpy(case.valid_rows)
+
+    def judge(logits: torch.Tensor) -> Check:
+        return Check(accuracy(case, logits.argmax(1).numpy()), 0.0)
+
+    n_classes = 1 + int(max(case.classes.max(), case.valid_classes.max()))
+    path = LinearPath(rows, torch.from_numpy(case.classes), n_classes)
+    fit, check, _ = fit_until_worse(path, STRENGTHS, valid, judge, np.greater)
+    return check.score, fit.l2, fit.logits(valid).argmax(1).numpy()
+
+
+def scikit_learn(case: Case, tolerance: float) -> float:
+    """Best validation accuracy."""
+    n = len(case.rows)
+    models = [LogisticRegression(C=1 / (n * l2), tol=tolerance, max_iter=5000) for l2 in STRENGTHS]
+    return max(
+        accuracy(case, model.fit(case.rows, case.classes).predict(case.valid_rows))
+        for model in models
+    )
+
+
+def agreement(case: Case, l2: float, decisions: np.ndarray) -> float:
+    """Share of equal decisions with a tight fit."""
+    model = LogisticRegression(C=1 / (len(case.rows) * l2), tol=1e-8, max_iter=50_000)
+    model.fit(case.rows.astype(np.float64), case.classes)
+    return float((model.predict(case.valid_rows) == decisions).mean())
+
+
+def timed(work: object) -> tuple[float, float, object]:
+    cpu, wall = time.process_time(), time.perf_counter()
+    result = work()  # type: ignore[operator]
+    return time.process_time() - cpu, time.perf_counter() - wall, result
+
+
+def cases(stores: list[str]) -> Iterator[Case]:
+    for n, size in ((1000, 512), (5000, 2048)):
+        yield synthetic(n, size, 0.0, 4 / size**0.5)
+        yield synthetic(n, size, 0.7, 4 / size**0.5)
+    for embeddings, directory in zip(stores[::2], stores[1::2], strict=True):
+        yield stored(Path(embeddings), Path(directory))
+
+
+def spread(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def main() -> None:
+    """Measure every case and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("stores", nargs="*", metavar="STORE TASK")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", module="sklearn")
+    found = []
+    for case in cases(options.stores):
+        ours(case)
+        rounds = []
+        for _ in range(options.repeats):
+            mine = timed(lambda: ours(case))  # noqa: B023
+            theirs = {k: timed(lambda: scikit_learn(case, t)) for k, t in TOLERANCES.items()}  # noqa: B023
+            rounds.append((mine, theirs))
+        score, l2, decisions = rounds[0][0][2]
+        row = {
+            "case": case.name,
+            "our_cpu_seconds": [mine[0] for mine, _ in rounds],
+            "our_score": score,
+            "agreement": agreement(case, l2, decisions),
+        }
+        print(
+            f"{case.name}: ours {statistics.median(row['our_cpu_seconds']):.2f} CPU s", flush=True
+        )
+        for name in TOLERANCES:
+            cpu = [theirs[name][0] / mine[0] for mine, theirs in rounds]
+            wall = [theirs[name][1] / mine[1] for mine, theirs in rounds]
+            row[name] = {"cpu": cpu, "wall": wall, "score": rounds[0][1][name][2]}
+            print(
+                f"  scikit-learn, {name} tolerance: CPU {spread(cpu)}, wall {spread(wall)}, "
+                f"validation {row[name]['score']:.4f} and ours {score:.4f}",
+                flush=True,
+            )
+        print(f"  equal decisions with a tight fit: {row['agreement']:.4f}", flush=True)
+        found.append(row)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
