@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -97,6 +98,18 @@ FOUNDATION = "hear_byola.core"
 
 def room_of(module: str) -> str:
     return max((r for r in ROOMS if f"{module}.".startswith(f"{r}.")), key=len)
+
+
+def test_the_architecture_page_lists_the_rooms_in_order() -> None:
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    listed = re.findall(r"^\| `([\w.]+)` \|", page.partition("| room |")[2], re.MULTILINE)
+    assert listed[: len(ROOMS)] == list(ROOMS)
+
+
+def test_every_package_below_the_harness_is_a_room() -> None:
+    folders = {p.parent.name for p in (ROOT / "harness").glob("*/__init__.py")}
+    assert {f"harness.{name}" for name in folders} <= set(ROOMS)
+    assert {p.stem for p in (ROOT / "harness").glob("*.py")} == {"__init__", "cli"}
 
 
 @pytest.mark.parametrize("module", SOURCES)

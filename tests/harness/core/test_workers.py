@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support import worker_functions
 
 from harness.core.workers import WorkerDied, Workers
-from support import worker_functions
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="processes are looked up in /proc"
