@@ -22,7 +22,7 @@ from tasks.cards.card import Card, cards
 
 # pyproject.toml puts the files there in a wheel; in a checkout they stay where they are.
 _IN_PACKAGE = files("harness") / "published_data"
-_IN_CHECKOUT = Path(__file__).parents[2] / "results" / "published"
+_IN_CHECKOUT = Path(__file__).parents[3] / "results" / "published"
 
 
 @dataclass(frozen=True)
