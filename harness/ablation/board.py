@@ -12,7 +12,7 @@ from harness.ablation.differences import ArmScores
 from harness.ablation.study import Study
 from harness.analysis.compare.influences import in_order, influence, units_of
 from harness.core.errors import UserError
-from harness.metrics import events, scores
+from harness.metrics.registry import find_metric
 from harness.metrics.units import Units, group_units
 from harness.results.predictions import read_predictions
 from harness.run.units import Evaluation
@@ -123,8 +123,7 @@ def _moves(
 
 def _column(task: Task) -> Column:
     metric = task.primary_metric
-    known = scores.METRICS[metric] if metric in scores.METRICS else events.METRICS[metric]
-    averaged = known.higher_is_better and not is_synthetic(task.name)
+    averaged = find_metric(metric).higher_is_better and not is_synthetic(task.name)
     return Column(task.name, metric, averaged, task_units(task))
 
 
@@ -133,5 +132,4 @@ def task_units(task: Task) -> Units:
     folds = [sorted(task.clips[fold.test], key=lambda clip: clip.name) for fold in task.folds]
     groups = [tuple(clip.group for clip in fold) if task.has_groups else None for fold in folds]
     units = group_units(groups, [len(fold) for fold in folds])
-    is_ranking = task.primary_metric in set(scores.METRICS) - scores.ACCURACIES
-    return units.blocks() if is_ranking else units
+    return find_metric(task.primary_metric).jackknife_units(units)

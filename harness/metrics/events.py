@@ -9,31 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.core.errors import UserError, did_you_mean
-from harness.metrics.event_scores import (
-    METRICS,
+from harness.metrics.event_metric import (
     Event,
-    EventCounts,
+    EventMetric,
     EventTable,
-    check_metric,
-    count_events,
-    event_counts,
     event_table,
-    event_values,
     number_files,
-    score_events,
 )
-
-__all__ = [
-    "METRICS",
-    "EventCounts",
-    "Postprocessing",
-    "best_postprocessing",
-    "event_counts",
-    "frame_targets",
-    "frames_to_events",
-    "postprocessing_grid",
-    "score_events",
-]
 
 # An event still covers a timestamp this many ms after its end (HEAR's target rule).
 _END_SLACK_MS = 0.0001
@@ -138,7 +120,7 @@ def postprocessing_grid(grid: Mapping[str, tuple[float, ...]] | None) -> list[Po
 
 
 def best_postprocessing(
-    metric: str,
+    metric: EventMetric,
     probabilities: np.ndarray,
     timestamps: np.ndarray,
     offsets: np.ndarray,
@@ -156,7 +138,7 @@ def best_postprocessing(
     is minimised.
 
     Args:
-        metric: a name in ``METRICS``.
+        metric: the score.
         probabilities: (rows, C) of all clips one after the other.
         timestamps: (rows,) ms, rising within a clip.
         offsets: (n_clips + 1,), clip i has the rows offsets[i]:offsets[i + 1].
@@ -164,22 +146,21 @@ def best_postprocessing(
         reference: clip name -> events.
         grid: the settings to try, at least one.
         labels: the vocabulary, C names.
-        original: return sed_eval's value (see ``score_events``); the choice stays the same.
+        original: return sed_eval's value, as :meth:`EventMetric.values`; the choice is the same.
 
     Returns:
         the setting and its value.
     """
-    check_metric(metric)
     files = number_files(clips, reference)
     true_events = event_table(reference, files, {label: c for c, label in enumerate(labels)})
-    sign = 1.0 if METRICS[metric].higher_is_better else -1.0
+    sign = 1.0 if metric.higher_is_better else -1.0
     candidates = []
     for setting, table in _tables(probabilities, timestamps, offsets, grid):
-        totals = count_events(metric, table, true_events, len(files)).sum(axis=0)
-        goodness = sign * float(event_values(metric, totals))
+        totals = metric.count_tables(table, true_events, len(files)).sum(axis=0)
+        goodness = sign * float(metric.values(totals))
         if np.isnan(goodness):
             goodness = -np.inf
-        value = float(event_values(metric, totals, original=original))
+        value = float(metric.values(totals, original=original))
         candidates.append((goodness, setting, value))
     _, setting, value = max(candidates, key=lambda candidate: candidate[:2])
     return setting, value

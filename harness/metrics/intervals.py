@@ -21,19 +21,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
-from harness.metrics.event_scores import METRICS as EVENT_METRICS
-from harness.metrics.event_scores import EventCounts, n_answers, parts_of
-from harness.metrics.jackknife import (
-    SceneFold,
-    correctness,
-    event_influence,
-    scene_influence,
-    stacked,
-)
-from harness.metrics.scores import ACCURACIES, METRICS, check_metric
+from harness.metrics.metric import AnyMetric, Fold, Metric
 from harness.metrics.units import FEW_UNITS, LEAST_FREEDOM, Units, clip_units
 from harness.metrics.variance import (
-    EVENT_ICC,
     LEVEL,
     Part,
     Spread,
@@ -91,30 +81,15 @@ class Estimate:
     clip_error: float | None = None
 
 
-def scene_value(metric: str, folds: Sequence[SceneFold]) -> float:
-    """Return the reported score: the mean over folds of the mean over runs."""
-    return scene_influence(metric, folds, _one_unit(folds)).value
-
-
-def _one_unit(folds: Sequence[SceneFold]) -> Units:
-    of_clip = tuple(np.zeros(len(targets), dtype=np.int64) for _, targets in folds)
-    return Units(of_clip, np.zeros(1, dtype=np.int64), grouped=True)
-
-
-def scene_answers(folds: Sequence[SceneFold]) -> float:
-    """Return how many labels of clips the score is counted from, over all folds; a clip has one."""
-    return float(sum(max(len(targets), targets.sum() * (targets.ndim - 1)) for _, targets in folds))
-
-
-def scene_estimate(
-    metric: str,
-    folds: Sequence[SceneFold],
+def estimate(
+    metric: Metric[Fold],
+    folds: Sequence[Fold],
     units: Units | None = None,
     *,
     is_random: bool = False,
     seed: int = 0,
 ) -> Estimate:
-    """Return a scene score with its interval over the units of its test set.
+    """Return a score with its interval over the units of its test set.
 
     Accuracies of a test set without groups: a plain interval is [1, 1] when every clip is right,
     and too narrow near 1. The clips' mean correctness is drawn from its Dirichlet posterior instead
@@ -124,91 +99,45 @@ def scene_estimate(
     interval is widened to hold the score where it would not, at 0 and 1.
 
     All else: see the module. Where no unit moves the score, as at 1, the interval is Wilson's for
-    as many equal answers as there are units; d', which has no bound, has none then.
+    as many equal answers as there are units, or events in files; d', which has no bound, has none
+    then.
 
     Args:
-        metric: a name in ``harness.metrics.scores.METRICS``.
-        folds: the predictions of every test fold.
-        units: of the clips; by default each clip is one.
+        metric: the score.
+        folds: per test fold what the metric computes from (:meth:`Metric.fold`).
+        units: of the clips or files; by default each is one.
         is_random: whether another training of the probe gives other predictions; the interval then
             includes :func:`harness.metrics.variance.training_allowance`.
         seed: of the posterior draws.
     """
-    check_metric(metric)
-    folds = [SceneFold(*fold) for fold in folds]
-    sizes = [len(fold.targets) for fold in folds]
+    sizes = metric.sizes(folds)
     units = units or clip_units(sizes)
-    found = scene_influence(metric, folds, units)
-    clips = found if not units.grouped else scene_influence(metric, folds, clip_units(sizes))
-    runs = folds[0].probabilities.shape[0]
-    allowed = training_allowance(clips.variance, sum(sizes) / len(folds), runs)
-    allowed = allowed if is_random else 0.0
+    found = metric.influence(folds, units)
+    clips = found if not units.grouped else metric.influence(folds, clip_units(sizes))
+    allowed = 0.0
+    if is_random:
+        decisions, runs = metric.decisions(folds) / len(folds), metric.runs(folds[0])
+        allowed = training_allowance(clips.variance, decisions, runs, metric.training_icc)
     part = of_units(found)
-    if metric in ACCURACIES and not units.grouped:
+    shares = None if units.grouped else metric.clip_shares(folds)
+    if shares is not None:
         effect = 1 + allowed / part.variance if allowed else 1.0
-        interval = _jeffreys(metric, folds, found.value, effect, seed)
+        interval = _jeffreys(shares, found.value, effect, seed)
     else:
-        answers = min(found.worth, units.n_units)
-        interval = _interval(metric, found.value, part, allowed, units, units.noun, answers)
+        answers = min(metric.answers(folds), found.worth)
+        if units.grouped or metric.one_answer_a_clip:
+            answers = min(answers, units.n_units)
+        interval = _interval(metric, found.value, part, allowed, units, answers)
     return _estimate(found.value, interval, part, allowed, units, clips.variance)
 
 
-def event_answers(
-    metric: str, folds: Sequence[Sequence[EventCounts]], part: str | None = None
-) -> float:
-    """Return how many events or label-segments the score is a share of, over all folds."""
-    part = part or parts_of(metric)[0]
-    return sum(float(n_answers(fold.sum(axis=1), part).mean()) for fold in stacked(folds))
-
-
-def event_value(
-    metric: str, folds: Sequence[Sequence[EventCounts]], part: str | None = None
-) -> float:
-    """Return the reported score: the mean over folds of the mean over runs."""
-    units = tuple(np.zeros(len(fold[0].files), dtype=np.int64) for fold in folds)
-    one = Units(units, np.zeros(1, dtype=np.int64), grouped=True)
-    return event_influence(metric, folds, one, part).value
-
-
-def event_estimate(
-    metric: str,
-    folds: Sequence[Sequence[EventCounts]],
-    units: Units | None = None,
-    *,
-    is_random: bool = False,
-    part: str | None = None,
-) -> Estimate:
-    """Return an event score with its interval over the files of its test set, or their groups.
-
-    Args:
-        metric: a name in ``harness.metrics.events.METRICS``.
-        folds: per test fold the counts of every run, over the same files.
-        units: of the files; by default each file is one.
-        is_random: as of :func:`scene_estimate`.
-        part: one of :func:`harness.metrics.event_scores.parts_of`; the metric's own value without.
-    """
-    part = part or parts_of(metric)[0]
-    files = clip_units([len(fold[0].files) for fold in folds])
-    units = units or files
-    found = event_influence(metric, folds, units, part)
-    by_file = found if not units.grouped else event_influence(metric, folds, files, part)
-    answers = event_answers(metric, folds, part)
-    allowed = training_allowance(by_file.variance, answers / len(folds), len(folds[0]), EVENT_ICC)
-    allowed = allowed if is_random else 0.0
-    tested = of_units(found)
-    noun = units.noun if units.grouped else "files"
-    independent = min(answers, units.n_units) if units.grouped else answers
-    interval = _interval(metric, found.value, tested, allowed, units, noun, independent)
-    return _estimate(found.value, interval, tested, allowed, units, by_file.variance)
-
-
-def t_interval(metric: str, value: float, spread: Spread) -> tuple[float, float]:
+def t_interval(metric: AnyMetric, value: float, spread: Spread) -> tuple[float, float]:
     """Return the ends of a 95 % t interval on the scale that suits the metric's range.
 
     Logit for a range of [0, 1], log for one from 0 on, else the metric's own scale; at an end of
     the range, where those are infinite, the metric's own scale, cut at the end.
     """
-    low, high = _range(metric)
+    low, high = metric.range
     half = spread.half_width()
     if np.isinf(low) or value <= low or value >= high:
         return max(low, value - half), min(high, value + half)
@@ -217,10 +146,6 @@ def t_interval(metric: str, value: float, spread: Spread) -> tuple[float, float]
     else:
         ends = expit(logit(value) + np.array([-1, 1]) * half / (value * (1 - value)))
     return float(ends[0]), float(ends[1])
-
-
-def _range(metric: str) -> tuple[float, float]:
-    return (METRICS[metric] if metric in METRICS else EVENT_METRICS[metric]).range
 
 
 def _estimate(
@@ -244,18 +169,19 @@ def _estimate(
 
 
 def _interval(
-    metric: str, value: float, part: Part, allowed: float, units: Units, noun: str, answers: float
+    metric: AnyMetric, value: float, part: Part, allowed: float, units: Units, answers: float
 ) -> Interval:
     """``answers``: number of equal answers behind a score that no unit moves."""
+    noun = units.noun if units.grouped else metric.clip_noun
     why = _why_none(value, part, units, noun)
     if why:
         return Interval(np.nan, np.nan, f"none: {why}", 0)
     few = ", few" if units.n_units < FEW_UNITS else ""
     if np.sqrt(part.variance) < _FLAT:
-        if metric == "d_prime":
+        if not metric.counts_answers:
             return Interval(np.nan, np.nan, f"none: no {noun[:-1]} moves the score", 0)
         half = flat_half_width(answers)
-        low, high = _range(metric)
+        low, high = metric.range
         method = f"no {noun[:-1]} of {units.n_units} moves the score{few}; Wilson's interval of "
         method += "as many equal answers"
         return Interval(max(low, value - half), min(high, value + half), method, 0)
@@ -279,20 +205,17 @@ def _why_none(value: float, part: Part, units: Units, noun: str) -> str:
     return "" if part.freedom >= 1 else f"too few test {noun} of the rarest classes"
 
 
-def _jeffreys(
-    metric: str, folds: Sequence[SceneFold], value: float, effect: float, seed: int
-) -> Interval:
+def _jeffreys(shares: Sequence[np.ndarray], value: float, effect: float, seed: int) -> Interval:
     """Jeffreys-smoothed interval of an accuracy whose variance is ``effect`` times that of clips.
 
-    Each clip then counts as 1 / effect clips.
+    Each clip then counts as 1 / effect clips. ``shares``: of each fold, the share of runs (n,) that
+    have each clip right.
     """
-    rngs = np.random.default_rng(seed).spawn(len(folds))
+    rngs = np.random.default_rng(seed).spawn(len(shares))
     draws = np.mean(
         [
-            _posterior_accuracies(
-                correctness(metric, fold).mean(axis=0), 0.5 / len(folds), effect, rng
-            )
-            for fold, rng in zip(folds, rngs, strict=True)
+            _posterior_accuracies(fold, 0.5 / len(shares), effect, rng)
+            for fold, rng in zip(shares, rngs, strict=True)
         ],
         axis=0,
     )

@@ -20,9 +20,12 @@ matrix of *segments* × clips, and one sparse product serves all classes and all
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import sparse
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -121,5 +124,7 @@ class Ranking:
 
 def _row_sums(rows: np.ndarray, columns: np.ndarray, n_rows: int, n: int) -> sparse.csr_matrix:
     """A 0/1 matrix (n_rows, n) from its non-zeros, ``rows`` already rising."""
+    from scipy import sparse
+
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])
     return sparse.csr_matrix((np.ones(len(rows)), columns, starts), shape=(n_rows, n))

@@ -23,21 +23,6 @@ from scipy import optimize, stats
 from harness.metrics.jackknife import Influence
 
 LEVEL = 0.95
-ICC = 5e-3
-"""Correlation of clips' changes between two trainings of a probe, where seeds were not repeated.
-
-Trained probes showed 0.0004 to 0.0042 on 500 clips and more, and up to 0.0060 on fewer, where it is
-estimated badly (``results/seed_noise.csv``). It is an allowance, not a constant of nature.
-"""
-
-EVENT_ICC = 4e-2
-"""The same of events: probes of frames vary more.
-
-On the demo's event task (16 files, 88 answers) the scores of two or three trainings of
-``hear2021``, by seed or by CPU, had standard deviations of 0.01, 0.04 and 0.08 for three models.
-The allowance is 0.06 there.
-"""
-
 _LEAST_P = 1e-15  # the smallest p that is computed
 _FLAT = 1e-12  # a smaller standard error is rounding
 
@@ -141,7 +126,7 @@ def of_units(found: Influence) -> Part:
     return Part(found.variance, min(freedom, limit))
 
 
-def training_allowance(clip_variance: float, answers: float, runs: int, icc: float = ICC) -> float:
+def training_allowance(clip_variance: float, answers: float, runs: int, icc: float) -> float:
     """Return the variance that another training of the probe is taken to add to a score.
 
     Used where seeds were not repeated. ``icc`` is of differences between two trainings, each of
@@ -151,7 +136,7 @@ def training_allowance(clip_variance: float, answers: float, runs: int, icc: flo
         clip_variance: variance of the score over independent clips.
         answers: clips, or events, that one trained probe answers.
         runs: trained probes that the score is averaged over.
-        icc: ``ICC``, or ``EVENT_ICC`` for events.
+        icc: correlation of the changes of answers between two trainings (``Metric.training_icc``).
     """
     return clip_variance * icc / 2 * answers / runs
 

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from harness.metrics import scores
 from harness.metrics.events import Postprocessing, best_postprocessing, postprocessing_grid
+from harness.metrics.registry import event_metric, scene_metric
 from harness.probe.folddata import FoldData, timestamps_of
 from harness.probe.protocol import Protocol, criterion
 from harness.probe.train import Check, loss_of, probabilities_of
@@ -53,11 +53,13 @@ class Judge:
         if not np.isfinite(probabilities).all():
             return math.nan, self.grid[0] if self.grid else None
         if not self.grid:
-            found = scores.score(metric, probabilities, self.data.valid_targets)
-            return (found.original if self.original else found.value), None
+            scene, targets = scene_metric(metric), self.data.valid_targets
+            if self.original:
+                return scene.original(probabilities, targets), None
+            return scene.score(probabilities, targets).value, None
         split = self.data.embeddings[self.data.fold.valid]
         choice, value = best_postprocessing(
-            metric,
+            event_metric(metric),
             probabilities,
             timestamps_of(split),
             split.offsets,

@@ -15,7 +15,7 @@ from typing import Any
 from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean
 from harness.embeddings.heareval import permutations
-from harness.metrics import events, scores
+from harness.metrics.registry import find_metric
 from tasks.format.task import Task
 
 Point = tuple[tuple[str, Any], ...]
@@ -289,7 +289,7 @@ def criterion(protocol: Protocol, task: Task) -> tuple[str, bool]:
     by_task = protocol.task_overrides and not task.use_scoring_for_early_stopping
     if by_task or protocol.select_by == "loss":
         return "loss", False
-    metric = {**scores.METRICS, **events.METRICS}[task.primary_metric]
+    metric = find_metric(task.primary_metric)
     return metric.name, metric.higher_is_better
 
 

@@ -9,11 +9,9 @@ import pandas as pd
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.metrics.event_scores import event_values
-from harness.metrics.events import METRICS as EVENT_METRICS
-from harness.metrics.events import event_counts
-from harness.metrics.ranking import Ranking
-from harness.metrics.scores import ACCURACIES, class_values, multi_hot
+from harness.metrics.metric import AnyMetric
+from harness.metrics.registry import find_metric
+from harness.metrics.scene_metric import multi_hot
 from harness.report.figures.classes import (
     LABEL_LETTERS,
     MOST_CLASSES,
@@ -116,11 +114,13 @@ def classes_panel(
     values: dict[str, np.ndarray] = {}
     labels: Sequence[str] = ()
     counts: dict[str, int] = {}
-    shown_as = _by_class(metric, next(iter(records.values()))[0])
+    first_record = next(iter(records.values()))[0]
+    shown = _shown(metric, first_record)
+    shown_as = shown.class_score_name
     for model, seeds in records.items():
         try:
             read = [(seed, fold) for seed in seeds for fold in seed.read_predictions()]
-            folds = [_fold_values(shown_as, seed, fold) for seed, fold in read]
+            folds = [shown.class_scores(fold, seed.labels) for seed, fold in read]
         except UserError as error:
             unread.append(f"{model}: {error}")
             continue
@@ -151,7 +151,7 @@ def classes_panel(
         note += f" {absent} not defined on this test set."
     if unread:
         note += " Left out: " + " ".join(unread)
-    unit = "events" if metric in EVENT_METRICS else "clips"
+    unit = "events" if first_record.embedding_type == "event" else "clips"
     note += f" In brackets: test {unit}."
     drawn = drawn.set_axis(_with_counts(list(map(str, drawn.index)), counts))
     rows = tuple(
@@ -171,13 +171,11 @@ def classes_panel(
     )
 
 
-def _by_class(metric: str, record: Record) -> str:
-    """The metric that is shown of single classes: the task's, where it has a value for one."""
-    if record.prediction_type == "multiclass" and metric in ACCURACIES:
-        return "recall"
-    if metric in ACCURACIES:
-        return "mAP"
-    return metric
+def _shown(metric: str, record: Record) -> AnyMetric:
+    """The metric that is shown of single classes: the task's, where it suits the task's kind."""
+    found = find_metric(metric)
+    # A convention about clips with several labels says nothing of a class.
+    return find_metric("mAP") if found.not_primary(record.prediction_type) else found
 
 
 def _counts(record: Record, fold: FoldPredictions) -> np.ndarray:
@@ -192,39 +190,3 @@ def _with_counts(labels: Sequence[str], counts: Mapping[str, int]) -> list[str]:
     behind = [f" ({counts[label]})" for label in labels]
     names = shorten(labels, LABEL_LETTERS - max(map(len, behind), default=0))
     return [name + count for name, count in zip(names, behind)]
-
-
-def _fold_values(metric: str, record: Record, fold: FoldPredictions) -> np.ndarray:
-    """Scores (C,) of the classes on one test fold, means over runs; NaN where undefined."""
-    if metric in EVENT_METRICS:
-        return _event_values(metric, record, fold)
-    if metric == "recall":
-        right = fold.probabilities.argmax(axis=2) == fold.targets
-        return np.array(
-            [
-                right[:, fold.targets == c].mean() if (fold.targets == c).any() else np.nan
-                for c in range(len(record.labels))
-            ]
-        )
-    hot = multi_hot(fold.targets, len(record.labels))
-    once = np.ones((len(hot), 1))
-    return np.mean(
-        [class_values(metric, Ranking(run, hot).scores(once))[:, 0] for run in fold.probabilities],
-        axis=0,
-    )
-
-
-def _event_values(metric: str, record: Record, fold: FoldPredictions) -> np.ndarray:
-    values = np.full(len(record.labels), np.nan)
-    reference = fold.reference or {}
-    for place, label in enumerate(record.labels):
-        truth = {n: [e for e in found if e.label == label] for n, found in reference.items()}
-        if not any(truth.values()):
-            continue
-        runs = [
-            {n: [e for e in found if e.label == label] for n, found in run.items()}
-            for run in fold.predicted
-        ]
-        counts = np.stack([event_counts(metric, run, truth).counts.sum(axis=0) for run in runs])
-        values[place] = event_values(metric, counts).mean()
-    return values

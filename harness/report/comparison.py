@@ -13,8 +13,6 @@ from harness.analysis.compare import Comparison, compare
 from harness.analysis.compare.ranks import rank_rows
 from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.metrics.events import METRICS as EVENT_METRICS
-from harness.metrics.scores import METRICS
 from harness.report.choice import compared_models, left_out, ranked_models
 from harness.report.figures.differences import Difference, forest_figure
 from harness.report.figures.ranks import MOST_IN_DIAGRAM, ranks_figure
@@ -80,12 +78,6 @@ HOW = (
     "apart after Holm's correction over tasks, grey crosses are not. The diamond is the mean over "
     "the tasks; its interval and p are about other clips of these tasks, and not about other tasks."
 )
-
-
-def better_is_higher(metric: str) -> bool:
-    """Whether a metric is maximised."""
-    known = METRICS.get(metric) or EVENT_METRICS.get(metric)
-    return known is None or known.higher_is_better
 
 
 def _nothing(material: Material, models: Sequence[str]) -> Panel:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.metrics.event_scores import event_counts
+from harness.metrics.registry import event_metric
 from harness.report.material import mean_probabilities
 from harness.report.panel import Panel, Sheet
 from harness.report.sounds import Sound, Sounds
@@ -82,17 +82,17 @@ def _label_gaps(p: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _event_mistakes(model: str, records: Sequence[Record], metric: str, sounds: Sounds) -> Panel:
     """Recordings with most mistakes by the metric, in the mean over runs and seeds."""
     wrong: dict[tuple[str, str], np.ndarray] = {}
-    names: tuple[str, ...] = ()
+    counted = event_metric(metric)
+    names = counted.columns
     n_runs = 0
     for record in records:
         for fold in record.read_predictions():
             for run in fold.predicted:
-                counts = event_counts(metric, run, fold.reference or {})
-                names = counts.names
+                counts = counted.count(run, fold.reference or {})
                 for clip, row in zip(counts.files, counts.counts, strict=True):
                     wrong[fold.split, clip] = wrong.get((fold.split, clip), 0) + row
         n_runs += len(fold.predicted)
-    errors = [place for place, name in enumerate(names) if name not in _RIGHT]
+    errors = [place for place, name in enumerate(names) if name in counted.mistakes]
     ordered = sorted(wrong, key=lambda key: (-wrong[key][errors].sum(), key))
     shown = [key for key in ordered[:MOST_CLIPS] if wrong[key][errors].sum() > 0]
     if not shown:
@@ -123,4 +123,3 @@ _COUNTED = {
     "misses": "missed",
     "reference_segments": "of segments",
 }
-_RIGHT = ("true_positives", "reference_segments")

@@ -18,7 +18,6 @@ from harness.analysis.table.cells import (
 from harness.analysis.table.intervals import interval_text
 from harness.analysis.table.notes import groups_note, intervals_note, out_of_scale
 from harness.core.counts import plural
-from harness.report.comparison import better_is_higher
 from harness.report.material import Material
 from harness.report.panel import number
 from tasks.format.task import short_names
@@ -121,7 +120,9 @@ def overview(material: Material, protocol: str, noise: Noise | None) -> Overview
     tasks = list(dict.fromkeys(singles.task))
     metrics = singles.metric.where(singles.mixed == "", "mixed").groupby(singles.task).first()
     suites = material.rows.groupby("task").suite.first()
-    averaged = averaged_tasks(material.headlines(protocol))
+    headlines = material.headlines(protocol)
+    averaged = averaged_tasks(headlines)
+    maximised = headlines.groupby("task").higher_is_better.all()
     columns = tuple(
         Column(
             task,
@@ -130,7 +131,7 @@ def overview(material: Material, protocol: str, noise: Noise | None) -> Overview
             material.fact(task).domain,
             material.fact(task).suite or suites[task],
             task in averaged,
-            not better_is_higher(metrics[task]),
+            not maximised[task],
         )
         for task, name in zip(tasks, short_names(tasks), strict=True)
     )

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from harness.analysis.table.cells import MEAN, cells
 from harness.core.counts import plural
-from harness.metrics.events import METRICS as EVENT_METRICS
-from harness.metrics.scores import METRICS
+from harness.metrics.registry import METRICS
 from harness.report.choice import coloured_models, left_out, ranked_models
 from harness.report.figures.summary import ModelScores, summary_figure
 from harness.report.material import Material
@@ -67,7 +66,7 @@ _UNIT = "score"
 
 def _scale(metric: str) -> str:
     """Return the axis of a metric: one for all from 0 to 1 that are maximised, else its own."""
-    known = METRICS.get(metric) or EVENT_METRICS.get(metric)
+    known = METRICS.get(metric)
     if known is None:
         return metric
     if not known.higher_is_better:

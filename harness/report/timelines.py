@@ -8,7 +8,7 @@ import numpy as np
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.metrics.event_scores import event_counts, event_values
+from harness.metrics.registry import event_metric
 from harness.report.figures.timeline import timeline_figure
 from harness.report.panel import Panel, Sheet
 from harness.report.sounds import Sounds, recording
@@ -77,14 +77,15 @@ def timeline_panel(model: str, records: Sequence[Record], metric: str, sounds: S
 def _typical(record: Record, metric: str) -> tuple[str, str, list[Event], list[Event]]:
     """Split, clip, true and predicted events of the recording with the median score."""
     scored: list[tuple[float, tuple[str, str, list[Event], list[Event]]]] = []
+    found = event_metric(metric)
     for fold in record.read_predictions():
         truth: Mapping[str, Sequence[Event]] = fold.reference or {}
         predicted = fold.predicted[0]
-        counts = event_counts(metric, predicted, truth)
+        counts = found.count(predicted, truth)
         for clip, row in zip(counts.files, counts.counts, strict=True):
             if truth.get(clip):
-                found = (fold.split, clip, list(truth[clip]), list(predicted.get(clip, ())))
-                scored.append((float(event_values(metric, row)), found))
+                events = (fold.split, clip, list(truth[clip]), list(predicted.get(clip, ())))
+                scored.append((float(found.values(row)), events))
     if not scored:
         raise UserError("no test recording has events.")
     values = np.array([value for value, _ in scored])

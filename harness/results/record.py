@@ -19,8 +19,7 @@ import pandas as pd
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.embeddings.store import SplitEmbeddings, read_split
-from harness.metrics.event_scores import METRICS as EVENT_METRICS
-from harness.metrics.scores import METRICS as SCENE_METRICS
+from harness.metrics.registry import metrics_of
 from harness.probe import UnitResult
 from harness.results import find_evaluations, read_results
 from harness.results.folder import RECORD
@@ -191,13 +190,13 @@ def _record(document: Mapping[str, Any], directory: Path) -> Record:
         ValueError: a sentence that says what is wrong.
     """
     run = Path(os.path.normpath(directory / "../../../.."))
-    known = {"scene": SCENE_METRICS, "event": EVENT_METRICS}
     kind, prediction = document["embedding_type"], document["prediction_type"]
-    if kind not in known or prediction not in ("multiclass", "multilabel"):
+    known = metrics_of(kind, str(prediction))
+    if not known:
         raise ValueError(f"there are no tasks of type {kind!r} and {prediction!r}")
     evaluation = _texts("evaluation", document["evaluation"])
     for name in evaluation:
-        if name not in known[kind] or prediction not in known[kind][name].prediction_types:
+        if name not in known:
             raise ValueError(f"'{name}' is no metric of {kind} tasks that are {prediction}")
     folds = tuple(_fold(entry) for entry in _filled("folds", document["folds"], list))
     if len({fold.test for fold in folds}) < len(folds):

@@ -13,9 +13,7 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
-from harness.metrics.event_scores import METRICS as EVENT_METRICS
-from harness.metrics.scores import METRICS as SCENE_METRICS
-from harness.metrics.scores import Metric
+from harness.metrics.registry import REPORTED
 
 SCHEMA_VERSION = 2
 ADDED: Mapping[str, int] = {
@@ -34,7 +32,6 @@ KEY = ["task", "protocol", "model", "model_fingerprint", "seed", "split", "metri
 """The columns that say what a row tells the value of."""
 
 STATUSES = ("done", "failed")
-_METRICS: Mapping[str, Metric] = {**SCENE_METRICS, **EVENT_METRICS}
 
 
 @dataclass(frozen=True)
@@ -217,8 +214,7 @@ def check(row: ResultRow) -> None:
 
 
 def _check_value(row: ResultRow) -> None:
-    # A part of a metric, as event_onset_50ms_fms_precision, is of the metric's kind.
-    metric = next((m for n, m in _METRICS.items() if f"{row.metric}_".startswith(f"{n}_")), None)
+    metric = REPORTED.get(row.metric)
     if metric is None:
         return
     if row.higher_is_better != metric.higher_is_better:

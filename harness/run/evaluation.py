@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from harness.embeddings.store import SplitEmbeddings
-from harness.metrics import events, scores
-from harness.metrics.events import EventCounts
-from harness.metrics.intervals import Estimate, event_estimate, scene_estimate
-from harness.metrics.jackknife import SceneFold
-from harness.metrics.units import Units, group_units
+from harness.metrics.intervals import Estimate, estimate
+from harness.metrics.metric import AnyMetric
+from harness.metrics.registry import find_metric
+from harness.metrics.units import group_units
 from harness.probe import PROTOCOLS
 from harness.results.predictions import FoldPredictions, Folds
 from tasks.format.task import Task
@@ -69,71 +69,48 @@ def evaluate(
         folds: its test predictions.
         is_random: whether another training of the probe gives other predictions.
     """
-    measure = _scene_values if task.embedding_type == "scene" else _event_values
     values = []
-    for metric in task.evaluation:
-        values += measure(task, metric, folds, is_random)
+    for metric in map(find_metric, task.evaluation):
+        scored = [metric.fold(fold) for fold in folds]
+        for each in (metric, *metric.parts):
+            values += _values(task, metric, each, folds, scored, is_random)
     return values
 
 
-def _units(folds: Sequence[FoldPredictions]) -> Units:
-    return group_units([fold.groups for fold in folds], [len(fold.clips) for fold in folds])
-
-
-def _scene_values(
-    task: Task, metric: str, folds: Sequence[FoldPredictions], is_random: bool
+def _values(
+    task: Task,
+    metric: AnyMetric,
+    part: AnyMetric,
+    folds: Sequence[FoldPredictions],
+    scored: Sequence[Any],
+    is_random: bool,
 ) -> list[Value]:
-    def estimate(chosen: Sequence[FoldPredictions]) -> Estimate:
-        scenes = [SceneFold(fold.probabilities, fold.targets) for fold in chosen]
-        return scene_estimate(metric, scenes, _units(chosen), is_random=is_random)
+    """Values of a metric, or of a part of it, from what it computes from."""
+    groups, sizes = [fold.groups for fold in folds], [len(fold.clips) for fold in folds]
+
+    def estimated(which: slice) -> Estimate:
+        units = group_units(groups[which], sizes[which])
+        return estimate(part, scored[which], units, is_random=is_random)
 
     by_fold = []
-    for fold in folds:
-        run_scores = [scores.score(metric, p, fold.targets) for p in fold.probabilities]
+    for number, fold in enumerate(folds):
+        runs = part.scores(scored[number])
+        unscored = tuple(task.labels[i] for i in runs[0].unscored)
         by_fold.append(
             Value(
                 fold.split,
-                metric,
-                metric,
-                float(np.mean([s.value for s in run_scores])),
-                estimate([fold]),
-                n_test=len(fold.clips),
-                n_classes=run_scores[0].n_classes,
-                n_classes_scored=run_scores[0].n_classes_scored,
-                unscored=tuple(task.labels[i] for i in run_scores[0].unscored),
-            )
-        )
-    return _with_total(by_fold, estimate(folds) if len(folds) > 1 else by_fold[0].estimate)
-
-
-def _event_values(
-    task: Task, metric: str, folds: Sequence[FoldPredictions], is_random: bool
-) -> list[Value]:
-    counts: list[list[EventCounts]] = []
-    for fold in folds:
-        reference = fold.reference or {}
-        counts.append([events.event_counts(metric, run, reference) for run in fold.predicted])
-    parts = [[events.score_events(metric, run) for run in runs] for runs in counts]
-    values: list[Value] = []
-    for i, part in enumerate(parts[0][0]):
-        by_fold = [
-            Value(
-                fold.split,
-                metric,
-                metric if i == 0 else f"{metric}_{part}",
-                float(np.mean([run[part] for run in runs])),
-                event_estimate(metric, [count], _units([fold]), is_random=is_random, part=part),
+                metric.name,
+                part.name,
+                float(np.mean([run.value for run in runs])),
+                estimated(slice(number, number + 1)),
                 n_test=len(fold.clips),
                 n_classes=len(task.labels),
-                n_classes_scored=len(task.labels),
+                n_classes_scored=len(task.labels) - len(unscored),
+                unscored=unscored,
             )
-            for fold, runs, count in zip(folds, parts, counts, strict=True)
-        ]
-        total = by_fold[0].estimate
-        if len(folds) > 1:
-            total = event_estimate(metric, counts, _units(folds), is_random=is_random, part=part)
-        values += _with_total(by_fold, total)
-    return values
+        )
+    total = estimated(slice(None)) if len(folds) > 1 else by_fold[0].estimate
+    return _with_total(by_fold, total)
 
 
 def _with_total(by_fold: list[Value], estimate: Estimate) -> list[Value]:
@@ -176,8 +153,9 @@ def predicted_scores(
         entry["test_score"] = mine[0].value
         for value in mine:
             entry[f"test_{value.key}"] = value.value
-            if task.embedding_type == "event" and value.key == value.metric:
-                entry[f"test_{value.metric}_{_first_part(value.metric)}"] = value.value
+            name_of_value = find_metric(value.key).value_name
+            if name_of_value:
+                entry[f"test_{value.key}_{name_of_value}"] = value.value
         entry["validation_score"] = float(np.mean([run.valid_score for run in runs]))
         entry["epoch"] = float(np.mean([run.epoch or 0 for run in runs]))
         entry["time_in_min"] = sum(run.seconds for run in runs) / 60
@@ -195,10 +173,6 @@ def predicted_scores(
     document["score_mode"] = "max" if maximised else "min"
     document["embedding_path"] = embedding_path
     return document
-
-
-def _first_part(metric: str) -> str:
-    return "error_rate" if metric.endswith("_er") else "f_measure"
 
 
 def _loss(task: Task, fold: FoldPredictions) -> float:

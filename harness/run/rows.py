@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from harness.embeddings.store import SplitEmbeddings
-from harness.metrics import events, scores
+from harness.metrics.registry import find_metric
 from harness.probe import PROTOCOLS, task_kind
 from harness.probe.scale import scale_fault
 from harness.results import SCHEMA_VERSION, ResultRow
@@ -78,7 +78,7 @@ def result_rows(
                 split=value.split,
                 metric=value.key,
                 is_primary=value.key == task.primary_metric,
-                higher_is_better=_metric(value.metric).higher_is_better,
+                higher_is_better=find_metric(value.metric).higher_is_better,
                 value=value.value,
                 ci_low=interval.low,
                 ci_high=interval.high,
@@ -111,7 +111,7 @@ def failure_row(evaluation: Evaluation, origin: Origin, task: Task, error: str) 
         split="all",
         metric=task.primary_metric,
         is_primary=True,
-        higher_is_better=_metric(task.primary_metric).higher_is_better,
+        higher_is_better=find_metric(task.primary_metric).higher_is_better,
         status="failed",
         error=error,
     )
@@ -142,10 +142,6 @@ def _common(evaluation: Evaluation, origin: Origin, task: Task) -> dict:
         "command": origin.command,
         "started_at": origin.started_at,
     }
-
-
-def _metric(name: str) -> scores.Metric:
-    return scores.METRICS[name] if name in scores.METRICS else events.METRICS[name]
 
 
 def _clips(
@@ -200,7 +196,7 @@ def _mended(
     if task.embedding_type == "event":
         if any((np.diff(e.offsets) == 1).any() for e in embeddings.values()):
             notes.append("mended: clips of one timestamp, on which the original kit ends")
-        if not _metric(task.primary_metric).higher_is_better:
+        if not find_metric(task.primary_metric).higher_is_better:
             notes.append("mended: post-processing chosen by the lowest score, not the highest")
     return notes
 

@@ -16,6 +16,7 @@ from types import MappingProxyType
 
 from harness.core.errors import UserError, did_you_mean
 from harness.core.files import write_file
+from harness.metrics.registry import METRICS
 from tasks.cards import checks as card_checks
 from tasks.cards.fields import (
     Reader,
@@ -306,7 +307,7 @@ _CARD: Mapping[str, Reader] = {
     "n_test": or_null(count),
     "classes": or_null(count),
     "hours": or_null(number),
-    "metrics": list_of(one_of(card_checks.METRICS), shortest=1),
+    "metrics": list_of(one_of(tuple(METRICS)), shortest=1),
     "published": or_null(record(_PUBLISHED, Published)),
     "sources": list_of(record(_SOURCE, Source)),
     "licence": or_null(

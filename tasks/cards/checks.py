@@ -6,24 +6,14 @@ import difflib
 import re
 from typing import TYPE_CHECKING
 
+from harness.metrics.registry import find_metric, metrics_of
+
 if TYPE_CHECKING:
     from tasks.cards.card import Card
 
-SCENE_METRICS = ("top1_acc", "pitch_acc", "chroma_acc", "mAP", "d_prime", "aucroc")
-EVENT_METRICS = (
-    "event_onset_200ms_fms",
-    "event_onset_50ms_fms",
-    "event_onset_offset_50ms_20perc_fms",
-    "segment_1s_er",
-)
 DOMAINS = ("speech", "voice", "music", "environment", "other", "synthetic")
 """Those in use. A card may name another one, but not one of these misspelt."""
 
-METRICS = SCENE_METRICS + EVENT_METRICS
-"""Names of the scores that a task can ask for."""
-
-MULTICLASS_ONLY = ("pitch_acc", "chroma_acc")
-_UNBOUNDED = ("d_prime", "segment_1s_er")  # every other metric lies between 0 and 1
 _SPLITS = ("train", "valid", "test")
 _MISSPELT = 0.8  # likeness by difflib: a letter or two
 _FEWEST_FOLDS = 3  # one tests, one validates, the rest trains
@@ -87,18 +77,19 @@ def _folds(card: Card) -> None:
 def _metrics(card: Card) -> None:
     if len(set(card.metrics)) < len(card.metrics):
         raise ValueError("field 'metrics' names one twice.")
-    fitting = SCENE_METRICS if card.embedding_type == "scene" else EVENT_METRICS
-    for metric in card.metrics:
-        if metric not in fitting:
+    fitting = metrics_of(card.embedding_type, card.prediction_type)
+    for name in card.metrics:
+        if name not in fitting:
             raise ValueError(
-                f"field 'metrics' of a task of kind {card.embedding_type} may hold "
-                f"{', '.join(fitting)}, not {metric}."
+                f"field 'metrics' of a {card.prediction_type} {card.embedding_type} task may hold "
+                f"{', '.join(fitting)}, not {name}."
             )
-        if metric in MULTICLASS_ONLY and card.prediction_type != "multiclass":
-            raise ValueError(f"field 'metrics': {metric} is for multiclass tasks alone.")
-    if card.metrics[0] == "top1_acc" and card.prediction_type != "multiclass":
-        # Defined there only by convention (a clip's first label counts), so no score of a task.
-        raise ValueError("field 'metrics' of a multilabel task must not begin with top1_acc.")
+    convention = find_metric(card.metrics[0]).not_primary(card.prediction_type)
+    if convention:
+        raise ValueError(
+            f"field 'metrics' of a {card.prediction_type} task must not begin with "
+            f"{card.metrics[0]}, which {convention}."
+        )
 
 
 def _sizes(card: Card) -> None:
@@ -159,12 +150,15 @@ def _published(card: Card) -> None:
 
 
 def _scores(card: Card) -> None:
-    bounded = card.metrics[0] not in _UNBOUNDED
-    if card.published_scores is not None and bounded and card.published_scores[1] > 1:
-        raise ValueError(
-            f"field 'published_scores' must lie between 0 and 1 for {card.metrics[0]}; "
-            f"it reaches {card.published_scores[1]:g}."
-        )
+    if card.published_scores is None:
+        return
+    low, high = find_metric(card.metrics[0]).range
+    for score in card.published_scores:
+        if not low <= score <= high:
+            raise ValueError(
+                f"field 'published_scores' must lie between {low:g} and {high:g} for "
+                f"{card.metrics[0]}; it has {score:g}."
+            )
 
 
 def _citation(card: Card) -> None:

@@ -9,12 +9,10 @@ from pathlib import Path
 from harness.core.counts import plural
 from harness.core.errors import did_you_mean
 from harness.core.spelling import alike, difference, quoted, reading
-from harness.metrics import events, scores
+from harness.metrics.registry import METRICS, metrics_of
 from tasks.check.finding import Finding, clips, error, listing, warning
 from tasks.format.directory import METADATA, VOCABULARY, Clip, Contents
 from tasks.format.task import folds_of
-
-_HIGHEST_NOTE = 127  # of MIDI
 
 
 def check_labels(directory: Path, contents: Contents) -> Iterator[Finding]:
@@ -52,44 +50,19 @@ def _check_names(directory: Path, contents: Contents) -> Iterator[Finding]:
 
 def _check_metrics(contents: Contents) -> Iterator[Finding]:
     kind, prediction = contents.fields["embedding_type"], contents.fields["prediction_type"]
-    ours, others = scores.METRICS, events.METRICS
-    if kind == "event":
-        ours, others = others, ours
+    ours = metrics_of(kind)
     for name in contents.fields["evaluation"]:
-        if name in others:
-            reason = f"the metric '{name}' is not for {kind} tasks, which have {', '.join(ours)}."
-            yield error(METADATA, reason)
-        elif name not in ours:
+        metric = METRICS.get(name)
+        if metric is None:
             near = did_you_mean(name, ours) or f" There are {', '.join(ours)}."
             yield error(METADATA, f"the metric '{name}' is unknown.{near}")
-        elif prediction not in ours[name].prediction_types:
+        elif name not in ours:
+            reason = f"the metric '{name}' is not for {kind} tasks, which have {', '.join(ours)}."
+            yield error(METADATA, reason)
+        elif not metric.is_for(kind, prediction):
             yield error(METADATA, f"the metric '{name}' is not defined for {prediction} tasks.")
-        elif name == "pitch_acc" and contents.labels and not _are_notes(contents.labels):
-            yield warning(
-                VOCABULARY,
-                "the labels are not MIDI numbers, 0 to 127: pitch_acc compares labels, which are "
-                "then no pitches.",
-            )
-        elif name == "chroma_acc" and contents.labels and not _is_scale(contents.labels):
-            yield warning(
-                VOCABULARY,
-                "the labels are not consecutive whole numbers: chroma_acc compares idx modulo 12, "
-                "which is then no chroma.",
-            )
-
-
-def _are_notes(labels: Sequence[str]) -> bool:
-    return _are_whole(labels) and all(int(label) <= _HIGHEST_NOTE for label in labels)
-
-
-def _are_whole(labels: Sequence[str]) -> bool:
-    return all(label.isascii() and label.isdecimal() for label in labels)
-
-
-def _is_scale(labels: Sequence[str]) -> bool:
-    if not _are_whole(labels):
-        return False
-    return [int(label) - int(labels[0]) for label in labels] == list(range(len(labels)))
+        elif contents.labels and (fault := metric.vocabulary_fault(contents.labels)):
+            yield warning(VOCABULARY, fault)
 
 
 def check_spellings(contents: Contents) -> Iterator[Finding]:

@@ -7,12 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from harness.metrics.events import (
-    METRICS,
-    best_postprocessing,
-    frame_targets,
-    postprocessing_grid,
-)
+from harness.metrics.event_metric import EventMetric
+from harness.metrics.events import best_postprocessing, frame_targets, postprocessing_grid
+from harness.metrics.registry import METRICS
 from tasks.check.finding import Finding, clips, warning
 from tasks.format.directory import METADATA, Clip, Contents, Event
 from tasks.format.task import folds_of
@@ -55,7 +52,7 @@ def check_reachable(contents: Contents) -> Iterator[Finding]:
     fields = contents.fields
     if not {"evaluation", "split_mode", "splits"} <= fields.keys() or not contents.labels:
         return
-    metric = fields["evaluation"][0]
+    metric = METRICS.get(fields["evaluation"][0])
     known = set(contents.labels)
     tests = [fold.test for fold in folds_of(fields["split_mode"], fields["splits"])]
     sound = all(
@@ -64,20 +61,22 @@ def check_reachable(contents: Contents) -> Iterator[Finding]:
         for clip in contents.clips.get(split, ())
         for event in clip.events
     )
-    if metric not in METRICS or not sound or not all(contents.clips.get(test) for test in tests):
+    if not isinstance(metric, EventMetric) or not sound:
+        return
+    if not all(contents.clips.get(test) for test in tests):
         return
     best = float(np.mean([_best(contents, metric, contents.clips[split]) for split in tests]))
-    higher = METRICS[metric].higher_is_better
+    higher = metric.higher_is_better
     overlapping = any(_overlaps(clip) for split in tests for clip in contents.clips[split])
     limit = 1.0 if overlapping else _NEARLY
     if (best if higher else 1 - best) >= limit:
         return
     yield warning(
         METADATA,
-        f"the best reachable {metric} is {best:.3f}, not {1 if higher else 0}: perfect predictions "
-        f"every {HOP_MS:g} ms score this after the best post-processing. Lost are events that "
-        "overlap or touch one of their label, lie nearer to it than half the median filter, or are "
-        "shorter than the minimum duration.",
+        f"the best reachable {metric.name} is {best:.3f}, not {1 if higher else 0}: perfect "
+        f"predictions every {HOP_MS:g} ms score this after the best post-processing. Lost are "
+        "events that overlap or touch one of their label, lie nearer to it than half the median "
+        "filter, or are shorter than the minimum duration.",
     )
 
 
@@ -97,7 +96,7 @@ def _overlaps(clip: Clip) -> list[tuple[Event, Event]]:
     return found
 
 
-def _best(contents: Contents, metric: str, listed: Sequence[Clip]) -> float:
+def _best(contents: Contents, metric: EventMetric, listed: Sequence[Clip]) -> float:
     duration = contents.fields.get("sample_duration")
     reference = {clip.name: clip.events for clip in listed}
     times, targets = [], []

@@ -29,7 +29,7 @@ from typing import Any, TypeGuard
 
 from harness.core.counts import plural
 from harness.core.errors import did_you_mean
-from harness.metrics.event_scores import Event
+from harness.metrics.event_metric import Event
 from tasks.format.groups import GROUPS, derive_groups, parse_groups
 
 METADATA = "task_metadata.json"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.core.errors import UserError, did_you_mean
+from harness.metrics.registry import find_metric, metrics_of
 from tasks.audio import MAX_SECONDS
 from tasks.cards.card import cards, refuse_value
-from tasks.cards.checks import EVENT_METRICS, MULTICLASS_ONLY, SCENE_METRICS
 from tasks.format.writer import check_rates
 
 DEFAULT_METRICS: Mapping[tuple[str, str], tuple[str, ...]] = {
@@ -80,18 +80,19 @@ class Wishes:
         Raises:
             UserError: one that was asked for is not defined for it.
         """
-        fitting: Sequence[str] = EVENT_METRICS if embedding_type == "event" else SCENE_METRICS
-        if prediction_type == "multilabel":
-            fitting = [metric for metric in fitting if metric not in MULTICLASS_ONLY]
+        fitting = metrics_of(embedding_type, prediction_type)
         for metric in self.metrics:
             if metric not in fitting:
                 raise UserError(
                     f"--metric {metric}: {prediction_type} {embedding_type} tasks have "
                     f"{', '.join(fitting)}.{did_you_mean(metric, fitting)}"
                 )
-        if prediction_type == "multilabel" and self.metrics[:1] == ("top1_acc",):
+        metrics = self.metrics or DEFAULT_METRICS[embedding_type, prediction_type]
+        convention = find_metric(metrics[0]).not_primary(prediction_type)
+        if convention:
             raise UserError(
-                "--metric top1_acc counts a clip's first label alone: as the score of a multilabel "
-                "task, name mAP or another metric before it."
+                f"--metric {metrics[0]} {convention}: as the score of a {prediction_type} task, "
+                f"name {DEFAULT_METRICS[embedding_type, prediction_type][0]} or another metric "
+                "before it."
             )
-        return self.metrics or DEFAULT_METRICS[embedding_type, prediction_type]
+        return metrics

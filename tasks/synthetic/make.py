@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from harness.core.errors import UserError, did_you_mean
+from harness.metrics.registry import find_metric
 from tasks.cards.card import Card, add_card
 from tasks.format.directory import Event
 from tasks.format.newtask import NewClip, NewTask
@@ -18,7 +19,6 @@ from tasks.format.writer import write_task
 from tasks.make.summary import card_of
 from tasks.make.wishes import Wishes
 from tasks.synthetic.kinds import KINDS, Kind
-from tasks.synthetic.known import known_scores
 from tasks.synthetic.plan import (
     Answer,
     Said,
@@ -131,7 +131,12 @@ def new_task(
         use_scoring_for_early_stopping=what.use_scoring_for_early_stopping,
         extra={
             "suite": SYNTHETIC,
-            SYNTHETIC: {"kind": kind, "seed": seed, **known_scores(what.evaluation, tested)},
+            SYNTHETIC: {
+                "kind": kind,
+                "seed": seed,
+                "chance": {name: find_metric(name).chance(tested) for name in what.evaluation},
+                "best": {name: find_metric(name).best(tested) for name in what.evaluation},
+            },
         },
     )
 

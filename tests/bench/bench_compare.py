@@ -21,8 +21,10 @@ import numpy as np
 from harness.analysis.compare.influences import influence, units_of
 from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.paired import difference
-from harness.metrics.intervals import scene_estimate
-from harness.metrics.jackknife import SceneFold, share_influence
+from harness.metrics.intervals import estimate
+from harness.metrics.jackknife import share_influence
+from harness.metrics.registry import find_metric
+from harness.metrics.scene_metric import SceneFold
 from harness.metrics.units import clip_units
 from harness.results.predictions import FoldPredictions
 
@@ -49,12 +51,12 @@ def accuracy() -> None:
     rng = np.random.default_rng(0)
     targets = rng.integers(0, 50, 5000)
     scores = rng.normal(size=(1, 5000, 50)) + 2 * np.eye(50)[targets]
-    measure("interval", lambda: scene_estimate("top1_acc", [SceneFold(scores, targets)]))
+    measure("interval", lambda: estimate(find_metric("top1_acc"), [SceneFold(scores, targets)]))
     right = (rng.random((2, 5000)) < [[0.8], [0.78]]).astype(float)
     clips = (tuple(f"{i}" for i in range(5000)),)
     found = [share_influence([row], clip_units([5000])) for row in right]
     a, b = (
-        Measured("m", 0, "t", "", "linear", "top1_acc", clips, each, each, (row,))
+        Measured("m", 0, "t", "", "linear", find_metric("top1_acc"), clips, each, each, (row,))
         for row, each in zip(right, found, strict=True)
     )
     measure("paired difference", lambda: difference([a], [b]))
@@ -69,7 +71,7 @@ def mean_average_precision() -> None:
     scores = (rng.normal(size=(1, 10_000, 200)) + 2 * targets).astype(np.float32)
     clips = tuple(f"{i:05d}" for i in range(10_000))
     fold = FoldPredictions("test", clips, scores, targets, np.arange(10_001))
-    measure("interval", lambda: scene_estimate("mAP", [SceneFold(scores, targets)]))
+    measure("interval", lambda: estimate(find_metric("mAP"), [SceneFold(scores, targets)]))
     measure("influences of one model", lambda: influence("mAP", [fold], units_of([fold])))
 
 

@@ -32,7 +32,8 @@ from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.paired import difference
 from harness.analysis.compare.proportions import sign_flip_test
 from harness.metrics.jackknife import share_influence
-from harness.metrics.scores import ACCURACIES, correct
+from harness.metrics.registry import find_metric
+from harness.metrics.scene_metric import Accuracy
 from harness.metrics.units import clip_units
 from harness.probe import PROTOCOLS, ProbeUnit
 from harness.probe.protocol import grid_points
@@ -43,6 +44,13 @@ from tasks.format.task import read_task
 SUBSETS = (50, 88, 200, 500, 1000, 2000, 5000)
 TRIALS = 5  # random subsets of each size
 SIGNIFICANCE = 0.05
+
+
+def accuracy_of(record: Record) -> Accuracy:
+    """The primary metric, which must be an accuracy."""
+    metric = find_metric(record.evaluation[0])
+    assert isinstance(metric, Accuracy)
+    return metric
 
 
 def train_seeds(record: Record, seeds: int, hidden: int, points: int) -> list[np.ndarray]:
@@ -59,7 +67,7 @@ def train_seeds(record: Record, seeds: int, hidden: int, points: int) -> list[np
             units = [ProbeUnit(number, point, 0) for point in grid_points(protocol, task)]
             results = [run_unit(protocol, u, task, embeddings, seed) for u in units]
             best = max(results, key=lambda result: result.valid_score)
-            rows.append(correct(record.evaluation[0], best.probabilities, truth.targets))
+            rows.append(accuracy_of(record).correct(best.probabilities, truth.targets))
         found.append(np.stack(rows))
     return found
 
@@ -70,7 +78,7 @@ def seed_of(record: Record, seed: int, correctness: list[np.ndarray]) -> Measure
     shares = tuple(fold.astype(float) for fold in correctness)
     found = share_influence(shares, clip_units([len(fold) for fold in shares]))
     return Measured(
-        "model", seed, record.task, "", "mlp", record.evaluation[0], clips, found, found, shares
+        "model", seed, record.task, "", "mlp", accuracy_of(record), clips, found, found, shares
     )
 
 
@@ -132,7 +140,7 @@ def main() -> None:
     done = set()
     for record in find_records(options.run):
         key = (record.task, record.directory.parent.parent.name)
-        if key in done or record.evaluation[0] not in ACCURACIES:
+        if key in done or not isinstance(find_metric(record.evaluation[0]), Accuracy):
             continue
         done.add(key)
         right = train_seeds(record, options.seeds, options.hidden, options.points)

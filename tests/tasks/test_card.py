@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from harness.core.errors import UserError
-from harness.metrics import event_scores, scores
+from harness.metrics.metric import AnyMetric
+from harness.metrics.registry import METRICS
 from tasks.cards.card import (
     Published,
     card,
@@ -21,7 +22,6 @@ from tasks.cards.card import (
     suites,
     write_card,
 )
-from tasks.cards.checks import EVENT_METRICS, SCENE_METRICS
 from tasks.find import find_task
 
 NAME = "demo_guitar_chord"
@@ -29,7 +29,7 @@ NAME = "demo_guitar_chord"
 
 def text_with(**changes: Any) -> str:
     """The guitar card's YAML with fields changed, added, or (with ...) removed."""
-    fields = yaml.safe_load((files("tasks") / f"{NAME}.yaml").read_text()) | changes
+    fields = yaml.safe_load((files("tasks.cards") / f"{NAME}.yaml").read_text()) | changes
     return yaml.safe_dump({key: value for key, value in fields.items() if value is not ...})
 
 
@@ -66,9 +66,12 @@ def test_written_cards_read_well() -> None:
     assert "\\n" not in written
 
 
-def test_a_card_may_ask_for_every_score_there_is() -> None:
-    assert sorted(SCENE_METRICS) == sorted(scores.METRICS)
-    assert sorted(EVENT_METRICS) == sorted(event_scores.METRICS)
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
+def test_a_card_may_ask_for_every_metric_of_its_kind(metric: AnyMetric) -> None:
+    kind = {"embedding_type": metric.embedding_type}
+    kind["prediction_type"] = "multilabel" if kind["embedding_type"] == "event" else "multiclass"
+    read = read_card(text_with(metrics=[metric.name], published_scores=None, **kind), NAME)
+    assert read.metrics == (metric.name,)
 
 
 def test_an_unknown_task_is_answered_with_the_nearest_name() -> None:
@@ -181,18 +184,18 @@ def test_a_wrong_value_is_refused_by_the_fields_name(field: str) -> None:
         ({"hours": 10**400}, "'hours' must be a number from 0 up"),
         ({"clips": 10**400, "n_test": 10**400}, "'clips' must be a whole number from 1 up"),
         ({"hours": 0.2}, r"'hours' must be clips × clip_seconds / 3600, 0\.09965"),
-        ({"metrics": ["top_acc"]}, r"'metrics\[0\]' must be one of top1_acc"),
+        ({"metrics": ["top_acc"]}, r"'metrics\[0\]' must be one of aucroc"),
         ({"metrics": ["mAP", "mAP"]}, "'metrics' names one twice"),
-        ({"metrics": ["segment_1s_er"]}, "'metrics' of a task of kind scene"),
+        ({"metrics": ["segment_1s_er"]}, "'metrics' of a multiclass scene task"),
         ({"prediction_type": "multilabel"}, "'metrics' .* must not begin with top1_acc"),
         (
             {"prediction_type": "multilabel", "metrics": ["mAP", "pitch_acc"]},
-            "'metrics': pitch_acc is for multiclass",
+            "'metrics' of a multilabel scene task .*, not pitch_acc",
         ),
         ({"embedding_type": "event"}, "'prediction_type' of an event task"),
         (
             {"embedding_type": "event", "prediction_type": "multilabel"},
-            "'metrics' of a task of kind event",
+            "'metrics' of a multilabel event task",
         ),
         ({"published_scores": [29.5, 74.1]}, "'published_scores' must lie between 0 and 1"),
         ({"licence": "no licence"}, "'licence' must be an SPDX expression"),

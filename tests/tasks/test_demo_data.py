@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from harness.metrics import events, scores
+from harness.metrics.registry import metrics_of
 from tasks.cards.card import Card, suites
 from tasks.check import check_task
 from tasks.demo import SAMPLE_RATE, demo_directory, demo_names
@@ -65,8 +65,7 @@ def test_a_card_agrees_with_its_data(card: Card) -> None:
     assert sum(clips[fold.test] for fold in task.folds) == card.n_test
     assert (None if card.folds is None else len(task.folds)) == card.folds
     assert card.hours == pytest.approx(sum(clips.values()) * stated / 3600, rel=1e-3)
-    metrics = events.METRICS if card.embedding_type == "event" else scores.METRICS
-    assert set(card.metrics) <= set(metrics)
+    assert set(card.metrics) <= metrics_of(card.embedding_type, card.prediction_type).keys()
 
 
 @pytest.mark.parametrize("name", DEMO)

@@ -28,7 +28,8 @@ from harness.analysis.board.aggregates import DIGITS, aggregates
 from harness.analysis.board.published import Column, Published
 from harness.analysis.table.cells import cells, headlines
 from harness.core.errors import UserError
-from harness.metrics.scores import ACCURACIES
+from harness.metrics.registry import METRICS
+from harness.metrics.scene_metric import Accuracy
 
 ALPHA = 0.05
 UNPAIRED = "two-proportion z test, unpaired"
@@ -214,7 +215,7 @@ def _pairs(own: Mapping[str, Mapping[str, dict]], published: Published) -> pd.Da
 
 def _method(column: Column) -> str:
     """The test that published scores of a task allow, or why there is none."""
-    if column.metric not in ACCURACIES:
+    if not isinstance(METRICS.get(column.metric), Accuracy):
         return f"{NO_INTERVAL}: {column.metric}"
     if column.n_test is None:
         return f"{NO_INTERVAL}: the number of test clips is not known"

@@ -82,9 +82,9 @@ class Results:
             self._measured[place] = measure(read_record(place))
         found = self._measured[place]
         apart = not np.isclose(found.value, row.value, rtol=0, atol=_MOST_APART, equal_nan=True)
-        if apart or found.metric != row.metric:
+        if apart or found.metric.name != row.metric:
             raise UserError(
-                f"{place}: its predictions are of another result ({found.metric} {found.value:.6g})"
+                f"{place}: its predictions are of another result ({found.metric.name} {found.value:.6g})"
                 f" than the row ({row.metric} {row.value:.6g}). Delete that folder and run again."
             )
         return found

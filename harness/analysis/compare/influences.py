@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.metrics import events, scores
-from harness.metrics.events import EventCounts
-from harness.metrics.jackknife import Influence, SceneFold, event_influence, scene_influence
+from harness.metrics.jackknife import Influence
+from harness.metrics.registry import find_metric
 from harness.metrics.units import Units, clip_units, group_units
 from harness.results.predictions import FoldPredictions
 
@@ -22,14 +21,8 @@ def influence(metric: str, folds: Sequence[FoldPredictions], units: Units) -> In
         folds: predictions, as :func:`in_order` sorts them.
         units: :func:`units_of` the same folds.
     """
-    if metric in scores.METRICS:
-        return scene_influence(metric, scene_folds(folds), units)
-    return event_influence(metric, [file_counts(metric, fold) for fold in folds], units)
-
-
-def scene_folds(folds: Sequence[FoldPredictions]) -> list[SceneFold]:
-    """Return what scores of scenes need of predictions."""
-    return [SceneFold(fold.probabilities, fold.targets) for fold in folds]
+    found = find_metric(metric)
+    return found.influence([found.fold(fold) for fold in folds], units)
 
 
 def units_of(folds: Sequence[FoldPredictions], *, grouped: bool = True) -> Units:
@@ -39,11 +32,6 @@ def units_of(folds: Sequence[FoldPredictions], *, grouped: bool = True) -> Units
     """
     sizes = [len(fold.clips) for fold in folds]
     return group_units([fold.groups for fold in folds], sizes) if grouped else clip_units(sizes)
-
-
-def file_counts(metric: str, fold: FoldPredictions) -> list[EventCounts]:
-    """Count what an event metric counts in each file, for every run of a fold."""
-    return [events.event_counts(metric, run, fold.reference or {}) for run in fold.predicted]
 
 
 def in_order(fold: FoldPredictions) -> FoldPredictions:

@@ -7,15 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.analysis.compare.influences import file_counts, in_order, scene_folds, units_of
+from harness.analysis.compare.influences import in_order, units_of
 from harness.core.errors import UserError
-from harness.metrics.intervals import event_answers, scene_answers
-from harness.metrics.jackknife import Influence, event_influence, scene_influence
-from harness.metrics.scores import ACCURACIES, METRICS, correct
+from harness.metrics.jackknife import Influence
+from harness.metrics.metric import AnyMetric
+from harness.metrics.registry import find_metric
 from harness.metrics.units import Units
 from harness.probe import PROTOCOLS
 from harness.results.folder import placed_results
-from harness.results.predictions import FoldPredictions
 from harness.results.record import Record
 
 
@@ -31,7 +30,7 @@ class Measured:
         by_clip: the same of single clips; the same object where the task has no groups.
         correctness: of an accuracy, per fold the share of runs (n,) that have each clip right.
         runs: how many trained probes the scores of a fold are averaged over.
-        answers: of another metric, how many labels of clips, or events, it is counted from.
+        answers: how many clips, labels of clips, or events it is counted from.
         audio: per fold the rate and hash of the recordings, where they are known.
         depends_on_seed: whether another seed gives another probe, as its row says; None of rows of
             schema version 1, where the protocol decides.
@@ -42,7 +41,7 @@ class Measured:
     task: str
     task_sha256: str
     protocol: str
-    metric: str
+    metric: AnyMetric
     clips: tuple[tuple[str, ...], ...]
     by_unit: Influence
     by_clip: Influence
@@ -68,19 +67,22 @@ class Measured:
         if self.depends_on_seed is not None:
             return self.depends_on_seed
         known = PROTOCOLS.get(self.protocol)
-        return known is None or known.is_random(event=self.metric not in METRICS)
+        return known is None or known.is_random(event=self.metric.embedding_type == "event")
 
     @property
     def noun(self) -> str:
         """What the test units are, in words."""
-        if self.units.grouped or self.metric in METRICS:
-            return self.units.noun
-        return "files"
+        return self.units.noun if self.units.grouped else self.metric.clip_noun
 
     @property
-    def largest_difference(self) -> float:
-        """The largest difference that the metric can have."""
-        return np.inf if self.metric in ("d_prime", "segment_1s_er") else 1.0
+    def is_share_of_clips(self) -> bool:
+        """Whether it is an accuracy whose clips are the test units."""
+        return self.correctness is not None and not self.units.grouped
+
+    @property
+    def decisions(self) -> float:
+        """How many answers probes give, over all folds: clips, or events."""
+        return self.n_clips if self.metric.one_answer_a_clip else self.answers
 
     @property
     def n_clips(self) -> int:
@@ -106,28 +108,16 @@ def measure(record: Record) -> Measured:
     Raises:
         UserError: they are gone or damaged, or its result rows are.
     """
-    metric = record.evaluation[0]
+    metric = find_metric(record.evaluation[0])
     # Not record.rows(): a frame for one row takes longer than all the rest.
     about = next((placed.row for placed in placed_results([record.directory])), None)
     if about is None:
         raise UserError(f"{record.directory}: its result rows are gone or damaged. Run again.")
     folds = [in_order(fold) for fold in record.read_predictions()]
     units, clips = units_of(folds), units_of(folds, grouped=False)
-    correctness, answers = None, np.inf
-    if metric in METRICS:
-        scenes = scene_folds(folds)
-        by_unit = scene_influence(metric, scenes, units)
-        by_clip = scene_influence(metric, scenes, clips) if units.grouped else by_unit
-        if metric in ACCURACIES:
-            correctness = tuple(_correctness(metric, fold) for fold in folds)
-        else:
-            answers = scene_answers(scenes)
-    else:
-        # Matching events is most of the work, so it is done once.
-        counts = [file_counts(metric, fold) for fold in folds]
-        by_unit = event_influence(metric, counts, units)
-        by_clip = event_influence(metric, counts, clips) if units.grouped else by_unit
-        answers = event_answers(metric, counts)
+    scored = [metric.fold(fold) for fold in folds]
+    by_unit = metric.influence(scored, units)
+    by_clip = metric.influence(scored, clips) if units.grouped else by_unit
     return Measured(
         about.model,
         about.seed,
@@ -138,9 +128,9 @@ def measure(record: Record) -> Measured:
         tuple(fold.clips for fold in folds),
         by_unit,
         by_clip,
-        correctness,
-        len(folds[0].probabilities),
-        answers,
+        metric.clip_shares(scored),
+        metric.runs(scored[0]),
+        metric.answers(scored),
         tuple(record.audio.get(fold.test) for fold in record.folds),
         None if about.training_error is None else about.training_error > 0,
     )
@@ -174,7 +164,3 @@ def check_paired(measured: Sequence[Measured]) -> None:
                     f"{pair} heard different recordings of {first.task}: the clips have the same "
                     f"names and other contents. Run both on the same."
                 )
-
-
-def _correctness(metric: str, fold: FoldPredictions) -> np.ndarray:
-    return np.mean([correct(metric, run, fold.targets) for run in fold.probabilities], axis=0)

@@ -43,24 +43,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.analysis.compare.measured import Measured, check_paired, measure
-from harness.analysis.compare.proportions import (
-    Flips,
-    SignTest,
-    clip_flips,
-    clip_part,
-    score_interval,
-    score_p_within,
-    sign_flip_test,
-)
+from harness.analysis.compare.one_probe import FLAT, by_clip, flips, is_mcnemars, one_probe_test
+from harness.analysis.compare.proportions import Flips, clip_part, score_p_within
 from harness.metrics.intervals import TRAINING_ALLOWED
 from harness.metrics.jackknife import Influence, mean_influence
-from harness.metrics.scores import ACCURACIES, METRICS
 from harness.metrics.units import FEW_UNITS, LEAST_FREEDOM
 from harness.metrics.variance import (
-    EVENT_ICC,
-    ICC,
     Part,
-    Spread,
     add_up,
     between_seeds,
     of_equal_answers,
@@ -74,7 +63,6 @@ from harness.results.record import Record
 # the Jeffreys interval of one proportion; Bonett and Price (2012) add a whole one, with which the
 # interval of averaged runs is wider than asked.
 _ADDED = 0.5
-_FLAT = 1e-24  # a smaller variance is rounding
 
 
 @dataclass(frozen=True)
@@ -171,22 +159,22 @@ def difference(
         covered = f"{_units_text(a[0])} and {_seeds_text(a, b)}"
     else:
         effect = 1 + allowed / clips.variance if allowed else 1.0
-        low, high, p, method = _of_one_probe(a[0], b[0], value, found, spread, effect)
-        if margin and _is_mcnemars(a[0], b[0]):
-            p_equivalent = score_p_within(_by_clip(a, b), margin, effect)
+        low, high, p, method = one_probe_test(a[0], b[0], value, found, spread, effect)
+        if margin and is_mcnemars(a[0], b[0]):
+            p_equivalent = score_p_within(by_clip(a, b), margin, effect)
         covered = _units_text(a[0]) + f", with an {TRAINING_ALLOWED}" * (allowed > 0)
     return PairedDifference(
         value,
-        max(low, -a[0].largest_difference),
-        min(high, a[0].largest_difference),
+        max(low, -a[0].metric.largest_difference),
+        min(high, a[0].metric.largest_difference),
         p,
         f"{method}; over {covered}",
         n_clips,
         seeds,
         parts,
         n_groups,
-        parts[0].variance / clips.variance if n_groups and clips.variance > _FLAT else None,
-        _flips(a, b),
+        parts[0].variance / clips.variance if n_groups and clips.variance > FLAT else None,
+        flips(a, b),
         p_equivalent,
     )
 
@@ -196,7 +184,7 @@ def _why_none(value: float, measured: Measured) -> str:
     units = measured.units
     if np.isnan(value):
         return "a score is undefined"
-    if measured.metric in ACCURACIES and not units.grouped:
+    if measured.is_share_of_clips:
         one_each = measured.n_clips <= len(measured.clips)
         return "a test set of one clip a fold" if one_each else ""
     if units.freedom < LEAST_FREEDOM:
@@ -208,65 +196,13 @@ def _why_none(value: float, measured: Measured) -> str:
     return ""
 
 
-def _of_one_probe(
-    a: Measured, b: Measured, value: float, found: Influence, spread: Spread, effect: float
-) -> tuple[float, float, float, str]:
-    """Low, high, p and method where there is no variance between seeds."""
-    half = spread.half_width()
-    p = spread.p(value)
-    if a.correctness is None:
-        if found.variance < _FLAT:
-            # Each unit favours the same model, and a sign test counts them.
-            p = min(1.0, 2.0 ** (1 - found.units.n_units)) if value else 1.0
-            method = f"sign test, no {a.noun[:-1]} moves the difference"
-            method += ", Wilson's interval of as many equal answers" if half else ""
-            return value - half, value + half, p, method
-        return value - half, value + half, p, "jackknife t"
-    test = _sign_flips(a, b)
-    p = max(p, test.p) if effect > 1 else test.p
-    if _is_mcnemars(a, b):
-        interval = score_interval(_by_clip([a], [b]), effect)
-        return *interval, p, f"{test.method}, Tango's score interval"
-    named = "t interval" if a.units.grouped else "adjusted t interval"
-    return value - half, value + half, p, f"{test.method}, {named}"
-
-
-def _is_mcnemars(a: Measured, b: Measured) -> bool:
-    """Whether each clip is right or wrong by each model, and clips are the units."""
-    if a.correctness is None or a.units.grouped:
-        return False
-    return all(np.isin(fold, (-1, 0, 1)).all() for fold in _by_clip([a], [b]))
-
-
-def _flips(a: Sequence[Measured], b: Sequence[Measured]) -> Flips | None:
-    if a[0].correctness is None:
-        return None
-    if a[0].units.grouped:
-        return Flips(a[0].units.n_units, grouped=True)
-    return clip_flips(_by_clip(a, b))
-
-
-def _sign_flips(a: Measured, b: Measured) -> SignTest:
-    by_clip = _by_clip([a], [b])
-    units = a.units
-    if not units.grouped:
-        return sign_flip_test(by_clip)
-    totals = np.zeros(units.n_units)
-    for fold, each in enumerate(by_clip):
-        totals += units.sums(fold, each) / len(each)
-    # A unit's share, in units of the mean over units.
-    test = sign_flip_test([totals * units.n_units / len(by_clip)])
-    return SignTest(test.p, f"{test.method} of groups")
-
-
 def _allowance(a: Measured, b: Measured, clip_variance: float) -> float:
     """Return the variance that is added for seeds that were not repeated."""
     if not a.is_random:
         return 0.0
-    scene = a.metric in METRICS
-    answers = (a.n_clips if scene else min(a.answers, b.answers)) / len(a.clips)
+    answers = min(a.decisions, b.decisions) / len(a.clips)
     # Two trainings, each with its allowance.
-    icc = ICC if scene else EVENT_ICC
+    icc = a.metric.training_icc
     return 2 * training_allowance(clip_variance, answers, min(a.runs, b.runs), icc)
 
 
@@ -274,11 +210,10 @@ def _unit_part(
     a: Sequence[Measured], b: Sequence[Measured], found: Influence, added: float
 ) -> Part:
     first = a[0]
-    if first.metric in ACCURACIES and not first.units.grouped:
-        return clip_part(_by_clip(a, b), added)
+    if first.is_share_of_clips:
+        return clip_part(by_clip(a, b), added)
     part = of_units(found)
-    # d' has no bound that equal answers would be a share of.
-    if not added or first.metric == "d_prime":
+    if not added or not first.metric.counts_answers:
         return part
     answers = min(each.answers for each in (*a, *b))
     if not part.variance:
@@ -294,15 +229,6 @@ def _subtract(a: Sequence[Influence], b: Sequence[Influence]) -> Influence:
     return mean_influence(a).minus(mean_influence(b))
 
 
-def _by_clip(a: Sequence[Measured], b: Sequence[Measured]) -> list[np.ndarray]:
-    """Per fold the difference (n,) of the clips' mean correctness over seeds."""
-    sides = [
-        [np.mean(fold, axis=0) for fold in zip(*(each.correctness or () for each in side))]
-        for side in (a, b)
-    ]
-    return [one - other for one, other in zip(*sides, strict=True)]
-
-
 def _seeds_text(a: Sequence[Measured], b: Sequence[Measured]) -> str:
     text = f"seeds ({len(a)} and {len(b)}"
     return text + (")" if min(len(a), len(b)) > 1 else ", taken to spread alike)")
@@ -310,5 +236,5 @@ def _seeds_text(a: Sequence[Measured], b: Sequence[Measured]) -> str:
 
 def _units_text(measured: Measured) -> str:
     n_units = measured.units.count
-    few = measured.units.grouped or measured.metric not in ACCURACIES
-    return f"{n_units} {measured.noun}" + ", few" * (few and n_units < FEW_UNITS)
+    few = not measured.is_share_of_clips and n_units < FEW_UNITS
+    return f"{n_units} {measured.noun}" + ", few" * few

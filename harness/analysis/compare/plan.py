@@ -17,7 +17,7 @@ from harness.analysis.compare.text import FORMATS, MEAN, detects_text
 from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.rendering import Sheet, Text, render
-from harness.metrics import scores
+from harness.metrics.registry import find_metric
 from harness.metrics.variance import scaled
 from tasks.format.task import short_names
 
@@ -102,7 +102,7 @@ def _row(found: Comparison, about: Mapping[Any, Any], asked: _Asked) -> dict[str
     if paired is None:
         return row
     design = asked.planned(Design.of(paired, about["metric"]))
-    clips = "clips" if about["metric"] in scores.METRICS else "files"
+    clips = find_metric(about["metric"]).clip_noun
     row |= {"unit": clips if paired.n_groups is None else "groups", "n_units": design.n_units}
     row |= {"seeds_a": design.seeds[0], "seeds_b": design.seeds[1]}
     row["detectable"] = design.smallest_difference(asked.power)

@@ -30,8 +30,7 @@ from scipy import optimize, stats
 from harness.analysis.compare.paired import PairedDifference
 from harness.analysis.compare.proportions import Flips, attainable_level, mcnemar_power
 from harness.analysis.compare.ranks import SIGNIFICANCE
-from harness.metrics.event_scores import METRICS as EVENT_METRICS
-from harness.metrics.scores import METRICS
+from harness.metrics.registry import find_metric
 from harness.metrics.units import LEAST_FREEDOM
 from harness.metrics.variance import Part, add_up
 
@@ -64,8 +63,8 @@ class Design:
     def of(cls, found: PairedDifference, metric: str) -> Design:
         """Return the design of a comparison that was made, in this metric."""
         n_units = found.n_clips if found.n_groups is None else found.n_groups
-        low, high = {**METRICS, **EVENT_METRICS}[metric].range
-        return cls(found.parts, found.flips, n_units, found.seeds, high - low)
+        largest = find_metric(metric).largest_difference
+        return cls(found.parts, found.flips, n_units, found.seeds, largest)
 
     def power(self, difference: float) -> float:
         """Return the probability that a true difference is detected; NaN if nothing varies."""

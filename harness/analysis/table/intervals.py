@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from harness.metrics.intervals import t_interval
+from harness.metrics.registry import find_metric
 from harness.metrics.variance import Part, add_up, of_seeds
 from harness.results.frames import EQUAL_DIGITS
 
@@ -60,7 +61,8 @@ def seeds_interval(rows: pd.DataFrame, *, grouped: bool = True) -> SeedsInterval
     elif (rows.training_error > 0).any():
         parts.append(Part(float((rows.training_error**2).mean()), np.inf))
         training = ALLOWED
-    low, high = t_interval(rows.metric.iloc[0], float(rows.value.mean()), add_up(parts))
+    metric = find_metric(rows.metric.iloc[0])
+    low, high = t_interval(metric, float(rows.value.mean()), add_up(parts))
     return SeedsInterval(low, high, training)
 
 

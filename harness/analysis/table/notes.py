@@ -10,7 +10,7 @@ import pandas as pd
 from harness.analysis.table.cells import Noise, mixed_note, unpaired_note
 from harness.analysis.table.intervals import ALLOWED, MEASURED
 from harness.core.rendering import NEAR, PARTIAL
-from harness.metrics.event_scores import METRICS as EVENT_METRICS
+from harness.metrics.registry import metrics_of
 from harness.metrics.units import FEW_UNITS
 from harness.results import latest
 from harness.results.frames import OUT_OF_SCALE
@@ -82,7 +82,7 @@ def intervals_note(table: pd.DataFrame) -> str:
 def _units(table: pd.DataFrame) -> str:
     shown = table[table.ci_low.notna()]
     clips = shown[shown.n_groups.isna()]
-    files = clips.metric.isin(list(EVENT_METRICS))
+    files = clips.metric.isin(list(metrics_of("event")))
     units = [
         "test groups" if len(clips) < len(shown) else "",
         "test clips" if (~files).any() else "",

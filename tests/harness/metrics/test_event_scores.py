@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.core.errors import UserError
-from harness.metrics.events import METRICS, event_counts, score_events
-from tasks.format.task import Event
+from harness.metrics.event_metric import Event, EventCounts
+from harness.metrics.registry import event_metric, metrics_of
 
+METRICS = tuple(metrics_of("event"))
 F_METRICS = tuple(name for name in METRICS if name != "segment_1s_er")
 LABELS = [f"label {i}" for i in range(4)]
 Events = Mapping[str, Sequence[Event]]
@@ -26,6 +27,16 @@ SED_EVAL_SETTINGS = {
         "percentage_of_length": 0.2,
     },
 }
+
+
+def score_events(name: str, counts: EventCounts, *, original: bool = False) -> dict[str, float]:
+    """The metric's own value, and those that are reported with it."""
+    metric, totals = event_metric(name), counts.counts.sum(axis=0)
+    parts = {part.name.removeprefix(f"{name}_"): part for part in metric.parts}
+    return {
+        part: float(each.values(totals, original=original))
+        for part, each in {metric.value_name: metric, **parts}.items()
+    }
 
 
 def sed_eval_scores(metric: str, predicted: Events, reference: Events) -> dict[str, float]:
@@ -79,7 +90,7 @@ def test_every_metric_is_sed_eval_s(seed, n, hop):
     reference = {f"{i}.wav": random_events(rng, rng.integers(0, n + 1), 4, 10) for i in range(3)}
     predicted = {f"{i}.wav": random_events(rng, rng.integers(0, n + 1), 4, hop) for i in range(3)}
     for metric in METRICS:
-        got = score_events(metric, event_counts(metric, predicted, reference), original=True)
+        got = score_events(metric, event_metric(metric).count(predicted, reference), original=True)
         expected = sed_eval_scores(metric, predicted, reference)
         for name, value in got.items():
             assert value == pytest.approx(expected[name], rel=1e-12, nan_ok=True), (metric, name)
@@ -90,7 +101,7 @@ def test_hundreds_of_events_of_one_label_are_sed_eval_s():
     reference = {"a.wav": random_events(rng, 200, 15, 10, labels=1)}
     predicted = {"a.wav": random_events(rng, 200, 15, 50, labels=1)}
     for metric in METRICS:
-        got = score_events(metric, event_counts(metric, predicted, reference), original=True)
+        got = score_events(metric, event_metric(metric).count(predicted, reference), original=True)
         expected = sed_eval_scores(metric, predicted, reference)
         for name, value in got.items():
             assert value == pytest.approx(expected[name], rel=1e-12), (metric, name)
@@ -125,7 +136,7 @@ def test_f_measures_are_mir_eval_s(seed, n_reference, n_predicted):
         precision, recall, f, _ = transcription.precision_recall_f1_overlap(
             true_times, true_pitch, times, pitch, onset_tolerance=onset, offset_ratio=offset
         )
-        got = score_events(metric, event_counts(metric, {"a": predicted}, {"a": reference}))
+        got = score_events(metric, event_metric(metric).count({"a": predicted}, {"a": reference}))
         assert list(got) == ["f_measure", "precision", "recall"]
         assert list(got.values()) == pytest.approx([f, precision, recall])
 
@@ -134,16 +145,16 @@ def test_matching_is_the_greatest_possible_and_not_first_come():
     # The early prediction fits both reference events, the late one only the first of them.
     reference = {"a": [Event("x", 100, 200), Event("x", 0, 100)]}
     predicted = {"a": [Event("x", 60, 200), Event("x", 140, 300)]}
-    counts = event_counts("event_onset_50ms_fms", predicted, reference)
+    counts = event_metric("event_onset_50ms_fms").count(predicted, reference)
     assert counts.counts.tolist() == [[1, 1, 1]]
-    counts = event_counts("event_onset_200ms_fms", predicted, reference)
+    counts = event_metric("event_onset_200ms_fms").count(predicted, reference)
     assert counts.counts.tolist() == [[2, 0, 0]]
 
 
 def test_counts_are_kept_per_file_and_files_of_either_side_count():
     reference = {"a": [Event("x", 0, 500)], "b": [Event("x", 0, 500)], "c": []}
     predicted = {"a": [Event("x", 0, 500), Event("y", 0, 500)], "d": [Event("x", 0, 500)]}
-    counts = event_counts("event_onset_50ms_fms", predicted, reference)
+    counts = event_metric("event_onset_50ms_fms").count(predicted, reference)
     assert counts.files == ("a", "b", "c", "d")
     assert counts.names == ("true_positives", "false_positives", "misses")
     assert counts.counts.tolist() == [[1, 1, 0], [0, 0, 1], [0, 0, 0], [0, 1, 0]]
@@ -153,7 +164,7 @@ def test_events_of_other_files_or_labels_never_match():
     reference = {"a": [Event("x", 0, 500)], "b": []}
     for predicted in ({"b": [Event("x", 0, 500)]}, {"a": [Event("y", 0, 500)]}):
         for metric in F_METRICS:
-            assert score_events(metric, event_counts(metric, predicted, reference)) == {
+            assert score_events(metric, event_metric(metric).count(predicted, reference)) == {
                 "f_measure": 0.0,
                 "precision": 0.0,
                 "recall": 0.0,
@@ -163,7 +174,7 @@ def test_events_of_other_files_or_labels_never_match():
 def test_segment_error_rate_counts_touched_seconds():
     reference = {"a": [Event("x", 900, 1100), Event("y", 2000, 3000)]}
     predicted = {"a": [Event("x", 0, 900), Event("z", 2500, 2600), Event("z", 4000, 4001)]}
-    counts = event_counts("segment_1s_er", predicted, reference)
+    counts = event_metric("segment_1s_er").count(predicted, reference)
     assert counts.names == ("substitutions", "deletions", "insertions", "reference_segments")
     assert counts.counts.tolist() == [[1, 1, 1, 3]]
     assert score_events("segment_1s_er", counts) == {"error_rate": 1.0}
@@ -172,9 +183,9 @@ def test_segment_error_rate_counts_touched_seconds():
 @pytest.mark.parametrize("metric", F_METRICS)
 def test_undefined_values(metric):
     some, none = {"a": [Event("x", 0, 500)]}, {"a": []}
-    nothing_predicted = event_counts(metric, none, some)
-    nothing_there = event_counts(metric, some, none)
-    neither = event_counts(metric, none, none)
+    nothing_predicted = event_metric(metric).count(none, some)
+    nothing_there = event_metric(metric).count(some, none)
+    neither = event_metric(metric).count(none, none)
     assert score_events(metric, nothing_predicted)["f_measure"] == 0.0
     assert score_events(metric, nothing_there)["f_measure"] == 0.0
     assert np.isnan(score_events(metric, nothing_predicted)["precision"])
@@ -187,21 +198,21 @@ def test_undefined_values(metric):
 def test_an_error_rate_without_reference_is_undefined():
     some, none = {"a": [Event("x", 0, 500)]}, {"a": []}
     metric = "segment_1s_er"
-    assert np.isnan(score_events(metric, event_counts(metric, some, none))["error_rate"])
-    assert score_events(metric, event_counts(metric, some, none), original=True)[
+    assert np.isnan(score_events(metric, event_metric(metric).count(some, none))["error_rate"])
+    assert score_events(metric, event_metric(metric).count(some, none), original=True)[
         "error_rate"
     ] == pytest.approx(2.0**52)
-    assert score_events(metric, event_counts(metric, none, none), original=True) == {
+    assert score_events(metric, event_metric(metric).count(none, none), original=True) == {
         "error_rate": 0.0
     }
 
 
 def test_an_unknown_metric_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'segment_1s_er'"):
-        event_counts("segment_er", {}, {})
+        event_metric("segment_er").count({}, {})
 
 
 def test_no_files_at_all():
     for metric in METRICS:
-        values = score_events(metric, event_counts(metric, {}, {}))
+        values = score_events(metric, event_metric(metric).count({}, {}))
         assert np.isnan(next(iter(values.values())))

@@ -14,17 +14,16 @@ from scipy.ndimage import median_filter
 from support import task_directories
 
 from harness.core.errors import UserError
+from harness.metrics.event_metric import Event
 from harness.metrics.events import (
-    METRICS,
     Postprocessing,
     best_postprocessing,
-    event_counts,
     frame_targets,
     frames_to_events,
     postprocessing_grid,
-    score_events,
 )
-from tasks.format.task import Event, read_task
+from harness.metrics.registry import event_metric, metrics_of
+from tasks.format.task import read_task
 
 LABELS = ("a", "b", "c")
 
@@ -171,7 +170,7 @@ GRID = [
 ]
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", metrics_of("event"))
 @pytest.mark.parametrize("seed", range(3))
 def test_the_choice_is_the_best_of_all_settings_scored_one_by_one(metric, seed):
     case = three_clips(seed)
@@ -185,33 +184,38 @@ def test_the_choice_is_the_best_of_all_settings_scored_one_by_one(metric, seed):
                 case["clips"], case["offsets"], case["offsets"][1:], strict=False
             )
         }
-        counts = event_counts(metric, predicted, case["reference"])
-        value = next(iter(score_events(metric, counts).values()))
-        scored.append((value if METRICS[metric].higher_is_better else -value, setting, value))
+        counts = event_metric(metric).count(predicted, case["reference"])
+        value = event_metric(metric).value(counts)
+        scored.append((value if event_metric(metric).higher_is_better else -value, setting, value))
     _, setting, value = max(scored, key=lambda s: s[:2])
-    assert best_postprocessing(metric, grid=GRID, **case) == (setting, pytest.approx(value))
+    assert best_postprocessing(event_metric(metric), grid=GRID, **case) == (
+        setting,
+        pytest.approx(value),
+    )
 
 
 def test_equally_good_settings_go_to_the_largest():
     case = three_clips(0) | {"probabilities": np.zeros((66, 3), dtype=np.float32)}
-    for metric in METRICS:
-        setting, value = best_postprocessing(metric, grid=GRID[::-1], **case)
+    for metric in metrics_of("event"):
+        setting, value = best_postprocessing(event_metric(metric), grid=GRID[::-1], **case)
         assert setting == Postprocessing(250.0, 100.0, 0.5)
-        assert value == (0.0 if METRICS[metric].higher_is_better else 1.0)
+        assert value == (0.0 if event_metric(metric).higher_is_better else 1.0)
 
 
 def test_the_original_value_is_nan_when_nothing_is_predicted():
     case = three_clips(0) | {"probabilities": np.zeros((66, 3), dtype=np.float32)}
-    setting, value = best_postprocessing("event_onset_200ms_fms", grid=GRID, original=True, **case)
+    setting, value = best_postprocessing(
+        event_metric("event_onset_200ms_fms"), grid=GRID, original=True, **case
+    )
     assert setting == Postprocessing(250.0, 100.0, 0.5)
     assert np.isnan(value)
 
 
 def test_reference_clips_without_frames_count_as_missed():
     case = three_clips(0)
-    _, value = best_postprocessing("event_onset_200ms_fms", grid=GRID, **case)
+    _, value = best_postprocessing(event_metric("event_onset_200ms_fms"), grid=GRID, **case)
     case["reference"]["absent.wav"] = [Event("a", 0.0, 100.0)] * 20
-    _, with_absent = best_postprocessing("event_onset_200ms_fms", grid=GRID, **case)
+    _, with_absent = best_postprocessing(event_metric("event_onset_200ms_fms"), grid=GRID, **case)
     assert with_absent < value
 
 

@@ -9,23 +9,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-import harness.metrics.jackknife
+import harness.metrics.macro_mean
 from harness.core.errors import UserError
-from harness.metrics.events import METRICS as EVENT_METRICS
-from harness.metrics.events import EventCounts, event_counts, score_events
-from harness.metrics.intervals import (
-    Interval,
-    event_estimate,
-    event_value,
-    scene_answers,
-    scene_estimate,
-    scene_value,
-)
-from harness.metrics.jackknife import SceneFold, scene_influence, scene_worth
-from harness.metrics.scores import METRICS, score
+from harness.metrics.event_metric import Event, EventCounts
+from harness.metrics.intervals import Interval, estimate
+from harness.metrics.macro_mean import effective_units
+from harness.metrics.registry import event_metric, find_metric, metrics_of, scene_metric
+from harness.metrics.scene_metric import SceneFold, SceneMetric
 from harness.metrics.units import clip_units, group_units
 from harness.metrics.variance import flat_half_width
-from tasks.format.task import Event
 
 RANKED = ("mAP", "aucroc", "d_prime")
 ACCURACIES = ("top1_acc", "pitch_acc", "chroma_acc")
@@ -39,11 +31,19 @@ def scene_fold(seed: int, n: int, classes: int = 4, runs: int = 1, skill: float 
 
 
 def scene_interval(metric: str, folds: Sequence[SceneFold], **options) -> Interval:
-    return scene_estimate(metric, folds, **options).interval
+    return estimate(scene_metric(metric), [SceneFold(*fold) for fold in folds], **options).interval
 
 
 def event_interval(metric: str, folds: Sequence[Sequence[EventCounts]], **options) -> Interval:
-    return event_estimate(metric, folds, **options).interval
+    return estimate(find_metric(metric), folds, **options).interval
+
+
+def value(metric: str, folds: Sequence) -> float:
+    """The reported score: the mean over folds of the mean over runs."""
+    if isinstance(find_metric(metric), SceneMetric):
+        folds = [SceneFold(*fold) for fold in folds]
+    units = clip_units(find_metric(metric).sizes(folds))
+    return find_metric(metric).influence(folds, units).value
 
 
 def answers(right: int, wrong: int) -> SceneFold:
@@ -66,14 +66,16 @@ def counted(rng: np.random.Generator, n_files: int, found: float = 0.7) -> Event
 # The value
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", metrics_of("scene"))
 def test_the_plug_in_value_is_the_reported_score(metric):
     folds = [scene_fold(f, n, runs=3) for f, n in enumerate((17, 40, 8))]
-    reported = np.mean([np.mean([score(metric, run, t).value for run in p]) for p, t in folds])
-    assert scene_value(metric, folds) == reported
+    reported = np.mean(
+        [np.mean([scene_metric(metric).score(run, t).value for run in p]) for p, t in folds]
+    )
+    assert value(metric, folds) == reported
 
 
-@pytest.mark.parametrize("metric", EVENT_METRICS)
+@pytest.mark.parametrize("metric", metrics_of("event"))
 def test_the_plug_in_value_of_events_is_the_reported_score(metric):
     rng = np.random.default_rng(0)
 
@@ -84,17 +86,15 @@ def test_the_plug_in_value_of_events_is_the_reported_score(metric):
     folds = []
     for _ in range(3):
         reference = some_events()
-        folds.append([event_counts(metric, some_events(), reference) for _ in range(2)])
-    reported = np.mean(
-        [np.mean([next(iter(score_events(metric, run).values())) for run in f]) for f in folds]
-    )
-    assert event_value(metric, folds) == reported
+        folds.append([event_metric(metric).count(some_events(), reference) for _ in range(2)])
+    reported = np.mean([np.mean([event_metric(metric).value(run) for run in f]) for f in folds])
+    assert value(metric, folds) == reported
 
 
 # Scene tasks
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", metrics_of("scene"))
 @pytest.mark.parametrize("grouped", [False, True])
 def test_influences_are_those_of_rescoring_without_a_unit(metric, grouped):
     sizes = (40, 24)
@@ -103,14 +103,14 @@ def test_influences_are_those_of_rescoring_without_a_unit(metric, grouped):
         [f"{f}-{i % 7}" if grouped else f"{f}-{i}" for i in range(n)] for f, n in enumerate(sizes)
     ]
     units = group_units(names, sizes) if grouped else clip_units(sizes)
-    found = scene_influence(metric, folds, units)
+    found = find_metric(metric).influence(folds, units)
 
-    def value(without: str) -> float:
+    def left(without: str) -> float:
         kept = [np.array([name != without for name in of_fold]) for of_fold in names]
         return float(
             np.mean(
                 [
-                    np.mean([score(metric, run[k], t[k]).value for run in p])
+                    np.mean([scene_metric(metric).score(run[k], t[k]).value for run in p])
                     for (p, t), k in zip(folds, kept, strict=True)
                 ]
             )
@@ -118,9 +118,9 @@ def test_influences_are_those_of_rescoring_without_a_unit(metric, grouped):
 
     variance = 0.0
     for of_fold in names:
-        left = np.array([value(name) for name in sorted(set(of_fold))])
-        variance += (len(left) - 1) / len(left) * ((left - left.mean()) ** 2).sum()
-    assert found.value == pytest.approx(value(""))
+        values = np.array([left(name) for name in sorted(set(of_fold))])
+        variance += (len(values) - 1) / len(values) * ((values - values.mean()) ** 2).sum()
+    assert found.value == pytest.approx(left(""))
     assert found.variance == pytest.approx(variance)
     assert found.units.freedom == len({name for of_fold in names for name in of_fold}) - 2
 
@@ -129,8 +129,7 @@ def test_an_accuracy_has_the_clustered_standard_error_of_a_regression():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(12), rng.integers(3, 20, 12))
     right = rng.random(len(groups)) < rng.beta(4, 2, 12)[groups]
-    found = scene_influence(
-        "top1_acc",
+    found = find_metric("top1_acc").influence(
         [SceneFold(np.stack([right, ~right], axis=-1)[None].astype(float), 0 * groups)],
         group_units([groups.astype(str)], [len(groups)]),
     )
@@ -141,11 +140,11 @@ def test_an_accuracy_has_the_clustered_standard_error_of_a_regression():
     assert found.variance > 2 * right.mean() * (1 - right.mean()) / len(groups)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", metrics_of("scene"))
 def test_an_interval_holds_its_value_and_depends_on_the_seed_alone(metric):
     folds = [scene_fold(f, 30, classes=13) for f in range(2)]
     got = scene_interval(metric, folds, seed=1)
-    assert got.low < scene_value(metric, folds) < got.high
+    assert got.low < value(metric, folds) < got.high
     assert got == scene_interval(metric, folds, seed=1)
     assert (got != scene_interval(metric, folds, seed=2)) == (metric in ACCURACIES)
 
@@ -154,7 +153,7 @@ def test_the_few_clips_without_which_a_class_is_gone_do_not_move_the_interval_of
     # Nothing is known, so mAP is 1/4 without any clip.
     folds = [SceneFold(np.full((1, 32, 4), 0.25), np.arange(32) % 4) for _ in range(5)]
     got = scene_interval("mAP", folds)
-    assert got.low <= scene_value("mAP", folds) == 0.25 <= got.high
+    assert got.low <= value("mAP", folds) == 0.25 <= got.high
 
 
 def test_multi_hot_targets():
@@ -167,9 +166,9 @@ def test_multi_hot_targets():
 def test_every_clip_counts_and_every_label_of_several():
     labels = np.array([[1, 1, 0], [1, 0, 1], [0, 0, 0]])
     some = np.full((1, 3, 3), 0.5)
-    assert scene_answers([(some, labels)]) == 4
-    assert scene_answers([(some, labels * 0)]) == 3
-    assert scene_answers([(some, np.arange(3))] * 2) == 6
+    assert find_metric("mAP").answers([SceneFold(some, labels)]) == 4
+    assert find_metric("mAP").answers([SceneFold(some, labels * 0)]) == 3
+    assert find_metric("mAP").answers([SceneFold(some, np.arange(3))] * 2) == 6
 
 
 def test_a_macro_mean_is_known_from_its_rarest_classes():
@@ -177,15 +176,15 @@ def test_a_macro_mean_is_known_from_its_rarest_classes():
         return np.full((1, len(targets), classes), 0.5), targets
 
     even = np.arange(120) % 4
-    assert scene_worth([fold(even, 4)]) == pytest.approx(120)
-    assert scene_worth([fold(even, 4)] * 2) == pytest.approx(240)
-    assert scene_worth([fold(np.eye(4)[even], 4)]) == pytest.approx(120)
+    assert effective_units([fold(even, 4)]) == pytest.approx(120)
+    assert effective_units([fold(even, 4)] * 2) == pytest.approx(240)
+    assert effective_units([fold(np.eye(4)[even], 4)]) == pytest.approx(120)
     lone = np.arange(60) == 7
     for one in (fold(lone.astype(int), 2), fold(lone[:, None].astype(float), 1)):
-        assert scene_worth([one]) == pytest.approx(1)
+        assert effective_units([one]) == pytest.approx(1)
     # A class in no clip, or in all, defines nothing.
-    assert scene_worth([fold(np.eye(5)[even], 5)]) == pytest.approx(120)
-    assert scene_worth([fold(np.ones((9, 1)), 1)]) == 0
+    assert effective_units([fold(np.eye(5)[even], 5)]) == pytest.approx(120)
+    assert effective_units([fold(np.ones((9, 1)), 1)]) == 0
 
 
 def test_one_clip_of_a_class_shows_nothing_however_many_others_there_are():
@@ -217,7 +216,7 @@ def test_clips_are_resampled_within_their_fold(metric):
     assert apart.high - apart.low < 0.3 * (together.high - together.low)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", metrics_of("scene"))
 def test_repeating_a_run_changes_nothing(metric):
     probabilities, targets = scene_fold(0, 50)
     once = scene_interval(metric, [SceneFold(probabilities, targets)])
@@ -239,7 +238,7 @@ def test_a_class_that_most_resamples_lack_is_left_out_there():
     lone = np.where(np.arange(30) == 2, 2, targets % 2)
     for metric in RANKED:
         got = scene_interval(metric, [(probabilities, lone)])
-        assert got.low < scene_value(metric, [(probabilities, lone)]) < got.high
+        assert got.low < value(metric, [(probabilities, lone)]) < got.high
 
 
 def test_an_undefined_score_has_no_interval():
@@ -277,11 +276,11 @@ def test_precision_and_recall_have_intervals_of_their_own(n_files):
     # Without false alarms F is TP / (TP + misses / 2), with misses doubled TP / (TP + misses).
     counts_of_recall = counts * [1, 0, 2]
     as_f = EventCounts(found.files, names, counts_of_recall)
-    recall = event_interval(metric, [[found]], part="recall")
+    recall = event_interval(f"{metric}_recall", [[found]])
     expected = event_interval(metric, [[as_f]])
     assert (recall.low, recall.high) == pytest.approx((expected.low, expected.high))
     turned = EventCounts(found.files, names, counts[:, [0, 2, 1]])
-    precision = event_interval(metric, [[turned]], part="precision")
+    precision = event_interval(f"{metric}_precision", [[turned]])
     assert (precision.low, precision.high) == pytest.approx((recall.low, recall.high))
 
 
@@ -313,17 +312,17 @@ def test_accuracy_of_five_thousand_clips_takes_no_time():
 def test_memory_is_bounded_without_changing_the_result(monkeypatch):
     fold = scene_fold(0, 50)
     whole = scene_interval("mAP", [fold])
-    monkeypatch.setattr(harness.metrics.jackknife, "_CHUNK_BYTES", 1.0)
+    monkeypatch.setattr(harness.metrics.macro_mean, "_CHUNK_BYTES", 1.0)
     assert scene_interval("mAP", [fold]) == whole
 
 
 def test_blocks_of_many_clips_give_the_variance_of_single_clips():
     fold = scene_fold(0, 1500)
-    single = scene_influence("aucroc", [fold], clip_units([1500]))
+    single = find_metric("aucroc").influence([fold], clip_units([1500]))
     assert single.units.n_units == 1000
     assert single.units.count == 1500
     right = SceneFold(fold.probabilities[:, :900], fold.targets[:900])
-    exact = scene_influence("aucroc", [right], clip_units([900])).variance
+    exact = find_metric("aucroc").influence([right], clip_units([900])).variance
     assert single.variance == pytest.approx(exact * 900 / 1500, rel=0.2)
 
 
@@ -356,7 +355,7 @@ def test_few_files_are_named_and_given_a_wider_interval():
     metric = "event_onset_50ms_fms"
     got = event_interval(metric, [[few]])
     assert got.method.startswith("jackknife t over 8 files, few")
-    assert got.low < event_value(metric, [[few]]) < got.high
+    assert got.low < value(metric, [[few]]) < got.high
     of_many = event_interval(metric, [[many]])
     assert "few" not in of_many.method
     assert of_many.high - of_many.low < (got.high - got.low) / 2
@@ -381,7 +380,7 @@ def test_folds_of_one_file_each_vary_together():
     rng = np.random.default_rng(0)
     each = [counted(rng, 1) for _ in range(8)]
     got = event_interval("event_onset_50ms_fms", [[one] for one in each])
-    values = [event_value("event_onset_50ms_fms", [[one]]) for one in each]
+    values = [value("event_onset_50ms_fms", [[one]]) for one in each]
     half = stats.t.ppf(0.975, 7) * np.std(values, ddof=1) / np.sqrt(8)
     assert got.high - got.low == pytest.approx(2 * half, rel=0.1)
 
@@ -447,7 +446,7 @@ def test_ranked_intervals_cover_the_mean_score_of_such_test_sets(metric, n, clas
         targets = rng.integers(0, classes, n)
         return SceneFold(rng.normal(size=(1, n, classes)) + 1.5 * np.eye(classes)[targets], targets)
 
-    truth = float(np.mean([scene_value(metric, [fold(10_000 + s)]) for s in range(1000)]))
+    truth = float(np.mean([value(metric, [fold(10_000 + s)]) for s in range(1000)]))
     assert coverage(truth, lambda s: scene_interval(metric, [fold(s)]), 200) >= 0.9
 
 
@@ -462,5 +461,5 @@ def test_event_intervals_cover(folds, files):
         rng = np.random.default_rng(seed)
         return [[counted(rng, files)] for _ in range(folds)]
 
-    truth = float(np.mean([event_value(metric, test_set(10_000 + s)) for s in range(2000)]))
+    truth = float(np.mean([value(metric, test_set(10_000 + s)) for s in range(2000)]))
     assert coverage(truth, lambda s: event_interval(metric, test_set(s)), 300) >= 0.9

@@ -13,7 +13,7 @@ from sklearn.metrics import accuracy_score, average_precision_score, roc_auc_sco
 
 from harness.core.errors import UserError
 from harness.metrics.ranking import Ranking
-from harness.metrics.scores import METRICS, score
+from harness.metrics.registry import find_metric, metrics_of, scene_metric
 
 RANDOM = settings(max_examples=40, deadline=None, derandomize=True)
 RANKED = ("mAP", "aucroc", "d_prime")
@@ -48,11 +48,9 @@ def test_macro_means_are_sklearn_s_over_the_defined_classes(case):
     probabilities, targets = case
     precisions, aucs = by_class_reference(probabilities, targets)
     for metric, by_class in (("mAP", precisions), ("aucroc", aucs)):
-        got = score(metric, probabilities, targets)
+        got = scene_metric(metric).score(probabilities, targets)
         defined = ~np.isnan(by_class)
         assert got.unscored == tuple(np.flatnonzero(~defined))
-        assert got.n_classes_scored == defined.sum()
-        assert got.n_classes == len(by_class)
         if defined.any():
             assert got.value == pytest.approx(by_class[defined].mean(), abs=1e-12)
         else:
@@ -83,7 +81,7 @@ def test_original_is_what_heareval_computes(case):
         auc = roc_auc_score(targets, probabilities, average="macro")
         d_prime = np.mean(norm.ppf(roc_auc_score(targets, probabilities, average=None)) * 2**0.5)
     for metric, expected in (("mAP", precision), ("aucroc", auc), ("d_prime", d_prime)):
-        got = score(metric, probabilities, targets).original
+        got = scene_metric(metric).original(probabilities, targets)
         assert got == pytest.approx(expected, abs=1e-12, nan_ok=True)
 
 
@@ -92,19 +90,21 @@ def test_d_prime_is_the_mean_over_classes_of_the_transformed_auc():
     targets = np.arange(60) % 3
     probabilities = rng.random((60, 3)) + 0.3 * np.eye(3)[targets]
     _, aucs = by_class_reference(probabilities, np.eye(3)[targets])
-    got = score("d_prime", probabilities, targets)
+    got = scene_metric("d_prime").score(probabilities, targets)
     assert got.value == pytest.approx(np.mean(2**0.5 * norm.ppf(aucs)))
-    assert got.original == pytest.approx(got.value)
+    original = scene_metric("d_prime").original(probabilities, targets)
+    assert original == pytest.approx(got.value)
 
 
 def test_a_perfect_class_counts_as_half_a_pair_short_of_perfect():
     probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.1, 0.9]])
-    got = score("d_prime", probabilities, np.array([0, 0, 1, 1]))
+    targets = np.array([0, 0, 1, 1])
+    got = scene_metric("d_prime").score(probabilities, targets)
     assert got.value == pytest.approx(2**0.5 * norm.ppf(1 - 1 / (2 * 2 * 2)))
-    assert got.original == np.inf
-    worst = score("d_prime", probabilities, np.array([1, 1, 0, 0]))
+    assert scene_metric("d_prime").original(probabilities, targets) == np.inf
+    worst = scene_metric("d_prime").score(probabilities, np.array([1, 1, 0, 0]))
     assert worst.value == pytest.approx(-got.value)
-    assert score("aucroc", probabilities, np.array([0, 0, 1, 1])).value == 1.0
+    assert scene_metric("aucroc").score(probabilities, np.array([0, 0, 1, 1])).value == 1.0
 
 
 @RANDOM
@@ -116,49 +116,55 @@ def test_accuracy_of_multiclass_targets(case):
     predicted = probabilities.argmax(axis=1)
     expected = accuracy_score(true, predicted)
     for targets_form in (true, np.eye(classes)[true]):
-        assert score("top1_acc", probabilities, targets_form).value == pytest.approx(expected)
-        assert score("pitch_acc", probabilities, targets_form).value == pytest.approx(expected)
-    assert score("top1_acc", probabilities, true).n_classes_scored == classes
+        assert scene_metric("top1_acc").score(probabilities, targets_form).value == pytest.approx(
+            expected
+        )
+        assert scene_metric("pitch_acc").score(probabilities, targets_form).value == pytest.approx(
+            expected
+        )
+    assert scene_metric("top1_acc").score(probabilities, true).unscored == ()
 
 
 def test_chroma_accuracy_forgives_octaves():
     probabilities = np.eye(26)[[0, 12, 25, 5]]
-    assert score("pitch_acc", probabilities, np.array([0, 0, 1, 6])).value == 0.25
-    assert score("chroma_acc", probabilities, np.array([0, 0, 1, 6])).value == 0.75
+    assert scene_metric("pitch_acc").score(probabilities, np.array([0, 0, 1, 6])).value == 0.25
+    assert scene_metric("chroma_acc").score(probabilities, np.array([0, 0, 1, 6])).value == 0.75
 
 
 def test_top1_on_multi_hot_targets_takes_the_first_label_and_class_0_for_none():
     probabilities = np.array([[0.1, 0.8, 0.3], [0.1, 0.2, 0.9], [0.9, 0.1, 0.2]])
     targets = np.array([[0, 1, 1], [0, 1, 1], [0, 0, 0]], dtype=np.float32)
-    assert score("top1_acc", probabilities, targets).value == pytest.approx(2 / 3)
+    assert scene_metric("top1_acc").score(probabilities, targets).value == pytest.approx(2 / 3)
 
 
 def test_all_equal_probabilities_are_chance():
     targets = np.array([0, 1, 1, 2])
     flat = np.full((4, 3), 1 / 3)
-    assert score("aucroc", flat, targets).value == 0.5
-    assert score("d_prime", flat, targets).value == 0.0
-    assert score("mAP", flat, targets).value == pytest.approx(1 / 3)  # mean prevalence
-    assert score("top1_acc", flat, targets).value == 0.25  # the first of equals
+    assert scene_metric("aucroc").score(flat, targets).value == 0.5
+    assert scene_metric("d_prime").score(flat, targets).value == 0.0
+    assert scene_metric("mAP").score(flat, targets).value == pytest.approx(1 / 3)  # mean prevalence
+    assert scene_metric("top1_acc").score(flat, targets).value == 0.25  # the first of equals
 
 
 @pytest.mark.parametrize("metric", RANKED)
 def test_one_clip(metric):
-    got = score(metric, np.array([[0.2, 0.8]]), np.array([1]))
+    clip = np.array([[0.2, 0.8]]), np.array([1])
+    got, original = scene_metric(metric).score(*clip), scene_metric(metric).original(*clip)
     if metric == "mAP":
-        assert (got.value, got.unscored, got.original) == (1.0, (0,), 0.5)
+        assert (got.value, got.unscored, original) == (1.0, (0,), 0.5)
     else:
         assert np.isnan(got.value)
-        assert np.isnan(got.original)
+        assert np.isnan(original)
         assert got.unscored == (0, 1)
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", metrics_of("scene"))
 def test_a_nan_probability_makes_the_score_nan(metric):
-    got = score(metric, np.array([[0.2, np.nan], [0.5, 0.5]]), np.array([1, 0]))
+    clips = np.array([[0.2, np.nan], [0.5, 0.5]]), np.array([1, 0])
+    got = scene_metric(metric).score(*clips)
     assert np.isnan(got.value)
-    assert np.isnan(got.original)
-    assert got.n_classes_scored == 0
+    assert np.isnan(scene_metric(metric).original(*clips))
+    assert got.unscored == (0, 1)
 
 
 @pytest.mark.parametrize(
@@ -172,21 +178,22 @@ def test_a_nan_probability_makes_the_score_nan(metric):
 )
 def test_shapes_that_do_not_belong_together_are_refused(probabilities, targets, message):
     with pytest.raises(ValueError, match=message):
-        score("mAP", probabilities, targets)
+        scene_metric("mAP").score(probabilities, targets)
 
 
 def test_an_unknown_metric_is_answered_with_the_nearest():
     with pytest.raises(UserError, match="Did you mean 'top1_acc'"):
-        score("top_acc", np.ones((1, 1)), np.zeros(1, dtype=int))
+        scene_metric("top_acc").score(np.ones((1, 1)), np.zeros(1, dtype=int))
 
 
 def test_every_metric_rises_with_quality():
     rng = np.random.default_rng(1)
     targets = rng.integers(0, 24, 500)
     noise = rng.random((500, 24))
-    for metric in METRICS:
+    for metric in metrics_of("scene"):
         values = [
-            score(metric, noise + s * np.eye(24)[targets], targets).value for s in (0, 0.3, 1)
+            scene_metric(metric).score(noise + s * np.eye(24)[targets], targets).value
+            for s in (0, 0.3, 1)
         ]
         assert values == sorted(values)
-        assert METRICS[metric].higher_is_better
+        assert find_metric(metric).higher_is_better

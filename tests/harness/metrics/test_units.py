@@ -9,16 +9,12 @@ import pytest
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
-from harness.metrics.events import EventCounts
-from harness.metrics.intervals import (
-    Estimate,
-    event_estimate,
-    event_value,
-    scene_estimate,
-    scene_value,
-)
-from harness.metrics.jackknife import SceneFold, scene_influence, scene_worth, share_influence
-from harness.metrics.scores import METRICS
+from harness.metrics.event_metric import EventCounts
+from harness.metrics.intervals import Estimate, estimate
+from harness.metrics.jackknife import share_influence
+from harness.metrics.macro_mean import effective_units
+from harness.metrics.registry import find_metric, metrics_of
+from harness.metrics.scene_metric import SceneFold
 from harness.metrics.units import Units, clip_units, group_units
 from harness.metrics.variance import of_units
 
@@ -105,7 +101,7 @@ def test_auc_without_a_group_is_scikit_learns():
     scores = rng.normal(size=120) + targets
     groups = np.repeat(np.arange(12), 10)
     fold = SceneFold(np.stack([-scores, scores], axis=-1)[None], targets)
-    found = scene_influence("aucroc", [fold], group_units([groups.astype(str)], [120]))
+    found = find_metric("aucroc").influence([fold], group_units([groups.astype(str)], [120]))
     left = [roc_auc_score(targets[groups != g], scores[groups != g]) for g in range(12)]
     assert found.variance == pytest.approx(11 * np.var(left))
     assert found.value == pytest.approx(roc_auc_score(targets, scores))
@@ -115,9 +111,9 @@ def test_classes_are_worth_the_groups_that_have_them():
     targets = np.repeat([0, 1, 2], 20)
     fold = SceneFold(np.full((1, 60, 3), 0.5), targets)
     by_class = group_units([np.repeat(np.arange(6), 10).astype(str)], [60])
-    assert scene_worth([fold], by_class) == pytest.approx(6)
+    assert effective_units([fold], by_class) == pytest.approx(6)
     mixed = group_units([np.tile(np.arange(6), 10).astype(str)], [60])
-    assert scene_worth([fold], mixed) == pytest.approx(18)
+    assert effective_units([fold], mixed) == pytest.approx(18)
 
 
 def grouped_fold(rng: np.random.Generator, n_groups: int, size: int) -> tuple[SceneFold, Units]:
@@ -128,29 +124,31 @@ def grouped_fold(rng: np.random.Generator, n_groups: int, size: int) -> tuple[Sc
     return SceneFold(scores[None], targets), group_units([groups.astype(str)], [len(groups)])
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", metrics_of("scene"))
 def test_correlated_clips_widen_the_interval_and_name_their_groups(metric):
     targets = np.repeat(np.arange(24) % 3, 8)
     one = np.random.default_rng(0).normal(size=(24, 3)) + np.eye(3)[targets[::8]]
     # Eight copies of one clip a group are worth one clip.
     fold = SceneFold(np.repeat(one, 8, axis=0)[None], targets)
     units = group_units([np.repeat(np.arange(24), 8).astype(str)], [192])
-    found = scene_estimate(metric, [fold], units)
-    alone = scene_estimate(metric, [SceneFold(one[None], targets[::8])])
+    found = estimate(find_metric(metric), [fold], units)
+    alone = estimate(find_metric(metric), [SceneFold(one[None], targets[::8])])
     assert found.n_groups == 24
     assert found.design_effect == pytest.approx(8, rel=0.4)
     assert found.standard_error == pytest.approx(alone.standard_error, rel=0.05)
     assert "over 24 groups, few" in found.interval.method
-    clips = scene_estimate(metric, [fold])
+    clips = estimate(find_metric(metric), [fold])
     assert (clips.n_groups, clips.design_effect) == (None, None)
     width = found.interval.high - found.interval.low
     assert width > 2 * (clips.interval.high - clips.interval.low)
 
 
 @pytest.mark.parametrize("n_groups", [1, 5])
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", metrics_of("scene"))
 def test_below_six_groups_there_is_no_interval(metric, n_groups):
-    found = scene_estimate(metric, *listed(grouped_fold(np.random.default_rng(0), n_groups, 30)))
+    found = estimate(
+        find_metric(metric), *listed(grouped_fold(np.random.default_rng(0), n_groups, 30))
+    )
     assert np.isnan([found.interval.low, found.interval.high]).all()
     assert found.interval.method == f"none: too few test groups ({n_groups}); 6 are needed"
     assert np.isfinite(found.value)
@@ -163,13 +161,13 @@ def listed(made: tuple[SceneFold, Units]) -> tuple[list[SceneFold], Units]:
 @pytest.mark.parametrize("metric", ["top1_acc", "mAP"])
 def test_a_random_protocol_adds_an_allowance_for_its_training(metric):
     made = listed(grouped_fold(np.random.default_rng(0), 30, 10))
-    fixed, random = (scene_estimate(metric, *made, is_random=r) for r in (False, True))
+    fixed, random = (estimate(find_metric(metric), *made, is_random=r) for r in (False, True))
     assert fixed.training_error == 0
     assert random.training_error > 0
     assert random.standard_error == fixed.standard_error
     assert random.interval.low < fixed.interval.low < fixed.interval.high < random.interval.high
     assert "allowance for training noise" in random.interval.method
-    clips = [scene_estimate(metric, made[0], is_random=r).interval for r in (False, True)]
+    clips = [estimate(find_metric(metric), made[0], is_random=r).interval for r in (False, True)]
     assert clips[1].high - clips[1].low > clips[0].high - clips[0].low
 
 
@@ -214,11 +212,9 @@ def coverage(
 ) -> tuple[float, float]:
     """Share of test sets whose interval holds the mean score of such test sets, and its error."""
     rng = np.random.default_rng(0)
-    value, estimate = (
-        (event_value, event_estimate) if metric == EVENT_METRIC else (scene_value, scene_estimate)
-    )
-    truth = float(np.mean([value(metric, make(rng)[0]) for _ in range(3 * trials)]))
-    found: list[Estimate] = [estimate(metric, *make(rng)) for _ in range(trials)]
+    scored = find_metric(metric)
+    truth = float(np.mean([scored.influence(*make(rng)).value for _ in range(3 * trials)]))
+    found: list[Estimate] = [estimate(scored, *make(rng)) for _ in range(trials)]
     held = [each.interval.low <= truth <= each.interval.high for each in found]
     return float(np.mean(held)), float(np.sqrt(0.05 * 0.95 / trials))
 

@@ -12,8 +12,8 @@ from support.probe_data import QUICK, balanced, class_task, event_task, label_ta
 
 from harness.core.errors import UserError
 from harness.embeddings.store import SplitEmbeddings
-from harness.metrics.events import Postprocessing, event_counts, frames_to_events, score_events
-from harness.metrics.scores import score
+from harness.metrics.events import Postprocessing, frames_to_events
+from harness.metrics.registry import event_metric, scene_metric
 from harness.probe import (
     PROTOCOLS,
     ProbeUnit,
@@ -48,7 +48,9 @@ def run_first(
 
 
 def accuracy(task: Task, found: UnitResult) -> float:
-    return score("top1_acc", found.probabilities, multiclass_targets(task, "test")).value
+    return (
+        scene_metric("top1_acc").score(found.probabilities, multiclass_targets(task, "test")).value
+    )
 
 
 # ------------------------------------------------------------------------------------- the grid
@@ -335,8 +337,8 @@ def test_event_protocols_learn(name: str) -> None:
         for clip, a, b in zip(split.clips, split.offsets[:-1], split.offsets[1:], strict=True)
     }
     reference = {clip.name: clip.events for clip in task.clips["test"]}
-    counts = event_counts(task.primary_metric, predicted, reference)
-    assert score_events(task.primary_metric, counts)["f_measure"] > 0.8
+    metric = event_metric(task.primary_metric)
+    assert metric.value(metric.count(predicted, reference)) > 0.8
 
 
 def test_selection_by_loss_chooses_the_postprocessing_afterwards() -> None:

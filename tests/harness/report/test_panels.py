@@ -11,7 +11,7 @@ from sklearn.metrics import average_precision_score, confusion_matrix, recall_sc
 from support.result_rows import row
 
 from harness.analysis.board.published import read_board
-from harness.metrics.events import event_counts, score_events
+from harness.metrics.registry import event_metric
 from harness.report.classes import classes_panel, confusion_panel
 from harness.report.comparison import comparison
 from harness.report.curves import curves_panel
@@ -94,7 +94,7 @@ def test_event_scores_by_class_add_up_to_the_reported_one(material):
     found = cells(classes_panel(metric, {"logmel": [record]}), 1)
     for label in record.labels:
         predicted, truth = (_only(label, each) for each in (fold.predicted[0], fold.reference))
-        expected = score_events(metric, event_counts(metric, predicted, truth))["f_measure"]
+        expected = event_metric(metric).value(event_metric(metric).count(predicted, truth))
         assert float(found[label]) == pytest.approx(expected, abs=5e-4)
 
 

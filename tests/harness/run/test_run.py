@@ -21,7 +21,7 @@ from support.result_rows import row
 
 from harness.core.errors import UserError
 from harness.core.workers import WorkerDied
-from harness.metrics.scores import score
+from harness.metrics.registry import scene_metric
 from harness.models.module import ModelSpec, parse_model
 from harness.results import read_csv, write_csv, write_result
 from harness.run.engines import InlineEngine, LocalEngine
@@ -94,7 +94,7 @@ def test_reported_values_follow_from_the_predictions_on_disk(tasks, tmp_path):
         probabilities, targets = saved["probabilities"], saved["targets"]
         assert len(saved["clips"]) == len(targets) == probabilities.shape[1]
     for metric, value in zip(table.metric, table.value, strict=True):
-        assert value == pytest.approx(score(metric, probabilities[0], targets).value)
+        assert value == pytest.approx(scene_metric(metric).score(probabilities[0], targets).value)
     document = json.loads((path.parent / "test.predicted-scores.json").read_text())
     primary = table[table.is_primary].value.item()
     assert document["test"]["test_score"] == pytest.approx(primary)

@@ -12,13 +12,14 @@ from click.testing import CliRunner
 from harness.cli import cli
 from harness.commands.tasks import tasks as command
 from harness.core.errors import UserError
-from harness.metrics import events, scores
+from harness.metrics.events import Postprocessing, frames_to_events
+from harness.metrics.registry import event_metric, find_metric, scene_metric
+from harness.metrics.scene_metric import multi_hot
 from tasks.audio import audio_path, decode
 from tasks.check import check_task
 from tasks.find import find_suite, find_task
 from tasks.format.task import multiclass_targets, multilabel_targets, read_task
 from tasks.synthetic import KINDS, make_synthetic, new_task
-from tasks.synthetic.known import best, chance
 
 SMALL = {
     "multiclass": {"clips": 40, "classes": 4, "seconds": 0.25},
@@ -122,11 +123,11 @@ def test_known_scores_are_what_is_scored(directories, kind):
         perfect, blind = [], []
         for fold in task.folds:
             targets = read(task, fold.test)
-            told = scores.multi_hot(targets, len(task.labels)).astype(float)
-            perfect.append(scores.score(metric, told, targets).value)
+            told = multi_hot(targets, len(task.labels)).astype(float)
+            perfect.append(scene_metric(metric).score(told, targets).value)
             # Each label's turn to be guessed for all clips alike: the mean over all such guesses.
             guesses = [np.tile(row, (len(told), 1)) for row in np.eye(len(task.labels))]
-            blind.append(np.mean([scores.score(metric, g, targets).value for g in guesses]))
+            blind.append(np.mean([scene_metric(metric).score(g, targets).value for g in guesses]))
         assert known["best"][metric] == pytest.approx(np.mean(perfect))
         assert known["chance"][metric] == pytest.approx(np.mean(blind), abs=1e-12)
 
@@ -138,14 +139,13 @@ def test_known_event_scores_are_what_is_scored(directories, kind):
     clips = task.clips[task.folds[0].test]
     reference = {clip.name: clip.events for clip in clips}
     times = np.arange(300) * 10.0
-    never_changing = events.frames_to_events(
-        np.ones((len(times), 3)), times, task.labels, events.Postprocessing()
+    never_changing = frames_to_events(
+        np.ones((len(times), 3)), times, task.labels, Postprocessing()
     )
     for metric in task.evaluation:
 
         def value(predicted, metric=metric):
-            counts = events.event_counts(metric, predicted, reference)
-            return next(iter(events.score_events(metric, counts).values()))
+            return event_metric(metric).value(event_metric(metric).count(predicted, reference))
 
         assert value(reference) == known["best"][metric]
         assert value({name: [] for name in reference}) == known["chance"][metric]
@@ -156,9 +156,9 @@ def test_known_event_scores_are_what_is_scored(directories, kind):
 def test_chance_of_chroma_counts_the_labels_of_each_chroma():
     # 13 pitches: the first and the last share a chroma.
     truth = [np.eye(13, dtype=bool)]
-    assert chance("chroma_acc", truth) == pytest.approx((11 + 4) / 169)
-    assert chance("pitch_acc", truth) == pytest.approx(1 / 13)
-    assert best("chroma_acc", truth) == 1.0
+    assert find_metric("chroma_acc").chance(truth) == pytest.approx((11 + 4) / 169)
+    assert find_metric("pitch_acc").chance(truth) == pytest.approx(1 / 13)
+    assert find_metric("chroma_acc").best(truth) == 1.0
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from harness.analysis.compare.gather import gather
 from harness.analysis.table.noise import find_noise
 from harness.cli import call
 from harness.core.errors import UserError
-from harness.metrics.event_scores import event_counts
+from harness.metrics.event_metric import EventMetric
 from harness.models.module import parse_model
 from harness.results import load, seed_spread, write_csv
 from harness.results.record import find_records
@@ -226,11 +226,13 @@ def test_the_table_of_a_run_has_its_predictions_and_a_foreign_one_has_none(copie
 def test_what_was_gathered_is_measured_once(run, monkeypatch):
     matched = []
 
+    count = EventMetric.count
+
     def counting(*arguments):
         matched.append(arguments)
-        return event_counts(*arguments)
+        return count(*arguments)
 
-    monkeypatch.setattr("harness.metrics.events.event_counts", counting)
+    monkeypatch.setattr(EventMetric, "count", counting)
     results = gather([run])
     found = compare(results, ["logmel", "toy"], "linear", ["tiny_events"])
     assert len(matched) == 2  # a fold and a run of each model

@@ -10,7 +10,9 @@ from scipy import stats
 
 from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.paired import difference
-from harness.metrics.jackknife import SceneFold, scene_influence, share_influence
+from harness.metrics.jackknife import share_influence
+from harness.metrics.registry import find_metric
+from harness.metrics.scene_metric import SceneFold
 from harness.metrics.units import clip_units, group_units
 
 
@@ -20,7 +22,9 @@ def probe(right: np.ndarray, groups: np.ndarray, **changes) -> Measured:
     names = tuple(f"{i:05d}" for i in range(len(right)))
     by_unit = share_influence(shares, group_units([groups.astype(str)], [len(right)]))
     by_clip = share_influence(shares, clip_units([len(right)]))
-    made = Measured("m", 0, "task", "abc", "linear", "top1_acc", (names,), by_unit, by_clip, shares)
+    made = Measured(
+        "m", 0, "task", "abc", "linear", find_metric("top1_acc"), (names,), by_unit, by_clip, shares
+    )
     return dataclasses.replace(made, **changes)
 
 
@@ -88,7 +92,16 @@ def test_folds_weigh_as_the_score_does():
         by_unit, by_clip = (share_influence(side, each) for each in (units, clip_units(sizes)))
         sides.append(
             Measured(
-                "m", 0, "task", "abc", "linear", "top1_acc", names, by_unit, by_clip, tuple(side)
+                "m",
+                0,
+                "task",
+                "abc",
+                "linear",
+                find_metric("top1_acc"),
+                names,
+                by_unit,
+                by_clip,
+                tuple(side),
             )
         )
     found = difference([sides[0]], [sides[1]])
@@ -177,10 +190,21 @@ def test_false_positives_of_macro_metrics_over_groups(metric, icc):
             effect = np.sqrt(icc) * rng.normal(size=(20, 3))[groups]
             scores = effect + np.sqrt(1 - icc) * rng.normal(size=(200, 3)) + np.eye(3)[targets]
             fold = [SceneFold(scores[None], targets)]
-            by_unit, by_clip = (scene_influence(metric, fold, each) for each in (units, clips))
+            by_unit, by_clip = (
+                find_metric(metric).influence(fold, each) for each in (units, clips)
+            )
             sides.append(
                 Measured(
-                    "m", 0, "task", "abc", "linear", metric, names, by_unit, by_clip, answers=200
+                    "m",
+                    0,
+                    "task",
+                    "abc",
+                    "linear",
+                    find_metric(metric),
+                    names,
+                    by_unit,
+                    by_clip,
+                    answers=200,
                 )
             )
         called += difference([sides[0]], [sides[1]]).p < 0.05

@@ -8,6 +8,7 @@ import pytest
 from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.pair import Cell, compare_pair
 from harness.metrics.jackknife import share_influence
+from harness.metrics.registry import find_metric
 from harness.metrics.units import clip_units
 
 
@@ -15,7 +16,9 @@ def cell(task: str, *right: float) -> Cell:
     clips = (tuple(f"{i:04d}" for i in range(len(right))),)
     each = (np.array(right),)
     found = share_influence(each, clip_units([len(right)]))
-    seed = Measured("m", 0, task, "abc", "linear", "top1_acc", clips, found, found, each)
+    seed = Measured(
+        "m", 0, task, "abc", "linear", find_metric("top1_acc"), clips, found, found, each
+    )
     return Cell("top1_acc", True, "abc", found.value, (seed,), ())
 
 

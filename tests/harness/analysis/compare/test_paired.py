@@ -14,19 +14,12 @@ from harness.analysis.compare.influences import in_order, influence, units_of
 from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.paired import difference
 from harness.core.errors import UserError
-from harness.metrics.event_scores import METRICS as EVENT_METRICS
-from harness.metrics.events import EventCounts
-from harness.metrics.intervals import event_answers, scene_answers
-from harness.metrics.jackknife import (
-    Influence,
-    SceneFold,
-    event_influence,
-    scene_influence,
-    share_influence,
-)
+from harness.metrics.event_metric import Event, EventCounts
+from harness.metrics.jackknife import Influence, share_influence
+from harness.metrics.registry import event_metric, find_metric
+from harness.metrics.scene_metric import SceneFold
 from harness.metrics.units import clip_units, group_units
 from harness.results.predictions import FoldPredictions
-from tasks.format.task import Event
 
 F_MEASURE = "event_onset_200ms_fms"
 
@@ -36,7 +29,9 @@ def accuracy(*folds: np.ndarray, seed: int = 0, **changes) -> Measured:
     clips = tuple(tuple(f"{f}-{i:04d}" for i in range(len(fold))) for f, fold in enumerate(folds))
     shares = tuple(map(np.asarray, folds))
     found = share_influence(shares, clip_units([len(fold) for fold in folds]))
-    made = Measured("m", seed, "task", "abc", "linear", "top1_acc", clips, found, found, shares)
+    made = Measured(
+        "m", seed, "task", "abc", "linear", find_metric("top1_acc"), clips, found, found, shares
+    )
     return dataclasses.replace(made, **changes)
 
 
@@ -51,7 +46,7 @@ def moved(metric: str, value: float, moves: np.ndarray | float, n: int, seed: in
     """A probe seed of another metric by how much each clip moves its score."""
     found = Influence(value, np.zeros(n) + moves, clip_units([n]))
     clips = (tuple(f"{i:04d}" for i in range(n)),)
-    return Measured("m", seed, "task", "abc", "linear", metric, clips, found, found)
+    return Measured("m", seed, "task", "abc", "linear", find_metric(metric), clips, found, found)
 
 
 def right(rng: np.random.Generator, chance: float, *sizes: int) -> list[np.ndarray]:
@@ -287,9 +282,13 @@ def rare(n: int, positives: int, rng: np.random.Generator) -> list[Measured]:
     sides = []
     for _ in range(2):
         folds = [SceneFold((shared + rng.normal(size=(n, 2)))[None], targets)]
-        found = scene_influence("aucroc", folds, clip_units([n]))
+        found = find_metric("aucroc").influence(folds, clip_units([n]))
         side = moved("aucroc", found.value, 0.0, n)
-        known = {"by_unit": found, "by_clip": found, "answers": scene_answers(folds)}
+        known = {
+            "by_unit": found,
+            "by_clip": found,
+            "answers": find_metric("aucroc").answers(folds),
+        }
         sides.append(dataclasses.replace(side, **known))
     return sides
 
@@ -329,14 +328,13 @@ def counted(
 def event_side(counts: np.ndarray) -> Measured:
     names = ("true_positives", "false_positives", "misses")
     folds = [[EventCounts(tuple(map(str, range(len(counts)))), names, counts)]]
-    found = event_influence(F_MEASURE, folds, clip_units([len(counts)]))
+    found = event_metric(F_MEASURE).influence(folds, clip_units([len(counts)]))
     side = moved(F_MEASURE, found.value, 0.0, len(counts))
-    answers = event_answers(F_MEASURE, folds)
+    answers = event_metric(F_MEASURE).answers(folds)
     return dataclasses.replace(side, by_unit=found, by_clip=found, answers=answers)
 
 
 def event_coverage(n: int, skills: tuple[float, float], trials: int, alarms: float = 2) -> float:
-    assert F_MEASURE in EVENT_METRICS
     rng = np.random.default_rng(0)
     one, other = counted(rng, 200_000, skills, alarms)
     truth = event_score(one) - event_score(other)

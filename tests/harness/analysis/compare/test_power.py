@@ -19,6 +19,7 @@ from harness.analysis.compare.proportions import (
     sign_flip_test,
 )
 from harness.metrics.jackknife import Influence, share_influence
+from harness.metrics.registry import find_metric
 from harness.metrics.units import clip_units, group_units
 from harness.metrics.variance import Part
 
@@ -29,7 +30,9 @@ def accuracy(right: np.ndarray, seed: int = 0, protocol: str = "linear") -> Meas
     clips = (tuple(f"{i:05d}" for i in range(len(right))),)
     shares = (np.asarray(right, dtype=float),)
     found = share_influence(shares, clip_units([len(right)]))
-    return Measured("m", seed, "task", "abc", protocol, "top1_acc", clips, found, found, shares)
+    return Measured(
+        "m", seed, "task", "abc", protocol, find_metric("top1_acc"), clips, found, found, shares
+    )
 
 
 def scored(value: float, moves: np.ndarray, seed: int = 0) -> Measured:
@@ -37,7 +40,9 @@ def scored(value: float, moves: np.ndarray, seed: int = 0) -> Measured:
     n = len(moves)
     found = Influence(value, moves, clip_units([n]))
     clips = (tuple(f"{i:05d}" for i in range(n)),)
-    return Measured("m", seed, "task", "abc", "linear", "mAP", clips, found, found, answers=10 * n)
+    return Measured(
+        "m", seed, "task", "abc", "linear", find_metric("mAP"), clips, found, found, answers=10 * n
+    )
 
 
 def grouped(side: Measured, groups: np.ndarray) -> Measured:

@@ -20,6 +20,7 @@ from harness.analysis.table.noise import _near as within_noise
 from harness.analysis.table.noise import find_noise
 from harness.cli import call
 from harness.metrics.jackknife import share_influence
+from harness.metrics.registry import find_metric
 from harness.metrics.units import clip_units
 from harness.models.module import parse_model
 from harness.results import frame, load, write_csv
@@ -164,7 +165,9 @@ def one_seed(n: int, hits: Iterable[int]) -> Measured:
     right = np.isin(np.arange(n), list(hits)).astype(float)
     clips = (tuple(f"{i:04d}" for i in range(n)),)
     found = share_influence([right], clip_units([n]))
-    return Measured("m", 0, "task", "abc", "linear", "top1_acc", clips, found, found, (right,))
+    return Measured(
+        "m", 0, "task", "abc", "linear", find_metric("top1_acc"), clips, found, found, (right,)
+    )
 
 
 def test_a_run_that_was_gathered_is_not_read_again(finished, tmp_path):

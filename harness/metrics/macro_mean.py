@@ -1,0 +1,174 @@
+"""Metrics of scene tasks that are means over classes.
+
+A class that a test set leaves undefined (without a positive, or for AUC and d' without a negative)
+is left out of the mean and named, so every score comes with the number of its classes.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from harness.metrics.jackknife import Influence, values_influence
+from harness.metrics.metric import Predictions, Score
+from harness.metrics.ranking import ClassRanking, Ranking
+from harness.metrics.scene_metric import SceneFold, SceneMetric, check_shapes, multi_hot
+from harness.metrics.units import Units, clip_units
+
+_CHUNK_BYTES = 300e6
+_ARRAYS_PER_WEIGHTING = 10  # of ``WeightedClasses.n_rows`` float64, alive at once
+
+
+@dataclass(frozen=True)
+class WeightedClasses:
+    """Scores of the classes under weightings of the clips.
+
+    Attributes:
+        scores: weights (n, b), not negative, to scores (C, b); NaN where a class is undefined.
+        n_rows: rows of the largest array of b columns that it needs, for bounding memory.
+    """
+
+    scores: Callable[[np.ndarray], np.ndarray]
+    n_rows: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MacroMean(SceneMetric):
+    """The mean of a score over the classes on which it is defined."""
+
+    counted: ClassVar[str] = "labels"
+
+    @abstractmethod
+    def weighted(self, probabilities: np.ndarray, positives: np.ndarray) -> WeightedClasses:
+        """Prepare the scores of the classes under weightings of the clips.
+
+        Args:
+            probabilities: (n, C) without NaN.
+            positives: (n, C) bool.
+        """
+
+    def by_class(self, probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Return the score of each class (C, 1); NaN where undefined."""
+        check_shapes(probabilities, targets)
+        hot = multi_hot(targets, probabilities.shape[1])
+        return self.weighted(probabilities, hot).scores(np.ones((len(hot), 1)))
+
+    def score(self, probabilities: np.ndarray, targets: np.ndarray) -> Score:
+        """Return the mean over classes; see :meth:`SceneMetric.score`."""
+        if np.isnan(probabilities).any():
+            check_shapes(probabilities, targets)
+            return Score(np.nan, tuple(range(probabilities.shape[1])))
+        by_class = self.by_class(probabilities, targets)
+        unscored = tuple(int(c) for c in np.flatnonzero(np.isnan(by_class)))
+        return Score(float(macro_mean(by_class)[0]), unscored)
+
+    def original(self, probabilities: np.ndarray, targets: np.ndarray) -> float:
+        """Return the score, or NaN if a class is undefined."""
+        found = self.score(probabilities, targets)
+        return float("nan") if found.unscored else found.value
+
+    def jackknife_units(self, units: Units) -> Units:
+        """Return blocks of units if there are many."""
+        return units.blocks()
+
+    def influence(self, folds: Sequence[SceneFold], units: Units) -> Influence:
+        """Compute the mean with and without each unit, or block of units."""
+        units = self.jackknife_units(units)
+        whole, without = [], []
+        for fold, of_clip in zip(folds, units.of_clip, strict=True):
+            scorer = _FoldScorer(self, fold)
+            whole.append(scorer.values(np.ones((len(of_clip), 1)))[0])
+            without.append(scorer.without(of_clip, np.unique(of_clip)))
+        found = values_influence(whole, without, units)
+        return replace(found, worth=effective_units(folds, units))
+
+    def answers(self, folds: Sequence[SceneFold]) -> float:
+        """Return the number of clips' labels; a clip without labels is one answer."""
+        counts = (max(len(y), y.sum() * (y.ndim - 1)) for _, y in folds)
+        return float(sum(counts))
+
+    def class_scores(self, predictions: Predictions, labels: Sequence[str]) -> np.ndarray:
+        """Return the score of each class (C,), the mean over runs."""
+        targets = predictions.targets
+        runs = [self.by_class(run, targets)[:, 0] for run in predictions.probabilities]
+        return np.mean(runs, axis=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankingMetric(MacroMean):
+    """A macro mean of scores that depend on the ranking of the clips of each class."""
+
+    @abstractmethod
+    def of_ranking(self, ranked: ClassRanking) -> np.ndarray:
+        """Return the score of each class and weighting, (C, b)."""
+
+    def weighted(self, probabilities: np.ndarray, positives: np.ndarray) -> WeightedClasses:
+        """Rank the clips once for all weightings."""
+        ranking = Ranking(probabilities, positives)
+        return WeightedClasses(
+            lambda weights: self.of_ranking(ranking.scores(weights)), ranking.n_segments
+        )
+
+
+class _FoldScorer:
+    """A macro mean on one fold under weightings of its clips, averaged over the fold's runs."""
+
+    def __init__(self, metric: MacroMean, fold: SceneFold) -> None:
+        probabilities, targets = fold
+        for run in probabilities:
+            check_shapes(run, targets)
+        hot = multi_hot(targets, probabilities.shape[2])
+        self._runs = [metric.weighted(run, hot) for run in probabilities]
+        self._rows = max(run.n_rows for run in self._runs) + len(hot)
+
+    def values(self, weights: np.ndarray) -> np.ndarray:
+        """Weights (n, b) to values (b,)."""
+        return np.mean([macro_mean(run.scores(weights)) for run in self._runs], axis=0)
+
+    def without(self, of_clip: np.ndarray, present: np.ndarray) -> np.ndarray:
+        """Values (units,) without each unit, in chunks of bounded memory."""
+        return np.concatenate([self.values(w) for w in self._weightings(of_clip, present)])
+
+    def _weightings(self, of_clip: np.ndarray, present: np.ndarray) -> Iterator[np.ndarray]:
+        chunk = max(1, int(_CHUNK_BYTES / (8 * _ARRAYS_PER_WEIGHTING * self._rows)))
+        for start in range(0, len(present), chunk):
+            yield (of_clip[:, None] != present[start : start + chunk]).astype(np.float64)
+
+
+def effective_units(folds: Sequence[SceneFold], units: Units | None = None) -> float:
+    """Return the effective number of units behind a macro mean, over all folds.
+
+    A class is known as well as the rarer of its two sides: the units that have a clip of it and
+    those that have one not of it. ``k`` classes of ``m_1, ..., m_k`` such units give a mean as well
+    known as that of ``k * k / (1 / m_1 + ... + 1 / m_k)`` units, from the sum of the variances of
+    proportions: all of them where each unit is of one class and classes are equally frequent. Two
+    classes of which each clip has one are one question.
+
+    Args:
+        folds: the predictions of every test fold.
+        units: of the clips; by default each clip is one.
+    """
+    units = units or clip_units([len(targets) for _, targets in folds])
+    return float(sum(_effective(*fold, units, number) for number, fold in enumerate(folds)))
+
+
+def _effective(probabilities: np.ndarray, targets: np.ndarray, units: Units, fold: int) -> float:
+    hot = multi_hot(targets, probabilities.shape[2])
+    sides = [(units.sums(fold, side) > 0).sum(axis=0) for side in (hot, ~hot)]
+    rarer = np.minimum(*sides)
+    if targets.ndim == 1 and len(rarer) == 2:
+        rarer = rarer[:1]
+    rarer = rarer[rarer > 0]
+    return len(rarer) ** 2 / np.sum(1 / rarer) if len(rarer) else 0.0
+
+
+def macro_mean(by_class: np.ndarray) -> np.ndarray:
+    """Mean over the defined classes of (C, b): (b,), NaN where no class is defined."""
+    defined = ~np.isnan(by_class)
+    count = defined.sum(axis=0)
+    total = np.where(defined, by_class, 0.0).sum(axis=0)
+    return np.divide(total, count, out=np.full(len(count), np.nan), where=count > 0)
