@@ -84,8 +84,9 @@ class Results:
         apart = not np.isclose(found.value, row.value, rtol=0, atol=_MOST_APART, equal_nan=True)
         if apart or found.metric.name != row.metric:
             raise UserError(
-                f"{place}: its predictions are of another result ({found.metric.name} {found.value:.6g})"
-                f" than the row ({row.metric} {row.value:.6g}). Delete that folder and run again."
+                f"{place}: its predictions are of another result ({found.metric.name} "
+                f"{found.value:.6g}) than the row ({row.metric} {row.value:.6g}). "
+                "Delete that folder and run again."
             )
         return found
 
