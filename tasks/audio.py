@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -16,6 +15,7 @@ import soundfile
 import soxr
 
 from harness.core.errors import UserError
+from harness.core.hashing import file_sha256
 from harness.core.memory import FileMemory
 from hear_byola.core import audiofile
 from hear_byola.core.audiofile import BadFile
@@ -26,7 +26,6 @@ MAX_SECONDS = 1200.0
 
 _AHEAD_BYTES = 512 << 20  # decoded audio that read_ahead may hold, estimated
 _EXPANSION = 4  # 16-bit samples become float32, held at both rates while resampled
-_BLOCK = 1 << 20
 
 
 class BadAudio(UserError):
@@ -235,21 +234,13 @@ class ContentHashes:
             BadAudio: when the file is missing or cannot be read.
         """
         try:
-            return self._memory.recall(path, lambda: _file_sha256(path))
+            return self._memory.recall(path, lambda: file_sha256(path))
         except OSError as error:
             raise BadAudio(path, f"cannot be read ({error.strerror}).") from error
 
     def save(self) -> None:
         """Write what is new to the memory, whole or not at all."""
         self._memory.save()
-
-
-def _file_sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb", buffering=0) as file:
-        while block := file.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _expected_bytes(path: Path) -> int:

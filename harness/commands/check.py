@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import dataclasses
-import hashlib
 import io
 import time
 import warnings
@@ -147,11 +146,12 @@ class _Hearing:
         )
 
         from harness.core.files import cache_folder
+        from harness.core.hashing import content_sha256
         from harness.core.memory import FileMemory
 
         place = directory.resolve()
         self._name = place.name
-        name = f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:16]}.json"
+        name = f"{place.name}-{content_sha256(str(place))[:16]}.json"
         self.memory: FileMemory = FileMemory(cache_folder() / "checked" / name, verify)
         console = Console(stderr=True, highlight=False)
         self._progress = Progress(

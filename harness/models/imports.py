@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -15,7 +14,7 @@ from types import ModuleType
 
 import harness.baselines
 from harness.core.errors import UserError, did_you_mean, did_you_mean_path
-from harness.core.hashing import file_sha256, sha256_of
+from harness.core.hashing import content_sha256, file_sha256, sha256_of
 from harness.models.guest import Guest, ModuleExit, exits_refused
 from harness.models.source import Source, find_source
 
@@ -126,7 +125,7 @@ def _import_file(path: Path) -> ModuleType:
     typed, path = path, path.resolve()
     _append_to_path(path.parents[path.name == "__init__.py"])
     # A name of its own: the file may be called like a module that is loaded already.
-    name = f"hear_module_{hashlib.sha256(str(path).encode()).hexdigest()[:16]}"
+    name = f"hear_module_{content_sha256(str(path))[:16]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -7,7 +7,6 @@ which no hash of rounded numbers can do.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from harness.core.errors import UserError
 from harness.core.files import write_file
-from harness.core.hashing import sha256_of
+from harness.core.hashing import content_sha256, sha256_of
 from harness.models.module import HearModule, load_again, other_weights
 from harness.models.reference import (
     ReferenceEmbeddings,
@@ -67,7 +66,7 @@ def identify(module: HearModule, out: Path, *, check_load: bool) -> None:
     content = found.to_bytes(version=_VERSION, model=module.spec.label)
     if module.fingerprint in {model.fingerprint for model in known}:
         # It rounds to the same numbers as another model from which it differs.
-        digest = hashlib.sha256(content).hexdigest()
+        digest = content_sha256(content)
         module.fingerprint = sha256_of([module.fingerprint, digest])
     content = found.to_bytes(
         version=_VERSION, model=module.spec.label, fingerprint=module.fingerprint

@@ -17,7 +17,6 @@ and a number in a split file is compared by its text.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 import math
@@ -29,6 +28,7 @@ from typing import Any, TypeGuard
 
 from harness.core.counts import plural
 from harness.core.errors import did_you_mean
+from harness.core.hashing import content_sha256
 from harness.metrics.event_metric import Event
 from tasks.format.groups import GROUPS, derive_groups, parse_groups
 
@@ -134,7 +134,7 @@ def _set_groups(directory: Path, contents: Contents, report: Report, pattern: st
 def _load_bytes(directory: Path, name: str, report: Report, digests: dict[str, str]) -> str | None:
     try:
         content = (directory / name).read_bytes()
-        digests[name] = hashlib.sha256(content).hexdigest()
+        digests[name] = content_sha256(content)
         return content.decode("utf-8-sig")
     except FileNotFoundError:
         report(name, "the file is missing.")

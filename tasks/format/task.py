@@ -7,7 +7,6 @@ here.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from harness.core.errors import UserError, did_you_mean
+from harness.core.hashing import content_sha256
 from tasks.format.directory import METADATA, VOCABULARY, Clip, Event, read_contents
 
 __all__ = [
@@ -137,7 +137,7 @@ class Task:
 
 
 def _hash(parts: Iterable[str]) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    return content_sha256("\n".join(parts))
 
 
 def is_synthetic(name: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
 import os
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
+from harness.core.hashing import content_sha256
 from tasks.audio import MAX_SECONDS
 from tasks.cards.card import Card
 from tasks.format.directory import Event
@@ -284,7 +284,7 @@ def clip_names(files: Sequence[str]) -> dict[str, str]:
         plain[file] = (short or "clip", short != stem)
     times = Counter(stem.casefold() for stem, _ in plain.values())
     return {
-        file: f"{stem}-{hashlib.sha256(file.encode()).hexdigest()[:8]}.wav"
+        file: f"{stem}-{content_sha256(file)[:8]}.wav"
         if changed or times[stem.casefold()] > 1
         else f"{stem}.wav"
         for file, (stem, changed) in plain.items()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 
 from harness.core.errors import UserError, did_you_mean
 from harness.core.files import FileState, cache_folder, file_state
+from harness.core.hashing import content_sha256
 from harness.core.spelling import composed
 from tasks.audio import (
     MAX_SECONDS,
@@ -130,7 +130,7 @@ def _look_at_all(
     folder: Path, labelled: Sequence[Labelled], seconds: float | None, say: Callable[[str], None]
 ) -> list[Header | str]:
     """Look at each recording; what is known of their contents is kept, also at an interrupt."""
-    key = hashlib.sha256(os.fsencode(folder.resolve())).hexdigest()[:16]
+    key = content_sha256(os.fsencode(folder.resolve()))[:16]
     hashes = ContentHashes(cache_folder() / "recordings" / f"{key}.json")
     progress = Progress(len(labelled), say, "recordings looked into", tell_end=False)
     found, saved = list[Header | str](), time.monotonic()

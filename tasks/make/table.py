@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import hashlib
 import io
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
+from harness.core.hashing import content_sha256
 from tasks.make.faults import Faults
 
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -75,7 +75,7 @@ def read_table(path: Path, known: Collection[str], faults: Faults) -> Table:
         raise UserError(
             f"{path} holds no row: the first line names columns, each other one a clip."
         )
-    return Table(path, hashlib.sha256(content).hexdigest(), columns, tuple(rows))
+    return Table(path, content_sha256(content), columns, tuple(rows))
 
 
 def _decoded(content: bytes, path: Path) -> str:
