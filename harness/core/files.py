@@ -1,18 +1,36 @@
-"""Files that are either whole or absent, and what shows that a file has not changed."""
+"""Files and directories that appear whole or not at all, and folders that a user names.
+
+:func:`replacing` is for a file that is written piece by piece, :func:`write_file` for content in
+memory, :func:`new_directory` for a folder.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from harness.core.errors import UserError
 from hear_byola.core.filestate import FileState, file_state
+from hear_byola.core.wholefile import replacing
 
-__all__ = ["FileState", "cache_folder", "expand_home", "file_state", "new_directory", "write_file"]
+__all__ = [
+    "FileState",
+    "cache_folder",
+    "expand_home",
+    "file_state",
+    "move_directory",
+    "new_directory",
+    "replacing",
+    "write_file",
+]
+
+_MANY = 100
+"""Number of files above which the whole file system is synced in one call. Syncing a hundred
+thousand files one by one takes many minutes."""
 
 
 def expand_home(path: str | Path) -> str:
@@ -33,79 +51,65 @@ def expand_home(path: str | Path) -> str:
 
 
 def write_file(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content`` in one step; a reader sees the old file or the new one.
+    """Replace ``path`` by ``content`` in one step; several processes may do so at once.
+
+    Readers see the old content or the new one. The folder is made if it does not exist, and text
+    is written as UTF-8.
 
     Raises:
         OSError: with ``path`` as its file name.
     """
-    with _called(path):
-        _write_file(path, content)
-
-
-def _write_file(path: Path, content: str | bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path, one_writer=False) as temporary:
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
 def new_directory(final: Path) -> Iterator[Path]:
     """Yield a temporary directory that becomes ``final`` when the block ends without an error.
 
-    When another process has made ``final`` meanwhile, its directory stays and ours is dropped:
-    a directory is named by what it was made from, so both hold the same.
+    If another process has made ``final`` meanwhile, its directory stays and ours is dropped: a
+    directory is named by what it was made from, so both have the same content.
 
     Raises:
-        OSError: with ``final`` as its file name, where it names none or a temporary one.
+        OSError: with ``final`` as its file name, if it names none or a temporary one.
     """
-    with _called(final), _new_directory(final) as temporary:
-        yield temporary
-
-
-@contextlib.contextmanager
-def _new_directory(final: Path) -> Iterator[Path]:
-    final.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=final.parent, prefix=f".{final.name}."))
+    temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}")
     try:
+        temporary.mkdir(parents=True)
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
-        for path in temporary.rglob("*"):
-            _sync(path)
-        _sync(temporary)
         try:
-            temporary.rename(final)
+            move_directory(temporary, final)
         except OSError:
             if not final.is_dir():
                 raise
-        _sync(final.parent)
+    except OSError as error:
+        if error.errno and temporary.name in str(error.filename or temporary):
+            error.filename, error.filename2 = str(final), None
+        raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _called(path: Path) -> Iterator[None]:
-    """Name the file of an error by its own name, not by the hidden one it was written under."""
-    try:
-        yield
-    except OSError as error:
-        hidden = f".{path.name}."
-        if error.errno and hidden in str(error.filename or hidden):
-            error.filename, error.filename2 = str(path), None
-        raise
+def move_directory(made: Path, final: Path) -> None:
+    """Give a finished directory its name, once all that it contains is on the disk.
+
+    For directories that are made over several runs; all others are made by :func:`new_directory`.
+
+    Raises:
+        OSError: it could not be renamed, for example because ``final`` exists.
+    """
+    below = list(made.rglob("*"))
+    if len(below) > _MANY and hasattr(os, "sync"):
+        os.sync()
+    else:
+        for path in [*below, made]:
+            _sync(path)
+    made.rename(final)
+    _sync(final.parent)
 
 
 def cache_folder() -> Path:
-    """Where what can be made again is kept between commands.
+    """Return the folder of files that can be made again and are kept between commands.
 
     ``$HEAR_BYOLA_CACHE``, else ``$XDG_CACHE_HOME/hear-byola``, else ``~/.cache/hear-byola``.
     """
@@ -121,10 +125,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _umask() -> int:
-    # The temporary names of tempfile are private; what is renamed into place gets usual rights.
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -1,27 +1,52 @@
-"""Locks of the operating system, which end with the process that holds them, however that ends."""
+"""Exclusive claims on one machine or file system, which end with the process that holds them.
+
+For claims that must outlive a network file system without locks, see :mod:`harness.core.lease`.
+"""
 
 from __future__ import annotations
 
-from typing import IO
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-def lock(opened: int | IO[bytes], *, shared: bool = False) -> bool:
-    """Lock an open file or folder; False when another process's lock stands against it.
+@contextlib.contextmanager
+def claimed(place: Path, *, wait: bool = False) -> Iterator[bool]:
+    """Claim a file or folder for the length of the block; yield False if another holds it.
 
-    Where there are no such locks (some network file systems, Windows) it is True.
+    The claim is a lock of the operating system on ``<place>.lock``, a hidden file beside the place,
+    which need not exist. On a file system without locks the claim always succeeds.
 
     Args:
-        opened: a file object, or what ``os.open`` returned.
-        shared: stand against those locks alone that are not shared.
+        place: to claim; the folder that it is in is made if it does not exist.
+        wait: wait until no other process holds it.
+
+    Raises:
+        OSError: the lock file cannot be made; the error names its folder.
     """
+    from filelock import FileLock, Timeout
+
+    path = place.with_name(f".{place.name.lstrip('.')}.lock")
+    lock = FileLock(path)
     try:
-        import fcntl
-    except ImportError:  # Windows
-        return True
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout:
+        yield False
+        return
+    except FileExistsError:  # raised by filelock when it makes the folder
+        why = os.strerror(errno.ENOTDIR)
+        raise NotADirectoryError(errno.ENOTDIR, why, str(place.parent)) from None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            error.filename = str(place.parent)
+            raise
     try:
-        fcntl.flock(opened, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        pass  # a file system without locks
-    return True
+        yield True
+    finally:
+        # Removed while it is held: filelock tries again when it has locked a removed file.
+        path.unlink(missing_ok=True)
+        lock.release()

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path; its file is synced and renamed to `path` if the block succeeds.
+def replacing(path: Path, *, one_writer: bool = True, sync: bool = True) -> Iterator[Path]:
+    """Yield a temporary path; its file is renamed to `path` if the block succeeds.
 
-    The temporary name depends on `path` alone, so the file of a killed process is overwritten. Only
-    one process may write a path at a time.
+    Args:
+        path: its folder is made if it does not exist.
+        one_writer: only one process writes `path` at a time. The temporary name then depends on
+            `path` alone, so the file of a killed process is overwritten. Otherwise every writer
+            has a temporary file of its own.
+        sync: wait until the content is on the disk, so that a power cut cannot leave an empty
+            file. False is for many files that are synced together later.
 
     Raises:
-        OSError: the file could not be written; an older file at `path` is unchanged.
+        OSError: the file could not be written; an older file at `path` is unchanged. The error
+            names `path`, not the temporary file.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.part")
+    name = path.name if one_writer else secrets.token_hex(8)
+    temporary = path.with_name(f".{name}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()
         usual = temporary.stat().st_mode
         yield temporary
         temporary.chmod(usual)  # safetensors makes files that only their owner may read
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.errno and error.filename in (None, temporary, str(temporary)):
+            error.filename, error.filename2 = str(path), None
+        raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -6,11 +6,8 @@ of a HEAR task (16-bit mono wav) in a cache, at first use.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
-import shutil
-import tempfile
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -20,7 +17,7 @@ import numpy as np
 import soundfile as sf
 
 from harness.core.errors import UserError, did_you_mean
-from harness.core.files import cache_folder
+from harness.core.files import cache_folder, new_directory
 
 if TYPE_CHECKING:
     from importlib.abc import Traversable
@@ -93,10 +90,8 @@ def _fingerprint(contents: dict[str, bytes]) -> str:
 
 
 def _unpack(contents: dict[str, bytes], parent: Path, directory_name: str) -> None:
-    """Write the task below a temporary folder, then rename that to ``parent``."""
-    parent.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{parent.name}-", dir=parent.parent))
-    try:
+    """Write the task's directory into ``parent``, which is made."""
+    with new_directory(parent) as temporary:
         for path, content in contents.items():
             target = temporary / directory_name / path
             if target.suffix == ".ogg":
@@ -105,13 +100,6 @@ def _unpack(contents: dict[str, bytes], parent: Path, directory_name: str) -> No
                 content = _decoded(content)
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content)
-        temporary.chmod(0o755)
-        with contextlib.suppress(OSError):  # raised when another process was faster
-            temporary.rename(parent)
-        if not parent.exists():
-            raise OSError(f"{temporary} could not be renamed")
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _decoded(ogg: bytes) -> bytes:

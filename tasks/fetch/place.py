@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import shutil
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from harness.core.errors import UserError
+from harness.core.files import move_directory
+from harness.core.locks import claimed
 from tasks.cards.card import Card
 from tasks.fetch.archive import Archive, Locator, read_md5, write_md5
-from tasks.fetch.claim import claimed
 from tasks.fetch.download import check, download, drop
 from tasks.fetch.installed import verify, write_record
 from tasks.fetch.listener import Listener
@@ -39,8 +38,9 @@ class Place:
         """Check what is there against the record of what was installed."""
         if self._unfinished.exists():
             # Left by a kill after the task was in place, or in the hands of another process.
-            with contextlib.suppress(UserError), claimed(self._unfinished):
-                shutil.rmtree(self._unfinished)
+            with claimed(self._unfinished) as mine:
+                if mine:
+                    shutil.rmtree(self._unfinished)
         self._verify()
 
     def _verify(self) -> None:
@@ -67,7 +67,13 @@ class Place:
 
     def install(self, archive: Archive, web: Web, keep_archive: bool) -> None:
         """Download, check, unpack, and move into place."""
-        with claimed(self._unfinished):
+        with claimed(self._unfinished) as mine:
+            if not mine:
+                raise UserError(
+                    "Another process is fetching this task into "
+                    f"{self._unfinished.parent}: wait for it."
+                )
+            self._unfinished.mkdir(exist_ok=True)
             try:
                 if self.directory.exists():  # another process was faster
                     self._verify()
@@ -98,11 +104,7 @@ class Place:
                 self.part.replace(kept)
                 if archive.md5 is not None:
                     write_md5(kept, archive.md5)
-            # Before the name is given: after a power cut, what has the name is complete. One
-            # call, as syncing a hundred thousand files one by one takes many minutes.
-            if hasattr(os, "sync"):  # not on Windows
-                os.sync()
-            unpacked.rename(self.directory)
+            move_directory(unpacked, self.directory)
         except UserError:
             # The archive is whole, and no task: the same command would meet the same again.
             drop(self.part)

@@ -17,6 +17,7 @@ import soundfile
 import soxr
 
 from harness.core.errors import UserError
+from harness.core.files import replacing
 from harness.core.workers import WorkerDied, Workers
 
 Read = Callable[[object], tuple[np.ndarray, int]]
@@ -158,15 +159,14 @@ def _fitted(audio: np.ndarray, rate: int, to: int, seconds: float | None) -> np.
 
 def _write_whole(path: Path, rate: int, audio: np.ndarray) -> None:
     samples = np.clip(np.rint(audio * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1)
-    temporary = path.with_name(f".{os.getpid()}.part")
     # libsndfile would not say why a file cannot be written.
     content = io.BytesIO()
     soundfile.write(content, samples.astype(np.int16), rate, format="WAV", subtype="PCM_16")
     try:
-        temporary.write_bytes(content.getbuffer())
-        os.replace(temporary, path)
+        # Not synced one by one: the writer of the task syncs all files at its end.
+        with replacing(path, one_writer=False, sync=False) as temporary:
+            temporary.write_bytes(content.getbuffer())
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise UserError(
             f"{path} cannot be written ({error.strerror}). Make room or name another folder, and "
             "run again: what is written is kept."

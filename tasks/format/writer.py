@@ -6,11 +6,8 @@ on where the last one stopped.
 
 from __future__ import annotations
 
-import contextlib
 import glob
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -18,8 +15,9 @@ from typing import Any, NoReturn
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.core.files import write_file
-from harness.core.locks import lock
+from harness.core.files import move_directory, write_file
+from harness.core.hashing import content_sha256
+from harness.core.locks import claimed
 from tasks.format.directory import METADATA
 from tasks.format.groups import GROUPS, groups_table
 from tasks.format.newtask import NewClip, NewTask, contradictions, tables
@@ -118,12 +116,12 @@ def write_task(
         if there := _made_before(task, tasks_dir, plan, say, elsewhere, renamed):
             return there
         _refuse_small_disk(task, tasks_dir, unfinished, rates, seconds)
-        with _claimed(unfinished):
+        with claimed(unfinished) as mine:
+            if not mine:
+                raise UserError(f"Another process is writing {unfinished}: wait for it to end.")
             if there := _made_before(task, tasks_dir, plan, say, elsewhere, renamed):
-                # By another process just now.
-                with contextlib.suppress(FileNotFoundError):
-                    unfinished.rmdir()
-                return there
+                return there  # made by another process just now
+            unfinished.mkdir(parents=True, exist_ok=True)
             _make_ready(unfinished, task, plan, say)
             bad = _write_clips(task, unfinished, read, rates, jobs, say)
             if bad:
@@ -133,8 +131,7 @@ def write_task(
             final = tasks_dir / task.directory
             for name, content in tables(task).items():
                 write_file(unfinished / name, content)
-            os.sync()
-            unfinished.rename(final)
+            move_directory(unfinished, final)
     except OSError as error:
         raise UserError(
             f"{error.filename or tasks_dir} cannot be written ({error.strerror})."
@@ -158,7 +155,7 @@ def _fingerprints(task: NewTask, read: Read, rates: Sequence[int]) -> _Plan:
 
 
 def _hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return content_sha256(text)[:16]
 
 
 def _refuse_contradictions(task: NewTask, rates: Sequence[int]) -> None:
@@ -291,22 +288,6 @@ def _refuse_small_disk(
             f"{task.directory} takes {needed / 1e9:.1f} GB, and {tasks_dir} has {free / 1e9:.1f} "
             "GB free. Make room, or name another --tasks-dir or fewer rates."
         )
-
-
-@contextlib.contextmanager
-def _claimed(folder: Path) -> Iterator[None]:
-    """Make the folder, and keep other processes out of it until the block ends."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        taken = not lock(handle)
-        with contextlib.suppress(FileNotFoundError):  # renamed by a process that just finished
-            taken |= not os.path.samestat(os.fstat(handle), folder.stat())
-        if taken:
-            raise UserError(f"Another process is writing {folder}: wait for it to end.")
-        yield
-    finally:
-        os.close(handle)
 
 
 def _make_ready(unfinished: Path, task: NewTask, plan: _Plan, say: Callable[[str], None]) -> None:

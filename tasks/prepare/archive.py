@@ -6,25 +6,23 @@ from its middle, is expanded once to a plain one.
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import gzip
-import hashlib
 import os
 import posixpath
 import shutil
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
+from typing import IO
 
 from harness.core.errors import UserError
-from harness.core.files import file_state
-from harness.core.locks import lock
+from harness.core.files import file_state, replacing
+from harness.core.hashing import content_sha256
+from harness.core.locks import claimed
 
 Say = Callable[[str], None]
 """Told, line by line, what is being done and what is odd."""
@@ -109,8 +107,8 @@ def close_archives() -> None:
 
 def expanded_path(archive: Path, room: Path) -> Path:
     """Where :func:`files_of` expands a large compressed tar; another content, another path."""
-    key = hashlib.sha256(f"{archive.resolve()}\n{tuple(file_state(archive))}".encode())
-    return room / f".{archive.name}.{key.hexdigest()[:12]}.expanded"
+    key = content_sha256(f"{archive.resolve()}\n{tuple(file_state(archive))}")
+    return room / f".{archive.name}.{key[:12]}.expanded"
 
 
 class Expanded:
@@ -123,19 +121,33 @@ class Expanded:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._stream = path.open("rb")
-        held = lock(self._stream, shared=True)
-        if not held or not os.path.samestat(os.fstat(self._stream.fileno()), path.stat()):
+        _lock(self._stream, shared=True)
+        if not os.path.samestat(os.fstat(self._stream.fileno()), path.stat()):
             raise FileNotFoundError(path)
 
     def discard(self) -> None:
-        """Hold it no longer, and remove it if nobody else does."""
-        if lock(self._stream):
+        """Hold it no longer, and remove it if nobody else holds it."""
+        if _lock(self._stream):
             self._path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
         """Hold it no longer."""
         self._stream.close()
+
+
+def _lock(stream: IO[bytes], *, shared: bool = False) -> bool:
+    """Lock an open file; return False if another process's lock is in the way."""
+    # filelock has no lock that several processes share and that needs no file of its own.
+    try:
+        import fcntl
+
+        fcntl.flock(stream, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        pass  # Windows, or a file system without locks
+    return True
 
 
 def _zip(archive: Path) -> Iterator[tuple[str, File]]:
@@ -172,34 +184,25 @@ def _expanded(archive: Path, room: Path, say: Say) -> Path:
     final = expanded_path(archive, room)
     if final.exists():
         return final
-    say(f"expanding {archive} to {final}, which is removed when the task is done")
-    room.mkdir(parents=True, exist_ok=True)
-    _remove_begun(final)
-    handle, temporary = tempfile.mkstemp(dir=room, prefix=f"{final.name}.")
-    try:
-        with os.fdopen(handle, "wb") as out, gzip.open(archive) as packed:
-            lock(out)
-            shutil.copyfileobj(packed, out, 1 << 20)
-            out.flush()
-            os.replace(temporary, final)
-    except gzip.BadGzipFile:
-        raise
-    except OSError as error:
-        raise UserError(
-            f"{archive} cannot be expanded in {room} ({error.strerror}). Unpack it where there is "
-            "room, and name that folder."
-        ) from error
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with claimed(final, wait=True):
+        if final.exists():  # another process has expanded it meanwhile
+            return final
+        say(f"expanding {archive} to {final}, which is removed when the task is done")
+        try:
+            with (
+                replacing(final) as temporary,
+                temporary.open("wb") as out,
+                gzip.open(archive) as packed,
+            ):
+                shutil.copyfileobj(packed, out, 1 << 20)
+        except gzip.BadGzipFile:
+            raise
+        except OSError as error:
+            raise UserError(
+                f"{archive} cannot be expanded in {room} ({error.strerror}). Unpack it where there "
+                "is room, and name that folder."
+            ) from error
     return final
-
-
-def _remove_begun(final: Path) -> None:
-    """Remove what killed processes have begun to expand."""
-    for begun in final.parent.glob(f"{glob.escape(final.name)}.*"):
-        with contextlib.suppress(OSError), begun.open("rb") as stream:
-            if lock(stream):
-                begun.unlink()
 
 
 def _part(path: str, start: int, size: int) -> bytes:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from harness.core.files import new_directory
+from harness.core.hashing import file_sha256
 
 
 @dataclass(frozen=True)
@@ -51,15 +52,13 @@ def fetch(package: Package, work: Path) -> Path:
             f"{package.pin} does not have the sha256 {package.sha256}: put the package file with "
             f"that content into {packages}."
         )
-    part = folder.with_name(folder.name + ".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    if package.registry == "debian":
-        _run("dpkg", "-x", str(archive), str(part))
-    else:
-        with tarfile.open(archive) as tar:
-            tar.extractall(part, filter="data")
-    return part.rename(folder)
+    with new_directory(folder) as part:
+        if package.registry == "debian":
+            _run("dpkg", "-x", str(archive), str(part))
+        else:
+            with tarfile.open(archive) as tar:
+                tar.extractall(part, filter="data")
+    return folder
 
 
 def copyright_stanzas(text: str) -> Iterator[dict[str, str]]:
@@ -88,11 +87,7 @@ def _download(package: Package, folder: Path) -> None:
 
 def _with_sha256(folder: Path, slug: str, sha256: str) -> Path | None:
     for path in sorted(folder.glob(f"{slug}*")):
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 20):
-                digest.update(chunk)
-        if digest.hexdigest() == sha256:
+        if file_sha256(path) == sha256:
             return path
     return None
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.files import new_directory, write_file
+from harness.core import files
+from harness.core.files import move_directory, new_directory, replacing, write_file
 
 
 def test_write_file_replaces_whole(tmp_path):
@@ -41,3 +42,49 @@ def test_of_two_writers_the_first_stays(tmp_path):
             (quick / "file").write_text("quick")
     assert (final / "file").read_text() == "quick"
     assert [p.name for p in tmp_path.iterdir()] == ["unit"]
+
+
+def test_a_failed_writer_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    for one_writer in (True, False):
+        with pytest.raises(TypeError), replacing(path, one_writer=one_writer) as temporary:
+            temporary.write_bytes("no bytes")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_writers_of_one_file_do_not_meet(tmp_path):
+    path = tmp_path / "file"
+    with replacing(path, one_writer=False) as slow:
+        slow.write_text("slow")
+        write_file(path, "quick")
+        assert path.read_text() == "quick"
+    assert path.read_text() == "slow"
+
+
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path):
+    (tmp_path / "file").mkdir()
+    with pytest.raises(IsADirectoryError) as caught:
+        write_file(tmp_path / "file", "x")
+    assert caught.value.filename == str(tmp_path / "file")
+
+
+def test_the_longest_name_can_be_written(tmp_path):
+    path = tmp_path / ("n" * 255)
+    write_file(path, "x")
+    assert path.read_text() == "x"
+
+
+@pytest.mark.parametrize("many", [0, 100])
+def test_a_finished_directory_gets_its_name(tmp_path, monkeypatch, many):
+    monkeypatch.setattr(files, "_MANY", many)
+    made, final = tmp_path / "made", tmp_path / "final"
+    (made / "below").mkdir(parents=True)
+    (made / "below" / "file").write_text("x")
+    move_directory(made, final)
+    assert (final / "below" / "file").read_text() == "x"
+    (made / "other").mkdir(parents=True)
+    with pytest.raises(OSError, match="final"):
+        move_directory(made, final)
+    assert (made / "other").is_dir()

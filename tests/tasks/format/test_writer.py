@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import filecmp
 import os
 import re
@@ -22,6 +21,7 @@ import soundfile
 from support import sound_reader
 
 from harness.core.errors import UserError
+from harness.core.locks import claimed
 from tasks.check import check_task
 from tasks.format import wavs
 from tasks.format.directory import Event
@@ -491,7 +491,7 @@ def test_an_interrupt_ends_cleanly_and_keeps_what_is_written(tmp_path: Path) -> 
     _, err = run.communicate()
     assert run.returncode != 0
     assert err.count("Traceback") == 1  # the script's own, none of a worker
-    assert list(unfinished.rglob("*.part")) == []
+    assert {path.name[0] for path in unfinished.glob("*/*/*")} == {"c"}  # no half file
     assert len(list(unfinished.rglob("c*.wav"))) >= 10
 
 
@@ -582,16 +582,14 @@ def test_an_unfinished_task_of_another_plan_is_begun_anew(tmp_path: Path) -> Non
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     unfinished = tmp_path / ".made-v1-full.unfinished"
-    unfinished.mkdir()
     task = new_task(noises(tmp_path / "log"))
-    handle = os.open(unfinished, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with claimed(unfinished) as mine:
+        assert mine
         with pytest.raises(UserError, match="Another process is writing"):
             write_task(task, tmp_path, sound_reader.noise, rates=(8000,))
-    finally:
-        os.close(handle)
-    assert write_task(task, tmp_path, sound_reader.noise, rates=(8000,)).is_dir()
+        assert not unfinished.exists()
+    directory = write_task(task, tmp_path, sound_reader.noise, rates=(8000,))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([directory.name, "log"])
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

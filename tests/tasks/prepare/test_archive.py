@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import pickle
 import resource
 import tarfile
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from support import corpora
 
 from harness.core.errors import UserError
+from harness.core.files import replacing
+from harness.core.locks import claimed
 from tasks.prepare import archive as archives
 from tasks.prepare.archive import close_archives, expanded_path, files_of
 from tasks.prepare.folder import SourceFolder
@@ -80,19 +83,35 @@ def test_what_others_still_read_is_not_removed(
     assert list(room.iterdir()) == []
 
 
-def test_what_a_killed_expansion_left_is_removed_unless_it_goes_on(
+def test_what_a_killed_expansion_left_is_removed(
     packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(archives, "_IN_MEMORY", 0)
     archive, room = make(packed, "a.tar.gz"), tmp_path / "room"
     final = expanded_path(archive, room)
     room.mkdir()
-    left, going_on = (Path(f"{final}.{end}") for end in ("left", "going_on"))
-    left.write_bytes(b"half")
-    with going_on.open("wb") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        assert read_all(archive, room) == CONTENTS
-        assert sorted(room.iterdir()) == sorted([final, going_on])
+    with pytest.raises(ZeroDivisionError), replacing(final) as begun:
+        raise ZeroDivisionError
+    begun.write_bytes(b"half")  # as a kill leaves it
+    assert read_all(archive, room) == CONTENTS
+    assert list(room.iterdir()) == [final]
+
+
+def test_of_two_processes_one_expands_and_the_other_waits(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archives, "_IN_MEMORY", 0)
+    archive, room = make(packed, "a.tar.gz"), tmp_path / "room"
+    final = expanded_path(archive, room)
+    with ThreadPoolExecutor(1) as pool:
+        with claimed(final) as mine:
+            assert mine
+            waiting = pool.submit(read_all, archive, room)
+            time.sleep(0.3)
+            assert not waiting.done()
+            assert not final.exists()
+        assert waiting.result(timeout=60) == CONTENTS
+    assert list(room.iterdir()) == [final]
 
 
 def test_an_expansion_without_room_leaves_nothing(
