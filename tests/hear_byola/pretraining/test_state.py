@@ -72,7 +72,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path: Path) -> None:
     message = on_a_full_disk(lambda: WholeFiles().save_checkpoint(LARGE, path), 100_000)
     assert f"{path} could not be written" in message
     assert "the older file is complete" in message
-    assert "same command" in message
+    assert "repeat the command" in message
     assert path.read_bytes() == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["resume.ckpt"]
 
