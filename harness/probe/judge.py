@@ -10,17 +10,24 @@ import torch
 from torch import Tensor
 
 from harness.metrics.events import Postprocessing, best_postprocessing, postprocessing_grid
-from harness.metrics.registry import event_metric, scene_metric
+from harness.metrics.registry import event_metric, find_metric, scene_metric
 from harness.probe.folddata import FoldData, timestamps_of
 from harness.probe.protocol import Protocol, criterion
 from harness.probe.train import Check, loss_of, probabilities_of
 
 
 class Judge:
-    """Scores predictions of a fold's validation split; for events, chooses the post-processing."""
+    """Scores predictions of a fold's validation split; for events, chooses the post-processing.
+
+    ``perfect`` is the best score that there can be.
+    """
 
     def __init__(self, protocol: Protocol, data: FoldData) -> None:
         self.criterion, self.higher_is_better = criterion(protocol, data.task)
+        if self.criterion == "loss":
+            self.perfect = 0.0
+        else:
+            self.perfect = find_metric(self.criterion).range[1 if self.higher_is_better else 0]
         self.original = protocol.undefined_score_ends
         self.data = data
         self.targets = torch.from_numpy(data.valid_targets).to(data.train.device)

@@ -1,6 +1,7 @@
 """CPU and wall-clock seconds of `linear`'s path of 12 strengths: ours beside scikit-learn's.
 
-    OMP_NUM_THREADS=1 python tests/bench/bench_linear.py [--repeats 3] [--json FILE] [STORE TASK]...
+    OMP_NUM_THREADS=1 python tests/bench/bench_linear.py [--repeats 3] [--only TEXT] [--json FILE]
+        [STORE TASK]...
 
 scikit-learn fits LogisticRegression (lbfgs, float32) at all 12 strengths: once with its default
 tolerance, and once with a tolerance that gives it the validation scores of converged fits. Ours
@@ -94,7 +95,7 @@ def ours(case: Case) -> tuple[float, float, np.ndarray]:
 
     n_classes = 1 + int(max(case.classes.max(), case.valid_classes.max()))
     path = LinearPath(rows, torch.from_numpy(case.classes), n_classes)
-    fit, check, _ = fit_until_worse(path, STRENGTHS, valid, judge, np.greater)
+    fit, check, _ = fit_until_worse(path, STRENGTHS, valid, judge, np.greater, 1.0)
     return check.score, fit.l2, fit.logits(valid).argmax(1).numpy()
 
 
@@ -138,12 +139,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("stores", nargs="*", metavar="STORE TASK")
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--only", default="", help="measure cases whose name contains this text")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", module="sklearn")
     found = []
     for case in cases(options.stores):
+        if options.only not in case.name:
+            continue
         ours(case)
         rounds = []
         for _ in range(options.repeats):

@@ -7,6 +7,8 @@ from sklearn.linear_model import LogisticRegression
 
 from harness.probe import lbfgs, linear
 from harness.probe.linear import LinearFit, LinearPath
+from harness.probe.run import fit_until_worse
+from harness.probe.train import Check
 
 STRENGTHS = [1.0, 1e-2, 1e-4]
 
@@ -179,3 +181,31 @@ def test_constant_columns_and_few_rows_fit(n: int) -> None:
     targets = torch.arange(n) % 2
     for fitted in fit_path(rows.clone(), targets, 2, STRENGTHS):
         assert torch.isfinite(fitted.logits(rows)).all()
+
+
+@pytest.mark.parametrize(
+    ("scores", "tried", "best"),
+    [
+        ([0.1, 0.5, 0.4, 0.4, 0.4, 0.4, 0.9], 6, 1),  # four worse ones in a row end the path
+        ([0.1, 0.5, 0.4, 0.4, 0.4, 0.6, 0.5], 7, 5),  # three do not
+        ([0.1, 0.5, 0.4, 0.4, 0.5, 0.4, 0.4], 7, 1),  # an equal one is not worse, and loses the tie
+        ([0.1, 1.0, 0.9, 0.9, 0.9, 0.9, 0.9], 2, 1),  # nothing beats a perfect score
+        ([float("nan")] * 6 + [0.2], 7, 6),
+    ],
+)
+def test_a_path_ends_when_validation_has_fallen(scores, tried: int, best: int) -> None:
+    x, y = correlated(40, 5, 2)
+    rows = torch.from_numpy(x)
+    path = LinearPath(rows, torch.from_numpy(y), 2)
+    strengths = [10.0**-i for i in range(7)]
+    left = iter([*scores[:tried], 0.25])
+
+    def better(score: float, best: float) -> bool:
+        return score > best or (np.isnan(best) and not np.isnan(score))
+
+    fit, check, curve = fit_until_worse(
+        path, strengths, rows, lambda _: Check(next(left), 0.0), better, 1.0
+    )
+    assert [row[0] for row in curve] == strengths[:tried]
+    assert fit.l2 == strengths[best]
+    assert check.score == 0.25  # of the refined fit
