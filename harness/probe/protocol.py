@@ -41,7 +41,7 @@ class Protocol:
         n_points: how many points of the shuffled grid are tried.
         search: ``first_fold`` (the winner on the first fold is trained anew on the others),
             ``each_fold`` (every fold chooses on its own validation split) or ``within_unit`` (each
-            fold too, and one unit tries points in order, until more cannot help).
+            fold too, and one unit tries points in order; a logistic path may end early).
         thresholds: event thresholds tried on validation with each post-processing; where there are
             none, the task's post-processing says it (0.5 by default).
         runs: how often each fold is trained, with other seeds; scores are averaged.

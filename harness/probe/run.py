@@ -159,7 +159,7 @@ def fit_until_worse(
     """Fit from strong to weak, and refine the fit that is best on validation.
 
     Of equal scores the strongest strength wins. The path ends after ``_WORSE_STRENGTHS`` (4)
-    strengths in a row that are strictly worse than the best so far. On 50 paths (the demo suite, a
+    strengths in a row that are strictly worse than the best so far. On 57 paths (the demo suite, a
     task of spoken digits with and without folds, and the synthetic tasks, by BYOL-A, random weights
     and log-mel) that changed no selection; 3 in a row changed 2, and 2 in a row changed 3. The
     path also ends at a perfect score, which no other can beat.
