@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 
 import pytest
 import torch
@@ -226,6 +225,10 @@ STILL = PretrainConfig(
     crop_frequency=(1.0, 1.0),
     crop_time=(1.5, 1.5),
 )
+
+
+def replace(config: PretrainConfig, **fields: object) -> PretrainConfig:
+    return config.model_copy(update=fields)
 
 
 def augmented(
