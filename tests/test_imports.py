@@ -133,6 +133,11 @@ def test_only_commands_know_the_insides_of_the_model(room: str) -> None:
     assert {room_of(name) for name in used} <= {FOUNDATION}
 
 
+@pytest.mark.parametrize("module", SOURCES)
+def test_nothing_that_is_installed_imports_the_tools(module: str) -> None:
+    assert "tools" not in map(package_of, imported_names(module))
+
+
 def test_torchaudio_is_used_in_one_module() -> None:
     users = [m for m in SOURCES if "torchaudio" in map(package_of, imported_names(m))]
     assert users == ["hear_byola.frontend"]
