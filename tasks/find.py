@@ -230,7 +230,7 @@ def directory_of(name: str, tasks_dir: Path) -> Path | None:
 def ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
     """Return a line for each way by which tasks that are not in ``tasks_dir`` come there."""
     # Its readers of corpora take longer to import than most commands take.
-    from tasks.prepare.corpora import CORPORA
+    from tasks.prepare.registry import CORPORA
 
     where = "" if tasks_dir == _DEFAULT_TASKS_DIR else f" --tasks-dir {tasks_dir}"
     to_fetch = " ".join(each.name for each in absent if each.published)

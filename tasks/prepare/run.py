@@ -18,8 +18,8 @@ from tasks.format.newtask import NewClip, NewTask
 from tasks.format.task import UNLIKE_CARD
 from tasks.format.writer import LEFT_OUT, Bad, check_rates, refuse_bad, write_task
 from tasks.prepare.archive import Say, close_archives
-from tasks.prepare.corpora import CORPORA
 from tasks.prepare.folder import SourceFolder
+from tasks.prepare.registry import CORPORA
 from tasks.prepare.sound import read_sound
 
 _SHOWN = 3

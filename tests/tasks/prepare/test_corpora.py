@@ -19,9 +19,9 @@ from tasks.cards.card import card
 from tasks.check import check_task
 from tasks.format.newtask import NewClip
 from tasks.format.task import Task, read_task
-from tasks.prepare import speech_commands, spoken_digit, voxforge
-from tasks.prepare.corpora import CORPORA
+from tasks.prepare.corpora import speech_commands, spoken_digit, voxforge
 from tasks.prepare.folder import SourceFolder
+from tasks.prepare.registry import CORPORA
 from tasks.prepare.run import prepare
 
 

@@ -23,8 +23,8 @@ from tasks.format.groups import GROUPS
 from tasks.format.newtask import NewClip
 from tasks.format.task import UNLIKE_CARD, read_task
 from tasks.prepare import archive, run
-from tasks.prepare.corpora import CORPORA
 from tasks.prepare.folder import SourceFolder
+from tasks.prepare.registry import CORPORA
 from tasks.prepare.run import prepare
 
 PART = "esc50_part-v2.0.0-full"

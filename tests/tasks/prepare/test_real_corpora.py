@@ -17,7 +17,7 @@ import soxr
 
 from tasks.check import check_task
 from tasks.format.task import read_task
-from tasks.prepare import spoken_digit
+from tasks.prepare.corpora import spoken_digit
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.run import prepare
 

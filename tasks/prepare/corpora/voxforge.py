@@ -24,6 +24,7 @@ from harness.core.counts import plural
 from harness.core.errors import UserError
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import File, Say
+from tasks.prepare.corpus import Corpus
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.sound import read_sound
 
@@ -98,3 +99,6 @@ def _splits(counts: Mapping[str, int]) -> dict[str, str]:
         free = user != _UNNAMED and count < _PROLIFIC
         splits[user] = {0: "test", 1: "valid"}.get(fifth, "train") if free else "train"
     return splits
+
+
+CORPORA = (Corpus("voxforge", clips, tuple(FOLDERS)),)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
+from tasks.prepare.corpus import ANY_ARCHIVE, Corpus
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.folds import clips_in_folds
 
@@ -19,3 +20,6 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
         label="class",
         audio="audio/fold{fold}/{slice_file_name}",
     )
+
+
+CORPORA = (Corpus("urbansound8k", clips, ("audio", *ANY_ARCHIVE), 48000),)

@@ -19,6 +19,7 @@ import numpy as np
 from harness.core.errors import UserError
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
+from tasks.prepare.corpus import ANY_ARCHIVE, Corpus
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.sound import Stretch, length
 
@@ -130,3 +131,12 @@ def _class(word: str) -> str:
 
 def _name(path: str) -> str:
     return path.replace("/", "_")
+
+
+_TOPS = ("speech_commands_*", *ANY_ARCHIVE)
+CORPORA = (
+    Corpus("speech_commands_v2_12", twelve_classes, _TOPS),
+    Corpus("speech_commands_v2_35", words, _TOPS),
+    Corpus("speech_commands_5h", five_hours, _TOPS),
+    Corpus("speech_commands_full", twelve_classes, _TOPS),
+)

@@ -18,6 +18,7 @@ import numpy as np
 from harness.core.counts import plural
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
+from tasks.prepare.corpus import ANY_ARCHIVE, Corpus
 from tasks.prepare.folder import SourceFolder
 
 ARCHIVES = ("free-spoken-digit-dataset*",)
@@ -74,3 +75,6 @@ def _folds(names: list[str]) -> dict[str, str]:
         for fold, part in enumerate(np.array_split(np.array(shuffled), _FOLDS))
         for name in part
     }
+
+
+CORPORA = (Corpus("spoken_digit", clips, ("recordings", *ANY_ARCHIVE)),)

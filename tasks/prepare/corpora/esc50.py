@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
+from tasks.prepare.corpus import ANY_ARCHIVE, Corpus
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.folds import clips_in_folds
 
@@ -22,3 +23,6 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
         label="category",
         audio="audio/{filename}",
     )
+
+
+CORPORA = (Corpus("esc50", clips, ("audio", *ANY_ARCHIVE), 48000),)

@@ -10,6 +10,7 @@ import json
 from harness.core.errors import UserError
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import Say
+from tasks.prepare.corpus import ANY_ARCHIVE, Corpus
 from tasks.prepare.folder import SourceFolder
 
 
@@ -36,3 +37,6 @@ def _families(folder: SourceFolder, table: str) -> dict[str, str]:
             f"{folder.path / table} must hold an object for each note, with "
             "'instrument_family_str'."
         ) from error
+
+
+CORPORA = (Corpus("nsynth_instrument", clips, ("nsynth-*", *ANY_ARCHIVE)),)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from harness.core.errors import UserError
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import File, Say
+from tasks.prepare.corpus import ANY_ARCHIVE, Corpus
 from tasks.prepare.folder import SourceFolder
 
 ARCHIVES = ("vox1_*wav*.zip",)
@@ -37,3 +38,6 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
         name = path.replace("/", "-")
         found.append(NewClip(name, _SPLITS[part], sounds.get(path), (speaker,)))
     return found
+
+
+CORPORA = (Corpus("voxceleb1", clips, ("wav", *ANY_ARCHIVE)),)
