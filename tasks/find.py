@@ -8,18 +8,12 @@ from pathlib import Path
 
 from harness.core.errors import UserError, did_you_mean
 from harness.core.files import expand_home
-from tasks.cards.card import (
-    Card,
-    card,
-    card_in,
-    card_of_directory,
-    cards,
-    is_card,
-    misplaced,
-    suites,
-)
+from tasks.cards.builtin import card, card_of_directory, cards, is_card, suites
+from tasks.cards.card import Card
+from tasks.cards.cardfile import card_in, misplaced
 from tasks.demo import demo_directory, demo_names
-from tasks.format.directory import METADATA
+from tasks.format.files import METADATA
+from tasks.format.spec import part_of
 from tasks.format.task import SYNTHETIC
 from tasks.make.summary import SUITE as OWN
 
@@ -250,8 +244,7 @@ def ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
                 f"Neither published nor made by a command: put {each.directory} into {tasks_dir}."
             )
     for each in absent:
-        task_name, _, rest = each.directory.partition("-")
-        part = tasks_dir / f"{task_name}_part-{rest}"
+        part = tasks_dir / part_of(each.task).name
         if (part / METADATA).is_file():
             lines.append(f"There is a part of {each.name}, with fewer clips: {part.name}.")
     return lines

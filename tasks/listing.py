@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.cards.card import Card, cards
+from tasks.cards.builtin import cards
+from tasks.cards.card import Card
 from tasks.find import cards_in, directories, is_built_in, none_of, place_of, suite_in
 
 _HEADER = ("NAME", "SUITE", "VERSION", "KIND", "FOLDS", "CLIPS", "HOURS", "METRIC", "HERE", "TITLE")
@@ -46,7 +47,7 @@ def _row(each: Card, tasks_dir: Path) -> tuple[str, ...]:
     return (
         each.name,
         each.suite,
-        each.directory.partition("-")[2].rpartition("-")[0],
+        each.task.version,
         f"{each.embedding_type} {each.prediction_type}",
         str(each.folds or "-"),
         "?" if each.clips is None else f"{each.clips:,}",

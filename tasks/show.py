@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tasks.cards.card import write_card
-from tasks.cards.fields import dump
+from tasks.cards.cardfile import to_yaml, write_card
 from tasks.find import directory_of, find_card, whereabouts
 from tasks.format.task import read_task
 
@@ -27,7 +26,7 @@ def show_task(name: str, tasks_dir: Path) -> tuple[str, str]:
     if found is not None:
         return write_card(found), whereabouts(name, found, tasks_dir)
     directory = directory_of(name, tasks_dir) or Path(name)
-    return dump(describe(directory)), f"Here, without a card: {directory}"
+    return to_yaml(describe(directory)), f"Here, without a card: {directory}"
 
 
 def describe(directory: Path) -> dict[str, object]:

@@ -111,7 +111,8 @@ class _Comparison:
         self, contents: Contents, seconds: Mapping[int, float]
     ) -> Iterator[tuple[str, str, str]]:
         from harness.core.errors import UserError
-        from tasks.cards.card import CARD, misplaced
+        from tasks.cards.card import CARD
+        from tasks.cards.cardfile import misplaced
         from tasks.check.against_card import card_for, compare
         from tasks.check.groups import count_groups
         from tasks.fetch.installed import unlike_published

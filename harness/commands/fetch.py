@@ -68,7 +68,7 @@ def fetch(
 
 def _chosen(names: tuple[str, ...], suite: str | None, tasks_dir: Path) -> list[Card]:
     """The published cards among all names and a suite, each once; the others are told of."""
-    from tasks.cards.card import card
+    from tasks.cards.builtin import card
     from tasks.find import cards_of_suite, ways_to_get
 
     wanted = {name: card(name) for name in names}

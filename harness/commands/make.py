@@ -11,6 +11,7 @@ from harness.commands import options
 from harness.commands.arguments import existing
 from harness.commands.synthesize import synthesize
 from harness.core.errors import UserError
+from harness.core.kinds import PredictionType
 
 if TYPE_CHECKING:
     from tasks.format.newtask import NewTask
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--prediction-type",
-    type=click.Choice(["multiclass", "multilabel"]),
+    type=click.Choice([each.value for each in PredictionType]),
+    callback=lambda _, __, value: value and PredictionType(value),
     help="[default: multilabel where a file has several labels]",
 )
 @click.option(
@@ -114,18 +116,12 @@ def _check(task: NewTask, tasks_dir: Path) -> None:
     from tasks.check.groups import check_groups
     from tasks.check.labels import check_labels
     from tasks.check.reachable import check_overlaps, check_reachable
-    from tasks.format.directory import Clip, Contents
+    from tasks.format.directory import Contents
+    from tasks.format.tables import Clip
 
     contents = Contents(
-        fields={
-            "embedding_type": task.embedding_type,
-            "prediction_type": task.prediction_type,
-            "evaluation": task.evaluation,
-            "split_mode": task.split_mode,
-            "splits": task.splits,
-            "sample_duration": task.clip_seconds,
-        },
-        labels=task.vocabulary,
+        fields=dict(task),
+        labels=task.labels,
         clips={
             split: tuple(
                 Clip(clip.name, clip.labels, clip.events, clip.group)
@@ -136,7 +132,7 @@ def _check(task: NewTask, tasks_dir: Path) -> None:
         },
     )
     findings = [
-        *check_labels(tasks_dir / task.directory, contents),
+        *check_labels(tasks_dir / task.name, contents),
         *check_groups(contents),
         *check_overlaps(contents),
         *check_reachable(contents),
@@ -145,4 +141,4 @@ def _check(task: NewTask, tasks_dir: Path) -> None:
         _say(f"{finding.severity}: {finding.file}: {finding.reason}")
     errors = [finding.reason for finding in findings if finding.severity == "error"]
     if errors:
-        raise UserError(f"{task.directory} would be no sound task: {errors[0]}")
+        raise UserError(f"{task.name} would be no sound task: {errors[0]}")

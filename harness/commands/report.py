@@ -172,7 +172,8 @@ def _material(
 ) -> Material:
     """What there is in the paths, with what task cards say."""
     from harness.report.material import TaskFacts, gather
-    from tasks.cards.card import card_in, cards
+    from tasks.cards.builtin import cards
+    from tasks.cards.cardfile import card_in
     from tasks.find import cards_in
 
     material = gather(paths or (Path("runs"),), protocols, models, baselines)

@@ -19,6 +19,7 @@ import torch
 
 from harness.core.errors import UserError
 from harness.core.hashing import sha256_of
+from harness.core.kinds import EmbeddingType
 from harness.embeddings.store import DTYPES, FORMAT_VERSION, SplitWriter
 from harness.models.backends import is_out_of_memory
 from harness.models.module import HearModule, ModelSpec, folder_name
@@ -107,7 +108,7 @@ def embed_split(
         return directory
     embedder = _Embedder(task, split, module, np.dtype(dtype))
     width = module.scene_embedding_size
-    if task.embedding_type == "event":
+    if task.embedding_type == EmbeddingType.EVENT:
         width = module.timestamp_embedding_size
     start = time.perf_counter()
     with SplitWriter(directory, split, width, dtype) as writer:
@@ -214,7 +215,7 @@ class _Embedder:
         self._split = split
         self._module = module
         self._dtype = dtype
-        self._event = task.embedding_type == "event"
+        self._event = task.embedding_type == EmbeddingType.EVENT
         self._names = [clip.name for clip in task.clips[split]]
         # A model that once ran out of memory gets no larger call again; None: it never did.
         self._most_samples: int | None = None

@@ -27,6 +27,7 @@ import numpy as np
 from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import new_directory, write_file
+from harness.core.kinds import EmbeddingType
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import frame_targets
 from tasks.format.groups import GROUPS, groups_table
@@ -167,7 +168,7 @@ def read_layout(
         )
     task = read_task(directory, group_pattern)
     orders = permutations([len(task.clips[split]) for split in task.splits])
-    read = _read_scenes if task.embedding_type == "scene" else _read_events
+    read = _read_scenes if task.embedding_type == EmbeddingType.SCENE else _read_events
     splits = {}
     for split, order in zip(task.splits, orders, strict=True):
         rows = _read_rows(directory, split)

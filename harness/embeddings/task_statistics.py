@@ -14,6 +14,7 @@ import random
 from collections.abc import Sequence
 
 from harness.core.errors import UserError
+from harness.core.kinds import SplitMode
 from harness.models.module import HearModule, load_module
 from tasks.audio import audio_path, read_ahead, source_rate
 from tasks.format.task import Task
@@ -27,7 +28,7 @@ def check_fittable(tasks: Sequence[Task]) -> None:
     Raises:
         UserError: naming each k-fold task, whose every clip is in a test fold too.
     """
-    folded = [task.name for task in tasks if task.split_mode != "trainvaltest"]
+    folded = [task.name for task in tasks if task.split_mode != SplitMode.TRAINVALTEST]
     if folded:
         raise UserError(
             f"--task-statistics needs a training split, which k-fold tasks lack: "

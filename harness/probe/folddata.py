@@ -16,6 +16,7 @@ from torch import Tensor
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
+from harness.core.kinds import EmbeddingType, PredictionType
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import frame_targets
 from harness.probe.protocol import Protocol, heareval_order
@@ -66,7 +67,7 @@ def read_fold(
     orders = None if protocol.shuffle else heareval_order(task)
     rows = read_rows(task, [embeddings[split] for split in fold.train], orders)
     targets = read_targets(task, [embeddings[split] for split in fold.train], orders)
-    if task.embedding_type == "event" and not targets.any():
+    if task.embedding_type == EmbeddingType.EVENT and not targets.any():
         raise UserError(
             f"{task.name}: no timestamp of {', '.join(fold.train)} lies in an event, so there is "
             "nothing to learn. Are the events' times, and the model's timestamps, in milliseconds?"
@@ -127,9 +128,9 @@ def read_targets(
     for split in splits:
         clips = task.clips[split.split]
         order = orders[split.split] if orders else range(len(clips))
-        if task.embedding_type == "event":
+        if task.embedding_type == EmbeddingType.EVENT:
             parts += [_clip_targets(task, split, clip) for clip in order]
-        elif task.prediction_type == "multiclass":
+        elif task.prediction_type == PredictionType.MULTICLASS:
             parts.append(multiclass_targets(task, split.split)[list(order)])
         else:
             parts.append(multilabel_targets(task, split.split)[list(order)])

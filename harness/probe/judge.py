@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from harness.core.kinds import EmbeddingType
 from harness.metrics.events import Postprocessing, best_postprocessing, postprocessing_grid
 from harness.metrics.registry import event_metric, find_metric, scene_metric
 from harness.probe.folddata import FoldData, timestamps_of
@@ -33,7 +34,7 @@ class Judge:
         self.targets = torch.from_numpy(data.valid_targets).to(data.train.device)
         self.multiclass = data.valid_targets.dtype == np.int64
         self.grid: list[Postprocessing] = []
-        if data.task.embedding_type == "event":
+        if data.task.embedding_type == EmbeddingType.EVENT:
             self.grid = [
                 dataclasses.replace(setting, threshold=threshold)
                 for setting in postprocessing_grid(data.task.event_postprocessing_grid)

@@ -14,6 +14,7 @@ from typing import Any
 
 from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean
+from harness.core.kinds import EmbeddingType, PredictionType
 from harness.embeddings.heareval import permutations
 from harness.metrics.registry import find_metric
 from tasks.format.task import Task
@@ -168,7 +169,8 @@ PROTOCOLS: Mapping[str, Protocol] = {
 
 def task_kind(task: Task) -> str:
     """Return ``event``, or the prediction type of a scene task."""
-    return "event" if task.embedding_type == "event" else task.prediction_type
+    event = task.embedding_type == EmbeddingType.EVENT
+    return "event" if event else task.prediction_type.value
 
 
 def supports(protocol: Protocol, task: Task) -> bool:
@@ -184,7 +186,7 @@ def check_supported(protocol: Protocol, task: Task) -> None:
             task's own grid that cannot be used.
     """
     kind = task_kind(task)
-    if kind == "event" and task.prediction_type != "multilabel":
+    if kind == "event" and task.prediction_type != PredictionType.MULTILABEL:
         raise UserError(
             f"{task.name}: an event task must have prediction_type 'multilabel', not "
             f"'{task.prediction_type}': no protocol supports it."

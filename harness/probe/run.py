@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.core.errors import UserError
+from harness.core.kinds import EmbeddingType
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import Postprocessing
 from harness.probe.folddata import FoldData, generator_seed, read_fold
@@ -127,7 +128,7 @@ def _run_logistic(
 ) -> UnitResult:
     rows, targets = data.train, data.train_targets
     counted: dict[str, int] = {}
-    if data.task.embedding_type == "event":
+    if data.task.embedding_type == EmbeddingType.EVENT:
         rows, targets, counted = _sample_frames(rows, targets, generators("negatives", "cpu"))
     path = LinearPath(rows, targets, len(data.task.labels))
     strengths = protocol.grid["l2"]

@@ -9,6 +9,7 @@ import pandas as pd
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
+from harness.core.kinds import EmbeddingType
 from harness.metrics.metric import AnyMetric
 from harness.metrics.registry import find_metric
 from harness.metrics.scene_metric import multi_hot
@@ -151,7 +152,7 @@ def classes_panel(
         note += f" {absent} not defined on this test set."
     if unread:
         note += " Left out: " + " ".join(unread)
-    unit = "events" if first_record.embedding_type == "event" else "clips"
+    unit = "events" if first_record.embedding_type == EmbeddingType.EVENT else "clips"
     note += f" In brackets: test {unit}."
     drawn = drawn.set_axis(_with_counts(list(map(str, drawn.index)), counts))
     rows = tuple(
@@ -180,7 +181,7 @@ def _shown(metric: str, record: Record) -> AnyMetric:
 
 def _counts(record: Record, fold: FoldPredictions) -> np.ndarray:
     """On how many test clips, or events, the scores (C,) of one fold stand."""
-    if record.embedding_type == "event":
+    if record.embedding_type == EmbeddingType.EVENT:
         found = [e.label for events in (fold.reference or {}).values() for e in events]
         return np.array([found.count(label) for label in record.labels])
     return multi_hot(fold.targets, len(record.labels)).sum(axis=0).astype(int)

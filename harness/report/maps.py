@@ -9,6 +9,7 @@ import numpy as np
 from scipy import linalg
 
 from harness.core.errors import UserError
+from harness.core.kinds import EmbeddingType
 from harness.report.figures.scatter import MOST_LABELS, map_figure
 from harness.report.panel import Panel, Sheet
 from harness.results.record import Record
@@ -116,7 +117,7 @@ def _embedded(record: Record) -> tuple[np.ndarray, list[str]]:
                 "predictions."
             )
         width = shape[1]
-        if record.embedding_type == "event":
+        if record.embedding_type == EmbeddingType.EVENT:
             active = np.flatnonzero(np.asarray(fold.targets).sum(axis=1) > 0)
         else:
             active = np.arange(len(fold.targets))
@@ -133,4 +134,4 @@ def _label(target: np.ndarray, labels: Sequence[str]) -> str:
 
 
 def _is_event(records: Mapping[str, Sequence[Record]]) -> bool:
-    return next(iter(records.values()))[0].embedding_type == "event"
+    return next(iter(records.values()))[0].embedding_type == EmbeddingType.EVENT

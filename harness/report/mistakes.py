@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.core.kinds import EmbeddingType
 from harness.metrics.registry import event_metric
 from harness.report.material import mean_probabilities
 from harness.report.panel import Panel, Sheet
@@ -30,7 +31,7 @@ def mistakes_panel(model: str, records: Sequence[Record], metric: str, sounds: S
         UserError: predictions are missing or damaged.
     """
     record = records[0]
-    if record.embedding_type == "event":
+    if record.embedding_type == EmbeddingType.EVENT:
         return _event_mistakes(model, records, metric, sounds)
     kind = record.prediction_type
     found = []

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import UserError
+from harness.core.kinds import EmbeddingType
 from harness.report.choice import series, task_models
 from harness.report.classes import classes_panel, confusion_panel
 from harness.report.curves import curves_panel
@@ -92,7 +93,7 @@ def _kind(record: Record) -> tuple:
 def _model_panels(
     model: str, seeds: Sequence[Record], metric: str, sounds: Sounds
 ) -> tuple[Panel, ...]:
-    kind = "event" if seeds[0].embedding_type == "event" else seeds[0].prediction_type
+    kind = "event" if seeds[0].embedding_type == EmbeddingType.EVENT else seeds[0].prediction_type
     makers: list[Any] = [
         partial(curves_panel, model, seeds, metric),
         partial(mistakes_panel, model, seeds, metric, sounds),

@@ -20,7 +20,7 @@ import soxr
 from harness.core.errors import UserError
 from harness.results.record import Record
 from tasks.audio import decode, nearest_rate, present_rates
-from tasks.format.directory import METADATA
+from tasks.format.files import METADATA
 
 MOST_SECONDS = 15.0
 """Of a longer recording the beginning is embedded."""

@@ -18,11 +18,13 @@ import numpy as np
 
 from harness.core.errors import UserError
 from harness.core.files import write_file
+from harness.core.kinds import EmbeddingType, PredictionType
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics import events
 from harness.metrics.events import Postprocessing
 from harness.probe import UnitResult
-from tasks.format.directory import check_clip_name, parse_event, plain_name
+from tasks.format.spec import is_plain_name
+from tasks.format.tables import check_clip_name, parse_event
 from tasks.format.task import Event, Task, multiclass_targets, multilabel_targets
 
 Folds = Sequence[Sequence[UnitResult]]
@@ -52,7 +54,7 @@ def gather(
     task: Task, embeddings: Mapping[str, SplitEmbeddings], results: Folds
 ) -> list[FoldPredictions]:
     """Put the selected units' predictions beside the truth, fold by fold."""
-    fold_of = _scene_fold if task.embedding_type == "scene" else _event_fold
+    fold_of = _scene_fold if task.embedding_type == EmbeddingType.SCENE else _event_fold
     return [
         replace(fold_of(task, embeddings[fold.test], runs), groups=_groups(task, fold.test))
         for fold, runs in zip(task.folds, results, strict=True)
@@ -66,7 +68,8 @@ def _groups(task: Task, split: str) -> tuple[str, ...] | None:
 def _scene_fold(
     task: Task, embedded: SplitEmbeddings, runs: Sequence[UnitResult]
 ) -> FoldPredictions:
-    read = multiclass_targets if task.prediction_type == "multiclass" else multilabel_targets
+    multiclass = task.prediction_type == PredictionType.MULTICLASS
+    read = multiclass_targets if multiclass else multilabel_targets
     return FoldPredictions(
         embedded.split,
         embedded.clips,
@@ -150,7 +153,8 @@ def read_predictions(directory: Path, split: str) -> FoldPredictions:
     """
     path = directory / f"{split}.predictions.npz"
     try:
-        plain_name(split)
+        if not is_plain_name(split):
+            raise ValueError(f"the split {split!r} is no plain name")
         # Else numpy takes the file for a pickle, and tells how to trust it.
         if path.is_file() and not zipfile.is_zipfile(path):
             raise ValueError("it is no archive of arrays")

@@ -10,60 +10,111 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path, PurePath
-from typing import Any
+from typing import Annotated, Any
 
 import pandas as pd
+from pydantic import AfterValidator, ConfigDict, Field
 
 from harness.core.errors import UserError
 from harness.core.files import write_file
+from harness.core.kinds import EmbeddingType, PredictionType
+from harness.core.schema import Schema, Whole, listed, read
 from harness.embeddings.store import SplitEmbeddings, read_split
 from harness.metrics.registry import metrics_of
 from harness.probe import UnitResult
 from harness.results import find_evaluations, read_results
 from harness.results.folder import RECORD
 from harness.results.predictions import FoldPredictions, read_predictions
-from tasks.format.directory import plain_name
+from tasks.format.spec import Names, PlainName, TaskKind
 from tasks.format.task import Fold, Task
 
 FORMAT_VERSION = 1
 _CURE = "Delete its folder and run again: embeddings and probes are kept."
 
 
-@dataclass(frozen=True)
-class Record:
+def _inside(place: str) -> str:
+    """Return a path that leads nowhere out of the run's folder."""
+    if not place or PurePath(place).is_absolute() or ".." in PurePath(place).parts:
+        raise ValueError("a folder in that of the run")
+    return place
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values or len(set(values)) < len(values):
+        raise ValueError("a list of values, each once")
+    return values
+
+
+_Text = Annotated[str, Field(min_length=1)]
+_Place = Annotated[str, AfterValidator(_inside)]
+_Places = Annotated[tuple[_Place, ...], AfterValidator(_distinct)]
+
+
+class _Folds(Schema):
+    """The splits of a fold."""
+
+    name: PlainName
+    train: Names
+    valid: PlainName
+    test: PlainName
+
+
+class _Audio(Schema):
+    """What was embedded of a split."""
+
+    rate: Whole
+    sha256: _Text
+
+
+class _Evaluated(TaskKind):
+    """What a record says of the task.
+
+    Attributes:
+        task: the task's name.
+        evaluation: the task's metrics; the first is primary.
+        labels: the classes, in the order of the predictions' columns.
+        task_directory: where the task was read from; it may be gone.
+    """
+
+    task: _Text
+    evaluation: Names
+    labels: Annotated[tuple[_Text, ...], AfterValidator(_distinct)]
+    task_directory: Path
+
+
+class _Document(_Evaluated):
+    """The content of ``evaluation.json``."""
+
+    model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=False)
+
+    folds: Annotated[tuple[_Folds, ...], AfterValidator(_distinct)]
+    embeddings: Mapping[str, _Place]
+    probes: Mapping[str, _Places]
+    audio: Mapping[str, _Audio] = {}
+
+
+class Record(_Evaluated):
     """A finished evaluation: one model x task x protocol x seed.
 
     Attributes:
         directory: of its predictions and result rows.
         run: the run's folder.
-        task: the task's name.
-        embedding_type: ``scene`` or ``event``.
-        prediction_type: ``multiclass`` or ``multilabel``.
-        evaluation: the task's metrics; the first is primary.
-        labels: the classes, in the order of the predictions' columns.
         folds: which splits trained, selected and tested.
-        task_directory: where the task was read from; it may be gone.
-        audio: of each test split the rate in Hz and a hash of the recordings that were embedded;
-            empty where the embeddings do not say, of an older version or another kit.
         embeddings: folder of each split's embeddings; none where the original kit's layout was
             read. A folder may be gone.
         probes: of each fold, by the name of its test split, the folders of the selected probes.
+        audio: of each test split the rate in Hz and a hash of the recordings that were embedded;
+            empty where the embeddings do not say, of an older version or another kit.
     """
 
     directory: Path
     run: Path
-    task: str
-    embedding_type: str
-    prediction_type: str
-    evaluation: tuple[str, ...]
-    labels: tuple[str, ...]
     folds: tuple[Fold, ...]
-    task_directory: Path
-    embeddings: dict[str, Path]
-    probes: dict[str, tuple[Path, ...]]
-    audio: dict[str, tuple[int, str]] = field(default_factory=dict)
+    embeddings: Mapping[str, Path]
+    probes: Mapping[str, tuple[Path, ...]]
+    audio: Mapping[str, tuple[int, str]]
 
     def rows(self) -> pd.DataFrame:
         """Return its result rows, as :func:`harness.results.frame` types them."""
@@ -76,7 +127,10 @@ class Record:
             UserError: some are missing or damaged, or of other labels or another kind of task.
         """
         found = [read_predictions(self.directory, fold.test) for fold in self.folds]
-        kind = (self.embedding_type == "event", self.prediction_type == "multilabel")
+        kind = (
+            self.embedding_type == EmbeddingType.EVENT,
+            self.prediction_type == PredictionType.MULTILABEL,
+        )
         for fold in found:
             if (fold.timestamps is not None, fold.targets.ndim == 2) != kind or (
                 fold.probabilities.shape[2] != len(self.labels)
@@ -169,103 +223,41 @@ def read_record(directory: Path) -> Record:
     """
     path = directory / RECORD
     try:
-        document = json.loads(path.read_bytes())
-        if not isinstance(document, dict):
-            raise ValueError("it holds no JSON object")
-        version = document.get("format_version")
-        if version != FORMAT_VERSION:
-            raise ValueError(f"format version {version}; this harness reads {FORMAT_VERSION}")
-        return _record(document, directory)
-    except KeyError as error:
-        raise UserError(f"{path} lacks {error}. {_CURE}") from error
+        content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: {str(error).rstrip('.')}. {_CURE}") from error
-
-
-def _record(document: Mapping[str, Any], directory: Path) -> Record:
-    """Make a record of what a file says; what it names leads nowhere out of the run's folder.
-
-    Raises:
-        KeyError: a key that it lacks.
-        ValueError: a sentence that says what is wrong.
-    """
+    version = content.get("format_version", 0) if isinstance(content, dict) else FORMAT_VERSION
+    if version != FORMAT_VERSION:
+        raise UserError(
+            f"{path}: format version {version}; this harness reads {FORMAT_VERSION}. {_CURE}"
+        )
+    document = read(_Document, content, str(path), UserError)
+    if faults := list(_disagreements(document)):
+        raise UserError(f"{listed(str(path), faults)} {_CURE}")
     run = Path(os.path.normpath(directory / "../../../.."))
-    kind, prediction = document["embedding_type"], document["prediction_type"]
-    known = metrics_of(kind, str(prediction))
-    if not known:
-        raise ValueError(f"there are no tasks of type {kind!r} and {prediction!r}")
-    evaluation = _texts("evaluation", document["evaluation"])
-    for name in evaluation:
-        if name not in known:
-            raise ValueError(f"'{name}' is no metric of {kind} tasks that are {prediction}")
-    folds = tuple(_fold(entry) for entry in _filled("folds", document["folds"], list))
-    if len({fold.test for fold in folds}) < len(folds):
-        raise ValueError("two folds have one test split")
-    probes = {
-        split: tuple(_place(run, place) for place in _texts("probes", places))
-        for split, places in _filled("probes", document["probes"], dict).items()
-    }
-    if probes.keys() != {fold.test for fold in folds}:
-        raise ValueError("probes names other test splits than folds")
     return Record(
+        **{name: getattr(document, name) for name in _Evaluated.model_fields},
         directory=directory,
         run=run,
-        task=_text("task", document["task"]),
-        embedding_type=kind,
-        prediction_type=prediction,
-        evaluation=evaluation,
-        labels=_texts("labels", document["labels"]),
-        folds=folds,
-        task_directory=Path(_text("task_directory", document["task_directory"])),
+        folds=tuple(Fold(**dict(fold)) for fold in document.folds),
         # The original kit's layout leaves none.
-        embeddings={
-            split: _place(run, place)
-            for split, place in _of_kind("embeddings", document["embeddings"], dict).items()
+        embeddings={split: run / place for split, place in document.embeddings.items()},
+        probes={
+            split: tuple(run / place for place in places)
+            for split, places in document.probes.items()
         },
-        probes=probes,
-        audio={
-            split: (int(heard["rate"]), _text("sha256 of audio", heard["sha256"]))
-            for split, heard in _of_kind("audio", document.get("audio", {}), dict).items()
-            if _of_kind("audio of a split", heard, dict)
-        },
+        audio={split: (heard.rate, heard.sha256) for split, heard in document.audio.items()},
     )
 
 
-def _fold(entry: object) -> Fold:
-    found = _filled("a fold", entry, dict)
-    train = _texts("train of a fold", found["train"])
-    splits = [plain_name(found[key]) for key in ("name", "valid", "test")]
-    return Fold(splits[0], tuple(map(plain_name, train)), *splits[1:])
-
-
-def _place(run: Path, place: object) -> Path:
-    relative = PurePath(_text("a folder", place))
-    if relative.is_absolute() or ".." in relative.parts:
-        raise ValueError(f"the folder '{place}' is not in that of the run")
-    return run / relative
-
-
-def _texts(name: str, value: object) -> tuple[str, ...]:
-    found = tuple(_text(name, each) for each in _filled(name, value, list))
-    if len(set(found)) < len(found):
-        raise ValueError(f"{name} says one thing twice")
-    return found
-
-
-def _text(name: str, value: object) -> str:
-    return _filled(name, value, str)
-
-
-def _filled(name: str, value: object, kind: type) -> Any:
-    if not _of_kind(name, value, kind):
-        raise ValueError(f"{name} is empty")
-    return value
-
-
-def _of_kind(name: str, value: object, kind: type) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError(f"{name} is no {_KINDS[kind]}")
-    return value
-
-
-_KINDS: Mapping[type, str] = {str: "text", list: "list", dict: "JSON object"}
+def _disagreements(document: _Document) -> Iterator[str]:
+    """Yield a sentence for each field of a record that does not fit the others."""
+    kind, prediction = document.embedding_type, document.prediction_type
+    for name in document.evaluation:
+        if name not in metrics_of(kind, prediction):
+            yield f"'{name}' is no metric of {kind} tasks that are {prediction}."
+    tested = [fold.test for fold in document.folds]
+    if len(set(tested)) < len(tested):
+        yield "two folds have one test split."
+    if document.probes.keys() != set(tested):
+        yield "probes names other test splits than folds."

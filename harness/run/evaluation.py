@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.core.kinds import EmbeddingType, PredictionType
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.intervals import Estimate, estimate
 from harness.metrics.metric import AnyMetric
@@ -48,7 +49,7 @@ def depends_on_seed(
 
     A logistic regression on events depends on it only if frames were sampled: small tasks keep all.
     """
-    if not PROTOCOLS[protocol].is_random(event=task.embedding_type == "event"):
+    if not PROTOCOLS[protocol].is_random(event=task.embedding_type == EmbeddingType.EVENT):
         return False
     for fold, runs in zip(task.folds, results, strict=True):
         n_frames = sum(len(embeddings[split].embeddings) for split in fold.train)
@@ -179,7 +180,7 @@ def _loss(task: Task, fold: FoldPredictions) -> float:
     # The mean over runs of the mean cross entropy, from probabilities clipped at float32's epsilon.
     eps = float(np.finfo(np.float32).eps)
     p = np.clip(fold.probabilities.astype(np.float64), eps, 1 - eps)
-    if task.prediction_type == "multiclass":
+    if task.prediction_type == PredictionType.MULTICLASS:
         return float(-np.log(p[:, np.arange(len(fold.targets)), fold.targets]).mean())
     y = fold.targets[None]
     return float(-(y * np.log(p) + (1 - y) * np.log1p(-p)).mean())

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 
+from harness.core.kinds import EmbeddingType
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.registry import find_metric
 from harness.probe import PROTOCOLS, task_kind
@@ -21,7 +22,7 @@ from harness.results.frames import FITTED, OUT_OF_SCALE
 from harness.results.predictions import Folds
 from harness.run.evaluation import Value
 from harness.run.units import Evaluation
-from tasks.format.directory import VOCABULARY
+from tasks.format.files import VOCABULARY
 from tasks.format.task import Fold, Task
 
 
@@ -193,7 +194,7 @@ def _mended(
         notes.append("mended: labels that the original kit misreads")
     if any(run.params.get("last_row_joined") for runs in results for run in runs):
         notes.append("mended: a last batch of one row, on which the original kit ends")
-    if task.embedding_type == "event":
+    if task.embedding_type == EmbeddingType.EVENT:
         if any((np.diff(e.offsets) == 1).any() for e in embeddings.values()):
             notes.append("mended: clips of one timestamp, on which the original kit ends")
         if not find_metric(task.primary_metric).higher_is_better:

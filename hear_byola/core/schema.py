@@ -22,7 +22,15 @@ from typing import (
     get_origin,
 )
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Strict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Strict,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.fields import FieldInfo
 
 from hear_byola.core.errors import UserError, did_you_mean
@@ -78,12 +86,20 @@ Flag = Annotated[bool, Strict()]
 """true or false, and neither 1 nor "yes"."""
 
 
+class NotOneOf(ValueError):
+    """A value is none of some names; the error of the field suggests the nearest."""
+
+    def __init__(self, names: Collection[object]) -> None:
+        super().__init__(one_of_these(names))
+        self.names = names
+
+
 def one_of(names: Collection[object]) -> AfterValidator:
     """Return a validator for values out of a registry; use `Literal` for fixed values."""
 
     def check(value: Any) -> Any:
         if value not in names:
-            raise ValueError(one_of_these(names))
+            raise NotOneOf(names)
         return value
 
     return AfterValidator(check)
@@ -119,21 +135,48 @@ def read(
         return model.model_validate(dict(mapping))
     except ValidationError as caught:
         sentences = list(_sentences(model, mapping, caught))
-    if len(sentences) == 1:
-        raise error(f"{source}: {sentences[0]}")
-    raise error("\n- ".join([f"{source}: {len(sentences)} faults:", *sentences]))
+    raise error(listed(source, sentences))
+
+
+def listed(source: str, faults: Sequence[str]) -> str:
+    """Return a text of all faults, a sentence each, that begins with where they are."""
+    if len(faults) == 1:
+        return f"{source}: {faults[0]}"
+    return "\n- ".join([f"{source}: {len(faults)} faults:", *faults])
+
+
+def read_fields(model: type[BaseModel], mapping: Mapping) -> tuple[dict[str, Any], list[str]]:
+    """Return the values of all fields that can be read, and a sentence for each fault.
+
+    :func:`read` is for those who need all of them.
+    """
+    try:
+        return dict(model.model_validate(dict(mapping))), []
+    except ValidationError as caught:
+        wrong = {fault["loc"][0] for fault in caught.errors() if fault["loc"]}
+        sentences = list(_sentences(model, mapping, caught))
+    values = {}
+    for name, field in model.model_fields.items():
+        if name in mapping and name not in wrong:
+            config = None if _is_model(field.annotation) else model.model_config
+            adapter: TypeAdapter = TypeAdapter(field.rebuild_annotation(), config=config)
+            values[name] = adapter.validate_python(mapping[name])
+        elif name not in wrong:
+            values[name] = field.get_default(call_default_factory=True)
+    return values, sentences
 
 
 def _sentences(model: type[BaseModel], mapping: Mapping, caught: ValidationError) -> Iterator[str]:
     """Yield a sentence for each fault; all faults of one value are one sentence."""
     allowed: dict[tuple[int | str, ...], list[str]] = {}
     values: dict[tuple[int | str, ...], str] = {}
-    listed = set()
+    hints: dict[tuple[int | str, ...], str] = {}
+    with_list = set()
     for fault in caught.errors():
         path, value = _found(mapping, model, fault)
         if fault["type"] == "extra_forbidden":
-            yield _unknown_field(model, path, with_list=path[:-1] not in listed)
-            listed.add(path[:-1])
+            yield _unknown_field(model, path, with_list=path[:-1] not in with_list)
+            with_list.add(path[:-1])
         elif fault["type"] == "value_error" and _models_at(model, path):
             yield f"{path_text(path)}: {fault['ctx']['error']}".removeprefix(": ")
         else:
@@ -141,8 +184,13 @@ def _sentences(model: type[BaseModel], mapping: Mapping, caught: ValidationError
             values[path] = "is missing" if missing else f"is {_shown(value)}"
             words = allowed.setdefault(path, [])
             words += [new for new in [_allowed(model, path, fault)] if new not in words]
+            if missing:
+                hints[path] = did_you_mean(str(path[-1]), _unknown_names(model, mapping, path[:-1]))
+            elif isinstance(value, str):
+                hints[path] = did_you_mean(value, _choices(model, path, fault))
     for path, words in allowed.items():
-        yield f"{path_text(path)} {values[path]}: it must be {' or '.join(words)}."
+        hint = hints.get(path, "")
+        yield f"{path_text(path)} {values[path]}: it must be {' or '.join(words)}.{hint}"
 
 
 def _found(
@@ -162,6 +210,33 @@ def _found(
         elif any(part in below.model_fields for below in _models_at(model, path)):
             return (*path, part), fault["input"]  # a field that is missing, or a default
     return path, value
+
+
+def _unknown_names(
+    model: type[BaseModel], mapping: Mapping, path: Sequence[int | str]
+) -> Sequence[str]:
+    """Return the names at a path that are no fields; its model ignores them."""
+    there: Any = mapping
+    for part in path:
+        there = there[part]
+    known = {name for below in _models_at(model, path) for name in below.model_fields}
+    return [str(name) for name in there if name not in known]
+
+
+def _choices(model: type[BaseModel], path: Sequence[int | str], fault: Any) -> Sequence[str]:
+    """Return the names that a value may be, if it must be one of some names."""
+    if isinstance(error := fault.get("ctx", {}).get("error"), NotOneOf):
+        return list(map(str, error.names))
+    kinds = [bare for kind in _kinds_at(model, path) for bare, _ in _variants(kind)]
+    return [name for kind in kinds for name in map(str, _names_of(kind))]
+
+
+def _names_of(kind: Any) -> Sequence[object]:
+    """Return the values of a `Literal` or an enumeration."""
+    if get_origin(kind) is Literal:
+        return get_args(kind)
+    is_enum = isinstance(kind, type) and issubclass(kind, enum.Enum)
+    return [member.value for member in kind] if is_enum else ()
 
 
 def _unknown_field(model: type[BaseModel], path: tuple[int | str, ...], with_list: bool) -> str:
@@ -247,10 +322,8 @@ def describe(kind: Any) -> str:
 
 def _type_text(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        return one_of_these(arguments)
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return one_of_these([member.value for member in kind])
+    if names := _names_of(kind):
+        return one_of_these(names)
     if origin is tuple and Ellipsis not in arguments:
         return f"a list of {len(arguments)}"
     if origin in (tuple, list, set, frozenset, collections.abc.Sequence):

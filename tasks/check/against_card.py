@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks.audio import present_rates
-from tasks.cards.card import Card, card_in, card_of_directory
-from tasks.format.directory import METADATA, VOCABULARY, Contents
+from tasks.cards.builtin import card_of_directory
+from tasks.cards.card import Card
+from tasks.cards.cardfile import card_in
+from tasks.format.directory import Contents
+from tasks.format.files import METADATA, VOCABULARY
 
 _HOURS_SLACK = 0.01  # of the hours: cards round, and so do papers
 _FEWEST_HOURS = 0.0001  # the last digit that cards give
@@ -35,7 +38,7 @@ class Difference(NamedTuple):
 def card_for(directory: Path) -> Card | None:
     """The card inside a task directory, else the package's card of that directory's name.
 
-    That inside may be another directory's (:func:`tasks.cards.card.misplaced`).
+    That inside may be another directory's (:func:`tasks.cards.cardfile.misplaced`).
 
     Raises:
         UserError: the card inside is wrong.

@@ -12,7 +12,8 @@ from harness.core.counts import plural
 from tasks.audio import nearest_rate, present_rates
 from tasks.check.finding import Finding, clips, error, listing, warning
 from tasks.check.sound import Sound, Sounds
-from tasks.format.directory import Clip, Contents
+from tasks.format.directory import Contents
+from tasks.format.tables import Clip
 
 _ENCODINGS = ("WAV PCM_16", "WAVEX PCM_16")
 _LENGTH_SLACK = 2  # samples: what resampling rounds

@@ -18,7 +18,7 @@ from tasks.check.fingerprint import SIZE, from_text, nearest
 from tasks.check.labels import labels_of
 from tasks.check.likeness import SAME, likeness
 from tasks.check.sound import Progress, Sounds, in_threads
-from tasks.format.directory import Clip
+from tasks.format.tables import Clip
 
 CANDIDATE = 0.6
 """Least similarity of two fingerprints whose waveforms are compared."""

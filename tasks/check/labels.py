@@ -11,7 +11,10 @@ from harness.core.errors import did_you_mean
 from harness.core.spelling import alike, difference, quoted, reading
 from harness.metrics.registry import METRICS, metrics_of
 from tasks.check.finding import Finding, clips, error, listing, warning
-from tasks.format.directory import METADATA, VOCABULARY, Clip, Contents
+from tasks.format.directory import Contents
+from tasks.format.files import METADATA, VOCABULARY
+from tasks.format.spec import FEWEST_FOLDS, EmbeddingType, PredictionType, SplitMode
+from tasks.format.tables import Clip
 from tasks.format.task import folds_of
 
 
@@ -27,7 +30,7 @@ def check_labels(directory: Path, contents: Contents) -> Iterator[Finding]:
             yield error(file, "lists no clip.")
         if contents.labels:
             yield from _check_known(file, listed, contents.labels)
-        if fields["embedding_type"] == "event":
+        if fields["embedding_type"] == EmbeddingType.EVENT:
             yield from _check_times(file, listed)
         elif fields.get("prediction_type"):
             yield from _check_counts(file, listed, fields["prediction_type"])
@@ -92,8 +95,10 @@ def _check_known(file: str, listed: Sequence[Clip], labels: Sequence[str]) -> It
         yield error(file, f"the label {shown} of {clips(names)} is not in {VOCABULARY}.{hint}")
 
 
-def _check_counts(file: str, listed: Sequence[Clip], prediction_type: str) -> Iterator[Finding]:
-    if prediction_type == "multiclass":
+def _check_counts(
+    file: str, listed: Sequence[Clip], prediction_type: PredictionType
+) -> Iterator[Finding]:
+    if prediction_type == PredictionType.MULTICLASS:
         for count in sorted({len(clip.labels) for clip in listed} - {1}):
             names = [clip.name for clip in listed if len(clip.labels) == count]
             yield error(file, f"{clips(names)}: {count} labels; multiclass tasks need exactly one.")
@@ -154,7 +159,8 @@ def _check_coverage(contents: Contents) -> Iterator[Finding]:
     unused = [label for label in contents.labels if label not in everywhere]
     if unused:
         yield warning(VOCABULARY, f"{_lack(unused, contents)} no clip in any split.")
-    if len(contents.labels) == 1 and contents.fields.get("prediction_type") == "multiclass":
+    kind = contents.fields.get("prediction_type")
+    if len(contents.labels) == 1 and kind == PredictionType.MULTICLASS:
         yield warning(VOCABULARY, "there is one label, so every prediction is right.")
 
     def lacking(found: set[str]) -> list[str]:
@@ -164,7 +170,7 @@ def _check_coverage(contents: Contents) -> Iterator[Finding]:
         if contents.clips[split] and (absent := lacking(found)):
             yield warning(f"{split}.json", f"{_lack(absent, contents)} no clip in this split.")
     mode, splits = contents.fields.get("split_mode"), contents.fields["splits"]
-    if mode is None or mode == "trainvaltest" or len(splits) < 3:
+    if mode is None or mode == SplitMode.TRAINVALTEST or len(splits) < FEWEST_FOLDS:
         return
     for fold in folds_of(mode, splits):
         if absent := lacking(set().union(*(present[split] for split in fold.train))):

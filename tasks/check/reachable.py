@@ -11,7 +11,9 @@ from harness.metrics.event_metric import EventMetric
 from harness.metrics.events import best_postprocessing, frame_targets, postprocessing_grid
 from harness.metrics.registry import METRICS
 from tasks.check.finding import Finding, clips, warning
-from tasks.format.directory import METADATA, Clip, Contents, Event
+from tasks.format.directory import Contents
+from tasks.format.files import METADATA
+from tasks.format.tables import Clip, Event
 from tasks.format.task import folds_of
 
 HOP_MS = 50.0

@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from harness.core.memory import FileMemory
 from tasks.audio import BadAudio, decode
 from tasks.check.fingerprint import fingerprint, to_text
-from tasks.format.directory import Clip
+from tasks.format.tables import Clip
 
 _THREADS = 4
 

@@ -17,7 +17,7 @@ from harness.core.errors import UserError
 from harness.core.files import write_file
 from tasks.cards.card import Card
 from tasks.fetch.archive import Archive
-from tasks.format.directory import METADATA
+from tasks.format.files import METADATA
 
 RECORD = ".fetched"
 """A JSON file; named so that nothing takes it for the table of a split."""

@@ -8,11 +8,15 @@ import json
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+from pydantic import Field, SkipValidation
 
 from harness.core.errors import did_you_mean
-from tasks.format.directory import METADATA, VOCABULARY, Event
+from tasks.format.files import METADATA, VOCABULARY
 from tasks.format.groups import GROUPS, groups_table
+from tasks.format.spec import EmbeddingType, PredictionType, TaskSpec
+from tasks.format.tables import Event
 
 _LONGEST_NAME = 255  # bytes, of a file on the usual file systems
 
@@ -40,54 +44,34 @@ class NewClip:
     group: str = ""
 
 
-@dataclass(frozen=True)
-class NewTask:
-    """All that a task's tables need, in the words of :class:`tasks.format.task.Task`.
+class NewTask(TaskSpec):
+    """A task to be written. Every clip is cut or zero-padded at its end to ``sample_duration``.
 
     Attributes:
-        clip_seconds: every clip is cut or zero-padded at its end to this; None leaves lengths
-            alone.
-        vocabulary: the labels, in the order of their indices.
+        clips: of all splits.
         extra: further keys of the metadata, such as where the sounds come from.
     """
 
-    task_name: str
-    version: str
-    mode: str
-    embedding_type: str
-    prediction_type: str
-    split_mode: str
-    splits: tuple[str, ...]
-    evaluation: tuple[str, ...]
-    clip_seconds: float | None
-    vocabulary: tuple[str, ...]
-    clips: tuple[NewClip, ...]
-    evaluation_params: Mapping[str, object] | None = None
-    use_scoring_for_early_stopping: bool = True
-    extra: Mapping[str, object] = field(default_factory=dict)
-
-    @property
-    def directory(self) -> str:
-        """Name of the task's directory: ``{task_name}-{version}-{mode}``."""
-        return f"{self.task_name}-{self.version}-{self.mode}"
+    clips: SkipValidation[tuple[NewClip, ...]]
+    extra: SkipValidation[Mapping[str, object]] = Field(default={})
 
 
 def contradictions(task: NewTask, rates: Sequence[int]) -> Iterator[str]:
     """Yield what does not fit together in a task and its sample rates in Hz, a sentence each."""
     if not rates or len(set(rates)) < len(rates) or min(rates) < 1:
         yield f"the sample rates must be whole numbers of Hz, each once, not {list(rates)}."
-    if task.clip_seconds is not None and round(task.clip_seconds * min(rates, default=1)) < 1:
-        yield f"clips of {task.clip_seconds:g} s hold no sample."
-    for kind, names in (("label", task.vocabulary), ("split", task.splits)):
-        if twice := [name for name, count in Counter(names).items() if count > 1 or not name]:
-            yield f"the {kind} '{twice[0]}' is empty or there twice."
+    seconds = task.sample_duration
+    if seconds is not None and round(seconds * min(rates, default=1)) < 1:
+        yield f"clips of {seconds:g} s hold no sample."
+    if twice := [name for name, count in Counter(task.labels).items() if count > 1 or not name]:
+        yield f"the label '{twice[0]}' is empty or there twice."
     for split in set(task.splits) - {clip.split for clip in task.clips}:
         yield f"the split '{split}' has no clip."
     if (ungrouped := [clip.name for clip in task.clips if not clip.group]) and _grouped(task):
         yield f"clip '{ungrouped[0]}' has no group, but others have one."
-    vocabulary, seen = set(task.vocabulary), dict[str, str]()
+    labels, seen = set(task.labels), dict[str, str]()
     for clip in task.clips:
-        if reason := _problem(task, clip, vocabulary):
+        if reason := _problem(task, clip, labels):
             yield f"clip '{clip.name}': {reason}"
         folded = clip.name.casefold()
         if folded in seen:
@@ -95,20 +79,20 @@ def contradictions(task: NewTask, rates: Sequence[int]) -> Iterator[str]:
         seen[folded] = clip.name
 
 
-def _problem(task: NewTask, clip: NewClip, vocabulary: Collection[str]) -> str:
+def _problem(task: NewTask, clip: NewClip, labels: Collection[str]) -> str:
     if not clip.name.endswith(".wav") or clip.name.startswith(".") or "/" in clip.name:
         return "its name must be a plain one that ends in .wav."
     if len(os.fsencode(clip.name)) > _LONGEST_NAME:
         return f"its name is longer than {_LONGEST_NAME} bytes."
     if clip.split not in task.splits:
         return f"there is no split '{clip.split}'.{did_you_mean(clip.split, task.splits)}"
-    event = task.embedding_type == "event"
+    event = task.embedding_type == EmbeddingType.EVENT
     if clip.labels if event else clip.events:
         return f"it has {'labels' if event else 'events'}; the task's are the other kind."
-    if not event and task.prediction_type == "multiclass" and len(clip.labels) != 1:
+    if not event and task.prediction_type == PredictionType.MULTICLASS and len(clip.labels) != 1:
         return f"it has {len(clip.labels)} labels; a multiclass task needs exactly one."
     for label in (*clip.labels, *(one.label for one in clip.events)):
-        if label not in vocabulary:
+        if label not in labels:
             return f"the vocabulary lacks its label '{label}'."
     return ""
 
@@ -122,9 +106,9 @@ def tables(task: NewTask) -> dict[str, str]:
     rows = io.StringIO()
     writer = csv.writer(rows, lineterminator="\n")
     writer.writerow(["idx", "label"])
-    writer.writerows(enumerate(task.vocabulary))
+    writer.writerows(enumerate(task.labels))
     contents[VOCABULARY] = rows.getvalue()
-    contents[METADATA] = _json(_metadata(task))
+    contents[METADATA] = _json(task.to_json() | dict(task.extra))
     if _grouped(task):
         contents[GROUPS] = groups_table({clip.name: clip.group for clip in task.clips})
     return contents
@@ -135,29 +119,9 @@ def _grouped(task: NewTask) -> bool:
 
 
 def _truth(task: NewTask, clip: NewClip) -> list[object]:
-    if task.embedding_type == "scene":
+    if task.embedding_type == EmbeddingType.SCENE:
         return list(clip.labels)
     return [{"label": one.label, "start": one.start, "end": one.end} for one in clip.events]
-
-
-def _metadata(task: NewTask) -> dict[str, object]:
-    metadata: dict[str, object] = {
-        "task_name": task.task_name,
-        "version": task.version,
-        "mode": task.mode,
-        "embedding_type": task.embedding_type,
-        "prediction_type": task.prediction_type,
-        "split_mode": task.split_mode,
-        "splits": list(task.splits),
-        "sample_duration": task.clip_seconds,
-        "evaluation": list(task.evaluation),
-        "use_scoring_for_early_stopping": task.use_scoring_for_early_stopping,
-    }
-    if task.split_mode != "trainvaltest":
-        metadata["nfolds"] = len(task.splits)
-    if task.evaluation_params is not None:
-        metadata["evaluation_params"] = dict(task.evaluation_params)
-    return metadata | dict(task.extra)
 
 
 def _json(content: object) -> str:

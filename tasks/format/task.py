@@ -6,7 +6,6 @@ here.
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,10 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field, SkipValidation
 
 from harness.core.errors import UserError, did_you_mean
 from harness.core.hashing import content_sha256
-from tasks.format.directory import METADATA, VOCABULARY, Clip, Event, read_contents
+from tasks.format.directory import read_contents
+from tasks.format.files import METADATA, VOCABULARY
+from tasks.format.spec import SplitMode, TaskSpec
+from tasks.format.tables import Clip, Event
 
 __all__ = [
     "SYNTHETIC",
@@ -26,6 +29,7 @@ __all__ = [
     "Event",
     "Fold",
     "Task",
+    "TaskSource",
     "folds_of",
     "is_synthetic",
     "multiclass_targets",
@@ -54,37 +58,36 @@ class Fold:
     test: str
 
 
-@dataclass(frozen=True)
-class Task:
-    """A task directory as read by :func:`read_task`; other metadata keys are in ``metadata``."""
+class Task(TaskSpec):
+    """A task directory as read by :func:`read_task`.
+
+    Attributes:
+        directory: where it was read.
+        clips: the clips of each split.
+        metadata: the metadata file's content, with the keys that the harness does not read.
+        digests: sha256 of each file that was read, by its name in the directory.
+        skipped: names that :func:`without_clips` left out, by split.
+        ungrouped: the first clip whose name does not match the pattern of groups; the task then
+            has none.
+    """
 
     directory: Path
-    task_name: str
-    version: str
-    mode: str
-    embedding_type: str
-    prediction_type: str
-    split_mode: str
-    splits: tuple[str, ...]
-    sample_duration: float | None
-    evaluation: tuple[str, ...]
-    labels: tuple[str, ...]
-    clips: Mapping[str, tuple[Clip, ...]]
-    use_scoring_for_early_stopping: bool = True
-    event_postprocessing_grid: Mapping[str, tuple[float, ...]] | None = None
-    task_specific_param_grid: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    metadata: Mapping[str, object] = field(default_factory=dict, repr=False)
-    digests: Mapping[str, str] = field(default_factory=dict, repr=False)
-    """sha256 of each file that was read, by its name in the directory."""
-    skipped: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Names that :func:`without_clips` left out, by split."""
+    clips: SkipValidation[Mapping[str, tuple[Clip, ...]]]
+    metadata: SkipValidation[Mapping[str, object]] = Field(default={}, repr=False)
+    digests: Mapping[str, str] = Field(default={}, repr=False)
+    skipped: Mapping[str, tuple[str, ...]] = {}
     ungrouped: str = ""
-    """The first clip whose name does not match the pattern of groups; the task then has none."""
 
     @property
-    def name(self) -> str:
-        """The name the directory carries: ``{task_name}-{version}-{mode}``."""
-        return f"{self.task_name}-{self.version}-{self.mode}"
+    def event_postprocessing_grid(self) -> Mapping[str, tuple[float, ...]] | None:
+        """The task's own settings of events' post-processing; None for HEAR's."""
+        grid = self.evaluation_params and self.evaluation_params.event_postprocessing_grid
+        return {name: values for name, values in grid if values} if grid else None
+
+    @property
+    def task_specific_param_grid(self) -> Mapping[str, tuple[Any, ...]]:
+        """The task's own values of hyperparameters."""
+        return (self.evaluation_params and self.evaluation_params.task_specific_param_grid) or {}
 
     @property
     def primary_metric(self) -> str:
@@ -145,13 +148,13 @@ def is_synthetic(name: str) -> bool:
     return name.rpartition("-")[2] == SYNTHETIC
 
 
-def folds_of(split_mode: str, splits: Sequence[str]) -> tuple[Fold, ...]:
+def folds_of(split_mode: SplitMode, splits: Sequence[str]) -> tuple[Fold, ...]:
     """One fold for train/valid/test; of k splits, split i tests and i + 1 (cyclic) validates.
 
     Splits count in alphabetical order, whatever their order in the metadata; the rest trains, in
     that order too (HEAR's protocol).
     """
-    if split_mode == "trainvaltest":
+    if split_mode == SplitMode.TRAINVALTEST:
         return (Fold("test", ("train",), "valid", "test"),)
     folds, splits = [], sorted(splits)
     for i, test in enumerate(splits):
@@ -232,7 +235,7 @@ def without_clips(task: Task, names: Mapping[str, Collection[str]]) -> Task:
         if gone:
             clips[split] = tuple(clip for clip in clips[split] if clip.name not in wanted)
             skipped[split] = (*skipped.get(split, ()), *gone)
-    return dataclasses.replace(task, clips=clips, skipped=skipped)
+    return task.model_copy(update={"clips": clips, "skipped": skipped})
 
 
 def _label_indices(task: Task, split: str) -> list[list[int]]:

@@ -6,26 +6,29 @@ on where the last one stopped.
 
 from __future__ import annotations
 
-import glob
-import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import move_directory, write_file
-from harness.core.hashing import content_sha256
 from harness.core.locks import claimed
-from tasks.format.directory import METADATA
-from tasks.format.groups import GROUPS, groups_table
 from tasks.format.newtask import NewClip, NewTask, contradictions, tables
+from tasks.format.provenance import (
+    PLAN,
+    Provenance,
+    differences,
+    made_before,
+    provenance,
+    store_provenance,
+    stored_provenance,
+)
 from tasks.format.wavs import Order, Read, write_wavs
 
 __all__ = [
     "LEFT_OUT",
-    "PLAN",
     "Bad",
     "NewClip",
     "NewTask",
@@ -35,13 +38,9 @@ __all__ = [
     "write_task",
 ]
 
-PLAN = ".plan"
-"""File of a task directory that holds hashes of what it was written from."""
-
 LEFT_OUT = "left_out"
 """Key of the metadata that names what was left out because it could not be read, if anything."""
 
-_FORMAT = "2"  # changed whenever the same plan is to give other files
 _SHOWN = 10
 _LOWEST_RATE = 8000
 
@@ -109,17 +108,17 @@ def write_task(
             such clip is named); the disk is too small, or the folder cannot be written.
     """
     _refuse_contradictions(task, rates)
-    unfinished = tasks_dir / f".{task.directory}.unfinished"
-    plan = _fingerprints(task, read, rates)
+    unfinished = tasks_dir / f".{task.name}.unfinished"
+    plan = provenance(task, read, rates)
     renamed = without is not refuse_bad
     try:
-        if there := _made_before(task, tasks_dir, plan, say, elsewhere, renamed):
+        if there := made_before(task, tasks_dir, plan, say, elsewhere, renamed):
             return there
         _refuse_small_disk(task, tasks_dir, unfinished, rates, seconds)
         with claimed(unfinished) as mine:
             if not mine:
                 raise UserError(f"Another process is writing {unfinished}: wait for it to end.")
-            if there := _made_before(task, tasks_dir, plan, say, elsewhere, renamed):
+            if there := made_before(task, tasks_dir, plan, say, elsewhere, renamed):
                 return there  # made by another process just now
             unfinished.mkdir(parents=True, exist_ok=True)
             _make_ready(unfinished, task, plan, say)
@@ -127,8 +126,8 @@ def write_task(
             if bad:
                 task = without(bad)
                 _refuse_contradictions(task, rates)
-                _made_before(task, tasks_dir, plan, say, elsewhere)  # refuses what is there
-            final = tasks_dir / task.directory
+                made_before(task, tasks_dir, plan, say, elsewhere)  # refuses what is there
+            final = tasks_dir / task.name
             for name, content in tables(task).items():
                 write_file(unfinished / name, content)
             move_directory(unfinished, final)
@@ -139,143 +138,20 @@ def write_task(
     return final
 
 
-_Plan = dict[str, Any]
-"""What a directory is written from: its reader, its clips' length in seconds, its rates, and
-hashes of its tables and of each clip's source; {} when that is not known."""
-
-
-def _fingerprints(task: NewTask, read: Read, rates: Sequence[int]) -> _Plan:
-    return {
-        "by": f"{_FORMAT} {read.__module__}.{read.__qualname__}",
-        "seconds": task.clip_seconds,
-        "rates": sorted(rates),
-        "tables": {name: _hash(content) for name, content in tables(task).items()},
-        "sounds": {clip.name: _hash(repr(clip.source)) for clip in task.clips},
-    }
-
-
-def _hash(text: str) -> str:
-    return content_sha256(text)[:16]
-
-
 def _refuse_contradictions(task: NewTask, rates: Sequence[int]) -> None:
     if problems := list(contradictions(task, rates)):
         shown = problems[:_SHOWN]
         if len(problems) > _SHOWN:
             shown.append(f"and {len(problems) - _SHOWN} more")
-        raise UserError("\n  ".join([f"{task.directory} cannot be written:", *shown]))
-
-
-def _made_before(
-    task: NewTask,
-    tasks_dir: Path,
-    plan: _Plan,
-    say: Callable[[str], None],
-    elsewhere: str,
-    renamed: bool = False,
-) -> Path | None:
-    """Return the directory that was made from the plan; refuse one made from something else.
-
-    ``renamed``: its name may have become longer, when clips were left out.
-    """
-    final = tasks_dir / task.directory
-    places = [final]
-    if renamed:
-        rest = task.directory.removeprefix(task.task_name)
-        places += sorted(tasks_dir.glob(f"{glob.escape(task.task_name)}*{glob.escape(rest)}"))
-    for place in places:
-        there = _plan_of(place)
-        if there == plan or _lacks_groups(there, plan):
-            say(f"{place} is there already.")
-            if there != plan and not (place / GROUPS).exists():
-                _add_groups(place, task, plan)
-                say(f"{place / GROUPS} was missing and is added.")
-            return place
-    if final.exists():
-        how = "; ".join(_differences(final, _plan_of(final), plan, task))
-        raise UserError(
-            f"{final} is there already, made from something else: {how}. Delete it, or {elsewhere}."
-        )
-    return None
-
-
-def _lacks_groups(there: _Plan, plan: _Plan) -> bool:
-    """Return whether a directory's plan lacks only the groups, as earlier versions wrote it."""
-    tables = {name: content for name, content in plan["tables"].items() if name != GROUPS}
-    return there == {**plan, "tables": tables}
-
-
-def _add_groups(directory: Path, task: NewTask, plan: _Plan) -> None:
-    names = {clip for split in task.splits for clip in _listed_in(directory / f"{split}.json")}
-    groups = {clip.name: clip.group for clip in task.clips if clip.name in names}
-    write_file(directory / GROUPS, groups_table(groups))
-    write_file(directory / PLAN, json.dumps(plan, indent=0) + "\n")
-
-
-def _listed_in(split_file: Path) -> dict[str, object]:
-    return dict(json.loads(split_file.read_bytes()))
-
-
-def _plan_of(directory: Path) -> _Plan:
-    try:
-        plan = json.loads((directory / PLAN).read_text("utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        return {}
-    return plan if isinstance(plan, dict) and plan.get("by", "").startswith(f"{_FORMAT} ") else {}
-
-
-def _differences(directory: Path, there: _Plan, plan: _Plan, task: NewTask) -> Iterator[str]:
-    """Yield what differs between a directory's plan and another one, a phrase each."""
-    if not there:
-        yield "it does not say what, or another version of this program made it"
-        return
-    if there["by"] != plan["by"]:
-        yield "it was made by another command"
-    if there["rates"] != plan["rates"]:
-        yield f"its rates are {_listed(there['rates'])} Hz, not {_listed(plan['rates'])}"
-    if there["seconds"] != plan["seconds"]:
-        yield f"its clips are {_length(there)}, not {_length(plan)}"
-    before, now = there["sounds"], plan["sounds"]
-    for what, names in (
-        ("of other recordings", [name for name in now if before.get(name, now[name]) != now[name]]),
-        ("that it lacks", [name for name in now if name not in before]),
-        ("that would go", [name for name in before if name not in now]),
-    ):
-        if names:
-            yield f"{_clips(len(names))} {what} ('{names[0]}'{', ...' * (len(names) > 1)})"
-    changed = [name for name in plan["tables"] if there["tables"].get(name) != plan["tables"][name]]
-    if labelled := [name for name in changed if name not in (METADATA, GROUPS)]:
-        yield f"other labels or splits ({', '.join(labelled)})"
-    if there["tables"].get(GROUPS) != plan["tables"].get(GROUPS):
-        yield "other groups"
-    if METADATA in changed and (keys := _other_keys(directory / METADATA, task)):
-        yield f"other metadata ({', '.join(keys)})"
-
-
-def _listed(values: Sequence[object]) -> str:
-    return ", ".join(map(str, values))
-
-
-def _length(plan: _Plan) -> str:
-    return "of their own lengths" if plan["seconds"] is None else f"{plan['seconds']:g} s long"
-
-
-def _other_keys(metadata: Path, task: NewTask) -> list[str]:
-    try:
-        there = json.loads(metadata.read_bytes())
-    except (FileNotFoundError, ValueError):
-        return ["all of it"]
-    now = json.loads(tables(task)[METADATA])
-    keys = sorted(key for key in {*there, *now} if there.get(key) != now.get(key))
-    return [key for key in keys if key != "sample_duration"]
+        raise UserError("\n  ".join([f"{task.name} cannot be written:", *shown]))
 
 
 def _refuse_small_disk(
     task: NewTask, tasks_dir: Path, unfinished: Path, rates: Sequence[int], seconds: float | None
 ) -> None:
     """Refuse to begin what the disk cannot hold."""
-    if task.clip_seconds is not None:
-        seconds = task.clip_seconds * len(task.clips)
+    if task.sample_duration is not None:
+        seconds = task.sample_duration * len(task.clips)
     if seconds is None:
         return
     needed = sum(round(seconds * rate) * 2 for rate in rates)
@@ -285,14 +161,16 @@ def _refuse_small_disk(
     free = shutil.disk_usage(there).free
     if needed > free:
         raise UserError(
-            f"{task.directory} takes {needed / 1e9:.1f} GB, and {tasks_dir} has {free / 1e9:.1f} "
+            f"{task.name} takes {needed / 1e9:.1f} GB, and {tasks_dir} has {free / 1e9:.1f} "
             "GB free. Make room, or name another --tasks-dir or fewer rates."
         )
 
 
-def _make_ready(unfinished: Path, task: NewTask, plan: _Plan, say: Callable[[str], None]) -> None:
+def _make_ready(
+    unfinished: Path, task: NewTask, plan: Provenance, say: Callable[[str], None]
+) -> None:
     """Leave in the folder what earlier tries wrote of this plan, each clip in its split."""
-    begun = _plan_of(unfinished)
+    begun = stored_provenance(unfinished)
     known = (unfinished / PLAN).exists()
     if begun == plan:
         say(f"going on with {unfinished}")
@@ -314,7 +192,7 @@ def _make_ready(unfinished: Path, task: NewTask, plan: _Plan, say: Callable[[str
             place.mkdir(exist_ok=True)
             path.rename(place / name)
     if known and begun != plan:
-        how = "; ".join(_differences(unfinished, begun, plan, task))
+        how = "; ".join(differences(unfinished, begun, plan, task))
         files = f"{plural(kept, 'file')} of it {'is' if kept == 1 else 'are'} kept"
         say(
             f"{unfinished} was begun from something else ({how}): "
@@ -327,7 +205,7 @@ def _make_ready(unfinished: Path, task: NewTask, plan: _Plan, say: Callable[[str
         elif not any(entry.iterdir()):
             entry.rmdir()
     # Last, for a stop before leaves what the next try can sort out by the old one.
-    write_file(unfinished / PLAN, json.dumps(plan, indent=0) + "\n")
+    store_provenance(unfinished, plan)
 
 
 def _write_clips(
@@ -350,7 +228,7 @@ def _write_clips(
         )
         for clip in task.clips
     ]
-    outcome = write_wavs(orders, read, task.clip_seconds, jobs=jobs, say=say)
+    outcome = write_wavs(orders, read, task.sample_duration, jobs=jobs, say=say)
     if outcome.kept:
         there = plural(outcome.kept, "file was", "files were")
         new = "1 is new" if outcome.written == 1 else f"{outcome.written} are new"

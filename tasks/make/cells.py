@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 
 from harness.core.errors import did_you_mean
 
-SPLITS = ("train", "valid", "test")
 SPLIT_CALLED = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("valid", "val", "validation", "dev", "development"), "valid"),

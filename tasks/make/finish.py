@@ -8,8 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from harness.core.errors import UserError
-from tasks.cards.card import CARD, add_card, card_in
-from tasks.format.directory import METADATA
+from tasks.cards.card import CARD
+from tasks.cards.cardfile import add_card, card_in
+from tasks.format.files import METADATA
 from tasks.format.newtask import NewTask
 from tasks.format.writer import LEFT_OUT, Bad, refuse_bad, write_task
 from tasks.make.plan import Plan

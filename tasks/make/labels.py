@@ -10,7 +10,8 @@ from pathlib import Path
 
 from harness.core.errors import UserError, did_you_mean
 from harness.core.spelling import composed
-from tasks.format.directory import Event
+from tasks.format.spec import EmbeddingType
+from tasks.format.tables import Event
 from tasks.make.cells import BETWEEN_LABELS, SPLIT_CALLED, cell_faults, path_fault
 from tasks.make.faults import Faults
 from tasks.make.spellings import Spellings
@@ -67,7 +68,7 @@ class Labels:
 
     path: Path
     sha256: str
-    embedding_type: str
+    embedding_type: EmbeddingType
     places: str
     grouped: bool
     recordings: tuple[Labelled, ...]
@@ -120,7 +121,7 @@ def read_labels(path: Path, faults: Faults) -> Labels:
     return Labels(
         path=path,
         sha256=table.sha256,
-        embedding_type="event" if event else "scene",
+        embedding_type=EmbeddingType.EVENT if event else EmbeddingType.SCENE,
         places=next((name for name in ("split", "fold") if name in table.columns), ""),
         grouped="group" in table.columns,
         recordings=tuple(sorted(recordings, key=lambda one: one.file)),

@@ -11,13 +11,12 @@ import numpy as np
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
-from tasks.make.cells import SPLITS
+from tasks.format.spec import FEWEST_FOLDS, SPLITS, SplitMode, fold_names
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled, Labels
 from tasks.make.splitting import split_groups
 
 _SHARES = (0.6, 0.2, 0.2)  # of train, valid and test
-_FEWEST_FOLDS = 3  # one tests, one validates, the rest trains
 _LINES_SHOWN = 5
 
 
@@ -32,7 +31,7 @@ class Parts:
         note: how they came about, a phrase.
     """
 
-    split_mode: str
+    split_mode: SplitMode
     splits: tuple[str, ...]
     split_of: Mapping[str, str]
     note: str
@@ -64,11 +63,11 @@ def find_parts(
         return _given_folds(labels, recordings)
     if labels.places == "split":
         return _given_splits(labels, recordings, seed)
-    names = [f"fold{i:02d}" for i in range(folds)] if folds else list(SPLITS)
+    names = list(fold_names(folds) if folds else SPLITS)
     _check_enough(labels, recordings, folds)
     shares = [1.0] * folds if folds else _SHARES
     return Parts(
-        split_mode="new_split_kfold" if folds else "trainvaltest",
+        split_mode=SplitMode.NEW_SPLIT_KFOLD if folds else SplitMode.TRAINVALTEST,
         splits=tuple(names),
         split_of=_choose(labels, recordings, names, shares, seed),
         note=f"chosen with seed {seed}, stratified{', groups kept together' * labels.grouped}",
@@ -77,15 +76,15 @@ def find_parts(
 
 def _given_folds(labels: Labels, recordings: Sequence[Labelled]) -> Parts:
     given = sorted({one.place for one in recordings}, key=lambda name: (_natural(name), name))
-    if len(given) < _FEWEST_FOLDS:
+    if len(given) < FEWEST_FOLDS:
         raise UserError(
-            f"{labels.path} gives {plural(len(given), 'fold')}: there must be {_FEWEST_FOLDS} or "
+            f"{labels.path} gives {plural(len(given), 'fold')}: there must be {FEWEST_FOLDS} or "
             "more, as one tests, one validates and the rest trains. Leave the column out, and they "
             "are chosen."
         )
-    names = {place: f"fold{i:02d}" for i, place in enumerate(given)}
+    names = dict(zip(given, fold_names(len(given)), strict=True))
     return Parts(
-        split_mode="presplit_kfold",
+        split_mode=SplitMode.PRESPLIT_KFOLD,
         splits=tuple(names.values()),
         split_of={one.file: names[one.place] for one in recordings},
         note=f"given, '{given[0]}' to '{given[-1]}'",
@@ -112,7 +111,7 @@ def _given_splits(labels: Labels, recordings: Sequence[Labelled], seed: int) -> 
         train = [one for one in recordings if one.place == "train"]
         split_of |= _choose(labels, train, ("train", "valid"), (_SHARES[0], _SHARES[1]), seed)
         note = f"given, but for 'valid', a quarter of 'train' chosen with seed {seed}"
-    return Parts("trainvaltest", SPLITS, split_of, note)
+    return Parts(SplitMode.TRAINVALTEST, SPLITS, split_of, note)
 
 
 def _choose(
@@ -170,6 +169,6 @@ def _check_enough(labels: Labels, recordings: Sequence[Labelled], folds: int | N
                 f"(line{'s' * (len(lines[label]) != 1)} {shown}"
                 f"{f' and {rest} more' if rest > 0 else ''}), too few for {what}, each of which "
                 f"must have it: add {of}s, leave the label out"
-                f"{' or give fewer --folds' if folds and folds > _FEWEST_FOLDS else ''}.",
+                f"{' or give fewer --folds' if folds and folds > FEWEST_FOLDS else ''}.",
             )
     faults.refuse()

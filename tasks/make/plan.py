@@ -16,8 +16,9 @@ from harness.core.errors import UserError
 from harness.core.hashing import content_sha256
 from tasks.audio import MAX_SECONDS
 from tasks.cards.card import Card
-from tasks.format.directory import Event
 from tasks.format.newtask import NewClip, NewTask
+from tasks.format.spec import EmbeddingType, PredictionType
+from tasks.format.tables import Event
 from tasks.format.writer import LEFT_OUT
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled, Labels, read_labels, rename_times
@@ -64,11 +65,12 @@ class Plan:
             return self
         found = {label for clip in clips for label in label_names(clip)}
         left_out = sorted({*self.task.extra.get(LEFT_OUT, ()), *files})  # type: ignore[misc]
-        task = dataclasses.replace(
-            self.task,
-            clips=clips,
-            vocabulary=tuple(label for label in self.task.vocabulary if label in found),
-            extra={**self.task.extra, LEFT_OUT: left_out},
+        task = self.task.model_copy(
+            update={
+                "clips": clips,
+                "labels": tuple(label for label in self.task.labels if label in found),
+                "extra": {**self.task.extra, LEFT_OUT: left_out},
+            }
         )
         seconds = {clip.name: self.seconds[clip.name] for clip in clips}
         card = card_of(task, self.wishes, seconds.values())
@@ -114,8 +116,8 @@ def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], No
         split_mode=parts.split_mode,
         splits=parts.splits,
         evaluation=wishes.metrics_of(labels.embedding_type, prediction_type),
-        clip_seconds=wishes.seconds,
-        vocabulary=_vocabulary(labels, recordings),
+        sample_duration=wishes.seconds,
+        labels=_vocabulary(labels, recordings),
         clips=_clips(recordings, headers, parts),
         extra={
             "made_from": {
@@ -145,7 +147,7 @@ def _tell_columns(labels: Labels, say: Callable[[str], None]) -> None:
         advice = "".join(
             f"; rename {name} to group to keep each in one split" for name in like_group[:1]
         )
-        if labels.embedding_type == "scene" and (times := rename_times(labels.unused)):
+        if labels.embedding_type == EmbeddingType.SCENE and (times := rename_times(labels.unused)):
             advice += f"; for a task of events, {times} (seconds from the start of the file)"
         say(f"{labels.path}: not used: the {named}{advice}")
     for note in labels.spellings:
@@ -211,15 +213,15 @@ def _tell_dropped(
 def _prediction_type(
     labels: Labels,
     recordings: Sequence[Labelled],
-    wanted: str | None,
+    wanted: PredictionType | None,
     say: Callable[[str], None],
-) -> str:
-    if labels.embedding_type == "event":
-        if wanted == "multiclass":
+) -> PredictionType:
+    if labels.embedding_type == EmbeddingType.EVENT:
+        if wanted == PredictionType.MULTICLASS:
             raise UserError(f"{labels.path} lists events, and event tasks are multilabel.")
-        return "multilabel"
+        return PredictionType.MULTILABEL
     several = [one for one in recordings if len(one.labels) > 1]
-    if wanted == "multiclass" and several:
+    if wanted == PredictionType.MULTICLASS and several:
         first = several[0]
         raise UserError(
             f"{labels.path}, line {first.line}: '{first.file}' has {len(first.labels)} "
@@ -232,7 +234,7 @@ def _prediction_type(
             + "; ".join(map(_with_lines, several[:_SHOWN]))
             + "; ..." * (len(several) > _SHOWN)
         )
-    return wanted or ("multilabel" if several else "multiclass")
+    return wanted or (PredictionType.MULTILABEL if several else PredictionType.MULTICLASS)
 
 
 def _with_lines(one: Labelled) -> str:
@@ -244,7 +246,7 @@ def _with_lines(one: Labelled) -> str:
 def _vocabulary(labels: Labels, recordings: Sequence[Labelled]) -> tuple[str, ...]:
     """The labels in alphabetical order, or by value where all are whole numbers."""
     found = {label for one in recordings for label in labels_of(one)}
-    least = 1 if labels.embedding_type == "event" else 2
+    least = 1 if labels.embedding_type == EmbeddingType.EVENT else 2
     if len(found) < least:
         raise UserError(
             f"{labels.path} has {plural(len(found), 'different label')}; there is "

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from harness.core.counts import plural
-from tasks.cards.card import Card, read_card, write_card
+from tasks.cards.card import Card
+from tasks.cards.cardfile import read_card, write_card
 from tasks.format.newtask import NewClip, NewTask
 from tasks.make.recordings import Header
 from tasks.make.wishes import Wishes
@@ -25,22 +26,22 @@ def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
         seconds: length of each clip.
     """
     sizes = Counter(clip.split for clip in task.clips)
-    folds = None if task.split_mode == "trainvaltest" else len(task.splits)
+    folds = len(task.splits) if task.has_folds else None
     card = Card(
         name=task.task_name,
         title=wishes.title or task.task_name,
         board_name=None,
         suite=SUITE,
-        directory=task.directory,
+        directory=task.name,
         domain=wishes.domain or "other",
         embedding_type=task.embedding_type,
         prediction_type=task.prediction_type,
         split_mode=task.split_mode,
         folds=folds,
-        clip_seconds=task.clip_seconds,
+        clip_seconds=task.sample_duration,
         clips=len(task.clips),
         n_test=sizes["test"] if folds is None else len(task.clips),
-        classes=len(task.vocabulary),
+        classes=len(task.labels),
         hours=float(f"{math.fsum(seconds) / 3600:.4g}"),
         metrics=task.evaluation,
         published=None,
@@ -59,7 +60,7 @@ def describe(task: NewTask, card: Card, note: str) -> str:
     """Return lines on a task's kind and splits; ``note`` says how the splits came about."""
     sizes = Counter(clip.split for clip in task.clips)
     having = Counter((clip.split, label) for clip in task.clips for label in label_names(clip))
-    labels = plural(len(task.vocabulary), "label")
+    labels = plural(len(task.labels), "label")
     lines = [
         f"{task.task_name}: {task.embedding_type}, {task.prediction_type}; "
         f"{plural(len(task.clips), 'clip')}, {labels}, {card.hours:g} h; "
@@ -67,7 +68,7 @@ def describe(task: NewTask, card: Card, note: str) -> str:
         f"splits {note}:",
     ]
     for split in task.splits:
-        numbers = [having[split, label] for label in task.vocabulary]
+        numbers = [having[split, label] for label in task.labels]
         clips = plural(sizes[split], "clip")
         groups = {clip.group for clip in task.clips if clip.split == split and clip.group}
         of_groups = f" of {plural(len(groups), 'group')}" if groups else ""

@@ -7,18 +7,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.core.errors import UserError, did_you_mean
+from harness.core.schema import Schema, read
 from harness.metrics.registry import find_metric, metrics_of
 from tasks.audio import MAX_SECONDS
-from tasks.cards.card import cards, refuse_value
+from tasks.cards.builtin import cards
+from tasks.cards.card import Domain, Licence, Text
+from tasks.format.spec import EmbeddingType, PredictionType
 from tasks.format.writer import check_rates
 
-DEFAULT_METRICS: Mapping[tuple[str, str], tuple[str, ...]] = {
-    ("scene", "multiclass"): ("top1_acc", "mAP", "d_prime", "aucroc"),
+DEFAULT_METRICS: Mapping[tuple[EmbeddingType, PredictionType], tuple[str, ...]] = {
+    (EmbeddingType.SCENE, PredictionType.MULTICLASS): ("top1_acc", "mAP", "d_prime", "aucroc"),
     # FSD50K's, less top1_acc, which counts a clip's first label alone.
-    ("scene", "multilabel"): ("mAP", "d_prime", "aucroc"),
-    ("event", "multilabel"): ("event_onset_200ms_fms", "segment_1s_er"),
+    (EmbeddingType.SCENE, PredictionType.MULTILABEL): ("mAP", "d_prime", "aucroc"),
+    (EmbeddingType.EVENT, PredictionType.MULTILABEL): ("event_onset_200ms_fms", "segment_1s_er"),
 }
 """What HEAR's tasks of each kind are scored by: ESC-50, FSD50K and DCASE 2016."""
+
+
+class _OnCard(Schema):
+    """What a user may say of the card."""
+
+    title: Text = ""
+    domain: Domain = ""
+    licence: Licence = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Wishes:
     seconds: float | None = None
     folds: int | None = None
     seed: int = 0
-    prediction_type: str | None = None
+    prediction_type: PredictionType | None = None
     metrics: tuple[str, ...] = ()
     rates: tuple[int, ...] = ()
     title: str | None = None
@@ -66,15 +77,16 @@ class Wishes:
             if len(set(values)) < len(values):
                 raise UserError(f"{option}: {' '.join(map(str, values))} names one twice.")
         check_rates(self.rates)
-        for field, value in self.on_card().items():
-            refuse_value(field, value, f"--{field}")
+        read(_OnCard, self.on_card(), "The card's options", UserError)
 
     def on_card(self) -> Mapping[str, str]:
         """Return what the user says of the card, by its fields."""
         said = {"title": self.title, "domain": self.domain, "licence": self.licence}
         return {field: value for field, value in said.items() if value is not None}
 
-    def metrics_of(self, embedding_type: str, prediction_type: str) -> tuple[str, ...]:
+    def metrics_of(
+        self, embedding_type: EmbeddingType, prediction_type: PredictionType
+    ) -> tuple[str, ...]:
         """Return the metrics of a task of this kind.
 
         Raises:

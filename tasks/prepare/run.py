@@ -11,10 +11,12 @@ from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean
 from harness.core.spelling import alike, composed, difference, quoted
 from tasks.audio import present_rates
-from tasks.cards.card import Card, card, cards
-from tasks.format.directory import METADATA
+from tasks.cards.builtin import card, cards
+from tasks.cards.card import Card
+from tasks.format.files import METADATA
 from tasks.format.groups import GROUPS, derive_groups, misfit
 from tasks.format.newtask import NewClip, NewTask
+from tasks.format.spec import SPLITS, fold_names, part_of
 from tasks.format.task import UNLIKE_CARD
 from tasks.format.writer import LEFT_OUT, Bad, check_rates, refuse_bad, write_task
 from tasks.prepare.archive import Say, close_archives
@@ -84,7 +86,7 @@ def prepare(
             *_missing(listed),
             *differences(clips, about),
             *_lacking(clips, task.splits),
-            *_alike(task.vocabulary),
+            *_alike(task.labels),
         ):
             say(line)
 
@@ -99,7 +101,8 @@ def prepare(
             for line in (*differences(left, about), *_lacking(left, task.splits)):
                 say(line)
             shorter = _task(about, left)
-            return dataclasses.replace(shorter, extra={**shorter.extra, LEFT_OUT: sorted(names)})
+            extra = {**shorter.extra, LEFT_OUT: sorted(names)}
+            return shorter.model_copy(update={"extra": extra})
 
         written = write_task(
             task,
@@ -146,25 +149,21 @@ def _labels(clips: Sequence[NewClip]) -> set[str]:
 
 
 def _task(about: Card, clips: Sequence[NewClip]) -> NewTask:
-    task_name, _, rest = about.directory.partition("-")
-    version, _, mode = rest.rpartition("-")
+    called = about.task
     if any(here < _WHOLE * (there or 0) for _, here, there in _sizes(clips, about)):
-        task_name += "_part"
+        called = part_of(called)
     unlike = differences(clips, about)
-    splits = [f"fold{fold:02d}" for fold in range(about.folds or 0)]
     return NewTask(
-        task_name=task_name,
-        version=version,
-        mode=mode,
+        **dict(called),
         embedding_type=about.embedding_type,
         prediction_type=about.prediction_type,
         split_mode=about.split_mode,
-        splits=tuple(splits or ("train", "valid", "test")),
+        splits=fold_names(about.folds) if about.folds else SPLITS,
         evaluation=about.metrics,
-        clip_seconds=about.clip_seconds,
-        vocabulary=tuple(sorted(_labels(clips))),
+        sample_duration=about.clip_seconds,
+        labels=tuple(sorted(_labels(clips))),
         clips=tuple(sorted(clips, key=lambda clip: clip.name)),
-        extra={"prepared_from": [dataclasses.asdict(source) for source in about.sources]}
+        extra={"prepared_from": [dict(source) for source in about.sources]}
         | ({UNLIKE_CARD: unlike} if unlike else {}),
     )
 

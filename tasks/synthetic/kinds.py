@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tasks.format.spec import (
+    EmbeddingType,
+    EvaluationParams,
+    PostprocessingGrid,
+    PredictionType,
+    SplitMode,
+)
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -20,9 +28,9 @@ class Kind:
     """
 
     name: str
-    embedding_type: str
-    prediction_type: str
-    split_mode: str
+    embedding_type: EmbeddingType
+    prediction_type: PredictionType
+    split_mode: SplitMode
     evaluation: tuple[str, ...]
     clips: int
     classes: int
@@ -31,10 +39,13 @@ class Kind:
     pitched: bool = False
     rest_ms: float = 0.0
     sound_ms: tuple[float, float] = (0.0, 0.0)
-    evaluation_params: Mapping[str, object] | None = None
+    evaluation_params: EvaluationParams | None = None
     use_scoring_for_early_stopping: bool = True
 
 
+_SCENE, _EVENT = EmbeddingType
+_MULTICLASS, _MULTILABEL = PredictionType
+_SPLITS, _FOLDS, _GIVEN_FOLDS = SplitMode
 _CLASS_METRICS = ("top1_acc", "mAP", "d_prime", "aucroc")
 
 # Clips and classes are such that every test split holds each class beside each other class's
@@ -42,12 +53,12 @@ _CLASS_METRICS = ("top1_acc", "mAP", "d_prime", "aucroc")
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("multiclass", "scene", "multiclass", "trainvaltest", _CLASS_METRICS, 320, 8, 1.0),
+        Kind("multiclass", _SCENE, _MULTICLASS, _SPLITS, _CLASS_METRICS, 320, 8, 1.0),
         Kind(
             "multilabel",
-            "scene",
-            "multilabel",
-            "trainvaltest",
+            _SCENE,
+            _MULTILABEL,
+            _SPLITS,
             ("mAP", "d_prime", "aucroc"),
             320,
             8,
@@ -55,23 +66,23 @@ KINDS: Mapping[str, Kind] = {
         ),
         Kind(
             "pitch",
-            "scene",
-            "multiclass",
-            "trainvaltest",
+            _SCENE,
+            _MULTICLASS,
+            _SPLITS,
             ("pitch_acc", "chroma_acc"),
             480,
             24,
             1.0,
             pitched=True,
         ),
-        Kind("kfold", "scene", "multiclass", "new_split_kfold", _CLASS_METRICS, 160, 4, 1.0, 5),
-        Kind("presplit", "scene", "multiclass", "presplit_kfold", _CLASS_METRICS, 160, 4, 1.0, 5),
+        Kind("kfold", _SCENE, _MULTICLASS, _FOLDS, _CLASS_METRICS, 160, 4, 1.0, 5),
+        Kind("presplit", _SCENE, _MULTICLASS, _GIVEN_FOLDS, _CLASS_METRICS, 160, 4, 1.0, 5),
         # Set up like HEAR's DCASE 2016 task.
         Kind(
             "events",
-            "event",
-            "multilabel",
-            "trainvaltest",
+            _EVENT,
+            _MULTILABEL,
+            _SPLITS,
             ("event_onset_200ms_fms", "segment_1s_er"),
             60,
             6,
@@ -82,9 +93,9 @@ KINDS: Mapping[str, Kind] = {
         # Set up like HEAR's MAESTRO task: folds, stopped by the loss, a grid of its own.
         Kind(
             "notes",
-            "event",
-            "multilabel",
-            "new_split_kfold",
+            _EVENT,
+            _MULTILABEL,
+            _FOLDS,
             ("event_onset_50ms_fms", "event_onset_offset_50ms_20perc_fms"),
             60,
             12,
@@ -93,10 +104,12 @@ KINDS: Mapping[str, Kind] = {
             pitched=True,
             rest_ms=150.0,
             sound_ms=(200.0, 600.0),
-            evaluation_params={
-                "event_postprocessing_grid": {"median_filter_ms": [150], "min_duration": [50]},
-                "task_specific_param_grid": {"max_epochs": [50], "check_val_every_n_epoch": [1]},
-            },
+            evaluation_params=EvaluationParams(
+                event_postprocessing_grid=PostprocessingGrid(
+                    median_filter_ms=(150,), min_duration=(50,)
+                ),
+                task_specific_param_grid={"max_epochs": (50,), "check_val_every_n_epoch": (1,)},
+            ),
             use_scoring_for_early_stopping=False,
         ),
     )

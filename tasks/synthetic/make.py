@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,11 @@ import numpy as np
 
 from harness.core.errors import UserError, did_you_mean
 from harness.metrics.registry import find_metric
-from tasks.cards.card import Card, add_card
-from tasks.format.directory import Event
+from tasks.cards.card import Card
+from tasks.cards.cardfile import add_card
 from tasks.format.newtask import NewClip, NewTask
+from tasks.format.spec import FEWEST_FOLDS, EmbeddingType, SplitMode, fold_names
+from tasks.format.tables import Event
 from tasks.format.task import SYNTHETIC
 from tasks.format.writer import write_task
 from tasks.make.summary import card_of
@@ -124,8 +125,8 @@ def new_task(
         split_mode=_split_mode(what, n_folds),
         splits=tuple(sizes),
         evaluation=what.evaluation,
-        clip_seconds=length,
-        vocabulary=labels,
+        sample_duration=length,
+        labels=labels,
         clips=tuple(new_clips),
         evaluation_params=what.evaluation_params,
         use_scoring_for_early_stopping=what.use_scoring_for_early_stopping,
@@ -143,17 +144,17 @@ def new_task(
 
 def _card(task: NewTask, kind: str) -> Card:
     wishes = Wishes(task.task_name, title=f"Synthetic {kind}", domain=SYNTHETIC, licence="CC0-1.0")
-    return dataclasses.replace(
-        card_of(task, wishes, [task.clip_seconds or 0.0] * len(task.clips)),
-        suite=SYNTHETIC,
-        oddities=("Its sounds are made up: a score says whether a harness works, nothing else.",),
-        facts_from=("The arguments that it was made with.",),
+    card = card_of(task, wishes, [task.sample_duration or 0.0] * len(task.clips))
+    oddity = "Its sounds are made up: a score says whether a harness works, nothing else."
+    facts_from = ("The arguments that it was made with.",)
+    return card.model_copy(
+        update={"suite": SYNTHETIC, "oddities": (oddity,), "facts_from": facts_from}
     )
 
 
-def _split_mode(kind: Kind, folds: int) -> str:
-    if folds and kind.split_mode == "trainvaltest":
-        return "new_split_kfold"
+def _split_mode(kind: Kind, folds: int) -> SplitMode:
+    if folds and kind.split_mode == SplitMode.TRAINVALTEST:
+        return SplitMode.NEW_SPLIT_KFOLD
     return kind.split_mode
 
 
@@ -161,11 +162,12 @@ def _split_sizes(clips: int, folds: int) -> dict[str, int]:
     if not folds:
         tested = round(clips / 5)
         return {"train": clips - 2 * tested, "valid": tested, "test": tested}
-    if folds < 3:
+    if folds < FEWEST_FOLDS:
         raise UserError(
-            f"--folds must be 3 or more, not {folds}: one tests, one validates, the rest trains."
+            f"--folds must be {FEWEST_FOLDS} or more, not {folds}: one tests, one "
+            "validates, the rest trains."
         )
-    return {f"fold{i:02d}": clips // folds + (i < clips % folds) for i in range(folds)}
+    return {fold: clips // folds + (i < clips % folds) for i, fold in enumerate(fold_names(folds))}
 
 
 def _names(kind: Kind, notes: Sequence[float]) -> tuple[str, ...]:
@@ -186,7 +188,7 @@ def _plan(
     sets = label_sets(kind, classes)
     shortest = shortest_sound_ms(kind, notes, sets)
     generators = {split: _generator(seed, kind, i) for i, split in enumerate(sizes)}
-    if kind.embedding_type == "scene":
+    if kind.embedding_type == EmbeddingType.SCENE:
         if 1000 * seconds < shortest:
             raise UserError(
                 f"{classes} classes can be told apart in clips of {shortest / 1000 + 0.0005:.3f} s "
@@ -231,7 +233,7 @@ def _clip(
         *_tones(said.decoy, notes, decoy_frequency, _DECOY_LEVELS, rng),
     ]
     recipe = Recipe(seconds, tuple(tones), int(rng.integers(2**31)))
-    if kind.embedding_type == "scene":
+    if kind.embedding_type == EmbeddingType.SCENE:
         (sound,) = said.answer
         return NewClip(name, split, recipe, labels=tuple(labels[i] for i in sound.labels))
     events = [

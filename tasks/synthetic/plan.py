@@ -25,6 +25,7 @@ from itertools import pairwise
 import numpy as np
 
 from harness.core.errors import UserError
+from tasks.format.spec import EmbeddingType, PredictionType
 from tasks.synthetic.kinds import Kind
 from tasks.synthetic.tones import HIGHEST, LOWEST, decoy_frequency, frequency
 
@@ -35,7 +36,7 @@ _LEAST_ROOM_MS = 100.0  # by which onsets vary within their slots
 # From where on notes are used while they last: what is higher, all models hear well.
 _COMFORTABLE, _FIRST_PITCH = 55.0, 60.0
 # The smallest steps between notes: in scenes, which may have hundreds of labels, and in events.
-_STEP = {"scene": 1 / 6, "event": 1.0}
+_STEP = {EmbeddingType.SCENE: 1 / 6, EmbeddingType.EVENT: 1.0}
 # How many periods of the difference between two notes a sound must last: for one note to be told
 # from the next one that could be, and for two notes to sound together without beating.
 _PERIODS_BETWEEN_STEPS, _PERIODS_BETWEEN_TOGETHER = 0.4, 2.0
@@ -84,7 +85,7 @@ def label_sets(kind: Kind, classes: int) -> list[tuple[int, ...]]:
     Of a multilabel task they have one to three labels far from each other in pitch, all are
     different, every label is in one of them and none is in all.
     """
-    if kind.prediction_type == "multiclass":
+    if kind.prediction_type == PredictionType.MULTICLASS:
         return [(k,) for k in range(classes)]
     apart, largest = max(1, classes // 3), min(3, classes - 1)
     return [
@@ -95,7 +96,7 @@ def label_sets(kind: Kind, classes: int) -> list[tuple[int, ...]]:
 
 def shortest_sound_ms(kind: Kind, notes: Sequence[float], sets: Sequence[Sequence[int]]) -> float:
     """Return how long a sound must last for its notes to be told for certain, in ms."""
-    next_one = 1.0 if kind.embedding_type == "event" else _STEP["scene"]
+    next_one = 1.0 if kind.embedding_type == EmbeddingType.EVENT else _STEP[EmbeddingType.SCENE]
     seconds = _PERIODS_BETWEEN_STEPS / (frequency(notes[0] + next_one) - frequency(notes[0]))
     for together in sets:
         for low, high in pairwise(together):

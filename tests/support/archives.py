@@ -10,8 +10,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from support import task_directories
+from support.changed import changed
 
-from tasks.cards.card import Card, Published, card
+from tasks.cards.builtin import card
+from tasks.cards.card import Card, Published
 from tasks.fetch import Patience
 from tasks.fetch.listener import Listener
 
@@ -54,8 +56,9 @@ def make_card(name: str, directory: str, file: str, **fields: object) -> Card:
     """A card of a task of unknown size, published in the test's record."""
     unknown: dict[str, object] = dict.fromkeys(["hours", "clips", "clip_seconds", "n_test"])
     base = card("demo_voice_count")
-    changed = {"name": name, "directory": directory, "published": Published(RECORD, file)}
-    return dataclasses.replace(base, **(unknown | changed | fields))  # type: ignore[arg-type]
+    published = Published(record=RECORD, file=file)
+    own = {"name": name, "directory": directory, "published": published}
+    return changed(base, **(unknown | own | fields))
 
 
 @cache

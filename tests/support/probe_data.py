@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from harness.embeddings.store import SplitEmbeddings
+from tasks.format.spec import EvaluationParams
 from tasks.format.task import Clip, Event, Task
 
 # Small enough that a whole grid point takes milliseconds.
@@ -29,8 +30,8 @@ def make_task(clips: Mapping[str, Sequence[Clip]], labels: Sequence[str], **fiel
         "prediction_type": "multiclass",
         "split_mode": "trainvaltest" if "train" in clips else "new_split_kfold",
         "evaluation": ("top1_acc", "mAP"),
-        "task_specific_param_grid": QUICK,
     }
+    grid = fields.pop("task_specific_param_grid", QUICK)
     return Task(
         directory=Path("made-v1-full"),
         version="v1",
@@ -39,6 +40,7 @@ def make_task(clips: Mapping[str, Sequence[Clip]], labels: Sequence[str], **fiel
         sample_duration=1.0,
         labels=tuple(labels),
         clips={split: tuple(found) for split, found in clips.items()},
+        evaluation_params=EvaluationParams.model_construct(task_specific_param_grid=grid),
         **{**defaults, **fields},
     )
 

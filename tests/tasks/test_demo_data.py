@@ -13,7 +13,8 @@ import pytest
 import soundfile
 
 from harness.metrics.registry import metrics_of
-from tasks.cards.card import Card, suites
+from tasks.cards.builtin import suites
+from tasks.cards.card import Card
 from tasks.check import check_task
 from tasks.demo import SAMPLE_RATE, demo_directory, demo_names
 from tasks.format.task import Task, read_task

@@ -2,18 +2,20 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner
 from support import task_directories
+from support.changed import changed
 
 import tasks.listing
 from harness.commands.tasks import tasks as command
 from harness.core.errors import UserError
-from tasks.cards.card import CARD, card, cards, read_card, suites, write_card
+from tasks.cards.builtin import card, cards, suites
+from tasks.cards.card import CARD
+from tasks.cards.cardfile import read_card, write_card
 from tasks.find import find_card, find_suite, find_task, ways_to_get
 from tasks.format.task import read_task
 from tasks.listing import list_tasks
@@ -115,7 +117,7 @@ def test_the_list_of_a_suite_holds_that_suite_alone(tmp_path: Path) -> None:
 def test_what_is_not_known_is_a_question_mark(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unknown = replace(card("esc50"), clips=None, hours=None)
+    unknown = changed(card("esc50"), clips=None, hours=None)
     monkeypatch.setattr(tasks.listing, "suite_in", lambda *_: (unknown,))
     assert list_tasks(tmp_path, "hear2021").splitlines()[1].split()[5:8] == ["5", "?", "?"]
 
@@ -189,7 +191,7 @@ def own(tasks_dir: Path, name: str, version: str = "v1", **fields: object) -> Pa
         tasks_dir, "scene", n=3, seconds=0.1, name=name, version=version
     )
     fields = {"name": name, "directory": task.name, "suite": "own", **fields}
-    made = replace(card("demo_voice_count"), **fields)  # type: ignore[arg-type]
+    made = changed(card("demo_voice_count"), **fields)
     (task / CARD).write_text(write_card(made))
     return task
 
@@ -214,7 +216,7 @@ def test_a_card_that_is_wrong_or_of_another_folder_blocks_no_other_task(tmp_path
     with pytest.warns(UserWarning, match="left out") as warned:
         listed = list_tasks(tmp_path, "own").splitlines()
     told = " ".join(str(each.message) for each in warned)
-    assert f"{broken / CARD} is wrong: field 'title' is missing" in told
+    assert f"{broken / CARD}: 22 faults:\n- title is missing" in told
     assert f"{copy / CARD} is the card of {good.name}" in told
     assert [line.split()[0] for line in listed] == ["NAME", "good"]
     found = find_card("good", tmp_path)
@@ -224,9 +226,9 @@ def test_a_card_that_is_wrong_or_of_another_folder_blocks_no_other_task(tmp_path
     with pytest.warns(UserWarning, match="is the card of"):
         assert find_suite("own", tmp_path) == [(good, "own")]
     assert find_task(str(copy), tmp_path) == (copy, "own")
-    with pytest.warns(UserWarning, match="is wrong"):
+    with pytest.warns(UserWarning, match="22 faults"):
         assert find_task(str(broken), tmp_path) == (broken, "")
-    with pytest.raises(UserError, match="is wrong: field 'title' is missing"):
+    with pytest.raises(UserError, match=": 22 faults:\n- title is missing"):
         find_card("broken", tmp_path)
     with pytest.warns(UserWarning, match="rename the folder"):
         assert find_card("copy", tmp_path) is None
@@ -242,7 +244,7 @@ def test_a_suite_that_users_fill_may_be_empty(tmp_path: Path) -> None:
 def test_no_command_is_named_that_would_not_help(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mine = replace(card("voxforge"), name="mine", directory="mine-v1-full")
+    mine = changed(card("voxforge"), name="mine", directory="mine-v1-full")
     (line,) = ways_to_get([mine], tmp_path)
     assert line == (f"Neither published nor made by a command: put mine-v1-full into {tmp_path}.")
 

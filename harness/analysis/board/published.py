@@ -18,7 +18,8 @@ from types import MappingProxyType
 import pandas as pd
 
 from harness.core.errors import UserError, did_you_mean
-from tasks.cards.card import Card, cards
+from tasks.cards.builtin import cards
+from tasks.cards.card import Card
 
 # pyproject.toml puts the files there in a wheel; in a checkout they stay where they are.
 _IN_PACKAGE = files("harness") / "published_data"

@@ -9,6 +9,7 @@ import numpy as np
 
 from harness.analysis.compare.influences import in_order, units_of
 from harness.core.errors import UserError
+from harness.core.kinds import EmbeddingType
 from harness.metrics.jackknife import Influence
 from harness.metrics.metric import AnyMetric
 from harness.metrics.registry import find_metric
@@ -67,7 +68,9 @@ class Measured:
         if self.depends_on_seed is not None:
             return self.depends_on_seed
         known = PROTOCOLS.get(self.protocol)
-        return known is None or known.is_random(event=self.metric.embedding_type == "event")
+        return known is None or known.is_random(
+            event=self.metric.embedding_type == EmbeddingType.EVENT
+        )
 
     @property
     def noun(self) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support import probe_data
+from support.changed import changed
 from support.probe_data import QUICK, balanced, class_task, event_task, label_task
 
 from harness.core.errors import UserError
@@ -126,7 +127,7 @@ def test_unsupported_tasks_are_refused_by_name() -> None:
     two, _ = class_task({"fold00": balanced(9), "fold01": balanced(9)})
     with pytest.raises(UserError, match="3 folds"):
         check_supported(PROTOCOLS["linear"], two)
-    odd = dataclasses.replace(events, prediction_type="multiclass")
+    odd = changed(events, prediction_type="multiclass")
     with pytest.raises(UserError, match="multilabel"):
         check_supported(PROTOCOLS["linear"], odd)
 
@@ -483,7 +484,7 @@ def test_diverging_training_ends_without_an_exception() -> None:
 def test_one_event_split_of_no_event_works() -> None:
     task, embeddings = event_task()
     clips = {**task.clips, "valid": tuple(probe_data.Clip(c.name) for c in task.clips["valid"])}
-    silent = dataclasses.replace(task, clips=clips)
+    silent = changed(task, clips=clips)
     for name in EVENT_PROTOCOLS:
         found = run_first(name, silent, embeddings)
         assert np.isfinite(found.probabilities).all()

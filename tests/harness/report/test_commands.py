@@ -38,7 +38,7 @@ def test_a_wrong_card_beside_a_task_is_warned_of(tmp_path, capsys):
     (task / "card.yaml").write_text("name: 7\n")
     page = tmp_path / "report.html"
     assert call(["results", "report", str(settings.out), "-o", str(page)]) == 0
-    assert "card.yaml is wrong" in capsys.readouterr().err
+    assert "card.yaml: 22 faults" in capsys.readouterr().err
     assert "tiny_scene" in page.read_text("utf-8")
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 from sklearn.metrics import average_precision_score, confusion_matrix, recall_score
+from support.changed import changed
 from support.result_rows import row
 
 from harness.analysis.board.published import read_board
@@ -140,7 +141,7 @@ def test_seeds_that_were_tested_on_other_clips_leave_a_sentence(material, tmp_pa
         offsets=fold.offsets[:-1],
     )
     write_predictions(shorter, tmp_path)
-    seeds = (record, dataclasses.replace(record, directory=tmp_path))
+    seeds = (record, changed(record, directory=tmp_path))
     key = ("linear", SCENE, "logmel")
     several = dataclasses.replace(material, records={**material.records, key: seeds})
     (section,) = task_sections(several, tasks=(SCENE,))
@@ -151,7 +152,7 @@ def test_seeds_that_were_tested_on_other_clips_leave_a_sentence(material, tmp_pa
 def test_a_model_of_another_version_of_the_task_has_no_panels(material):
     model = next(m for _, t, m in material.records if t == SCENE and m != "logmel")
     (record,) = records(material, SCENE, model)
-    other = dataclasses.replace(record, labels=(*record.labels, "one more"))
+    other = changed(record, labels=(*record.labels, "one more"))
     key = ("linear", SCENE, model)
     mixed = dataclasses.replace(
         material, records={**material.records, key: (other,)}, named=("logmel",)

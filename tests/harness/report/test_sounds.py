@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import io
 from pathlib import Path
 from urllib.parse import unquote
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 from support import task_directories
+from support.changed import changed
 
 from harness.core.errors import UserError
 from harness.report.sounds import MOST_SECONDS, Sounds, recording
@@ -38,13 +38,13 @@ def test_a_short_recording_is_embedded_without_loss(record):
 
 def test_the_highest_rate_up_to_48_khz_is_taken(tmp_path, record):
     directory = task_directories.make_task(tmp_path, "scene", n=4, rates=(16000, 44100, 48000))
-    other = dataclasses.replace(record, task_directory=directory)
+    other = changed(record, task_directory=directory)
     assert recording(other, "test", "test-0000.wav").parts[-3] == "48000"
 
 
 def test_of_a_long_recording_the_beginning_is_embedded(tmp_path, record):
     directory = task_directories.make_task(tmp_path, "scene", n=4, seconds=20.0)
-    other = dataclasses.replace(record, task_directory=directory)
+    other = changed(record, task_directory=directory)
     sound = Sounds(10**7).sound(other, "test", "test-0001.wav")
     audio, rate = decoded(sound.source)
     assert sound.note == "the first 15 of 20 s"
@@ -66,7 +66,7 @@ def test_what_has_no_room_is_linked(record):
 
 def test_a_recording_that_is_gone_is_said_to_be(record, tmp_path):
     assert "is gone" in Sounds(10**6).sound(record, "test", "nowhere.wav").note
-    moved = dataclasses.replace(record, task_directory=tmp_path / "nowhere")
+    moved = changed(record, task_directory=tmp_path / "nowhere")
     assert "are gone" in Sounds(10**6).sound(moved, "test", "test-0000.wav").note
     with pytest.raises(UserError, match="no task with audio"):
         recording(moved, "test", "test-0000.wav")
@@ -85,7 +85,7 @@ def diary(tmp_path) -> Path:
 def test_a_record_shows_nothing_but_recordings_of_its_task(record, tmp_path, diary, clip):
     directory = task_directories.make_task(tmp_path, "scene", n=4)
     (directory / "16000/test/link.wav").symlink_to(diary)
-    other = dataclasses.replace(record, task_directory=directory)
+    other = changed(record, task_directory=directory)
     clip = clip.format(diary=diary)
     assert (directory / "16000/test" / clip).is_file()
     with pytest.raises(UserError, match="leads out of its task's folder"):
@@ -98,13 +98,13 @@ def test_a_folder_that_is_no_task_has_no_recordings(record, tmp_path, diary):
     folder = tmp_path / "16000" / "test"
     folder.mkdir(parents=True)
     diary.rename(folder / "diary.wav")
-    other = dataclasses.replace(record, task_directory=tmp_path)
+    other = changed(record, task_directory=tmp_path)
     assert "are gone" in Sounds(10**6).sound(other, "test", "diary.wav").note
 
 
 def test_a_link_leads_from_the_pages_folder_to_the_recording(record, tmp_path):
     directory = task_directories.make_task(tmp_path / "my tasks", "scene", n=4)
-    other = dataclasses.replace(record, task_directory=directory)
+    other = changed(record, task_directory=directory)
     found = Sounds(0, tmp_path / "pages").sound(other, "test", "test-0000.wav")
     assert found.source.startswith("../my%20tasks/")
     place = tmp_path / "pages" / unquote(found.source)
@@ -114,7 +114,7 @@ def test_a_link_leads_from_the_pages_folder_to_the_recording(record, tmp_path):
 def test_a_damaged_recording_is_said_to_be(record, tmp_path):
     directory = task_directories.make_task(tmp_path, "scene", n=4)
     (directory / "16000/test/test-0000.wav").write_bytes(b"RIFF")
-    other = dataclasses.replace(record, task_directory=directory)
+    other = changed(record, task_directory=directory)
     sound = Sounds(10**6).sound(other, "test", "test-0000.wav")
     assert sound.source == ""
     assert "test-0000.wav" in sound.note

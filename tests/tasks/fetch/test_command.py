@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import io
 import json
 import pickle
@@ -16,11 +15,13 @@ from types import MappingProxyType
 
 import pytest
 from support.archives import RECORD, Sample, made_sample
+from support.changed import changed
 from support.record_server import cut, hang, refuse
 
-import tasks.cards.card
+import tasks.cards.builtin
 from harness.cli import call
-from tasks.cards.card import Card, card, cards
+from tasks.cards.builtin import card, cards
+from tasks.cards.card import Card
 
 
 @pytest.fixture
@@ -32,16 +33,16 @@ def samples(server, monkeypatch) -> list[Sample]:
     demo = card("demo_guitar_chord")
     known = {each.card.name: with_suite(each.card, "made") for each in made}
     known |= {demo.name: demo, "unpublished": unpublished(with_suite(made[0].card, "made"))}
-    monkeypatch.setattr(tasks.cards.card, "cards", lambda: MappingProxyType(known))
+    monkeypatch.setattr(tasks.cards.builtin, "cards", lambda: MappingProxyType(known))
     return made
 
 
 def with_suite(each: Card, suite: str) -> Card:
-    return dataclasses.replace(each, suite=suite)
+    return changed(each, suite=suite)
 
 
 def unpublished(each: Card) -> Card:
-    return dataclasses.replace(each, name="unpublished", published=None)
+    return changed(each, name="unpublished", published=None)
 
 
 def hear_byola_fetch(*arguments: str | Path) -> tuple[int, str, str]:
@@ -134,11 +135,11 @@ def test_every_published_card_can_be_asked_for() -> None:
 COMMAND = """
 import pickle, sys, time
 from types import MappingProxyType
-import tasks.cards.card, tasks.fetch.archive
+import tasks.cards.builtin, tasks.fetch.archive
 from harness.cli import main
 card = pickle.load(open(sys.argv.pop(1), "rb"))
 tasks.fetch.archive.API = sys.argv.pop(1)
-tasks.cards.card.cards = lambda: MappingProxyType({card.name: card})
+tasks.cards.builtin.cards = lambda: MappingProxyType({card.name: card})
 exec(sys.argv.pop(1))
 main()
 """

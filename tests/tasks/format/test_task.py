@@ -164,8 +164,8 @@ def test_every_problem_is_named_at_once(scene: Path) -> None:
         read_task(scene)
     message = str(error.value)
     assert "Did you mean 'trainvaltest'?" in message
-    assert "the key 'version' is missing" in message
-    assert "sample_duration must be a number of seconds" in message
+    assert "version is missing" in message
+    assert "sample_duration is '1.0': it must be a number of seconds" in message
     assert "labelvocabulary.csv: the file is missing" in message
 
 

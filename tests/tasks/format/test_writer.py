@@ -24,7 +24,7 @@ from harness.core.errors import UserError
 from harness.core.locks import claimed
 from tasks.check import check_task
 from tasks.format import wavs
-from tasks.format.directory import Event
+from tasks.format.tables import Event
 from tasks.format.task import read_task
 from tasks.format.writer import NewClip, NewTask, write_task
 
@@ -41,8 +41,8 @@ def new_task(clips: tuple[NewClip, ...], **changes: Any) -> NewTask:
         "split_mode": "trainvaltest",
         "splits": SPLITS,
         "evaluation": ("top1_acc",),
-        "clip_seconds": 0.1,
-        "vocabulary": ("a", "b"),
+        "sample_duration": 0.1,
+        "labels": ("a", "b"),
         "clips": clips,
     }
     return NewTask(**fields | changes)
@@ -71,7 +71,7 @@ def one_file(tmp_path: Path, audio: np.ndarray, rate: int, **changes: Any) -> Pa
     soundfile.write(source, audio, rate, subtype="FLOAT")
     clips = tuple(NewClip(f"{split}.wav", split, str(source), ("a",)) for split in SPLITS)
     rates = changes.pop("rates", (rate,))
-    task = new_task(clips, vocabulary=("a",), **changes)
+    task = new_task(clips, labels=("a",), **changes)
     return write_task(task, tmp_path / "tasks", sound_reader.read_file, rates=rates)
 
 
@@ -188,7 +188,7 @@ def test_clips_are_cut_or_padded_at_their_end(
     tmp_path: Path, seconds: float | None, frames: int
 ) -> None:
     sound = np.linspace(0.1, 0.9, 800)
-    directory = one_file(tmp_path, sound, 8000, clip_seconds=seconds)
+    directory = one_file(tmp_path, sound, 8000, sample_duration=seconds)
     samples = written(directory, 8000)
     assert len(samples) == frames
     kept = min(frames, 800)
@@ -199,7 +199,7 @@ def test_clips_are_cut_or_padded_at_their_end(
 def test_every_rate_holds_the_same_sound(tmp_path: Path) -> None:
     rates = (16000, 22050, 48000)
     sine = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(44100) / 44100)
-    directory = one_file(tmp_path, sine, 44100, clip_seconds=1.0, rates=rates)
+    directory = one_file(tmp_path, sine, 44100, sample_duration=1.0, rates=rates)
     for rate in rates:
         inside = slice(rate // 10, -rate // 10)
         wanted = 0.5 * np.sin(2 * np.pi * 1000 * np.arange(rate) / rate)
@@ -212,7 +212,7 @@ def test_what_is_too_loud_is_clipped_and_told(tmp_path: Path) -> None:
     soundfile.write(source, np.array([1.5, -1.5, 1.0, 0.5]), 8000, subtype="FLOAT")
     clips = tuple(NewClip(f"{split}.wav", split, str(source), ("a",)) for split in SPLITS)
     said: list[str] = []
-    task = new_task(clips, clip_seconds=None)
+    task = new_task(clips, sample_duration=None)
     directory = write_task(task, tmp_path, sound_reader.read_file, rates=(8000,), say=said.append)
     assert written(directory, 8000).tolist() == [32767, -32768, 32767, 16384]
     assert any("3 clips were louder than full scale" in text for text in said)
@@ -309,7 +309,7 @@ def test_another_task_in_its_place_is_refused_with_what_differs(
     elif change == "clips":
         task = new_task(clips[1:])
     elif change == "length":
-        task = new_task(clips, clip_seconds=0.2)
+        task = new_task(clips, sample_duration=0.2)
     elif change == "metadata":
         task = new_task(clips, evaluation=("mAP",))
     elif change == "rates":
@@ -609,8 +609,9 @@ clips = tuple(
     NewClip(f"{{split}}.wav", split, ({log!r}, 1), ("a",)) for split in ("train", "valid", "test")
 )
 task = NewTask(
-    "made", "v1", "full", "scene", "multiclass", "trainvaltest", ("train", "valid", "test"),
-    ("top1_acc",), 0.1, ("a",), clips,
+    task_name="made", version="v1", mode="full", embedding_type="scene",
+    prediction_type="multiclass", split_mode="trainvaltest", splits=("train", "valid", "test"),
+    evaluation=("top1_acc",), sample_duration=0.1, labels=("a",), clips=clips,
 )
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
 try:
@@ -636,7 +637,7 @@ def test_a_full_disk_is_told_in_words_and_leaves_no_half_file(tmp_path: Path) ->
 
 
 def test_a_disk_that_is_too_small_is_named_before_the_work(tmp_path: Path) -> None:
-    task = new_task(noises(tmp_path / "log"), clip_seconds=None)
+    task = new_task(noises(tmp_path / "log"), sample_duration=None)
     with pytest.raises(UserError, match=r"takes 16000\.0 GB, and .* Make room"):
         write_task(task, tmp_path / "out", sound_reader.noise, rates=(8000,), seconds=1e9)
     assert not (tmp_path / "out").exists()
@@ -678,8 +679,8 @@ def test_a_clip_that_does_not_fit_is_named(
         ({}, (), "sample rates must be"),
         ({}, (8000, 8000), "sample rates must be"),
         ({}, (0,), "sample rates must be"),
-        ({"clip_seconds": 0.00001}, (8000,), "clips of 1e-05 s hold no sample"),
-        ({"vocabulary": ("a", "b", "a")}, (8000,), "the label 'a' is empty or there twice"),
+        ({"sample_duration": 0.00001}, (8000,), "clips of 1e-05 s hold no sample"),
+        ({"labels": ("a", "b", "a")}, (8000,), "the label 'a' is empty or there twice"),
         ({"splits": (*SPLITS, "fold00")}, (8000,), "the split 'fold00' has no clip"),
     ],
 )

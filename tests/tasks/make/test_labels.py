@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness.core.errors import UserError
-from tasks.format.directory import Event
+from tasks.format.tables import Event
 from tasks.make.faults import Faults
 from tasks.make.labels import Labels, read_labels
 

@@ -25,9 +25,9 @@ from harness.core.errors import UserError
 from harness.metrics.registry import metrics_of
 from harness.results import read_csv
 from harness.results.predictions import read_predictions
-from tasks.cards.card import card_in
+from tasks.cards.cardfile import card_in
 from tasks.check import check_task
-from tasks.format.directory import Event
+from tasks.format.tables import Event
 from tasks.format.task import Task, read_task
 from tasks.make.plan import Plan, clip_names, plan_task
 from tasks.make.wishes import DEFAULT_METRICS, Wishes
@@ -81,11 +81,11 @@ def hear_byola(*arguments: str | Path) -> tuple[int, str, str]:
 def test_a_plain_table_becomes_train_valid_and_test(make: Make) -> None:
     plan = make(labels_of())
     task = plan.task
-    assert task.directory == "mine-v1-full"
+    assert task.name == "mine-v1-full"
     assert (task.embedding_type, task.prediction_type) == ("scene", "multiclass")
     assert (task.split_mode, task.splits) == ("trainvaltest", ("train", "valid", "test"))
     assert task.evaluation == ("top1_acc", "mAP", "d_prime", "aucroc")
-    assert task.vocabulary == ("a", "b", "c")
+    assert task.labels == ("a", "b", "c")
     assert {split: len(names) for split, names in splits_of(plan).items()} == {
         "train": 18,
         "valid": 6,
@@ -229,7 +229,7 @@ def test_a_quarter_of_train_validates_where_no_split_does(make: Make) -> None:
 
 def test_whole_numbers_are_ordered_by_value(make: Make) -> None:
     rows = "".join(f"{i:02d}.wav,{(9, 10, 101)[i % 3]}\n" for i in range(30))
-    assert make("file,label\n" + rows).task.vocabulary == ("9", "10", "101")
+    assert make("file,label\n" + rows).task.labels == ("9", "10", "101")
 
 
 def test_the_sample_rate_loses_nothing_that_hear_has_room_for(make: Make, folder: Path) -> None:
@@ -316,8 +316,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "version": (labels_of(), {"version": "v-1"}, "--version 'v-1' must be of letters"),
     "seconds": (labels_of(), {"seconds": float("nan")}, "--seconds must be above 0"),
     "long": (labels_of(), {"seconds": 1201.0}, "--seconds must be above 0 and at most 1200"),
-    "licence": (labels_of(), {"licence": "free, I think"}, "--licence: field 'licence'"),
-    "domain": (labels_of(), {"domain": "Music"}, "--domain: field 'domain' must be 'music'"),
+    "licence": (labels_of(), {"licence": "none"}, "licence is 'none': it must be an SPDX expr"),
+    "domain": (labels_of(), {"domain": "Music"}, "domain is 'Music': it must be 'music'"),
     "multiclass events": (
         "file,onset,offset,label\n00.wav,0,0.1,a\n",
         {"prediction_type": "multiclass"},
@@ -574,7 +574,7 @@ def test_what_was_changed_on_the_card_by_hand_stays(tmp_path: Path) -> None:
     assert "--title" not in err
     assert path.read_bytes() == mended
     path.write_text("no card")
-    assert f"{path} is wrong" in make()
+    assert f"The card {path} must hold fields" in make()
     path.unlink()
     make("--licence", "CC0-1.0")
     assert "licence: CC0-1.0" in path.read_text()

@@ -15,7 +15,7 @@ import soxr
 from support import corpora, sound_files
 
 from harness.core.errors import UserError
-from tasks.cards.card import card
+from tasks.cards.builtin import card
 from tasks.check import check_task
 from tasks.format.newtask import NewClip
 from tasks.format.task import Task, read_task

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import re
 import shutil
@@ -11,14 +10,15 @@ from pathlib import Path
 import pytest
 import soundfile
 from support import corpora
+from support.changed import changed
 
 from harness.cli import call
 from harness.commands.options import EXAMPLES
 from harness.core.errors import UserError
-from tasks.cards.card import card
+from tasks.cards.builtin import card
 from tasks.check import check_task
 from tasks.find import find_task
-from tasks.format.directory import METADATA
+from tasks.format.files import METADATA
 from tasks.format.groups import GROUPS
 from tasks.format.newtask import NewClip
 from tasks.format.task import UNLIKE_CARD, read_task
@@ -38,7 +38,7 @@ def esc50(tmp_path: Path) -> Path:
 @pytest.fixture
 def whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the card of ESC-50 be that of the miniature."""
-    about = dataclasses.replace(card("esc50"), clips=10, n_test=10, classes=2)
+    about = changed(card("esc50"), clips=10, n_test=10, classes=2)
     monkeypatch.setattr("tasks.prepare.run.card", lambda _: about)
 
 
@@ -151,9 +151,7 @@ def test_a_hundredth_of_the_clips_or_of_the_test_makes_a_part(
     lost: tuple[int, ...], is_part: bool
 ) -> None:
     splits = ["train"] * 150 + ["valid"] * 49 + ["test"]
-    about = dataclasses.replace(
-        card("voxforge"), clips=len(splits), n_test=1, classes=2, hours=None
-    )
+    about = changed(card("voxforge"), clips=len(splits), n_test=1, classes=2, hours=None)
     clips = [
         NewClip(f"{i}.wav", split, i, ("ab"[i % 2],))
         for i, split in enumerate(splits)

@@ -10,7 +10,7 @@ import pytest
 
 from harness.analysis.board.published import BOARDS, read_board, read_file, read_published
 from harness.core.errors import UserError
-from tasks.cards.card import cards, suites
+from tasks.cards.builtin import cards, suites
 
 RESULTS = Path(__file__).parents[4] / "results"
 

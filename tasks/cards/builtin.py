@@ -1,0 +1,72 @@
+"""The cards that come with the package: one YAML file a task, beside this module.
+
+A card has every field of :class:`tasks.cards.card.Card`, with ``null`` for what is not known.
+Adding a task is adding its file.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+
+from harness.core.errors import UserError, did_you_mean
+from tasks.cards.card import Card
+from tasks.cards.cardfile import read_card_file
+
+_FOLDER = Path(__file__).parent
+
+
+@cache
+def cards() -> Mapping[str, Card]:
+    """Return all cards by name, in alphabetical order, but wrong ones, which are warned of."""
+    found = {}
+    for name, path in _files().items():
+        try:
+            found[name] = read_card_file(path, name)
+        except UserError as error:
+            # Other tasks are worked with while a new card is being written.
+            warnings.warn(f"{error} It is left out.", stacklevel=2)
+    return MappingProxyType(found)
+
+
+def is_card(name: str) -> bool:
+    """Whether there is a card of that name, be it right or wrong."""
+    return name in cards() or name in _files()
+
+
+def _files() -> Mapping[str, Path]:
+    return {path.stem: path for path in sorted(_FOLDER.glob("*.yaml"))}
+
+
+def card(name: str) -> Card:
+    """Return the card of that name.
+
+    Raises:
+        UserError: there is none, with the nearest name; or as
+            :func:`tasks.cards.cardfile.read_card_file`.
+    """
+    found = cards().get(name)
+    if found is None and (path := _files().get(name)) is not None:
+        return read_card_file(path, name)
+    if found is None:
+        raise UserError(
+            f"There is no task '{name}' with a card.{did_you_mean(name, cards())} "
+            "`hear-byola tasks list` names them all."
+        )
+    return found
+
+
+def card_of_directory(directory_name: str) -> Card | None:
+    """Return the card of the task directory of that name, or None when it has none."""
+    return next((each for each in cards().values() if each.directory == directory_name), None)
+
+
+def suites() -> Mapping[str, tuple[Card, ...]]:
+    """Return the cards of each suite, in alphabetical order."""
+    found: dict[str, tuple[Card, ...]] = {}
+    for each in cards().values():
+        found[each.suite] = (*found.get(each.suite, ()), each)
+    return found
