@@ -32,7 +32,7 @@ def compare(
     margin: float | None,
     style: str,
 ) -> None:
-    """Compare models clip by clip: differences with intervals, p, and what is beyond noise.
+    """Compare models clip by clip: differences with intervals, p, and verdicts.
 
     A, B, ... are models as tables name them; the others are compared with A. RUN is a run's folder
     or a results.csv; without one: the folder runs. Each table has the

@@ -61,7 +61,8 @@ _about = together(
 @click.option(
     "--marks/--no-marks",
     default=True,
-    help="Whether the table marks what is within noise of the best, where predictions are there.",
+    help="Whether the table marks models that are not significantly different from the best of a "
+    "task. Needs predictions.",
 )
 def report(
     paths: tuple[Path, ...],
@@ -81,19 +82,19 @@ def report(
     every row.
     """
     _need_matplotlib()
-    from harness.analysis.table.noise import find_noise
+    from harness.analysis.table.marks import find_marks
     from harness.report.page import write_page
 
     material = _material(paths, protocols, models, baselines, tasks_dir)
-    noise = None
+    found = None
     if marks and material.records:
-        noise = find_noise(material.rows, material.runs[0], results=material.results)
+        found = find_marks(material.rows, material.runs[0], results=material.results)
     write_page(
         material,
         out,
         title=title,
         audio_bytes=int(audio_mb * 1e6),
-        noise=noise,
+        marks=found,
         say=lambda line: click.echo(line, err=True),
     )
 

@@ -39,7 +39,8 @@ def results() -> None:
 @click.option(
     "--marks/--no-marks",
     default=True,
-    help="Whether models within noise of the best are marked, where predictions are in RUN.",
+    help="Whether models that are not significantly different from the best of a task are marked. "
+    "Needs predictions in RUN.",
 )
 @ungrouped
 def results_table(
@@ -59,18 +60,18 @@ def results_table(
     """
     from harness.analysis.compare.gather import gather
     from harness.analysis.table import format_table
-    from harness.analysis.table.cells import Noise
-    from harness.analysis.table.noise import find_noise
+    from harness.analysis.table.cells import Marks
+    from harness.analysis.table.marks import find_marks
     from harness.results import COLUMNS
     from tasks.find import domains
 
     paths = chosen_runs(*paths, *runs)
     results = gather(paths).of_tasks(tasks, exclude)
     table = results.table[COLUMNS]
-    noise = Noise() if marks else None
+    found = Marks() if marks else None
     if marks and any(map(has_predictions, paths)):
-        noise = find_noise(table, paths, results, grouped=not ungrouped)
-    text = format_table(table, style, domains(tasks_dir), baselines, noise, grouped=not ungrouped)
+        found = find_marks(table, paths, results, grouped=not ungrouped)
+    text = format_table(table, style, domains(tasks_dir), baselines, found, grouped=not ungrouped)
     click.echo(text, nl=False)
 
 

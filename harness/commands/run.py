@@ -32,7 +32,7 @@ from harness.core.errors import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from harness.analysis.table.cells import Noise
+    from harness.analysis.table.cells import Marks
 
 
 @click.command(cls=Command)
@@ -133,7 +133,7 @@ def _execute(
         text = format_table(
             summary.table,
             baselines=options["baselines"],
-            noise=_noise(summary.table, out),
+            marks=_marks(summary.table, out),
             unsupported=plan.unsupported,
         )
         click.echo(text, nl=False)
@@ -143,8 +143,8 @@ def _execute(
     return report_failures(summary.failures)
 
 
-def _noise(table: pd.DataFrame, out: Path) -> Noise | None:
-    """Return what is within noise of the best of its task; None for a table of one model."""
-    from harness.analysis.table.noise import find_noise
+def _marks(table: pd.DataFrame, out: Path) -> Marks | None:
+    """Return the marks of a table; None for a table of one model."""
+    from harness.analysis.table.marks import find_marks
 
-    return find_noise(table, out) if table.model.nunique() > 1 else None
+    return find_marks(table, out) if table.model.nunique() > 1 else None

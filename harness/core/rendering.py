@@ -12,7 +12,7 @@ import pandas as pd
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 NEAR = "†"
-"""Stands behind a value that is within noise of the best."""
+"""Stands behind a value that is not significantly different from the best."""
 
 PARTIAL = "‡"
 """Stands behind a mean over fewer tasks than others."""

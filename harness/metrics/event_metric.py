@@ -16,7 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from harness.metrics.jackknife import Influence, totals_influence
-from harness.metrics.metric import Metric, Predictions, Score
+from harness.metrics.metric import Metric, Predictions, RunScore
 from harness.metrics.units import Units
 
 
@@ -156,9 +156,9 @@ class EventMetric(Metric[EventFold]):
         """Count the events of each run. Matching is most of the work: do it once."""
         return [self.count(run, predictions.reference or {}) for run in predictions.predicted]
 
-    def scores(self, fold: EventFold) -> list[Score]:
+    def scores(self, fold: EventFold) -> list[RunScore]:
         """Return the score of each run."""
-        return [Score(self.value(run)) for run in fold]
+        return [RunScore(self.value(run)) for run in fold]
 
     def influence(self, folds: Sequence[EventFold], units: Units) -> Influence:
         """Compute the score with and without each unit; units partition the files."""

@@ -56,7 +56,7 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ScoreEstimate:
     """A score with its interval and what the interval was made of.
 
     Attributes:
@@ -88,7 +88,7 @@ def estimate(
     *,
     is_random: bool = False,
     seed: int = 0,
-) -> Estimate:
+) -> ScoreEstimate:
     """Return a score with its interval over the units of its test set.
 
     Accuracies of a test set without groups: a plain interval is [1, 1] when every clip is right,
@@ -150,13 +150,13 @@ def t_interval(metric: AnyMetric, value: float, spread: Spread) -> tuple[float, 
 
 def _estimate(
     value: float, interval: Interval, part: Part, allowed: float, units: Units, clips: float
-) -> Estimate:
+) -> ScoreEstimate:
     """``clips``: the variance over single clips."""
     effect, clip_error = None, None
     if units.grouped:
         effect = part.variance / clips if clips > _FLAT**2 else np.nan
         clip_error = float(np.sqrt(clips))
-    return Estimate(
+    return ScoreEstimate(
         value,
         interval,
         float(np.sqrt(part.variance)),

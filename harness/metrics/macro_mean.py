@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 
 from harness.metrics.jackknife import Influence, values_influence
-from harness.metrics.metric import Predictions, Score
+from harness.metrics.metric import Predictions, RunScore
 from harness.metrics.ranking import ClassRanking, Ranking
 from harness.metrics.scene_metric import SceneFold, SceneMetric, check_shapes, multi_hot
 from harness.metrics.units import Units, clip_units
@@ -57,14 +57,14 @@ class MacroMean(SceneMetric):
         hot = multi_hot(targets, probabilities.shape[1])
         return self.weighted(probabilities, hot).scores(np.ones((len(hot), 1)))
 
-    def score(self, probabilities: np.ndarray, targets: np.ndarray) -> Score:
+    def score(self, probabilities: np.ndarray, targets: np.ndarray) -> RunScore:
         """Return the mean over classes; see :meth:`SceneMetric.score`."""
         if np.isnan(probabilities).any():
             check_shapes(probabilities, targets)
-            return Score(np.nan, tuple(range(probabilities.shape[1])))
+            return RunScore(np.nan, tuple(range(probabilities.shape[1])))
         by_class = self.by_class(probabilities, targets)
         unscored = tuple(int(c) for c in np.flatnonzero(np.isnan(by_class)))
-        return Score(float(macro_mean(by_class)[0]), unscored)
+        return RunScore(float(macro_mean(by_class)[0]), unscored)
 
     def original(self, probabilities: np.ndarray, targets: np.ndarray) -> float:
         """Return the score, or NaN if a class is undefined."""

@@ -45,7 +45,7 @@ class Predictions(Protocol):
 
 
 @dataclass(frozen=True)
-class Score:
+class RunScore:
     """A metric's value on one run of one fold.
 
     Attributes:
@@ -120,7 +120,7 @@ class Metric(ABC, Generic[Fold]):
         """Return what the metric computes from."""
 
     @abstractmethod
-    def scores(self, fold: Fold) -> list[Score]:
+    def scores(self, fold: Fold) -> list[RunScore]:
         """Return the score of each run of a fold."""
 
     def jackknife_units(self, units: Units) -> Units:

@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from harness.metrics.jackknife import Influence, share_influence
-from harness.metrics.metric import Metric, Predictions, Score
+from harness.metrics.metric import Metric, Predictions, RunScore
 from harness.metrics.units import Units
 
 
@@ -38,7 +38,7 @@ class SceneMetric(Metric[SceneFold]):
     """
 
     @abstractmethod
-    def score(self, probabilities: np.ndarray, targets: np.ndarray) -> Score:
+    def score(self, probabilities: np.ndarray, targets: np.ndarray) -> RunScore:
         """Score one run.
 
         Args:
@@ -61,7 +61,7 @@ class SceneMetric(Metric[SceneFold]):
         """Return probabilities and targets."""
         return SceneFold(predictions.probabilities, predictions.targets)
 
-    def scores(self, fold: SceneFold) -> list[Score]:
+    def scores(self, fold: SceneFold) -> list[RunScore]:
         """Return the score of each run."""
         return [self.score(run, fold.targets) for run in fold.probabilities]
 
@@ -109,12 +109,12 @@ class Accuracy(SceneMetric):
         """Return its convention on multilabel tasks."""
         return self.multilabel_convention if prediction_type == "multilabel" else ""
 
-    def score(self, probabilities: np.ndarray, targets: np.ndarray) -> Score:
+    def score(self, probabilities: np.ndarray, targets: np.ndarray) -> RunScore:
         """Return the share of right clips; see :meth:`SceneMetric.score`."""
         check_shapes(probabilities, targets)
         if np.isnan(probabilities).any():
-            return Score(np.nan, tuple(range(probabilities.shape[1])))
-        return Score(float(self.correct(probabilities, targets).mean()))
+            return RunScore(np.nan, tuple(range(probabilities.shape[1])))
+        return RunScore(float(self.correct(probabilities, targets).mean()))
 
     def influence(self, folds: Sequence[SceneFold], units: Units) -> Influence:
         """Compute the share with and without each unit."""

@@ -9,7 +9,7 @@ import pandas as pd
 
 from harness.analysis.table.cells import (
     MEAN,
-    Noise,
+    Marks,
     averaged_tasks,
     cells,
     mixed_note,
@@ -51,7 +51,8 @@ class Column:
 class Cell:
     """A score: its value (None where there is none), as text, and what stands behind it.
 
-    ``best`` of its column; ``near``: within noise of the best; ``said`` is the cell in words.
+    ``best`` of its column; ``near``: not significantly different from the best; ``said`` is the
+    cell in words.
     """
 
     value: float | None
@@ -106,16 +107,16 @@ class Overview:
         ]
 
 
-def overview(material: Material, protocol: str, noise: Noise | None) -> Overview:
+def overview(material: Material, protocol: str, marks: Marks | None) -> Overview:
     """Make the table of one protocol.
 
     Args:
         material: what is reported.
         protocol: which.
-        noise: what is within noise of the best, where that was compared.
+        marks: what is not significantly different from the best, where that was compared.
     """
     domains = {task: fact.domain for task, fact in material.facts.items() if fact.domain}
-    found = cells(material.rows, protocol, domains, material.baselines, noise)
+    found = cells(material.rows, protocol, domains, material.baselines, marks)
     singles = found[found.n_tasks.isna()]
     tasks = list(dict.fromkeys(singles.task))
     metrics = singles.metric.where(singles.mixed == "", "mixed").groupby(singles.task).first()
@@ -155,7 +156,7 @@ def overview(material: Material, protocol: str, noise: Noise | None) -> Overview
     groups = means.drop_duplicates("task")
     over = tuple(zip(groups.domain, map(int, groups.of_tasks)))
     notes = (
-        *_notes(singles, noise),
+        *_notes(singles, marks),
         *out_of_scale(material.rows[material.rows.protocol == protocol]),
     )
     return Overview(protocol, columns, over, tuple(rows), notes)
@@ -185,13 +186,13 @@ def _cell(row: dict) -> Cell:
     if row["best"]:
         said.append("the best")
     if near:
-        said.append("within noise of the best")
+        said.append("not significantly different from the best")
     return Cell(
         row["value"], number(row["value"]), rest.strip(), row["best"], near, ", ".join(said)
     )
 
 
-def _notes(singles: pd.DataFrame, noise: Noise | None) -> tuple[str, ...]:
+def _notes(singles: pd.DataFrame, marks: Marks | None) -> tuple[str, ...]:
     notes = []
     if singles.baseline.any():
         notes.append("Baselines come first, until the table is sorted.")
@@ -205,13 +206,13 @@ def _notes(singles: pd.DataFrame, noise: Noise | None) -> tuple[str, ...]:
         notes.append(mixed)
     if singles.best.any():
         notes.append("Bold: the best of its column; of means, among those over all tasks.")
-        if noise is not None and noise.near:
-            notes.append(f"†: {noise.rule}")
-        elif noise is None or not noise.unpaired:
+        if marks is not None and marks.near:
+            notes.append(f"†: {marks.rule}")
+        elif marks is None or not marks.unpaired:
             notes.append(
-                "Nothing is marked as within noise of the best: that takes predictions of single "
-                "clips, in a run's folder."
+                "No model is marked as not significantly different from the best: that takes "
+                "predictions of single clips, in a run's folder."
             )
-        if noise is not None and noise.unpaired:
-            notes.append(unpaired_note(noise))
+        if marks is not None and marks.unpaired:
+            notes.append(unpaired_note(marks))
     return tuple(notes)

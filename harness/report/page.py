@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
-from harness.analysis.table.cells import Noise
+from harness.analysis.table.cells import Marks
 from harness.core.files import write_file
 from harness.report.comparison import comparison
 from harness.report.figures.names import printable
@@ -36,7 +36,7 @@ def write_page(
     *,
     title: str,
     audio_bytes: int,
-    noise: Noise | None = None,
+    marks: Marks | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Write the report of some results as one self-contained HTML file.
@@ -46,7 +46,7 @@ def write_page(
         out: the file.
         title: of the page.
         audio_bytes: of recordings that are embedded; others are linked, relative to the page.
-        noise: what is within noise of the best of its task.
+        marks: what is not significantly different from the best of its task.
         say: gets a line for each part that is done, with the seconds since the start.
     """
     began = time.monotonic()
@@ -67,7 +67,7 @@ def write_page(
     html = _template(figures).render(
         title=title,
         material=material,
-        tables=[overview(material, protocol, noise) for protocol in material.protocols],
+        tables=[overview(material, protocol, marks) for protocol in material.protocols],
         summaries=summaries,
         comparisons=comparisons,
         sections=dict(sorted(sections.items())),

@@ -14,7 +14,7 @@ import numpy as np
 
 from harness.core.kinds import EmbeddingType, PredictionType
 from harness.embeddings.store import SplitEmbeddings
-from harness.metrics.intervals import Estimate, estimate
+from harness.metrics.intervals import ScoreEstimate, estimate
 from harness.metrics.metric import AnyMetric
 from harness.metrics.registry import find_metric
 from harness.metrics.units import group_units
@@ -34,7 +34,7 @@ class Value:
     metric: str
     key: str
     value: float
-    estimate: Estimate
+    estimate: ScoreEstimate
     fold_std: float | None = None
     n_test: int = 0
     n_classes: int = 0
@@ -89,7 +89,7 @@ def _values(
     """Values of a metric, or of a part of it, from what it computes from."""
     groups, sizes = [fold.groups for fold in folds], [len(fold.clips) for fold in folds]
 
-    def estimated(which: slice) -> Estimate:
+    def estimated(which: slice) -> ScoreEstimate:
         units = group_units(groups[which], sizes[which])
         return estimate(part, scored[which], units, is_random=is_random)
 
@@ -114,7 +114,7 @@ def _values(
     return _with_total(by_fold, total)
 
 
-def _with_total(by_fold: list[Value], estimate: Estimate) -> list[Value]:
+def _with_total(by_fold: list[Value], estimate: ScoreEstimate) -> list[Value]:
     numbers = np.array([value.value for value in by_fold])
     first = by_fold[0]
     total = Value(

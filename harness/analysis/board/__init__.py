@@ -25,7 +25,7 @@ import pandas as pd
 from scipy import stats
 
 from harness.analysis.board.aggregates import DIGITS, aggregates
-from harness.analysis.board.published import Column, Published
+from harness.analysis.board.published import BoardColumn, PublishedBoard
 from harness.analysis.table.cells import cells, headlines
 from harness.core.errors import UserError
 from harness.metrics.registry import METRICS
@@ -39,7 +39,7 @@ _PAIR = ["model", "task", "other", "value", "other_value", "difference", "p", "v
 
 
 @dataclass(frozen=True)
-class Board:
+class Leaderboard:
     """Results among published ones.
 
     Attributes:
@@ -62,7 +62,7 @@ class Board:
         left_out: what did not enter, a sentence each.
     """
 
-    published: Published
+    published: PublishedBoard
     models: tuple[str, ...]
     placements: pd.DataFrame
     pairs: pd.DataFrame
@@ -84,7 +84,7 @@ def two_proportion_p(one: float, other: float, n: float) -> float:
     return float(2 * stats.norm.sf(abs(z)))
 
 
-def board(table: pd.DataFrame, published: Published) -> Board:
+def board(table: pd.DataFrame, published: PublishedBoard) -> Leaderboard:
     """Put results among the rows of a published board.
 
     Only rows by the board's protocol enter, on its own task directories, with as many test clips
@@ -113,7 +113,7 @@ def board(table: pd.DataFrame, published: Published) -> Board:
         for model in dict.fromkeys(entered.model.tolist())
     }
     pairs = _pairs(own, published)
-    return Board(
+    return Leaderboard(
         published,
         tuple(own),
         _placements(own, pairs, published),
@@ -123,7 +123,7 @@ def board(table: pd.DataFrame, published: Published) -> Board:
     )
 
 
-def _enter(rows: pd.DataFrame, published: Published) -> tuple[pd.DataFrame, list[str]]:
+def _enter(rows: pd.DataFrame, published: PublishedBoard) -> tuple[pd.DataFrame, list[str]]:
     """Split rows into those that may stand on the board, and sentences on the others."""
     entered = []
     refused: dict[tuple[str, str], list[str]] = {}
@@ -138,7 +138,7 @@ def _enter(rows: pd.DataFrame, published: Published) -> tuple[pd.DataFrame, list
     return pd.concat(entered) if entered else rows.iloc[:0], said
 
 
-def _other_protocols(table: pd.DataFrame, published: Published) -> list[str]:
+def _other_protocols(table: pd.DataFrame, published: PublishedBoard) -> list[str]:
     others = sorted(set(table.protocol) - {published.protocol})
     if published.protocol not in set(table.protocol):
         raise UserError(
@@ -153,7 +153,7 @@ def _other_protocols(table: pd.DataFrame, published: Published) -> list[str]:
     ]
 
 
-def _refusal(rows: pd.DataFrame, published: Published) -> str:
+def _refusal(rows: pd.DataFrame, published: PublishedBoard) -> str:
     """Why the rows of a task may not stand on the board; empty where they may."""
     task = rows.task.iloc[0]
     column = next((c for c in published.columns if task in c.directories), None)
@@ -177,7 +177,7 @@ def _refusal(rows: pd.DataFrame, published: Published) -> str:
     return ""
 
 
-def _score(scored: Mapping[Any, dict], model: str, column: Column) -> dict:
+def _score(scored: Mapping[Any, dict], model: str, column: BoardColumn) -> dict:
     """A model's score on a column of the board, the mean of its tasks where there are several."""
     parts = [scored.get((model, name), {"status": "missing"}) for name in column.directories]
     unlike_done = [part["status"] for part in parts if part["status"] != "done"]
@@ -189,7 +189,7 @@ def _score(scored: Mapping[Any, dict], model: str, column: Column) -> dict:
     return {"status": "done"} | nothing | {"value": float(np.mean([p["value"] for p in parts]))}
 
 
-def _pairs(own: Mapping[str, Mapping[str, dict]], published: Published) -> pd.DataFrame:
+def _pairs(own: Mapping[str, Mapping[str, dict]], published: PublishedBoard) -> pd.DataFrame:
     rows = []
     for model, scores in own.items():
         for column in published.columns:
@@ -213,7 +213,7 @@ def _pairs(own: Mapping[str, Mapping[str, dict]], published: Published) -> pd.Da
     return pd.DataFrame(rows, columns=_PAIR)
 
 
-def _method(column: Column) -> str:
+def _method(column: BoardColumn) -> str:
     """The test that published scores of a task allow, or why there is none."""
     if not isinstance(METRICS.get(column.metric), Accuracy):
         return f"{NO_INTERVAL}: {column.metric}"
@@ -223,7 +223,7 @@ def _method(column: Column) -> str:
 
 
 def _placements(
-    own: Mapping[str, Mapping[str, dict]], pairs: pd.DataFrame, published: Published
+    own: Mapping[str, Mapping[str, dict]], pairs: pd.DataFrame, published: PublishedBoard
 ) -> pd.DataFrame:
     rows = []
     pairs = pairs.sort_values("other_value", ascending=False, kind="stable")
@@ -257,7 +257,7 @@ def _placements(
     return found
 
 
-def _frame(own: Mapping[str, Mapping[str, dict]], published: Published) -> pd.DataFrame:
+def _frame(own: Mapping[str, Mapping[str, dict]], published: PublishedBoard) -> pd.DataFrame:
     return pd.DataFrame(
         [[of[c.name]["value"] for c in published.columns] for of in own.values()],
         list(own),

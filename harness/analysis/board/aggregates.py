@@ -24,14 +24,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from harness.analysis.board.published import Published
+from harness.analysis.board.published import PublishedBoard
 from harness.core.counts import plural
 
 DIGITS = 6  # to which scores are equal: published ones are rounded to float32
 _LOWER_IS_BETTER = {"mean": False, "mean_rank": True, "standardised": False}
 
 
-def aggregates(own: pd.DataFrame, published: Published) -> pd.DataFrame:
+def aggregates(own: pd.DataFrame, published: PublishedBoard) -> pd.DataFrame:
     """Return one row a model, published or ours, over all tasks; then over those all ours have.
 
     Args:
@@ -39,7 +39,7 @@ def aggregates(own: pd.DataFrame, published: Published) -> pd.DataFrame:
         published: the board.
 
     Returns:
-        As :class:`harness.analysis.board.Board` says.
+        As :class:`harness.analysis.board.Leaderboard` says.
     """
     tasks = list(published.scores.columns)
     shared = [task for task in tasks if own[task].notna().all()]

@@ -86,7 +86,7 @@ BOARDS = tuple(_FILES)
 
 
 @dataclass(frozen=True)
-class Column:
+class BoardColumn:
     """A task of a board.
 
     Attributes:
@@ -112,7 +112,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedBoard:
     """A published board.
 
     Attributes:
@@ -120,13 +120,14 @@ class Published:
         title: for people.
         protocol: by which the scores were made.
         columns: its tasks, in the file's order.
-        scores: models × ``Column.name``; accuracies as fractions, NaN where nothing was published.
+        scores: models × ``BoardColumn.name``; accuracies as fractions, NaN where nothing was
+            published.
     """
 
     name: str
     title: str
     protocol: str
-    columns: tuple[Column, ...]
+    columns: tuple[BoardColumn, ...]
     scores: pd.DataFrame
 
 
@@ -143,7 +144,7 @@ def read_board(name: str) -> pd.DataFrame:
 
 
 @cache
-def read_published(name: str) -> Published:
+def read_published(name: str) -> PublishedBoard:
     """Return a published board with what the task cards say of its columns.
 
     Raises:
@@ -168,7 +169,7 @@ def read_published(name: str) -> Published:
         ]
         for column in columns
     }
-    return Published(
+    return PublishedBoard(
         name, of.title, of.protocol, columns, pd.DataFrame(scores, _labels(raw[list(of.label)]))
     )
 
@@ -191,11 +192,11 @@ def _labels(cells: pd.DataFrame) -> pd.Index:
     return pd.Index(labels, name="model")
 
 
-def _column(title: str, of: _File) -> Column:
+def _column(title: str, of: _File) -> BoardColumn:
     found = [card for card in cards().values() if _counts_to(card, title, of)]
     if not found:
         raise ValueError(f"{of.name}: no task card says that it counts to the column '{title}'")
-    return Column(
+    return BoardColumn(
         name=" + ".join(card.directory for card in found),
         title=title,
         directories=tuple(card.directory for card in found),

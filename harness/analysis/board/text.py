@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.board import NOT_SEPARABLE, Board
+from harness.analysis.board import NOT_SEPARABLE, Leaderboard
 from harness.analysis.compare import compare, format_comparison
 from harness.analysis.table.intervals import interval_text
 from harness.core.counts import plural
@@ -37,7 +37,7 @@ _NOTES = {
 }
 
 
-def format_board(found: Board, style: str = "markdown", tables: Sequence[str] = ()) -> str:
+def format_board(found: Leaderboard, style: str = "markdown", tables: Sequence[str] = ()) -> str:
     """Return tables of a board as markdown, csv, latex or html.
 
     Args:
@@ -71,7 +71,7 @@ def format_board(found: Board, style: str = "markdown", tables: Sequence[str] = 
     return render(sheets, notes, style)
 
 
-def _not_run(found: Board) -> list[str]:
+def _not_run(found: Leaderboard) -> list[str]:
     """Count the tasks that have no row in the placements, a sentence for each model."""
     missing = found.placements.status == "missing"
     return [
@@ -81,7 +81,7 @@ def _not_run(found: Board) -> list[str]:
     ]
 
 
-def _shared(found: Board) -> list[str]:
+def _shared(found: Leaderboard) -> list[str]:
     """Name the tasks of the aggregates that are not over all."""
     placed = found.placements[found.placements.status == "done"]
     n_models = placed.groupby("title", sort=False).model.nunique()
@@ -93,7 +93,7 @@ def _shared(found: Board) -> list[str]:
     return [f"{over}: those {ours}, {', '.join(shared)}."]
 
 
-def format_paired(found: Board, runs: Sequence[Path], style: str = "markdown") -> str:
+def format_paired(found: Leaderboard, runs: Sequence[Path], style: str = "markdown") -> str:
     """Return the comparison of our models on the board with each other, clip by clip.
 
     Args:
@@ -110,7 +110,7 @@ def format_paired(found: Board, runs: Sequence[Path], style: str = "markdown") -
     return format_comparison(compare(runs, found.models, protocol, of_board, all_pairs=True), style)
 
 
-def _placements(found: Board) -> list[Sheet]:
+def _placements(found: Leaderboard) -> list[Sheet]:
     sheets = []
     for model, rows in found.placements.groupby("model", sort=False):
         n_there = int((rows.status == "done").sum())
@@ -148,7 +148,7 @@ def _count(number: Any) -> str:
     return "-" if pd.isna(number) else f"{number:,}"
 
 
-def _aggregates(found: Board) -> list[Sheet]:
+def _aggregates(found: Leaderboard) -> list[Sheet]:
     sheets = []
     for over, rows in found.aggregates.groupby("over", sort=False):
         complete = rows.n_tasks == rows.of_tasks
@@ -174,7 +174,7 @@ def _aggregate(row: Any) -> tuple[Text, ...]:
     return tuple(cells)
 
 
-def _pairs(found: Board) -> list[Sheet]:
+def _pairs(found: Leaderboard) -> list[Sheet]:
     sheets = []
     titles = {column.name: column.title for column in found.published.columns}
     for _, rows in found.pairs.groupby(["model", "task"], sort=False):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.analysis.compare.disagreement import disagreements
 from harness.analysis.compare.gather import Results, choose, gather, read_measured
-from harness.analysis.compare.pair import Cell, Pair, compare_pair
+from harness.analysis.compare.pair import ModelPair, TaskScore, compare_pair
 from harness.analysis.compare.paired import PairedDifference
 from harness.analysis.compare.ranks import rank_rows
 from harness.core.errors import UserError
@@ -43,7 +43,7 @@ class Comparison:
             ``no verdict: `` and why, or ``cannot be paired: `` and why.
         overall: one row a pair: ``a``, ``b``; ``n_tasks`` in the ``mean_difference``, with its
             interval ``ci_low``, ``ci_high``, ``p``, ``detectable`` and ``p_equivalent``;
-            ``left_out``, the tasks that are not in it; ``wins`` and ``losses`` of a beyond noise,
+            ``left_out``, the tasks that are not in it; significant ``wins`` and ``losses`` of a,
             ``equivalent``, ``ties``, ``unpaired`` tasks.
         ranks: one row a model, best first: ``model``, ``mean_rank``, ``n_tasks``, ``tie_groups``.
         critical_difference: two mean ranks further apart than this differ; None where there is
@@ -200,7 +200,7 @@ def _protocols(rows: pd.DataFrame, models: Sequence[str], wanted: str | None) ->
     return shared
 
 
-def _cell(results: Results, rows: pd.DataFrame) -> Cell | None:
+def _cell(results: Results, rows: pd.DataFrame) -> TaskScore | None:
     """Read a model's seeds on a task; None where it was never run."""
     if rows.empty:
         return None
@@ -208,7 +208,7 @@ def _cell(results: Results, rows: pd.DataFrame) -> Cell | None:
     first = rows.iloc[0]
     # The seeds that are paired, so that the difference is that of the values beside it.
     value = np.mean([m.value for m in measured]) if measured else rows.value.mean()
-    return Cell(
+    return TaskScore(
         first.metric,
         bool(first.higher_is_better),
         first.task_sha256,
@@ -228,7 +228,7 @@ def _unshared(rows: pd.DataFrame, models: Sequence[str]) -> list[str]:
     return sentences
 
 
-def _groups(compared: Sequence[Pair], grouped: bool) -> list[str]:
+def _groups(compared: Sequence[ModelPair], grouped: bool) -> list[str]:
     """Say which units the intervals resample, where a task has groups."""
     if not grouped:
         return [
@@ -247,7 +247,7 @@ def _groups(compared: Sequence[Pair], grouped: bool) -> list[str]:
     ]
 
 
-def _allowances(compared: Sequence[Pair]) -> list[str]:
+def _allowances(compared: Sequence[ModelPair]) -> list[str]:
     """Say where the spread of probe seeds is not known."""
     rows = pd.concat([pair.rows for pair in compared])
     alone = rows[rows.method.str.contains(TRAINING_ALLOWED, regex=False)]

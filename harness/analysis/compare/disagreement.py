@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from harness.analysis.compare.pair import Pair, mean_parts
+from harness.analysis.compare.pair import ModelPair, mean_parts
 from harness.analysis.compare.paired import PairedDifference
 from harness.analysis.compare.ranks import SIGNIFICANCE
 from harness.metrics.variance import add_up
 from tasks.format.task import short_names
 
 
-def disagreements(pairs: Sequence[Pair], ranks: pd.DataFrame) -> list[str]:
+def disagreements(pairs: Sequence[ModelPair], ranks: pd.DataFrame) -> list[str]:
     """Return a sentence or two for each pair whose significant mean contradicts its ranks.
 
     Args:
@@ -29,7 +29,7 @@ def disagreements(pairs: Sequence[Pair], ranks: pd.DataFrame) -> list[str]:
     ]
 
 
-def _contradictions(pair: Pair, mean_ranks: dict[str, float]) -> tuple[str, str]:
+def _contradictions(pair: ModelPair, mean_ranks: dict[str, float]) -> tuple[str, str]:
     """Return what favours the model that the mean does not: the tasks, the mean ranks; or ""."""
     winner, loser = _winner(pair)
     values = np.array([each.value for each in pair.averaged.values()])
@@ -43,12 +43,12 @@ def _contradictions(pair: Pair, mean_ranks: dict[str, float]) -> tuple[str, str]
     return tasks, ranks
 
 
-def _winner(pair: Pair) -> tuple[str, str]:
+def _winner(pair: ModelPair) -> tuple[str, str]:
     a, b = pair.over["a"], pair.over["b"]
     return (a, b) if pair.over["mean_difference"] > 0 else (b, a)
 
 
-def _describe(pair: Pair, mean_ranks: dict[str, float]) -> str:
+def _describe(pair: ModelPair, mean_ranks: dict[str, float]) -> str:
     winner, loser = _winner(pair)
     said = " and ".join(filter(None, _contradictions(pair, mean_ranks)))
     mean = _mean_text(list(pair.averaged.values()))
@@ -58,7 +58,7 @@ def _describe(pair: Pair, mean_ranks: dict[str, float]) -> str:
     )
 
 
-def _cause(pair: Pair) -> str:
+def _cause(pair: ModelPair) -> str:
     """Name the task without which the mean is not significant, or else the largest difference."""
     sign = np.sign(pair.over["mean_difference"])
     order = sorted(pair.averaged, key=lambda task: -sign * pair.averaged[task].value)

@@ -24,7 +24,7 @@ NO_VERDICT = "no verdict"
 
 
 @dataclass(frozen=True)
-class Cell:
+class TaskScore:
     """One model on one task: its value over seeds, and what of it can be paired."""
 
     metric: str
@@ -35,7 +35,7 @@ class Cell:
     missing: tuple[str, ...]
 
 
-class Pair(NamedTuple):
+class ModelPair(NamedTuple):
     """Two models on all tasks.
 
     Attributes:
@@ -55,11 +55,11 @@ def compare_pair(
     tasks: Sequence[str],
     a: str,
     b: str,
-    grid: Mapping[tuple[str, str], Cell | None],
+    grid: Mapping[tuple[str, str], TaskScore | None],
     *,
     grouped: bool = True,
     margin: float | None = None,
-) -> Pair:
+) -> ModelPair:
     """Compare two models on all tasks, and over them.
 
     Args:
@@ -101,7 +101,7 @@ def compare_pair(
     }
     told = sum(over[each] for each in ("wins", "losses", "equivalent", "ties"))
     over["unpaired"] = int(counts.sum()) - told
-    return Pair(table, over, found, averaged)
+    return ModelPair(table, over, found, averaged)
 
 
 def mean_parts(found: Sequence[PairedDifference]) -> tuple[Part, ...]:
@@ -115,8 +115,8 @@ def _row(
     task: str,
     a: str,
     b: str,
-    one: Cell | None,
-    other: Cell | None,
+    one: TaskScore | None,
+    other: TaskScore | None,
     grouped: bool,
     margin: float | None,
 ) -> tuple[dict, PairedDifference | None]:

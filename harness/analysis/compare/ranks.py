@@ -22,7 +22,7 @@ SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True)
-class Ranking:
+class MeanRanks:
     """Mean ranks over the tasks that all models have.
 
     Attributes:
@@ -51,7 +51,7 @@ def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
     return adjusted
 
 
-def rank_rows(rows: pd.DataFrame, models: Sequence[str]) -> Ranking:
+def rank_rows(rows: pd.DataFrame, models: Sequence[str]) -> MeanRanks:
     """Rank models by the means over seeds of their result rows.
 
     Only a task that all were tested on alike, in version, metric and clips, can rank them;
@@ -80,7 +80,7 @@ def rank_rows(rows: pd.DataFrame, models: Sequence[str]) -> Ranking:
     return replace(ranking, tasks=said)
 
 
-def rank_models(values: pd.DataFrame, ascending: pd.Series) -> Ranking:
+def rank_models(values: pd.DataFrame, ascending: pd.Series) -> MeanRanks:
     """Rank models by their values on tasks.
 
     Args:
@@ -96,7 +96,7 @@ def rank_models(values: pd.DataFrame, ascending: pd.Series) -> Ranking:
     table = table.sort_values("mean_rank", kind="stable").reset_index(drop=True)
     critical, test = _critical_difference(placed)
     sorted_means = table.mean_rank.to_numpy()
-    return Ranking(
+    return MeanRanks(
         table.assign(tie_groups="" if critical is None else _letters(sorted_means, critical)),
         None if critical is None or np.isinf(critical) else critical,
         test,

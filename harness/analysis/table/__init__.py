@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.table.cells import MEAN, Noise, cells, is_mean
+from harness.analysis.table.cells import MEAN, Marks, cells, is_mean
 from harness.analysis.table.intervals import interval_text
 from harness.analysis.table.notes import shows_spread, table_notes
 from harness.analysis.table.unsupported import unsupported_tasks
@@ -52,7 +52,7 @@ def format_table(
     style: str = "markdown",
     domains: Mapping[str, str] | None = None,
     baselines: Collection[str] = (),
-    noise: Noise | None = None,
+    marks: Marks | None = None,
     unsupported: Mapping[str, Collection[str]] | None = None,
     *,
     grouped: bool = True,
@@ -69,7 +69,7 @@ def format_table(
     Args:
         table: result rows.
         style: the format.
-        domains, baselines, noise: as :func:`cells` takes them; without ``noise`` nothing is said
+        domains, baselines, marks: as :func:`cells` takes them; without ``marks`` nothing is said
             of marks.
         unsupported: by protocol, tasks that it does not support; by default those that the rows
             tell.
@@ -91,7 +91,7 @@ def format_table(
             protocol,
             domains,
             baselines,
-            noise,
+            marks,
             unsupported.get(protocol, ()),
             grouped=grouped,
         )
@@ -102,7 +102,7 @@ def format_table(
     whole = style == "html"  # a page scrolls
     return render(
         [sheet for each in long for sheet in _sheets(each, whole)],
-        table_notes(table, long, noise, unsupported, grouped=grouped),
+        table_notes(table, long, marks, unsupported, grouped=grouped),
         style,
     )
 

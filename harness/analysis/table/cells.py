@@ -26,13 +26,13 @@ _DOMAINS = ("speech", "music", "environment")  # in this order; others follow by
 
 
 @dataclass(frozen=True)
-class Noise:
-    """What is within noise of the best of its task.
+class Marks:
+    """What is not significantly different from the best of its task.
 
     Attributes:
         near: by (protocol, task), for each model that was compared with the best whether a paired
             test does not tell the two apart.
-        rule: what "within noise" means here, in words.
+        rule: the test behind the mark, in words.
         unpaired: what could not be compared, a sentence each.
     """
 
@@ -97,10 +97,10 @@ def mixed_note(found: pd.DataFrame) -> str:
     return f"Mixed, not tested alike, so without a best and in no mean: {'; '.join(said)}."
 
 
-def unpaired_note(noise: Noise) -> str:
+def unpaired_note(marks: Marks) -> str:
     """One sentence on what could not be compared; empty where all was."""
-    more = len(noise.unpaired) - _NAMED
-    shown = "; ".join(noise.unpaired[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    more = len(marks.unpaired) - _NAMED
+    shown = "; ".join(marks.unpaired[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
     return f"Not compared, so without a mark: {shown}." if shown else ""
 
 
@@ -109,7 +109,7 @@ def cells(
     protocol: str,
     domains: Mapping[str, str] | None = None,
     baselines: Collection[str] = (),
-    noise: Noise | None = None,
+    marks: Marks | None = None,
     unsupported: Collection[str] = (),
     *,
     grouped: bool = True,
@@ -126,7 +126,7 @@ def cells(
             of several tasks; a task that is not among them belongs to ``other``.
         baselines: models that are baselines beside those that rows tell
             (:func:`harness.analysis.table.baseline_models.baseline_models`).
-        noise: what is within noise of the best.
+        marks: what is not significantly different from the best.
         unsupported: tasks that the protocol does not support. They get rows too, and count in no
             mean.
         grouped: whether intervals are over test groups, on tasks that have them; else over clips.
@@ -143,7 +143,8 @@ def cells(
         includes training noise; ``n_groups`` and ``design_effect`` of the test set; ``seed_sd``,
         the standard deviation (ddof 1) between seeds; ``n_seeds`` and ``seeds_failed``; ``n_tasks``
         and ``of_tasks`` that a mean stands on; ``best`` of its column, of means among the complete
-        ones; ``near``: whether it is within noise of the best, empty where that is not known.
+        ones; ``near``: whether it is not significantly different from the
+        best, empty where that is not known.
     """
     chosen = headlines(table, protocol)
     spread = seed_spread(chosen).set_index(["model", "task"]).seed_sd
@@ -185,7 +186,7 @@ def cells(
     found["best"] = False
     for task, column in found[found.mixed == ""].groupby("task"):
         found.loc[column.index, "best"] = _best(column, task in lower)
-    found["near"] = _near(found, protocol, noise)
+    found["near"] = _near(found, protocol, marks)
     for column in ("n_tasks", "of_tasks", "n_seeds", "seeds_failed", "n_groups"):
         found[column] = found[column].astype("Int64")
     return found
@@ -279,10 +280,10 @@ def is_mean(column: str) -> bool:
     return column == MEAN or column.startswith(f"{MEAN} ")
 
 
-def _near(found: pd.DataFrame, protocol: str, noise: Noise | None) -> pd.Series:
-    known = noise.near if noise else {}
-    marks = [
+def _near(found: pd.DataFrame, protocol: str, marks: Marks | None) -> pd.Series:
+    known = marks.near if marks else {}
+    near = [
         None if best or mixed else known.get((protocol, task), {}).get(model)
         for model, task, best, mixed in zip(found.model, found.task, found.best, found.mixed)
     ]
-    return pd.Series(marks, found.index, dtype="boolean")
+    return pd.Series(near, found.index, dtype="boolean")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.table.cells import Noise, mixed_note, unpaired_note
+from harness.analysis.table.cells import Marks, mixed_note, unpaired_note
 from harness.analysis.table.intervals import ALLOWED, MEASURED
 from harness.core.rendering import NEAR, PARTIAL
 from harness.metrics.registry import metrics_of
@@ -22,7 +22,7 @@ _SHOWN = 3  # failures spelt out
 def table_notes(
     table: pd.DataFrame,
     long: Sequence[pd.DataFrame],
-    noise: Noise | None,
+    marks: Marks | None,
     unsupported: Mapping[str, Collection[str]],
     *,
     grouped: bool,
@@ -32,13 +32,13 @@ def table_notes(
     Args:
         table: result rows.
         long: :func:`harness.analysis.table.cells.cells` of each protocol.
-        noise: what is within noise of the best; None says nothing of marks.
+        marks: what is not significantly different from the best; without them no note is made.
         unsupported: by protocol, tasks that it does not support.
         grouped: whether intervals are over test groups.
     """
     return [
         *_ungrouped(grouped),
-        *_notes(long, noise),
+        *_notes(long, marks),
         *_left_out(unsupported),
         *out_of_scale(table),
         *_twins(table),
@@ -46,7 +46,7 @@ def table_notes(
     ]
 
 
-def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
+def _notes(long: Sequence[pd.DataFrame], marks: Marks | None) -> list[str]:
     """What a reader needs to know, in sentences below the table."""
     table = pd.concat(long)
     said = []
@@ -64,8 +64,8 @@ def _notes(long: Sequence[pd.DataFrame], noise: Noise | None) -> list[str]:
         names = dict.fromkeys(table.model[table.baseline])
         said.append(f"On top, the baselines: {', '.join(names)}.")
     notes = [note for note in (" ".join(said), groups_note(table), mixed_note(table)) if note]
-    if table.best.any() and noise is not None:
-        notes.append(_noise_note(noise))
+    if table.best.any() and marks is not None:
+        notes.append(_marks_note(marks))
     return notes
 
 
@@ -202,14 +202,14 @@ def _failures(table: pd.DataFrame) -> list[str]:
     return [f"Failed: {', '.join(said)}{more}."]
 
 
-def _noise_note(noise: Noise) -> str:
-    if any(near for marks in noise.near.values() for near in marks.values()):
-        said = f"{NEAR}: {noise.rule}"
-    elif noise.rule:
+def _marks_note(marks: Marks) -> str:
+    if any(near for of_task in marks.near.values() for near in of_task.values()):
+        said = f"{NEAR}: {marks.rule}"
+    elif marks.rule:
         said = "No model is marked as not significantly different from the best."
     else:
         said = (
-            "Nothing is marked as within noise of the best: that takes clip by clip predictions, "
-            "which `hear-byola results table` reads from a run's folder."
+            "No model is marked as not significantly different from the best: that takes clip by "
+            "clip predictions, which `hear-byola results table` reads from a run's folder."
         )
-    return f"{said} {unpaired_note(noise)}".rstrip()
+    return f"{said} {unpaired_note(marks)}".rstrip()

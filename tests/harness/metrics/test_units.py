@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from harness.metrics.event_metric import EventCounts
-from harness.metrics.intervals import Estimate, estimate
+from harness.metrics.intervals import ScoreEstimate, estimate
 from harness.metrics.jackknife import share_influence
 from harness.metrics.macro_mean import effective_units
 from harness.metrics.registry import find_metric, metrics_of
@@ -214,7 +214,7 @@ def coverage(
     rng = np.random.default_rng(0)
     scored = find_metric(metric)
     truth = float(np.mean([scored.influence(*make(rng)).value for _ in range(3 * trials)]))
-    found: list[Estimate] = [estimate(scored, *make(rng)) for _ in range(trials)]
+    found: list[ScoreEstimate] = [estimate(scored, *make(rng)) for _ in range(trials)]
     held = [each.interval.low <= truth <= each.interval.high for each in found]
     return float(np.mean(held)), float(np.sqrt(0.05 * 0.95 / trials))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support import report_runs
 
-from harness.analysis.table.noise import find_noise
+from harness.analysis.table.marks import find_marks
 from harness.report.material import Material, gather
 from harness.report.page import write_page
 
@@ -25,6 +25,6 @@ def material(run_folder: Path) -> Material:
 @pytest.fixture(scope="session")
 def page(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("page") / "report.html"
-    noise = find_noise(material.rows, material.runs[0], results=material.results)
-    write_page(material, out, title="Tiny <tasks>", audio_bytes=1_000_000, noise=noise)
+    marks = find_marks(material.rows, material.runs[0], results=material.results)
+    write_page(material, out, title="Tiny <tasks>", audio_bytes=1_000_000, marks=marks)
     return out

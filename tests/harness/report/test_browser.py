@@ -110,7 +110,7 @@ def test_what_is_within_noise_of_the_best_is_marked(tab):
     assert tab.locator("table.scores .near").all_inner_texts() == ["†"]
     cell = _cell(tab, weaker, TASK)
     assert cell.locator(".near").is_visible()
-    assert "within noise of the best" in cell.get_attribute("title")
+    assert "not significantly different from the best" in cell.get_attribute("title")
     notes = tab.locator("#scores .notes li").all_inner_texts()
     assert any(
         note.startswith("†: not significantly different from the best model") for note in notes

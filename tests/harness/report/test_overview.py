@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from support.result_rows import row
 
-from harness.analysis.table.cells import Noise
+from harness.analysis.table.cells import Marks
 from harness.report.material import TaskFacts, gather
 from harness.report.overview import Mean, overview
 from harness.results import frame, write_csv
@@ -17,9 +17,9 @@ from harness.results import frame, write_csv
 def table(tmp_path):
     """Make the overview of rows."""
 
-    def make(*rows, noise=None):
+    def make(*rows, marks=None):
         write_csv(frame(rows), tmp_path / "results.csv")
-        return overview(gather([tmp_path / "results.csv"]), "linear", noise)
+        return overview(gather([tmp_path / "results.csv"]), "linear", marks)
 
     return make
 
@@ -62,8 +62,8 @@ def test_baselines_come_first_and_domains_of_several_tasks_have_means(tmp_path):
 
 
 def test_what_was_not_compared_is_named_as_far_as_it_can_be_read(table):
-    noise = Noise(unpaired=[f"m{i} on t by linear (gone)" for i in range(9)])
-    *_, note = table(row(model="a"), row(model="b", value=0.6), noise=noise).notes
+    marks = Marks(unpaired=[f"m{i} on t by linear (gone)" for i in range(9)])
+    *_, note = table(row(model="a"), row(model="b", value=0.6), marks=marks).notes
     assert note.startswith("Not compared, so without a mark: m0 on t by linear (gone); m1")
     assert note.endswith("m2 on t by linear (gone); and 6 more.")
 

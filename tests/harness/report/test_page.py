@@ -14,7 +14,7 @@ from support import report_runs
 from support.report_runs import MEAN
 from support.result_rows import row
 
-from harness.analysis.table.noise import find_noise
+from harness.analysis.table.marks import find_marks
 from harness.report import choice
 from harness.report.comparison import comparison
 from harness.report.material import Material, gather
@@ -144,8 +144,8 @@ def test_provenance_has_every_hash_and_command(read, run_folder):
 @pytest.mark.slow
 def test_equal_results_give_equal_pages(material, page, tmp_path):
     again = tmp_path / "again.html"
-    noise = find_noise(material.rows, material.runs[0], results=material.results)
-    write_page(material, again, title="Tiny <tasks>", audio_bytes=1_000_000, noise=noise)
+    marks = find_marks(material.rows, material.runs[0], results=material.results)
+    write_page(material, again, title="Tiny <tasks>", audio_bytes=1_000_000, marks=marks)
     assert again.read_bytes() == page.read_bytes()
 
 

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from support.result_rows import row
 
 from harness.analysis.board import NOT_SEPARABLE, UNPAIRED, board, two_proportion_p
-from harness.analysis.board.published import Column, Published, read_board, read_published
+from harness.analysis.board.published import BoardColumn, PublishedBoard, read_board, read_published
 from harness.analysis.board.text import format_board
 from harness.cli import call
 from harness.core.errors import UserError
@@ -266,8 +266,8 @@ def test_ours_move_neither_published_numbers_nor_each_other():
 
 def whole_board(scores):
     """A board without gaps, of made-up tasks."""
-    columns = tuple(Column(t, t, (t,), "top1_acc", (100,), "speech") for t in scores)
-    return Published("made-up", "made up", "hear2021", columns, scores)
+    columns = tuple(BoardColumn(t, t, (t,), "top1_acc", (100,), "speech") for t in scores)
+    return PublishedBoard("made-up", "made up", "hear2021", columns, scores)
 
 
 def test_aggregates_are_those_of_other_implementations_on_a_board_without_gaps():
@@ -303,7 +303,7 @@ def test_equal_published_scores_share_their_rank_whatever_float32_made_of_them()
     names = [COLUMNS[title].name for title in ("Gunshot", "NSynth Pitch 5h")]
     scores = pd.DataFrame([[one, one], [other, other], [0.1, 0.1]], list("abc"), names)
     columns = tuple(c for c in HEAR.columns if c.name in names)
-    ranks = board(frame(rows), Published("b", "b", "hear2021", columns, scores)).aggregates
+    ranks = board(frame(rows), PublishedBoard("b", "b", "hear2021", columns, scores)).aggregates
     ranks = ranks.set_index("model")
     for column in ("rank_by_mean", "rank_by_mean_rank", "rank_by_standardised"):
         assert ranks.loc[["a", "b"], column].tolist() == [1, 1]

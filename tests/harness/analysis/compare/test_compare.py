@@ -24,7 +24,7 @@ from harness.analysis.compare import (
     plan,
 )
 from harness.analysis.compare.gather import gather
-from harness.analysis.table.noise import find_noise
+from harness.analysis.table.marks import find_marks
 from harness.cli import call
 from harness.core.errors import UserError
 from harness.metrics.event_metric import EventMetric
@@ -189,8 +189,8 @@ def test_what_is_damaged_is_left_out_and_the_rest_goes_on(copied):
         assert each.verdict.startswith("cannot be paired: seed 0 of toy")
         assert why in each.verdict
     assert row(found.tasks, "made_up").p >= 0
-    noise = find_noise(load(copied), copied)
-    assert any(said.startswith("toy on tiny_scene-") for said in noise.unpaired)
+    marks = find_marks(load(copied), copied)
+    assert any(said.startswith("toy on tiny_scene-") for said in marks.unpaired)
 
 
 def test_predictions_of_another_result_than_the_row_are_refused(copied):
@@ -220,7 +220,7 @@ def test_the_table_of_a_run_has_its_predictions_and_a_foreign_one_has_none(copie
         write_csv(foreign, copied / name)
         found = compare([copied / name], ["logmel", "toy"], "linear")
         assert found.tasks.verdict.str.contains(said).all()
-        assert find_noise(foreign, copied / name).near == {}
+        assert find_marks(foreign, copied / name).near == {}
 
 
 def test_what_was_gathered_is_measured_once(run, monkeypatch):

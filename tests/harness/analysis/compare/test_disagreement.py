@@ -7,14 +7,14 @@ from collections.abc import Mapping
 import pandas as pd
 
 from harness.analysis.compare.disagreement import disagreements
-from harness.analysis.compare.pair import Pair, _mean
+from harness.analysis.compare.pair import ModelPair, _mean
 from harness.analysis.compare.paired import PairedDifference
 from harness.metrics.variance import Part
 
 RANKS = pd.DataFrame({"model": ["b", "a"], "mean_rank": [1.25, 1.75]})
 
 
-def pair(values: Mapping[str, float], error: float = 0.01) -> Pair:
+def pair(values: Mapping[str, float], error: float = 0.01) -> ModelPair:
     """Models a and b with these differences, each with this standard error."""
     found = {
         f"{task}-v1-full": PairedDifference(
@@ -23,7 +23,7 @@ def pair(values: Mapping[str, float], error: float = 0.01) -> Pair:
         for task, value in values.items()
     }
     over = {"a": "a", "b": "b", **_mean(list(found.values()), None)}
-    return Pair(pd.DataFrame(), over, found, found)
+    return ModelPair(pd.DataFrame(), over, found, found)
 
 
 def test_the_task_that_makes_the_mean_is_named():

@@ -6,26 +6,28 @@ import numpy as np
 import pytest
 
 from harness.analysis.compare.measured import Measured
-from harness.analysis.compare.pair import Cell, compare_pair
+from harness.analysis.compare.pair import TaskScore, compare_pair
 from harness.metrics.jackknife import share_influence
 from harness.metrics.registry import find_metric
 from harness.metrics.units import clip_units
 
 
-def cell(task: str, *right: float) -> Cell:
+def cell(task: str, *right: float) -> TaskScore:
     clips = (tuple(f"{i:04d}" for i in range(len(right))),)
     each = (np.array(right),)
     found = share_influence(each, clip_units([len(right)]))
     seed = Measured(
         "m", 0, task, "abc", "linear", find_metric("top1_acc"), clips, found, found, each
     )
-    return Cell("top1_acc", True, "abc", found.value, (seed,), ())
+    return TaskScore("top1_acc", True, "abc", found.value, (seed,), ())
 
 
 def test_a_task_that_cannot_be_paired_takes_no_part_in_the_mean():
     right = {"t1": [1, 1, 1, 0], "t2": [1, 1, 0, 0], "t3": [1]}
     wrong = {"t1": [1, 0, 0, 0], "t2": [1, 0, 0, 0], "t3": [0]}
-    grid: dict[tuple[str, str], Cell | None] = {("a", t): cell(t, *v) for t, v in right.items()}
+    grid: dict[tuple[str, str], TaskScore | None] = {
+        ("a", t): cell(t, *v) for t, v in right.items()
+    }
     grid |= {("b", t): cell(t, *v) for t, v in wrong.items()}
     rows, over, differences, averaged = compare_pair(list(right), "a", "b", grid)
     assert rows.set_index("task").verdict["t3"].startswith("no verdict: a test set")

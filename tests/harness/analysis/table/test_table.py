@@ -14,7 +14,7 @@ from support.result_rows import row
 
 from harness.analysis.table import format_table, wide
 from harness.analysis.table.baseline_models import baseline_models
-from harness.analysis.table.cells import Noise, cells
+from harness.analysis.table.cells import Marks, cells
 from harness.cli import call
 from harness.core.errors import UserError
 from harness.results import frame, load, write_csv
@@ -273,26 +273,26 @@ def test_a_mean_of_a_domain_leaves_nothing_out_silently():
 
 def test_what_is_within_noise_of_the_best_is_marked_and_the_rule_said():
     table = frame([row(model=m, value=v) for m, v in zip("abc", [0.5, 0.6, 0.7])])
-    noise = Noise(
+    marks = Marks(
         {("linear", "t-v1-full"): {"a": False, "b": True}},
         "no difference of 2 points.",
         ["d on x (gone)"],
     )
-    text = format_table(table, noise=noise)
+    text = format_table(table, marks=marks)
     assert [line[1] for line in lines_of(text)[3:]] == [
         "0.500 [0.400, 0.600]", "0.600† [0.500, 0.700]", "**0.700** [0.600, 0.800]",
     ]  # fmt: skip
     assert "†: no difference of 2 points." in text
     assert "without a mark: d on x (gone)" in text
-    near = cells(table, "linear", noise=noise).set_index(["model", "task"]).near
+    near = cells(table, "linear", marks=marks).set_index(["model", "task"]).near
     assert [near[m, "t-v1-full"] for m in "ab"] == [False, True]
     assert pd.isna(near["c", "t-v1-full"])
 
 
 def test_without_predictions_nothing_is_marked_and_that_is_said():
-    text = format_table(results(), noise=Noise())
+    text = format_table(results(), marks=Marks())
     assert "†" not in text
-    assert "Nothing is marked as within noise of the best" in text
+    assert "No model is marked as not significantly different from the best" in text
 
 
 def test_seeds_show_their_spread_beside_the_interval():
@@ -331,8 +331,8 @@ A, B = {"model": "a"}, {"model": "b", "value": 0.6}
 def test_a_task_that_not_all_were_tested_on_alike_has_no_best_and_no_part_in_a_mean(changes, said):
     rows = [row(model=m, task="o-v1-full", value=v, n_test=5) for m, v in (("a", 0.1), ("b", 0.2))]
     rows += [row(**A, n_test=100), row(**B | {"n_test": 100} | changes)]
-    noise = Noise({("linear", "t-v1-full"): {"a": True}}, "rule.")
-    text = format_table(frame(rows), noise=noise)
+    marks = Marks({("linear", "t-v1-full"): {"a": True}}, "rule.")
+    text = format_table(frame(rows), marks=marks)
     header, _, below, a, b = lines_of(text)
     assert (header[1:], below[1:]) == (["o", "t", "mean"], ["top1_acc", "mixed", ""])
     metric = changes.get("metric", "top1_acc")
@@ -378,10 +378,10 @@ def test_a_mixed_task_names_few_of_many_models():
 
 @pytest.mark.parametrize("style", ["markdown", "latex", "html"])
 def test_a_name_cannot_break_lines_or_steer_the_terminal(style):
-    said = Noise({("linear", "t-v1-full"): {"a\nb": True}}, "rule.", ["c\x1b[31m on x (gone)"])
+    said = Marks({("linear", "t-v1-full"): {"a\nb": True}}, "rule.", ["c\x1b[31m on x (gone)"])
     table = frame([row(model="a\nb\x1b[2J"), row(model="z", value=0.9)])
     plain = frame([row(model="a b [2J"), row(model="z", value=0.9)])
-    text = format_table(table, style, noise=said)
+    text = format_table(table, style, marks=said)
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", text)
     rows_of = [part for part in text.splitlines() if "[2J" in part or "{[}2J" in part]
     assert rows_of == [

@@ -1,4 +1,4 @@
-"""Which models of a task are within noise of its best, told from the predictions of a run."""
+"""Mark models that do not differ significantly from the best of a task, by paired tests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.analysis.compare.gather import Results, gather, read_measured
 from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.paired import difference
 from harness.analysis.compare.ranks import SIGNIFICANCE, holm
-from harness.analysis.table.cells import Noise, cells, is_mean
+from harness.analysis.table.cells import Marks, cells, is_mean
 from harness.core.errors import UserError
 
 RULE = (
@@ -24,13 +24,13 @@ RULE = (
 )
 
 
-def find_noise(
+def find_marks(
     table: pd.DataFrame,
     runs: Path | Sequence[Path],
     results: Results | None = None,
     *,
     grouped: bool = True,
-) -> Noise:
+) -> Marks:
     """Compare the models of each task and protocol with the best of them, of several all.
 
     Args:
@@ -46,7 +46,7 @@ def find_noise(
     try:
         results = results or gather(runs)
     except UserError:
-        return Noise()
+        return Marks()
     near: dict[tuple[str, str], dict[str, bool]] = {}
     unpaired: list[str] = []
     for protocol in sorted(set(table.protocol)):
@@ -63,7 +63,7 @@ def find_noise(
                 missing |= alone
             unpaired += [f"{m} on {task} by {protocol} ({why})" for m, why in missing.items()]
     near = {place: told for place, told in near.items() if told}
-    return Noise(near, RULE, unpaired)
+    return Marks(near, RULE, unpaired)
 
 
 def _measure(
@@ -85,7 +85,10 @@ def _measure(
 def _near(
     measured: Mapping[str, list[Measured]], best: AbstractSet[str], grouped: bool = True
 ) -> tuple[dict[str, bool], dict[str, str]]:
-    """Whether each other model is within noise of one of the best, or why that cannot be told."""
+    """Return which other models do not differ significantly from one of the best.
+
+    The second mapping has the models that cannot be tested, with the reason.
+    """
     p, missing = {}, {}
     for model in sorted(measured.keys() - best):
         found = [_p(measured[each], measured[model], grouped) for each in sorted(best)]

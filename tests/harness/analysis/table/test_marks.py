@@ -1,4 +1,4 @@
-"""Marks of what is within noise of the best, on evaluations of real probes."""
+"""Marks of what is not significantly different from the best, on evaluations of real probes."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from harness.analysis.compare.gather import gather
 from harness.analysis.compare.measured import Measured
 from harness.analysis.table import format_table
 from harness.analysis.table.cells import cells
-from harness.analysis.table.noise import _near as within_noise
-from harness.analysis.table.noise import find_noise
+from harness.analysis.table.marks import _near, find_marks
 from harness.cli import call
 from harness.metrics.jackknife import share_influence
 from harness.metrics.registry import find_metric
@@ -70,10 +69,10 @@ def test_marks_are_those_of_mcnemars_test_and_holms_correction(finished):
         p[other] = stats.binomtest(alone[0], sum(alone)).pvalue
     lowest, highest = sorted(p, key=lambda model: p[model])
     assert 2 * p[lowest] < 0.05 < p[highest] < 1  # one of each kind is here to be told
-    noise = find_noise(table, finished)
-    assert dict(noise.near) == {("knn", "tiny_scene-v1-full"): {highest: True, lowest: False}}
-    assert not noise.unpaired
-    near = cells(table, "knn", noise=noise).set_index(["model", "task"]).near
+    marks = find_marks(table, finished)
+    assert dict(marks.near) == {("knn", "tiny_scene-v1-full"): {highest: True, lowest: False}}
+    assert not marks.unpaired
+    near = cells(table, "knn", marks=marks).set_index(["model", "task"]).near
     assert near[highest, "tiny_scene-v1-full"]
     assert not near[lowest, "tiny_scene-v1-full"]
 
@@ -92,18 +91,18 @@ def test_the_command_marks_and_says_the_rule(finished, tmp_path, capsys, named):
     alone = tmp_path / "alone.csv"
     write_csv(load(finished), alone)
     assert call(["results", "table", str(alone)]) == 0
-    assert "Nothing is marked" in capsys.readouterr().out
+    assert "No model is marked" in capsys.readouterr().out
 
 
 def test_what_has_no_predictions_is_named_and_has_no_mark(finished, tmp_path):
     run = shutil.copytree(finished, tmp_path / "run")
     for path in run.glob("results/coarse/*/*/*.npz"):
         path.unlink()
-    noise = find_noise(load(run), run)
-    assert dict(noise.near) == {("knn", "tiny_scene-v1-full"): {"toy": False}}
-    (said,) = noise.unpaired
+    marks = find_marks(load(run), run)
+    assert dict(marks.near) == {("knn", "tiny_scene-v1-full"): {"toy": False}}
+    (said,) = marks.unpaired
     assert said.startswith("coarse on tiny_scene-v1-full by knn (")
-    assert "without a mark: coarse" in format_table(load(run), noise=noise)
+    assert "without a mark: coarse" in format_table(load(run), marks=marks)
 
 
 def test_predictions_of_another_result_give_no_mark(finished, tmp_path):
@@ -111,23 +110,23 @@ def test_predictions_of_another_result_give_no_mark(finished, tmp_path):
     table = load(finished)
     table["value"] = table.value.where(table.model != "coarse", table.value - 0.01)
     write_csv(table, path)
-    (said,) = find_noise(load(path), path).unpaired
+    (said,) = find_marks(load(path), path).unpaired
     assert "coarse" in said
     assert "of another result" in said
 
 
 def test_other_clips_give_no_mark_and_keep_no_other_model_from_its_own(finished, tmp_path, capsys):
     run = shutil.copytree(finished, tmp_path / "run")
-    whole = find_noise(load(run), run)
+    whole = find_marks(load(run), run)
     (path,) = run.glob("results/coarse/*/*/*.npz")
     with np.load(path) as saved:
         content = dict(saved)
     np.savez(path, **content | {"clips": np.array([f"{clip}x" for clip in content["clips"]])})
-    noise = find_noise(load(run), run)
-    (told,) = noise.near.values()
+    marks = find_marks(load(run), run)
+    (told,) = marks.near.values()
     assert told.keys() == {"toy"}
     assert "coarse" in next(iter(whole.near.values()))
-    (said,) = noise.unpaired
+    (said,) = marks.unpaired
     assert said.startswith("coarse on tiny_scene-v1-full by knn (")
     assert "different clips" in said
     assert call(["results", "table", str(run)]) == 0
@@ -143,9 +142,9 @@ def test_what_a_test_cannot_tell_is_named_and_has_no_mark(tmp_path):
     execute(make_plan(settings), InlineEngine("cpu"), settings.out)
     table = load(settings.out)
     table["value"] = table.value.where(table.model == "a", table.value - 0.1)
-    noise = find_noise(table, settings.out)
-    assert not noise.near
-    (said,) = noise.unpaired
+    marks = find_marks(table, settings.out)
+    assert not marks.near
+    (said,) = marks.unpaired
     assert said == "b on tiny_scene-v1-full by knn (none: a test set of one clip a fold)"
 
 
@@ -155,7 +154,7 @@ def test_marks_do_not_depend_on_which_of_two_equal_models_is_named_first(tmp_pat
     marks = []
     for names in ({"x": "m1", "y": "m2"}, {"x": "m2", "y": "m1"}):
         measured = {names.get(model, model): [one_seed(60, own)] for model, own in hits.items()}
-        near, missing = within_noise(measured, {"m1", "m2"})
+        near, missing = _near(measured, {"m1", "m2"})
         marks.append(near)
         assert not missing
     assert marks == [{"other": True}] * 2
@@ -172,14 +171,15 @@ def one_seed(n: int, hits: Iterable[int]) -> Measured:
 
 def test_a_run_that_was_gathered_is_not_read_again(finished, tmp_path):
     table, results = load(finished), gather([finished])
-    assert find_noise(table, tmp_path, results) == find_noise(table, finished)
+    assert find_marks(table, tmp_path, results) == find_marks(table, finished)
 
 
 def test_without_a_run_nothing_is_compared(tmp_path):
     table = frame([row(model="a"), row(model="b", value=0.6)])
-    noise = find_noise(table, tmp_path)
-    assert not noise.near
-    assert "Nothing is marked" in format_table(table, noise=noise)
+    marks = find_marks(table, tmp_path)
+    assert not marks.near
+    text = format_table(table, marks=marks)
+    assert "No model is marked as not significantly different from the best: that takes" in text
 
 
 def test_what_is_read_twice_is_warned_of_once(finished, tmp_path, capsys):
