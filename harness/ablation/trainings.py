@@ -14,7 +14,6 @@ import multiprocessing.connection
 import os
 import signal
 import sys
-import threading
 import time
 import traceback
 from collections import deque
@@ -28,9 +27,11 @@ from typing import Protocol
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.core.lease import lease
+from harness.core.processes import KILL, end_with_parent, ending
 
 RECORD = "trained.json"
 LOG = "log.txt"
+_DIED = "its process died"
 # How long a training may take to save its state when it is asked to stop, in seconds.
 _GRACE = 60.0
 # How long to leave a training alone that another process is at, in seconds.
@@ -151,7 +152,7 @@ class _Running:
         self.training = training
         self.device = device
         self.elsewhere = False
-        self.error: str | None = "its process died"
+        self.error: str | None = _DIED
         # Spawned, since a forked child of a process that used CUDA or OpenMP may hang.
         context = multiprocessing.get_context("spawn")
         self._receiver, sender = context.Pipe(duplex=False)
@@ -181,11 +182,10 @@ class _Running:
             return True
         self.process.join()
         code = self.process.exitcode or 0
-        if code < 0:
-            self.error = (
-                f"its process was ended by signal {-code} ({signal.strsignal(-code)}). Is memory "
-                f"short? What it printed is in {self.training.out / LOG}."
-            )
+        if code and self.error == _DIED:
+            hint = "Is memory short? " if code == -KILL else ""
+            log = self.training.out / LOG
+            self.error = f"its process {ending(code)}. {hint}What it printed is in {log}."
         return False
 
     def _hear(self, kind: str, text: str, say: Callable[[str], None]) -> None:
@@ -222,7 +222,7 @@ def _work(
     # An interrupt of the terminal is for the parent, which asks this process to stop.
     os.setpgrp()
     signal.signal(signal.SIGTERM, _interrupt)
-    threading.Thread(target=_end_with_parent, args=(parent,), daemon=True).start()
+    end_with_parent(parent, signal.SIGTERM)
     training.out.mkdir(parents=True, exist_ok=True)
     _print_to(training.out / LOG)
     import torch
@@ -263,15 +263,8 @@ def _work(
 
 
 def _interrupt(*_: object) -> None:
+    signal.alarm(round(_GRACE))  # ends the process if it is still there
     raise KeyboardInterrupt
-
-
-def _end_with_parent(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os.kill(os.getpid(), signal.SIGTERM)
-    time.sleep(_GRACE)
-    os._exit(1)
 
 
 def _print_to(path: Path) -> None:

@@ -7,9 +7,9 @@ import errno
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from hear_byola.core.errors import UserError, did_you_mean
+from hear_byola.core.errors import UserError, did_you_mean, nearest
 
-__all__ = ["UserError", "did_you_mean", "did_you_mean_path", "disk_fault", "going_on"]
+__all__ = ["UserError", "did_you_mean", "did_you_mean_path", "disk_fault", "going_on", "nearest"]
 
 _ADVICE = {
     **dict.fromkeys(

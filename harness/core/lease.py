@@ -3,8 +3,9 @@
 Several processes, on one machine or on many that share a file system, may work in one output
 folder. A unit is claimed by creating ``<unit>.lease``; the holder touches that file while it works.
 A lease is stale when it has not been touched for ``EXPIRES_AFTER`` seconds or when it names a
-process of this machine that no longer runs. Losing a lease can cost work done twice, never a wrong
-file: outputs are renamed into place whole.
+process of this machine that no longer runs. If a lease is lost, work is done twice, but no file is
+wrong: outputs are renamed into place whole. Locks of the operating system
+(:mod:`harness.core.locks`) would not do: many network file systems of clusters have none.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ _TOUCH_EVERY = 20.0
 
 @contextlib.contextmanager
 def lease(unit: Path) -> Iterator[bool]:
-    """Claim ``unit`` for the length of the block; yields False when another process holds it."""
+    """Claim ``unit`` for the length of the block; yield False if another process holds it."""
     path = _file(unit)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not (_create(path) or (_is_stale(path) and _take_over(path))):
@@ -42,7 +43,7 @@ def lease(unit: Path) -> Iterator[bool]:
 
 
 def claim_on(unit: Path) -> str:
-    """Who claims ``unit``, their last sign of life, and how long that counts; empty for nobody."""
+    """Return who claims ``unit``, and when the claim expires, in words; empty if nobody does."""
     path = _file(unit)
     try:
         age = max(0.0, time.time() - path.stat().st_mtime)
@@ -80,7 +81,7 @@ def _is_stale(path: Path) -> bool:
     except FileNotFoundError:
         return True
     except (ValueError, KeyError, TypeError):
-        # Half-written: its holder is between creating and filling it, or died there.
+        # Its holder is about to write its name, or died before.
         return age > EXPIRES_AFTER
     if age > EXPIRES_AFTER:
         return True

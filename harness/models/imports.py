@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 import os
@@ -13,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import harness.baselines
-from harness.core.errors import UserError, did_you_mean, did_you_mean_path
+from harness.core.errors import UserError, did_you_mean, did_you_mean_path, nearest
 from harness.core.hashing import content_sha256, file_sha256, sha256_of
 from harness.models.guest import Guest, ModuleExit, exits_refused
 from harness.models.source import Source, find_source
@@ -175,19 +174,20 @@ def _no_such_module(name: str) -> UserError:
         inside = getattr(sys.modules[parent], "__path__", ())
         near += [m.name for m in pkgutil.iter_modules(inside, f"{parent}.")]
     hint = did_you_mean(by_last_part.get(name, name), near)
-    hint = hint or did_you_mean(name, _installed_like(name))
+    if not hint and (installed := _installed_like(name)):
+        hint = did_you_mean(name, [installed])
     return UserError(
         f"There is no module '{name}', neither installed nor in the working directory.{hint} "
         f"Give {_NAMES}, of a module that follows the HEAR API."
     )
 
 
-def _installed_like(name: str) -> list[str]:
-    """The installed module that a slip of the keys may have meant; nothing private or Python's."""
+def _installed_like(name: str) -> str:
+    """Return the installed module that a slip of the keys may have meant; none of Python's own."""
     names = {m.name for m in pkgutil.iter_modules()} - sys.stdlib_module_names
-    public = [name for name in names if not name.startswith("_")]
+    public = sorted(name for name in names if not name.startswith("_"))
     # Of hundreds of packages one always looks a little alike.
-    return difflib.get_close_matches(name, public, n=1, cutoff=0.8)
+    return nearest(name, public, 0.8)
 
 
 def checkpoint_sha256(checkpoint: str) -> str:

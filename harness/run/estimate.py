@@ -1,4 +1,4 @@
-"""The time that a run still takes, from the seconds that its finished units took."""
+"""Estimate the time left of a run from the seconds that its finished units took."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from harness.run.units import EmbeddingUnit, Evaluation
 from tasks.format.task import Task
 
 Kind = tuple[str, ...]
-"""What units of one cost have in common; its beginning is shared by units of a similar cost."""
+"""Units of equal cost have the same kind; those of similar cost share its beginning."""
 
 
 @dataclass
 class _Part:
-    """A part of a run: so much work of one kind; ``done`` of it is over."""
+    """A part of a run: an amount of work of one kind, of which ``done`` is done."""
 
     kind: Kind
     amount: float

@@ -1,6 +1,7 @@
-"""The three kinds of unit, as functions that a worker runs: embed, probe, score.
+"""The three kinds of unit as functions that a worker runs: embed, probe, score.
 
-Each claims its unit, does nothing when another process has done it, and leaves its output whole.
+Each claims its unit, does nothing if another process has done it, and writes its output in one
+step. It returns whether the unit is done; False means that another process is working on it.
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from tasks.audio import ContentHashes
 
 
 def timed(function: Callable[..., bool], *arguments: Any, device: str) -> tuple[bool, float]:
-    """Run one of the functions below; return what it does, and the seconds that it took."""
+    """Return the result of one of the functions below, and the seconds that it took."""
     began = time.perf_counter()
     return function(*arguments, device=device), time.perf_counter() - began
 
 
 def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
-    """Embed one split; False when another process is at it."""
+    """Embed one split."""
     with _claimed(unit.directory) as mine:
         if mine:
             module = _module(unit, out, device)
@@ -62,7 +63,7 @@ def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
 
 
 def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
-    """Train one probe and predict its test split; False when another process is at it."""
+    """Train one probe and predict its test split."""
     directory = evaluation.probe_directory(unit)
     with _claimed(directory) as mine:
         if mine:
@@ -80,7 +81,7 @@ def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
 def score(
     evaluation: Evaluation, units: list[list[ProbeUnit]], origin: Origin, *, device: str
 ) -> bool:
-    """Score the selected probes of an evaluation; False when another process is at it."""
+    """Score the selected probes of an evaluation, and write its result."""
     with _claimed(evaluation.directory) as mine:
         if mine:
             task, embeddings = evaluation.embeddings.load()
@@ -140,7 +141,7 @@ _loaded: dict[tuple[str, str, str], HearModule] = {}
 
 
 def _module(unit: EmbeddingUnit, out: Path, device: str) -> HearModule:
-    # A worker meets all splits of a model one after the other: it keeps the last it loaded.
+    # A worker gets the splits of a model one after the other, so it keeps the last model.
     key = (repr(unit.spec), unit.model_fingerprint, device)
     if key not in _loaded:
         _loaded.clear()

@@ -1,4 +1,4 @@
-"""What is refused before any work starts: unknown names, unfit tasks, bad audio."""
+"""Checks before any work starts: names, protocols, tables and audio of tasks."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def check_seeds(seeds: int) -> None:
 
 
 def check_names(pairs: Sequence[tuple[str, str]]) -> None:
-    """Refuse two of one name among pairs of model label and task name: tables could not hold both.
+    """Refuse equal pairs of model label and task name: a table cannot hold both.
 
     Raises:
         UserError: naming the first such pair.
@@ -109,7 +109,7 @@ def check_audio(
 ) -> list[TaskSource]:
     """Check the audio that a model of ``sample_rate`` hears; ``skip_bad`` leaves bad clips out.
 
-    What ``memory`` remembers as good is not decoded again while its file stays the same.
+    A file that ``memory`` remembers as good is not decoded again while it stays the same.
 
     Raises:
         UserError: every error of every task, one a line.
@@ -131,7 +131,7 @@ def check_audio(
                 errors.append(_line(source.directory, finding))
         names = {split: tuple(sorted(clips)) for split, clips in skipped.items()}
         kept.append(dataclasses.replace(source, skipped=names))
-    with contextlib.suppress(OSError):  # else all is heard again, which takes but time
+    with contextlib.suppress(OSError):  # without it the next run checks all audio again
         memory.save()
     if curable and not skip_bad:
         errors.append("Clips whose audio is bad are left out by --skip-bad.")

@@ -1,4 +1,4 @@
-"""How far a unit of work is, in words, from the process that does it to any other that asks."""
+"""How far a unit of work is, in words: written by the process that does it, read by displays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EVERY = 1.0  # seconds between two writes
 
 @contextlib.contextmanager
 def pulse(unit: Path) -> Iterator[Callable[[str], None]]:
-    """Yield what a worker calls with a text on how far ``unit`` is; it may be called often."""
+    """Yield a function that a worker calls, as often as it likes, with how far ``unit`` is."""
     path = _file(unit)
     last = time.monotonic()
 
@@ -21,7 +21,7 @@ def pulse(unit: Path) -> Iterator[Callable[[str], None]]:
         now = time.monotonic()
         if now - last >= _EVERY:
             last = now
-            with contextlib.suppress(OSError):  # no work fails for want of a word about it
+            with contextlib.suppress(OSError):  # a display is not worth a failure
                 path.write_text(text, "utf-8")
 
     try:

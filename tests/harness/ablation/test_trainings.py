@@ -99,7 +99,8 @@ def test_failures_are_told_apart_and_the_others_go_on(tmp_path):
     assert finished(all_of_them[3], study_trainings.differing)
     devices = [(each.out / "starts.txt").read_text().strip() for each in all_of_them]
     assert set(devices) == {"cuda:0", "cuda:1"}
-    assert [line for line in said if line.startswith("FAILED    t2: its process was ended")]
+    killed = "FAILED    t2: its process was killed by signal 9 (Killed). Is memory short? "
+    assert [line for line in said if line.startswith(killed)]
 
 
 def test_what_another_process_trains_is_waited_for(tmp_path):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from harness.core.errors import did_you_mean, did_you_mean_path
+from harness.core.errors import did_you_mean, did_you_mean_path, nearest
 
 
 @pytest.mark.parametrize(
@@ -29,3 +29,11 @@ def test_the_nearest_path_is_one_of_the_same_folder(tmp_path):
     assert did_you_mean_path(tmp_path / "xyz") == ""
     gone = tmp_path / "none"
     assert did_you_mean_path(gone / "demo") == f" There is no folder '{gone}'."
+
+
+@pytest.mark.parametrize(
+    ("name", "likeness", "found"),
+    [("Musci", 0.7, "music"), ("musci", 0.9, ""), ("", 0.5, ""), ("speech", 1.0, "speech")],
+)
+def test_the_nearest_name_is_as_like_as_was_asked(name, likeness, found):
+    assert nearest(name, ["speech", "music", "voice"], likeness) == found
