@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from harness.core.errors import nearest
 from harness.core.kinds import SplitMode
 from harness.core.schema import Number, Schema, Whole
 from tasks.format.spec import Names, TaskKind, TaskName
@@ -19,7 +19,7 @@ CARD = "card.yaml"
 DOMAINS = ("speech", "voice", "music", "environment", "other", "synthetic")
 """Those in use. A card may name another one, but not one of these misspelt."""
 
-_MISSPELT = 0.8  # likeness by difflib: a letter or two
+_MISSPELT = 0.8  # likeness: a letter or two differ
 _MOST = 2**53  # up to here every whole number is a float
 
 # Of https://spdx.org/licenses/ what recordings and data are under.
@@ -57,9 +57,9 @@ def _countable(value: int) -> int:
 
 
 def _known_domain(value: str) -> str:
-    near = difflib.get_close_matches(value.casefold(), DOMAINS, n=1, cutoff=_MISSPELT)
+    near = nearest(value, DOMAINS, _MISSPELT)
     if near and value not in DOMAINS:
-        raise ValueError(f"'{near[0]}'")
+        raise ValueError(f"'{near}'")
     return value
 
 
