@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.ablation.board import make_boards, model_name
+from harness.ablation.scores import gather_scores, model_name
 from harness.ablation.study import Arm, Study
 from harness.ablation.table import format_study, long_form
 from harness.ablation.trainings import Pretrain, Training, finished, train
@@ -52,7 +52,7 @@ class Trainer:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class StudyOutcome:
     """How a study ended: its table as markdown, and (name, error) of what failed."""
 
     table: str
@@ -80,7 +80,7 @@ def ablate(
     command: str = "",
     listener: Listener | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> Outcome:
+) -> StudyOutcome:
     """Train what is not trained, evaluate what is not evaluated, and write the table.
 
     An arm that fails is reported, and the others go on.
@@ -122,12 +122,12 @@ def ablate(
     plan = make_plan(Settings(tuple(specs), tuple(tasks), study.protocols, out=out), say)
     summary = execute(plan, local_engine(list(devices)), out, command, listener)
     failures += summary.failures
-    boards = make_boards(study, plan, summary.table)
-    table = format_study(study, boards, [f"{name}: {error}" for name, error in failures])
+    gathered = gather_scores(study, plan, summary.table)
+    table = format_study(study, gathered, [f"{name}: {error}" for name, error in failures])
     with going_on(say):
         write_file(out / "table.md", table)
-        write_file(out / "table.csv", long_form(study, boards).to_csv(index=False))
-    return Outcome(table, tuple(failures))
+        write_file(out / "table.csv", long_form(study, gathered).to_csv(index=False))
+    return StudyOutcome(table, tuple(failures))
 
 
 def _models(study: Study, out: Path, trainer: Trainer) -> list[_Model]:

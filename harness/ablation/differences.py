@@ -62,7 +62,7 @@ class ArmScores:
 
 
 @dataclass(frozen=True)
-class Difference:
+class ArmDifference:
     """A difference of two arms; NaN where it cannot be told.
 
     ``method`` says what the interval covers; ``p`` is two-sided, of no difference.
@@ -88,7 +88,7 @@ class NoiseFloor:
 
 def difference(
     arm: ArmScores, other: ArmScores, tasks: Sequence[int], units: Sequence[Units]
-) -> Difference:
+) -> ArmDifference:
     """Return ``arm`` less ``other`` in the mean over some tasks.
 
     Args:
@@ -99,14 +99,14 @@ def difference(
     chosen = list(tasks)
     sides = [(each, each.complete(chosen)) for each in (arm, other)]
     if not chosen or not all(len(rows) for _, rows in sides):
-        return Difference(np.nan, np.nan, np.nan, "none: no seed has a score on every task")
+        return ArmDifference(np.nan, np.nan, np.nan, "none: no seed has a score on every task")
     means = [side.means(chosen) for side, _ in sides]
     value = float(means[0].mean() - means[1].mean())
     parts = []
     for task in chosen:
         if units[task].freedom < LEAST_FREEDOM:
             noun = units[task].noun
-            return Difference(value, np.nan, np.nan, f"none: too few test {noun} of a task")
+            return ArmDifference(value, np.nan, np.nan, f"none: too few test {noun} of a task")
         moves = [side.moves[task][rows].mean(axis=0) for side, rows in sides]
         of_task = of_units(Influence(value, moves[0] - moves[1], units[task]))
         parts += scaled([of_task], 1 / len(chosen))
@@ -115,7 +115,7 @@ def difference(
     covered = _COVERED[sum(len(of_arm) > 1 for of_arm in means)]
     method = f"t with {spread.freedom_text} degrees of freedom, {covered}"
     method = method if half else "none: no spread"
-    return Difference(value, value - half, value + half, method, spread.p(value))
+    return ArmDifference(value, value - half, value + half, method, spread.p(value))
 
 
 def noise_floor(arm: ArmScores, tasks: Sequence[int]) -> NoiseFloor:
@@ -126,7 +126,7 @@ def noise_floor(arm: ArmScores, tasks: Sequence[int]) -> NoiseFloor:
     return NoiseFloor(float(means.std(ddof=1)), float(np.ptp(means)))
 
 
-def ordering(found: Difference, floor: NoiseFloor, p: float) -> str:
+def ordering(found: ArmDifference, floor: NoiseFloor, p: float) -> str:
     """Say in words whether a difference orders its two arms.
 
     It does when it is larger than the largest difference between seeds of the reference arm, and

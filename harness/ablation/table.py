@@ -8,8 +8,14 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from harness.ablation.board import MEAN, Board
-from harness.ablation.differences import Difference, NoiseFloor, difference, noise_floor, ordering
+from harness.ablation.differences import (
+    ArmDifference,
+    NoiseFloor,
+    difference,
+    noise_floor,
+    ordering,
+)
+from harness.ablation.scores import MEAN, StudyScores
 from harness.ablation.study import PaperRow, Study
 from harness.analysis.compare.ranks import holm
 from harness.core.counts import plural
@@ -17,7 +23,7 @@ from harness.core.rendering import markdown
 from tasks.format.task import short_names
 
 
-def long_form(study: Study, boards: Sequence[Board]) -> pd.DataFrame:
+def long_form(study: Study, gathered: Sequence[StudyScores]) -> pd.DataFrame:
     """Return one row an arm, task (or ``mean``) and protocol.
 
     ``value`` is the mean over the training seeds that have a score, ``seed_sd`` their standard
@@ -29,43 +35,45 @@ def long_form(study: Study, boards: Sequence[Board]) -> pd.DataFrame:
     """
     return pd.DataFrame(
         [
-            {"study": study.name, "protocol": board.protocol, **row}
-            for board in boards
-            for row in _rows(study, board)
+            {"study": study.name, "protocol": scores.protocol, **row}
+            for scores in gathered
+            for row in _rows(study, scores)
         ]
     )
 
 
-def _rows(study: Study, board: Board) -> list[dict]:
-    groups = {group: tasks for group, tasks in board.groups().items() if tasks}
+def _rows(study: Study, scores: StudyScores) -> list[dict]:
+    groups = {group: tasks for group, tasks in scores.groups().items() if tasks}
     found = {
-        (group, arm): difference(board.arms[arm], board.arms[study.reference], tasks, board.units)
+        (group, arm): difference(
+            scores.arms[arm], scores.arms[study.reference], tasks, scores.units
+        )
         for group, tasks in groups.items()
-        for arm in board.arms
+        for arm in scores.arms
         if arm != study.reference
     }
     adjusted = {key: each.p for key, each in found.items()}
-    for arm in board.arms:
+    for arm in scores.arms:
         of_tasks = [key for key in found if key[1] == arm and key[0] != MEAN]
         adjusted |= dict(zip(of_tasks, holm([found[key].p for key in of_tasks]), strict=True))
     rows = []
     for group, tasks in groups.items():
-        floor = noise_floor(board.arms[study.reference], tasks)
-        for arm in board.arms:
-            row = _row(board, group, arm) | _compared(
+        floor = noise_floor(scores.arms[study.reference], tasks)
+        for arm in scores.arms:
+            row = _row(scores, group, arm) | _compared(
                 found.get((group, arm)), adjusted.get((group, arm), np.nan), floor
             )
             rows.append(row | _published(study, group, arm))
     return rows
 
 
-def _row(board: Board, group: str, arm: str) -> dict:
-    tasks = board.groups()[group]
-    means = board.arms[arm].means(tasks)
+def _row(scores: StudyScores, group: str, arm: str) -> dict:
+    tasks = scores.groups()[group]
+    means = scores.arms[arm].means(tasks)
     return {
         "arm": arm,
         "task": group,
-        "metric": "+".join(dict.fromkeys(board.columns[i].metric for i in tasks)),
+        "metric": "+".join(dict.fromkeys(scores.columns[i].metric for i in tasks)),
         "n_tasks": len(tasks),
         "n_seeds": len(means),
         "value": means.mean() if len(means) else np.nan,
@@ -73,9 +81,9 @@ def _row(board: Board, group: str, arm: str) -> dict:
     }
 
 
-def _compared(found: Difference | None, p: float, floor: NoiseFloor) -> dict:
+def _compared(found: ArmDifference | None, p: float, floor: NoiseFloor) -> dict:
     """What is said of a difference to the reference arm; None is the reference itself."""
-    shown = found or Difference(np.nan, np.nan, np.nan, "")
+    shown = found or ArmDifference(np.nan, np.nan, np.nan, "")
     return {
         "difference": shown.value,
         "ci_low": shown.low,
@@ -97,21 +105,21 @@ def _published(study: Study, group: str, arm: str) -> dict:
     }
 
 
-def format_study(study: Study, boards: Sequence[Board], missing: Sequence[str] = ()) -> str:
+def format_study(study: Study, gathered: Sequence[StudyScores], missing: Sequence[str] = ()) -> str:
     """Return the study as markdown: a table a protocol, then what can be said of the order.
 
     Args:
         study: with the paper's numbers, where it has any.
-        boards: from :func:`harness.ablation.board.make_boards`.
+        gathered: from :func:`harness.ablation.scores.gather_scores`.
         missing: what failed, in words.
     """
-    table = long_form(study, boards)
+    table = long_form(study, gathered)
     parts = [f"# {study.name}\n"]
-    for board in boards:
-        rows = table[table.protocol == board.protocol]
-        parts += [_table(study, board, rows), _noise(study, board)]
+    for scores in gathered:
+        rows = table[table.protocol == scores.protocol]
+        parts += [_table(study, scores, rows), _noise(study, scores)]
         if study.paper:
-            parts.append(_agreement(study, board))
+            parts.append(_agreement(study, scores))
     if any(len(row.scores) > 1 for row in study.paper.values()):
         parts.append(_printed(study.paper))
     if missing:
@@ -119,14 +127,14 @@ def format_study(study: Study, boards: Sequence[Board], missing: Sequence[str] =
     return "\n".join(parts)
 
 
-def _table(study: Study, board: Board, rows: pd.DataFrame) -> str:
-    tasks = [column.task for column in board.columns]
+def _table(study: Study, scores: StudyScores, rows: pd.DataFrame) -> str:
+    tasks = [column.task for column in scores.columns]
     cells = rows.pivot(index="arm", columns="task", values="value").reindex(
-        index=list(board.arms), columns=tasks
+        index=list(scores.arms), columns=tasks
     )
     texts = cells.map(_score)
     texts.columns = pd.Index(short_names(texts.columns))
-    means = rows[rows.task == MEAN].set_index("arm").reindex(list(board.arms))
+    means = rows[rows.task == MEAN].set_index("arm").reindex(list(scores.arms))
     texts[MEAN] = means.value.map(_score)
     texts["seeds"] = [f"{n}" for n in means.n_seeds.fillna(0).astype(int)]
     texts["sd over seeds"] = means.seed_sd.map(_score)
@@ -143,10 +151,10 @@ def _table(study: Study, board: Board, rows: pd.DataFrame) -> str:
             "" if name == study.reference else _number(value, "+.1f")
             for name, value in points.items()
         ]
-    metrics = [column.metric for column in board.columns]
-    metrics += [plural(len(board.averaged), "task")] + [""] * (texts.shape[1] - len(metrics) - 1)
+    metrics = [column.metric for column in scores.columns]
+    metrics += [plural(len(scores.averaged), "task")] + [""] * (texts.shape[1] - len(metrics) - 1)
     head = pd.DataFrame([metrics], ["metric"], texts.columns)
-    return markdown(pd.concat([head, texts]), board.protocol)
+    return markdown(pd.concat([head, texts]), scores.protocol)
 
 
 def _score(value: float) -> str:
@@ -163,12 +171,12 @@ def _signed(low: float, value: float, high: float) -> str:
     return f"{value:+.3f}" + ("" if pd.isna(low) else f" [{low:+.3f}, {high:+.3f}]")
 
 
-def _noise(study: Study, board: Board) -> str:
+def _noise(study: Study, scores: StudyScores) -> str:
     """The noise floor, and what it means."""
-    if not board.averaged:
+    if not scores.averaged:
         return "No task here has a part in a mean: table.csv compares the arms task by task.\n"
-    floor = noise_floor(board.arms[study.reference], board.averaged)
-    n_seeds = len(board.arms[study.reference].means(board.averaged))
+    floor = noise_floor(scores.arms[study.reference], scores.averaged)
+    n_seeds = len(scores.arms[study.reference].means(scores.averaged))
     if np.isnan(floor.largest):
         said = f"Noise floor: unknown, for {study.reference} has fewer than two seeds."
     else:
@@ -184,16 +192,18 @@ def _noise(study: Study, board: Board) -> str:
     return said + "\n"
 
 
-def _agreement(study: Study, board: Board) -> str:
+def _agreement(study: Study, scores: StudyScores) -> str:
     """How many pairs of arms stand as in the paper."""
     pairs = [
         (one, other)
         for one, other in itertools.combinations(study.paper, 2)
         if study.paper[one].scores[MEAN] != study.paper[other].scores[MEAN]
     ]
-    floor = noise_floor(board.arms[study.reference], board.averaged)
+    floor = noise_floor(scores.arms[study.reference], scores.averaged)
     found = {
-        (one, other): difference(board.arms[one], board.arms[other], board.averaged, board.units)
+        (one, other): difference(
+            scores.arms[one], scores.arms[other], scores.averaged, scores.units
+        )
         for one, other in pairs
     }
     known = {pair: each for pair, each in found.items() if not np.isnan(each.value)}
@@ -214,11 +224,11 @@ def _agreement(study: Study, board: Board) -> str:
     return "\n".join([said, *lines]) + "\n"
 
 
-def _orders(found: Difference, floor: NoiseFloor) -> bool:
+def _orders(found: ArmDifference, floor: NoiseFloor) -> bool:
     return ordering(found, floor, found.p) in ("higher", "lower")
 
 
-def _as_printed(paper: Mapping[str, PaperRow], pair: tuple[str, str], found: Difference) -> bool:
+def _as_printed(paper: Mapping[str, PaperRow], pair: tuple[str, str], found: ArmDifference) -> bool:
     one, other = (paper[name].scores[MEAN] for name in pair)
     return bool(np.sign(found.value) == np.sign(one - other))
 

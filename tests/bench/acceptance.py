@@ -24,8 +24,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from harness.ablation.board import task_units
 from harness.ablation.differences import ArmScores, difference
+from harness.ablation.scores import task_units
 from harness.analysis.compare.influences import in_order, influence, units_of
 from harness.commands.progress import ConsoleListener
 from harness.models.module import parse_model

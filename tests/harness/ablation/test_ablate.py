@@ -16,7 +16,7 @@ import pytest
 import yaml
 from support import study_trainings, task_directories
 
-from harness.ablation import Outcome, Trainer, ablate
+from harness.ablation import StudyOutcome, Trainer, ablate
 from harness.ablation.study import Study, read_study
 from harness.ablation.trainings import RECORD
 from harness.cli import call
@@ -63,7 +63,7 @@ def write_study(folder: Path, task: TaskSource, **changes: object) -> Study:
     return read_study(path)
 
 
-def run(study: Study, task: TaskSource, out: Path, said: list[str] | None = None) -> Outcome:
+def run(study: Study, task: TaskSource, out: Path, said: list[str] | None = None) -> StudyOutcome:
     return ablate(
         study,
         [task],
@@ -77,7 +77,7 @@ def run(study: Study, task: TaskSource, out: Path, said: list[str] | None = None
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory, task) -> tuple[Study, Path, Outcome]:
+def finished(tmp_path_factory, task) -> tuple[Study, Path, StudyOutcome]:
     folder = tmp_path_factory.mktemp("study")
     study = write_study(folder, task)
     return study, folder / "out", run(study, task, folder / "out")

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from support import task_directories
 
-from harness.ablation.board import MEAN, Board, Column, make_boards, model_name
 from harness.ablation.differences import ArmScores
+from harness.ablation.scores import MEAN, ScoredTask, StudyScores, gather_scores, model_name
 from harness.ablation.study import Arm, PaperRow, Study
 from harness.ablation.table import format_study, long_form
 from harness.analysis.compare.ranks import holm
@@ -41,20 +41,20 @@ def study(arms: Mapping[str, int], paper: Mapping[str, float] | None = None) -> 
     )
 
 
-def board(scores: Mapping[str, Sequence[Sequence[float]]], noise: float = 0.001) -> Board:
+def board(scores: Mapping[str, Sequence[Sequence[float]]], noise: float = 0.001) -> StudyScores:
     """A board of synthetic scores: two tasks in the mean, and an error rate that is not."""
     rng = np.random.default_rng(0)
     columns = (
-        Column("one-v1-full", "top1_acc", True, clip_units([200])),
-        Column("two-v1-full", "mAP", True, clip_units([40] * 5)),
-        Column("events-v1-full", "segment_1s_er", False, clip_units([200])),
+        ScoredTask("one-v1-full", "top1_acc", True, clip_units([200])),
+        ScoredTask("two-v1-full", "mAP", True, clip_units([40] * 5)),
+        ScoredTask("events-v1-full", "segment_1s_er", False, clip_units([200])),
     )
     arms = {}
     for name, rows in scores.items():
         values = np.array(rows, float)
         moves = noise / np.sqrt(200) * rng.normal(size=(3, len(values), 200))
         arms[name] = ArmScores(values, tuple(moves))
-    return Board("linear", columns, arms)
+    return StudyScores("linear", columns, arms)
 
 
 SCORES = {
@@ -185,7 +185,7 @@ def evaluated(tmp_path_factory):
 
 def test_scores_and_influences_are_those_of_the_evaluations(evaluated):
     chosen, plan, results = evaluated
-    (made,) = make_boards(chosen, plan, results)
+    (made,) = gather_scores(chosen, plan, results)
     assert [c.metric for c in made.columns] == [
         "top1_acc", "mAP", "event_onset_200ms_fms",
     ]  # fmt: skip
@@ -205,7 +205,7 @@ def test_scores_and_influences_are_those_of_the_evaluations(evaluated):
 def test_what_is_not_finished_is_not_there(evaluated):
     chosen, plan, results = evaluated
     gone = dataclasses.replace(plan[0], fingerprint="0" * 64)
-    (made,) = make_boards(chosen, [gone, *plan[1:]], results)
+    (made,) = gather_scores(chosen, [gone, *plan[1:]], results)
     assert np.isnan(made.arms["wide"].values[0, 0])
     assert np.isfinite(made.arms["wide"].values[1:]).all()
 
@@ -217,7 +217,7 @@ def test_damaged_predictions_are_named(evaluated):
     path.write_text(whole[:-9])
     try:
         with pytest.raises(UserError, match="Delete its folder"):
-            make_boards(chosen, plan, results)
+            gather_scores(chosen, plan, results)
     finally:
         path.write_text(whole)
 

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from harness.ablation.differences import (
+    ArmDifference,
     ArmScores,
-    Difference,
     NoiseFloor,
     difference,
     noise_floor,
@@ -113,7 +113,7 @@ def test_the_noise_floor_is_the_spread_of_seeds():
     ],
 )
 def test_an_ordering_needs_a_small_p_and_the_noise_floor(value, p, largest, said):
-    found = Difference(value, value - 0.04, value + 0.04, "")
+    found = ArmDifference(value, value - 0.04, value + 0.04, "")
     assert ordering(found, NoiseFloor(largest / 2, largest), p) == said
 
 

@@ -22,7 +22,7 @@ MEAN = "mean"
 
 
 @dataclass(frozen=True)
-class Column:
+class ScoredTask:
     """A task: its primary metric, whether it is in the mean, and its test units."""
 
     task: str
@@ -32,14 +32,14 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Board:
-    """Every arm's scores by one protocol; ``arms`` in the study's order.
+class StudyScores:
+    """All arms' scores by one protocol, in the study's order.
 
-    Metrics that are minimised, and synthetic tasks, have a column but no part in the mean.
+    Metrics that are minimised, and synthetic tasks, are not in the mean.
     """
 
     protocol: str
-    columns: tuple[Column, ...]
+    columns: tuple[ScoredTask, ...]
     arms: Mapping[str, ArmScores]
 
     @property
@@ -53,7 +53,7 @@ class Board:
         return tuple(i for i, column in enumerate(self.columns) if column.averaged)
 
     def groups(self) -> dict[str, tuple[int, ...]]:
-        """What arms are compared in, by name: each task, and the mean."""
+        """The columns of each comparison of arms, by name: each task, and the mean."""
         return {c.task: (i,) for i, c in enumerate(self.columns)} | {MEAN: self.averaged}
 
 
@@ -62,8 +62,10 @@ def model_name(arm: str, seed: int) -> str:
     return f"{arm}-seed{seed}"
 
 
-def make_boards(study: Study, plan: Sequence[Evaluation], results: pd.DataFrame) -> list[Board]:
-    """Gather scores and influences, a board a protocol.
+def gather_scores(
+    study: Study, plan: Sequence[Evaluation], results: pd.DataFrame
+) -> list[StudyScores]:
+    """Gather scores and influences, a scores a protocol.
 
     Args:
         study: which arms and seeds there are.
@@ -81,7 +83,7 @@ def make_boards(study: Study, plan: Sequence[Evaluation], results: pd.DataFrame)
         for row, seed in enumerate(arm.seeds)
     }
     tested: dict[str, list[tuple[str, ...]]] = {}
-    boards = []
+    gathered = []
     read = {e.task_name: e.embeddings.task() for e in plan}
     for protocol in dict.fromkeys(e.protocol for e in plan):
         tasks = {e.task_name: read[e.task_name] for e in plan if e.protocol == protocol}
@@ -96,11 +98,11 @@ def make_boards(study: Study, plan: Sequence[Evaluation], results: pd.DataFrame)
             key = (protocol, evaluation.model.label, task.name)
             arms[name].values[row, column] = values.get(key, np.nan)
             arms[name].moves[column][row] = _moves(evaluation, task, tested)
-        boards.append(Board(protocol, columns, arms))
-    return boards
+        gathered.append(StudyScores(protocol, columns, arms))
+    return gathered
 
 
-def _nothing(n_seeds: int, columns: Sequence[Column]) -> ArmScores:
+def _nothing(n_seeds: int, columns: Sequence[ScoredTask]) -> ArmScores:
     return ArmScores(
         np.full((n_seeds, len(columns)), np.nan),
         tuple(np.full((n_seeds, column.units.n_units), np.nan) for column in columns),
@@ -121,10 +123,10 @@ def _moves(
     return influence(task.primary_metric, folds, units_of(folds)).moves
 
 
-def _column(task: Task) -> Column:
+def _column(task: Task) -> ScoredTask:
     metric = task.primary_metric
     averaged = find_metric(metric).higher_is_better and not is_synthetic(task.name)
-    return Column(task.name, metric, averaged, task_units(task))
+    return ScoredTask(task.name, metric, averaged, task_units(task))
 
 
 def task_units(task: Task) -> Units:
