@@ -15,8 +15,9 @@ from harness.ablation.differences import (
     noise_floor,
     ordering,
 )
+from harness.ablation.paper import PaperRow
 from harness.ablation.scores import MEAN, StudyScores
-from harness.ablation.study import PaperRow, Study
+from harness.ablation.study import Study
 from harness.analysis.compare.ranks import holm
 from harness.core.counts import plural
 from harness.core.rendering import markdown

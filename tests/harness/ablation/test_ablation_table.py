@@ -11,8 +11,9 @@ import pytest
 from support import task_directories
 
 from harness.ablation.differences import ArmScores
+from harness.ablation.paper import PaperRow
 from harness.ablation.scores import MEAN, ScoredTask, StudyScores, gather_scores, model_name
-from harness.ablation.study import Arm, PaperRow, Study
+from harness.ablation.study import Arm, Study
 from harness.ablation.table import format_study, long_form
 from harness.analysis.compare.ranks import holm
 from harness.core.errors import UserError

@@ -68,23 +68,28 @@ def test_names_stay_as_typed_and_the_home_folder_is_found(tmp_path, monkeypatch)
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"name": True}, "name must be a name or a path"),
+        ({"name": True}, "name is True: it must be a text"),
+        ({"name": ""}, "name is '': it must be a text that is not empty"),
         ({"refrence": "whole"}, "no field 'refrence'. Did you mean 'reference'?"),
-        ({"audio": ...}, "the field 'audio' is missing"),
+        ({"audio": ...}, "audio is missing: it must be a text"),
         ({"reference": "hole"}, "reference is 'hole', which is no arm. Did you mean 'whole'?"),
-        ({"seeds": 0}, "seeds must be how many"),
-        ({"seeds": [1, 1]}, "seeds names a seed twice"),
-        ({"seeds": [-1]}, "seeds must be how many"),
-        ({"seeds": True}, "seeds must be how many"),
-        ({"arms": []}, "arms must hold each arm's name"),
-        ({"arms": {"whole": [1]}}, "arms.whole must hold fields"),
-        ({"arms": {"whole": {"seed": 1}}}, "arms.whole.seed: write `seeds`"),
-        ({"overrides": {"seed": 1}}, "overrides.seed: write `seeds`"),
-        ({"arms": {"whole": {"untrained": 1}}}, "arms.whole.untrained must be true or false"),
-        ({"arms": {"whole": {"seeds": "x"}}}, "arms.whole.seeds must be how many"),
+        ({"seeds": 0}, "seeds is 0: it must be how many, or a list of seeds, each 0 or more"),
+        ({"seeds": [1, 1]}, "seeds is [1, 1]: it must be a list in which no seed occurs twice"),
+        ({"seeds": [-1]}, "seeds is [-1]: it must be how many"),
+        ({"seeds": True}, "seeds is True: it must be how many"),
+        ({"arms": []}, "arms is []: it must be "),
+        ({"arms": {}}, "arms is {}: it must be the arms by name"),
+        ({"arms": {"whole": [1]}}, "arms.whole is [1]: it must be fields and their values"),
+        ({"arms": {"whole": {"seed": 1}}}, "arms.whole.seed is 1: it must be left out: write `see"),
+        ({"overrides": {"seed": 1}}, "overrides.seed is 1: it must be left out: write `seeds`"),
+        (
+            {"arms": {"whole": {"untrained": 1}}},
+            "arms.whole.untrained is 1: it must be true or",
+        ),
+        ({"arms": {"whole": {"seeds": "x"}}}, "arms.whole.seeds is 'x': it must be how many"),
         ({"arms": {"results": None}}, "an arm cannot be called 'results'"),
         ({"suite": ...}, "name tasks"),
-        ({"protocols": [1]}, "protocols must be a name"),
+        ({"protocols": [True]}, "protocols[0] is True: it must be a text"),
         ({"paper": "no.csv"}, "there is no file"),
     ],
 )
@@ -94,6 +99,17 @@ def test_a_mistake_is_named_with_file_and_field(tmp_path, changes, said):
         read_study(path)
     assert said in str(error.value)
     assert str(path) in str(error.value)
+
+
+def test_all_mistakes_are_named_at_once(tmp_path):
+    path = write(tmp_path, audio=..., refrence="whole", arms={"whole": {"seed": 1, "seeds": -1}})
+    with pytest.raises(UserError) as error:
+        read_study(path)
+    lines = str(error.value).splitlines()
+    assert lines[0] == f"{path}: 4 faults:"
+    found = ("audio is", "no field 'refrence'", "arms.whole.seed is", "arms.whole.seeds is")
+    for words in found:
+        assert sum(line.startswith(f"- {words}") for line in lines) == 1, words
 
 
 @pytest.mark.parametrize(
@@ -123,7 +139,7 @@ def test_a_study_that_is_not_there_is_told_with_the_nearest(tmp_path):
     [
         ("arm,mean\nwhole,1\n", "the column 'source' is missing"),
         ("arm,source,mean\nhole,T,1\n", "line 2: 'hole' is no arm"),
-        ("arm,source,mean\nwhole,T,1\nwhole,T,2\n", "line 3: 'whole' stands twice"),
+        ("arm,source,mean\nwhole,T,1\nwhole,T,2\n", "line 3: 'whole' occurs twice"),
         ("arm,source,x,mean\nwhole,T,a,1\n", "line 2: x is 'a'"),
         ("arm,source,mean\nwhole,T,\n", "line 2: mean is ''"),
         ("", "is not a CSV"),
