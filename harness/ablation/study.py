@@ -29,7 +29,7 @@ from harness.ablation.paper import PaperRow, read_paper
 from harness.core import yamltext
 from harness.core.errors import UserError, did_you_mean, did_you_mean_path
 from harness.core.files import expand_home
-from hear_byola.core.schema import Flag, Schema, read
+from harness.core.schema import Flag, Schema, read
 
 _TAKEN = ("results", "embeddings", "probes", "errors", "heareval")
 """What a run's folder holds beside the arms' folders."""
