@@ -17,7 +17,7 @@ from harness.commands.options import Command, FilePath, tasks_dir
 
 if TYPE_CHECKING:
     from harness.core.memory import FileMemory
-    from tasks.check import Pair
+    from tasks.check import AlikeClips
     from tasks.format.directory import Contents
 
 _SAVE_EVERY = 60.0
@@ -61,7 +61,7 @@ def check(
     from tasks.check import check_task, format_findings
 
     failed = False
-    found: list[tuple[Path, Pair]] = []
+    found: list[tuple[Path, AlikeClips]] = []
     if pairs is not None:
         _refuse_another(pairs)
         _write_pairs(pairs, found)  # a place that cannot be written is named before work starts
@@ -196,9 +196,9 @@ class _Hearing:
 
 
 def _columns() -> list[str]:
-    from tasks.check import Pair
+    from tasks.check import AlikeClips
 
-    return ["task", *(field.name for field in dataclasses.fields(Pair))]
+    return ["task", *(field.name for field in dataclasses.fields(AlikeClips))]
 
 
 def _refuse_another(path: Path) -> None:
@@ -211,7 +211,7 @@ def _refuse_another(path: Path) -> None:
             raise UserError(f"--pairs {path} is there, and no table of pairs: name another file.")
 
 
-def _write_pairs(path: Path, found: Iterable[tuple[Path, Pair]]) -> None:
+def _write_pairs(path: Path, found: Iterable[tuple[Path, AlikeClips]]) -> None:
     from harness.core.errors import UserError
     from harness.core.files import write_file
 

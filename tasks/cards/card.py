@@ -104,14 +104,14 @@ Licence = Annotated[
 ]
 
 
-class Published(Schema):
+class ZenodoArchive(Schema):
     """Where a task directory is published: a Zenodo record, and the archive in it."""
 
     record: Annotated[str, _matching("[0-9]+", "the number of a Zenodo record")]
     file: Annotated[str, _matching(r"[\w.-]+", "a file name")]
 
 
-class Source(Schema):
+class SourceFile(Schema):
     """A file or package that a task was made from; checksums are hexadecimal."""
 
     name: Text
@@ -179,8 +179,8 @@ class Card(TaskKind, _Listing):
     classes: _Count | None
     hours: _Size | None
     metrics: Names
-    published: Published | None
-    sources: tuple[Source, ...]
+    published: ZenodoArchive | None
+    sources: tuple[SourceFile, ...]
     licence: Licence | None
     citation: Text | None
     oddities: tuple[Text, ...]

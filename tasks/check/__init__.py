@@ -8,14 +8,14 @@ from pathlib import Path
 from harness.core.memory import FileMemory
 from tasks.check.audio import check_audio, check_names, rates_to_hear
 from tasks.check.duplicates import check_copies, check_copies_within, check_near_copies
-from tasks.check.finding import Finding, Pair
+from tasks.check.finding import AlikeClips, Finding
 from tasks.check.groups import check_groups
 from tasks.check.labels import check_labels, check_spellings, check_unit
 from tasks.check.reachable import check_overlaps, check_reachable
 from tasks.check.sound import Ear, Progress, Sounds, hear
 from tasks.format.directory import Contents, read_contents
 
-__all__ = ["Finding", "Pair", "check_task", "format_findings"]
+__all__ = ["AlikeClips", "Finding", "check_task", "format_findings"]
 
 Compare = Callable[[Contents, Mapping[int, float]], Iterable[tuple[str, str, str]]]
 """Holds a task against what is known of it: told what was read, and the seconds of good sound at

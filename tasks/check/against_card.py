@@ -20,7 +20,7 @@ _FEWEST_HOURS = 0.0001  # the last digit that cards give
 _SECONDS_SLACK = 0.01
 
 
-class Difference(NamedTuple):
+class CardDifference(NamedTuple):
     """One fact that the directory and the card do not share.
 
     Attributes:
@@ -48,7 +48,7 @@ def card_for(directory: Path) -> Card | None:
 
 def compare(
     card: Card, directory: Path, contents: Contents, seconds: Mapping[int, float]
-) -> Iterator[Difference]:
+) -> Iterator[CardDifference]:
     """Yield every difference, as far as the card knows and the directory could be read.
 
     Args:
@@ -63,7 +63,7 @@ def compare(
     yield from _metadata(card, directory)
 
 
-def _kind(card: Card, fields: Mapping[str, Any]) -> Iterator[Difference]:
+def _kind(card: Card, fields: Mapping[str, Any]) -> Iterator[CardDifference]:
     for key in ("embedding_type", "prediction_type", "split_mode"):
         if key in fields and fields[key] != getattr(card, key):
             yield _differs("error", METADATA, key, fields[key], card, getattr(card, key))
@@ -85,7 +85,7 @@ def _kind(card: Card, fields: Mapping[str, Any]) -> Iterator[Difference]:
             )
 
 
-def _sizes(card: Card, contents: Contents) -> Iterator[Difference]:
+def _sizes(card: Card, contents: Contents) -> Iterator[CardDifference]:
     sizes = {split: len(listed) for split, listed in contents.clips.items()}
     splits = contents.fields.get("splits", ())
     known = [(f"{split}.json", sizes.get(split), card.split_clips.get(split)) for split in splits]
@@ -101,7 +101,7 @@ def _sizes(card: Card, contents: Contents) -> Iterator[Difference]:
         yield _differs("warning", VOCABULARY, "number of labels", count, card, card.classes)
 
 
-def _sound(card: Card, directory: Path, seconds: Mapping[int, float]) -> Iterator[Difference]:
+def _sound(card: Card, directory: Path, seconds: Mapping[int, float]) -> Iterator[CardDifference]:
     for rate, length in seconds.items():
         hours = length / 3600.0
         slack = max(_HOURS_SLACK * (card.hours or 0.0), _FEWEST_HOURS)
@@ -115,7 +115,7 @@ def _sound(card: Card, directory: Path, seconds: Mapping[int, float]) -> Iterato
         yield _differs("warning", "", "audio's sample rate in Hz", text, card, published)
 
 
-def _metadata(card: Card, directory: Path) -> Iterator[Difference]:
+def _metadata(card: Card, directory: Path) -> Iterator[CardDifference]:
     if card.metadata_md5 is None or not (directory / METADATA).is_file():
         return
     md5 = hashlib.md5((directory / METADATA).read_bytes(), usedforsecurity=False).hexdigest()
@@ -131,5 +131,7 @@ def _published_rate(card: Card) -> int | None:
 
 def _differs(
     severity: str, file: str, what: str, here: object, card: Card, there: object
-) -> Difference:
-    return Difference(severity, file, f"the {what} is {here}; the card {card.name} says {there}.")
+) -> CardDifference:
+    return CardDifference(
+        severity, file, f"the {what} is {here}; the card {card.name} says {there}."
+    )

@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.core.counts import plural
 from tasks.audio import nearest_rate, present_rates
 from tasks.check.finding import Finding, clips, error, listing, warning
-from tasks.check.sound import Sound, Sounds
+from tasks.check.sound import DecodedClip, Sounds
 from tasks.format.directory import Contents
 from tasks.format.tables import Clip
 
@@ -65,7 +65,7 @@ def _list(rates: Sequence[int], without: int) -> str:
 def _check_folder(
     folder: str,
     split: str,
-    sounds: Mapping[str, Sound],
+    sounds: Mapping[str, DecodedClip],
     rate: int,
     duration: float | None,
 ) -> Iterator[Finding]:
@@ -76,7 +76,7 @@ def _check_folder(
     if sounds and not good:
         yield error(folder, "no clip in it can be used.")
 
-    def those(condition: Callable[[Sound], bool]) -> list[str]:
+    def those(condition: Callable[[DecodedClip], bool]) -> list[str]:
         return [name for name, sound in good.items() if condition(sound)]
 
     if duration is not None:
@@ -108,7 +108,7 @@ def _check_folder(
 
 
 def _check_ends(
-    file: str, listed: Sequence[Clip], sounds: Mapping[str, Sound], rate: int
+    file: str, listed: Sequence[Clip], sounds: Mapping[str, DecodedClip], rate: int
 ) -> Iterator[Finding]:
     for clip in listed:
         sound = sounds[clip.name]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.check.finding import Finding, Pair, clips
+from tasks.check.finding import AlikeClips, Finding, clips
 from tasks.check.fingerprint import SIZE, from_text, nearest
 from tasks.check.labels import labels_of
 from tasks.check.likeness import SAME, likeness
@@ -71,7 +71,7 @@ def check_near_copies(
         (split, clip), (other_split, other_clip) = pair
         return likeness(folder / split / clip, folder / other_split / other_clip)
 
-    found: dict[str, list[Pair]] = defaultdict(list)
+    found: dict[str, list[AlikeClips]] = defaultdict(list)
     labels = _labels(splits)
     for done, (pair, alike) in enumerate(zip(candidates, in_threads(judge, candidates)), 1):
         progress("comparing clips", done, len(candidates))
@@ -83,14 +83,14 @@ def check_near_copies(
         )
 
 
-def _across(splits: Splits, sounds: Sounds) -> Mapping[str, Sequence[Pair]]:
+def _across(splits: Splits, sounds: Sounds) -> Mapping[str, Sequence[AlikeClips]]:
     """Of each split the clips with the samples of a clip in an earlier split.
 
     Of several such clips, one that has other labels is named, for that is worse.
     """
     labels = _labels(splits)
     earlier: dict[str, dict[frozenset[str], _Place]] = defaultdict(dict)
-    found: dict[str, list[Pair]] = defaultdict(list)
+    found: dict[str, list[AlikeClips]] = defaultdict(list)
     for split, heard in sounds.items():
         places = [((split, name), sound.digest) for name, sound in heard.items() if sound.digest]
         for place, digest in places:
@@ -133,7 +133,7 @@ def _candidates(sounds: Sounds) -> list[tuple[_Place, _Place]]:
     return found
 
 
-def _finding(split: str, pairs: Sequence[Pair], what: str) -> Iterator[Finding]:
+def _finding(split: str, pairs: Sequence[AlikeClips], what: str) -> Iterator[Finding]:
     if not pairs:
         return
     places = dict.fromkeys(f"{pair.other_split}.json" for pair in pairs)
@@ -160,7 +160,7 @@ def _pair(
     place: _Place,
     other: _Place,
     alike: float | None = None,
-) -> Pair:
+) -> AlikeClips:
     """A pair of the likeness that was measured, or None for the same samples."""
     measured = 1.0 if alike is None else round(alike, 4)
-    return Pair(*place, *other, measured, alike is None, labels[place] == labels[other])
+    return AlikeClips(*place, *other, measured, alike is None, labels[place] == labels[other])

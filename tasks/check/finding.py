@@ -9,7 +9,7 @@ _SHOWN = 3
 
 
 @dataclass(frozen=True)
-class Pair:
+class AlikeClips:
     """Two clips that hold one recording; ``likeness`` of their waveforms is at most 1."""
 
     split: str
@@ -39,7 +39,7 @@ class Finding:
     reason: str
     split: str = ""
     clip: str = ""
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[AlikeClips, ...] = ()
 
 
 def error(file: str, reason: str) -> Finding:

@@ -22,7 +22,7 @@ Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and of how much."""
 
 
-class Sound(NamedTuple):
+class DecodedClip(NamedTuple):
     """What decoding a file told.
 
     Attributes:
@@ -43,7 +43,7 @@ class Sound(NamedTuple):
     fingerprint: str | None = None
 
 
-Sounds = Mapping[str, Mapping[str, Sound]]
+Sounds = Mapping[str, Mapping[str, DecodedClip]]
 """The sounds of a task at one rate: split -> clip name -> sound; no split without a folder."""
 
 
@@ -74,12 +74,12 @@ def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> 
 
 def hear(
     directory: Path, splits: Mapping[str, Sequence[Clip]], rates: Sequence[int], ear: Ear
-) -> dict[int, dict[str, dict[str, Sound]]]:
+) -> dict[int, dict[str, dict[str, DecodedClip]]]:
     """Every clip's sound in its order: rate -> split -> clip name -> sound.
 
     Fingerprints are taken at the first rate.
     """
-    heard: dict[int, dict[str, dict[str, Sound]]] = {rate: {} for rate in rates}
+    heard: dict[int, dict[str, dict[str, DecodedClip]]] = {rate: {} for rate in rates}
     folders = [
         (rate, split, folder)
         for rate in rates
@@ -91,7 +91,7 @@ def hear(
     with threadpool_limits(1, "blas"):
         for rate, split, folder in folders:
             closely = ear.fingerprints and rate == rates[0]
-            sounds = dict.fromkeys((clip.name for clip in splits[split]), Sound())
+            sounds = dict.fromkeys((clip.name for clip in splits[split]), DecodedClip())
             for name, sound in _hear_folder(folder, list(sounds), rate, ear.memory, closely):
                 sounds[name] = sound
                 done += 1
@@ -102,7 +102,7 @@ def hear(
 
 def _hear_folder(
     folder: Path, names: Sequence[str], rate: int, memory: FileMemory | None, closely: bool
-) -> Iterator[tuple[str, Sound]]:
+) -> Iterator[tuple[str, DecodedClip]]:
     """What is remembered comes first: it costs no thread its time."""
     unheard = []
     for name in names:
@@ -115,7 +115,7 @@ def _hear_folder(
     yield from zip(unheard, sounds, strict=True)
 
 
-def _remembered(path: str, memory: FileMemory | None, closely: bool) -> Sound | None:
+def _remembered(path: str, memory: FileMemory | None, closely: bool) -> DecodedClip | None:
     try:
         told = memory.known(path) if memory else None
     except OSError:
@@ -123,7 +123,7 @@ def _remembered(path: str, memory: FileMemory | None, closely: bool) -> Sound | 
     return None if told is None or _lacks(told, closely) else _sound(told)
 
 
-def _listen(path: Path, rate: int, memory: FileMemory | None, closely: bool) -> Sound:
+def _listen(path: Path, rate: int, memory: FileMemory | None, closely: bool) -> DecodedClip:
     def find_out() -> str:
         audio, info = decode(path, rate)
         peak = float(max(audio.max(), -audio.min()))
@@ -135,14 +135,14 @@ def _listen(path: Path, rate: int, memory: FileMemory | None, closely: bool) -> 
         told = memory.recall(path, find_out) if memory else find_out()
         return _sound(find_out() if _lacks(told, closely) else told)
     except FileNotFoundError:
-        return Sound("is missing.")
+        return DecodedClip("is missing.")
     except BadAudio as fault:
-        return Sound(fault.reason)
+        return DecodedClip(fault.reason)
 
 
-def _sound(told: str) -> Sound:
+def _sound(told: str) -> DecodedClip:
     frames, peak, digest, encoding, *taken = told.split(",")
-    return Sound("", int(frames), float(peak), digest, encoding, *taken)
+    return DecodedClip("", int(frames), float(peak), digest, encoding, *taken)
 
 
 def _lacks(told: str, closely: bool) -> bool:

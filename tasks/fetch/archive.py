@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from harness.core.errors import UserError, did_you_mean
 from harness.core.files import write_file
-from tasks.cards.card import Published
+from tasks.cards.card import ZenodoArchive
 from tasks.fetch.tries import Tries
 from tasks.fetch.web import Passing, Web, span
 
@@ -66,7 +66,7 @@ class Locator:
         self._mirror = None if mirror is None else _mirror(mirror)
         self._records: dict[str, dict[str, _Listed] | UserError] = {}
 
-    def locate(self, published: Published, say: Callable[[str], None]) -> Archive:
+    def locate(self, published: ZenodoArchive, say: Callable[[str], None]) -> Archive:
         """Return where the archive is.
 
         Raises:
@@ -90,10 +90,10 @@ class Locator:
         witness = f"record {published.record}"
         return Archive(here.file, here.place, known.size, known.md5, witness)
 
-    def _record(self, published: Published) -> str:
+    def _record(self, published: ZenodoArchive) -> str:
         return f"{self._api}/records/{quote(published.record)}"
 
-    def _listed(self, published: Published, say: Callable[[str], None]) -> _Listed:
+    def _listed(self, published: ZenodoArchive, say: Callable[[str], None]) -> _Listed:
         record = published.record
         if record not in self._records:
             try:

@@ -42,7 +42,7 @@ class Order:
 
 
 @dataclass
-class Outcome:
+class WrittenWavs:
     """What became of orders: how many files are new, were there, have clipped samples, failed."""
 
     written: int = 0
@@ -59,7 +59,7 @@ def write_wavs(
     *,
     jobs: int,
     say: Callable[[str], None],
-) -> Outcome:
+) -> WrittenWavs:
     """Write the files of all orders; those that are there, whole, are kept.
 
     A sound is mixed to mono by the mean of its channels, resampled by soxr ("VHQ"), cut or
@@ -77,13 +77,13 @@ def write_wavs(
         UserError: the disk takes no more, or a process was killed. A sound that cannot be used
             does not raise: it is in the outcome.
     """
-    todo, outcome = [], Outcome()
+    todo, outcome = [], WrittenWavs()
     for order in orders:
         missing = tuple((rate, path) for rate, path in order.files if not _is_whole(path))
         outcome.kept += len(order.files) - len(missing)
         if missing:
             todo.append(Order(order.name, order.source, missing))
-    progress = Progress(len(todo), say)
+    progress = ProgressLines(len(todo), say)
     with closing(_done(todo, read, seconds, min(jobs, len(todo)))) as done:
         for order, reason, clips in done:
             if reason:
@@ -184,7 +184,7 @@ def _is_whole(path: Path) -> bool:
     return _HEADER < size == _HEADER + int.from_bytes(header[-4:], "little")
 
 
-class Progress:
+class ProgressLines:
     """Says each 5 s how many are done, how fast, and how long the rest will take.
 
     Args:

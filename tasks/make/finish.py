@@ -13,12 +13,12 @@ from tasks.cards.cardfile import add_card, card_in
 from tasks.format.files import METADATA
 from tasks.format.newtask import NewTask
 from tasks.format.writer import LEFT_OUT, Bad, refuse_bad, write_task
-from tasks.make.plan import Plan
+from tasks.make.plan import TaskPlan
 from tasks.make.recordings import read_recording
 from tasks.make.wishes import Wishes
 
 
-def finish(plan: Plan, tasks_dir: Path, *, jobs: int, say: Callable[[str], None]) -> Path:
+def finish(plan: TaskPlan, tasks_dir: Path, *, jobs: int, say: Callable[[str], None]) -> Path:
     """Write the task directory and the card in it; what is there already is kept, and so said.
 
     Raises:

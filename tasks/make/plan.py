@@ -42,7 +42,7 @@ _LIKE_GROUP = (
 
 
 @dataclass(frozen=True)
-class Plan:
+class TaskPlan:
     """A task to be written at some sample rates, its card, and a few lines on it for people.
 
     Attributes:
@@ -58,7 +58,7 @@ class Plan:
     files: Mapping[str, str]
     seconds: Mapping[str, float]
 
-    def without(self, files: Collection[str]) -> Plan:
+    def without(self, files: Collection[str]) -> TaskPlan:
         """Return the plan without some recordings; the others stay in their splits."""
         clips = tuple(clip for clip in self.task.clips if self.files[clip.name] not in files)
         if len(clips) == len(self.task.clips):
@@ -77,7 +77,7 @@ class Plan:
         return dataclasses.replace(self, task=task, seconds=seconds, card=card)
 
 
-def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], None]) -> Plan:
+def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], None]) -> TaskPlan:
     """Read the table and the recordings' headers, and plan the task.
 
     Args:
@@ -137,7 +137,7 @@ def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], No
     rates = _rates(wishes.rates, headers)
     about = describe(task, card, parts.note) + "\n" + describe_sound(headers.values(), rates)
     files = {clip.name: one.file for clip, one in zip(task.clips, recordings, strict=True)}
-    return Plan(task, rates, card, about, wishes, files, seconds)
+    return TaskPlan(task, rates, card, about, wishes, files, seconds)
 
 
 def _tell_columns(labels: Labels, say: Callable[[str], None]) -> None:

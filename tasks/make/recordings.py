@@ -25,7 +25,7 @@ from tasks.audio import (
     open_sound,
     read_frames,
 )
-from tasks.format.wavs import Progress
+from tasks.format.wavs import ProgressLines
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled
 
@@ -132,7 +132,7 @@ def _look_at_all(
     """Look at each recording; what is known of their contents is kept, also at an interrupt."""
     key = content_sha256(os.fsencode(folder.resolve()))[:16]
     hashes = ContentHashes(cache_folder() / "recordings" / f"{key}.json")
-    progress = Progress(len(labelled), say, "recordings looked into", tell_end=False)
+    progress = ProgressLines(len(labelled), say, "recordings looked into", tell_end=False)
     found, saved = list[Header | str](), time.monotonic()
     names = functools.cache(_names)
 

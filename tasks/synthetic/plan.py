@@ -43,7 +43,7 @@ _PERIODS_BETWEEN_STEPS, _PERIODS_BETWEEN_TOGETHER = 0.4, 2.0
 
 
 @dataclass(frozen=True)
-class Sound:
+class PlannedSound:
     """Labels, by their indices, that sound together from ``start`` to ``end`` ms."""
 
     labels: tuple[int, ...]
@@ -51,7 +51,7 @@ class Sound:
     end: float
 
 
-Answer = tuple[Sound, ...]
+Answer = tuple[PlannedSound, ...]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def plan_scenes(
     answers = [i % len(sets) for i in range(whole)]
     answers += rng.permutation(len(sets))[: size - whole].tolist()
     partner = partners(size, len(sets), rng)
-    sounds = [(Sound(labels, 0.0, 1000.0 * seconds),) for labels in sets]
+    sounds = [(PlannedSound(labels, 0.0, 1000.0 * seconds),) for labels in sets]
     said = [Said(sounds[answers[i]], sounds[answers[partner[i]]]) for i in range(size)]
     return [said[i] for i in rng.permutation(size)]
 
@@ -194,10 +194,12 @@ def plan_events(
     return [Said(answers[i], _earlier(answers[partner[i]], slots.half)) for i in range(size)]
 
 
-def _sound(labels: tuple[int, ...], slots: Slots, slot: int, rng: np.random.Generator) -> Sound:
+def _sound(
+    labels: tuple[int, ...], slots: Slots, slot: int, rng: np.random.Generator
+) -> PlannedSound:
     length = _on_lattice(rng.uniform(*slots.sound))
     start = (2 * slot + 1) * slots.half + _on_lattice(rng.uniform(0, slots.room))
-    return Sound(labels, start, start + length)
+    return PlannedSound(labels, start, start + length)
 
 
 def _earlier(answer: Answer, by: float) -> Answer:

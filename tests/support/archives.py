@@ -13,7 +13,7 @@ from support import task_directories
 from support.changed import changed
 
 from tasks.cards.builtin import card
-from tasks.cards.card import Card, Published
+from tasks.cards.card import Card, ZenodoArchive
 from tasks.fetch import Patience
 from tasks.fetch.listener import Listener
 
@@ -56,7 +56,7 @@ def make_card(name: str, directory: str, file: str, **fields: object) -> Card:
     """A card of a task of unknown size, published in the test's record."""
     unknown: dict[str, object] = dict.fromkeys(["hours", "clips", "clip_seconds", "n_test"])
     base = card("demo_voice_count")
-    published = Published(record=RECORD, file=file)
+    published = ZenodoArchive(record=RECORD, file=file)
     own = {"name": name, "directory": directory, "published": published}
     return changed(base, **(unknown | own | fields))
 

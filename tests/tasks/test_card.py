@@ -11,7 +11,7 @@ from harness.core.errors import UserError
 from harness.metrics.metric import AnyMetric
 from harness.metrics.registry import METRICS
 from tasks.cards.builtin import card, card_of_directory, cards, suites
-from tasks.cards.card import Published
+from tasks.cards.card import ZenodoArchive
 from tasks.cards.cardfile import card_in, misplaced, read_card, write_card
 from tasks.find import find_task
 
@@ -105,7 +105,7 @@ def test_what_is_empty_is_not_written() -> None:
 def test_a_number_may_do_without_quotes() -> None:
     archive = "hear2021-demo_guitar_chord-v1-full-48000.tar.gz"
     text = text_with(published={"record": 5887964, "file": archive}, title=2012)
-    assert read_card(text, NAME).published == Published(record="5887964", file=archive)
+    assert read_card(text, NAME).published == ZenodoArchive(record="5887964", file=archive)
     assert read_card(text.replace("hours: 0.0997", "hours: 0.09970"), NAME).hours == 0.0997
 
 
@@ -133,7 +133,7 @@ def test_published_and_scores_are_read() -> None:
     archive = "hear2021-demo_guitar_chord-v1-full-48000.tar.gz"
     changed = text_with(published={"record": "5887964", "file": archive}, published_scores=[0, 1])
     read = read_card(changed, NAME)
-    assert read.published == Published(record="5887964", file=archive)
+    assert read.published == ZenodoArchive(record="5887964", file=archive)
     assert read.published_scores == (0.0, 1.0)
 
 

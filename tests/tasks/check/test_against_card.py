@@ -19,9 +19,9 @@ import tasks.audio
 from harness.commands.check import check
 from harness.core.errors import UserError
 from tasks.cards.builtin import card
-from tasks.cards.card import CARD, Card, Published
+from tasks.cards.card import CARD, Card, ZenodoArchive
 from tasks.cards.cardfile import write_card
-from tasks.check.against_card import Difference, card_for, compare
+from tasks.check.against_card import CardDifference, card_for, compare
 from tasks.demo import demo_directory, demo_names
 from tasks.fetch.archive import Archive
 from tasks.fetch.installed import write_record
@@ -95,7 +95,7 @@ def test_another_kind_of_task_is_an_error(tmp_path: Path, case: str) -> None:
     task, its_card = task_and_card(tmp_path)
     changes, reason = ERRORS[case]
     (found,) = differences(task, changed(its_card, **changes))
-    assert found == Difference("error", "task_metadata.json", f"the {reason}.")
+    assert found == CardDifference("error", "task_metadata.json", f"the {reason}.")
 
 
 def test_another_number_of_folds_is_an_error(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ WARNINGS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "hours": ({"hours": 0.5}, "16000", "length of all clips is 0.003333 h; the card tiny says 0.5"),
     "rate": (
-        {"published": Published(record="1", file="hear2021-tiny-v1-full-48000.tar.gz")},
+        {"published": ZenodoArchive(record="1", file="hear2021-tiny-v1-full-48000.tar.gz")},
         "",
         "audio's sample rate in Hz is 16000; the card tiny says 48000",
     ),
@@ -146,7 +146,7 @@ def test_more_or_less_or_other_material_is_a_warning(tmp_path: Path, case: str) 
     task, its_card = task_and_card(tmp_path)
     changes, file, reason = WARNINGS[case]
     (found,) = differences(task, changed(its_card, **changes), {16000: 12.0})
-    assert found == Difference("warning", file, f"the {reason}.")
+    assert found == CardDifference("warning", file, f"the {reason}.")
 
 
 def test_other_metadata_than_published_is_a_warning(tmp_path: Path) -> None:
@@ -255,7 +255,9 @@ def test_tasks_are_checked_by_name_too(tmp_path: Path) -> None:
 
 def test_tables_that_are_not_as_they_were_fetched_are_a_warning(tmp_path: Path) -> None:
     task, its_card = task_and_card(tmp_path)
-    its_card = changed(its_card, published=Published(record="1", file=f"{task.name}-16000.tar.gz"))
+    its_card = changed(
+        its_card, published=ZenodoArchive(record="1", file=f"{task.name}-16000.tar.gz")
+    )
     archive = Archive(f"{task.name}-16000.tar.gz", tmp_path, None, None, "")
     write_record(task, its_card, archive)
     assert "no findings" in run(task)[1]

@@ -18,7 +18,7 @@ from bench.near_duplicates import PROMISED
 from support import sound_files, task_directories
 
 from harness.core.memory import FileMemory
-from tasks.check import Finding, Pair, check_task, sound
+from tasks.check import AlikeClips, Finding, check_task, sound
 from tasks.check.duplicates import CANDIDATE
 from tasks.check.fingerprint import SIZE, fingerprint, from_text, nearest, to_text
 from tasks.check.likeness import SAME, likeness, waveform_likeness
@@ -65,7 +65,7 @@ def closely(task: Path, **more: object) -> list[Finding]:
     return check_task(task, closely=True, **more)  # type: ignore[arg-type]
 
 
-def pairs(findings: list[Finding]) -> list[Pair]:
+def pairs(findings: list[Finding]) -> list[AlikeClips]:
     return [pair for finding in findings for pair in finding.pairs]
 
 

@@ -29,10 +29,10 @@ from tasks.cards.cardfile import card_in
 from tasks.check import check_task
 from tasks.format.tables import Event
 from tasks.format.task import Task, read_task
-from tasks.make.plan import Plan, clip_names, plan_task
+from tasks.make.plan import TaskPlan, clip_names, plan_task
 from tasks.make.wishes import DEFAULT_METRICS, Wishes
 
-Make = Callable[..., Plan]
+Make = Callable[..., TaskPlan]
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def folder(tmp_path: Path) -> Path:
 def make(tmp_path: Path, folder: Path) -> Make:
     """Plan a task from a table's text and wishes."""
 
-    def make(text: str, **wishes: Any) -> Plan:
+    def make(text: str, **wishes: Any) -> TaskPlan:
         table = tmp_path / "labels.csv"
         table.write_text(text)
         say = wishes.pop("say", lambda _: None)
@@ -61,7 +61,7 @@ def labels_of(n: int = 30, kinds: str = "abc") -> str:
     return "file,label\n" + "".join(f"{i:02d}.wav,{kinds[i % len(kinds)]}\n" for i in range(n))
 
 
-def splits_of(plan: Plan) -> dict[str, list[str]]:
+def splits_of(plan: TaskPlan) -> dict[str, list[str]]:
     return {
         split: [clip.name for clip in plan.task.clips if clip.split == split]
         for split in plan.task.splits
