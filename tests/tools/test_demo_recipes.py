@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import tarfile
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,10 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tools.demo_recipes import sound
+from tasks.demo import demo_directory, demo_names
+from tasks.format.spec import TaskSpec
+from tasks.format.task import read_task
+from tools.demo_recipes import layout, sound
 from tools.demo_recipes.sources import Package, copyright_stanzas, fetch
 from tools.demo_recipes.vorbis import encode
 
@@ -80,3 +85,27 @@ def test_a_package_that_lies_ready_is_unpacked_once(tmp_path: Path) -> None:
     assert (folder / "package" / "a.txt").read_bytes() == b"hello"
     archive.unlink()
     assert fetch(package, tmp_path) == folder
+
+
+@pytest.mark.parametrize("name", demo_names())
+def test_a_recipes_task_is_stored_as_the_package_has_it(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout, "encode", lambda _: b"")
+    stored = Path(str(files("tasks.demo") / "data" / f"{name}-v1-full"))
+    read = read_task(demo_directory(name))
+    groups = {clip.name: clip.group for clips in read.clips.values() for clip in clips}
+    clips = {
+        split: [
+            layout.Clip(Path(clip).stem, np.zeros(1), labels, (), groups[clip])
+            for clip, labels in json.loads((stored / f"{split}.json").read_text()).items()
+        ]
+        for split in read.splits
+    }
+    fields = {key: getattr(read, key) for key in TaskSpec.model_fields}
+    task = layout.DemoTask(**fields, title="", clips=clips, licence="CC0-1.0", changes="")
+    layout.write(task, tmp_path)
+    tables = [*stored.glob("*.json"), stored / "labelvocabulary.csv", *stored.glob("groups.csv")]
+    assert len(tables) >= 5
+    for table in tables:
+        assert (tmp_path / stored.name / table.name).read_bytes() == table.read_bytes()

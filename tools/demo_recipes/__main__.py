@@ -35,9 +35,9 @@ def main() -> None:
     for name in arguments.only or RECIPES:
         task = RECIPES[name](arguments.work.resolve())
         write(task, arguments.out)
-        audio = list((arguments.out / task.directory).rglob("*.ogg"))
+        audio = list((arguments.out / task.name).rglob("*.ogg"))
         size = sum(path.stat().st_size for path in audio)
-        print(f"{task.directory}: {plural(len(audio), 'clip')}, {size / 1e6:.2f} MB")
+        print(f"{task.name}: {plural(len(audio), 'clip')}, {size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":

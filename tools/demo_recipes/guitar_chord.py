@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
 from tools.demo_recipes.layout import Clip, DemoTask, Recording
 from tools.demo_recipes.sonic_pi import Samples
 from tools.demo_recipes.sound import add_noise, at_level, cut, fade, random_stretch, read
@@ -67,15 +68,16 @@ def build(work: Path) -> DemoTask:
             )
         )
     return DemoTask(
-        name="demo_guitar_chord",
+        task_name="demo_guitar_chord",
         title="Guitar chords over drums",
-        embedding_type="scene",
-        prediction_type="multiclass",
-        split_mode="presplit_kfold",
+        embedding_type=EmbeddingType.SCENE,
+        prediction_type=PredictionType.MULTICLASS,
+        split_mode=SplitMode.PRESPLIT_KFOLD,
         evaluation=("top1_acc", "mAP", "d_prime", "aucroc"),
-        clip_seconds=_SECONDS,
-        vocabulary=tuple(sorted(chords)),
-        splits=splits,
+        sample_duration=_SECONDS,
+        labels=tuple(sorted(chords)),
+        splits=tuple(splits),
+        clips=splits,
         licence="CC-BY-3.0",
         changes="Each strum was cut to 1.25 s, mixed with a stretch of a drum loop at a random "
         "ratio, and set to a random level.",

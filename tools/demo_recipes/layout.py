@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import ConfigDict, SkipValidation
+
 from tasks.format.groups import GROUPS, groups_table
+from tasks.format.spec import TaskSpec
 from tools.demo_recipes.sound import Sound, below_full_scale
 from tools.demo_recipes.sources import Package
 from tools.demo_recipes.vorbis import encode
@@ -49,71 +52,45 @@ class Clip:
     """Its group; "" where the recordings of a task's clips overlap, so that no groups exist."""
 
 
-@dataclass(frozen=True)
-class DemoTask:
-    """A built task, ready to be stored."""
+class DemoTask(TaskSpec):
+    """A built task, ready to be stored.
 
-    name: str
+    Attributes:
+        clips: of each split.
+        licence: of the clips: one that every recording's own licence allows.
+        changes: what was done to the recordings, in a sentence.
+    """
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    version: str = "v1"
+    mode: str = "full"
     title: str
-    embedding_type: str
-    prediction_type: str
-    split_mode: str
-    evaluation: tuple[str, ...]
-    clip_seconds: float
-    vocabulary: tuple[str, ...]
-    splits: Mapping[str, Sequence[Clip]]
+    clips: SkipValidation[Mapping[str, Sequence[Clip]]]
     licence: str
-    """The licence of the clips: one that every recording's own licence allows."""
     changes: str
-    """What was done to the recordings, in a sentence."""
-    evaluation_params: Mapping[str, object] | None = None
-
-    @property
-    def directory(self) -> str:
-        """Name of the task's directory."""
-        return f"{self.name}-v1-full"
 
 
 def write(task: DemoTask, out: Path) -> None:
     """Store the task under ``out/<directory>``, which must not exist yet."""
-    root = out / task.directory
+    root = out / task.name
     root.mkdir(parents=True)
-    _write_json(root / "task_metadata.json", _metadata(task))
+    _write_json(root / "task_metadata.json", task.to_json())
     with (root / "labelvocabulary.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["idx", "label"])
-        writer.writerows(enumerate(task.vocabulary))
-    for split, clips in task.splits.items():
+        writer.writerows(enumerate(task.labels))
+    for split, clips in task.clips.items():
         ordered = sorted(clips, key=lambda clip: clip.name)
         _write_json(root / f"{split}.json", {f"{c.name}.wav": c.labels for c in ordered})
         (root / split).mkdir()
         for clip in ordered:
             (root / split / f"{clip.name}.ogg").write_bytes(encode(below_full_scale(clip.sound)))
     _write_origins(task, root / "origins.csv")
-    groups = {f"{c.name}.wav": c.group for clips in task.splits.values() for c in clips if c.group}
+    groups = {f"{c.name}.wav": c.group for clips in task.clips.values() for c in clips if c.group}
     if groups:
         (root / GROUPS).write_text(groups_table(groups), encoding="utf-8")
     (root / "ATTRIBUTION.md").write_text(_attribution(task), encoding="utf-8")
-
-
-def _metadata(task: DemoTask) -> dict[str, object]:
-    metadata: dict[str, object] = {
-        "task_name": task.name,
-        "version": "v1",
-        "mode": "full",
-        "embedding_type": task.embedding_type,
-        "prediction_type": task.prediction_type,
-        "split_mode": task.split_mode,
-        "splits": list(task.splits),
-        "sample_duration": task.clip_seconds,
-        "evaluation": list(task.evaluation),
-        "use_scoring_for_early_stopping": True,
-    }
-    if task.split_mode != "trainvaltest":
-        metadata["nfolds"] = len(task.splits)
-    if task.evaluation_params is not None:
-        metadata["evaluation_params"] = task.evaluation_params
-    return metadata
 
 
 def _write_json(path: Path, content: object) -> None:
@@ -125,7 +102,7 @@ def _write_origins(task: DemoTask, path: Path) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["split", "clip", "package", "recording"])
-        for split, clips in task.splits.items():
+        for split, clips in task.clips.items():
             for clip in sorted(clips, key=lambda clip: clip.name):
                 for recording in clip.recordings:
                     writer.writerow([split, clip.name, recording.package.name, recording.file])
@@ -134,7 +111,7 @@ def _write_origins(task: DemoTask, path: Path) -> None:
 def _attribution(task: DemoTask) -> str:
     recordings = {
         (r.package.name, r.file): r
-        for clips in task.splits.values()
+        for clips in task.clips.values()
         for clip in clips
         for r in clip.recordings
     }
@@ -146,7 +123,7 @@ def _attribution(task: DemoTask) -> str:
     lines = [
         f"# {task.title}: licence and attribution",
         "",
-        f"The clips of `{task.directory}` are licensed under [{task.licence}]"
+        f"The clips of `{task.name}` are licensed under [{task.licence}]"
         f"({LICENCE_URLS[task.licence]}). They were made from the recordings below.",
         "",
         f"Changes: {task.changes} All was resampled to 16 kHz mono and encoded as OGG Vorbis.",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
 from tools.demo_recipes.layout import Clip, DemoTask, Recording
 from tools.demo_recipes.organ import BLOWER, Organ
 from tools.demo_recipes.sound import (
@@ -100,15 +101,16 @@ def build(work: Path) -> DemoTask:
     rng = np.random.default_rng(102)
     instruments = _Instruments(work)
     return DemoTask(
-        name="demo_pipe_pitch",
+        task_name="demo_pipe_pitch",
         title="Pitch of organ pipes",
-        embedding_type="scene",
-        prediction_type="multiclass",
-        split_mode="trainvaltest",
+        embedding_type=EmbeddingType.SCENE,
+        prediction_type=PredictionType.MULTICLASS,
+        split_mode=SplitMode.TRAINVALTEST,
         evaluation=("pitch_acc", "chroma_acc"),
-        clip_seconds=_SECONDS,
-        vocabulary=tuple(str(note) for note in _NOTES),
-        splits={split: list(_clips(split, instruments, rng)) for split in _STOPS},
+        sample_duration=_SECONDS,
+        labels=tuple(str(note) for note in _NOTES),
+        splits=tuple(_STOPS),
+        clips={split: list(_clips(split, instruments, rng)) for split in _STOPS},
         licence="CC-BY-SA-2.5",
         changes="Each note was made from the nearest recorded one by playing it up to six "
         "semitones faster or slower, cut to a second, mixed with a softer second note of the "

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
 from tools.demo_recipes.layout import Clip, DemoTask
 from tools.demo_recipes.sonic_pi import Samples
 from tools.demo_recipes.sound import RATE, Sound, at_level, cut, fade, random_stretch
@@ -52,15 +53,16 @@ def build(work: Path) -> DemoTask:
     samples = Samples(work)
     files = _divide(rng)
     return DemoTask(
-        name="demo_sample_mix",
+        task_name="demo_sample_mix",
         title="Musical sounds in a mix",
-        embedding_type="scene",
-        prediction_type="multilabel",
-        split_mode="trainvaltest",
+        embedding_type=EmbeddingType.SCENE,
+        prediction_type=PredictionType.MULTILABEL,
+        split_mode=SplitMode.TRAINVALTEST,
         evaluation=("mAP", "d_prime", "aucroc"),
-        clip_seconds=_SECONDS,
-        vocabulary=tuple(_KINDS),
-        splits={
+        sample_duration=_SECONDS,
+        labels=tuple(_KINDS),
+        splits=tuple(_CLIPS),
+        clips={
             split: [_clip(f"{split}_{i:03d}", files[split], samples, rng) for i in range(n)]
             for split, n in _CLIPS.items()
         },

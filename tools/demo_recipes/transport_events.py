@@ -10,6 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.format.spec import (
+    EmbeddingType,
+    EvaluationParams,
+    PostprocessingGrid,
+    PredictionType,
+    SplitMode,
+)
 from tools.demo_recipes.layout import Clip, DemoTask
 from tools.demo_recipes.open_sfx import SoundSet
 from tools.demo_recipes.sonic_pi import Samples
@@ -61,15 +68,16 @@ def build(work: Path) -> DemoTask:
     rng = np.random.default_rng(104)
     sounds, samples = SoundSet(work), Samples(work)
     return DemoTask(
-        name="demo_transport_events",
+        task_name="demo_transport_events",
         title="Sounds of transport",
-        embedding_type="event",
-        prediction_type="multilabel",
-        split_mode="trainvaltest",
+        embedding_type=EmbeddingType.EVENT,
+        prediction_type=PredictionType.MULTILABEL,
+        split_mode=SplitMode.TRAINVALTEST,
         evaluation=("event_onset_200ms_fms", "segment_1s_er"),
-        clip_seconds=_SECONDS,
-        vocabulary=tuple(sorted(_EVENTS["train"])),
-        splits={
+        sample_duration=_SECONDS,
+        labels=tuple(sorted(_EVENTS["train"])),
+        splits=tuple(_CLIPS),
+        clips={
             split: [
                 _clip(f"{split}_{i:02d}", split, labels, sounds, samples, rng)
                 for i, labels in enumerate(_deal(n, rng))
@@ -79,9 +87,11 @@ def build(work: Path) -> DemoTask:
         licence="CC-BY-SA-3.0",
         changes="Two to seven sounds were trimmed, cut to 2 s at most and laid at random places "
         "and levels over a stretch of ambience.",
-        evaluation_params={
-            "event_postprocessing_grid": {"median_filter_ms": [250], "min_duration": [125, 250]}
-        },
+        evaluation_params=EvaluationParams(
+            event_postprocessing_grid=PostprocessingGrid(
+                median_filter_ms=(250,), min_duration=(125, 250)
+            )
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
 from tools.demo_recipes.layout import Clip, DemoTask, Recording
 from tools.demo_recipes.sound import RATE, Sound, add_noise, at_level, cut, fade, resample, trim
 from tools.demo_recipes.voices import Voice, all_voices
@@ -48,15 +49,16 @@ def build(work: Path) -> DemoTask:
     voices = all_voices(work)
     phrases = {name: _phrases(voices[name], rng) for names in _VOICES.values() for name in names}
     return DemoTask(
-        name="demo_voice_count",
+        task_name="demo_voice_count",
         title="Number of people talking",
-        embedding_type="scene",
-        prediction_type="multiclass",
-        split_mode="trainvaltest",
+        embedding_type=EmbeddingType.SCENE,
+        prediction_type=PredictionType.MULTICLASS,
+        split_mode=SplitMode.TRAINVALTEST,
         evaluation=("top1_acc", "mAP", "d_prime", "aucroc"),
-        clip_seconds=_SECONDS,
-        vocabulary=tuple(str(count) for count in _COUNTS),
-        splits={split: list(_clips(split, phrases, rng)) for split in _VOICES},
+        sample_duration=_SECONDS,
+        labels=tuple(str(count) for count in _COUNTS),
+        splits=tuple(_VOICES),
+        clips={split: list(_clips(split, phrases, rng)) for split in _VOICES},
         licence="CC-BY-SA-3.0",
         changes="Phrases were trimmed, limited to 4 kHz and joined to 2 s of talk a voice; one to "
         "four voices were added up at similar levels with a little white noise, and the "
