@@ -32,6 +32,7 @@ from harness.models.imports import (
     sha256_of,
     source_sha256,
 )
+from harness.models.info import ModelInfo
 from harness.models.reference import (
     ReferenceEmbeddings,
     coarse_code,
@@ -184,6 +185,21 @@ class HearModule:
     @fingerprint.setter
     def fingerprint(self, known: str) -> None:
         self._fingerprint = known
+
+    @property
+    def info(self) -> ModelInfo:
+        """What is recorded of the model."""
+        options = dict(self.spec.options)
+        return ModelInfo(
+            label=self.spec.label,
+            fingerprint=self.fingerprint,
+            options=json.dumps(options, sort_keys=True, default=str) if options else "",
+            checkpoint=self.spec.checkpoint,
+            checkpoint_sha256=self.checkpoint_sha256,
+            frontend_convention=self.frontend_convention,
+            sample_rate=self.sample_rate,
+            module=self.spec.module,
+        )
 
     def reference(self, *, spread: bool = False) -> ReferenceEmbeddings:
         """Return the embeddings of the reference sound, computed once.

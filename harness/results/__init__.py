@@ -29,14 +29,14 @@ from harness.results.folder import (
 )
 from harness.results.frames import frame, latest
 from harness.results.newest import Repeated, newest, warn_of_repeated, warn_of_runs_that_differ
-from harness.results.row import COLUMNS, KEY, SCHEMA_VERSION, Place, PlacedRow, ResultRow
+from harness.results.reading import PlacedRow
+from harness.results.row import COLUMNS, KEY, SCHEMA_VERSION, ResultRow
 from harness.results.seeds import seed_spread
 
 __all__ = [
     "COLUMNS",
     "KEY",
     "SCHEMA_VERSION",
-    "Place",
     "PlacedRow",
     "Repeated",
     "ResultRow",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import math
+import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -18,26 +18,18 @@ from harness.core.files import write_file
 from harness.core.rendering import plain
 from harness.results.frames import frame, typed
 from harness.results.newest import refuse_two_primaries, warn_of_repeated
-from harness.results.row import (
-    ADDED,
-    DEFAULTS,
-    KEY,
-    NAMES,
-    NEEDED,
-    TYPES,
-    Place,
+from harness.results.reading import (
     PlacedRow,
-    ResultRow,
+    RowPlace,
+    RowReader,
     UnknownVersion,
-    check,
-    known_version,
-    upgraded,
+    columns_of,
 )
+from harness.results.row import FIELDS, NAMES, NEEDED
 
 _SEPARATORS = (",", ";", "\t")
-_NOT_TEXT = [column for column, kind in TYPES.items() if kind != "str"]
-_FLAGS = {"true": True, "false": False}
 _NAMED = 8
+_DECIMAL_COMMA = re.compile(r"is '-?[0-9]*,[0-9]+': it must be a number")
 _ANEW = "make it anew from its run: `hear-byola results merge RUN_FOLDER -o OUT.csv`."
 _MEND = f"Mend it there, or {_ANEW}"
 _HALF = f"The file may be half-written: copy it again, or {_ANEW}"
@@ -84,24 +76,24 @@ def placed_rows(path: Path) -> list[PlacedRow]:
     header = [name.strip() for name in records[0][1]]
     _check_header(path, header)
     rows = []
-    version = 1
+    reader = RowReader(header)
+    names = [header.index(column) for column in NAMES]
     whole = text.endswith(("\n", "\r"))
     for line, cells in records[1:]:
         if cells == records[0][1]:
             continue
-        place = Place(path, line)
+        place = f"{path}, line {line}"
         try:
-            _check_length(cells, header)
-            values = {name: cell for name, cell in zip(header, cells) if name in TYPES}
-            version = max(
-                version, known_version(_value("schema_version", values["schema_version"]))
-            )
-            rows.append(PlacedRow(place, _row(values)))
+            _check_length(place, cells, header)
+            _check_names(place, [cells[i] for i in names])
+            rows.append(PlacedRow(RowPlace(path, line), reader.read(cells, place)))
         except UnknownVersion as error:
-            raise UserError(f"{place}: {error}.") from None
+            raise UserError(f"{place}: {error}") from None
         except ValueError as error:
             cut = line == records[-1][0] and (len(cells) < len(header) or not whole)
-            raise UserError(f"{place}: {error}. {_HALF if cut else _MEND}") from None
+            comma = _DECIMAL_COMMA.search(str(error))
+            hint = "Decimals need a point. " if comma else ""
+            raise UserError(f"{error} {hint}{_HALF if cut else _MEND}") from None
     if not rows:
         raise UserError(
             f"{path} holds no rows: nothing was scored yet, or the file is half-written. The same "
@@ -109,7 +101,7 @@ def placed_rows(path: Path) -> list[PlacedRow]:
         )
     refuse_two_primaries(rows)
     _check_scores(rows)
-    lacking = [c for c in DEFAULTS if c not in header and ADDED.get(c, 1) <= version]
+    lacking = [column for column in columns_of(reader.version) if column not in header]
     if lacking:
         warnings.warn(
             f"{path} lacks the columns {', '.join(lacking)}: they count as empty.", stacklevel=3
@@ -122,31 +114,28 @@ def placed_rows(path: Path) -> list[PlacedRow]:
     return rows
 
 
-def _row(cells: Mapping[str, str]) -> ResultRow:
-    values = {column: _value(column, cells[column]) for column in _NOT_TEXT if column in cells}
-    row = upgraded({**DEFAULTS, **cells, **values})
-    check(row)
-    for column in NAMES:
-        name = getattr(row, column)
+def _check_names(place: str, names: Sequence[str]) -> None:
+    for column, name in zip(NAMES, names):
         # A run may give such names, and tables show them plain; in a file they are an accident.
-        if plain(name) != name:
-            raise ValueError(f"{column} is {name!r}, and a name has no control characters")
-    return row
+        if not name.isprintable() and plain(name) != name:
+            raise ValueError(
+                f"{place}: {column} is {name!r}, and a name has no control characters."
+            )
 
 
 def _check_scores(rows: Sequence[PlacedRow]) -> None:
     """Refuse evaluations that have rows, but none that a table shows."""
-    scored = {_evaluation(row) for _, row in rows if row.split == "all" and row.is_primary}
+    scored = {
+        row.evaluation
+        for _, row in rows
+        if row.measurement.split == "all" and row.measurement.is_primary
+    }
     for place, row in rows:
-        if _evaluation(row) not in scored:
+        if row.evaluation not in scored:
             raise UserError(
-                f"{place}: {row.model} on {row.task} by {row.protocol}, seed {row.seed}, has no "
-                f"row over all test folds whose is_primary is True (split 'all'). {_MEND}"
+                f"{place}: {row.title}, has no row over all test folds whose is_primary is True "
+                f"(split 'all'). {_MEND}"
             )
-
-
-def _evaluation(row: ResultRow) -> tuple:
-    return tuple(getattr(row, column) for column in KEY if column not in ("split", "metric"))
 
 
 def _read_text(path: Path) -> str:
@@ -206,7 +195,7 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
         raise UserError(f"{path}, line 1: the column '{twice[0]}' stands there twice. Delete one.")
-    unknown = [name for name in header if name not in TYPES]
+    unknown = [name for name in header if name not in FIELDS]
     missing = [column for column in NEEDED if column not in header]
     if missing:
         strange = f" It has '{unknown[0]}', which is none." if unknown else ""
@@ -226,33 +215,9 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _check_length(cells: Sequence[str], header: Sequence[str]) -> None:
+def _check_length(place: str, cells: Sequence[str], header: Sequence[str]) -> None:
     if len(cells) != len(header):
         raise ValueError(
-            f"the line has {plural(len(cells), 'cell')}, the header "
-            f"{plural(len(header), 'column')} (a text with a comma in it needs quotation marks)"
+            f"{place}: the line has {plural(len(cells), 'cell')}, the header "
+            f"{plural(len(header), 'column')} (a text with a comma in it needs quotation marks)."
         )
-
-
-def _value(column: str, text: str) -> object:
-    """Return a number or flag from a cell; the message of what is raised names the column."""
-    kind, _, optional = TYPES[column].partition(" | ")
-    text = text.strip()
-    if optional and text.lower() in ("", "nan"):
-        return None
-    if kind == "bool":
-        if text.lower() not in _FLAGS:
-            raise ValueError(f"{column} is '{text}': it must be True or False")
-        return _FLAGS[text.lower()]
-    try:
-        number = float(text)
-    except ValueError:
-        comma = ": decimals need a point" if "," in text else ""
-        raise ValueError(f"{column} is '{text}', not a number{comma}") from None
-    if not math.isfinite(number):
-        raise ValueError(f"{column} is '{text}', not a finite number")
-    if kind == "float":
-        return number
-    if not number.is_integer():
-        raise ValueError(f"{column} is '{text}', not a whole number")
-    return int(number)

@@ -3,44 +3,33 @@
 from __future__ import annotations
 
 import json
-import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
 
 from harness.core.files import write_file
 from harness.results.frames import frame
-from harness.results.row import (
-    ADDED,
-    COLUMNS,
-    TYPES,
-    Place,
+from harness.results.reading import (
     PlacedRow,
-    ResultRow,
+    RowPlace,
+    RowReader,
     UnknownVersion,
-    check,
+    columns_of,
     known_version,
-    upgraded,
 )
+from harness.results.row import COLUMNS, FIELDS, ResultRow
 
 FILE = "result.json"
 RECORD = "evaluation.json"  # beside it, of evaluations that left predictions
 TABLE = "results.csv"
-_KINDS = {"int": int, "float": float | int, "bool": bool, "str": str}
 
 
 def write_result(directory: Path, rows: Sequence[ResultRow]) -> None:
     """Write ``result.json`` with the rows of one model × task × protocol × seed."""
-    entries = [{key: _defined(value) for key, value in asdict(row).items()} for row in rows]
-    content = json.dumps({"rows": entries}, indent=1, allow_nan=False)
+    content = json.dumps({"rows": [row.flat() for row in rows]}, indent=1, allow_nan=False)
     write_file(directory / FILE, content + "\n")
-
-
-def _defined(value: object) -> object:
-    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def find_evaluations(path: Path) -> list[Path]:
@@ -72,51 +61,49 @@ def read_results(directories: Iterable[Path]) -> pd.DataFrame:
 
 def placed_results(directories: Iterable[Path]) -> Iterator[PlacedRow]:
     """Yield the rows of each folder with their places; warns as :func:`read_results`."""
+    reader = RowReader(COLUMNS)
     for directory in directories:
         path = directory / FILE
         try:
-            rows = _read(path)
+            entries = [_cells(entry, f"row {n}") for n, entry in enumerate(_entries(path), start=1)]
+            rows = [reader.read(cells, f"row {n}") for n, cells in enumerate(entries, start=1)]
+        except UnknownVersion as error:
+            warnings.warn(f"{path} is left out: {error}", stacklevel=2)
         except (OSError, ValueError, RecursionError) as error:
             cure = "Delete its folder, and run again to make it anew."
-            said = f"{error}." if isinstance(error, UnknownVersion) else f"{error}. {cure}"
-            warnings.warn(f"{path} is left out: {said}", stacklevel=2)
-            continue
-        for number, row in enumerate(rows, start=1):
-            yield PlacedRow(Place(path, number), row)
+            warnings.warn(f"{path} is left out: {str(error).rstrip('.')}. {cure}", stacklevel=2)
+        else:
+            for number, row in enumerate(rows, start=1):
+                yield PlacedRow(RowPlace(path, number), row)
 
 
-def _read(path: Path) -> list[ResultRow]:
-    content = json.loads(path.read_text("utf-8"))
+def _entries(path: Path) -> list:
+    content = json.loads(path.read_text("utf-8"), parse_constant=_refuse_constant)
     entries = content.get("rows") if isinstance(content, dict) else None
     if not isinstance(entries, list) or not entries:
-        raise ValueError("it holds no rows")
-    rows = []
-    for number, entry in enumerate(entries, start=1):
-        try:
-            rows.append(_row(entry))
-        except UnknownVersion:
-            raise
-        except ValueError as error:
-            raise ValueError(f"row {number}: {error}") from error
-    return rows
+        raise ValueError("it contains no rows")
+    return entries
 
 
-def _row(entry: object) -> ResultRow:
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _cells(entry: object, place: str) -> list[str]:
+    """Return the values of a row as a CSV would contain them; a column that came later is empty."""
     if not isinstance(entry, dict):
-        raise ValueError(f"not an object, but {entry!r}")
-    version = known_version(entry.get("schema_version"))
-    lacking = [c for c in COLUMNS if c not in entry and ADDED.get(c, 1) <= version]
+        raise ValueError(f"{place} is not an object, but {entry!r}")
+    version = known_version(str(entry.get("schema_version")))
+    lacking = [column for column in columns_of(version) if column not in entry]
+    odd = [
+        name
+        for name, value in entry.items()
+        if name not in FIELDS or isinstance(value, dict | list)
+    ]
     if lacking:
-        raise ValueError(f"it lacks {', '.join(lacking)}")
-    for column, value in entry.items():
-        if column not in TYPES:
-            raise ValueError(f"it holds '{column}', which is no column of results")
-        kind = TYPES[column].removesuffix(" | None")
-        right = isinstance(value, _KINDS[kind]) and isinstance(value, bool) == (kind == "bool")
-        if not right and not (value is None and TYPES[column].endswith("None")):
-            raise ValueError(f"{column} is {value!r}, which is no {kind}")
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{column} is {value}, not a finite number")
-    row = upgraded(entry)
-    check(row)
-    return row
+        raise ValueError(f"{place} lacks {', '.join(lacking)}")
+    if odd:
+        raise ValueError(
+            f"{place} contains {odd[0]!r}: {entry[odd[0]]!r}, which results do not have"
+        )
+    return ["" if entry.get(c) is None else str(entry[c]) for c in COLUMNS]

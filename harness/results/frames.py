@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from harness.results.row import COLUMNS, KEY, TYPES, ResultRow
+from harness.results.row import COLUMNS, FIELDS, KEY, ResultRow, kind_of
 
 TESTED = ["metric", "n_test", "task_sha256"]
 """What values of one task must have in common to be compared, or averaged over seeds."""
@@ -20,12 +20,14 @@ FITTED = "input statistics fitted to the task"
 OUT_OF_SCALE = "embeddings out of scale for this protocol"
 """Begins the note of a row whose protocol does not normalise inputs that it would have to."""
 
-_DTYPES = {"int": "Int64", "float": "float64", "bool": "bool"}
+_DTYPES = {int: "Int64", float: "float64", bool: "bool"}
 
 
 def frame(rows: Iterable[ResultRow]) -> pd.DataFrame:
     """Return rows as a frame with the CSV's columns, types and canonical order."""
-    return typed(pd.DataFrame([vars(row) for row in rows], columns=COLUMNS))
+    parts = [vars(row) for row in rows]
+    cells = {c: [getattr(part[g], n) for part in parts] for c, (g, n) in FIELDS.items()}
+    return typed(pd.DataFrame(cells))
 
 
 def typed(table: pd.DataFrame) -> pd.DataFrame:
@@ -34,8 +36,8 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
     Numbers are float64 or Int64, which holds gaps, flags bool, all else text.
     """
     table = table[COLUMNS].copy()
-    for column, kind in TYPES.items():
-        dtype = _DTYPES.get(kind.removesuffix(" | None"))
+    for column in COLUMNS:
+        dtype = _DTYPES.get(kind_of(column))
         if dtype in ("Int64", "float64"):
             table[column] = pd.to_numeric(table[column])
         if dtype:

@@ -67,8 +67,7 @@ def describe_left_out(left_out: Iterable[Repeated]) -> list[str]:
         repeated = list(group)
         row = repeated[0].kept.row
         lines.append(
-            f"{row.model} on {row.task} by {row.protocol}, seed {row.seed}: "
-            f"{_places([r.left_out for r in repeated])}, left out for "
+            f"{row.title}: {_places([r.left_out for r in repeated])}, left out for "
             f"{_places([r.kept for r in repeated])}, {_why(repeated[0])}; {_difference(repeated)}."
         )
     return lines
@@ -82,14 +81,15 @@ def _once(paths: Sequence[Path]) -> list[Path]:
 def _refuse_other_clips(rows: Sequence[PlacedRow]) -> None:
     first: dict[str, PlacedRow] = {}
     for placed in rows:
-        row = placed.row
-        if row.split != "all" or row.n_test is None:
+        task, found = placed.row.task.name, placed.row.measurement
+        if found.split != "all" or found.n_test is None:
             continue
-        other = first.setdefault(row.task, placed)
-        if other.row.n_test != row.n_test:
+        other = first.setdefault(task, placed)
+        n_test = other.row.measurement.n_test
+        if n_test != found.n_test:
             raise UserError(
-                f"{row.task} has {plural(other.row.n_test or 0, 'test clip')} in {other.place}, "
-                f"and {row.n_test} in {placed.place}: values on different clips do not belong in "
+                f"{task} has {plural(n_test or 0, 'test clip')} in {other.place}, and "
+                f"{found.n_test} in {placed.place}: values on different clips do not belong in "
                 "one table. Run one of them again on the other's task, or leave its rows out."
             )
 
@@ -100,38 +100,37 @@ def _doubts(rows: Sequence[PlacedRow]) -> Iterable[str]:
     models: dict[tuple[str, str], PlacedRow] = {}
     told = set()
     for placed in rows:
-        row = placed.row
-        task = tasks.setdefault(row.task, placed)
-        if task.row.task_sha256 != row.task_sha256 and row.task not in told:
-            told.add(row.task)
+        task, model = placed.row.task, placed.row.model
+        other = tasks.setdefault(task.name, placed)
+        if other.row.task.sha256 != task.sha256 and task.name not in told:
+            told.add(task.name)
             yield (
-                f"{row.task} is not the same in {task.place} and in {placed.place} (task_sha256): "
-                "labels, splits or clips left out may differ."
+                f"{task.name} is not the same in {other.place} and in {placed.place} "
+                "(task_sha256): labels, splits or clips left out may differ."
             )
         # Statistics of a task are options, and make another fingerprint for each.
-        model = models.setdefault((row.model, row.model_options), placed)
-        if model.row.model_fingerprint != row.model_fingerprint and row.model not in told:
-            told.add(row.model)
+        other = models.setdefault((model.label, model.options), placed)
+        if other.row.model.fingerprint != model.fingerprint and model.label not in told:
+            told.add(model.label)
             yield (
-                f"{row.model} is not the same model in {model.place} and in {placed.place} "
+                f"{model.label} is not the same model in {other.place} and in {placed.place} "
                 "(model_fingerprint: weights or source differ). Run one of them again under "
                 "another name."
             )
 
 
 def _group(repeated: Repeated) -> tuple:
-    row = repeated.left_out.row
-    evaluation = (row.task, row.protocol, row.model, row.model_fingerprint, row.seed)
-    return *evaluation, repeated.left_out.place.file, repeated.kept.place.file, _why(repeated)
+    old, new = repeated
+    return *old.row.evaluation, old.place.file, new.place.file, _why(repeated)
 
 
 def _why(repeated: Repeated) -> str:
     old, new = repeated.left_out.row, repeated.kept.row
-    if (old.started_at, old.run_id) == (new.started_at, new.run_id):
+    if old.run.order == new.run.order:
         return "of the same run"
-    if old.status == "failed" and old.started_at > new.started_at:
+    if old.measurement.status == "failed" and old.run.started_at > new.run.started_at:
         return "which did not fail"
-    return f"which is newer ({new.started_at} after {old.started_at})"
+    return f"which is newer ({new.run.started_at} after {old.run.started_at})"
 
 
 def _places(rows: Sequence[PlacedRow]) -> str:
@@ -148,12 +147,12 @@ def _difference(repeated: Sequence[Repeated]) -> str:
     differing = [r for r in repeated if r.differ]
     if not differing:
         return "the values are equal"
-    first = next((r for r in differing if r.kept.row.is_primary), differing[0])
-    old, new = (placed.row.value for placed in first)
+    first = next((r for r in differing if r.kept.row.measurement.is_primary), differing[0])
+    old, new = (placed.row.measurement for placed in first)
     differ = "differs" if len(differing) == 1 else "differ"
     return (
-        f"{len(differing)} of {plural(len(repeated), 'value')} {differ}, as "
-        f"{first.kept.row.metric} ({first.kept.row.split}): {_number(old)} and {_number(new)}"
+        f"{len(differing)} of {plural(len(repeated), 'value')} {differ}, as {new.metric} "
+        f"({new.split}): {_number(old.value)} and {_number(new.value)}"
     )
 
 

@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.results.row import KEY, PlacedRow, ResultRow
-
-_TOLD = ("status", "value", "ci_low", "ci_high")
+from harness.results.reading import PlacedRow
+from harness.results.row import ResultRow
 
 
 class Repeated(NamedTuple):
@@ -28,8 +27,9 @@ class Repeated(NamedTuple):
 
 
 def told(row: ResultRow) -> tuple:
-    """What a row says of what its key names."""
-    return tuple(getattr(row, column) for column in _TOLD)
+    """Return the status, value and interval of a row."""
+    found = row.measurement
+    return found.status, found.value, found.ci_low, found.ci_high
 
 
 def newest(rows: Sequence[PlacedRow]) -> tuple[list[PlacedRow], list[Repeated]]:
@@ -55,23 +55,25 @@ def newest(rows: Sequence[PlacedRow]) -> tuple[list[PlacedRow], list[Repeated]]:
 
 def _better(one: PlacedRow, other: PlacedRow) -> PlacedRow:
     a, b = one.row, other.row
-    if a.status != b.status and a.task_sha256 == b.task_sha256:
-        return one if a.status == "done" else other
-    if (a.started_at, a.run_id) != (b.started_at, b.run_id):
-        return max(one, other, key=lambda each: (each.row.started_at, each.row.run_id))
+    if a.measurement.status != b.measurement.status and a.task.sha256 == b.task.sha256:
+        return one if a.measurement.status == "done" else other
+    if a.run.order != b.run.order:
+        return max(one, other, key=lambda each: each.row.run.order)
     if told(a) != told(b):
         raise UserError(
-            f"{one.place} and {other.place} are of one run ({a.run_id}) and yet say different "
-            f"things of {describe(a)}: {a.value} and {b.value}. Was one edited? Delete the wrong "
-            "one."
+            f"{one.place} and {other.place} are of one run ({a.run.run_id}) and yet say different "
+            f"things of {describe(a)}: {_value(one)} and {_value(other)}. Was one edited? Delete "
+            "the wrong one."
         )
     return one
 
 
 def describe(row: ResultRow) -> str:
-    """Say what a row tells the value of."""
+    """Return in words what a row is the value of."""
+    what, probe = row.measurement, row.probe
     return (
-        f"{row.metric} of {row.model} on {row.task} ({row.protocol}, seed {row.seed}, {row.split})"
+        f"{what.metric} of {row.model.label} on {row.task.name} ({probe.protocol}, seed "
+        f"{probe.seed}, {what.split})"
     )
 
 
@@ -83,15 +85,16 @@ def refuse_two_primaries(rows: Sequence[PlacedRow]) -> None:
     """
     first: dict[tuple, PlacedRow] = {}
     for placed in rows:
-        row = placed.row
-        if not row.is_primary:
+        row, found = placed.row, placed.row.measurement
+        if not found.is_primary:
             continue
-        same = (*(getattr(row, column) for column in KEY if column != "metric"), row.run_id)
+        same = (*row.evaluation, found.split, row.run.run_id)
         other = first.setdefault(same, placed)
-        if other.row.metric != row.metric:
+        metric = other.row.measurement.metric
+        if metric != found.metric:
             raise UserError(
-                f"{other.place} and {placed.place}: is_primary is True for {other.row.metric} and "
-                f"for {row.metric}, and a task has one primary metric. Set the other to False."
+                f"{other.place} and {placed.place}: is_primary is True for {metric} and for "
+                f"{found.metric}, and a task has one primary metric. Set the other to False."
             )
 
 
@@ -106,7 +109,7 @@ def warn_of_runs_that_differ(rows: Sequence[PlacedRow]) -> None:
         each
         for each in repeated
         if each.differ
-        and each.left_out.row.task_sha256 == each.kept.row.task_sha256
+        and each.left_out.row.task.sha256 == each.kept.row.task.sha256
         and _run_of(each.left_out) != _run_of(each.kept)
     ]
     if pairs:
@@ -122,7 +125,8 @@ def warn_of_runs_that_differ(rows: Sequence[PlacedRow]) -> None:
 
 
 def _value(placed: PlacedRow) -> str:
-    return "failed" if placed.row.status == "failed" else str(placed.row.value)
+    found = placed.row.measurement
+    return "failed" if found.status == "failed" else str(found.value)
 
 
 def _run_of(placed: PlacedRow) -> Path:
@@ -140,7 +144,7 @@ def warn_of_repeated(path: Path, rows: Sequence[PlacedRow]) -> None:
     """
     _, repeated = newest(rows)
     # What was computed on a task that has changed since is not the same thing.
-    repeated = [r for r in repeated if r.left_out.row.task_sha256 == r.kept.row.task_sha256]
+    repeated = [r for r in repeated if r.left_out.row.task.sha256 == r.kept.row.task.sha256]
     if not repeated:
         return
     first = next((r for r in repeated if r.differ), repeated[0])

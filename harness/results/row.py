@@ -1,7 +1,7 @@
-"""A result row: its columns, what each of them may hold, and how rows of older versions are read.
+"""A result row: its groups of fields and its columns.
 
-To add a column, give the field a default that means what older versions did, raise
-``SCHEMA_VERSION``, and name the column in ``ADDED``.
+To add a column: give the field a default that means what older versions did, name the column in
+``COLUMNS``, raise ``SCHEMA_VERSION``, and name the column in ``ADDED``.
 """
 
 from __future__ import annotations
@@ -9,245 +9,225 @@ from __future__ import annotations
 import datetime
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, fields
-from pathlib import Path
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import Annotated, Literal, get_args, get_type_hints
 
+from pydantic import AfterValidator, Field, model_validator
+
+from harness.core.cells import Amount, ColumnGroup, Count, Name, TrueOrFalse
 from harness.metrics.registry import REPORTED
+from harness.models.info import ModelInfo
 
 SCHEMA_VERSION = 2
-ADDED: Mapping[str, int] = {
-    "module": 2,
-    "task_kind": 2,
-    "standard_error": 2,
-    "freedom": 2,
-    "training_error": 2,
-    "n_groups": 2,
-    "design_effect": 2,
-    "clip_error": 2,
-}
+_COLUMNS = """
+    schema_version run_id model model_options model_fingerprint checkpoint checkpoint_sha256
+    frontend_convention task task_version task_sha256 suite protocol seed split metric is_primary
+    higher_is_better value ci_low ci_high ci_method n_boot standard_error freedom training_error
+    n_groups design_effect clip_error fold_std n_train n_valid n_test n_skipped n_classes
+    n_classes_scored embedding_size hop_ms sample_rate resampled_from selected_params embed_seconds
+    probe_seconds audio_seconds device status error notes module task_kind harness_version
+    torch_version command started_at
+"""
+COLUMNS = _COLUMNS.split()
+"""The columns of a results CSV, in their order."""
+
+_ADDED = "module task_kind standard_error freedom training_error n_groups design_effect clip_error"
+ADDED: Mapping[str, int] = dict.fromkeys(_ADDED.split(), 2)
 """The schema version that each column came with; those of the first version are not named."""
 
 KEY = ["task", "protocol", "model", "model_fingerprint", "seed", "split", "metric"]
-"""The columns that say what a row tells the value of."""
+"""The columns that identify a row."""
 
-STATUSES = ("done", "failed")
+NAMES = ("model", "task", "protocol", "split", "metric")
+
+# Without these a row does not say what it is a value of, or whether it may be trusted.
+NEEDED = [*COLUMNS[: COLUMNS.index("value") + 1], "status", "started_at"]
+
+_ROUNDED = 1e-9
 
 
-@dataclass(frozen=True)
-class ResultRow:
-    """One value: a metric of one model on one split of one task, by one protocol and seed.
+def _task_name(text: str) -> str:
+    if text.partition(" ")[0] == "mean":
+        raise ValueError("another name, since tables call a mean so")
+    return text
+
+
+def _utc(text: str) -> str:
+    """Times are compared as texts, so all must be written alike."""
+    try:
+        time = datetime.datetime.fromisoformat(text) if text else None
+        if time is None or (time.isoformat() == text and time.utcoffset() == datetime.timedelta(0)):
+            return text
+    except ValueError:
+        pass
+    raise ValueError("a time in UTC such as 2026-01-31T12:00:00+00:00")
+
+
+class RunInfo(ColumnGroup):
+    """The run that a row comes from; ``started_at`` is in UTC."""
+
+    schema_version: Count = SCHEMA_VERSION
+    run_id: str
+    harness_version: str = ""
+    torch_version: str = ""
+    command: str = ""
+    started_at: Annotated[str, AfterValidator(_utc)] = ""
+
+    @property
+    def order(self) -> tuple[str, str]:
+        """By which runs are sorted: the later one is greater."""
+        return self.started_at, self.run_id
+
+
+class TaskInfo(ColumnGroup):
+    """The task; ``kind`` is ``multiclass``, ``multilabel`` or ``event``, empty in version 1."""
+
+    name: Annotated[Name, AfterValidator(_task_name), Field(alias="task")]
+    version: Annotated[str, Field(alias="task_version")]
+    sha256: Annotated[str, Field(alias="task_sha256")]
+    suite: str
+    kind: Annotated[str, Field(alias="task_kind")] = ""
+
+
+class EmbeddingInfo(ColumnGroup):
+    """The embeddings of all splits; ``hop_ms`` is the spacing of timestamps."""
+
+    embedding_size: Count | None = None
+    hop_ms: Amount | None = None
+    resampled_from: Count | None = None
+    n_skipped: Count | None = None
+    embed_seconds: Amount | None = None
+    audio_seconds: Amount | None = None
+    device: str = ""
+
+
+class ProbeInfo(ColumnGroup):
+    """The probes: protocol, seed, clips to train and validate on, chosen parameters as JSON."""
+
+    protocol: Name
+    seed: Count
+    n_train: Count | None = None
+    n_valid: Count | None = None
+    selected_params: str = ""
+    probe_seconds: Amount | None = None
+
+
+class Measurement(ColumnGroup):
+    """A metric's value on one split.
 
     ``split`` is a test fold, or ``all``: the mean over test folds (the test split itself where
-    there is one). Seconds are wall-clock; ``hop_ms`` is the spacing of timestamps; ``fold_std``
-    has ddof 1, as the original kit's. ``value`` is None where ``status`` is ``failed``, and where
-    the metric is undefined (the area under a curve of a test split with one class, say).
-    ``module`` is the model's module as it was named. ``task_kind`` is ``multiclass``,
-    ``multilabel`` or ``event``. Both are empty in rows of schema version 1.
+    there is one). ``value`` is None where ``status`` is ``failed``, and where the metric is
+    undefined (the area under a curve of a test split with one class, say). ``fold_std`` has ddof 1,
+    as the original kit's.
     """
 
-    schema_version: int
-    run_id: str
-    model: str
-    model_options: str
-    model_fingerprint: str
-    checkpoint: str
-    checkpoint_sha256: str
-    frontend_convention: str
-    task: str
-    task_version: str
-    task_sha256: str
-    suite: str
-    protocol: str
-    seed: int
-    split: str
-    metric: str
-    is_primary: bool
-    higher_is_better: bool
+    split: Name
+    metric: Name
+    is_primary: TrueOrFalse
+    higher_is_better: TrueOrFalse
     value: float | None = None
     ci_low: float | None = None
     ci_high: float | None = None
     ci_method: str = ""
-    n_boot: int | None = None
-    standard_error: float | None = None
-    freedom: float | None = None
-    training_error: float | None = None
-    n_groups: int | None = None
-    design_effect: float | None = None
-    clip_error: float | None = None
-    fold_std: float | None = None
-    n_train: int | None = None
-    n_valid: int | None = None
-    n_test: int | None = None
-    n_skipped: int | None = None
-    n_classes: int | None = None
-    n_classes_scored: int | None = None
-    embedding_size: int | None = None
-    hop_ms: float | None = None
-    sample_rate: int | None = None
-    resampled_from: int | None = None
-    selected_params: str = ""
-    embed_seconds: float | None = None
-    probe_seconds: float | None = None
-    audio_seconds: float | None = None
-    device: str = ""
-    status: str = "done"
+    n_boot: Count | None = None
+    standard_error: Amount | None = None
+    freedom: Amount | None = None
+    training_error: Amount | None = None
+    n_groups: Count | None = None
+    design_effect: Amount | None = None
+    clip_error: Amount | None = None
+    fold_std: Amount | None = None
+    n_test: Count | None = None
+    n_classes: Count | None = None
+    n_classes_scored: Count | None = None
+    status: Literal["done", "failed"] = "done"
     error: str = ""
     notes: str = ""
-    module: str = ""
-    task_kind: str = ""
-    harness_version: str = ""
-    torch_version: str = ""
-    command: str = ""
-    started_at: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Measurement:
+        if self.status == "failed" and self.value is not None:
+            raise ValueError(f"status is failed, and yet the value is {self.value}.")
+        self._check_value()
+        self._check_interval()
+        return self
+
+    def _check_value(self) -> None:
+        metric = REPORTED.get(self.metric)
+        if metric is None:
+            return
+        if self.higher_is_better != metric.higher_is_better:
+            raise ValueError(
+                f"higher_is_better is {self.higher_is_better}, which {self.metric} contradicts."
+            )
+        low, high = metric.range
+        if self.value is not None and not low <= self.value <= high:
+            percent = " (is it in percent?)" if high == 1 < self.value <= 100 else ""
+            limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g} on"
+            raise ValueError(f"value is {self.value}, and {self.metric} goes {limits}{percent}.")
+
+    def _check_interval(self) -> None:
+        low, high, value = self.ci_low, self.ci_high, self.value
+        if (low is None) != (high is None):
+            raise ValueError("one of ci_low and ci_high is empty.")
+        if low is None or high is None:
+            return
+        if low > high:
+            raise ValueError(f"ci_low {low} is above ci_high {high}.")
+        if value is None:
+            return
+        slack = _ROUNDED * max(1.0, abs(value))
+        if not low - slack <= value <= high + slack:
+            raise ValueError(
+                f"value is {value}, and its interval, from {low} to {high}, does not contain it."
+            )
+
+
+@dataclass(frozen=True)
+class ResultRow:
+    """One value: a metric of one model on one split of one task, by one protocol and seed."""
+
+    run: RunInfo
+    model: ModelInfo
+    task: TaskInfo
+    embedding: EmbeddingInfo
+    probe: ProbeInfo
+    measurement: Measurement
+
+    @property
+    def evaluation(self) -> tuple:
+        """The evaluation that the row is of: the first columns of ``KEY``."""
+        model, probe = self.model, self.probe
+        return (self.task.name, probe.protocol, model.label, model.fingerprint, probe.seed)
 
     @property
     def key(self) -> tuple:
-        """What the row tells the value of: its columns ``KEY``."""
-        return tuple(getattr(self, column) for column in KEY)
-
-
-COLUMNS = [field.name for field in fields(ResultRow)]
-TYPES = {field.name: str(field.type) for field in fields(ResultRow)}
-DEFAULTS = {f.name: f.default for f in fields(ResultRow) if f.default is not MISSING}
-# Without these a row does not say what it tells, or whether it may be trusted.
-NEEDED = [c for c in COLUMNS if c not in DEFAULTS or c in ("value", "status", "started_at")]
-_ROUNDED = 1e-9
-_MOST = 2**53  # whole numbers up to it are exact, also as floats
-NAMES = ("model", "task", "protocol", "split", "metric")
-_FROM_ZERO = [
-    *(c for c, kind in TYPES.items() if kind.startswith("int")),
-    *(c for c in COLUMNS if c.endswith("_seconds")),
-    "fold_std",
-    "hop_ms",
-    "standard_error",
-    "freedom",
-    "training_error",
-    "design_effect",
-    "clip_error",
-]
-
-
-class UnknownVersion(ValueError):
-    """A schema version that this harness cannot read; the message says what to do."""
-
-
-class Place(NamedTuple):
-    """Where a row stands: the file, and the line of a CSV or the row of a ``result.json``."""
-
-    file: Path
-    number: int
-
-    def __str__(self) -> str:
-        return f"{self.file}, {self.unit} {self.number}"
+        """What the row is the value of: its columns ``KEY``."""
+        return (*self.evaluation, self.measurement.split, self.measurement.metric)
 
     @property
-    def unit(self) -> str:
-        """What is counted."""
-        return "row" if self.file.suffix == ".json" else "line"
+    def title(self) -> str:
+        """The evaluation that the row is of, in words."""
+        model, probe = self.model.label, self.probe
+        return f"{model} on {self.task.name} by {probe.protocol}, seed {probe.seed}"
+
+    def flat(self) -> dict[str, object]:
+        """Return the row's value in each of ``COLUMNS``."""
+        return {c: getattr(getattr(self, group), name) for c, (group, name) in FIELDS.items()}
 
 
-class PlacedRow(NamedTuple):
-    """A row and where it was read."""
-
-    place: Place
-    row: ResultRow
-
-
-def upgraded(values: Mapping[str, object]) -> ResultRow:
-    """Return a row of this schema version from the typed values of any that is not newer.
-
-    Columns that came after the row's version take their defaults.
-
-    Raises:
-        UnknownVersion: see :func:`known_version`.
-    """
-    version = known_version(values["schema_version"])
-    later = {column: DEFAULTS[column] for column, came in ADDED.items() if version < came}
-    return ResultRow(**{**values, **later, "schema_version": SCHEMA_VERSION})
+GROUPS: Mapping[str, type[ColumnGroup]] = get_type_hints(ResultRow)
+_found = {
+    info.alias or name: (group, name)
+    for group, kind in GROUPS.items()
+    for name, info in kind.model_fields.items()
+}
+FIELDS = {column: _found[column] for column in COLUMNS}
+"""For each column, the group and the field that hold it."""
 
 
-def known_version(version: object) -> int:
-    """Return a schema version that this harness can read.
-
-    Raises:
-        UnknownVersion: it is newer, or none.
-    """
-    if not isinstance(version, int) or version < 1:
-        raise UnknownVersion(f"schema_version is {version!r}, which is none")
-    if version > SCHEMA_VERSION:
-        raise UnknownVersion(
-            f"schema version {version} is of a newer harness, and this one reads up to "
-            f"{SCHEMA_VERSION}: update hear-byola"
-        )
-    return version
-
-
-def check(row: ResultRow) -> None:
-    """Refuse what no evaluation can have given.
-
-    Raises:
-        ValueError: a sentence that names the column and what it may hold.
-    """
-    for column in NAMES:
-        if not getattr(row, column):
-            raise ValueError(f"{column} is empty")
-    if row.task.partition(" ")[0] == "mean":
-        raise ValueError(f"task is '{row.task}', as tables call a mean: give it another name")
-    if row.status not in STATUSES:
-        raise ValueError(f"status is '{row.status}', not {' or '.join(STATUSES)}")
-    if row.status == "failed" and row.value is not None:
-        raise ValueError(f"status is failed, and yet the value is {row.value}")
-    for column in _FROM_ZERO:
-        number = getattr(row, column)
-        if number is not None and number < 0:
-            raise ValueError(f"{column} is {number}, which cannot be below 0")
-        if number is not None and number > _MOST:
-            raise ValueError(f"{column} is {number:.3g}, more than anything that is counted")
-    _check_value(row)
-    if (row.ci_low is None) != (row.ci_high is None):
-        raise ValueError("one of ci_low and ci_high is empty")
-    if row.ci_low is not None and row.ci_high is not None and row.ci_low > row.ci_high:
-        raise ValueError(f"ci_low {row.ci_low} is above ci_high {row.ci_high}")
-    _check_interval(row)
-    _check_time(row.started_at)
-
-
-def _check_value(row: ResultRow) -> None:
-    metric = REPORTED.get(row.metric)
-    if metric is None:
-        return
-    if row.higher_is_better != metric.higher_is_better:
-        raise ValueError(
-            f"higher_is_better is {row.higher_is_better}, which {row.metric} contradicts"
-        )
-    low, high = metric.range
-    if row.value is not None and not low <= row.value <= high:
-        percent = " (is it in percent?)" if high == 1 < row.value <= 100 else ""
-        limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g} on"
-        raise ValueError(f"value is {row.value}, and {row.metric} goes {limits}{percent}")
-
-
-def _check_interval(row: ResultRow) -> None:
-    """Every interval that is made here holds its value."""
-    if row.value is None or row.ci_low is None or row.ci_high is None:
-        return
-    slack = _ROUNDED * max(1.0, abs(row.value))
-    if not row.ci_low - slack <= row.value <= row.ci_high + slack:
-        raise ValueError(
-            f"value is {row.value}, which its interval, from {row.ci_low} to {row.ci_high}, does "
-            "not hold"
-        )
-
-
-def _check_time(text: str) -> None:
-    """Times are compared as texts, so all must be written alike."""
-    if not text:
-        return
-    try:
-        time = datetime.datetime.fromisoformat(text)
-        if time.isoformat() == text and time.utcoffset() == datetime.timedelta(0):
-            return
-    except ValueError:
-        pass
-    raise ValueError(f"started_at is '{text}', not a time in UTC such as 2026-01-31T12:00:00+00:00")
+def kind_of(column: str) -> type:
+    """Return the type of a column's values: bool, int, float or str."""
+    group, name = FIELDS[column]
+    hint = get_type_hints(GROUPS[group])[name]
+    return next((k for k in (bool, int, float) if k in (hint, *get_args(hint))), str)

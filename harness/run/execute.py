@@ -16,7 +16,7 @@ from harness.results import find_evaluations, read_results, write_csv
 from harness.run.engines import Engine
 from harness.run.listener import Listener
 from harness.run.progress import Run
-from harness.run.rows import Origin
+from harness.run.rows import run_info
 from harness.run.scheduler import Scheduler
 from harness.run.units import Evaluation
 
@@ -49,7 +49,7 @@ def execute(
     trained, and the CSV is not written.
     """
     listener = listener or Listener()
-    scheduler = Scheduler(plan, engine, Run(out, Origin.now(command), listener, embed_only))
+    scheduler = Scheduler(plan, engine, Run(out, run_info(command), listener, embed_only))
     finished = False
     try:
         scheduler.work()

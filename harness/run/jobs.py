@@ -27,11 +27,12 @@ from harness.probe.run import run_unit
 from harness.results import write_result
 from harness.results.predictions import gather, write_predictions
 from harness.results.record import write_record
+from harness.results.row import RunInfo
 from harness.run.evaluation import depends_on_seed, evaluate, predicted_scores
 from harness.run.folder import AUDIO_HASHES
 from harness.run.models import check_identity
 from harness.run.pulse import pulse
-from harness.run.rows import Origin, result_rows
+from harness.run.rows import result_rows
 from harness.run.units import EmbeddingUnit, Evaluation
 from tasks.audio import ContentHashes
 
@@ -79,7 +80,7 @@ def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
 
 
 def score(
-    evaluation: Evaluation, units: list[list[ProbeUnit]], origin: Origin, *, device: str
+    evaluation: Evaluation, units: list[list[ProbeUnit]], run: RunInfo, *, device: str
 ) -> bool:
     """Score the selected probes of an evaluation, and write its result."""
     with _claimed(evaluation.directory) as mine:
@@ -93,7 +94,15 @@ def score(
                 folds = gather(task, embeddings, results)
                 random = depends_on_seed(evaluation.protocol, task, embeddings, results)
                 values = evaluate(task, folds, is_random=random)
-            rows = result_rows(evaluation, origin, task, embeddings, results, values, device)
+            rows = result_rows(
+                evaluation=evaluation,
+                run=run,
+                task=task,
+                embeddings=embeddings,
+                results=results,
+                values=values,
+                device=device,
+            )
             source = ", ".join(str(path) for path in evaluation.embeddings.paths())
             _, maximised = criterion(PROTOCOLS[evaluation.protocol], task)
             document = predicted_scores(task, folds, results, values, maximised, source)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from harness.core.memory import FileMemory
 from harness.embeddings import heareval
 from harness.embeddings.embed import embedding_directory, embedding_fingerprint
 from harness.embeddings.task_statistics import check_fittable, fit_to_task
+from harness.models.info import ModelInfo
 from harness.models.module import HearModule, ModelSpec, load_module
 from harness.probe import Protocol, supports
 from harness.run.folder import AUDIO_HASHES, CHECKED_AUDIO, UnwritableError
@@ -39,7 +39,6 @@ from harness.run.units import (
     EmbeddingUnit,
     Evaluation,
     HearevalEmbeddings,
-    ModelIdentity,
     StoredEmbeddings,
 )
 from tasks.audio import ContentHashes
@@ -129,7 +128,7 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
             identify(module, settings.out, check_load=False)
         stored = _stored_embeddings(settings, module, source, task, hashes)
         evaluations += _evaluations(
-            identity(module, fitted=settings.task_statistics),
+            module.info,
             stored,
             task,
             protocols,
@@ -137,6 +136,7 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
             suite=source.suite,
             seeds=settings.seeds,
             out=settings.out,
+            fitted=settings.task_statistics,
         )
     with contextlib.suppress(OSError):  # without it the next run hashes all audio again
         hashes.save()
@@ -178,27 +178,11 @@ def plan_probes(
     evaluations: list[Evaluation] = []
     for label, source, (task, embeddings) in zip(labels, sources, loaded, strict=True):
         content = [embeddings[split].manifest["fingerprint"] for split in task.splits]
-        model = ModelIdentity(label, "", sha256_of(content))
+        model = ModelInfo(label=label, fingerprint=sha256_of(content))
         evaluations += _evaluations(
             model, source, task, chosen, read=[model.fingerprint], suite="", seeds=seeds, out=out
         )
     return Plan(evaluations, unsupported)
-
-
-def identity(module: HearModule, *, fitted: bool = False) -> ModelIdentity:
-    """Return what result rows report of a model."""
-    spec = module.spec
-    return ModelIdentity(
-        label=spec.label,
-        options=json.dumps(dict(spec.options), sort_keys=True, default=str) if spec.options else "",
-        fingerprint=module.fingerprint,
-        checkpoint=spec.checkpoint,
-        checkpoint_sha256=module.checkpoint_sha256,
-        frontend_convention=module.frontend_convention,
-        sample_rate=module.sample_rate,
-        module=spec.module,
-        fitted=fitted,
-    )
 
 
 def _unsupported(
@@ -262,7 +246,7 @@ def _stored_embeddings(
 
 
 def _evaluations(
-    model: ModelIdentity,
+    model: ModelInfo,
     embeddings: StoredEmbeddings | HearevalEmbeddings,
     task: Task,
     protocols: Sequence[Protocol],
@@ -271,6 +255,7 @@ def _evaluations(
     suite: str,
     seeds: int,
     out: Path,
+    fitted: bool = False,
 ) -> list[Evaluation]:
     """Return the evaluations of one model on one task.
 
@@ -290,6 +275,7 @@ def _evaluations(
             ),
             out=out,
             groups=groups,
+            fitted=fitted,
         )
         for protocol in protocols
         if supports(protocol, task)

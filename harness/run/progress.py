@@ -13,9 +13,10 @@ import numpy as np
 from harness import probe
 from harness.probe import ProbeUnit, UnitResult
 from harness.results import write_result
+from harness.results.row import RunInfo
 from harness.run import jobs
 from harness.run.listener import Listener
-from harness.run.rows import Origin, failure_row
+from harness.run.rows import failure_row
 from harness.run.units import EmbeddingUnit, Evaluation
 from tasks.format.task import Task
 
@@ -26,13 +27,13 @@ class Run:
 
     Attributes:
         out: the run's folder.
-        origin: for result rows.
+        info: what its result rows record of the run.
         listener: receives the run's events.
         embed_only: stop when the embeddings are made.
     """
 
     out: Path
-    origin: Origin
+    info: RunInfo
     listener: Listener
     embed_only: bool = False
 
@@ -107,7 +108,7 @@ class Progress:
         evaluation, run = self.evaluation, self._run
         if run.embed_only:
             return f"{evaluation.model.label} · {evaluation.task_name}"
-        row = failure_row(evaluation, run.origin, self._read_task(), error)
+        row = failure_row(evaluation, run.info, self._read_task(), error)
         write_result(evaluation.failure, [row])
         return evaluation.name
 
@@ -160,7 +161,7 @@ class Progress:
             key=evaluation.directory,
             name=evaluation.name,
             function=jobs.score,
-            arguments=(evaluation, selected, self._run.origin),
+            arguments=(evaluation, selected, self._run.info),
             finished=partial(self._run.listener.scored, evaluation),
             part=evaluation.directory,
             part_name=evaluation.name,

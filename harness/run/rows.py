@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from importlib import metadata
 
 import numpy as np
@@ -17,35 +16,37 @@ from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.registry import find_metric
 from harness.probe import PROTOCOLS, task_kind
 from harness.probe.scale import scale_fault
-from harness.results import SCHEMA_VERSION, ResultRow
 from harness.results.frames import FITTED, OUT_OF_SCALE
 from harness.results.predictions import Folds
+from harness.results.row import (
+    EmbeddingInfo,
+    Measurement,
+    ProbeInfo,
+    ResultRow,
+    RunInfo,
+    TaskInfo,
+)
 from harness.run.evaluation import Value
 from harness.run.units import Evaluation
 from tasks.format.files import VOCABULARY
 from tasks.format.task import Fold, Task
 
 
-@dataclass(frozen=True)
-class Origin:
-    """The run that rows come from."""
-
-    run_id: str
-    command: str
-    started_at: str
-
-    @staticmethod
-    def now(command: str) -> Origin:
-        """Return the origin of a run that starts now."""
-        started = datetime.datetime.now(datetime.timezone.utc)
-        return Origin(
-            started.strftime("%Y%m%dT%H%M%S.%fZ"), command, started.isoformat(timespec="seconds")
-        )
+def run_info(command: str) -> RunInfo:
+    """Return what the rows of a run that starts now have in common."""
+    started = datetime.datetime.now(datetime.timezone.utc)
+    return RunInfo(
+        run_id=started.strftime("%Y%m%dT%H%M%S.%fZ"),
+        command=command,
+        started_at=started.isoformat(timespec="seconds"),
+        harness_version=metadata.version("hear-byola"),
+        torch_version=torch.__version__,
+    )
 
 
 def result_rows(
     evaluation: Evaluation,
-    origin: Origin,
+    run: RunInfo,
     task: Task,
     embeddings: Mapping[str, SplitEmbeddings],
     results: Folds,
@@ -53,105 +54,113 @@ def result_rows(
     device: str,
 ) -> list[ResultRow]:
     """Return one row for each value of an evaluation that went well."""
-    rows = []
     manifests = [embeddings[split].manifest for split in task.splits]
-    shared = _common(evaluation, origin, task) | {
-        "embedding_size": int(next(iter(embeddings.values())).embeddings.shape[1]),
-        "hop_ms": manifests[0].get("hop_ms"),
-        "resampled_from": manifests[0].get("resampled_from"),
-        "n_skipped": sum(m.get("n_skipped", 0) for m in manifests),
-        "embed_seconds": _sum(m.get("embed_seconds") for m in manifests),
-        "audio_seconds": _sum(m.get("audio_seconds") for m in manifests),
-        "device": manifests[0].get("device", device),
-    }
+    embedding = EmbeddingInfo(
+        embedding_size=next(iter(embeddings.values())).embeddings.shape[1],
+        hop_ms=manifests[0].get("hop_ms"),
+        resampled_from=manifests[0].get("resampled_from"),
+        n_skipped=sum(m.get("n_skipped", 0) for m in manifests),
+        embed_seconds=_sum(m.get("embed_seconds") for m in manifests),
+        audio_seconds=_sum(m.get("audio_seconds") for m in manifests),
+        device=manifests[0].get("device", device),
+    )
     mended = _mended(evaluation.protocol, task, embeddings, results)
     mended += _out_of_scale(evaluation.protocol, task, embeddings)
-    for value in values:
-        chosen = [
-            (fold, runs)
-            for fold, runs in zip(task.folds, results, strict=True)
-            if value.split in (fold.name, "all")
-        ]
-        estimate, interval = value.estimate, value.estimate.interval
-        rows.append(
-            ResultRow(
-                **shared,
-                split=value.split,
-                metric=value.key,
-                is_primary=value.key == task.primary_metric,
-                higher_is_better=find_metric(value.metric).higher_is_better,
-                value=value.value,
-                ci_low=interval.low,
-                ci_high=interval.high,
-                ci_method=interval.method,
-                n_boot=interval.n_boot,
-                standard_error=estimate.standard_error,
-                freedom=estimate.freedom,
-                training_error=estimate.training_error,
-                n_groups=estimate.n_groups,
-                design_effect=estimate.design_effect,
-                clip_error=estimate.clip_error,
-                fold_std=value.fold_std,
-                n_train=_clips(embeddings, [s for fold, _ in chosen for s in fold.train], chosen),
-                n_valid=_clips(embeddings, [fold.valid for fold, _ in chosen], chosen),
-                n_test=value.n_test,
-                n_classes=value.n_classes,
-                n_classes_scored=value.n_classes_scored,
-                selected_params=_params(chosen),
-                probe_seconds=sum(run.seconds for _, runs in chosen for run in runs),
-                notes=_notes(evaluation, task, manifests, value, mended),
-            )
+    return [
+        ResultRow(
+            run=run,
+            model=evaluation.model,
+            task=_task_info(evaluation, task),
+            embedding=embedding,
+            probe=_probe_info(evaluation, value.split, task, embeddings, results),
+            measurement=_measurement(
+                task, value, _notes(evaluation, task, manifests, value, mended)
+            ),
         )
-    return rows
+        for value in values
+    ]
 
 
-def failure_row(evaluation: Evaluation, origin: Origin, task: Task, error: str) -> ResultRow:
+def failure_row(evaluation: Evaluation, run: RunInfo, task: Task, error: str) -> ResultRow:
     """Return the row of an evaluation that failed: the primary metric, without a value."""
     return ResultRow(
-        **_common(evaluation, origin, task),
-        split="all",
-        metric=task.primary_metric,
-        is_primary=True,
-        higher_is_better=find_metric(task.primary_metric).higher_is_better,
-        status="failed",
-        error=error,
+        run=run,
+        model=evaluation.model,
+        task=_task_info(evaluation, task),
+        embedding=EmbeddingInfo(),
+        probe=ProbeInfo(protocol=evaluation.protocol, seed=evaluation.seed),
+        measurement=Measurement(
+            split="all",
+            metric=task.primary_metric,
+            is_primary=True,
+            higher_is_better=find_metric(task.primary_metric).higher_is_better,
+            status="failed",
+            error=error,
+        ),
     )
 
 
-def _common(evaluation: Evaluation, origin: Origin, task: Task) -> dict:
-    model = evaluation.model
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "run_id": origin.run_id,
-        "model": model.label,
-        "model_options": model.options,
-        "model_fingerprint": model.fingerprint,
-        "checkpoint": model.checkpoint,
-        "checkpoint_sha256": model.checkpoint_sha256,
-        "frontend_convention": model.frontend_convention,
-        "module": model.module,
-        "task": task.name,
-        "task_version": task.version,
-        "task_sha256": task.sha256,
-        "task_kind": task_kind(task),
-        "suite": evaluation.suite,
-        "protocol": evaluation.protocol,
-        "seed": evaluation.seed,
-        "sample_rate": model.sample_rate,
-        "harness_version": metadata.version("hear-byola"),
-        "torch_version": torch.__version__,
-        "command": origin.command,
-        "started_at": origin.started_at,
-    }
+def _task_info(evaluation: Evaluation, task: Task) -> TaskInfo:
+    return TaskInfo(
+        name=task.name,
+        version=task.version,
+        sha256=task.sha256,
+        suite=evaluation.suite,
+        kind=task_kind(task),
+    )
 
 
-def _clips(
+def _probe_info(
+    evaluation: Evaluation,
+    split: str,
+    task: Task,
     embeddings: Mapping[str, SplitEmbeddings],
-    splits: Sequence[str],
-    chosen: Sequence[tuple[Fold, object]],
-) -> int:
-    # Over folds: the mean number of clips a fold trains or validates on.
-    return round(sum(len(embeddings[split].clips) for split in splits) / len(chosen))
+    results: Folds,
+) -> ProbeInfo:
+    chosen = [
+        (fold, runs)
+        for fold, runs in zip(task.folds, results, strict=True)
+        if split in (fold.name, "all")
+    ]
+
+    def clips(splits: Sequence[str]) -> int:
+        # Over folds: the mean number of clips a fold trains or validates on.
+        return round(sum(len(embeddings[split].clips) for split in splits) / len(chosen))
+
+    return ProbeInfo(
+        protocol=evaluation.protocol,
+        seed=evaluation.seed,
+        n_train=clips([split for fold, _ in chosen for split in fold.train]),
+        n_valid=clips([fold.valid for fold, _ in chosen]),
+        selected_params=_params(chosen),
+        probe_seconds=sum(run.seconds for _, runs in chosen for run in runs),
+    )
+
+
+def _measurement(task: Task, value: Value, notes: str) -> Measurement:
+    estimate, interval = value.estimate, value.estimate.interval
+    return Measurement(
+        split=value.split,
+        metric=value.key,
+        is_primary=value.key == task.primary_metric,
+        higher_is_better=find_metric(value.metric).higher_is_better,
+        value=value.value,
+        ci_low=interval.low,
+        ci_high=interval.high,
+        ci_method=interval.method,
+        n_boot=interval.n_boot,
+        standard_error=estimate.standard_error,
+        freedom=estimate.freedom,
+        training_error=estimate.training_error,
+        n_groups=estimate.n_groups,
+        design_effect=estimate.design_effect,
+        clip_error=estimate.clip_error,
+        fold_std=value.fold_std,
+        n_test=value.n_test,
+        n_classes=value.n_classes,
+        n_classes_scored=value.n_classes_scored,
+        notes=notes,
+    )
 
 
 def _params(chosen: Sequence[tuple[Fold, Sequence]]) -> str:
@@ -169,7 +178,7 @@ def _notes(
     value: Value,
     mended: Sequence[str],
 ) -> str:
-    notes = [*([FITTED] if evaluation.model.fitted else []), *task.unlike_card, *mended]
+    notes = [*([FITTED] if evaluation.fitted else []), *task.unlike_card, *mended]
     if value.unscored:
         notes.append("classes not scored, absent from the test split: " + ", ".join(value.unscored))
     skipped = [f"{m['split']}: {', '.join(m['skipped'])}" for m in manifests if m.get("skipped")]

@@ -15,6 +15,7 @@ from harness.core.files import FileState, file_state
 from harness.core.hashing import sha256_of
 from harness.embeddings import heareval
 from harness.embeddings.store import SplitEmbeddings, read_split
+from harness.models.info import ModelInfo
 from harness.models.module import ModelSpec, folder_name
 from harness.probe import ProbeUnit
 from tasks.format.task import Task, TaskSource
@@ -103,26 +104,6 @@ def _states(directory: Path) -> tuple[FileState, ...]:
 
 
 @dataclass(frozen=True)
-class ModelIdentity:
-    """What a result row reports of a model.
-
-    Attributes:
-        module: as the user named it.
-        fitted: its options were derived from the task (:mod:`harness.embeddings.task_statistics`).
-    """
-
-    label: str
-    options: str
-    fingerprint: str
-    checkpoint: str = ""
-    checkpoint_sha256: str = ""
-    frontend_convention: str = ""
-    sample_rate: int | None = None
-    module: str = ""
-    fitted: bool = False
-
-
-@dataclass(frozen=True)
 class Evaluation:
     """One model × task × protocol × seed: a group of result rows.
 
@@ -130,9 +111,11 @@ class Evaluation:
         fingerprint: hash of everything that the probes depend on.
         groups: hash of the task's groups; empty without groups. They do not change the probes: if
             only they differ, the same probes are scored again.
+        fitted: whether the model's options were derived from the task
+            (:mod:`harness.embeddings.task_statistics`).
     """
 
-    model: ModelIdentity
+    model: ModelInfo
     embeddings: StoredEmbeddings | HearevalEmbeddings
     task_name: str
     suite: str
@@ -141,6 +124,7 @@ class Evaluation:
     fingerprint: str
     out: Path
     groups: str = ""
+    fitted: bool = False
 
     @property
     def name(self) -> str:

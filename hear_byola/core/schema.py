@@ -254,6 +254,8 @@ def _allowed(model: type[BaseModel], path: tuple[int | str, ...], fault: Any) ->
     """Return what a value may be, in words that follow "it must be"."""
     if fault["type"] == "value_error":
         return str(fault["ctx"]["error"])
+    if fault["type"] == "finite_number":
+        return "a finite number"
     in_words = [text for kind in _kinds_at(model, path) if (text := describe(kind))]
     return " or ".join(in_words) or fault["msg"].removeprefix("Input should be ")
 

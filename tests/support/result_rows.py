@@ -4,38 +4,45 @@ from __future__ import annotations
 
 import dataclasses
 
-from harness.results import SCHEMA_VERSION, ResultRow
+from harness.models.info import ModelInfo
+from harness.results.row import (
+    FIELDS,
+    EmbeddingInfo,
+    Measurement,
+    ProbeInfo,
+    ResultRow,
+    RunInfo,
+    TaskInfo,
+)
 
 
 def row(**changes) -> ResultRow:
+    """Return a row with some of its columns changed, whether or not they can be so."""
     base = ResultRow(
-        schema_version=SCHEMA_VERSION,
-        run_id="r1",
-        model="m",
-        model_options='{"d": 512}',
-        model_fingerprint="f",
-        checkpoint="",
-        checkpoint_sha256="",
-        frontend_convention="slaney",
-        task="t-v1-full",
-        task_version="v1",
-        task_sha256="abc",
-        suite="demo",
-        protocol="linear",
-        seed=0,
-        split="all",
-        metric="top1_acc",
-        is_primary=True,
-        higher_is_better=True,
-        value=0.5,
-        ci_low=0.4,
-        ci_high=0.6,
-        n_boot=1000,
-        resampled_from=None,
-        notes='a "quoted", comma',
-        started_at="2026-01-01T00:00:00+00:00",
+        run=RunInfo(run_id="r1", started_at="2026-01-01T00:00:00+00:00"),
+        model=ModelInfo(
+            label="m", options='{"d": 512}', fingerprint="f", frontend_convention="slaney"
+        ),
+        task=TaskInfo(name="t-v1-full", version="v1", sha256="abc", suite="demo"),
+        embedding=EmbeddingInfo(),
+        probe=ProbeInfo(protocol="linear", seed=0),
+        measurement=Measurement(
+            split="all",
+            metric="top1_acc",
+            is_primary=True,
+            higher_is_better=True,
+            value=0.5,
+            ci_low=0.4,
+            ci_high=0.6,
+            n_boot=1000,
+            notes='a "quoted", comma',
+        ),
     )
     if (value := changes.get("value")) is not None:
         # An interval holds its value.
         changes = {"ci_low": value - 0.1, "ci_high": value + 0.1} | changes
-    return dataclasses.replace(base, **changes)
+    parts = dict(vars(base))
+    for column, value in changes.items():
+        group, field = FIELDS[column]
+        parts[group] = parts[group].model_copy(update={field: value})
+    return dataclasses.replace(base, **parts)

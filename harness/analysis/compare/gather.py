@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -91,8 +90,8 @@ class Results:
         return found
 
 
-def _key(run: object, model: str, row: Any) -> tuple:
-    return (str(run), model, *(getattr(row, name) for name in _KEY))
+def _key(run: object, model: str, row: pd.Series | Mapping[str, object]) -> tuple:
+    return (str(run), model, *(row[column] for column in _KEY))
 
 
 def gather(runs: Path | str | Sequence[Path | str]) -> Results:
@@ -115,7 +114,8 @@ def gather(runs: Path | str | Sequence[Path | str]) -> Results:
         read = list(placed_results(find_evaluations(run)))
         rows = read if read and run.is_dir() else read_rows(run)
         tables.append(frame(dict.fromkeys(placed.row for placed in rows)).assign(run=str(run)))
-        evaluations.update({_key(run, row.model, row): place.file.parent for place, row in read})
+        for place, row in read:
+            evaluations[_key(run, row.model.label, row.flat())] = place.file.parent
         everything += rows
     warn_of_runs_that_differ(everything)
     table = pd.concat(tables, ignore_index=True)

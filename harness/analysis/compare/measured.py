@@ -17,6 +17,7 @@ from harness.metrics.units import Units
 from harness.probe import PROTOCOLS
 from harness.results.folder import placed_results
 from harness.results.record import Record
+from harness.results.row import ResultRow
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,7 @@ class Measured:
         runs: how many trained probes the scores of a fold are averaged over.
         answers: how many clips, labels of clips, or events it is counted from.
         audio: per fold the rate and hash of the recordings, where they are known.
-        depends_on_seed: whether another seed gives another probe, as its row says; None of rows of
-            schema version 1, where the protocol decides.
+        is_random: whether another seed gives another probe.
     """
 
     model: str
@@ -50,7 +50,7 @@ class Measured:
     runs: int = 1
     answers: float = np.inf
     audio: tuple[tuple[int, str] | None, ...] = ()
-    depends_on_seed: bool | None = None
+    is_random: bool = True
 
     @property
     def value(self) -> float:
@@ -61,16 +61,6 @@ class Measured:
     def units(self) -> Units:
         """The test units, which models must share to be paired."""
         return self.by_unit.units
-
-    @property
-    def is_random(self) -> bool:
-        """Whether another seed gives another probe."""
-        if self.depends_on_seed is not None:
-            return self.depends_on_seed
-        known = PROTOCOLS.get(self.protocol)
-        return known is None or known.is_random(
-            event=self.metric.embedding_type == EmbeddingType.EVENT
-        )
 
     @property
     def noun(self) -> str:
@@ -122,21 +112,30 @@ def measure(record: Record) -> Measured:
     by_unit = metric.influence(scored, units)
     by_clip = metric.influence(scored, clips) if units.grouped else by_unit
     return Measured(
-        about.model,
-        about.seed,
-        record.task,
-        about.task_sha256,
-        about.protocol,
-        metric,
-        tuple(fold.clips for fold in folds),
-        by_unit,
-        by_clip,
-        metric.clip_shares(scored),
-        metric.runs(scored[0]),
-        metric.answers(scored),
-        tuple(record.audio.get(fold.test) for fold in record.folds),
-        None if about.training_error is None else about.training_error > 0,
+        model=about.model.label,
+        seed=about.probe.seed,
+        task=record.task,
+        task_sha256=about.task.sha256,
+        protocol=about.probe.protocol,
+        metric=metric,
+        clips=tuple(fold.clips for fold in folds),
+        by_unit=by_unit,
+        by_clip=by_clip,
+        correctness=metric.clip_shares(scored),
+        runs=metric.runs(scored[0]),
+        answers=metric.answers(scored),
+        audio=tuple(record.audio.get(fold.test) for fold in record.folds),
+        is_random=_is_random(about, metric),
     )
+
+
+def _is_random(row: ResultRow, metric: AnyMetric) -> bool:
+    training_error = row.measurement.training_error
+    if training_error is not None:
+        return training_error > 0
+    # Rows of schema version 1 do not contain it.
+    known = PROTOCOLS.get(row.probe.protocol)
+    return known is None or known.is_random(event=metric.embedding_type == EmbeddingType.EVENT)
 
 
 def check_paired(measured: Sequence[Measured]) -> None:

@@ -1,0 +1,60 @@
+"""Types of the fields of a stored table: each is read from the text of a cell, or from JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+
+from hear_byola.core.schema import Flag, Schema
+
+_MOST = 2**53  # whole numbers up to it are exact, also as floats
+_FLAGS = {"true": True, "false": False}
+_GAPS = {"", "nan", "null"}
+
+
+def _is_gap(value: object) -> bool:
+    if isinstance(value, str):
+        return value in _GAPS or value.strip().lower() in _GAPS
+    return value != value  # NaN
+
+
+def _flag(value: object) -> object:
+    return _FLAGS.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def _named(text: str) -> str:
+    if not text:
+        raise ValueError("a name, not empty")
+    return text
+
+
+Amount = Annotated[float, Field(ge=0, le=_MOST)]
+"""A number of seconds or milliseconds, a standard error and the like."""
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+TrueOrFalse = Annotated[Flag, BeforeValidator(_flag)]
+"""A flag, also as a spreadsheet writes it."""
+Name = Annotated[str, AfterValidator(_named)]
+
+
+class ColumnGroup(Schema):
+    """Fields that a table stores in columns, each named by the field's alias or name.
+
+    A number whose default is None takes it where its cell is empty, or the number is NaN.
+    """
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    _optional: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: object) -> None:
+        fields = cls.model_fields.items()
+        cls._optional = frozenset(name for name, field in fields if field.default is None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_gaps(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        optional = cls._optional
+        return {k: v for k, v in values.items() if k not in optional or not _is_gap(v)}
