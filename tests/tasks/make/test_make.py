@@ -300,7 +300,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         "has 1 file, too few for train, valid.",
     ),
     "metric of events": (labels_of(), {"metrics": ("segment_1s_er",)}, "--metric segment_1s_er: "
-        "multiclass scene tasks have top1_acc"),
+        "multiclass scene tasks have aucroc, d_prime, mAP, pitch_acc, chroma_acc, top1_acc."),
     "unknown metric": (labels_of(), {"metrics": ("map",)}, "Did you mean 'mAP'?"),
     "metric of multiclass": (
         labels_of() + "00.wav,c\n",
