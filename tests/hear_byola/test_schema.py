@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
 
 import pytest
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
-from hear_byola.core.schema import Flag, Number, Schema, Whole, one_of, read
+from hear_byola.core.schema import Flag, Number, Schema, Whole, one_of, read, read_fields
 
 Share = Annotated[Number, Field(ge=0, le=1)]
 
@@ -197,3 +197,29 @@ def test_what_is_no_mapping_is_refused(content: object) -> None:
         Trouble, match=r"mine must hold fields and their values, like `rounds: ...`"
     ):
         read(Config, content, "mine", Trouble)
+
+
+def test_the_nearest_of_some_names_is_suggested() -> None:
+    assert fault(kind="scenes").endswith("one of 'scene', 'event'. Did you mean 'scene'?")
+    assert fault(engine="locl").endswith("one of 'local', 'ray'. Did you mean 'local'?")
+    assert fault(mode="clip").endswith("one of 'clips', 'seconds'. Did you mean 'clips'?")
+
+
+class Lenient(Schema):
+    model_config = ConfigDict(extra="ignore")
+
+    rounds: Whole
+    names: tuple[str, ...] = ()
+    part: Part | None = None
+
+
+def test_a_missing_field_is_sought_among_the_names_that_are_ignored() -> None:
+    with pytest.raises(Trouble, match=r"rounds is missing: .*\. Did you mean 'round'\?"):
+        read(Lenient, {"round": 3}, "mine", Trouble)
+
+
+def test_what_can_be_read_is_given_beside_the_faults() -> None:
+    assert read_fields(Lenient, {"rounds": 3}) == ({"rounds": 3, "names": (), "part": None}, [])
+    values, faults = read_fields(Lenient, {"rounds": "x", "names": [1], "part": {"name": "p"}})
+    assert values == {"names": ("1",), "part": Part(name="p")}
+    assert faults == ["rounds is 'x': it must be a whole number."]
