@@ -48,7 +48,7 @@ def ablate(
     from harness.ablation import Trainer
     from harness.ablation import ablate as run_study
     from harness.ablation.study import read_study
-    from harness.commands.progress import ConsoleListener
+    from harness.commands.progress import RunDisplay
     from harness.run.engines import worker_devices
     from hear_byola.pretraining.config import differing
 
@@ -60,7 +60,7 @@ def ablate(
     trainer = Trainer(
         configure, differing, _pretrain_arm, _audio, _trained_on, "hear_byola", _untrained
     )
-    with ConsoleListener() as listener:
+    with RunDisplay() as listener:
         outcome = run_study(
             chosen,
             find_tasks(chosen.tasks, chosen.suite, tasks_dir),

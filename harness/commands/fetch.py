@@ -47,18 +47,18 @@ def fetch(
     when the command is run again. Each archive is checked by size and md5 as its record lists
     them, and a task directory appears whole or not at all.
     """
-    from harness.commands.fetch_progress import FetchProgress
+    from harness.commands.fetch_progress import FetchDisplay
     from tasks.fetch import fetch as fetch_tasks
 
     cards = _chosen(names, suite, tasks_dir)
-    with FetchProgress() as progress:
+    with FetchDisplay() as display:
         fetched = fetch_tasks(
             cards,
             tasks_dir,
             mirror=mirror and expand_home(mirror),
             keep_archive=keep_archive,
             jobs=jobs,
-            listener=progress,
+            listener=display,
         )
     for card in cards:
         if card.name in fetched.directories:

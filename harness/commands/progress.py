@@ -1,4 +1,4 @@
-"""Shows how a run goes: bars and the work of the moment on a terminal, lines in a log file."""
+"""The progress of a run: bars and the current work on a terminal, lines in a log file."""
 
 from __future__ import annotations
 
@@ -8,17 +8,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+from harness.commands.display import Display
 from harness.core.counts import plural
+from harness.core.progress import Pace
 from harness.run.listener import Listener
 from harness.run.pulse import pulse_of
 from harness.run.units import EmbeddingUnit, Evaluation
@@ -30,46 +25,46 @@ _LINE_EVERY = 60.0
 """Seconds of silence after which a log file gets a line about the work of the moment."""
 
 
-class ConsoleListener(Listener):
-    """Draws progress on standard error; a context manager, so that the bars end cleanly."""
+class RunDisplay(Display, Listener):
+    """Shows the events of a run."""
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
-        self._progress = Progress(
+        super().__init__(
             TextColumn("{task.description:<12}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TextColumn("{task.fields[last]}"),
-            console=self._console,
-            disable=not self._console.is_terminal,
         )
-        self._embed = self._progress.add_task("embed", total=0, last="", visible=False)
-        self._score = self._progress.add_task("probe, score", total=0, last="", visible=False)
+        self._embed = self.bars.add_task("embed", total=0, last="", visible=False)
+        self._score = self.bars.add_task("probe, score", total=0, last="", visible=False)
         self._total = 0
         self._scored = 0
-        self._started = self._said = time.monotonic()
+        self._started = time.monotonic()
+        self._silence = Pace(_LINE_EVERY)
         self._now: Sequence[tuple[str, Path]] = ()
         self._left = ""
         self._ended = threading.Event()
         self._watch = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> ConsoleListener:
-        """Start the bars."""
-        self._progress.start()
+    def __enter__(self) -> RunDisplay:
+        super().__enter__()
         self._watch.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        """End the bars."""
+    def __exit__(self, *error: object) -> None:
         self._ended.set()
         self._watch.join()
-        self._progress.stop()
+        super().__exit__(*error)
 
     def say(self, text: str) -> None:
+        """Print a sentence."""
+        self.line(text)
+
+    def line(self, text: str, head: str = "") -> None:
         """Print a line above the bars."""
-        self._said = time.monotonic()
-        self._console.print(escape(text))
+        self._silence.restart()
+        super().line(text, head)
 
     def planned(self, embeddings: int, evaluations: int) -> None:
         """Show what is left to do."""
@@ -78,8 +73,8 @@ class ConsoleListener(Listener):
             f"to do: {plural(embeddings, 'split')} to embed, "
             f"{plural(evaluations, 'evaluation')} to probe"
         )
-        self._progress.update(self._embed, total=embeddings, visible=embeddings > 0)
-        self._progress.update(self._score, total=evaluations, visible=evaluations > 0)
+        self.bars.update(self._embed, total=embeddings, visible=embeddings > 0)
+        self.bars.update(self._score, total=evaluations, visible=evaluations > 0)
 
     def working(self, units: Sequence[tuple[str, Path]], left: str) -> None:
         """Remember what is being worked on, and the time left."""
@@ -92,7 +87,7 @@ class ConsoleListener(Listener):
             f"embedded  {unit.spec.label} · {unit.source.directory.name} · {unit.split}: "
             f"{plural(manifest['n_clips'], 'clip')} in {manifest['embed_seconds']:.1f} s"
         )
-        self._progress.advance(self._embed)
+        self.bars.advance(self._embed)
 
     def scored(self, evaluation: Evaluation) -> None:
         """Print the primary metric with its interval."""
@@ -108,12 +103,11 @@ class ConsoleListener(Listener):
             f"scored    {evaluation.name}: {row['metric']} {value} "
             f"({self._scored}/{self._total}, {passed}{left})"
         )
-        self._progress.advance(self._score)
+        self.bars.advance(self._score)
 
     def failed(self, name: str, error: str) -> None:
         """Print what failed, and why."""
-        self._said = time.monotonic()
-        self._console.print(f"[bold red]FAILED[/]    {escape(name)}: {escape(error)}")
+        self.line(f"{name}: {error}", head="[bold red]FAILED[/]    ")
 
     def _look(self) -> None:
         """Show the work of the moment now and then, until the run ends."""
@@ -121,13 +115,13 @@ class ConsoleListener(Listener):
             now = self._describe_now()
             if not now:
                 continue
-            if self._progress.disable:
-                if time.monotonic() - self._said >= _LINE_EVERY:
-                    self.say(f"working on {now}")
+            if not self.has_bars:
+                if self._silence.due():
+                    self.line(f"working on {now}")
                 continue
             for bar in (self._embed, self._score):
                 shown = bar == (self._score if self._total else self._embed)
-                self._progress.update(bar, last=escape(now) if shown else "")
+                self.bars.update(bar, last=escape(now) if shown else "")
 
     def _describe_now(self) -> str:
         """Return the unit that is being worked on, how far it is, and the time left of the run."""

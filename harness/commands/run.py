@@ -87,7 +87,7 @@ def _execute(
     directories: tuple[Path, ...] = (),
 ) -> int:
     from harness.analysis.table import format_table
-    from harness.commands.progress import ConsoleListener
+    from harness.commands.progress import RunDisplay
     from harness.run.engines import local_engine, worker_devices
     from harness.run.execute import execute, require_embeddings, write_layouts
     from harness.run.plan import Settings, make_plan, plan_probes
@@ -95,7 +95,7 @@ def _execute(
 
     out = output_folder(options["out"])
     devices = worker_devices(options["device"], options["jobs"])
-    with ConsoleListener() as listener:
+    with RunDisplay() as listener:
         if directories:
             if options["models"] or options["tasks"] or options["suite"]:
                 raise UserError("Give embedding folders or -m and -t, not both.")

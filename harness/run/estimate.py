@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness import probe
+from harness.core.progress import rough_duration
 from harness.probe.protocol import grid_points
 from harness.run.units import EmbeddingUnit, Evaluation
 from tasks.format.task import Task
@@ -85,7 +86,7 @@ class Estimate:
             return ""
         seconds /= max(1, min(self._slots, len(self._parts)))
         word = "more than" if None in known else "about"
-        return f"{word} {duration(seconds)} left"
+        return f"{word} {rough_duration(seconds)} left"
 
     def _seconds(self, part: _Part) -> float | None:
         """Return the seconds left of a part, by the units that are most like it."""
@@ -96,14 +97,6 @@ class Estimate:
             if part.kind[0] == "probe" and length == 2:
                 return None  # protocols have nothing in common
         return None
-
-
-def duration(seconds: float) -> str:
-    """Return a length of time in words, to a precision that an estimate has."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _probes(evaluation: Evaluation) -> int:

@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.core.errors import UserError
+from hear_byola.core.pace import Pace
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.collapse import is_collapsed
 from hear_byola.pretraining.distributed import from_all_ranks
@@ -256,12 +257,14 @@ class ProgressLines(StepCallback):
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
-        self._began = self._last = 0.0
+        self._began = 0.0
+        self._pace = Pace(_LINE_EVERY)
         self._first = 0
 
     def on_train_start(self, trainer: pl.Trainer, module: Any) -> None:
         """Start the clock."""
-        self._began = self._last = time.monotonic()
+        self._began = time.monotonic()
+        self._pace.restart()
         self._first = trainer.global_step
         if self._first:
             self.say(f"resuming from step {self._first} of {module.steps}")
@@ -269,13 +272,11 @@ class ProgressLines(StepCallback):
     @rank_zero_only
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
         """Report the progress if it is due."""
-        now = time.monotonic()
-        if now - self._last < _LINE_EVERY and step < module.steps:
+        if not self._pace.due() and step < module.steps:
             return
-        self._last = now
         config = module.config
         crops = config.batch_size * config.accumulate * trainer.world_size
-        rate = (step - self._first) / (now - self._began)
+        rate = (step - self._first) / (time.monotonic() - self._began)
         left = (module.steps - step) / rate
         loss = float(torch.as_tensor(module.last_loss))
         self.say(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -16,6 +15,7 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.core.errors import UserError
+from hear_byola.core.pace import Pace
 from hear_byola.frontend import LogMel
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.corpus import AudioCorpus, scan, tell_skipped
@@ -204,13 +204,12 @@ def _memory(audio: Path) -> Path:
 
 def _progress(say: Callable[[str], None]) -> Callable[[int, int, int], None]:
     """Return a callback that reports the progress of a scan every few seconds."""
-    began = last = time.monotonic()
+    pace, told = Pace(_LINE_EVERY), False
 
     def progress(done: int, total: int, sounds: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= _LINE_EVERY or (done == total and last > began):
-            last = now
+        nonlocal told
+        if pace.due() or (told and done == total):
+            told = True
             say(f"scanned {done:,} of {total:,} files, {sounds:,} sounds")
 
     return progress

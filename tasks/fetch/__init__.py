@@ -15,7 +15,7 @@ from pathlib import Path
 from harness.core.errors import UserError
 from tasks.cards.card import Card
 from tasks.fetch.archive import Archive, Locator
-from tasks.fetch.listener import Listener
+from tasks.fetch.listener import FetchListener
 from tasks.fetch.place import Place
 from tasks.fetch.side_by_side import sentence, side_by_side
 from tasks.fetch.space import check_space, expanded_estimate
@@ -37,7 +37,7 @@ def fetch(
     mirror: str | None = None,
     keep_archive: bool = False,
     jobs: int = 3,
-    listener: Listener | None = None,
+    listener: FetchListener | None = None,
     patience: Patience | None = None,
 ) -> Fetched:
     """Bring published tasks to ``tasks_dir``, or verify those that are there.
@@ -58,7 +58,7 @@ def fetch(
     Raises:
         UserError: nothing can be fetched: no place on the disk, no such mirror.
     """
-    listener, patience = listener or Listener(), patience or Patience()
+    listener, patience = listener or FetchListener(), patience or Patience()
     stop = threading.Event()
     try:
         tasks_dir.mkdir(parents=True, exist_ok=True)

@@ -1,23 +1,23 @@
-"""Who is told how fetching goes."""
+"""What fetching reports while it works: the methods that a display overrides."""
 
 from __future__ import annotations
 
 
-class Listener:
-    """Called from several threads at once; this one keeps silent."""
+class FetchListener:
+    """Receives the events of downloads, from several threads at once; this one ignores them."""
 
     def say(self, name: str, text: str) -> None:
-        """Take a sentence about the task ``name``."""
+        """Receive a sentence about the task ``name``."""
 
     def moved(self, name: str, stage: str, done: int, total: int | None) -> None:
-        """Take how far a task is.
+        """Receive how far a task is.
 
         Args:
             name: the task's name.
             stage: ``downloading``, ``checking`` or ``unpacking``.
-            done: bytes that are behind it; may fall back when a server makes it start anew.
-            total: bytes of the whole stage; None when the server does not tell.
+            done: bytes that are done; fewer than before if a server makes the download restart.
+            total: bytes of the whole stage; None if the server does not report it.
         """
 
     def ended(self, name: str) -> None:
-        """Take that nothing more comes of a task."""
+        """Receive the name of a task that is over."""

@@ -14,7 +14,7 @@ from tasks.cards.card import Card
 from tasks.fetch.archive import Archive, Locator, read_md5, write_md5
 from tasks.fetch.download import check, download, drop
 from tasks.fetch.installed import verify, write_record
-from tasks.fetch.listener import Listener
+from tasks.fetch.listener import FetchListener
 from tasks.fetch.space import LIMIT, expanded_estimate
 from tasks.fetch.unpack import unpack
 from tasks.fetch.web import Web
@@ -26,7 +26,7 @@ KEPT = "archives"
 class Place:
     """Where one task goes, and what leads there."""
 
-    def __init__(self, card: Card, tasks_dir: Path, listener: Listener) -> None:
+    def __init__(self, card: Card, tasks_dir: Path, listener: FetchListener) -> None:
         self.card = card
         self.directory = tasks_dir / card.directory
         self._unfinished = tasks_dir / f".{card.directory}.fetch"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import time
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
@@ -18,6 +17,7 @@ import soxr
 
 from harness.core.errors import UserError
 from harness.core.files import replacing
+from harness.core.progress import Countdown
 from harness.core.workers import WorkerDied, Workers
 
 Read = Callable[[object], tuple[np.ndarray, int]]
@@ -29,7 +29,6 @@ _HEADER = 44  # bytes that libsndfile writes before the samples of a 16-bit wav
 _FULL_SCALE = 32768
 _AHEAD = 4  # clips a process has waiting
 _GRACE = 10.0  # seconds that clips in work get to end when the rest is not wanted
-_TELL_EVERY = 5.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def write_wavs(
         outcome.kept += len(order.files) - len(missing)
         if missing:
             todo.append(Order(order.name, order.source, missing))
-    progress = ProgressLines(len(todo), say)
+    countdown = Countdown(len(todo), say)
     with closing(_done(todo, read, seconds, min(jobs, len(todo)))) as done:
         for order, reason, clips in done:
             if reason:
@@ -91,7 +90,7 @@ def write_wavs(
             else:
                 outcome.written += len(order.files)
                 outcome.clipped += [order.name] * clips
-            progress.advance(len(outcome.bad))
+            countdown.advance(len(outcome.bad))
     return outcome
 
 
@@ -182,45 +181,3 @@ def _is_whole(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return _HEADER < size == _HEADER + int.from_bytes(header[-4:], "little")
-
-
-class ProgressLines:
-    """Says each 5 s how many are done, how fast, and how long the rest will take.
-
-    Args:
-        total: how many there are.
-        say: told.
-        what: they are, and what is done with them.
-        tell_end: also when all are done.
-    """
-
-    def __init__(
-        self, total: int, say: Callable[[str], None], what: str = "clips", tell_end: bool = True
-    ) -> None:
-        self._total, self._say, self._what, self._tell_end = total, say, what, tell_end
-        self._done = 0
-        self._began = self._told = time.monotonic()
-
-    def advance(self, bad: int = 0) -> None:
-        """Count one more; of all so far, ``bad`` cannot be used."""
-        self._done += 1
-        now = time.monotonic()
-        ends = self._tell_end and self._done == self._total
-        if now - self._told < _TELL_EVERY and not ends:
-            return
-        self._told = now
-        rate = self._done / max(now - self._began, 1e-9)
-        left = (self._total - self._done) / rate
-        text = f"{self._done} of {self._total} {self._what}, {rate:.0f} a second"
-        if bad:
-            text += f", {bad} cannot be used"
-        self._say(text + (f", {duration(left)} left" if self._done < self._total else ""))
-
-
-def duration(seconds: float) -> str:
-    """Return ``1 h 2 min``, ``1 min 1 s`` or ``3 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import numpy as np
 from harness.core.errors import UserError, did_you_mean
 from harness.core.files import FileState, cache_folder, file_state
 from harness.core.hashing import content_sha256
+from harness.core.progress import Countdown, Pace
 from harness.core.spelling import composed
 from tasks.audio import (
     MAX_SECONDS,
@@ -25,7 +25,6 @@ from tasks.audio import (
     open_sound,
     read_frames,
 )
-from tasks.format.wavs import ProgressLines
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled
 
@@ -132,8 +131,8 @@ def _look_at_all(
     """Look at each recording; what is known of their contents is kept, also at an interrupt."""
     key = content_sha256(os.fsencode(folder.resolve()))[:16]
     hashes = ContentHashes(cache_folder() / "recordings" / f"{key}.json")
-    progress = ProgressLines(len(labelled), say, "recordings looked into", tell_end=False)
-    found, saved = list[Header | str](), time.monotonic()
+    countdown = Countdown(len(labelled), say, "recordings looked into", tell_end=False)
+    found, saving = list[Header | str](), Pace(_SAVE_EVERY)
     names = functools.cache(_names)
 
     def look(one: Labelled) -> Header | str:
@@ -145,10 +144,9 @@ def _look_at_all(
         at_end.callback(pool.shutdown, cancel_futures=True)
         for header in pool.map(look, labelled):
             found.append(header)
-            progress.advance()
-            if time.monotonic() - saved > _SAVE_EVERY:
+            countdown.advance()
+            if saving.due():
                 _save(hashes)
-                saved = time.monotonic()
     return found
 
 

@@ -9,7 +9,6 @@ import io
 import os
 import posixpath
 import re
-import time
 from collections.abc import Callable, Iterator, Sequence
 from fnmatch import fnmatch, translate
 from pathlib import Path
@@ -17,10 +16,11 @@ from typing import NoReturn
 
 from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean_path
+from harness.core.progress import Pace
 from tasks.prepare.archive import SUFFIXES, Expanded, File, Say, expanded_path, files_of
 
 _SHOWN = 6
-_TELL_EVERY = 5.0
+_LINE_EVERY = 5.0  # seconds
 
 
 class SourceFolder:
@@ -113,10 +113,9 @@ class SourceFolder:
             and any(fnmatch(path.name, pattern) for pattern in patterns)
             and path not in self._opened
         ]
-        told = time.monotonic()
+        pace = Pace(_LINE_EVERY)
         for number, (name, path) in enumerate(new):
-            if time.monotonic() - told > _TELL_EVERY:
-                told = time.monotonic()
+            if pace.due():
                 self._say(f"looked into {number:,} of {plural(len(new), 'archive')}")
             self._opened.add(path)
             called = self._called(name)

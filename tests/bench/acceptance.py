@@ -27,7 +27,7 @@ import soxr
 from harness.ablation.differences import ArmScores, difference
 from harness.ablation.scores import task_units
 from harness.analysis.compare.influences import in_order, influence, units_of
-from harness.commands.progress import ConsoleListener
+from harness.commands.progress import RunDisplay
 from harness.models.module import parse_model
 from harness.results import write_csv
 from harness.results.predictions import read_predictions
@@ -125,7 +125,7 @@ def main(checkpoint: str, out: Path, csv: Path | None) -> None:
     specs = {name: [f"hear_byola={checkpoint},name={name}"]} | baselines(checkpoint)
     models = [parse_model(spec) for arm in specs.values() for spec in arm]
     plan = make_plan(Settings(tuple(models), tuple(sources), ("linear",), out=out))
-    with ConsoleListener() as listener:
+    with RunDisplay() as listener:
         engine = local_engine(worker_devices("auto", None))
         command = f"python tests/bench/acceptance.py {Path(checkpoint).name}"
         summary = execute(plan, engine, out, command, listener)

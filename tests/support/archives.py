@@ -15,7 +15,7 @@ from support.changed import changed
 from tasks.cards.builtin import card
 from tasks.cards.card import Card, ZenodoArchive
 from tasks.fetch import Patience
-from tasks.fetch.listener import Listener
+from tasks.fetch.listener import FetchListener
 
 RECORD = "17"
 HURRY = Patience(connect=10, read=10, tries=3, first_wait=0.01, longest_wait=0.02)
@@ -35,7 +35,7 @@ class Sample:
         return self.card.published.file
 
 
-class Story(Listener):
+class Story(FetchListener):
     """Keeps what is told."""
 
     def __init__(self) -> None:

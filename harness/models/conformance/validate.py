@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from harness.core.progress import rough_duration
 from harness.models.conformance.checks import CHECKS, LONG_AUDIO, STANDS_ON
 from harness.models.conformance.long_audio import SHORT_SECONDS, check_long_audio, embedded_seconds
 from harness.models.conformance.official import INSTALL, VERSION, Verdict, run_official
@@ -107,7 +108,7 @@ def stricter_checks(
     seconds = MAX_SECONDS if whole or _is_fast(pace) else SHORT_SECONDS
     if say and pace is not None:
         audio = _AUDIO_SECONDS + (0 if quick else embedded_seconds(seconds))
-        say(f"this takes about {_duration(_STARTS + pace * audio)}")
+        say(f"this takes about {rough_duration(_STARTS + pace * audio)}")
     checks: list[Check] = []
     for name, check in CHECKS.items():
         announce(name)
@@ -124,10 +125,6 @@ def stricter_checks(
 
 def _is_fast(pace: float | None) -> bool:
     return pace is not None and pace * embedded_seconds(MAX_SECONDS) <= _WHOLE_WITHIN
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
 
 
 def _judged(name: str, check: Callable[[], str], made: Sequence[Check]) -> Check:

@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import time
 from collections import Counter
 from collections.abc import Mapping
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
+from harness.core.progress import Pace
 from tasks.format.newtask import NewClip
 from tasks.prepare.archive import File, Say
 from tasks.prepare.corpus import Corpus
@@ -34,7 +34,7 @@ _SESSION = re.compile(r"(?P<name>(?P<user>.+)-(?P<date>\d{8})-[^-]+?)(?:\.tgz|\.
 _BEFORE = "20200101"
 _UNNAMED = "anonymous"
 _PROLIFIC = 500
-_TELL_EVERY = 5.0
+_LINE_EVERY = 5.0  # seconds
 
 
 def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
@@ -48,10 +48,9 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
     found.sort(key=lambda each: each[0].string)
     sounds: dict[str, tuple[str, str, str, File]] = {}
     left_out: Counter[str] = Counter()
-    told = time.monotonic()
+    pace = Pace(_LINE_EVERY)
     for number, (match, file) in enumerate(found):
-        if time.monotonic() - told > _TELL_EVERY:
-            told = time.monotonic()
+        if pace.due():
             say(f"looked at {number:,} of {plural(len(found), 'sound')}")
         *above, _, sound = match.string.split("/")
         session = next(filter(None, map(_SESSION.fullmatch, above)), None)

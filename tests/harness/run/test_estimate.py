@@ -10,11 +10,11 @@ import pytest
 from support import task_directories
 
 from harness.commands import progress as progress_module
-from harness.commands.progress import ConsoleListener
+from harness.commands.progress import RunDisplay
 from harness.models.module import ModelSpec
 from harness.run import pulse as pulse_module
 from harness.run.engines import InlineEngine
-from harness.run.estimate import Estimate, duration
+from harness.run.estimate import Estimate
 from harness.run.execute import execute
 from harness.run.listener import Listener
 from harness.run.plan import Settings, make_plan
@@ -54,13 +54,6 @@ def test_the_time_left_follows_from_what_was_done(chosen):
     several = Estimate(units, plan, slots=2)
     several.took(units[0].directory, 10.0, whole=True)
     assert several.left() == "more than 25 s left"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"), [(0.2, "1 s"), (61, "61 s"), (200, "3 min"), (9000, "2 h 30 min")]
-)
-def test_a_duration_in_words(seconds, said):
-    assert duration(seconds) == said
 
 
 def test_what_a_worker_tells_of_a_unit_is_gone_with_its_work(tmp_path, monkeypatch):
@@ -116,7 +109,7 @@ def test_a_log_file_gets_a_line_where_a_unit_takes_long(tmp_path, monkeypatch, c
     monkeypatch.setattr(progress_module, "_LINE_EVERY", 0.05)
     unit = tmp_path / "unit"
     unit.with_name("unit.progress").write_text("epoch 7 of at most 500")
-    with ConsoleListener() as listener:
+    with RunDisplay() as listener:
         listener.working(
             [("logmel · t · mlp · seed 0", unit), ("another", unit)], "about 4 min left"
         )

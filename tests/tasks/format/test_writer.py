@@ -20,10 +20,10 @@ import pytest
 import soundfile
 from support import sound_reader
 
+from harness.core import progress
 from harness.core.errors import UserError
 from harness.core.locks import claimed
 from tasks.check import check_task
-from tasks.format import wavs
 from tasks.format.tables import Event
 from tasks.format.task import read_task
 from tasks.format.writer import NewClip, NewTask, write_task
@@ -254,20 +254,13 @@ def test_processes_write_what_one_process_writes(tmp_path: Path) -> None:
 
 
 def test_progress_tells_rate_and_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wavs, "_TELL_EVERY", 0.0)
+    monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
     said: list[str] = []
     task = new_task(noises(tmp_path / "log", 9))
     write_task(task, tmp_path, sound_reader.slow_noise, rates=(8000,), say=said.append)
     assert len(said) == 9
     assert re.fullmatch(r"3 of 9 clips, \d+ a second, 0 s left", said[2])
     assert re.fullmatch(r"9 of 9 clips, \d+ a second", said[8])
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(3.4, "3 s"), (61, "1 min 1 s"), (3725, "1 h 2 min"), (59.9, "1 min 0 s")]
-)
-def test_durations_are_told_in_two_units(seconds: float, text: str) -> None:
-    assert wavs.duration(seconds) == text
 
 
 def test_a_finished_task_is_not_written_again(tmp_path: Path) -> None:
@@ -389,8 +382,9 @@ if __name__ == "__main__":
         for i in range({n})
     )
     task = NewTask(
-        "made", "v1", "full", "scene", "multiclass", "trainvaltest", ("train", "valid", "test"),
-        ("top1_acc",), 0.1, ("a", "b"), clips,
+        task_name="made", version="v1", mode="full", embedding_type="scene",
+        prediction_type="multiclass", split_mode="trainvaltest", splits=("train", "valid", "test"),
+        evaluation=("top1_acc",), sample_duration=0.1, labels=("a", "b"), clips=clips,
     )
     write_task(
         task, Path({out!r}), sound_reader.{reader}, rates=(8000, 16000), jobs={jobs}, say=print

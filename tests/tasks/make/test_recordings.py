@@ -14,11 +14,11 @@ import pytest
 import soundfile
 from support import sound_files
 
+from harness.core import progress
 from harness.core.errors import UserError
 from harness.core.files import file_state
 from tasks import audio
 from tasks.audio import BadAudio, ContentHashes, decode
-from tasks.format import wavs
 from tasks.make import recordings
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled
@@ -98,7 +98,7 @@ def test_what_is_known_of_the_recordings_is_kept_at_an_interrupt(
 ) -> None:
     for i in range(20):
         sound_files.write(tmp_path / f"{i:02d}.wav", sound_files.noise(0.1, seed=i))
-    known = audio._file_sha256
+    known = audio.file_sha256
     hashed: list[str] = []
 
     def stopped(path: Path) -> str:
@@ -111,10 +111,10 @@ def test_what_is_known_of_the_recordings_is_kept_at_an_interrupt(
         return known(path)
 
     monkeypatch.setattr(recordings, "_THREADS", 1)
-    monkeypatch.setattr(audio, "_file_sha256", stopped)
+    monkeypatch.setattr(audio, "file_sha256", stopped)
     with pytest.raises(KeyboardInterrupt):
         look(tmp_path, [])
-    monkeypatch.setattr(audio, "_file_sha256", counted)
+    monkeypatch.setattr(audio, "file_sha256", counted)
     look(tmp_path, [])
     assert 0 < len(hashed) <= 8
     assert hashed[0] == "12.wav"
@@ -136,7 +136,7 @@ def test_it_says_how_far_it_has_looked_and_remembers_it(
     monkeypatch.setattr(ContentHashes, "save", counted)
     look(tmp_path, said)
     assert (said, saved) == ([], [0])
-    monkeypatch.setattr(wavs, "_TELL_EVERY", 0.0)
+    monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
     monkeypatch.setattr(recordings, "_SAVE_EVERY", 0.0)
     look(tmp_path, said)
     assert re.match(r"1 of 3 recordings looked into, \d+ a second, .* left$", said[0])
