@@ -37,6 +37,9 @@ GPU_CALL_SECONDS = 480.0
 WAITING_SECONDS = 1200.0
 
 
+_OF_MODEL = {"label", "module", "checkpoint", "checkpoint_sha256", "fingerprint"}
+
+
 def embedding_fingerprint(
     task: Task, split: str, module: HearModule, hashes: ContentHashes, *, dtype: str = "float32"
 ) -> str:
@@ -146,12 +149,8 @@ def _manifest(
     return {
         "fingerprint": fingerprint,
         "model": {
-            "label": module.spec.label,
-            "module": module.spec.module,
-            "checkpoint": module.spec.checkpoint,
-            "checkpoint_sha256": module.checkpoint_sha256,
+            **module.info.model_dump(include=_OF_MODEL),
             "options": {key: _plain(value) for key, value in module.spec.options.items()},
-            "fingerprint": module.fingerprint,
         },
         "frontend_convention": module.frontend_convention,
         "task": {"name": task.name, "version": task.version, "sha256": task.sha256},

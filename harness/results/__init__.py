@@ -1,7 +1,15 @@
-"""Results: rows, the CSV that is derived from them, and both as pandas frames.
+"""What a finished evaluation leaves, and the results CSV that is derived from it.
 
-Each finished evaluation writes its own ``result.json``; ``results.csv`` is rebuilt from all of
-them, in canonical order, and renamed into place. Workers never touch it. In a notebook::
+The folder of an evaluation, ``RUN/results/MODEL/TASK/PROTOCOL-seedK-FINGERPRINT``, contains:
+
+- ``result.json``: its result rows (:mod:`harness.results.folder`);
+- ``evaluation.json``: its task, folds, embeddings and probes (:mod:`harness.results.record`);
+- ``SPLIT.predictions.npz``, for events also ``SPLIT.events.json`` and ``SPLIT.reference.json``:
+  test predictions and the truth (:mod:`harness.results.predictions`);
+- ``test.predicted-scores.json``: its scores as the original kit writes them.
+
+A failed evaluation leaves only ``result.json``. ``results.csv`` is rebuilt from all ``result.json``
+files at the end of a run; workers never write it. In a notebook::
 
     table = load("runs/demo")      # or a results.csv
     table = latest(table)          # of several rows that tell the same thing, the newest
