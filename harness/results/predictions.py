@@ -105,14 +105,14 @@ def _event_fold(
         for name, part in zip(embedded.clips, rows, strict=True)
     ]
     return FoldPredictions(
-        embedded.split,
-        embedded.clips,
-        np.stack([run.probabilities for run in runs]),
-        np.concatenate(targets),
-        embedded.offsets,
-        embedded.timestamps,
-        tuple(predicted),
-        reference,
+        split=embedded.split,
+        clips=embedded.clips,
+        probabilities=np.stack([run.probabilities for run in runs]),
+        targets=np.concatenate(targets),
+        offsets=embedded.offsets,
+        timestamps=embedded.timestamps,
+        predicted=tuple(predicted),
+        reference=reference,
     )
 
 

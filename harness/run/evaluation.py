@@ -99,11 +99,11 @@ def _values(
         unscored = tuple(task.labels[i] for i in runs[0].unscored)
         by_fold.append(
             Value(
-                fold.split,
-                metric.name,
-                part.name,
-                float(np.mean([run.value for run in runs])),
-                estimated(slice(number, number + 1)),
+                split=fold.split,
+                metric=metric.name,
+                key=part.name,
+                value=float(np.mean([run.value for run in runs])),
+                estimate=estimated(slice(number, number + 1)),
                 n_test=len(fold.clips),
                 n_classes=len(task.labels),
                 n_classes_scored=len(task.labels) - len(unscored),
@@ -118,17 +118,17 @@ def _with_total(by_fold: list[Value], estimate: ScoreEstimate) -> list[Value]:
     numbers = np.array([value.value for value in by_fold])
     first = by_fold[0]
     total = Value(
-        "all",
-        first.metric,
-        first.key,
-        float(numbers.mean()),
-        estimate,
+        split="all",
+        metric=first.metric,
+        key=first.key,
+        value=float(numbers.mean()),
+        estimate=estimate,
         # ddof 1: as pandas, and so the original kit, computes it
-        float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
-        sum(value.n_test for value in by_fold),
-        first.n_classes,
-        min(value.n_classes_scored for value in by_fold),
-        tuple(dict.fromkeys(label for value in by_fold for label in value.unscored)),
+        fold_std=float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
+        n_test=sum(value.n_test for value in by_fold),
+        n_classes=first.n_classes,
+        n_classes_scored=min(value.n_classes_scored for value in by_fold),
+        unscored=tuple(dict.fromkeys(label for value in by_fold for label in value.unscored)),
     )
     return [*by_fold, total] if len(by_fold) > 1 else [total]
 
@@ -138,6 +138,7 @@ def predicted_scores(
     folds: Sequence[FoldPredictions],
     results: Folds,
     values: Sequence[Value],
+    *,
     maximised: bool,
     embedding_path: str,
 ) -> dict[str, object]:

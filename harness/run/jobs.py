@@ -105,7 +105,9 @@ def score(
             )
             source = ", ".join(str(path) for path in evaluation.embeddings.paths())
             _, maximised = criterion(PROTOCOLS[evaluation.protocol], task)
-            document = predicted_scores(task, folds, results, values, maximised, source)
+            document = predicted_scores(
+                task, folds, results, values, maximised=maximised, embedding_path=source
+            )
             with new_directory(evaluation.directory) as temporary:
                 for fold in folds:
                     write_predictions(fold, temporary)
