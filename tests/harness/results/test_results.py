@@ -71,6 +71,14 @@ def test_every_column_of_the_format_is_written(tmp_path):
     assert (tmp_path / "r.csv").read_text().splitlines()[0].split(",") == COLUMNS
 
 
+def test_every_field_of_a_row_has_a_column():
+    fields = [
+        f.alias or n for kind in row_module.GROUPS.values() for n, f in kind.model_fields.items()
+    ]
+    assert sorted(fields) == sorted(COLUMNS)
+    assert list(row().flat()) == COLUMNS
+
+
 def test_missing_results_are_named(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         load(tmp_path / "nothing.csv")
@@ -414,6 +422,7 @@ DAMAGES = {
     "alien": lambda rows: rows[0].update(colour="red"),
     "range": lambda rows: rows[0].update(value=-1.0),
     "text": lambda rows: rows.append("row"),
+    "list": lambda rows: rows[0].update(model=["m"]),
 }
 
 
