@@ -32,13 +32,22 @@ class Backend(Protocol):
 
 
 class TorchBackend:
-    """A ``torch.nn.Module`` in eval mode on one device, called without gradients."""
+    """A ``torch.nn.Module`` in eval mode, called without gradients.
 
-    def __init__(self, model: torch.nn.Module, device: str) -> None:
+    Without ``device``, the model stays where it is, and gets audio on the device of its first
+    tensor.
+    """
+
+    def __init__(self, model: torch.nn.Module, device: str | None) -> None:
         self._weights = _torch_weights_sha256(model)
-        self._device = _torch_device(device)
+        if device is None:
+            tensors = (*model.parameters(), *model.buffers())
+            self._device = tensors[0].device if tensors else torch.device("cpu")
+        else:
+            self._device = _torch_device(device)
+            model.to(self._device)
         self.device = str(self._device)
-        self._model = model.to(self._device).eval()
+        self._model = model.eval()
 
     def call(self, function: Callable, audio: np.ndarray) -> Any:  # noqa: D102
         with torch.no_grad():
@@ -85,8 +94,8 @@ class TensorFlowBackend:
         )
 
 
-def backend_of(model: object, label: str, device: str) -> Backend:
-    """Wrap what ``load_model`` returned.
+def backend_of(model: object, label: str, device: str | None) -> Backend:
+    """Wrap what ``load_model`` returned; without ``device``, the model stays where it is.
 
     Raises:
         UserError: it is neither a ``torch.nn.Module`` nor a ``tf.Module``, or there is no such

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from harness.core.errors import UserError, did_you_mean, did_you_mean_path
 from harness.core.files import expand_home
 from harness.core.yamltext import option_value, unquoted
 from harness.models.backends import Backend, backend_of
-from harness.models.guest import ModuleExit
+from harness.models.guest import Guest, ModuleExit
 from harness.models.imports import (
     checkpoint_sha256,
     guest_of,
@@ -33,6 +34,7 @@ from harness.models.imports import (
     source_sha256,
 )
 from harness.models.info import ModelInfo
+from harness.models.live import LiveModel
 from harness.models.reference import (
     ReferenceEmbeddings,
     coarse_code,
@@ -52,13 +54,15 @@ class ModelSpec:
     """What the user named: a HEAR-API module, its checkpoint and the options of ``load_model``.
 
     ``module`` is an import name, the path of a ``.py`` file or that of a package's folder.
-    ``name``, where given, replaces the label in tables.
+    ``name``, where given, replaces the label in tables. ``live`` is a model that is in memory
+    already; the other fields but ``name`` say nothing then.
     """
 
     module: str
     checkpoint: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
     name: str = ""
+    live: LiveModel | None = field(default=None, repr=False)
 
     @property
     def label(self) -> str:
@@ -146,14 +150,18 @@ class HearModule:
             the state dict and the checkpoint's content: the same in every process.
     """
 
-    def __init__(self, spec: ModelSpec, module: ModuleType, model: object, device: str) -> None:
+    def __init__(
+        self, spec: ModelSpec, module: ModuleType | Any, model: object, device: str | None
+    ) -> None:
         self.spec = spec
         self._backend: Backend = backend_of(model, spec.label, device)
-        self._guest = guest_of(module)
+        self._guest = Guest(spec.label) if spec.live else guest_of(module)
         self.device = self._backend.device
         self._scene: Callable = module.get_scene_embeddings
         self._timestamps: Callable = module.get_timestamp_embeddings
-        self._task_options: Callable | None = getattr(module, "task_options", None)
+        self._task_options: Callable | None = None
+        if not spec.live:  # the options are for load_model
+            self._task_options = getattr(module, "task_options", None)
         sizes = [_plain_int(model, name, spec.label) for name in ATTRIBUTES]
         self.sample_rate, self.scene_embedding_size, self.timestamp_embedding_size = sizes
         self.frontend_convention = str(getattr(model, "frontend_convention", ""))
@@ -163,7 +171,7 @@ class HearModule:
         self.static_fingerprint = sha256_of(
             {
                 "module": _short_name(spec.module),
-                "source": source_sha256(module),
+                "source": spec.live.code_sha256() if spec.live else source_sha256(module),
                 "options": json.loads(json.dumps(dict(spec.options), default=str)),
                 "weights": self._backend.weights_sha256(),
                 "checkpoint": self.checkpoint_sha256,
@@ -341,6 +349,8 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
             function or attribute of the API is missing or wrong, an option or checkpoint does
             not exist, ``load_model`` fails, or the device is not there.
     """
+    if spec.live:
+        return HearModule(spec, spec.live.functions, spec.live.model, device=None)
     module = import_hear_module(spec.module)
     missing = [name for name in FUNCTIONS if not callable(getattr(module, name, None))]
     if missing:
@@ -376,6 +386,8 @@ def load_again(module: HearModule) -> None:
     Raises:
         UserError: ``load_model`` gives another model at each call, or :func:`load_module` fails.
     """
+    if module.spec.live:
+        return  # it is never loaded again
     # Before the second load: that may overwrite a global which the first model reads, too.
     first = module.reference(spread=True)
     with warnings.catch_warnings():

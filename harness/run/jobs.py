@@ -152,16 +152,22 @@ _loaded: dict[tuple[str, str, str], HearModule] = {}
 
 
 def _module(unit: EmbeddingUnit, out: Path, device: str) -> HearModule:
+    if unit.spec.live:  # it may have changed since it was last used
+        return _load(unit, out, device)
     # A worker gets the splits of a model one after the other, so it keeps the last model.
     key = (repr(unit.spec), unit.model_fingerprint, device)
     if key not in _loaded:
         _loaded.clear()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # planning loaded it, and showed them once
-            module = load_module(unit.spec, device)
-            check_identity(module, out, unit.model_fingerprint)
-        _loaded[key] = module
+        _loaded[key] = _load(unit, out, device)
     return _loaded[key]
+
+
+def _load(unit: EmbeddingUnit, out: Path, device: str) -> HearModule:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # planning loaded it, and showed them once
+        module = load_module(unit.spec, device)
+        check_identity(module, out, unit.model_fingerprint)
+    return module
 
 
 @contextlib.contextmanager
