@@ -14,7 +14,7 @@ from tasks.cards.cardfile import card_in, misplaced
 from tasks.demo import demo_directory, demo_names
 from tasks.format.files import METADATA
 from tasks.format.spec import part_of
-from tasks.format.task import SYNTHETIC
+from tasks.format.task import SYNTHETIC, TaskSource
 from tasks.make.summary import SUITE as OWN
 
 Found = tuple[Path, str]
@@ -67,6 +67,29 @@ def find_suite(suite: str, tasks_dir: Path) -> list[Found]:
     if not chosen:
         raise UserError(none_of(suite, tasks_dir))
     return _of_cards(chosen, f"the suite {suite}", tasks_dir)
+
+
+def find_sources(
+    names: Sequence[str], suite: str | None, tasks_dir: Path
+) -> tuple[TaskSource, ...]:
+    """Return the tasks of all names and of a suite, each once, with their cards' groups.
+
+    Raises:
+        UserError: nothing is named, or as :func:`find_task` and :func:`find_suite`.
+    """
+    found = [find_task(name, tasks_dir) for name in names]
+    if suite:
+        found += find_suite(suite, tasks_dir)
+    if not found:
+        raise UserError(
+            "No task is named. Name tasks, task directories or a suite: -t TASK, -t DIRECTORY or "
+            "--suite demo."
+        )
+    unique = {
+        directory: TaskSource(directory, card_suite, group_pattern=group_pattern(directory))
+        for directory, card_suite in found
+    }
+    return tuple(unique.values())
 
 
 def suite_in(suite: str, tasks_dir: Path) -> tuple[Card, ...]:

@@ -23,16 +23,26 @@ def list_tasks(tasks_dir: Path, suite: str | None = None) -> str:
     Raises:
         UserError: no such suite.
     """
-    chosen = suite_in(suite, tasks_dir) if suite else (*cards().values(), *cards_in(tasks_dir))
+    chosen = known_tasks(tasks_dir, suite)
     if suite and not chosen:
         return none_of(suite, tasks_dir)
-    rows = [_row(each, tasks_dir) for each in sorted(chosen, key=_place_in_list)]
+    rows = [_row(each, tasks_dir) for each in chosen]
     lines = _aligned([_HEADER, *rows])
     with_card = {each.directory for each in chosen}
     others = [path for path in directories(tasks_dir) if path.name not in with_card]
     if others and not suite:
         lines += ["", f"In {tasks_dir}, without a card:", *(f"  {path.name}" for path in others)]
     return "\n".join(lines)
+
+
+def known_tasks(tasks_dir: Path, suite: str | None = None) -> list[Card]:
+    """Return the cards of the package and of the directories in ``tasks_dir``, by suite and name.
+
+    Raises:
+        UserError: no such suite.
+    """
+    chosen = suite_in(suite, tasks_dir) if suite else (*cards().values(), *cards_in(tasks_dir))
+    return sorted(chosen, key=_place_in_list)
 
 
 def _place_in_list(each: Card) -> tuple[str, str, str]:

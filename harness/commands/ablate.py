@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from harness.commands import options
-from harness.commands.arguments import find_tasks, output_folder, report_failures
+from harness.commands.arguments import output_folder, report_failures
 from harness.core.errors import UserError
 
 
@@ -51,6 +51,7 @@ def ablate(
     from harness.commands.progress import RunDisplay
     from harness.run.engines import worker_devices
     from hear_byola.pretraining.config import differing
+    from tasks.find import find_sources
 
     chosen = read_study(study)
     chosen = replace(chosen, audio=audio) if audio else chosen
@@ -63,7 +64,7 @@ def ablate(
     with RunDisplay() as listener:
         outcome = run_study(
             chosen,
-            find_tasks(chosen.tasks, chosen.suite, tasks_dir),
+            find_sources(chosen.tasks, chosen.suite, tasks_dir),
             out,
             trainer,
             # One training takes all cores; GPUs are given one each.

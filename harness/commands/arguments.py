@@ -13,7 +13,6 @@ from harness.core.files import expand_home
 
 if TYPE_CHECKING:
     from harness.models.module import ModelSpec
-    from tasks.format.task import TaskSource
 
 
 def output_folder(out: Path) -> Path:
@@ -65,25 +64,6 @@ def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
     if not texts:
         raise UserError("Name a model: -m hear_byola, or -m ./my_module.py=weights.pt.")
     return tuple(parse_model(text) for text in texts)
-
-
-def find_tasks(
-    names: tuple[str, ...], suite: str | None, tasks_dir: Path
-) -> tuple[TaskSource, ...]:
-    """The tasks of all -t and of --suite, each once."""
-    from tasks.find import find_suite, find_task, group_pattern
-    from tasks.format.task import TaskSource
-
-    found = [find_task(name, tasks_dir) for name in names]
-    if suite:
-        found += find_suite(suite, tasks_dir)
-    if not found:
-        raise UserError("Name tasks: -t TASK, -t DIRECTORY, or --suite demo.")
-    unique = {
-        directory: TaskSource(directory, card_suite, group_pattern=group_pattern(directory))
-        for directory, card_suite in found
-    }
-    return tuple(unique.values())
 
 
 def read_shard(text: str | None) -> tuple[int, int]:

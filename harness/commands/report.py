@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,20 +79,18 @@ def report(
     for each task, the comparison of models, the worst mistakes with players, and the provenance of
     every row.
     """
-    _need_matplotlib()
-    from harness.analysis.table.marks import find_marks
-    from harness.report.page import write_page
+    from harness.api.reading import write_report
 
-    material = _material(paths, protocols, models, baselines, tasks_dir)
-    found = None
-    if marks and material.records:
-        found = find_marks(material.rows, material.runs[0], results=material.results)
-    write_page(
-        material,
+    write_report(
+        paths or (Path("runs"),),
         out,
         title=title,
-        audio_bytes=int(audio_mb * 1e6),
-        marks=found,
+        models=models,
+        protocols=protocols,
+        baselines=baselines,
+        audio_mb=audio_mb,
+        marks=marks,
+        tasks_dir=tasks_dir,
         say=lambda line: click.echo(line, err=True),
     )
 
@@ -138,11 +134,15 @@ def figures(
     tasks_dir: Path,
 ) -> None:
     """Write the figures of the report about PATHS for a paper, and captions.md beside them."""
-    _need_matplotlib()
+    from harness.api.reading import need_report_packages
+
+    need_report_packages()
     from harness.report.figures.style import COLUMN_INCHES, TEXT_INCHES
+    from harness.report.material import gather, with_cards
     from harness.report.papers import write_figures
 
-    material = _material(paths, protocols, models, baselines, tasks_dir)
+    material = gather(paths or (Path("runs"),), protocols, models, baselines)
+    material = with_cards(material, tasks_dir)
     written = write_figures(
         material,
         out,
@@ -152,50 +152,6 @@ def figures(
         say=lambda line: click.echo(line, err=True),
     )
     click.echo(f"{plural(len(written), 'file')} in {out}; captions.md says what the figures show")
-
-
-def _need_matplotlib() -> None:
-    try:
-        import jinja2  # noqa: F401
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise UserError(
-            f"This takes {error.name}, which is not installed: pip install 'hear-byola[report]'"
-        ) from error
-
-
-def _material(
-    paths: tuple[Path, ...],
-    protocols: tuple[str, ...],
-    models: tuple[str, ...],
-    baselines: tuple[str, ...],
-    tasks_dir: Path,
-) -> Material:
-    """What there is in the paths, with what task cards say."""
-    from harness.report.material import TaskFacts, gather
-    from tasks.cards.builtin import cards
-    from tasks.cards.cardfile import card_in
-    from tasks.find import cards_in
-
-    material = gather(paths or (Path("runs"),), protocols, models, baselines)
-    by_directory = {each.directory: each for each in (*cards().values(), *cards_in(tasks_dir))}
-    for (_, task, _), records in material.records.items():
-        if task in by_directory:
-            continue
-        try:
-            found = card_in(records[0].task_directory)
-        except UserError as error:
-            # What is known of a task decides nothing here but its title and oddities.
-            warnings.warn(str(error), stacklevel=2)
-            continue
-        if found:
-            by_directory[task] = found
-    facts = {
-        task: TaskFacts(known.title, known.domain, known.suite, known.oddities)
-        for task in set(material.rows.task)
-        if (known := by_directory.get(task))
-    }
-    return dataclasses.replace(material, facts=facts)
 
 
 def _whole_names(material: Material, tasks: tuple[str, ...]) -> tuple[str, ...]:

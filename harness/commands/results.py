@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.arguments import chosen_runs, has_predictions
+from harness.commands.arguments import chosen_runs
 from harness.commands.board import board
 from harness.commands.compare import compare
 from harness.commands.merge import merge
@@ -58,20 +58,17 @@ def results_table(
 
     Without RUN: the folder runs.
     """
-    from harness.analysis.compare.gather import gather
-    from harness.analysis.table import format_table
-    from harness.analysis.table.cells import Marks
-    from harness.analysis.table.marks import find_marks
-    from harness.results import COLUMNS
-    from tasks.find import domains
+    from harness.api.reading import format_table, load
 
-    paths = chosen_runs(*paths, *runs)
-    results = gather(paths).of_tasks(tasks, exclude)
-    table = results.table[COLUMNS]
-    found = Marks() if marks else None
-    if marks and any(map(has_predictions, paths)):
-        found = find_marks(table, paths, results, grouped=not ungrouped)
-    text = format_table(table, style, domains(tasks_dir), baselines, found, grouped=not ungrouped)
+    results = load(chosen_runs(*paths, *runs)).of_tasks(tasks, exclude)
+    text = format_table(
+        results,
+        style,
+        baselines=baselines,
+        marks=marks,
+        grouped=not ungrouped,
+        tasks_dir=tasks_dir,
+    )
     click.echo(text, nl=False)
 
 

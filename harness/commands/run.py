@@ -11,7 +11,6 @@ import click
 
 from harness.commands.arguments import (
     existing,
-    find_tasks,
     output_folder,
     read_models,
     read_shard,
@@ -91,7 +90,7 @@ def _execute(
     from harness.run.engines import local_engine, worker_devices
     from harness.run.execute import execute, require_embeddings, write_layouts
     from harness.run.plan import Settings, make_plan, plan_probes
-    from tasks.find import group_pattern
+    from tasks.find import find_sources, group_pattern
 
     out = output_folder(options["out"])
     devices = worker_devices(options["device"], options["jobs"])
@@ -110,7 +109,7 @@ def _execute(
         else:
             settings = Settings(
                 models=read_models(options["models"]),
-                tasks=find_tasks(options["tasks"], options["suite"], options["tasks_dir"]),
+                tasks=find_sources(options["tasks"], options["suite"], options["tasks_dir"]),
                 protocols=tuple(options["protocols"]),
                 seeds=options["seeds"],
                 out=out,

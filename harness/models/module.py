@@ -108,10 +108,19 @@ def parse_model(text: str) -> ModelSpec:
         if key in options:
             raise UserError(f"The option '{key}' stands twice in the model '{text}'.")
         options[key] = _option_value(key, value)
-    name = str(options.pop("name", ""))
+    name = checked_name(str(options.pop("name", "")))
+    return ModelSpec(expand_home(module), expand_home(checkpoint), options, name)
+
+
+def checked_name(name: str) -> str:
+    """Return the name of a model.
+
+    Raises:
+        UserError: it cannot be printed.
+    """
     if not name.isprintable():
         raise UserError(f"The name {name!r} of a model must be printable.")
-    return ModelSpec(expand_home(module), expand_home(checkpoint), options, name)
+    return name
 
 
 def _option_value(key: str, text: str) -> object:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +19,9 @@ from harness.core.errors import UserError, did_you_mean
 from harness.results import COLUMNS
 from harness.results.predictions import FoldPredictions
 from harness.results.record import Record, read_record
+from tasks.cards.builtin import cards
+from tasks.cards.cardfile import card_in
+from tasks.find import cards_in
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,35 @@ class Material:
         return self._cells[protocol]
 
 
+def with_cards(material: Material, tasks_dir: Path) -> Material:
+    """Return the material with what the cards of its tasks say.
+
+    Cards are the package's, those in ``tasks_dir``, and those in the directories that were
+    evaluated.
+
+    Warns:
+        UserWarning: a card that cannot be read.
+    """
+    known = {each.directory: each for each in (*cards().values(), *cards_in(tasks_dir))}
+    for (_, task, _), records in material.records.items():
+        if task not in known:
+            try:
+                found = card_in(records[0].task_directory)
+            except UserError as error:
+                # The page needs only its title and oddities.
+                warnings.warn(str(error), stacklevel=2)
+            else:
+                known |= {task: found} if found else {}
+    facts = {
+        task: TaskFacts(card.title, card.domain, card.suite, card.oddities)
+        for task in set(material.rows.task)
+        if (card := known.get(task))
+    }
+    return dataclasses.replace(material, facts=facts)
+
+
 def gather(
-    paths: Sequence[Path],
+    runs: Sequence[Path] | Results,
     protocols: Sequence[str] = (),
     models: Sequence[str] = (),
     baselines: Sequence[str] = (),
@@ -100,7 +132,7 @@ def gather(
     """Read runs and results CSVs.
 
     Args:
-        paths: run folders or results CSVs.
+        runs: run folders or results CSVs, or what was gathered of them.
         protocols: which to keep; all where none is named.
         models: to be shown on every task, as tables name them; the first is the reference of the
             comparison.
@@ -109,7 +141,7 @@ def gather(
     Raises:
         UserError: nothing there, not results, a protocol, model or baseline that no row has.
     """
-    results = gather_results(paths)
+    results = runs if isinstance(runs, Results) else gather_results(runs)
     table = results.table
     for name in protocols:
         if name not in set(table.protocol):
@@ -131,7 +163,7 @@ def gather(
     rows = rows[COLUMNS].reset_index(drop=True)
     return Material(
         rows=rows,
-        runs=tuple(paths),
+        runs=tuple(map(Path, dict.fromkeys(table.run))),
         records=records,
         baselines=tuple(baseline_models(rows, baselines)),
         named=tuple(models),

@@ -27,10 +27,12 @@ class Summary:
 
     Attributes:
         table: the result rows of the plan's evaluations.
+        places: the folders that they are from.
         failures: (name, error) of each evaluation that failed.
     """
 
     table: pd.DataFrame
+    places: tuple[Path, ...]
     failures: tuple[tuple[str, str], ...]
 
 
@@ -61,7 +63,7 @@ def execute(
             with going_on(listener.say) if finished else contextlib.suppress(OSError):
                 _write_table(out)
     ours = [place for e in plan for place in (e.directory, e.failure) if place.is_dir()]
-    return Summary(read_results(ours), tuple(scheduler.failures))
+    return Summary(read_results(ours), tuple(ours), tuple(scheduler.failures))
 
 
 def _write_table(out: Path) -> None:

@@ -12,13 +12,12 @@ from click.testing import CliRunner
 from support import task_directories
 from support.changed import changed
 
-from harness.commands.arguments import find_tasks
 from harness.commands.check import check
 from harness.core.errors import UserError
 from tasks.cards.builtin import card, cards
 from tasks.cards.card import CARD
 from tasks.cards.cardfile import read_card, write_card
-from tasks.find import group_pattern
+from tasks.find import find_sources, group_pattern
 from tasks.format.groups import derive_groups, groups_table
 
 PATTERN = r"\w+-\d{2}(\d)\d\.wav"
@@ -102,7 +101,7 @@ def test_the_card_inside_a_directory_counts_before_the_packages(task: Path, tmp_
 
 def test_runs_and_checks_see_the_same_groups(task: Path) -> None:
     own_card(task, group_pattern=PATTERN)
-    (source,) = find_tasks((str(task),), None, task.parent)
+    (source,) = find_sources((str(task),), None, task.parent)
     assert {clip.name: clip.group for clip in source.read().clips["test"]} == {
         f"test-{i:04d}.wav": str(i // 10) for i in range(12)
     }
@@ -115,7 +114,7 @@ def test_runs_and_checks_see_the_same_groups(task: Path) -> None:
 
 def test_a_pattern_that_does_not_fit_is_told_and_no_group_is_used(task: Path) -> None:
     own_card(task, group_pattern=r"test-(\d+)\.wav")
-    (source,) = find_tasks((str(task),), None, task.parent)
+    (source,) = find_sources((str(task),), None, task.parent)
     assert not source.read().has_groups
     said = CliRunner().invoke(check, [str(task), "--no-audio"]).output
     assert "group_pattern does not match the name of clip 'train-0000.wav'. No groups are" in said

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness.analysis.compare.measured import Measured, measure
+from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean
 from harness.results import find_evaluations, frame, latest, read_rows
 from harness.results.folder import RECORD, placed_results
@@ -21,7 +22,7 @@ _KEY = ["model_fingerprint", "task", "protocol", "seed", "run_id", "started_at"]
 _MOST_APART = 1e-6  # of a value as it was written and as predictions give it again
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """Result rows of some runs, and the evaluations that they are of.
 
@@ -38,6 +39,24 @@ class Results:
     rows: pd.DataFrame
     _evaluations: Mapping[tuple, Path]
     _measured: dict[Path, Measured] = field(default_factory=dict)
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The evaluations that failed: ``model``, ``task``, ``protocol``, ``seed``, ``error``."""
+        failed = self.table[self.table.status == "failed"]
+        return failed[["model", "task", "protocol", "seed", "error"]].reset_index(drop=True)
+
+    @property
+    def has_predictions(self) -> bool:
+        """Whether there are predictions of any row."""
+        return any((place / RECORD).is_file() for place in self._evaluations.values())
+
+    def __repr__(self) -> str:
+        counts = [
+            plural(self.table[column].nunique(), column) for column in ("model", "task", "protocol")
+        ]
+        failed = f", {len(self.failures)} failed" if len(self.failures) else ""
+        return f"<Results: {', '.join(counts)}{failed}>"
 
     def of_tasks(self, only: Sequence[str] = (), exclude: Sequence[str] = ()) -> Results:
         """Return the results on some tasks, named as in tables or by their directories.

@@ -1,0 +1,225 @@
+"""Results in Python: load them, and make tables, comparisons and reports of them."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from harness.analysis.compare import Comparison, plan
+from harness.analysis.compare import compare as compare_results
+from harness.analysis.compare.gather import Results, gather
+from harness.analysis.table import format_table as format_rows
+from harness.analysis.table import wide
+from harness.analysis.table.cells import Marks
+from harness.analysis.table.marks import find_marks
+from harness.core.errors import UserError
+from harness.core.files import expand_home
+from harness.results import COLUMNS
+from tasks.find import domains
+
+Runs = Results | Path | str | Sequence[Path | str]
+"""Results, or what :func:`load` reads."""
+
+
+def load(runs: Path | str | Sequence[Path | str]) -> Results:
+    """Read results.
+
+    Args:
+        runs: a run's folder or a results CSV, or several. A CSV alone has no predictions, which
+            comparisons need.
+
+    Raises:
+        UserError: a path does not exist or holds no results, with file and line.
+
+    Warns:
+        UserWarning: two runs have different values of one evaluation; the newest counts.
+    """
+    listed = [runs] if isinstance(runs, str | Path) else list(runs)
+    if not listed:
+        raise UserError("No results are named. Give a run's folder or a results CSV.")
+    return gather([expand_home(str(run)) for run in listed])
+
+
+def table(results: Runs, protocol: str | None = None) -> pd.DataFrame:
+    """Return the primary metric of each task by model.
+
+    Args:
+        results: what to show.
+        protocol: needed if the results have several.
+
+    Returns:
+        One row a model: one column a task (mean over seeds; NaN if the evaluation is missing, has
+        failed or is undefined), ``mean`` and ``tasks``, the number of tasks in the mean. Metrics of
+        which less is better and synthetic tasks are not in the mean.
+
+    Raises:
+        UserError: no results by the protocol, or several protocols and none is named.
+    """
+    rows = _read(results).table[COLUMNS]
+    known = sorted(set(rows.protocol))
+    if protocol is None and len(known) > 1:
+        raise UserError(f"The results have several protocols. Name one of {', '.join(known)}.")
+    return wide(rows, protocol or known[0])
+
+
+def format_table(
+    results: Runs,
+    style: str = "markdown",
+    *,
+    baselines: Collection[str] = (),
+    marks: bool = True,
+    grouped: bool = True,
+    tasks_dir: Path | str = "tasks",
+) -> str:
+    """Return the table that ``hear-byola results table`` prints, one for each protocol.
+
+    Args:
+        results: what to show.
+        style: ``markdown``, ``csv``, ``latex`` or ``html``.
+        baselines: further models that are baselines and come first.
+        marks: mark models that are not significantly different from the best of a task.
+        grouped: use the groups of tasks as independent units; otherwise clips.
+        tasks_dir: the folder of task directories whose cards name their domains.
+
+    Raises:
+        UserError: an unknown style or baseline.
+    """
+    read = _read(results)
+    rows = read.table[COLUMNS]
+    found = Marks() if marks else None
+    if marks and read.has_predictions:
+        found = find_marks(rows, (), read, grouped=grouped)
+    folder = Path(expand_home(str(tasks_dir)))
+    return format_rows(rows, style, domains(folder), baselines, found, grouped=grouped)
+
+
+def compare(
+    results: Runs,
+    models: Sequence[str],
+    protocol: str | None = None,
+    tasks: Sequence[str] | None = None,
+    *,
+    all_pairs: bool = False,
+    grouped: bool = True,
+    margin: float | None = None,
+) -> Comparison:
+    """Compare models clip by clip: differences with intervals and p values.
+
+    Args:
+        results: results with predictions.
+        models: two or more, as tables name them; the others are compared with the first.
+        protocol: needed if the models share several.
+        tasks: names of tasks; all by default.
+        all_pairs: compare every two models.
+        grouped: use the groups of tasks as independent units; otherwise clips.
+        margin: also test whether models are equivalent, that is differ by less than this.
+
+    Raises:
+        UserError: a model, task or protocol without results, or fewer than two models.
+    """
+    return compare_results(
+        _read(results),
+        models,
+        protocol,
+        tasks,
+        all_pairs=all_pairs,
+        grouped=grouped,
+        margin=margin,
+    )
+
+
+def power(
+    results: Runs,
+    models: Sequence[str] = (),
+    protocol: str | None = None,
+    difference: float | None = None,
+    power: float = 0.8,
+    *,
+    seeds: int | None = None,
+    grouped: bool = True,
+) -> pd.DataFrame:
+    """Return the smallest difference that each comparison detects, and what others would need.
+
+    Args:
+        results: results with predictions.
+        models: the others are compared with the first; by default all with the one of the best mean
+            rank.
+        protocol: by default every protocol that the models share.
+        difference: a true difference of scores, for which ``power``, ``units_needed`` and
+            ``seeds_needed`` are computed.
+        power: the probability of detecting a true difference.
+        seeds: plan for this many probe seeds of each model, two or more.
+        grouped: use the groups of tasks as independent units; otherwise clips.
+
+    Returns:
+        One row a protocol, pair of models and task, and one for their ``mean``. ``detectable`` is
+        the smallest difference that would be detected.
+
+    Raises:
+        UserError: as :func:`compare`.
+    """
+    return plan(_read(results), models, protocol, difference, power, seeds=seeds, grouped=grouped)
+
+
+def write_report(
+    results: Runs,
+    out: Path | str = "report.html",
+    *,
+    title: str = "Results",
+    models: Sequence[str] = (),
+    protocols: Sequence[str] = (),
+    baselines: Sequence[str] = (),
+    audio_mb: float = 8.0,
+    marks: bool = True,
+    tasks_dir: Path | str = "tasks",
+    say: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Write results as one HTML page, which opens without a network.
+
+    Args:
+        results: what to report.
+        out: the file.
+        title: the page's heading.
+        models: models that have panels on every task; the others are compared with the first.
+        protocols: report only these.
+        baselines: further models that are baselines.
+        audio_mb: embed recordings up to this size in all; others are linked.
+        marks: mark models that are not significantly different from the best of a task.
+        tasks_dir: the folder of task directories whose cards give titles and domains.
+        say: receives a line for each part that is done.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: matplotlib or jinja2 is not installed, or a name without results.
+    """
+    need_report_packages()
+    from harness.report.material import gather as gather_material
+    from harness.report.material import with_cards
+    from harness.report.page import write_page
+
+    read, page = _read(results), Path(expand_home(str(out)))
+    material = gather_material(read, protocols, models, baselines)
+    material = with_cards(material, Path(expand_home(str(tasks_dir))))
+    found = None
+    if marks and material.records:
+        found = find_marks(material.rows, (), read)
+    write_page(material, page, title=title, audio_bytes=int(audio_mb * 1e6), marks=found, say=say)
+    return page
+
+
+def need_report_packages() -> None:
+    """Raise UserError if a package is missing that the report and its figures need."""
+    for name in ("jinja2", "matplotlib"):
+        if importlib.util.find_spec(name) is None:
+            raise UserError(
+                f"This takes {name}, which is not installed: pip install 'hear-byola[report]'"
+            )
+
+
+def _read(results: Runs) -> Results:
+    return results if isinstance(results, Results) else load(results)
