@@ -13,14 +13,10 @@ import pandas as pd
 import pytest
 from support import task_directories
 
+import harness
 from harness.commands.arguments import read_shard
 from harness.commands.pretrain import pretrain
 from harness.commands.run import run
-from harness.models.module import parse_model
-from harness.run.engines import InlineEngine
-from harness.run.execute import execute
-from harness.run.plan import Settings, make_plan
-from tasks.format.task import TaskSource
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/python.md")
@@ -43,17 +39,18 @@ def shown(block: str, document: str, names: dict) -> object:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """Where a user stands who has made the demo's run and the task ``mine``."""
+    """The folder of a user who has made a run like the demo's and the task ``mine``."""
     root = tmp_path_factory.mktemp("docs")
     mine = task_directories.make_task(root / "tasks", "scene", n=12, seconds=0.5, name="mine")
     other = task_directories.make_task(root / "tasks", "multilabel", n=12, seconds=0.5)
-    settings = Settings(
-        models=(parse_model("hear_byola"), parse_model("harness.baselines.logmel,name=logmel")),
-        tasks=(TaskSource(mine), TaskSource(other)),
-        protocols=("linear",),
+    results = harness.evaluate(
+        ["hear_byola", "harness.baselines.logmel,name=logmel"],
+        [mine, other],
+        protocols="linear",
         out=root / "runs" / "demo",
+        progress=False,
     )
-    assert not execute(make_plan(settings), InlineEngine("cpu"), settings.out).failures
+    assert results.failures.empty
     return root
 
 
@@ -62,12 +59,23 @@ def test_the_python_of_a_document_runs(folder, monkeypatch, document):
     monkeypatch.chdir(folder)
     names: dict = {"__name__": "notebook"}
     found = [shown(block, document, names) for block in blocks(document)]
-    frames = [each for each in found if each is not None]
+    frames = [each for each in found if isinstance(each, pd.DataFrame)]
     assert frames
     for each in frames:
-        assert isinstance(each, pd.DataFrame)
         assert not each.empty
         assert not each.isna().all(axis=None)
+    assert [each for each in found if isinstance(each, Path) and not each.is_file()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documents_use_the_public_names_alone(document):
+    for block in blocks(document):
+        for node in ast.walk(ast.parse(block)):
+            names = [alias.name for alias in getattr(node, "names", ())]
+            modules = [getattr(node, "module", None) or "", *names]
+            assert not [each for each in modules if each.startswith(("harness.", "tasks"))]
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "harness":
+                assert node.attr in harness.__all__
 
 
 def called(script: str, where: Path, **variables: str) -> list[str]:

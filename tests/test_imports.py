@@ -86,6 +86,7 @@ ROOMS = (
     "harness.analysis",
     "harness.ablation",
     "harness.report",
+    "harness.api",
     "harness",  # the Python API
     "harness.commands",
     "harness.cli",
