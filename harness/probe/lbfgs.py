@@ -156,7 +156,8 @@ def _step(state: _State) -> np.ndarray:
     )
     state.unknowns, state.image, state.value = moved, moved_image, value
     state.gradient, state.conditioned = gradient, conditioned
-    return length == 0
+    # A convex function has positive curvature: where it has none, only rounding is left.
+    return (length == 0) | ~state.pairs.curved()
 
 
 def _dots(a: Tensor, b: Tensor, groups: int) -> np.ndarray:
@@ -213,6 +214,11 @@ class _Pairs:
         self.inner[:, pairs, new] = _small(torch.bmm(self.moves[:, pairs], change))[:, :, 0]
         norms = _small(torch.bmm(self.conditioned[:, pairs], change))[:, :, 0]
         self.norms[:, pairs, new] = self.norms[:, new, pairs] = norms
+
+    def curved(self) -> np.ndarray:
+        """Return whether each group's newest pair has positive curvature."""
+        new = self.pairs.stop - 1
+        return (self.inner[:, new, new] > 0) & (self.norms[:, new, new] > 0)
 
     def direction(self, gradient: Tensor, conditioned: Tensor) -> Tensor:
         """Return minus the inverse Hessian times the gradient."""

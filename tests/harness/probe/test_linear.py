@@ -183,6 +183,17 @@ def test_constant_columns_and_few_rows_fit(n: int) -> None:
         assert torch.isfinite(fitted.logits(rows)).all()
 
 
+@pytest.mark.parametrize("one_vs_rest", [False, True])
+def test_constant_rows_give_the_shares_of_the_classes(one_vs_rest: bool) -> None:
+    y = np.arange(37) % 3
+    targets = torch.from_numpy(np.eye(3, dtype=np.float32)[y] if one_vs_rest else y)
+    rows = torch.full((37, 8), 0.1)
+    for fitted in fit_path(rows.clone(), targets, 3, STRENGTHS):
+        logits = fitted.logits(rows)
+        p = torch.sigmoid(logits) if one_vs_rest else torch.softmax(logits, 1)
+        np.testing.assert_allclose(p, np.tile(np.bincount(y) / 37, (37, 1)), atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("scores", "tried", "best"),
     [
