@@ -46,6 +46,18 @@ def find_task(name: str, tasks_dir: Path) -> Found:
     raise _no_task(name, tasks_dir)
 
 
+def directory_to_check(name: str, tasks_dir: Path) -> Path:
+    """Return the directory that a name means as in :func:`find_task`, or any path that exists.
+
+    Raises:
+        UserError: nothing of that name, or several.
+    """
+    found = directory_of(name, tasks_dir)
+    if found is None and Path(name).exists():
+        return Path(name)  # no task: the findings say what it lacks
+    return found or find_task(name, tasks_dir)[0]
+
+
 def _no_task(name: str, tasks_dir: Path) -> UserError:
     here = [path.name for path in directories(tasks_dir)]
     known = [*(directory.rsplit("-", 2)[0] for directory in here), *here, *cards()]

@@ -26,10 +26,10 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, model_validator
 
 from harness.ablation.paper import PaperRow, read_paper
-from harness.core import yamltext
-from harness.core.errors import UserError, did_you_mean, did_you_mean_path
+from harness.core.errors import did_you_mean
 from harness.core.files import expand_home
 from harness.core.schema import Flag, Schema, read
+from harness.core.yamltext import load_file
 
 _TAKEN = ("results", "embeddings", "probes", "errors", "heareval")
 """What a run's folder holds beside the arms' folders."""
@@ -170,7 +170,7 @@ def read_study(path: Path) -> Study:
         UserError: no such file, not YAML, or fields that are unknown, missing or wrong; the message
             lists all of them.
     """
-    content = read(_StudyFile, _load(path), str(path))
+    content = read(_StudyFile, load_file(path, "study file"), str(path))
     return Study(
         path=path,
         name=content.name or path.stem,
@@ -189,18 +189,6 @@ def read_study(path: Path) -> Study:
         if content.paper
         else {},
     )
-
-
-def _load(path: Path) -> object:
-    try:
-        return yamltext.load(path.read_text("utf-8"))
-    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        near = did_you_mean_path(path, "*.yaml")
-        raise UserError(f"There is no study file '{path}'.{near}") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is not YAML: {error}.") from error
 
 
 def _config(path: Path, name: str) -> str:

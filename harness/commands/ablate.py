@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from harness.commands import options
-from harness.commands.arguments import output_folder, report_failures
+from harness.commands.arguments import output_folder
+from harness.commands.output import report_failures
 from harness.core.errors import UserError
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import click
 
 from harness.core.errors import UserError, did_you_mean_path
 from harness.core.files import expand_home
@@ -74,12 +72,3 @@ def read_shard(text: str | None) -> tuple[int, int]:
     if not (first.isdigit() and count.isdigit() and 1 <= int(first) <= int(count)):
         raise UserError(f"--shard must be I/N with 1 <= I <= N, for instance 2/8, not '{text}'.")
     return (int(first), int(count))
-
-
-def report_failures(failures: Sequence[tuple[str, str]]) -> int:
-    """Print (name, error) of what failed; return the exit code."""
-    if failures:
-        click.echo(f"{len(failures)} failed:", err=True)
-        for name, error in failures:
-            click.echo(f"  {name}: {error}", err=True)
-    return int(bool(failures))

@@ -12,6 +12,7 @@ import click
 
 from harness.commands.arguments import existing
 from harness.commands.options import FilePath, Group
+from harness.commands.output import say
 from harness.core.errors import UserError
 
 
@@ -68,7 +69,7 @@ def convert(source: Path, target: Path, **options: Any) -> None:
     with _told():
         notes = convert_file(existing(source), target, **options)
     for note in notes:
-        click.echo(f"Note: {note}", err=True)
+        say(f"Note: {note}")
     click.echo(f"wrote {target}")
 
 

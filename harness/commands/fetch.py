@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands import options
-from harness.commands.arguments import report_failures
+from harness.commands.output import report_failures, say
 from harness.core.errors import UserError
 from harness.core.files import expand_home
 
@@ -78,7 +78,7 @@ def _chosen(names: tuple[str, ...], suite: str | None, tasks_dir: Path) -> list[
     if left_out:
         names_left_out = ", ".join(each.name for each in left_out)
         ways = [f"  {line}" for line in ways_to_get(left_out, tasks_dir)]
-        click.echo("\n".join([f"not published, so left out: {names_left_out}", *ways]), err=True)
+        say("\n".join([f"not published, so left out: {names_left_out}", *ways]))
     if not chosen:
         raise UserError("There is nothing to fetch: name published tasks, or --suite hear2021.")
     return chosen

@@ -2,19 +2,71 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from harness.commands import options
 from harness.commands.arguments import existing
-from harness.commands.synthesize import synthesize
+from harness.commands.output import say
 from harness.core.errors import UserError
 from harness.core.kinds import PredictionType
 
 if TYPE_CHECKING:
-    from tasks.format.newtask import NewTask
+    from tasks.make.wishes import Wishes
+
+_OF_SYNTHETIC = (
+    "synthetic", "name", "clips", "classes", "seconds", "folds", "seed", "rates", "tasks_dir",
+    "jobs",
+)  # fmt: skip
+"""Options of synthetic tasks; the others are about a user's recordings."""
+
+
+@dataclass(frozen=True)
+class MakeOptions:
+    """The command's arguments and options."""
+
+    labels: Path | None
+    audio_dir: Path | None
+    synthetic: str | None
+    name: str | None
+    version: str
+    clips: int | None
+    classes: int | None
+    seconds: float | None
+    folds: int | None
+    seed: int
+    prediction_type: PredictionType | None
+    metrics: tuple[str, ...]
+    rates: tuple[int, ...]
+    title: str | None
+    domain: str | None
+    licence: str | None
+    skip_bad: bool
+    tasks_dir: Path
+    jobs: int
+
+    def wishes(self, name: str) -> Wishes:
+        """Return what is asked of a task of recordings."""
+        from tasks.make.wishes import Wishes
+
+        return Wishes(
+            name=name,
+            version=self.version,
+            seconds=self.seconds,
+            folds=self.folds,
+            seed=self.seed,
+            prediction_type=self.prediction_type,
+            metrics=self.metrics,
+            rates=self.rates,
+            title=self.title,
+            domain=self.domain,
+            licence=self.licence,
+            skip_bad=self.skip_bad,
+        )
 
 
 @click.command("make", cls=options.Command)
@@ -68,16 +120,8 @@ if TYPE_CHECKING:
 @click.option(
     "--skip-bad", is_flag=True, help="Leave recordings out that are missing or cannot be read."
 )
-def make(
-    labels: Path | None,
-    audio_dir: Path | None,
-    synthetic: str | None,
-    clips: int | None,
-    classes: int | None,
-    tasks_dir: Path,
-    jobs: int | None,
-    **wishes: Any,
-) -> None:
+@options.settings(MakeOptions)
+def make(chosen: MakeOptions) -> None:
     """Make a task of the recordings in AUDIO_DIR that the table LABELS names.
 
     LABELS is a CSV file with the columns file and label; for events also onset and offset, in
@@ -86,59 +130,46 @@ def make(
     A group is kept in one split, and confidence intervals are computed over groups. Stopped at any
     moment, the same command goes on.
     """
-    from harness.run.engines import cores
-    from tasks.make.finish import finish
-    from tasks.make.plan import Wishes, plan_task
-
-    jobs = jobs or len(cores())
-    if synthetic is not None:
-        sizes = {"clips": clips, "classes": classes}
-        click.echo(synthesize(synthetic, tasks_dir, jobs, wishes | sizes, _say))
+    if chosen.synthetic is not None:
+        click.echo(_make_synthetic(chosen, chosen.synthetic))
         return
-    if clips or classes:
+    from tasks.make.findings import check_planned
+    from tasks.make.finish import finish
+    from tasks.make.plan import plan_task
+
+    if chosen.clips or chosen.classes:
         raise UserError("--clips and --classes are sizes of a task that --synthetic makes up.")
-    if not (labels and audio_dir and wishes["name"]):
+    if not (chosen.labels and chosen.audio_dir and chosen.name):
         raise UserError(
             "Give a table LABELS, a folder AUDIO_DIR and a --name; or --synthetic KIND."
         )
-    plan = plan_task(existing(labels), existing(audio_dir), Wishes(**wishes), _say)
-    _say(plan.description)
-    _check(plan.task, tasks_dir)
-    click.echo(finish(plan, tasks_dir, jobs=jobs, say=_say))
+    wishes = chosen.wishes(chosen.name)
+    plan = plan_task(existing(chosen.labels), existing(chosen.audio_dir), wishes, say)
+    say(plan.description)
+    check_planned(plan.task, chosen.tasks_dir, say)
+    click.echo(finish(plan, chosen.tasks_dir, jobs=chosen.jobs, say=say))
 
 
-def _say(text: str) -> None:
-    click.echo(text, err=True)
+def _make_synthetic(chosen: MakeOptions, kind: str) -> Path:
+    from tasks.synthetic import make_synthetic
 
-
-def _check(task: NewTask, tasks_dir: Path) -> None:
-    """Say or raise what `tasks check` would find in the tables, before any audio is written."""
-    from tasks.check.groups import check_groups
-    from tasks.check.labels import check_labels
-    from tasks.check.reachable import check_overlaps, check_reachable
-    from tasks.format.directory import Contents
-    from tasks.format.tables import Clip
-
-    contents = Contents(
-        fields=dict(task),
-        labels=task.labels,
-        clips={
-            split: tuple(
-                Clip(clip.name, clip.labels, clip.events, clip.group)
-                for clip in task.clips
-                if clip.split == split
-            )
-            for split in task.splits
-        },
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+        if given and parameter.name not in _OF_SYNTHETIC:
+            option = isinstance(parameter, click.Option)
+            called = parameter.opts[0] if option else parameter.human_readable_name
+            raise UserError(f"{called} has no meaning for a synthetic task: leave it out.")
+    return make_synthetic(
+        kind,
+        chosen.tasks_dir,
+        rates=chosen.rates,
+        jobs=chosen.jobs,
+        say=say,
+        name=chosen.name,
+        clips=chosen.clips,
+        classes=chosen.classes,
+        seconds=chosen.seconds,
+        folds=chosen.folds,
+        seed=chosen.seed,
     )
-    findings = [
-        *check_labels(tasks_dir / task.name, contents),
-        *check_groups(contents),
-        *check_overlaps(contents),
-        *check_reachable(contents),
-    ]
-    for finding in findings:
-        _say(f"{finding.severity}: {finding.file}: {finding.reason}")
-    errors = [finding.reason for finding in findings if finding.severity == "error"]
-    if errors:
-        raise UserError(f"{task.name} would be no sound task: {errors[0]}")

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.commands.options import Command, FilePath
+from harness.commands.output import say
 from harness.core.counts import plural
 
 
@@ -37,7 +38,7 @@ def merge(paths: tuple[Path, ...], out: Path, overwrite: bool) -> None:
     check_output(out, paths, overwrite=overwrite)
     merged = join(paths)
     for line in describe_left_out(merged.left_out):
-        click.echo(line, err=True)
+        say(line)
     for doubt in merged.doubts:
         click.secho(f"Warning: {doubt}", fg="yellow", err=True)
     write_csv(merged.table, out)

@@ -1,109 +1,21 @@
-"""What the commands of ``hear-byola`` share: options, their YAML file, examples in the help."""
+"""Options and groups of options that commands share, and the classes of commands."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
+from harness.commands.config import read_config
+from harness.commands.examples import EXAMPLES
 from harness.core import yamltext
-from harness.core.errors import UserError, did_you_mean, did_you_mean_path
+from harness.core.errors import UserError, did_you_mean
 from harness.core.files import expand_home
 
-EXAMPLES = {
-    "run": (
-        "hear-byola run -m hear_byola -m harness.baselines.logmel --suite demo --protocol linear",
-        "hear-byola run -m hear_byola=my.safetensors -m ./my_module.py=w.pt,layer=6 \\\n"
-        "      --tasks-dir tasks -t esc50 -t dcase2016_task2 --seeds 3",
-    ),
-    "embed": (
-        "hear-byola embed -m hear_byola --suite demo",
-        "hear-byola embed -m hear_byola -t path/to/task-v1-full --layout heareval",
-    ),
-    "probe": (
-        "hear-byola embed -m hear_byola -t demo_pipe_pitch && \\\n"
-        "      hear-byola probe -m hear_byola -t demo_pipe_pitch --protocol knn",
-        "hear-byola probe embeddings/my_module/esc50-v2.0.0-full --protocol hear2021",
-    ),
-    "pretrain": (
-        "hear-byola pretrain my_recordings --config byola-512-small",
-        "hear-byola pretrain corpus.csv --config byola-512 --set batch_size=512 --devices 4 \\\n"
-        "      --probe-task demo_sample_mix --out runs/pretrain/large",
-    ),
-    "ablate": (
-        "hear-byola ablate results/studies/table2.yaml --out runs/table2",
-        "hear-byola ablate my_study.yaml --audio my_recordings --device cuda",
-    ),
-    "validate": (
-        "hear-byola validate hear_byola",
-        "hear-byola validate ./my_module.py -m weights.pt -o layer=6",
-    ),
-    "checkpoint show": (
-        "hear-byola checkpoint show my.safetensors",
-        "hear-byola checkpoint show AudioNTT2020-BYOLA-64x96d512.pth --json",
-    ),
-    "checkpoint convert": (
-        "hear-byola checkpoint convert AudioNTT2020-BYOLA-64x96d512.pth my.safetensors",
-        "hear-byola checkpoint convert weights.pth my.safetensors --convention htk \\\n"
-        "      --mean -5.4919195 --std 5.0389895 --licence Apache-2.0 --data FSD50K",
-    ),
-    "tasks list": (
-        "hear-byola tasks list",
-        "hear-byola tasks list --suite hear2021 --tasks-dir tasks",
-    ),
-    "tasks show": (
-        "hear-byola tasks show demo_guitar_chord",
-        "hear-byola tasks show fsd50k",
-    ),
-    "tasks fetch": (
-        "hear-byola tasks fetch esc50 dcase2016_task2 --tasks-dir tasks",
-        "hear-byola tasks fetch --suite hear2021 --mirror /data/hear-archives --jobs 4",
-    ),
-    "tasks prepare": (
-        "hear-byola tasks prepare esc50 --source path/to/ESC-50-master",
-        "hear-byola tasks prepare speech_commands_5h --source downloads --sample-rate 16000 \\\n"
-        "      --sample-rate 48000 --jobs 8",
-    ),
-    "tasks make": (
-        "hear-byola tasks make labels.csv my_recordings --name mine --seconds 2",
-        "hear-byola tasks make --synthetic notes --clips 60 --classes 12",
-    ),
-    "tasks check": (
-        "hear-byola tasks check path/to/task-v1-full",
-        "hear-byola tasks check tasks/*-v1-full --sample-rate 16000 --pairs copies.csv",
-    ),
-    "results table": (
-        "hear-byola results table runs",
-        "hear-byola results table runs/results.csv --format latex --baseline my_first_model",
-    ),
-    "results board": (
-        "hear-byola results board runs",
-        "hear-byola results board runs/results.csv --show pairs --format csv",
-    ),
-    "results compare": (
-        "hear-byola results compare hear_byola logmel",
-        "hear-byola results compare mine theirs logmel runs/a runs/b --protocol linear \\\n"
-        "      --all-pairs --format latex",
-    ),
-    "results power": (
-        "hear-byola results power runs",
-        "hear-byola results power runs -m hear_byola -m logmel --protocol linear --difference 0.02",
-    ),
-    "results merge": (
-        "hear-byola results merge runs/node1 runs/node2 -o runs/all.csv",
-        "hear-byola results merge results/demo.csv runs/demo -o runs/all.csv",
-    ),
-    "results report": (
-        "hear-byola results report runs -o report.html",
-        "hear-byola results report runs/a runs/b --model mine --title 'Mine on HEAR' --audio-mb 20",
-    ),
-    "results figures": (
-        "hear-byola results figures runs -o figures",
-        "hear-byola results figures runs --task esc50 --protocol linear --width text --format pdf",
-    ),
-}
+Settings = TypeVar("Settings")
 
 
 class FilePath(click.Path):
@@ -144,52 +56,29 @@ class Group(click.Group):
 Group.group_class = Group
 
 
-def _read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
-    """Take a YAML file's values as the options' defaults."""
-    if path is None:
-        return None
-    if not path.is_file():
-        raise UserError(f"--config {path}: there is no such file.{did_you_mean_path(path)}")
-    try:
-        content = yamltext.load(path.read_text("utf-8"))
-    except ValueError as error:
-        raise UserError(f"{path} is not YAML: {error}.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must hold options and their values, like `seeds: 3`.")
-    options = {p.name: p for p in ctx.command.params if p.name and p.name != "directories"}
-    for key, value in content.items():
-        if key not in options:
-            raise UserError(
-                f"{path}: no option '{key}'.{did_you_mean(str(key), options)} "
-                f"There are {', '.join(sorted(options))}."
-            )
-        content[key] = _config_value(path, options[key], value)
-    ctx.default_map = content
-    return path
-
-
-def _config_value(path: Path, option: click.Parameter, value: object) -> object:
-    """Return a YAML value as the command line would give it."""
-    if getattr(option, "is_flag", False):
-        if isinstance(value, bool):
-            return value
-        raise UserError(f"{path}: {option.name} must be true or false, not {value!r}.")
-    values = value if isinstance(value, list) else [value]
-    if not all(isinstance(v, str | int | float) and not isinstance(v, bool) for v in values):
-        raise UserError(f"{path}: {option.name} must hold words or numbers, not {value!r}.")
-    if option.multiple if isinstance(option, click.Option) else False:
-        return [str(v) for v in values]
-    if isinstance(value, list):
-        raise UserError(f"{path}: {option.name} takes one value, not {value!r}.")
-    return str(value)
-
-
 def together(*options: Callable) -> Callable:
     """Make one decorator of several options, in the order in which the help shows them."""
 
     def decorate(command: Callable) -> Callable:
         for option in reversed(options):
             command = option(command)
+        return command
+
+    return decorate
+
+
+def settings(kind: Callable[..., Settings]) -> Callable[[Callable[[Settings], int | None]], Any]:
+    """Make a command of a function that takes all options as one object.
+
+    Args:
+        kind: a dataclass with a field for each option of the command, by its name.
+    """
+
+    def decorate(function: Callable[[Settings], int | None]) -> Callable[..., int | None]:
+        @wraps(function)
+        def command(**options: Any) -> int | None:
+            return function(kind(**options))
+
         return command
 
     return decorate
@@ -259,8 +148,18 @@ rates = click.option(
     "to 48000, that loses nothing]",
 )
 
+
+def _or_all_cores(_: click.Context, __: click.Parameter, value: int | None) -> int:
+    from harness.run.engines import cores
+
+    return value or len(cores())
+
+
 jobs = click.option(
-    "--jobs", type=click.IntRange(min=1), help="Worker processes.  [default: one a core]"
+    "--jobs",
+    type=click.IntRange(min=1),
+    callback=_or_all_cores,
+    help="Worker processes.  [default: one a core]",
 )
 
 chosen = together(
@@ -350,7 +249,7 @@ layout = click.option(
 config = click.option(
     "--config",
     type=FilePath(path_type=Path),
-    callback=_read_config,
+    callback=read_config,
     is_eager=True,
     expose_value=False,
     help="YAML with any of these options, e.g. `models: [hear_byola]`, `seeds: 3`.",

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.commands import options
+from harness.commands.output import say
 
 
 @click.command("prepare", cls=options.Command)
@@ -26,7 +27,7 @@ def prepare(
     source: Path,
     tasks_dir: Path,
     rates: tuple[int, ...],
-    jobs: int | None,
+    jobs: int,
     skip_bad: bool,
 ) -> None:
     """Make a task directory from a corpus as its publisher packs it.
@@ -35,7 +36,6 @@ def prepare(
     urbansound8k, voxceleb1, voxforge, speech_commands_v2_12, speech_commands_v2_35,
     speech_commands_5h, speech_commands_full, spoken_digit and esc50.
     """
-    from harness.run.engines import cores
     from tasks.prepare.run import prepare as prepare_task
 
     directory = prepare_task(
@@ -43,8 +43,8 @@ def prepare(
         source,
         tasks_dir,
         rates=rates,
-        jobs=jobs or len(cores()),
+        jobs=jobs,
         skip_bad=skip_bad,
-        say=lambda line: click.echo(line, err=True),
+        say=say,
     )
     click.echo(directory)

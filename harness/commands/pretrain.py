@@ -12,6 +12,7 @@ import click
 
 from harness.commands.arguments import existing
 from harness.commands.options import Command, FilePath
+from harness.commands.output import say
 from harness.core.errors import UserError
 from harness.core.files import expand_home
 
@@ -90,7 +91,7 @@ def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **option
             machines=Machines(options["accelerator"], _devices(options), options["nodes"]),
             probe=_probe(options["probe_tasks"], options["probe_protocol"], out),
             start=options["start"] and existing(options["start"]),
-            say=_say,
+            say=say,
         )
     except UserError:
         _clear(made, out / PROBE)
@@ -106,10 +107,6 @@ def _clear(made: Sequence[Path], probe: Path) -> None:
     for path in made:
         with contextlib.suppress(OSError):  # not made, or no longer empty
             path.rmdir()
-
-
-def _say(text: str) -> None:
-    click.echo(text, err=True)
 
 
 def _fields(texts: tuple[str, ...]) -> dict[str, object]:
@@ -142,4 +139,4 @@ def _probe(
         return None
     directories = [find_task(name, Path("tasks"))[0] for name in names]
     # The CPU probes while the devices that train wait, and needs no memory of theirs.
-    return TrainingProbe(directories, out / PROBE, protocol=protocol, device="cpu", say=_say)
+    return TrainingProbe(directories, out / PROBE, protocol=protocol, device="cpu", say=say)

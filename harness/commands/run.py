@@ -14,7 +14,6 @@ from harness.commands.arguments import (
     output_folder,
     read_models,
     read_shard,
-    report_failures,
 )
 from harness.commands.options import (
     Command,
@@ -26,6 +25,7 @@ from harness.commands.options import (
     probes,
     workers,
 )
+from harness.commands.output import report_failures
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from harness.commands import options
 from harness.commands.check import check
 from harness.commands.fetch import fetch
 from harness.commands.make import make
+from harness.commands.output import say
 from harness.commands.prepare import prepare
 
 
@@ -41,7 +42,7 @@ def tasks_show(name: str, tasks_dir: Path) -> None:
 
     text, place = show_task(name, tasks_dir)
     click.echo(text, nl=False)
-    click.echo(place, err=True)
+    say(place)
 
 
 tasks.add_command(check)

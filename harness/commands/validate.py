@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.commands.options import Command
+from harness.commands.output import say
 from harness.core.errors import UserError
 
 
@@ -54,8 +55,8 @@ def validate(
         device,
         quick=quick,
         whole=whole,
-        progress=lambda name: click.echo(f"... {name}", err=True),
-        say=lambda text: click.echo(text, err=True),
+        progress=lambda name: say(f"... {name}"),
+        say=say,
     )
     click.echo(format_report(report))
     return exit_code(report)

@@ -1,15 +1,16 @@
-"""Read options of a command line; :mod:`hear_byola.core.yamltext` reads YAML files."""
+"""Read YAML files, by :mod:`hear_byola.core.yamltext`, and options of a command line."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Callable
+from pathlib import Path
 
-from harness.core.errors import UserError
+from harness.core.errors import UserError, did_you_mean_path
 from hear_byola.core.yamltext import Loader, load, said
 
-__all__ = ["RULE", "Loader", "load", "option_value", "said", "unquoted"]
+__all__ = ["RULE", "Loader", "load", "load_file", "option_value", "said", "unquoted"]
 
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9]*|(?=\.[0-9]))(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 _LONGEST_NUMBER = 400  # characters, which no float needs
@@ -29,6 +30,27 @@ RULE = (
     "except as a name, which is taken as typed"
 )
 """How :func:`option_value` reads a value."""
+
+
+def load_file(path: Path, what: str) -> object:
+    """Return the content of a YAML file.
+
+    Args:
+        path: the file.
+        what: the file is, for errors: "config".
+
+    Raises:
+        UserError: no such file, it cannot be read, or it is not YAML.
+    """
+    try:
+        return load(path.read_text("utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        near = did_you_mean_path(path, "*.yaml")
+        raise UserError(f"There is no {what} '{path}'.{near}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is not YAML: {error}.") from error
 
 
 def option_value(text: str, expand: Callable[[str], str] = str) -> bool | int | float | str | None:

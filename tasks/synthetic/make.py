@@ -44,7 +44,7 @@ def make_synthetic(
     kind: str,
     tasks_dir: str | Path,
     *,
-    rates: Sequence[int] = RATES,
+    rates: Sequence[int] = (),
     jobs: int = 1,
     say: Callable[[str], None] = lambda _: None,
     **wishes: Any,
@@ -54,7 +54,7 @@ def make_synthetic(
     Args:
         kind: a name in ``KINDS``.
         tasks_dir: the folder that it is written in.
-        rates: sample rates in Hz.
+        rates: sample rates in Hz; :data:`RATES` by default.
         jobs: processes that write side by side.
         say: told how far it is.
         wishes: its name, clips, classes, seconds, folds and seed, as :func:`new_task` takes them.
@@ -63,7 +63,7 @@ def make_synthetic(
         UserError: as :func:`new_task` and :func:`tasks.format.writer.write_task`.
     """
     task = new_task(kind, **wishes)
-    directory = write_task(task, Path(tasks_dir), render, rates=rates, jobs=jobs, say=say)
+    directory = write_task(task, Path(tasks_dir), render, rates=rates or RATES, jobs=jobs, say=say)
     add_card(_card(task, kind), directory)
     return directory
 

@@ -13,7 +13,7 @@ from support import corpora
 from support.changed import changed
 
 from harness.cli import call
-from harness.commands.options import EXAMPLES
+from harness.commands.examples import EXAMPLES
 from harness.core.errors import UserError
 from tasks.cards.builtin import card
 from tasks.check import check_task
