@@ -19,14 +19,14 @@ from harness.analysis.table.intervals import interval_text
 from harness.analysis.table.notes import groups_note, intervals_note, out_of_scale
 from harness.core.counts import plural
 from harness.report.material import Material
-from harness.report.panel import number
+from harness.report.texts import number
 from tasks.format.task import short_names
 
 _ON_PAPER = 7  # columns of scores that A4 and Letter have room for
 
 
 @dataclass(frozen=True)
-class Column:
+class TaskColumn:
     """A task.
 
     Attributes:
@@ -48,7 +48,7 @@ class Column:
 
 
 @dataclass(frozen=True)
-class Cell:
+class ScoreCell:
     """A score: its value (None where there is none), as text, and what stands behind it.
 
     ``best`` of its column; ``near``: not significantly different from the best; ``said`` is the
@@ -79,7 +79,7 @@ class Row:
     model: str
     baseline: bool
     means: tuple[Mean, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[ScoreCell, ...]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Overview:
     """
 
     protocol: str
-    columns: tuple[Column, ...]
+    columns: tuple[TaskColumn, ...]
     means: tuple[tuple[str, int], ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
@@ -125,7 +125,7 @@ def overview(material: Material, protocol: str, marks: Marks | None) -> Overview
     averaged = averaged_tasks(headlines)
     maximised = headlines.groupby("task").higher_is_better.all()
     columns = tuple(
-        Column(
+        TaskColumn(
             task,
             name,
             metrics[task],
@@ -167,10 +167,10 @@ def _place(row: Row) -> tuple:
     return not row.baseline, -mean.n_tasks, -(mean.value or 0.0), row.model
 
 
-def _cell(row: dict) -> Cell:
+def _cell(row: dict) -> ScoreCell:
     if row["status"] != "done":
         text = "–" if row["status"] == "missing" else row["status"]
-        return Cell(None, text, said="not run" if row["status"] == "missing" else "")
+        return ScoreCell(None, text, said="not run" if row["status"] == "missing" else "")
     near = row["near"] is True
     rest = f"{row['metric']} " if row["mixed"] else ""
     said = []
@@ -187,7 +187,7 @@ def _cell(row: dict) -> Cell:
         said.append("the best")
     if near:
         said.append("not significantly different from the best")
-    return Cell(
+    return ScoreCell(
         row["value"], number(row["value"]), rest.strip(), row["best"], near, ", ".join(said)
     )
 

@@ -15,17 +15,16 @@ from markupsafe import Markup, escape
 
 from harness.analysis.table.cells import Marks
 from harness.core.files import write_file
-from harness.report.comparison import comparison
 from harness.report.figures.names import printable
 from harness.report.figures.style import SCREEN_INCHES
 from harness.report.figures.svg import to_svg
 from harness.report.material import Material
 from harness.report.overview import overview
-from harness.report.panel import Panel, Section, without_folders
-from harness.report.provenance import provenance_panels
-from harness.report.sections import task_sections
-from harness.report.sounds import Sound
-from harness.report.summary import summary_panel
+from harness.report.panel import Panel, ProvenancePanel
+from harness.report.registry import make_panels
+from harness.report.sections import TaskSection, protocol_section, task_sections
+from harness.report.sounds import Player
+from harness.report.texts import without_folders
 
 _PARTS = "page_data"
 
@@ -51,15 +50,12 @@ def write_page(
     """
     began = time.monotonic()
     figures = _Figures()
-    comparisons = {}
-    summaries = {}
+    protocols = {}
     for protocol in material.protocols:
-        summaries[protocol] = summary_panel(material, protocol)
-        figures.draw([panel for panel in [summaries[protocol]] if panel])
-        comparisons[protocol] = comparison(material, protocol)
-        figures.draw(comparisons[protocol].panels)
+        protocols[protocol] = found = protocol_section(material, protocol)
+        figures.draw([*found.summary, *found.comparison])
         say(f"{time.monotonic() - began:5.0f} s  comparison by {protocol}")
-    sections: dict[str, dict[str, Section]] = {}
+    sections: dict[str, dict[str, TaskSection]] = {}
     for section in task_sections(material, audio_bytes, out.parent):
         figures.draw(section.every_panel())
         sections.setdefault(section.task, {})[section.protocol] = section
@@ -68,10 +64,9 @@ def write_page(
         title=title,
         material=material,
         tables=[overview(material, protocol, marks) for protocol in material.protocols],
-        summaries=summaries,
-        comparisons=comparisons,
+        protocols=protocols,
         sections=dict(sorted(sections.items())),
-        provenance=provenance_panels(material.rows),
+        provenance=make_panels(ProvenancePanel, material),
         ids=_ids(sections),
         **_parts(),
     )
@@ -108,7 +103,7 @@ def _template(figures: _Figures) -> Template:
     environment.globals["svg"] = figures.svg
     environment.filters["breakable"] = _breakable
     environment.filters["prose"] = _prose
-    environment.tests["sound"] = lambda cell: isinstance(cell, Sound)
+    environment.tests["player"] = lambda cell: isinstance(cell, Player)
     return environment.get_template("page.html.j2")
 
 

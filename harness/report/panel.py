@@ -1,109 +1,201 @@
-"""What a section of a report is made of: a figure, the same as a table, players, and words."""
+"""What a panel contains, the kinds of panels, and what each kind is made from."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from harness.core.errors import UserError
+from harness.core.kinds import EmbeddingType, PredictionType
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from harness.report.sounds import Sound
+    from harness.analysis.compare import Comparison
+    from harness.report.material import Material
+    from harness.report.sounds import Player, Sounds
+    from harness.results.record import Record
 
 
 @dataclass(frozen=True)
-class Sheet:
-    """A table of texts; ``numbers`` are the columns that hold numbers.
+class PanelTable:
+    """A table of texts and audio players.
 
-    A row may have a player in the column ``sound``. Of the columns ``folded``, a page shows the
-    beginning of long texts, and the rest on demand.
+    Attributes:
+        caption: its name for screen readers.
+        header: names of the columns.
+        rows: as many cells as there are columns.
+        numbers: columns that contain numbers.
+        folded: columns whose long texts are cut; the page shows the rest on demand.
     """
 
     caption: str
     header: tuple[str, ...]
-    rows: tuple[tuple[str | Sound, ...], ...]
+    rows: tuple[tuple[str | Player, ...], ...]
     numbers: frozenset[int] = frozenset()
     folded: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
 class Panel:
-    """A piece of a report.
+    """A figure, a table or both, with a note.
 
     Attributes:
-        name: tells it from the other panels of its section; part of file names.
-        title: its heading.
-        note: what to know; or, where nothing is shown, why not.
-        model: whose it is; empty where it is about several.
+        note: what to know; or why nothing is shown.
         draw: makes the figure, of a width in inches; None for none.
         alt: what the figure shows, in words.
-        sheet: the same as a table; None for none.
-        shown: whether the table is the panel itself, and not the figure's alternative.
-        sound: the recording that it is about; None for none.
+        table: the figure's values; None for none.
+        shown: whether the table is the panel itself, not the figure's alternative.
+        player: plays the recording that the panel shows; None for none.
+        caption: what a figure outside the page must add to the note.
+        name: the panel's id in its section, and part of file names; empty: that of its kind.
+        title: its heading; empty: that of its kind.
+        model: the model that it is about; empty if it is about several.
+    """
+
+    note: str = ""
+    draw: Callable[[float], Figure] | None = None
+    alt: str = ""
+    table: PanelTable | None = None
+    shown: bool = False
+    player: Player | None = None
+    caption: str = ""
+    name: str = ""
+    title: str = ""
+    model: str = ""
+
+
+@dataclass(frozen=True)
+class ProtocolScope:
+    """All models on all tasks by one protocol."""
+
+    material: Material
+    protocol: str
+
+
+@dataclass(frozen=True)
+class ComparisonScope(ProtocolScope):
+    """The models that are compared by one protocol.
+
+    Attributes:
+        found: the comparison; None if there is none.
+        why_not: why there is no comparison.
+        notes: what to know of the whole comparison, a sentence each.
+    """
+
+    found: Comparison | None = None
+    why_not: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskScope(ProtocolScope):
+    """Some models on one task by one protocol.
+
+    Attributes:
+        task: its name.
+        records: evaluations with predictions, one for each probe seed, by model.
+    """
+
+    task: str
+    records: Mapping[str, Sequence[Record]]
+
+    @property
+    def some_record(self) -> Record:
+        """Any of the records: they agree about the task."""
+        return next(iter(self.records.values()))[0]
+
+    @property
+    def is_event(self) -> bool:
+        """Whether the task is an event task."""
+        return self.some_record.embedding_type == EmbeddingType.EVENT
+
+
+@dataclass(frozen=True)
+class ModelScope:
+    """One model on one task by one protocol.
+
+    Attributes:
+        model: its name.
+        records: its evaluations, one for each probe seed.
+        sounds: makes players of the task's recordings.
+    """
+
+    model: str
+    records: Sequence[Record]
+    sounds: Sounds
+
+    @property
+    def metric(self) -> str:
+        """The task's primary metric."""
+        return self.records[0].evaluation[0]
+
+    @property
+    def is_event(self) -> bool:
+        """Whether the task is an event task."""
+        return self.records[0].embedding_type == EmbeddingType.EVENT
+
+    @property
+    def is_multiclass(self) -> bool:
+        """Whether each clip of the task has exactly one label."""
+        return not self.is_event and self.records[0].prediction_type == PredictionType.MULTICLASS
+
+
+Scope = TypeVar("Scope")
+
+
+@dataclass(frozen=True)
+class PanelKind(Generic[Scope]):
+    """A kind of panel; a subclass says in which section of the report it is shown.
+
+    Attributes:
+        name: the id of its panels, and part of file names.
+        title: their heading.
+        make: makes the panel, or several; a ``UserError`` that it raises is shown in its place.
+        applies_to: whether a scope has panels of this kind.
+        order: smaller numbers are shown first.
     """
 
     name: str
     title: str
-    note: str = ""
-    model: str = ""
-    draw: Callable[[float], Figure] | None = None
-    alt: str = ""
-    sheet: Sheet | None = None
-    shown: bool = False
-    sound: Sound | None = None
+    make: Callable[[Scope], Panel | Sequence[Panel]]
+    applies_to: Callable[[Scope], bool] = lambda scope: True
+    order: int = 100
+
+    def panels(self, scope: Scope) -> tuple[Panel, ...]:
+        """Make the panels of this kind for a scope."""
+        if not self.applies_to(scope):
+            return ()
+        try:
+            made = self.make(scope)
+        except UserError as error:
+            made = Panel(f"There is nothing to show: {error}")
+        model = scope.model if isinstance(scope, ModelScope) else ""
+        return tuple(
+            dataclasses.replace(
+                panel, name=panel.name or self.name, title=panel.title or self.title, model=model
+            )
+            for panel in ([made] if isinstance(made, Panel) else made)
+        )
 
 
-@dataclass(frozen=True)
-class Section:
-    """The panels of one task by one protocol: those of all models, and those of single ones.
-
-    ``missing`` says, in a sentence, what the section lacks as a whole; ``left_out`` names models
-    that have scores and no panels.
-    """
-
-    protocol: str
-    task: str
-    panels: tuple[Panel, ...]
-    by_model: dict[str, tuple[Panel, ...]] = field(default_factory=dict)
-    missing: str = ""
-    left_out: str = ""
-
-    def every_panel(self) -> Sequence[Panel]:
-        """All panels, those of single models after the others."""
-        return [*self.panels, *(panel for own in self.by_model.values() for panel in own)]
+class SummaryPanel(PanelKind[ProtocolScope]):
+    """Shown below the table of all scores."""
 
 
-def number(value: float, digits: int = 3) -> str:
-    """Spell a number, NaN as a dash."""
-    return "–" if value != value else f"{value:.{digits}f}".replace("-", "−")
+class ComparisonPanel(PanelKind[ComparisonScope]):
+    """Shown in the comparison of models."""
 
 
-def signed(value: float) -> str:
-    """Spell a difference, with its sign."""
-    return number(value) if value != value else f"{value:+.3f}".replace("-", "−")
+class TaskPanel(PanelKind[TaskScope]):
+    """Shown in the section of a task, once for all models."""
 
 
-def between(low: float, high: float) -> str:
-    """Spell an interval of differences, NaN as a dash."""
-    return number(low) if low != low else f"{signed(low)} to {signed(high)}"
+class ModelPanel(PanelKind[ModelScope]):
+    """Shown in the section of a task, once for each model."""
 
 
-def p_value(p: float) -> str:
-    """Spell a p value, NaN as a dash; none is ever 0."""
-    if p < 0.0001:
-        return "<0.0001"
-    return number(p, 4 if p < 0.01 else 3)
-
-
-# A folder that is named from the root; not a relative path's, nor an address's.
-_FOLDERS = re.compile(r"(?<![\w./~])/(?:[^\s/'\"<>,;:=()]+/)+")
-
-
-def without_folders(text: str) -> str:
-    """Cut absolute paths down to the names at their ends.
-
-    A page is sent to people who have no use for where things were on the machine of its writer.
-    """
-    return _FOLDERS.sub("…/", text)
+class ProvenancePanel(PanelKind["Material"]):
+    """Shown in the provenance of the results."""

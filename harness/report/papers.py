@@ -7,12 +7,12 @@ from pathlib import Path
 
 from harness.core.files import write_file
 from harness.models.module import folder_name
-from harness.report.comparison import FOREST, HOW, comparison
+from harness.report.comparison import HOW
 from harness.report.figures.style import save
 from harness.report.material import Material
-from harness.report.panel import Panel, without_folders
-from harness.report.sections import task_sections
-from harness.report.summary import summary_panel
+from harness.report.panel import Panel
+from harness.report.sections import protocol_section, task_sections
+from harness.report.texts import without_folders
 
 
 def write_figures(
@@ -52,16 +52,14 @@ def write_figures(
                 written.append(folder / f"{name}.{style}")
                 say(str(written[-1]))
             title = f"{panel.title} of {panel.model}" if panel.model else panel.title
-            said = [panel.note, HOW if panel.name.startswith(FOREST) else ""]
+            said = " ".join(filter(None, [panel.note, panel.caption]))
             place = (folder / name).relative_to(out).as_posix()
-            captions.append(f"`{place}`: {title}. {' '.join(filter(None, said))}")
+            captions.append(f"`{place}`: {title}. {said}")
 
     for protocol in material.protocols:
-        compared = comparison(material, protocol)
-        summary = summary_panel(material, protocol)
-        panels = [summary, *compared.panels] if summary else compared.panels
-        write(out / folder_name(protocol), panels, protocol)
-        captions += [note for note in compared.notes if note != HOW]
+        found = protocol_section(material, protocol)
+        write(out / folder_name(protocol), [*found.summary, *found.comparison], protocol)
+        captions += [note for note in found.notes if note != HOW]
     for section in task_sections(material, tasks=tasks):
         folder = out / folder_name(section.protocol) / folder_name(section.task)
         panels = [panel for panel in section.every_panel() if not panel.shown]

@@ -29,8 +29,8 @@ _LOSSLESS_BYTES = 150_000  # up to so many, FLAC: quick to make, and nothing is 
 
 
 @dataclass(frozen=True)
-class Sound:
-    """A player's source.
+class Player:
+    """An audio player of one clip.
 
     Attributes:
         name: of the clip.
@@ -61,22 +61,22 @@ class Sounds:
         self._folder = folder
         self._kept: dict[Path, tuple[bytes, str, str]] = {}
 
-    def sound(self, record: Record, split: str, clip: str) -> Sound:
+    def player(self, record: Record, split: str, clip: str) -> Player:
         """Return the player of a clip of a record's task."""
         try:
             path = recording(record, split, clip)
         except UserError as error:
-            return Sound(clip, "", str(error))
+            return Player(clip, "", str(error))
         try:
             content, kind, note = self._kept.get(path) or _encoded(path)
         except UserError as error:
-            return Sound(clip, "", str(error))
+            return Player(clip, "", str(error))
         self._kept[path] = (content, kind, note)
         if len(content) > self._room:
-            return Sound(clip, self._link(path), "linked, not embedded: for want of room")
+            return Player(clip, self._link(path), "linked, not embedded: for want of room")
         self._room -= len(content)
         text = base64.b64encode(content).decode()
-        return Sound(clip, f"data:{kind};base64,{text}", note)
+        return Player(clip, f"data:{kind};base64,{text}", note)
 
     def _link(self, path: Path) -> str:
         return quote(Path(os.path.relpath(path.resolve(), self._folder.resolve())).as_posix())

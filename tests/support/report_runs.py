@@ -12,7 +12,9 @@ from support.result_rows import row
 
 from harness.models.module import ModelSpec
 from harness.report.material import Material, TaskFacts
+from harness.report.panel import Panel
 from harness.results import frame, load
+from harness.results.record import Record
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
@@ -20,6 +22,8 @@ from harness.run.plan import Settings, TaskSource, make_plan
 MEAN = '<b>"mean"</b> & $x$'
 """A model's name for breaking pages."""
 TASKS = {"scene": 16, "multilabel": 12, "events": 6}
+SCENE, MIX, EVENTS = (f"tiny_{kind}-v1-full" for kind in TASKS)
+"""Names of the tasks of :func:`make_run`."""
 _WEAKER = """
 import torch
 from harness.baselines.logmel import *
@@ -38,6 +42,17 @@ def get_timestamp_embeddings(audio, model):
     embeddings, times = logmel.get_timestamp_embeddings(audio, model)
     return few(embeddings), times
 """
+
+
+def records(material: Material, task: str, model: str = "logmel") -> tuple[Record, ...]:
+    """Return the evaluations of a model on a task of :func:`make_run`."""
+    return material.records["linear", task, model]
+
+
+def cells(panel: Panel, column: int) -> dict[str, str]:
+    """Return a column of a panel's table, by the first."""
+    assert panel.table is not None
+    return {str(row[0]): str(row[column]) for row in panel.table.rows}
 
 
 def make_run(root: Path) -> Path:

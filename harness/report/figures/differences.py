@@ -27,7 +27,7 @@ _ROW_INCHES = 0.2
 
 
 @dataclass(frozen=True)
-class Difference:
+class ForestRow:
     """A difference on one task, above 0 where the first model is better.
 
     Attributes:
@@ -45,7 +45,7 @@ class Difference:
 
 
 @styled
-def forest_figure(differences: Sequence[Difference], a: str, b: str, width: float) -> Figure:
+def forest_figure(differences: Sequence[ForestRow], a: str, b: str, width: float) -> Figure:
     """Draw the difference of two models on every task, with its 95 % interval.
 
     What is told apart has a circle where ``a`` is better and a square where ``b`` is; what is not,

@@ -24,7 +24,7 @@ _BOARD = SERIES[3]
 
 
 @dataclass(frozen=True)
-class Score:
+class ModelScore:
     """A model's score on a task.
 
     Attributes:
@@ -45,7 +45,7 @@ class Score:
 
 @styled
 def scores_figure(
-    scores: Sequence[Score],
+    scores: Sequence[ModelScore],
     metric: str,
     width: float,
     board: pd.Series | None = None,

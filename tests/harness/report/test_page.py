@@ -16,12 +16,11 @@ from support.result_rows import row
 
 from harness.analysis.table.marks import find_marks
 from harness.report import choice
-from harness.report.comparison import comparison
 from harness.report.material import Material, gather
 from harness.report.page import write_page
 from harness.report.panel import Panel
-from harness.report.sections import task_sections
-from harness.report.sounds import Sound
+from harness.report.sections import protocol_section, task_sections
+from harness.report.sounds import Player
 from harness.results import frame, load, write_csv
 
 _VOID = {"meta", "link", "input", "br", "wbr"}
@@ -167,17 +166,17 @@ def damaged(run_folder: Path, tmp_path: Path) -> Path:
 def said(run: Path) -> str:
     """What the panels of a run say, without drawing them."""
     material = gather([run])
-    panels = list(comparison(material, "linear").panels)
+    panels = list(protocol_section(material, "linear").comparison)
     for section in task_sections(material, 10**6):
         panels += section.every_panel()
-        panels.append(Panel("section", "", section.missing))
+        panels.append(Panel(section.missing))
         panels += [
-            Panel("player", "", cell.note)
+            Panel(cell.note)
             for panel in section.every_panel()
-            if panel.sheet
-            for row in panel.sheet.rows
+            if panel.table
+            for row in panel.table.rows
             for cell in row
-            if isinstance(cell, Sound)
+            if isinstance(cell, Player)
         ]
     return "\n".join(panel.note for panel in panels)
 

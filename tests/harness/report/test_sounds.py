@@ -29,7 +29,7 @@ def decoded(source: str) -> tuple[np.ndarray, int]:
 
 
 def test_a_short_recording_is_embedded_without_loss(record):
-    sound = Sounds(10**6).sound(record, "test", "test-0000.wav")
+    sound = Sounds(10**6).player(record, "test", "test-0000.wav")
     audio, rate = decoded(sound.source)
     original, _ = soundfile.read(recording(record, "test", "test-0000.wav"))
     assert rate == 16000
@@ -45,7 +45,7 @@ def test_the_highest_rate_up_to_48_khz_is_taken(tmp_path, record):
 def test_of_a_long_recording_the_beginning_is_embedded(tmp_path, record):
     directory = task_directories.make_task(tmp_path, "scene", n=4, seconds=20.0)
     other = changed(record, task_directory=directory)
-    sound = Sounds(10**7).sound(other, "test", "test-0001.wav")
+    sound = Sounds(10**7).player(other, "test", "test-0001.wav")
     audio, rate = decoded(sound.source)
     assert sound.note == "the first 15 of 20 s"
     assert len(audio) / rate == pytest.approx(MOST_SECONDS, abs=0.1)
@@ -54,7 +54,7 @@ def test_of_a_long_recording_the_beginning_is_embedded(tmp_path, record):
 
 def test_what_has_no_room_is_linked(record):
     sounds = Sounds(20_000)
-    found = [sounds.sound(record, "test", f"test-{number:04d}.wav") for number in range(8)]
+    found = [sounds.player(record, "test", f"test-{number:04d}.wav") for number in range(8)]
     embedded = [each for each in found if each.source.startswith("data:")]
     linked = [each for each in found if each.linked]
     assert embedded
@@ -65,9 +65,9 @@ def test_what_has_no_room_is_linked(record):
 
 
 def test_a_recording_that_is_gone_is_said_to_be(record, tmp_path):
-    assert "is gone" in Sounds(10**6).sound(record, "test", "nowhere.wav").note
+    assert "is gone" in Sounds(10**6).player(record, "test", "nowhere.wav").note
     moved = changed(record, task_directory=tmp_path / "nowhere")
-    assert "are gone" in Sounds(10**6).sound(moved, "test", "test-0000.wav").note
+    assert "are gone" in Sounds(10**6).player(moved, "test", "test-0000.wav").note
     with pytest.raises(UserError, match="no task with audio"):
         recording(moved, "test", "test-0000.wav")
 
@@ -90,8 +90,8 @@ def test_a_record_shows_nothing_but_recordings_of_its_task(record, tmp_path, dia
     assert (directory / "16000/test" / clip).is_file()
     with pytest.raises(UserError, match="leads out of its task's folder"):
         recording(other, "test", clip)
-    assert Sounds(10**6).sound(other, "test", clip).source == ""
-    assert Sounds(0).sound(other, "test", clip).source == ""
+    assert Sounds(10**6).player(other, "test", clip).source == ""
+    assert Sounds(0).player(other, "test", clip).source == ""
 
 
 def test_a_folder_that_is_no_task_has_no_recordings(record, tmp_path, diary):
@@ -99,13 +99,13 @@ def test_a_folder_that_is_no_task_has_no_recordings(record, tmp_path, diary):
     folder.mkdir(parents=True)
     diary.rename(folder / "diary.wav")
     other = changed(record, task_directory=tmp_path)
-    assert "are gone" in Sounds(10**6).sound(other, "test", "diary.wav").note
+    assert "are gone" in Sounds(10**6).player(other, "test", "diary.wav").note
 
 
 def test_a_link_leads_from_the_pages_folder_to_the_recording(record, tmp_path):
     directory = task_directories.make_task(tmp_path / "my tasks", "scene", n=4)
     other = changed(record, task_directory=directory)
-    found = Sounds(0, tmp_path / "pages").sound(other, "test", "test-0000.wav")
+    found = Sounds(0, tmp_path / "pages").player(other, "test", "test-0000.wav")
     assert found.source.startswith("../my%20tasks/")
     place = tmp_path / "pages" / unquote(found.source)
     assert place.resolve() == directory / "16000/test/test-0000.wav"
@@ -115,6 +115,6 @@ def test_a_damaged_recording_is_said_to_be(record, tmp_path):
     directory = task_directories.make_task(tmp_path, "scene", n=4)
     (directory / "16000/test/test-0000.wav").write_bytes(b"RIFF")
     other = changed(record, task_directory=directory)
-    sound = Sounds(10**6).sound(other, "test", "test-0000.wav")
+    sound = Sounds(10**6).player(other, "test", "test-0000.wav")
     assert sound.source == ""
     assert "test-0000.wav" in sound.note

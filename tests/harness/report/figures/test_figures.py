@@ -13,10 +13,10 @@ from matplotlib.transforms import Bbox
 
 from harness.report.figures.classes import classes_figure, confusion_figure
 from harness.report.figures.curves import Curve, curves_figure
-from harness.report.figures.differences import Difference, forest_figure
+from harness.report.figures.differences import ForestRow, forest_figure
 from harness.report.figures.ranks import ranks_figure
 from harness.report.figures.scatter import map_figure
-from harness.report.figures.scores import Score, scores_figure
+from harness.report.figures.scores import ModelScore, scores_figure
 from harness.report.figures.style import MARKERS, SERIES
 from harness.report.figures.summary import ModelScores, summary_figure
 from harness.report.figures.timeline import timeline_figure
@@ -63,14 +63,14 @@ def check(figure) -> None:
 
 @pytest.mark.parametrize(("n", "width"), [(2, 3.5), SLOW_40])
 def test_scores(n, width):
-    rows = [Score(f"{LONG}{i}", 0.9 - i / 60, 0.85 - i / 60, 0.93 - i / 60) for i in range(n)]
+    rows = [ModelScore(f"{LONG}{i}", 0.9 - i / 60, 0.85 - i / 60, 0.93 - i / 60) for i in range(n)]
     board = pd.Series(np.linspace(0.2, 0.95, 30))
     check(scores_figure(rows, "top1_acc", width))
     check(scores_figure(rows, "top1_acc", width, board, "HEAR 2021"))
 
 
 def test_scores_without_intervals():
-    check(scores_figure([Score("m", 0.5, np.nan, np.nan)], "mAP", 3.5))
+    check(scores_figure([ModelScore("m", 0.5, np.nan, np.nan)], "mAP", 3.5))
 
 
 ALIKE = [
@@ -83,7 +83,7 @@ ALIKE = [
 
 
 def alike_scores(width):
-    return scores_figure([Score(name, 0.5, 0.4, 0.6) for name in ALIKE], "mAP", width)
+    return scores_figure([ModelScore(name, 0.5, 0.4, 0.6) for name in ALIKE], "mAP", width)
 
 
 def alike_ranks(width):
@@ -91,7 +91,7 @@ def alike_ranks(width):
 
 
 def alike_differences(width):
-    rows = [Difference(name, 0.1, 0.0, 0.2, "a") for name in ALIKE]
+    rows = [ForestRow(name, 0.1, 0.0, 0.2, "a") for name in ALIKE]
     return forest_figure(rows, ALIKE[0], ALIKE[2], width)
 
 
@@ -199,10 +199,10 @@ def test_curves(losses):
 def test_differences(n, width):
     kinds = ("a", "b", "neither")
     rows = [
-        Difference(f"task number {i}", (i - n / 2) / n, (i - n / 2) / n - 0.1, np.nan, kinds[i % 3])
+        ForestRow(f"task number {i}", (i - n / 2) / n, (i - n / 2) / n - 0.1, np.nan, kinds[i % 3])
         for i in range(n)
     ]
-    rows.append(Difference("mean of 3 tasks", 0.01, -0.01, 0.03, "mean"))
+    rows.append(ForestRow("mean of 3 tasks", 0.01, -0.01, 0.03, "mean"))
     check(forest_figure(rows, LONG, f"{LONG} too", width))
 
 

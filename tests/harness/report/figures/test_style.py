@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from harness.report.figures.scores import Score, scores_figure
+from harness.report.figures.scores import ModelScore, scores_figure
 from harness.report.figures.style import (
     COLUMN_INCHES,
     GRID,
@@ -24,7 +24,10 @@ from harness.report.figures.style import (
 )
 
 CSS = (files("harness.report") / "page_data" / "page.css").read_text("utf-8")
-SCORES = [Score("one", 0.7, 0.6, 0.8, False, (0.69, 0.71)), Score("two", 0.5, 0.4, 0.6, True)]
+SCORES = [
+    ModelScore("one", 0.7, 0.6, 0.8, False, (0.69, 0.71)),
+    ModelScore("two", 0.5, 0.4, 0.6, True),
+]
 
 
 def variables(block: int) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from harness.report.figures.scatter import map_figure
-from harness.report.figures.scores import Score, scores_figure
+from harness.report.figures.scores import ModelScore, scores_figure
 from harness.report.figures.style import VARIABLES
 from harness.report.figures.svg import to_svg
 
@@ -18,7 +18,7 @@ NAME = '<i>"a" & $b$</i>'
 
 @pytest.fixture(scope="module")
 def scores() -> str:
-    rows = [Score(NAME, 0.7, 0.6, 0.8), Score("baseline", 0.5, 0.4, 0.6, True)]
+    rows = [ModelScore(NAME, 0.7, 0.6, 0.8), ModelScore("baseline", 0.5, 0.4, 0.6, True)]
     return to_svg(scores_figure(rows, "top1_acc", 4.0), "f1", f"Scores of {NAME}.")
 
 
@@ -32,7 +32,7 @@ def test_letters_stay_text_and_are_escaped(scores):
 
 
 def test_what_no_svg_can_hold_is_replaced():
-    rows = [Score("bell\x07", 0.7, 0.6, 0.8)]
+    rows = [ModelScore("bell\x07", 0.7, 0.6, 0.8)]
     figure = scores_figure(rows, "odd\x01metric\ud800", 4.0)
     root = ElementTree.fromstring(to_svg(figure, "f1", "Scores of bell\x07."))
     words = {"".join(element.itertext()) for element in root.iter()}

@@ -6,19 +6,22 @@ import json
 
 from support.result_rows import row
 
-from harness.report.provenance import provenance_panels
+from harness.report.material import Material
+from harness.report.panel import ProvenancePanel
+from harness.report.registry import make_panels
 from harness.results import frame
 
 SIZES = {"embedding_size": 8, "n_test": 20, "n_classes": 3, "n_skipped": 0, "device": "cpu"}
 
 
-def sheets(*rows):
-    return {panel.name: panel.sheet for panel in provenance_panels(frame(rows))}
+def tables(*rows):
+    panels = make_panels(ProvenancePanel, Material(frame(rows), (), {}))
+    return {panel.name: panel.table for panel in panels}
 
 
 def test_a_row_that_failed_makes_no_second_model_task_or_run():
     failed = {"status": "failed", "value": None, "error": "out of memory"}
-    found = sheets(
+    found = tables(
         row(model="b", model_fingerprint="b", **failed),
         row(model="a", model_fingerprint="a", **SIZES),
         row(model="a", model_fingerprint="a", task="u-v1-full", **failed),
@@ -33,13 +36,13 @@ def test_a_row_that_failed_makes_no_second_model_task_or_run():
 
 
 def test_what_truly_differs_is_told_apart():
-    found = sheets(row(**SIZES), row(protocol="knn", **(SIZES | {"n_skipped": 1})))
+    found = tables(row(**SIZES), row(protocol="knn", **(SIZES | {"n_skipped": 1})))
     assert {line[-1] for line in found["tasks"].rows} == {"0", "1"}
 
 
 def test_long_parameters_are_folded():
     chosen = json.dumps({f"fold{i}": {"hidden": 1024, "lr": 1e-3} for i in range(9)})
-    found = sheets(row(selected_params=chosen))["rows"]
+    found = tables(row(selected_params=chosen))["rows"]
     (line,) = found.rows
     place = line.index(chosen)
     assert found.header[place] == "selected"

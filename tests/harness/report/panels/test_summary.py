@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from support.result_rows import row
 
-from harness.report import summary
 from harness.report.figures.summary import ModelScores
 from harness.report.material import Material, TaskFacts
-from harness.report.summary import summary_panel
+from harness.report.panel import ProtocolScope
+from harness.report.panels import summary
+from harness.report.panels.summary import SUMMARY
 from harness.results import frame
 
 
@@ -20,7 +21,7 @@ def drawn(monkeypatch):
     def make(*rows, **changes):
         found = []
         monkeypatch.setattr(summary, "summary_figure", lambda *args: found.append(args))
-        panel = summary_panel(Material(frame(rows), (), {}, **changes), "linear")
+        panel = SUMMARY.make(ProtocolScope(Material(frame(rows), (), {}, **changes), "linear"))
         panel.draw(4.0)
         ((models, tasks, scales, width),) = found
         assert width == 4.0
@@ -83,4 +84,4 @@ def test_tasks_are_in_the_order_of_the_table(drawn):
 
 
 def test_one_task_has_no_figure_of_all():
-    assert summary_panel(Material(frame([row()]), (), {}), "linear") is None
+    assert SUMMARY.panels(ProtocolScope(Material(frame([row()]), (), {}), "linear")) == ()

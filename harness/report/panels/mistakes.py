@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from harness.core.kinds import EmbeddingType
 from harness.metrics.registry import event_metric
 from harness.report.material import mean_probabilities
-from harness.report.panel import Panel, Sheet
-from harness.report.sounds import Sound, Sounds
-from harness.results.record import Record
+from harness.report.panel import ModelPanel, ModelScope, Panel, PanelTable
+from harness.report.sounds import Player
 
 MOST_CLIPS = 5
 _HEADERS = {
@@ -24,15 +20,16 @@ _NOTES = {
 }
 
 
-def mistakes_panel(model: str, records: Sequence[Record], metric: str, sounds: Sounds) -> Panel:
-    """List the test clips on which a model errs most, with players.
+def _make(scope: ModelScope) -> Panel:
+    """List the test clips on which a model errs most, with players."""
+    return _event_mistakes(scope) if scope.is_event else _clip_mistakes(scope)
 
-    Raises:
-        UserError: predictions are missing or damaged.
-    """
-    record = records[0]
-    if record.embedding_type == EmbeddingType.EVENT:
-        return _event_mistakes(model, records, metric, sounds)
+
+MISTAKES = ModelPanel("mistakes", "Worst mistakes", _make, order=30)
+
+
+def _clip_mistakes(scope: ModelScope) -> Panel:
+    records, record = scope.records, scope.records[0]
     kind = record.prediction_type
     found = []
     for split, clips, probabilities, targets in mean_probabilities(records):
@@ -46,17 +43,17 @@ def mistakes_panel(model: str, records: Sequence[Record], metric: str, sounds: S
     rows = tuple(
         (
             clip,
-            sounds.sound(record, split, clip),
+            scope.sounds.player(record, split, clip),
             f"{labels[true]} ({row[true]:.2f})" if true >= 0 else "no label",
             f"{labels[wrong]} ({row[wrong]:.2f})",
         )
         for _, split, clip, row, true, wrong in found[:MOST_CLIPS]
     )
     if not rows:
-        return Panel("mistakes", "Worst mistakes", "No test clip is wrong.", model=model)
+        return Panel("No test clip is wrong.")
     note = f"{_NOTES[kind]} Numbers: the probe's probability, mean over runs and seeds."
-    sheet = Sheet(f"The worst mistakes of {model}", _HEADERS[kind], rows)
-    return Panel("mistakes", "Worst mistakes", note, model=model, sheet=sheet, shown=True)
+    table = PanelTable(f"The worst mistakes of {scope.model}", _HEADERS[kind], rows)
+    return Panel(note, table=table, shown=True)
 
 
 def _gaps(p: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -80,10 +77,11 @@ def _label_gaps(p: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.where(some, lowest, -1), highest, np.where(present.all(axis=1), 0.0, gap)
 
 
-def _event_mistakes(model: str, records: Sequence[Record], metric: str, sounds: Sounds) -> Panel:
-    """Recordings with most mistakes by the metric, in the mean over runs and seeds."""
+def _event_mistakes(scope: ModelScope) -> Panel:
+    """List the recordings with most mistakes by the metric, in the mean over runs and seeds."""
+    records = scope.records
     wrong: dict[tuple[str, str], np.ndarray] = {}
-    counted = event_metric(metric)
+    counted = event_metric(scope.metric)
     names = counted.columns
     n_runs = 0
     for record in records:
@@ -97,11 +95,11 @@ def _event_mistakes(model: str, records: Sequence[Record], metric: str, sounds: 
     ordered = sorted(wrong, key=lambda key: (-wrong[key][errors].sum(), key))
     shown = [key for key in ordered[:MOST_CLIPS] if wrong[key][errors].sum() > 0]
     if not shown:
-        return Panel("mistakes", "Worst mistakes", "No test recording has a mistake.", model=model)
-    rows: tuple[tuple[str | Sound, ...], ...] = tuple(
+        return Panel("No test recording has a mistake.")
+    rows: tuple[tuple[str | Player, ...], ...] = tuple(
         (
             clip,
-            sounds.sound(records[0], split, clip),
+            scope.sounds.player(records[0], split, clip),
             *(f"{wrong[split, clip][place] / n_runs:.3g}" for place in range(len(names))),
         )
         for split, clip in shown
@@ -109,11 +107,8 @@ def _event_mistakes(model: str, records: Sequence[Record], metric: str, sounds: 
     header = ("recording", "listen", *(_COUNTED.get(name, name) for name in names))
     numbers = frozenset(range(2, len(names) + 2))
     return Panel(
-        "mistakes",
-        "Worst mistakes",
-        f"Test recordings with most mistakes, as {metric} counts them.",
-        model=model,
-        sheet=Sheet(f"The worst recordings of {model}", header, rows, numbers),
+        f"Test recordings with most mistakes, as {scope.metric} counts them.",
+        table=PanelTable(f"The worst recordings of {scope.model}", header, rows, numbers),
         shown=True,
     )
 

@@ -9,16 +9,16 @@ from harness.core.counts import plural
 from harness.metrics.registry import METRICS
 from harness.report.choice import coloured_models, left_out, ranked_models
 from harness.report.figures.summary import ModelScores, summary_figure
-from harness.report.material import Material
-from harness.report.panel import Panel
+from harness.report.panel import Panel, ProtocolScope, SummaryPanel
 from tasks.format.task import short_names
 
 
-def summary_panel(material: Material, protocol: str) -> Panel | None:
-    """Draw the scores of a protocol's models on all tasks; None for fewer than two tasks.
+def _make(scope: ProtocolScope) -> Panel | tuple[()]:
+    """Draw the scores of a protocol's models on all tasks; nothing for fewer than two tasks.
 
     Tasks on which models were tested differently are left out.
     """
+    material, protocol = scope.material, scope.protocol
     domains = {task: fact.domain for task, fact in material.facts.items() if fact.domain}
     found = cells(material.rows, protocol, domains, material.baselines)
     names = dict(zip(every := material.tasks(protocol), short_names(every), strict=True))
@@ -26,7 +26,7 @@ def summary_panel(material: Material, protocol: str) -> Panel | None:
     metrics = done.groupby("task").metric.first()
     tasks = [task for task in dict.fromkeys(found.task) if task in metrics]
     if len(tasks) < 2:
-        return None
+        return ()
     tasks.sort(key=lambda task: _scale(metrics[task]) != _UNIT)
     means = found[found.task == MEAN].set_index("model")
     coloured = coloured_models(material, protocol)
@@ -52,14 +52,14 @@ def summary_panel(material: Material, protocol: str) -> Panel | None:
     scales = [_scale(metrics[task]) for task in tasks]
     mixed = [names[task] for task in dict.fromkeys(found.task[found.mixed != ""])]
     return Panel(
-        "summary",
-        "All tasks",
         " ".join(filter(None, [*_notes(models, mixed), left_out("Colours mark", coloured, order)])),
         draw=lambda width: summary_figure(models, labels, scales, width),
         alt=f"Scores of {plural(len(models), 'model')} on {plural(len(tasks), 'task')}, with "
         "intervals and means.",
     )
 
+
+SUMMARY = SummaryPanel("summary", "All tasks", _make)
 
 _UNIT = "score"
 

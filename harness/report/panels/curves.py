@@ -9,19 +9,17 @@ from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.probe.units import UnitResult
 from harness.report.figures.curves import Curve, curves_figure
-from harness.report.panel import Panel, Sheet, number
+from harness.report.panel import ModelPanel, ModelScope, Panel, PanelTable
+from harness.report.texts import number
 from harness.results.record import Record
 
 _KEYS = {2: ("k", "neighbours k"), 3: ("l2", "L2 strength"), 4: ("", "epoch")}
 """By the length of a curve's rows: what was searched, and what the axis is called."""
 
 
-def curves_panel(model: str, records: Sequence[Record], metric: str) -> Panel:
-    """Draw the curves of the selected probes of all folds and seeds.
-
-    Raises:
-        UserError: the probes are gone or damaged.
-    """
+def _make(scope: ModelScope) -> Panel:
+    """Draw the curves of the selected probes of all folds and seeds."""
+    records, metric = scope.records, scope.metric
     units = [
         (seed, fold.name, unit)
         for seed, record in enumerate(records)
@@ -53,14 +51,14 @@ def curves_panel(model: str, records: Sequence[Record], metric: str) -> Panel:
     )
     header = ("fold", "seed", f"{key or 'epoch'} chosen", metric, "loss", "probe")
     return Panel(
-        "curve",
-        "Validation of the selected probe",
         note,
-        model=model,
         draw=lambda width: curves_figure(curves, x_name, metric, width, log),
-        alt=f"{metric} on validation over {x_name}, of the probes of {model}.",
-        sheet=Sheet("The selected probes", header, rows, frozenset({2, 3, 4})),
+        alt=f"{metric} on validation over {x_name}, of the probes of {scope.model}.",
+        table=PanelTable("The selected probes", header, rows, frozenset({2, 3, 4})),
     )
+
+
+CURVES = ModelPanel("curve", "Validation of the selected probe", _make, order=20)
 
 
 def _probes(records: Sequence[Record], n: int) -> str:

@@ -6,13 +6,14 @@ import pandas as pd
 
 from harness.analysis.board.published import BOARDS, read_published
 from harness.core.counts import plural
-from harness.report.figures.scores import Score, scores_figure
-from harness.report.material import Material
-from harness.report.panel import Panel, Sheet, number
+from harness.report.figures.scores import ModelScore, scores_figure
+from harness.report.panel import Panel, PanelTable, TaskPanel, TaskScope
+from harness.report.texts import number
 
 
-def scores_panel(material: Material, protocol: str, task: str) -> Panel:
+def _make(scope: TaskScope) -> Panel:
     """Draw every model's primary metric on a task, the best on top."""
+    material, protocol, task = scope.material, scope.protocol, scope.task
     found = material.cells(protocol)
     found = found[found.task == task]
     rows = material.headlines(protocol)
@@ -22,10 +23,10 @@ def scores_panel(material: Material, protocol: str, task: str) -> Panel:
     done = found[found.status == "done"].sort_values("value", ascending=not higher, kind="stable")
     metric = str(found.metric.iloc[0])
     scores = [
-        Score(row.model, row.value, row.ci_low, row.ci_high, row.baseline, seeds[row.model])
+        ModelScore(row.model, row.value, row.ci_low, row.ci_high, row.baseline, seeds[row.model])
         for row in done.itertuples()
     ]
-    title, board = published(protocol, task)
+    title, board = _published(protocol, task)
     lacking = found[found.status != "done"]
     note = " ".join(
         [
@@ -42,22 +43,23 @@ def scores_panel(material: Material, protocol: str, task: str) -> Panel:
         ]
     )
     if not scores:
-        return Panel("scores", "Scores", f"No model has a value of {metric} here. {note}")
+        return Panel(f"No model has a value of {metric} here. {note}")
     alt = (
         f"Scores of {plural(len(scores), 'model')} on {task}: the best is {scores[0].model} with "
         f"{number(scores[0].value)}."
     )
     return Panel(
-        "scores",
-        "Scores",
         note,
         draw=lambda width: scores_figure(scores, metric, width, board, title),
         alt=alt,
-        sheet=_sheet(scores, board, title, metric),
+        table=_table(scores, board, title, metric),
     )
 
 
-def published(protocol: str, task: str) -> tuple[str, pd.Series]:
+SCORES = TaskPanel("scores", "Scores", _make, order=10)
+
+
+def _published(protocol: str, task: str) -> tuple[str, pd.Series]:
     """Return title and scores of a board that has a task by a protocol; empty where none has."""
     for name in BOARDS:
         board = read_published(name)
@@ -66,7 +68,7 @@ def published(protocol: str, task: str) -> tuple[str, pd.Series]:
     return "", pd.Series(dtype=float)
 
 
-def _sheet(scores: list[Score], board: pd.Series, title: str, metric: str) -> Sheet:
+def _table(scores: list[ModelScore], board: pd.Series, title: str, metric: str) -> PanelTable:
     rows = [
         (
             score.model + (" (baseline)" if score.baseline else ""),
@@ -82,4 +84,4 @@ def _sheet(scores: list[Score], board: pd.Series, title: str, metric: str) -> Sh
         for model, value in board.sort_values(ascending=False, kind="stable").items()
     ]
     header = ("model", metric, "95 % from", "to", "seeds")
-    return Sheet(f"{metric} of every model", header, tuple(rows), frozenset({1, 2, 3, 4}))
+    return PanelTable(f"{metric} of every model", header, tuple(rows), frozenset({1, 2, 3, 4}))

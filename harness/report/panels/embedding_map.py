@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from scipy import linalg
@@ -11,7 +11,7 @@ from scipy import linalg
 from harness.core.errors import UserError
 from harness.core.kinds import EmbeddingType
 from harness.report.figures.scatter import MOST_LABELS, map_figure
-from harness.report.panel import Panel, Sheet
+from harness.report.panel import Panel, PanelTable, TaskPanel, TaskScope
 from harness.results.record import Record
 
 MOST_POINTS = 2000
@@ -20,14 +20,12 @@ _SEVERAL = "several"
 _NONE = "none"
 
 
-def map_panel(records: Mapping[str, Sequence[Record]]) -> Panel:
+def _make(scope: TaskScope) -> Panel:
     """Draw the test embeddings of some models, coloured by their label.
 
     A model whose embeddings cannot be read is named.
-
-    Args:
-        records: of each model; all of one task.
     """
+    records = scope.records
     unread: list[str] = []
     points, labels, explained, total = {}, {}, {}, 0
     most = MOST_POINTS // len(records)
@@ -41,17 +39,16 @@ def map_panel(records: Mapping[str, Sequence[Record]]) -> Panel:
         kept = np.sort(np.random.default_rng(0).permutation(total)[:most])
         points[model], explained[model] = principal_components(np.asarray(rows[kept], np.float64))
         labels[model] = [names[place] for place in kept]
-    title = "Map of embeddings"
     if not points:
-        return Panel("map", title, "There is no map. " + " ".join(unread))
+        return Panel("There is no map. " + " ".join(unread))
     counted = Counter(name for names in labels.values() for name in names)
-    order = {label: place for place, label in enumerate(next(iter(records.values()))[0].labels)}
+    order = {label: place for place, label in enumerate(scope.some_record.labels)}
     known = [label for label in counted if label in order]
     known.sort(key=lambda label: (-counted[label], order[label]))
     shown, others = known[:MOST_LABELS], known[MOST_LABELS:]
     tied = bool(others) and counted[others[0]] == counted[shown[-1]]
     shown.sort(key=lambda label: order[label])
-    unit = "frames with a label" if _is_event(records) else "clips"
+    unit = "frames with a label" if scope.is_event else "clips"
     drawn = min(total, most)
     note = (
         f"{'All' if drawn == total else f'{drawn:,} of'} {total:,} test {unit}, projected on the "
@@ -67,13 +64,16 @@ def map_panel(records: Mapping[str, Sequence[Record]]) -> Panel:
     lines = tuple((model, f"{100 * share:.0f}") for model, share in explained.items())
     header = ("model", "variance in these two, %")
     return Panel(
-        "map",
-        title,
         note,
         draw=lambda width: map_figure(points, labels, shown, width),
         alt=f"Scatter of test embeddings of {', '.join(points)}, coloured by label.",
-        sheet=Sheet("What the map keeps", header, lines, frozenset({1})),
+        table=PanelTable("What the map keeps", header, lines, frozenset({1})),
     )
+
+
+MAP = TaskPanel(
+    "map", "Map of embeddings", _make, applies_to=lambda scope: bool(scope.records), order=30
+)
 
 
 def principal_components(rows: np.ndarray) -> tuple[np.ndarray, float]:
@@ -131,7 +131,3 @@ def _label(target: np.ndarray, labels: Sequence[str]) -> str:
         return labels[int(target)]
     present = np.flatnonzero(target)
     return labels[present[0]] if len(present) == 1 else _SEVERAL if len(present) else _NONE
-
-
-def _is_event(records: Mapping[str, Sequence[Record]]) -> bool:
-    return next(iter(records.values()))[0].embedding_type == EmbeddingType.EVENT

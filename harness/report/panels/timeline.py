@@ -10,8 +10,8 @@ from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.metrics.registry import event_metric
 from harness.report.figures.timeline import timeline_figure
-from harness.report.panel import Panel, Sheet
-from harness.report.sounds import Sounds, recording
+from harness.report.panel import ModelPanel, ModelScope, Panel, PanelTable
+from harness.report.sounds import recording
 from harness.results.record import Record
 from tasks.audio import decode
 from tasks.format.task import Event
@@ -20,13 +20,9 @@ _WINDOW_MS = 20_000.0  # shown at most
 _MOST_LABELS = 40
 
 
-def timeline_panel(model: str, records: Sequence[Record], metric: str, sounds: Sounds) -> Panel:
-    """Draw one test recording: the one whose score is nearest to the median of all.
-
-    Raises:
-        UserError: predictions are missing or damaged.
-    """
-    record = records[0]
+def _make(scope: ModelScope) -> Panel:
+    """Draw one test recording: the one whose score is nearest to the median of all."""
+    record, metric = scope.records[0], scope.metric
     split, clip, truth, predicted = _typical(record, metric)
     ends = [event.end for event in (*truth, *predicted)]
     begin = max(0.0, min((event.start for event in truth), default=0.0) - 500.0)
@@ -58,20 +54,26 @@ def timeline_panel(model: str, records: Sequence[Record], metric: str, sounds: S
         for kind, event in listed
     )
     return Panel(
-        "timeline",
-        "Truth and prediction",
         note,
-        model=model,
         draw=lambda width: timeline_figure(
             truth, predicted, labels, begin, end, width, audio, rate
         ),
         alt=f"{plural(len(truth), 'true event')} and {plural(len(predicted), 'predicted event')} "
         f"of {clip} over time.",
-        sheet=Sheet(
+        table=PanelTable(
             f"Events of {clip}", ("events", "label", "from s", "to s"), rows, frozenset({2, 3})
         ),
-        sound=sounds.sound(record, split, clip),
+        player=scope.sounds.player(record, split, clip),
     )
+
+
+TIMELINE = ModelPanel(
+    "timeline",
+    "Truth and prediction",
+    _make,
+    applies_to=lambda scope: scope.is_event,
+    order=10,
+)
 
 
 def _typical(record: Record, metric: str) -> tuple[str, str, list[Event], list[Event]]:

@@ -1,4 +1,4 @@
-"""The panels of the comparison, where less is better."""
+"""The panels of differences between two models."""
 
 from __future__ import annotations
 
@@ -12,31 +12,35 @@ from support import report_runs
 from support.erring_runs import make_errors_run
 
 from harness.analysis.compare import compare
-from harness.report.comparison import comparison
 from harness.report.material import Material, gather
-from harness.report.panel import between, p_value, signed
+from harness.report.sections import ProtocolSection, protocol_section
+from harness.report.texts import between, p_value, signed
+
+
+def section(material: Material) -> ProtocolSection:
+    return protocol_section(material, "linear")
 
 
 def test_a_forest_shows_a_lower_error_as_better(tmp_path):
     pytest.importorskip("matplotlib")
-    (forest, _) = comparison(gather([make_errors_run(tmp_path)]), "linear").panels
+    (forest, _) = section(gather([make_errors_run(tmp_path)])).comparison
     first = forest.title.partition(" against ")[0]
     figure = forest.draw(6.0)
     ((value,),) = (line.get_xdata() for line in figure.axes[0].lines if len(line.get_xdata()) == 1)
     assert abs(value) > 0.9
     assert (value > 0) == (first == "logmel")
-    (line,) = forest.sheet.rows
+    (line,) = forest.table.rows
     assert line[1] == "logmel better"
     assert f"{first} is better on {int(first == 'logmel')}" in forest.note
 
 
 def test_the_table_has_the_verdict_early_signs_both_p_and_the_mean(material):
-    forest = comparison(material, "linear").panels[0]
+    forest = section(material).comparison[0]
     a, b = forest.title.split(" against ")
     found = compare(material.results, [a, b], "linear")
     (over,) = found.overall.to_dict("records")
-    *rows, mean = forest.sheet.rows
-    assert forest.sheet.header[:6] == (
+    *rows, mean = forest.table.rows
+    assert forest.table.header[:6] == (
         *("task", "verdict", "difference", "95 % interval", "p", "p (Holm)"),
     )
     expected = [
@@ -72,13 +76,13 @@ def test_tasks_that_do_not_count_are_said_not_to(run_folder, tmp_path):
         path.write_text(path.read_text().replace("tiny_scene-v1-full", "tiny_scene-v1-synthetic"))
     for path in run.glob("results/*/tiny_scene-v1-full"):
         path.rename(path.with_name("tiny_scene-v1-synthetic"))
-    note = comparison(gather([run]), "linear").panels[0].note
+    note = section(gather([run])).comparison[0].note
     assert "of 2 tasks that count the two are not separable." in note
     assert "1 synthetic one is not counted: tiny_scene (synthetic)." in note
 
 
 def titles(material: Material) -> list[str]:
-    return [panel.title for panel in comparison(material, "linear").panels[:-1]]
+    return [panel.title for panel in section(material).comparison[:-1]]
 
 
 def test_the_model_that_is_named_first_is_the_reference(material):
@@ -86,9 +90,9 @@ def test_the_model_that_is_named_first_is_the_reference(material):
     for first, second in ((best, other), (other, best)):
         named = dataclasses.replace(material, named=(first, second))
         assert titles(named) == [f"{first} against {second}"]
-        said = comparison(named, "linear").notes
+        said = section(named).notes
         assert said[0] == f"The others are compared with {first}, which was named first."
-    assert not [note for note in comparison(material, "linear").notes if "named" in note]
+    assert not [note for note in section(material).notes if "named" in note]
 
 
 def test_a_reference_without_predictions_gives_way_to_the_next_that_was_named(material):
@@ -101,9 +105,22 @@ def test_a_reference_without_predictions_gives_way_to_the_next_that_was_named(ma
         results=material.results,
     )
     assert titles(both) == [f"{report_runs.MEAN} against logmel"]
-    said = comparison(both, "linear").notes[0]
+    said = section(both).notes[0]
     assert said.endswith("named first of those that can be compared.")
 
 
 def test_the_newest_rows_are_looked_for_once_a_protocol(material):
     assert material.headlines("linear") is material.headlines("linear")
+
+
+def test_a_forest_is_turned_so_that_right_is_better_for_the_first(material):
+    forest, ranks = section(material).comparison
+    a, b = forest.title.split(" against ")
+    values = material.cells("linear").set_index(["task", "model"]).value
+    *lines, mean = forest.table.rows
+    assert mean[0] == "mean of 3 tasks"
+    for line in lines:
+        task = f"{line[0]}-v1-full"
+        assert line[6:8] == (f"{values[task, a]:.3f}", f"{values[task, b]:.3f}")
+    better = sum(line[6] > line[7] for line in lines)
+    assert ranks.table.rows[0][0] == (a if better >= 2 else b)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
-from harness.report.panel import Panel, Sheet, number, without_folders
+from harness.report.material import Material
+from harness.report.panel import Panel, PanelTable, ProvenancePanel
+from harness.report.texts import number, without_folders
 
 _MODELS = {
     "model": "model",
@@ -60,22 +63,9 @@ _SHORT = {"model_fingerprint", "task_sha256"}  # spelt out in the other tables
 _HEX = 10
 
 
-def provenance_panels(rows: pd.DataFrame) -> tuple[Panel, ...]:
-    """Return tables of the models, tasks and runs behind result rows, and of the rows."""
-    over_folds = rows[rows.split == "all"]
-    note = (
-        "Every metric over all folds; what single folds scored is in results.csv. Fingerprints and "
-        "hashes are spelt out above."
-    )
-    return (
-        _panel("models", "Models", over_folds, _MODELS),
-        _panel("tasks", "Tasks", over_folds, _TASKS),
-        _panel("runs", "Runs", over_folds, _RUNS),
-        Panel("rows", "Rows", note, sheet=_rows(over_folds), shown=True),
-    )
-
-
-def _panel(name: str, title: str, rows: pd.DataFrame, columns: dict[str, str]) -> Panel:
+def _distinct(caption: str, columns: dict[str, str], material: Material) -> Panel:
+    """Table the distinct values of some columns of the rows."""
+    rows = _over_folds(material)
     found = rows[list(columns)]
     found = found.mask(found == "")
     known = [column for column in columns if column not in _MEASURED]
@@ -86,11 +76,13 @@ def _panel(name: str, title: str, rows: pd.DataFrame, columns: dict[str, str]) -
     texts = tuple(
         tuple(_text(value) for value in row) for row in found.itertuples(index=False, name=None)
     )
-    sheet = Sheet(f"{title} behind the rows", tuple(columns.values()), texts, numbers)
-    return Panel(name, title, sheet=sheet, shown=True)
+    table = PanelTable(caption, tuple(columns.values()), texts, numbers)
+    return Panel(table=table, shown=True)
 
 
-def _rows(rows: pd.DataFrame) -> Sheet:
+def _rows(material: Material) -> Panel:
+    """Table every metric over all folds, with its provenance."""
+    rows = _over_folds(material)
     columns = list(_ROWS)
     numbers = [c for c in columns if str(rows[c].dtype) in ("Int64", "float64")]
     texts = []
@@ -100,7 +92,27 @@ def _rows(rows: pd.DataFrame) -> Sheet:
             cells[columns.index("status")] = _text(f"{row['status']}: {row['error']}")
         texts.append(tuple(cells))
     places, folded = (frozenset(map(columns.index, each)) for each in (numbers, _FOLDED))
-    return Sheet("Rows with their provenance", tuple(_ROWS.values()), tuple(texts), places, folded)
+    header = tuple(_ROWS.values())
+    table = PanelTable("Rows with their provenance", header, tuple(texts), places, folded)
+    note = (
+        "Every metric over all folds; what single folds scored is in results.csv. Fingerprints and "
+        "hashes are spelt out above."
+    )
+    return Panel(note, table=table, shown=True)
+
+
+MODELS = ProvenancePanel(
+    "models", "Models", partial(_distinct, "Models behind the rows", _MODELS), order=10
+)
+TASKS = ProvenancePanel(
+    "tasks", "Tasks", partial(_distinct, "Tasks behind the rows", _TASKS), order=20
+)
+RUNS = ProvenancePanel("runs", "Runs", partial(_distinct, "Runs behind the rows", _RUNS), order=30)
+ROWS = ProvenancePanel("rows", "Rows", _rows, order=40)
+
+
+def _over_folds(material: Material) -> pd.DataFrame:
+    return material.rows[material.rows.split == "all"]
 
 
 def _row_text(column: str, value: object) -> str:

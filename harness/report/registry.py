@@ -1,0 +1,36 @@
+"""All kinds of panels, found in the modules of :mod:`harness.report.panels`."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import TypeVar
+
+from harness.report import panels
+from harness.report.panel import Panel, PanelKind
+
+Scope = TypeVar("Scope")
+
+
+@cache
+def kinds() -> tuple[PanelKind, ...]:
+    """Return all kinds of panels, in the order in which a section shows them."""
+    found: dict[str, PanelKind] = {}
+    for module in pkgutil.iter_modules(panels.__path__, f"{panels.__name__}."):
+        for value in vars(importlib.import_module(module.name)).values():
+            if isinstance(value, PanelKind) and found.setdefault(value.name, value) is not value:
+                raise ValueError(f"{module.name} defines the panel '{value.name}' a second time")
+    return tuple(sorted(found.values(), key=lambda kind: (kind.order, kind.name)))
+
+
+def make_panels(section: type[PanelKind[Scope]], scope: Scope) -> tuple[Panel, ...]:
+    """Make the panels of a section of the report.
+
+    Args:
+        section: the class of the section's kinds, such as ``TaskPanel``.
+        scope: what they are made from.
+    """
+    return tuple(
+        panel for kind in kinds() if isinstance(kind, section) for panel in kind.panels(scope)
+    )

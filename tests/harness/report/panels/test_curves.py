@@ -1,0 +1,31 @@
+"""The panel of validation curves."""
+
+from __future__ import annotations
+
+from support.report_runs import SCENE, records
+
+from harness.report.panel import ModelScope
+from harness.report.panels.curves import CURVES
+from harness.report.sounds import Sounds
+
+
+def curves(seeds):
+    return CURVES.make(ModelScope("logmel", seeds, Sounds(0)))
+
+
+def test_a_curve_marks_what_was_chosen(material):
+    panel = curves(records(material, SCENE))
+    (unit,) = records(material, SCENE)[0].read_probes(records(material, SCENE)[0].folds[0])
+    assert panel.table.rows[0][2] == f"{unit.params['l2']:.3g}"
+    axis = panel.draw(4).axes[0]
+    dots = [line for line in axis.lines if line.get_marker() == "o"]
+    assert [float(dot.get_xdata()[0]) for dot in dots] == [unit.params["l2"]]
+    scores = {x: score for x, _, score in unit.curve}
+    assert float(dots[0].get_ydata()[0]) == scores[unit.params["l2"]]
+
+
+def test_many_curves_are_counted_by_what_they_come_of(material):
+    (record,) = records(material, SCENE)
+    note = curves([record] * 3).note
+    assert note.endswith(" 3 lines, one for each probe: 3 seeds.")
+    assert "lines" not in curves([record]).note
