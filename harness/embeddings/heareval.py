@@ -71,8 +71,7 @@ def write_layout(task: Task, embeddings: Mapping[str, SplitEmbeddings], director
     with new_directory(directory) as temporary:
         for name in ("task_metadata.json", "labelvocabulary.csv"):
             shutil.copyfile(task.directory / name, temporary / name)
-        sizes = [len(task.clips[split]) for split in task.splits]
-        for split, order in zip(task.splits, permutations(sizes), strict=True):
+        for split, order in heareval_order(task).items():
             _write_split_file(task, split, temporary)
             _write_rows(task, embeddings[split], order, temporary, directory)
         _write_groups(task, temporary)
@@ -89,6 +88,15 @@ def _write_groups(task: Task, directory: Path) -> None:
     content = groups_table(groups)
     if not path.is_file() or path.read_text("utf-8") != content:
         write_file(path, content)
+
+
+def heareval_order(task: Task) -> dict[str, list[int]]:
+    """Return each split's clips as indices, in the order of the kit's rows.
+
+    Training reads rows in this order, every epoch: the kit never shuffles again.
+    """
+    sizes = [len(task.clips[split]) for split in task.splits]
+    return dict(zip(task.splits, permutations(sizes), strict=True))
 
 
 def permutations(sizes: Sequence[int]) -> Iterator[list[int]]:
@@ -167,10 +175,9 @@ def read_layout(
             f"'{directory}' is not a finished embedding directory of heareval: it has no {DONE}."
         )
     task = read_task(directory, group_pattern)
-    orders = permutations([len(task.clips[split]) for split in task.splits])
     read = _read_scenes if task.embedding_type == EmbeddingType.SCENE else _read_events
     splits = {}
-    for split, order in zip(task.splits, orders, strict=True):
+    for split, order in heareval_order(task).items():
         rows = _read_rows(directory, split)
         splits[split] = read(task, split, rows, order)
         _verify(directory, splits[split])

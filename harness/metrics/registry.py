@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TypeVar
 
+from harness.core.discovery import defined_in
 from harness.core.errors import UserError, did_you_mean
 from harness.metrics import definitions
 from harness.metrics.event_metric import EventMetric
@@ -17,16 +16,9 @@ from harness.metrics.scene_metric import SceneMetric
 Kind = TypeVar("Kind")
 
 
-def _defined() -> dict[str, AnyMetric]:
-    found: dict[str, AnyMetric] = {}
-    for module in pkgutil.iter_modules(definitions.__path__, f"{definitions.__name__}."):
-        for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, Metric) and found.setdefault(value.name, value) is not value:
-                raise ValueError(f"{module.name} defines '{value.name}' a second time")
-    return found
-
-
-METRICS: Mapping[str, AnyMetric] = MappingProxyType(_defined())
+METRICS: Mapping[str, AnyMetric] = MappingProxyType(
+    defined_in(definitions, Metric)  # type: ignore[type-abstract]
+)
 """What a task's ``evaluation`` list may name."""
 
 REPORTED: Mapping[str, AnyMetric] = MappingProxyType(

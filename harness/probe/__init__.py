@@ -6,25 +6,23 @@ Training, in :mod:`harness.probe.run`, is the part that needs torch: what reads 
 without it.
 """
 
-from harness.probe.protocol import (
-    PROTOCOLS,
-    Protocol,
-    check_supported,
-    criterion,
-    supports,
-    task_kind,
-)
-from harness.probe.search import next_units, selected_units
+from harness.probe.classifier import Classifier
+from harness.probe.protocol import Protocol, criterion, supports, task_kind
+from harness.probe.registry import PROTOCOLS, check_supported, find_protocol
+from harness.probe.search import next_units, number_of_units, selected_units
 from harness.probe.units import ProbeUnit, UnitResult
 
 __all__ = [
     "PROTOCOLS",
+    "Classifier",
     "ProbeUnit",
     "Protocol",
     "UnitResult",
     "check_supported",
     "criterion",
+    "find_protocol",
     "next_units",
+    "number_of_units",
     "selected_units",
     "supports",
     "task_kind",

@@ -17,9 +17,10 @@ from torch import Tensor
 from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.kinds import EmbeddingType, PredictionType
+from harness.embeddings.heareval import heareval_order
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import frame_targets
-from harness.probe.protocol import Protocol, heareval_order
+from harness.probe.protocol import Protocol
 from tasks.format.task import Fold, Task, multiclass_targets, multilabel_targets
 
 _CHUNK_ROWS = 4096

@@ -12,9 +12,10 @@ from torch import Tensor
 from harness.core.kinds import EmbeddingType
 from harness.metrics.events import Postprocessing, best_postprocessing, postprocessing_grid
 from harness.metrics.registry import event_metric, find_metric, scene_metric
+from harness.probe.classifier import Check
 from harness.probe.folddata import FoldData, timestamps_of
 from harness.probe.protocol import Protocol, criterion
-from harness.probe.train import Check, loss_of, probabilities_of
+from harness.probe.train import loss_of, probabilities_of
 
 
 class Judge:
@@ -29,7 +30,7 @@ class Judge:
             self.perfect = 0.0
         else:
             self.perfect = find_metric(self.criterion).range[1 if self.higher_is_better else 0]
-        self.original = protocol.undefined_score_ends
+        self.heareval = protocol.heareval_validation
         self.data = data
         self.targets = torch.from_numpy(data.valid_targets).to(data.train.device)
         self.multiclass = data.valid_targets.dtype == np.int64
@@ -47,9 +48,21 @@ class Judge:
         """Judge logits (rows, C)."""
         loss = float(loss_of(logits, self.targets))
         if self.criterion == "loss":
-            return Check(loss, loss)
-        score, choice = self.score(self.probabilities(logits))
-        return Check(score, loss, choice)
+            return self._check(loss, loss)
+        return self._check(loss, *self.score(self.probabilities(logits)))
+
+    def of_probabilities(self, probabilities: np.ndarray) -> Check:
+        """Judge probabilities (rows, C) of a classifier that has no logits."""
+        p = torch.from_numpy(probabilities).to(self.targets.device)
+        tiny = torch.finfo(p.dtype).eps
+        logits = p.clamp_min(tiny).log() if self.multiclass else p.logit(tiny)
+        loss = float(loss_of(logits, self.targets))
+        if self.criterion == "loss":
+            return self._check(loss, loss)
+        return self._check(loss, *self.score(probabilities))
+
+    def _check(self, loss: float, score: float, choice: Postprocessing | None = None) -> Check:
+        return Check(score, loss, choice, ends=self.heareval and not math.isfinite(score))
 
     def probabilities(self, logits: Tensor) -> np.ndarray:
         """Return what the task's predictions are: softmax of classes or sigmoids of labels."""
@@ -62,7 +75,7 @@ class Judge:
             return math.nan, self.grid[0] if self.grid else None
         if not self.grid:
             scene, targets = scene_metric(metric), self.data.valid_targets
-            if self.original:
+            if self.heareval:
                 return scene.original(probabilities, targets), None
             return scene.score(probabilities, targets).value, None
         split = self.data.embeddings[self.data.fold.valid]
@@ -75,7 +88,7 @@ class Judge:
             self.reference,
             self.grid,
             self.data.task.labels,
-            original=self.original,
+            original=self.heareval,
         )
         return value, choice
 

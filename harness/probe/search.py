@@ -7,7 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness.core.errors import UserError
-from harness.probe.protocol import Point, Protocol, criterion, grid_points
+from harness.probe.classifier import Point
+from harness.probe.grid import grid_points
+from harness.probe.protocol import Protocol, criterion
 from harness.probe.units import ProbeUnit, UnitResult
 from tasks.format.task import Task
 
@@ -25,6 +27,13 @@ def next_units(
     winner = _winner(protocol, task, done, 0)
     units = [ProbeUnit(fold, winner, run) for fold in range(1, folds) for run in runs]
     return [unit for unit in units if unit not in done]
+
+
+def number_of_units(protocol: Protocol, task: Task) -> int:
+    """Return how many units the protocol has on a task."""
+    points, folds = len(grid_points(protocol, task)), len(task.folds)
+    trainings = points + folds - 1 if protocol.search == "first_fold" else points * folds
+    return trainings * protocol.runs
 
 
 def selected_units(

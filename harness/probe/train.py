@@ -11,7 +11,6 @@ import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.adam import adam
 
-from harness.probe.protocol import Settings
+from harness.probe.classifier import Check
 
 INITIALIZATIONS: Mapping[str, Callable[..., Tensor]] = {
     "xavier_uniform": nn.init.xavier_uniform_,
@@ -29,12 +28,23 @@ _PREDICT_ROWS = 8192  # rows of one forward pass without gradients: bounds memor
 
 
 @dataclass(frozen=True)
-class Check:
-    """What one validation found: the score that selects, the loss, and what else was chosen."""
+class MLPSettings:
+    """One grid point of an MLP probe; names are the keys of the original kit's grid.
 
-    score: float
-    loss: float
-    choice: Any = None
+    ``max_epochs``, ``patience`` and ``check_val_every_n_epoch`` are explained at :func:`fit`.
+    ``norm_after_activation`` moves the BatchNorm behind the ReLU.
+    """
+
+    hidden_layers: int
+    hidden_dim: int
+    dropout: float
+    initialization: str
+    norm_after_activation: bool
+    lr: float
+    batch_size: int
+    max_epochs: int
+    check_val_every_n_epoch: int
+    patience: int
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,7 @@ class _Adam:
 
 
 def build(
-    settings: Settings,
+    settings: MLPSettings,
     n_features: int,
     n_outputs: int,
     init: torch.Generator,
@@ -139,7 +149,7 @@ def build(
 
 
 def _linear(
-    settings: Settings, inputs: int, outputs: int, gain: float, generator: torch.Generator
+    settings: MLPSettings, inputs: int, outputs: int, gain: float, generator: torch.Generator
 ) -> nn.Linear:
     layer = _Linear(inputs, outputs)
     bound = 1 / math.sqrt(inputs)
@@ -182,7 +192,7 @@ def predict(probe: nn.Module, rows: Tensor) -> Tensor:
 
 
 def fit(
-    settings: Settings,
+    settings: MLPSettings,
     rows: Tensor,
     targets: Tensor,
     n_outputs: int,
@@ -192,7 +202,6 @@ def fit(
     *,
     shuffle: bool,
     higher_is_better: bool,
-    undefined_ends: bool,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Fitted:
     """Train a probe with Adam and return it as it was at its best validation.
@@ -201,7 +210,7 @@ def fit(
     ``check_val_every_n_epoch``. Training stops after ``patience`` validations in a row without a
     strictly better score, or ``max_epochs``. Of equal scores the first stays the best. Scores are
     compared in float32, as the original kit logs them, so that noise in the last bits of a float64
-    is no gain.
+    is no gain. A NaN is the worst score. A check that ``ends`` training may itself be the best.
 
     Args:
         settings: the grid point.
@@ -213,8 +222,6 @@ def fit(
         generators: gives the generator of a stream ("init", "dropout", "order") on a device.
         shuffle: draw a new order of the rows each epoch.
         higher_is_better: of the score.
-        undefined_ends: a score that is NaN or infinite ends the training at once. The first
-            validation is kept nevertheless, as the worst there can be where it is NaN.
         tell: called at each validation with a text on how far the training is.
 
     Raises:
@@ -250,7 +257,7 @@ def fit(
             best_state = copy.deepcopy(probe.state_dict())
         waited = 0 if gain else waited + 1
         tell(f"epoch {epoch + 1} of at most {settings.max_epochs}")
-        if waited >= settings.patience or (undefined_ends and not math.isfinite(check.score)):
+        if waited >= settings.patience or check.ends:
             break
     if best is None:
         raise ValueError(f"no validation within {settings.max_epochs} epochs")

@@ -15,7 +15,7 @@ import numpy as np
 
 from harness.core.errors import UserError
 from harness.core.files import write_file
-from harness.probe.protocol import Point
+from harness.probe.classifier import Point
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness import probe
 from harness.core.progress import rough_duration
-from harness.probe.protocol import grid_points
+from harness.probe import PROTOCOLS, number_of_units
 from harness.run.units import EmbeddingUnit, Evaluation
 from tasks.format.task import Task
 
@@ -54,7 +53,9 @@ class Estimate:
         for evaluation in evaluations:
             name = (evaluation.protocol, evaluation.task_name)
             if name not in sizes:
-                sizes[name] = _probes(evaluation)
+                sizes[name] = number_of_units(
+                    PROTOCOLS[evaluation.protocol], evaluation.embeddings.task()
+                )
             self._parts[evaluation.directory] = _Part(("probe", *name), sizes[name])
 
     def took(self, part: Path, seconds: float, *, whole: bool, share: float = 0.0) -> None:
@@ -97,13 +98,3 @@ class Estimate:
             if part.kind[0] == "probe" and length == 2:
                 return None  # protocols have nothing in common
         return None
-
-
-def _probes(evaluation: Evaluation) -> int:
-    """Return how many probes an evaluation trains."""
-    protocol = probe.PROTOCOLS[evaluation.protocol]
-    task = evaluation.embeddings.task()
-    points, folds = len(grid_points(protocol, task)), len(task.folds)
-    if protocol.search == "first_fold":
-        return (points + folds - 1) * protocol.runs
-    return points * folds * protocol.runs

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from harness.core.kinds import EmbeddingType, PredictionType
+from harness.core.kinds import PredictionType
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.intervals import ScoreEstimate, estimate
 from harness.metrics.metric import AnyMetric
 from harness.metrics.registry import find_metric
 from harness.metrics.units import group_units
-from harness.probe import PROTOCOLS
+from harness.probe import Classifier
 from harness.results.predictions import FoldPredictions, Folds
 from tasks.format.task import Task
 
@@ -43,21 +43,18 @@ class Value:
 
 
 def depends_on_seed(
-    protocol: str, task: Task, embeddings: Mapping[str, SplitEmbeddings], results: Folds
+    classifier: Classifier,
+    task: Task,
+    embeddings: Mapping[str, SplitEmbeddings],
+    results: Folds,
 ) -> bool:
-    """Return whether another seed would have given other probes.
-
-    A logistic regression on events depends on it only if frames were sampled: small tasks keep all.
-    """
-    if not PROTOCOLS[protocol].is_random(event=task.embedding_type == EmbeddingType.EVENT):
-        return False
-    for fold, runs in zip(task.folds, results, strict=True):
-        n_frames = sum(len(embeddings[split].embeddings) for split in fold.train)
-        for run in runs:
-            kept = run.params.get("positive_frames", 0) + run.params.get("negative_frames", 0)
-            if kept < n_frames:
-                return True
-    return False
+    """Return whether another seed would have given other probes."""
+    n_rows = [sum(len(embeddings[s].embeddings) for s in fold.train) for fold in task.folds]
+    return any(
+        classifier.is_random(run.params, n)
+        for n, runs in zip(n_rows, results, strict=True)
+        for run in runs
+    )
 
 
 def evaluate(

@@ -86,13 +86,14 @@ def score(
     with _claimed(evaluation.directory) as mine:
         if mine:
             task, embeddings = evaluation.embeddings.load()
+            protocol = PROTOCOLS[evaluation.protocol]
             results = [
                 [UnitResult.from_files(evaluation.probe_directory(unit)) for unit in runs]
                 for runs in units
             ]
             with _one_thread():
                 folds = gather(task, embeddings, results)
-                random = depends_on_seed(evaluation.protocol, task, embeddings, results)
+                random = depends_on_seed(protocol.classifier, task, embeddings, results)
                 values = evaluate(task, folds, is_random=random)
             rows = result_rows(
                 evaluation=evaluation,
@@ -104,7 +105,7 @@ def score(
                 device=device,
             )
             source = ", ".join(str(path) for path in evaluation.embeddings.paths())
-            _, maximised = criterion(PROTOCOLS[evaluation.protocol], task)
+            _, maximised = criterion(protocol, task)
             document = predicted_scores(
                 task, folds, results, values, maximised=maximised, embedding_path=source
             )

@@ -7,7 +7,6 @@ reported at once. It lists the units that are done as well: see :mod:`harness.ru
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -270,9 +269,7 @@ def _evaluations(
             suite=SYNTHETIC if is_synthetic(task.name) else suite,
             protocol=protocol.name,
             seed=seed,
-            fingerprint=sha256_of(
-                [PROBE_VERSION, read, tables, dataclasses.asdict(protocol), seed]
-            ),
+            fingerprint=sha256_of([PROBE_VERSION, read, tables, protocol.identity(), seed]),
             out=out,
             groups=groups,
             fitted=fitted,

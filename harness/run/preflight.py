@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from harness import probe
-from harness.core.errors import UserError, did_you_mean
+from harness.core.errors import UserError
 from harness.core.memory import FileMemory
 from harness.probe import Protocol
 from tasks.check import Finding, check_task
@@ -23,13 +23,7 @@ def find_protocols(names: Sequence[str]) -> list[Protocol]:
     Raises:
         UserError: an unknown protocol.
     """
-    for name in names:
-        if name not in probe.PROTOCOLS:
-            raise UserError(
-                f"Unknown protocol '{name}'.{did_you_mean(name, probe.PROTOCOLS)} "
-                f"There are {', '.join(probe.PROTOCOLS)}."
-            )
-    return [probe.PROTOCOLS[name] for name in dict.fromkeys(names)]
+    return [probe.find_protocol(name) for name in dict.fromkeys(names)]
 
 
 def check_seeds(seeds: int) -> None:

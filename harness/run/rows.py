@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from importlib import metadata
 
 import numpy as np
-import pandas as pd
 import torch
 
-from harness.core.kinds import EmbeddingType
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.registry import find_metric
-from harness.probe import PROTOCOLS, task_kind
+from harness.probe import PROTOCOLS, Protocol, task_kind
 from harness.probe.scale import scale_fault
 from harness.results.frames import FITTED, OUT_OF_SCALE
 from harness.results.predictions import Folds
@@ -28,7 +26,6 @@ from harness.results.row import (
 )
 from harness.run.evaluation import Value
 from harness.run.units import Evaluation
-from tasks.format.files import VOCABULARY
 from tasks.format.task import Fold, Task
 
 
@@ -64,8 +61,9 @@ def result_rows(
         audio_seconds=_sum(m.get("audio_seconds") for m in manifests),
         device=manifests[0].get("device", device),
     )
-    mended = _mended(evaluation.protocol, task, embeddings, results)
-    mended += _out_of_scale(evaluation.protocol, task, embeddings)
+    protocol = PROTOCOLS[evaluation.protocol]
+    probed = protocol.notes(task, embeddings, results)
+    probed += _out_of_scale(protocol, task, embeddings)
     return [
         ResultRow(
             run=run,
@@ -74,7 +72,7 @@ def result_rows(
             embedding=embedding,
             probe=_probe_info(evaluation, value.split, task, embeddings, results),
             measurement=_measurement(
-                task, value, _notes(evaluation, task, manifests, value, mended)
+                task, value, _notes(evaluation, task, manifests, value, probed)
             ),
         )
         for value in values
@@ -176,9 +174,9 @@ def _notes(
     task: Task,
     manifests: Sequence[Mapping],
     value: Value,
-    mended: Sequence[str],
+    probed: Sequence[str],
 ) -> str:
-    notes = [*([FITTED] if evaluation.fitted else []), *task.unlike_card, *mended]
+    notes = [*([FITTED] if evaluation.fitted else []), *task.unlike_card, *probed]
     if value.unscored:
         notes.append("classes not scored, absent from the test split: " + ", ".join(value.unscored))
     skipped = [f"{m['split']}: {', '.join(m['skipped'])}" for m in manifests if m.get("skipped")]
@@ -190,32 +188,11 @@ def _notes(
     return "; ".join(notes)
 
 
-def _mended(
-    protocol: str, task: Task, embeddings: Mapping[str, SplitEmbeddings], results: Folds
-) -> list[str]:
-    """Say where a protocol that is the original kit's went on where the kit would not have."""
-    if not PROTOCOLS[protocol].undefined_score_ends:
-        return []
-    notes = []
-    # The kit reads the vocabulary so, with types guessed.
-    read = pd.read_csv(task.directory / VOCABULARY).label
-    if [str(label) for label in read] != list(task.labels):
-        notes.append("mended: labels that the original kit misreads")
-    if any(run.params.get("last_row_joined") for runs in results for run in runs):
-        notes.append("mended: a last batch of one row, on which the original kit ends")
-    if task.embedding_type == EmbeddingType.EVENT:
-        if any((np.diff(e.offsets) == 1).any() for e in embeddings.values()):
-            notes.append("mended: clips of one timestamp, on which the original kit ends")
-        if not find_metric(task.primary_metric).higher_is_better:
-            notes.append("mended: post-processing chosen by the lowest score, not the highest")
-    return notes
-
-
 def _out_of_scale(
-    protocol: str, task: Task, embeddings: Mapping[str, SplitEmbeddings]
+    protocol: Protocol, task: Task, embeddings: Mapping[str, SplitEmbeddings]
 ) -> list[str]:
-    """Say where a protocol without input normalisation meets embeddings that need it."""
-    if PROTOCOLS[protocol].standardise:
+    """Return a note if a protocol without input normalisation meets embeddings that need it."""
+    if protocol.standardise:
         return []
     trained_on = dict.fromkeys(split for fold in task.folds for split in fold.train)
     fault = scale_fault([embeddings[split] for split in trained_on])

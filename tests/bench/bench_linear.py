@@ -33,10 +33,10 @@ from sklearn.linear_model import LogisticRegression
 
 from harness.embeddings.store import read_split
 from harness.probe import PROTOCOLS
+from harness.probe.classifier import Check
 from harness.probe.folddata import read_fold
 from harness.probe.linear import LinearPath
-from harness.probe.run import fit_until_worse
-from harness.probe.train import Check
+from harness.probe.protocols.linear import fit_until_worse
 from tasks.format.task import read_task
 
 STRENGTHS = PROTOCOLS["linear"].grid["l2"]

@@ -33,7 +33,7 @@ VARIANTS = {
     "inputs standardised": {"standardise": True},
     "rows shuffled each epoch": {"shuffle": True},
     "grid searched on every fold": {"search": "each_fold"},
-    "undefined score does not end training": {"undefined_score_ends": False},
+    "undefined score does not end training": {"heareval_validation": False},
     "whole grid of 16": {"n_points": 16},
 }
 MODELS = ("harness.baselines.logmel,name=logmel", "hear_byola,seed=1,name=hear_byola-random")

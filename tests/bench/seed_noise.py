@@ -36,7 +36,7 @@ from harness.metrics.registry import find_metric
 from harness.metrics.scene_metric import Accuracy
 from harness.metrics.units import clip_units
 from harness.probe import PROTOCOLS, ProbeUnit
-from harness.probe.protocol import grid_points
+from harness.probe.grid import grid_points
 from harness.probe.run import run_unit
 from harness.results.record import Record, find_records
 from tasks.format.task import read_task

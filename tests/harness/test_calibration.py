@@ -144,7 +144,7 @@ def test_every_protocol_is_calibrated_on_every_kind(tmp_path, kind):
             out = tmp_path / protocol.name
             table = run(out, [ORACLE, SHUFFLED], [directory], protocol.name)
             # An MLP stops when its first metric stands still, whatever the others do then.
-            metrics = task.evaluation[: 1 if protocol.classifier == "mlp" else None]
+            metrics = task.evaluation[: 1 if protocol.classifier.name == "mlp" else None]
             assert_best(table, task, metrics)
             assert_chance(table, task, metrics)
 

@@ -9,15 +9,12 @@ import numpy as np
 
 from harness.analysis.compare.influences import in_order, units_of
 from harness.core.errors import UserError
-from harness.core.kinds import EmbeddingType
 from harness.metrics.jackknife import Influence
 from harness.metrics.metric import AnyMetric
 from harness.metrics.registry import find_metric
 from harness.metrics.units import Units
-from harness.probe import PROTOCOLS
 from harness.results.folder import placed_results
 from harness.results.record import Record
-from harness.results.row import ResultRow
 
 
 @dataclass(frozen=True)
@@ -34,7 +31,8 @@ class Measured:
         runs: how many trained probes the scores of a fold are averaged over.
         answers: how many clips, labels of clips, or events it is counted from.
         audio: per fold the rate and hash of the recordings, where they are known.
-        is_random: whether another seed gives another probe.
+        is_random: whether another seed gives another probe. Rows of schema version 1 do not record
+            it; it is then assumed.
     """
 
     model: str
@@ -111,6 +109,7 @@ def measure(record: Record) -> Measured:
     scored = [metric.fold(fold) for fold in folds]
     by_unit = metric.influence(scored, units)
     by_clip = metric.influence(scored, clips) if units.grouped else by_unit
+    training_error = about.measurement.training_error
     return Measured(
         model=about.model.label,
         seed=about.probe.seed,
@@ -125,17 +124,8 @@ def measure(record: Record) -> Measured:
         runs=metric.runs(scored[0]),
         answers=metric.answers(scored),
         audio=tuple(record.audio.get(fold.test) for fold in record.folds),
-        is_random=_is_random(about, metric),
+        is_random=training_error is None or training_error > 0,
     )
-
-
-def _is_random(row: ResultRow, metric: AnyMetric) -> bool:
-    training_error = row.measurement.training_error
-    if training_error is not None:
-        return training_error > 0
-    # Rows of schema version 1 do not contain it.
-    known = PROTOCOLS.get(row.probe.protocol)
-    return known is None or known.is_random(event=metric.embedding_type == EmbeddingType.EVENT)
 
 
 def check_paired(measured: Sequence[Measured]) -> None:

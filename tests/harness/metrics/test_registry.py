@@ -14,9 +14,11 @@ from support.result_rows import row
 
 import harness.metrics.definitions
 from harness.analysis.table.intervals import seeds_interval
+from harness.core.discovery import defined_in
 from harness.core.errors import UserError
 from harness.metrics import registry
 from harness.metrics.intervals import estimate
+from harness.metrics.metric import Metric
 from harness.metrics.registry import METRICS, REPORTED, event_metric, find_metric, metrics_of
 from harness.metrics.scene_metric import SceneFold
 from harness.results import frame
@@ -63,7 +65,7 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_a_metric_is_one_module(added: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = registry._defined()
+    found = defined_in(harness.metrics.definitions, Metric)
     assert found.keys() - METRICS.keys() == {added}
     monkeypatch.setattr(registry, "REPORTED", found)
     metric = find_metric(added)
@@ -81,7 +83,7 @@ def test_a_metric_is_one_module(added: str, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_name_is_defined_once(tmp_path: Path, added: str) -> None:
     (tmp_path / "again.py").write_text(BALANCED_ACCURACY)
     with pytest.raises(ValueError, match="'balanced_acc' a second time"):
-        registry._defined()
+        defined_in(harness.metrics.definitions, Metric)
     sys.modules.pop("harness.metrics.definitions.again", None)
 
 

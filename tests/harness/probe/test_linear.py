@@ -7,7 +7,7 @@ from sklearn.linear_model import LogisticRegression
 
 from harness.probe import lbfgs, linear
 from harness.probe.linear import LinearFit, LinearPath
-from harness.probe.run import fit_until_worse
+from harness.probe.protocols.linear import fit_until_worse
 from harness.probe.train import Check
 
 STRENGTHS = [1.0, 1e-2, 1e-4]

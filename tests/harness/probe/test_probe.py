@@ -12,6 +12,7 @@ from support.changed import changed
 from support.probe_data import QUICK, balanced, class_task, event_task, label_task
 
 from harness.core.errors import UserError
+from harness.embeddings.heareval import heareval_order
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import Postprocessing, frames_to_events
 from harness.metrics.registry import event_metric, scene_metric
@@ -24,7 +25,7 @@ from harness.probe import (
     selected_units,
 )
 from harness.probe.folddata import read_fold, read_rows, standardiser
-from harness.probe.protocol import grid_points, heareval_order
+from harness.probe.grid import grid_points
 from harness.probe.run import run_unit
 from tasks.format.task import Task, multiclass_targets
 
@@ -353,7 +354,7 @@ def test_selection_by_loss_chooses_the_postprocessing_afterwards() -> None:
 
 
 def test_linear_events_try_thresholds_and_sample_frames_without_events(monkeypatch) -> None:
-    monkeypatch.setattr("harness.probe.run._LEAST_NEGATIVES", 100)
+    monkeypatch.setattr("harness.probe.protocols.linear._LEAST_NEGATIVES", 100)
     task, embeddings = event_task(n=10)
     found = run_first("linear", task, embeddings)
     targets = read_fold(PROTOCOLS["linear"], task, task.folds[0], embeddings, "cpu").train_targets

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from harness.probe.protocol import Settings
+from harness.probe.classifier import Check
 from harness.probe.train import (
-    Check,
+    MLPSettings,
     SeededDropout,
     batches,
     build,
@@ -23,7 +23,7 @@ from harness.probe.train import (
     probabilities_of,
 )
 
-QUICK = Settings(
+QUICK = MLPSettings(
     hidden_layers=1,
     hidden_dim=16,
     dropout=0.1,
@@ -37,8 +37,8 @@ QUICK = Settings(
 )
 
 
-def changed(**fields) -> Settings:
-    return Settings(**{**QUICK.__dict__, **fields})
+def changed(**fields) -> MLPSettings:
+    return MLPSettings(**{**QUICK.__dict__, **fields})
 
 
 def generators(stream: str, device: str) -> torch.Generator:
@@ -52,7 +52,7 @@ def toy(n: int = 70, size: int = 6, classes: int = 3, seed: int = 0):
     return centres[targets] + 0.3 * torch.randn(n, size, generator=generator), targets
 
 
-def run(settings: Settings, judge, *, higher=True, ends=True, shuffle=False, data=None):
+def run(settings: MLPSettings, judge, *, higher=True, shuffle=False, data=None):
     rows, targets = data or toy()
     return fit(
         settings,
@@ -64,19 +64,19 @@ def run(settings: Settings, judge, *, higher=True, ends=True, shuffle=False, dat
         generators,
         shuffle=shuffle,
         higher_is_better=higher,
-        undefined_ends=ends,
     )
 
 
 class Scripted:
     """Gives scores one after the other, and keeps the logits it was shown."""
 
-    def __init__(self, scores: Sequence[float]) -> None:
-        self.scores, self.seen = list(scores), []
+    def __init__(self, scores: Sequence[float], *, ends: bool = True) -> None:
+        self.scores, self.seen, self.ends = list(scores), [], ends
 
     def __call__(self, logits: torch.Tensor) -> Check:
         self.seen.append(logits.clone())
-        return Check(self.scores[len(self.seen) - 1], 0.0, len(self.seen))
+        score = self.scores[len(self.seen) - 1]
+        return Check(score, 0.0, len(self.seen), self.ends and not math.isfinite(score))
 
 
 @given(st.integers(1, 5000), st.integers(2, 1100))
@@ -111,7 +111,7 @@ def test_normal_weights_have_the_same_deviation() -> None:
 
 
 def test_order_of_the_layers() -> None:
-    def kinds(settings: Settings) -> list[str]:
+    def kinds(settings: MLPSettings) -> list[str]:
         probe = build(settings, 4, 2, generators("init", "cpu"), generators("dropout", "cpu"))
         return [type(layer).__name__.lstrip("_") for layer in probe]
 
@@ -183,7 +183,8 @@ def test_an_undefined_score_ends_the_grid_point(scores, higher, checks, epoch, s
 
 
 def test_an_undefined_score_is_only_no_gain_where_the_protocol_says_so() -> None:
-    fitted = run(QUICK, Scripted([math.nan, 0.2, math.nan, 0.3, 0.1, 0.1, 0.1, 0.1]), ends=False)
+    scores = [math.nan, 0.2, math.nan, 0.3, 0.1, 0.1, 0.1, 0.1]
+    fitted = run(QUICK, Scripted(scores, ends=False))
     assert (fitted.epoch, len(fitted.curve)) == (11, 8)
 
 

@@ -68,7 +68,7 @@ def run(tmp_path_factory) -> Path:
         )
         with pytest.MonkeyPatch.context() as patch:
             # So that frames of the event tasks are sampled, and their probes depend on a seed.
-            patch.setattr("harness.probe.run._LEAST_NEGATIVES", 1)
+            patch.setattr("harness.probe.protocols.linear._LEAST_NEGATIVES", 1)
             execute(make_plan(settings), InlineEngine("cpu"), settings.out)
     return root / "run"
 

@@ -1,0 +1,115 @@
+"""What a classifier is: it fits the training rows of a fold, and predicts probabilities.
+
+Classifiers are defined in :mod:`harness.probe.protocols`, beside the protocols that name them.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from harness.metrics.events import Postprocessing
+    from harness.probe.folddata import FoldData
+    from harness.probe.judge import Judge
+    from harness.probe.protocol import Protocol
+
+Point = tuple[tuple[str, Any], ...]
+"""A grid point: (key, value) pairs, sorted by key. Hashable."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one validation found.
+
+    Attributes:
+        score: what selects: the task's first metric, or the loss.
+        loss: the mean cross entropy.
+        choice: the post-processing of events that the score was computed with.
+        ends: whether the score is one that ends training.
+    """
+
+    score: float
+    loss: float
+    choice: Postprocessing | None = None
+    ends: bool = False
+
+
+@dataclass(frozen=True)
+class Trial:
+    """How a classifier is fitted in one unit.
+
+    Attributes:
+        protocol: its grid, for a classifier that searches within a unit, and the order of data.
+        point: the unit's grid point; empty where a unit tries the whole grid.
+        judge: scores predictions of the validation split. Selection uses nothing else.
+        generator: returns the random generator of a named stream on a device ("cpu", "cuda").
+            All randomness comes from these.
+        tell: to be called often, with a text on how far the fit is.
+    """
+
+    protocol: Protocol
+    point: Point
+    judge: Judge
+    generator: Callable[[str, str], torch.Generator]
+    tell: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class FittedClassifier:
+    """What was learned from a fold.
+
+    Attributes:
+        predict: returns the probabilities (n, C), float32, of rows (n, features).
+        score: on validation, what the protocol selects by. None if the classifier selected nothing
+            on validation; its predictions are then judged afterwards.
+        loss: on validation, if it is known.
+        choice: the post-processing of events that ``score`` was computed with.
+        epoch: of the best validation, counted from 0.
+        curve: a row for each validation, as in :class:`harness.probe.units.UnitResult`.
+        params: the grid point, what was chosen and what was counted.
+    """
+
+    predict: Callable[[torch.Tensor], np.ndarray]
+    score: float | None = None
+    loss: float | None = None
+    choice: Postprocessing | None = None
+    epoch: int | None = None
+    curve: list[list[float]] = field(default_factory=list)
+    params: dict[str, Any] = field(default_factory=dict)
+
+
+class Classifier(ABC):
+    """A kind of probe.
+
+    Attributes:
+        name: part of the fingerprints of the probes of every protocol that names it.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def fit(self, data: FoldData, trial: Trial) -> FittedClassifier:
+        """Fit the train rows of a fold. What is searched here is selected on its valid rows.
+
+        Raises:
+            UserError: data on which the classifier is not defined.
+        """
+
+    @abstractmethod
+    def is_random(self, params: Mapping[str, Any], n_rows: int) -> bool:
+        """Return whether another seed would have given other predictions.
+
+        Args:
+            params: of the fitted classifier.
+            n_rows: of the train splits.
+        """
+
+    def grid_fault(self, grid: Mapping[str, Sequence[Any]]) -> str:
+        """Return which value of a grid is not allowed, and what is; "" if all are."""
+        return ""
