@@ -27,7 +27,21 @@ class FilePath(click.Path):
 
 
 class Command(click.Command):
-    """A command whose help ends with examples that work."""
+    """A command whose help ends with examples that work, below the protocols that it takes."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the options and the protocols."""
+        super().format_options(ctx, formatter)
+        if any(option.name == "protocols" for option in self.params):
+            from harness.probe import PROTOCOLS
+
+            with formatter.section("Protocols"):
+                formatter.write_dl(
+                    [
+                        (each.name, f"{each.description} ({', '.join(each.kinds)})")
+                        for each in PROTOCOLS.values()
+                    ]
+                )
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples."""
@@ -227,7 +241,7 @@ probes = together(
         multiple=True,
         default=("hear2021",),
         show_default=True,
-        help="hear2021, byola, linear, mlp or knn. Repeatable.",
+        help="How embeddings are probed; see below. Repeatable.",
     ),
     click.option(
         "--seeds",

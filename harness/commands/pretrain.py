@@ -56,7 +56,9 @@ PROBE = "probe"
     metavar="TASK|DIR",
     help="Probe on this task while training, every `probe_every` steps. Repeatable.",
 )
-@click.option("--probe-protocol", default="linear", show_default=True, help="linear or knn.")
+@click.option(
+    "--probe-protocol", default="linear", show_default=True, help="As in `hear-byola run`."
+)
 def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **options: Any) -> int:
     """Pretrain BYOL-A on AUDIO.
 

@@ -19,6 +19,7 @@ import pytest
 from support import sound_files, task_directories
 
 from harness.cli import call, cli
+from harness.probe import PROTOCOLS
 from harness.results import read_csv
 
 
@@ -388,6 +389,14 @@ def test_every_help_ends_in_examples(command):
     assert done.returncode == 0
     examples = done.stdout.split("Examples:")[1]
     assert examples.count(f"hear-byola {command}") == 2
+
+
+@pytest.mark.parametrize("command", ["run", "probe"])
+def test_the_help_lists_the_protocols(command):
+    listed = hear_byola(command, "--help").stdout.split("Protocols:")[1].split("Examples:")[0]
+    for protocol in PROTOCOLS.values():
+        assert f"\n  {protocol.name} " in listed
+        assert f"{protocol.description} ({', '.join(protocol.kinds)})" in " ".join(listed.split())
 
 
 def test_the_process_ends_with_the_sentence_and_no_traceback(tmp_path):
