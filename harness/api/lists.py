@@ -10,11 +10,16 @@ from harness.core.files import expand_home
 
 
 def list_protocols() -> pd.DataFrame:
-    """Return the protocols: ``protocol``, and ``tasks``, the kinds of task that it supports."""
+    """Return the protocols.
+
+    Returns:
+        One row a protocol: ``protocol``, ``description``, and ``tasks``, the kinds of task that it
+        supports.
+    """
     from harness.probe import PROTOCOLS
 
-    rows = [(each.name, ", ".join(each.kinds)) for each in PROTOCOLS.values()]
-    return pd.DataFrame(rows, columns=["protocol", "tasks"])
+    rows = [(each.name, each.description, ", ".join(each.kinds)) for each in PROTOCOLS.values()]
+    return pd.DataFrame(rows, columns=["protocol", "description", "tasks"])
 
 
 def list_metrics() -> pd.DataFrame:

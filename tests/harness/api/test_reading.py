@@ -101,8 +101,9 @@ def test_mistakes_are_user_errors(run, call, said):
 
 
 def test_the_lists_hold_names_that_other_functions_take(tmp_path):
-    protocols = harness.list_protocols().set_index("protocol").tasks
-    assert protocols["linear"] == "multiclass, multilabel, event"
+    protocols = harness.list_protocols().set_index("protocol")
+    assert protocols.tasks["linear"] == "multiclass, multilabel, event"
+    assert protocols.description["linear"].startswith("logistic regression")
     metrics = harness.list_metrics().set_index("metric")
     assert metrics.higher_is_better["mAP"]
     assert not metrics.higher_is_better["segment_1s_er"]
