@@ -1,4 +1,4 @@
-"""Types of the fields of a stored table: each is read from the text of a cell, or from JSON."""
+"""Field types of stored tables, read from the text of a CSV cell or from JSON."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_v
 
 from hear_byola.core.schema import Flag, Schema
 
-_MOST = 2**53  # whole numbers up to it are exact, also as floats
+_MOST = 2**53  # floats represent all whole numbers up to it exactly
 _FLAGS = {"true": True, "false": False}
 _GAPS = {"", "nan", "null"}
 
@@ -31,17 +31,17 @@ def _named(text: str) -> str:
 
 
 Amount = Annotated[float, Field(ge=0, le=_MOST)]
-"""A number of seconds or milliseconds, a standard error and the like."""
+"""A number that is not negative: a duration, a standard error."""
 Count = Annotated[int, Field(ge=0, le=_MOST)]
 TrueOrFalse = Annotated[Flag, BeforeValidator(_flag)]
-"""A flag, also as a spreadsheet writes it."""
+"""A boolean; spreadsheets' TRUE and FALSE are accepted too."""
 Name = Annotated[str, AfterValidator(_named)]
 
 
 class ColumnGroup(Schema):
     """Fields that a table stores in columns, each named by the field's alias or name.
 
-    A number whose default is None takes it where its cell is empty, or the number is NaN.
+    A field whose default is None is None if its cell is empty or NaN.
     """
 
     model_config = ConfigDict(populate_by_name=True)

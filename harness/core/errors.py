@@ -1,4 +1,4 @@
-"""What a user can mend: the one exception for it, and errors of disks and folders in words."""
+"""The exception for users' mistakes, and advice on errors of disks and folders."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ADVICE = {
     ),
     **dict.fromkeys(
         (errno.EACCES, errno.EPERM),
-        "Name a place that you may read and write, or change its rights",
+        "Name a place that you may read and write, or change its permissions",
     ),
     errno.EROFS: "Name a place that can be written",
     errno.EISDIR: "A folder is in the place of a file: move it, or name another place",
@@ -31,9 +31,9 @@ _ADVICE = {
 
 
 def did_you_mean_path(path: Path, pattern: str = "*") -> str:
-    """Return :func:`did_you_mean` for a path that is not there, from what its folder holds.
+    """Return :func:`did_you_mean` for a missing path, with names from its folder.
 
-    ``pattern`` is a glob that says which of its files and folders may have been meant.
+    ``pattern`` is a glob that selects the files and folders to suggest.
     """
     folder = path.parent
     if not folder.is_dir():
@@ -44,7 +44,7 @@ def did_you_mean_path(path: Path, pattern: str = "*") -> str:
 
 
 def disk_fault(error: OSError) -> str:
-    """Return a sentence on an error of a disk or a folder that a user can mend, else ""."""
+    """Return an error of a disk or folder with advice to the user; "" if there is no advice."""
     advice = _ADVICE.get(error.errno or 0)
     if advice is None:
         return ""
@@ -54,7 +54,7 @@ def disk_fault(error: OSError) -> str:
 
 @contextlib.contextmanager
 def going_on(say: Callable[[str], None]) -> Iterator[None]:
-    """Say what a disk or a folder refuses, and go on: for files that can be made again."""
+    """Report errors of disks and folders, and continue: for files that can be made again."""
     try:
         yield
     except OSError as error:

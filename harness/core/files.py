@@ -1,6 +1,6 @@
-"""Files and directories that appear whole or not at all, and folders that a user names.
+"""Writing of files and directories that appear whole or not at all, and paths that a user gives.
 
-:func:`replacing` is for a file that is written piece by piece, :func:`write_file` for content in
+Use :func:`replacing` for a file that is written piece by piece, :func:`write_file` for content in
 memory, :func:`new_directory` for a folder.
 """
 
@@ -36,7 +36,7 @@ thousand files one by one takes many minutes."""
 def expand_home(path: str | Path) -> str:
     """Return a path with a leading ``~`` or ``~user`` replaced by the home folder.
 
-    A shell does this only at the beginning of a word, and nobody does it in a config.
+    A shell does this only at the beginning of a word, and not at all in a config file.
 
     Raises:
         UserError: there is no such user.
@@ -71,7 +71,7 @@ def new_directory(final: Path) -> Iterator[Path]:
     directory is named by what it was made from, so both have the same content.
 
     Raises:
-        OSError: with ``final`` as its file name, if it names none or a temporary one.
+        OSError: ``final`` cannot be made. The error names ``final``, never the temporary directory.
     """
     temporary = final.with_name(f".{final.name}.{secrets.token_hex(4)}")
     try:
@@ -93,7 +93,7 @@ def new_directory(final: Path) -> Iterator[Path]:
 def move_directory(made: Path, final: Path) -> None:
     """Give a finished directory its name, once all that it contains is on the disk.
 
-    For directories that are made over several runs; all others are made by :func:`new_directory`.
+    Use it for directories that are made over several runs, and otherwise :func:`new_directory`.
 
     Raises:
         OSError: it could not be renamed, for example because ``final`` exists.

@@ -1,4 +1,4 @@
-"""The kinds of task. A member equals its name in task metadata, and prints as it."""
+"""The kinds of task, as enumerations whose members equal their names in task metadata."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class PredictionType(_Named):
 
 
 class SplitMode(_Named):
-    """One split each to train, validate and test, or folds: made for HEAR, or the corpus's own."""
+    """Whether a task has three splits or folds, and who made the folds: HEAR or the corpus."""
 
     TRAINVALTEST = "trainvaltest"
     NEW_SPLIT_KFOLD = "new_split_kfold"

@@ -5,7 +5,7 @@ folder. A unit is claimed by creating ``<unit>.lease``; the holder touches that 
 A lease is stale when it has not been touched for ``EXPIRES_AFTER`` seconds or when it names a
 process of this machine that no longer runs. If a lease is lost, work is done twice, but no file is
 wrong: outputs are renamed into place whole. Locks of the operating system
-(:mod:`harness.core.locks`) would not do: many network file systems of clusters have none.
+(:mod:`harness.core.locks`) are not used, because many network file systems of clusters lack them.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _is_stale(path: Path) -> bool:
     except FileNotFoundError:
         return True
     except (ValueError, KeyError, TypeError):
-        # Its holder is about to write its name, or died before.
+        # The holder has created the file and not written its name yet, or it died before that.
         return age > EXPIRES_AFTER
     if age > EXPIRES_AFTER:
         return True

@@ -1,6 +1,7 @@
-"""Exclusive claims on one machine or file system, which end with the process that holds them.
+"""Exclusive claims on files and folders, which end with the process that holds them.
 
-For claims that must outlive a network file system without locks, see :mod:`harness.core.lease`.
+They are locks of the operating system. For file systems without locks, see
+:mod:`harness.core.lease`.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 @contextlib.contextmanager
 def claimed(place: Path, *, wait: bool = False) -> Iterator[bool]:
-    """Claim a file or folder for the length of the block; yield False if another holds it.
+    """Claim a file or folder for the length of the block; yield False if another process holds it.
 
     The claim is a lock of the operating system on ``<place>.lock``, a hidden file beside the place,
     which need not exist. On a file system without locks the claim always succeeds.
 
     Args:
-        place: to claim; the folder that it is in is made if it does not exist.
+        place: the file or folder. Its parent folder is made if it does not exist.
         wait: wait until no other process holds it.
 
     Raises:
@@ -47,6 +48,6 @@ def claimed(place: Path, *, wait: bool = False) -> Iterator[bool]:
     try:
         yield True
     finally:
-        # Removed while it is held: filelock tries again when it has locked a removed file.
+        # Remove the file before the release: filelock retries if it has locked a removed file.
         path.unlink(missing_ok=True)
         lock.release()

@@ -1,4 +1,4 @@
-"""What was once found out about files, remembered on disk for as long as they stay the same."""
+"""A cache on disk of facts about files. An entry is valid while its file does not change."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ _VERSION = 2
 
 
 class FileMemory:
-    """One text per file, known again by its path and :class:`harness.core.files.FileState`.
+    """A cache of one text per file, keyed by path and :class:`harness.core.files.FileState`.
 
-    A file that changed less than 3 s ago is not remembered: it could change again and keep its
-    times.
+    A file that changed less than 3 s ago is not stored: it could change again and keep its times.
 
     Args:
-        path: a JSON file; one that is absent, damaged or of another version counts as empty.
-        verify: find out everything again, once in this object's life, whatever is remembered.
+        path: the cache, a JSON file; an absent, damaged or outdated one counts as empty.
+        verify: ignore the stored texts, so that each is found out again once.
     """
 
     def __init__(self, path: Path, verify: bool = False) -> None:
@@ -29,22 +28,22 @@ class FileMemory:
         self._new: dict[str, str] = {}
 
     def known(self, file: Path | str) -> str | None:
-        """The text remembered for ``file`` as it is now, if any.
+        """Return the text stored for ``file`` in its present state, if any.
 
         Raises:
-            OSError: when the file cannot be seen.
+            OSError: the file's state cannot be read.
         """
         key = _key(file)
         return self._known(key, _prefix(file_state(key)))
 
     def recall(self, file: Path | str, find_out: Callable[[], str]) -> str:
-        """The text remembered for ``file``, else what ``find_out`` returns, which is remembered.
+        """Return the text stored for ``file``; otherwise call ``find_out`` and store its result.
 
         Raises:
-            OSError: when the file cannot be seen; and whatever ``find_out`` raises.
+            OSError: the file's state cannot be read. Errors of ``find_out`` are raised too.
         """
         key = _key(file)
-        state = file_state(key)  # before finding out: a file that changes meanwhile is new again
+        state = file_state(key)  # before find_out: a change during it then invalidates the entry
         text = self._known(key, _prefix(state))
         if text is None:
             settled = state.settled()
@@ -58,7 +57,7 @@ class FileMemory:
         return entry[len(prefix) :] if entry.startswith(prefix) else None
 
     def save(self) -> None:
-        """Add what is new to the file, whole or not at all; entries of other processes stay."""
+        """Add the new entries to the cache file in one step; keep those of other processes."""
         if self._new:
             self._old = {**_load(self._path), **self._new}
             self._new = {}
@@ -75,7 +74,7 @@ def _prefix(state: FileState) -> str:
 
 
 def _load(path: Path) -> dict[str, str]:
-    """Return path -> "size mtime_ns ctime_ns inode text"; 100,000 strings load in an instant."""
+    """Return path -> "size mtime_ns ctime_ns inode text"; plain strings load fast."""
     try:
         content = json.loads(path.read_bytes())
         if content["version"] == _VERSION:

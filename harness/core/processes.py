@@ -1,4 +1,4 @@
-"""How processes end: in words, and together with the process that started them."""
+"""The end of processes: how to describe it, and how to end a process with its parent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LOOK_EVERY = 1.0  # seconds
 
 
 def ending(code: int) -> str:
-    """Return how a process ended, to follow a subject: "was killed by signal 9 (Killed)".
+    """Return how a process ended, as a predicate: "was killed by signal 9 (Killed)".
 
     Args:
         code: its exit code; -N if signal N killed it.

@@ -1,4 +1,4 @@
-"""Progress of long work, in lines for people: how much is done, how fast, and the time left."""
+"""Progress messages of long work: how much is done, how fast, and the time left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Countdown:
         total: number of items.
         say: receives the lines.
         what: noun and verb used in the lines, for example "recordings read".
-        tell_end: report also the end.
+        tell_end: report the last item too.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class Countdown:
         self._pace = Pace(_LINE_EVERY)
 
     def advance(self, bad: int = 0) -> None:
-        """Count one more item; ``bad`` is how many of all so far cannot be used."""
+        """Count one more item; ``bad`` is the number of unusable items so far."""
         self._done += 1
         ends = self._tell_end and self._done == self._total
         if not (self._pace.due() or ends):

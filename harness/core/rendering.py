@@ -12,15 +12,15 @@ import pandas as pd
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 NEAR = "†"
-"""Stands behind a value that is not significantly different from the best."""
+"""Mark of a value that is not significantly different from the best."""
 
 PARTIAL = "‡"
-"""Stands behind a mean over fewer tasks than others."""
+"""Mark of a mean over fewer tasks than other means."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """A cell: a value, which is bold where ``best`` and marked where ``near``, and the rest."""
+    """A cell: a value, bold if ``best`` and with a dagger if ``near``, and the text after it."""
 
     value: str
     rest: str = ""
@@ -33,11 +33,11 @@ class Sheet:
     """A table of texts.
 
     Attributes:
-        title: stands above the row names, or above the table.
-        columns: their names, the first being that of the row names.
-        rows: of as many cells, the first being the row's name.
-        below: a second line of the header; empty, or as many as there are columns.
-        n_top: so many rows stand apart on top.
+        title: header of the row names in markdown, caption otherwise.
+        columns: names of the columns, that of the row names first.
+        rows: one cell per column, the row's name first.
+        below: second line of the header, one text per column, or empty.
+        n_top: number of rows in a separate section at the top.
     """
 
     title: str
@@ -48,7 +48,7 @@ class Sheet:
 
 
 def plain(text: str) -> str:
-    """Return a text on one line; what breaks lines or steers a terminal becomes a space."""
+    """Return a text on one line, with line breaks and control characters replaced by spaces."""
     return _CONTROL.sub(" ", text)
 
 
@@ -58,7 +58,7 @@ def render(sheets: Sequence[Sheet], notes: Sequence[str], style: str) -> str:
 
 
 def markdown(texts: pd.DataFrame, corner: str) -> str:
-    """Return texts as a table whose columns line up; ``corner`` stands above the row names."""
+    """Return texts as an aligned table; ``corner`` is the header of the row names."""
     body = [[str(name), *map(str, row)] for name, row in zip(texts.index, texts.values)]
     return _lined_up([corner, *texts.columns], body)
 
@@ -86,7 +86,7 @@ def _lined_up(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
 
 
 def _latex(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
-    """Tables for a document that uses booktabs."""
+    """Return tables for a document that uses booktabs."""
     drawn = ["% \\usepackage{booktabs}"]
     for sheet in sheets:
         lines = [sheet.columns, *([sheet.below] if sheet.below else [])]
@@ -133,7 +133,7 @@ _LATEX = {
     "–": "--",
     NEAR: r"$^{\dagger}$",
     PARTIAL: r"$^{\ddagger}$",
-    # A line of a table that begins with one takes it for an option of the line before.
+    # LaTeX reads these at the start of a table row as an option of the row before.
     "[": "{[}",
     "]": "{]}",
     "*": "{*}",
@@ -145,7 +145,7 @@ def _latex_text(text: str) -> str:
 
 
 def _html(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
-    """A fragment of a page, well-formed as XML too."""
+    """Return a fragment of a page that is also well-formed XML."""
     drawn = ['<section class="results">']
     for sheet in sheets:
         drawn += ['<div style="overflow-x: auto">', "<table>"]

@@ -1,4 +1,4 @@
-"""Read what people write into pydantic models, as :mod:`hear_byola.core.schema` does."""
+"""Check what people write against pydantic models; defined in :mod:`hear_byola.core.schema`."""
 
 from hear_byola.core.schema import (
     Flag,

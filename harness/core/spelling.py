@@ -1,8 +1,8 @@
-"""Names that read the same to a person and differ to a program: labels, groups, files.
+"""Detection of labels, groups and file names that differ although they look the same to people.
 
-What differs in Unicode normalisation form alone is one name (:func:`composed`). What differs in
-capitals, spaces, invisible characters or compatibility forms may be one name: :func:`alike` finds
-it for a warning. Letters of different alphabets that look alike are not compared.
+Names that differ only in Unicode normalisation form are the same name (:func:`composed`). Names
+that differ in capitals, spaces, invisible characters or compatibility forms may be the same name:
+:func:`alike` finds them for a warning. Similar letters of different alphabets are not compared.
 """
 
 from __future__ import annotations
@@ -49,14 +49,14 @@ _DIFFERENCES = (
 
 
 def reading(name: str) -> str:
-    """Return what a name reads as: the same for names that differ in what is hard to see."""
+    """Return a key that is equal for all names that look the same."""
     for step in (_compatible, _visible, str.casefold, _compatible, _spaced):
         name = step(name)
     return composed(name)
 
 
 def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
-    """Return the names that read the same, two or more together, in the order of their first."""
+    """Return each set of two or more names that look the same, ordered by their first names."""
     found: dict[str, dict[str, None]] = defaultdict(dict)
     for name in names:
         found[reading(name)][name] = None
@@ -64,7 +64,7 @@ def alike(names: Iterable[str]) -> list[tuple[str, ...]]:
 
 
 def difference(one: str, other: str) -> str:
-    """Return in what two names that read the same differ, to end "they differ in"."""
+    """Return the difference of two names that look the same, as the end of "they differ in"."""
     for step, what in _DIFFERENCES:
         if step(one) == step(other):
             return f"{what} alone"
@@ -72,7 +72,7 @@ def difference(one: str, other: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """Return a name in quotes, with every character escaped that a reader could not tell apart.
+    """Return a name in quotes, with characters escaped that are invisible or easily confused.
 
     Letters with accents in form NFC stay as they are.
     """

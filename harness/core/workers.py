@@ -1,4 +1,4 @@
-"""A pool of worker processes that reports how a worker died, and loses only what it worked on.
+"""A pool of worker processes that reports how a worker died and loses only that worker's call.
 
 ``concurrent.futures.ProcessPoolExecutor`` drops all its work when one worker dies, does not report
 the exit code, and offers no way to stop running work. ``multiprocessing`` imports the user's script
@@ -30,8 +30,8 @@ from harness.core.errors import UserError
 from harness.core.processes import KILL, end_with_parent, ending
 
 _LOOK_EVERY = 1.0
-"""Seconds between two looks whether a silent worker still runs. A worker's own children may keep
-its connection open after its death."""
+"""Seconds between two checks whether a silent worker still runs. Its child processes can keep the
+connection open after its death."""
 
 _PATIENCE = 5.0
 """Seconds that a worker gets to end after it has closed its connection."""
@@ -52,7 +52,7 @@ class WorkerDied(Exception):
 
     @property
     def advice(self) -> str:
-        """What the user can do about it, in one sentence."""
+        """Advice to the user, in one sentence."""
         if -self.code == KILL:
             return "Is memory short? Try fewer --jobs."
         return "See what it printed, and try --jobs 1."
@@ -168,7 +168,7 @@ class Workers:
 
 
 class _Process:
-    """A worker process, as the thread that started it sees it.
+    """A worker process, used by the thread that started it.
 
     The thread must live as long as the process: Linux sends the parent-death signal when the thread
     ends that started the process.
@@ -250,11 +250,11 @@ class _WorkerTraceback(Exception):
 
 
 def work(connection: int, parent: int) -> None:
-    """Do what the parent process asks for, until it hangs up; run in the worker process.
+    """Answer calls of the parent process until it closes the connection; runs in the worker.
 
     Args:
-        connection: number of the socket to the parent.
-        parent: its process number.
+        connection: file number of the socket to the parent.
+        parent: process number of the parent.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
@@ -280,13 +280,13 @@ def _answer(call: bytes, extra: Mapping[str, object]) -> bytes:
             answer = pickle.dumps((False, error, text))
             pickle.loads(answer)
             return answer
-        except Exception:  # an exception that cannot travel
+        except Exception:  # the error cannot be pickled
             stand_in = RuntimeError(f"{type(error).__name__}: {error}")
             return pickle.dumps((False, stand_in, text))
 
 
-# A call and its answer travel as bytes in a pickle of their own: one that cannot be read is then an
-# error of that call, and the connection is ready for the next one.
+# Calls and answers are pickled separately and sent as bytes: if one cannot be unpickled, only its
+# call fails, and the connection can be used for the next one.
 
 
 def _send(stream: BufferedRWPair, content: object) -> None:

@@ -25,9 +25,9 @@ _MISREAD = re.compile(
 )
 
 RULE = (
-    "true, false, null and decimal numbers are what they look like, all else is text; in quotes, "
-    "everything is; 010, 0x10, 1_000, 1:30, yes, no, on, off, None and the like are refused, "
-    "except as a name, which is taken as typed"
+    "true, false, null and decimal numbers are read as such, all else and everything in quotes as "
+    "text; ambiguous values (010, 0x10, 1_000, 1:30, yes, no, on, off, None and the like) are "
+    "refused, except as a name, which is taken as typed"
 )
 """How :func:`option_value` reads a value."""
 
@@ -61,8 +61,8 @@ def option_value(text: str, expand: Callable[[str], str] = str) -> bool | int | 
         expand: applied to text without quotes.
 
     Raises:
-        UserError: text that another reader would take for something else, or a list or mapping;
-            the message ends the sentence "The option ... has the value ...: ".
+        UserError: the text is ambiguous, or it is a list or mapping. The message ends the sentence
+            "The option ... has the value ...: ".
     """
     if unquoted(text) != text:
         return unquoted(text)
@@ -86,7 +86,7 @@ def unquoted(text: str) -> str:
 
 
 def _instead(text: str) -> str:
-    """Return what to write instead of a value that readers disagree on."""
+    """Return what to write instead of an ambiguous value."""
     words = {
         "yes": "true",
         "on": "true",

@@ -1,1 +1,1 @@
-"""Scores of predictions: metrics of scenes and of events, and their intervals over test clips."""
+"""Metrics of scene and event tasks, and the confidence intervals of their values."""

@@ -1,8 +1,7 @@
 """Metrics of event tasks: fractions of whole-number counts per file.
 
-A value is computed from counts that are added up over files (micro averaging). A file of the
-reference without predictions counts with all its events missed; sed_eval driven by heareval leaves
-such a file out.
+A value is computed from counts that are added up over files (micro averaging). In a file without
+predictions, all events of the reference count as missed; heareval omits such a file.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ class EventCounts:
     """What an event metric counts in each file.
 
     Attributes:
-        files: names, first those of the reference, then any that only predictions name.
+        files: their names: those of the reference, then those that only predictions contain.
         names: the columns of ``counts``: true_positives, false_positives, misses; or
             substitutions, deletions, insertions, reference_segments (active label-segments).
         counts: int64 (n_files, n_columns).
@@ -47,7 +46,7 @@ class EventCounts:
 
 @dataclass(frozen=True)
 class EventTable:
-    """Events of many files in columns: file and label by number (n,), times (n,) in ms."""
+    """Events of many files in columns (n,): numbers of file and label, times in milliseconds."""
 
     file: np.ndarray
     label: np.ndarray
@@ -58,7 +57,7 @@ class EventTable:
 def event_table(
     events: Mapping[str, Sequence[Event]], files: Mapping[str, int], labels: dict[str, int]
 ) -> EventTable:
-    """Put events into columns; a label that ``labels`` lacks gets the next number there."""
+    """Put events into columns; add labels that ``labels`` lacks to it, with the next number."""
     rows = [(files[file], event) for file, of_file in events.items() for event in of_file]
     names = [labels.setdefault(event.label, len(labels)) for _, event in rows]
     return EventTable(
@@ -75,7 +74,7 @@ def number_files(*names: Iterable[str]) -> dict[str, int]:
 
 
 EventFold = Sequence[EventCounts]
-"""The counts of every run on one test fold, over the same files in one order."""
+"""The counts of every run on one test fold, for the same files in the same order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +83,7 @@ class EventMetric(Metric[EventFold]):
 
     Attributes:
         columns: names of what is counted in each file.
-        mistakes: those of them that count errors.
+        mistakes: the columns that count errors.
     """
 
     prediction_types: tuple[str, ...] = ("multilabel",)
@@ -93,11 +92,11 @@ class EventMetric(Metric[EventFold]):
     clip_noun: ClassVar[str] = "files"
     one_answer_a_clip: ClassVar[bool] = False
     training_icc: ClassVar[float] = 4e-2
-    """Probes of frames vary more than those of clips.
+    """Scores of frame probes vary more between trainings than those of clip probes.
 
     On the demo's event task (16 files, 88 answers) the scores of two or three trainings of
-    ``hear2021``, by seed or by CPU, had standard deviations of 0.01, 0.04 and 0.08 for three
-    models. The allowance is 0.06 there.
+    ``hear2021``, with other seeds or CPUs, had standard deviations of 0.01, 0.04 and 0.08 for
+    three models. The allowance is 0.06 there.
     """
     columns: ClassVar[tuple[str, ...]]
     mistakes: ClassVar[tuple[str, ...]]
@@ -106,18 +105,18 @@ class EventMetric(Metric[EventFold]):
     def count_tables(
         self, predicted: EventTable, reference: EventTable, n_files: int
     ) -> np.ndarray:
-        """Count in each file, int64 (n_files, len(columns))."""
+        """Return the counts of each file, int64 (n_files, len(columns))."""
 
     @abstractmethod
     def fraction(self, totals: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the numerator and denominator (...) of totals (..., columns)."""
 
     def denominator_of_original(self, totals: np.ndarray) -> np.ndarray:
-        """Return the denominator by which sed_eval divides; its value is NaN where that is 0."""
+        """Return sed_eval's denominator (...); the value is NaN where it is 0."""
         return self.fraction(totals)[1]
 
     def answers_in(self, totals: np.ndarray) -> np.ndarray:
-        """Return how many events, or label-segments, the value is a share of: (...)."""
+        """Return the number of events, or label-segments, that the value is a share of, (...)."""
         return self.fraction(totals)[1]
 
     def count(
@@ -125,7 +124,7 @@ class EventMetric(Metric[EventFold]):
         predicted: Mapping[str, Sequence[Event]],
         reference: Mapping[str, Sequence[Event]],
     ) -> EventCounts:
-        """Count in every file that either mapping names; file -> events, in milliseconds."""
+        """Count in every file of either mapping (file -> events)."""
         files = number_files(reference, predicted)
         labels: dict[str, int] = {}
         found, truth = (event_table(events, files, labels) for events in (predicted, reference))
@@ -139,7 +138,7 @@ class EventMetric(Metric[EventFold]):
 
         Args:
             totals: sums of rows of :class:`EventCounts`.
-            original: return sed_eval's value, for a protocol that must stop where heareval stops.
+            original: return sed_eval's value, for protocols that stop training as heareval does.
         """
         totals = np.asarray(totals, dtype=np.float64)
         numerator, denominator = self.fraction(totals)
@@ -153,7 +152,7 @@ class EventMetric(Metric[EventFold]):
         return float(self.values(counts.counts.sum(axis=0)))
 
     def fold(self, predictions: Predictions) -> EventFold:
-        """Count the events of each run. Matching is most of the work: do it once."""
+        """Return the counts of each run. Matching takes most of the time, so do it once."""
         return [self.count(run, predictions.reference or {}) for run in predictions.predicted]
 
     def scores(self, fold: EventFold) -> list[RunScore]:
@@ -162,7 +161,7 @@ class EventMetric(Metric[EventFold]):
 
     def influence(self, folds: Sequence[EventFold], units: Units) -> Influence:
         """Compute the score with and without each unit; units partition the files."""
-        # Files first: (files, runs, columns).
+        # (files, runs, columns)
         counts = [fold.transpose(1, 0, 2).astype(np.float64) for fold in map(_stacked, folds)]
         return totals_influence(counts, units, lambda totals: self.values(totals).mean(axis=-1))
 
@@ -175,7 +174,7 @@ class EventMetric(Metric[EventFold]):
         return len(fold)
 
     def answers(self, folds: Sequence[EventFold]) -> float:
-        """Return how many events or label-segments the score is a share of, the mean over runs."""
+        """Return the number of events or label-segments behind the score, the mean over runs."""
         totals = [_stacked(fold).sum(axis=1).astype(np.float64) for fold in folds]
         return sum(float(self.answers_in(of_fold).mean()) for of_fold in totals)
 

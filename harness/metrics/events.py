@@ -1,4 +1,4 @@
-"""Frame probabilities to events, frame targets from events, and the choice of post-processing."""
+"""Conversion between frames and events, and the choice of the post-processing of probabilities."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from harness.metrics.event_metric import (
 
 # An event still covers a timestamp this many ms after its end (HEAR's target rule).
 _END_SLACK_MS = 0.0001
-# HEAR's grid for a task that names none (its choice for DCASE 2016), and the values its
-# post-processing takes for what a task's own grid leaves out.
+# HEAR's grid for a task without its own (the one for DCASE 2016), and the defaults of its
+# post-processing for parameters that a task's grid omits.
 _DEFAULT_GRID: Mapping[str, tuple[float, ...]] = {
     "median_filter_ms": (250.0,),
     "min_duration": (125.0, 250.0),
@@ -40,7 +40,7 @@ class Postprocessing:
 
     Attributes:
         median_filter_ms: width of the median filter over time in ms; 0 for none.
-        min_duration: shorter events are dropped, ms.
+        min_duration: length in ms below which events are dropped.
         threshold: a frame is active above this probability.
     """
 
@@ -52,7 +52,7 @@ class Postprocessing:
 def frame_targets(
     timestamps: np.ndarray, events: Sequence[Event], labels: Sequence[str]
 ) -> np.ndarray:
-    """Targets of one clip's timestamps, 1 where ``start <= t < end + 0.0001``.
+    """Return the targets of one clip's timestamps: 1 where ``start <= t < end + 0.0001``.
 
     Args:
         timestamps: (t,) ms, rising.
@@ -61,6 +61,9 @@ def frame_targets(
 
     Returns:
         float32 (t, C).
+
+    Raises:
+        UserError: the vocabulary lacks an event's label.
     """
     column = {label: c for c, label in enumerate(labels)}
     targets = np.zeros((len(timestamps), len(labels)), dtype=np.float32)
@@ -84,10 +87,10 @@ def frames_to_events(
 ) -> list[Event]:
     """Turn one clip's frame probabilities into events, in order of their start.
 
-    Median filter over time (width in frames: ``median_filter_ms`` over the mean step, rounded half
-    to even; edges reflected), threshold, then each run of active frames is an event from its first
-    to its last timestamp, kept when it lasts ``min_duration`` or more. A clip of one timestamp is
-    its own median.
+    The steps are a median filter over time (width in frames: ``median_filter_ms`` over the mean
+    step, rounded half to even; edges reflected) and a threshold. Each run of active frames is an
+    event from its first to its last timestamp if it lasts ``min_duration`` or more. A clip of one
+    timestamp is not filtered.
 
     Args:
         probabilities: (t, C) in [0, 1].
@@ -105,10 +108,10 @@ def frames_to_events(
 
 
 def postprocessing_grid(grid: Mapping[str, tuple[float, ...]] | None) -> list[Postprocessing]:
-    """Return the settings that are tried on validation: those of a task's own grid, else HEAR's.
+    """Return the settings to try on validation: those of a task's own grid, else HEAR's.
 
-    What a task's own grid leaves out is set as the original kit's function defaults do: median
-    filter 150 ms, minimum duration 60 ms, threshold 0.5.
+    Parameters that a task's grid omits have the defaults of the original kit: median filter
+    150 ms, minimum duration 60 ms, threshold 0.5.
     """
     if grid is None:
         grid = _DEFAULT_GRID
@@ -133,9 +136,9 @@ def best_postprocessing(
 ) -> tuple[Postprocessing, float]:
     """Choose the setting with the best value of ``metric`` over all clips.
 
-    An undefined value counts as the worst; among equals the largest setting wins, compared by
-    median filter, minimum duration, threshold, as in the original kit. Unlike there, an error rate
-    is minimised.
+    An undefined value counts as the worst. Of equally good settings the largest is chosen, compared
+    by median filter, minimum duration, threshold, as in the original kit. An error rate is
+    minimised, which the original kit does not do.
 
     Args:
         metric: the score.
@@ -149,7 +152,7 @@ def best_postprocessing(
         original: return sed_eval's value, as :meth:`EventMetric.values`; the choice is the same.
 
     Returns:
-        the setting and its value.
+        The setting and its value.
     """
     files = number_files(clips, reference)
     true_events = event_table(reference, files, {label: c for c, label in enumerate(labels)})
@@ -172,7 +175,7 @@ def _tables(
     offsets: np.ndarray,
     grid: Sequence[Postprocessing],
 ) -> Iterator[tuple[Postprocessing, EventTable]]:
-    """Yield each setting's events; settings that differ in minimum duration share their runs."""
+    """Yield each setting's events. Settings that differ only in minimum duration share runs."""
 
     def frames(setting: Postprocessing) -> tuple[float, float]:
         return setting.median_filter_ms, setting.threshold
@@ -208,7 +211,7 @@ def _runs(
 
 
 def _label_major(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Column and row of the true entries of (rows, C), by column, then row."""
+    """Return column and row of the true entries of (rows, C), sorted by column, then row."""
     row, column = np.divmod(np.flatnonzero(mask), mask.shape[1])
     order = np.argsort(column, kind="stable")
     return column[order], row[order]
@@ -217,15 +220,15 @@ def _label_major(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _active(
     probabilities: np.ndarray, timestamps: np.ndarray, offsets: np.ndarray, setting: Postprocessing
 ) -> np.ndarray:
-    """Threshold the median-filtered probabilities: bool (rows, C), without sorting a window.
+    """Apply median filter and threshold without sorting: bool (rows, C).
 
     ``scipy.ndimage.median_filter`` gives the value of rank w // 2 (from 0, rising) of the w values
     at i - w // 2, ..., i - w // 2 + w - 1. It exceeds the threshold exactly when at most w // 2
-    values of the window do not, that is when at least w - w // 2 values do. So the filter is a
-    count of active frames in a window, with ties and even widths as in scipy. Beyond the clip's
-    edges the signal is mirrored, the edge frame repeated (scipy's ``reflect``): position k is row
-    k mod 2n, or 2n - 1 minus that in the mirrored half. (scipy itself strays from this rule when a
-    window is eight times as long as its clip, or longer.)
+    values of the window do not, that is when at least w - w // 2 values do. So it is enough to
+    count the active frames in each window; ties and even widths are as in scipy. Beyond the clip's
+    edges the signal is mirrored and the edge frame repeated (scipy's ``reflect``): position k is
+    row k mod 2n, or 2n - 1 minus that in the mirrored half. (scipy itself deviates from this rule
+    if a window is at least eight times as long as its clip.)
     """
     above = probabilities > setting.threshold
     active = above.copy()
@@ -240,7 +243,7 @@ def _active(
         counts = padded[: len(padded) - width + 1].copy()
         for shift in range(1, width):
             counts += padded[shift : shift + len(counts)]
-        # The windows that lie within one padded clip are those of its frames.
+        # Keep the windows that lie within one padded clip: one per frame.
         clip_window = position < lengths[clip]
         clip, position = clip[clip_window], position[clip_window]
         enough = counts[np.flatnonzero(clip_window)] >= width - width // 2
@@ -249,7 +252,7 @@ def _active(
 
 
 def _count_up(values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Repeat ``values[i]`` ``times[i]`` times, and beside each repetition its number from 0."""
+    """Return each ``values[i]`` ``times[i]`` times, and the number of each repetition from 0."""
     repeated = np.repeat(values, times)
     return repeated, np.arange(len(repeated)) - np.repeat(np.cumsum(times) - times, times)
 
@@ -259,7 +262,7 @@ def _filter_widths(
 ) -> np.ndarray:
     """Return the median filter's width in frames for every clip, int64; 1 is no filter.
 
-    A clip of one timestamp has no step, and needs none: mirrored, it is its own median.
+    A clip of one timestamp has no step and needs no filter.
     """
     widths = np.ones(len(offsets) - 1, dtype=np.int64)
     for clip, (first, end) in enumerate(itertools.pairwise(offsets)):

@@ -1,7 +1,7 @@
 """95 % confidence intervals of scores over the test set's units and the training of the probe.
 
-An interval says how far a score would move on another test set of the same make-up, with the probe
-trained again where its protocol is random. Units are groups of clips, or clips where a task has no
+An interval covers the variation of a score over test sets of the same make-up and, if the protocol
+is random, over trainings of the probe. Units are groups of clips, or clips where a task has no
 groups (:mod:`harness.metrics.units`). In k-fold tasks each fold is scored and the scores are
 averaged; several runs of a probe are averaged within a fold.
 
@@ -9,8 +9,8 @@ averaged; several runs of a probe are averaged within a fold.
 - Everything else: a t interval with the jackknife's standard error over units, on the logit scale
   for scores in [0, 1], the log scale for error rates, and the scale of d' itself.
 
-A class, or a fold, may be undefined without a unit although it is defined in the test set. A macro
-mean is then taken over the classes that are left; without a defined fold there is no interval.
+The score of a class or fold can be undefined without a unit although it is defined with all units.
+A macro mean is then taken over the remaining classes; without a defined fold there is no interval.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from harness.metrics.variance import (
 _N_DRAWS = 10_000
 _FLAT = 1e-12
 TRAINING_ALLOWED = "allowance for training noise"
-"""In the method of an interval that takes the noise of training from a constant."""
+"""Part of the method of an interval whose training noise is a constant, not an estimate."""
 
 
 @dataclass(frozen=True)
@@ -44,9 +44,9 @@ class Interval:
     """A 95 % interval.
 
     Attributes:
-        low, high: its ends; NaN where none can be given, and ``method`` gives the reason.
-        method: how it was made, in words.
-        n_boot: posterior draws; 0 where the method draws none.
+        low, high: its ends; NaN without an interval, and ``method`` then gives the reason.
+        method: how it was computed, in words.
+        n_boot: number of posterior draws; 0 if the method draws none.
     """
 
     low: float
@@ -57,15 +57,15 @@ class Interval:
 
 @dataclass(frozen=True)
 class ScoreEstimate:
-    """A score with its interval and what the interval was made of.
+    """A score, its interval and the quantities behind the interval.
 
     Attributes:
         value: the score.
         interval: its 95 % interval.
-        standard_error: over the test units; NaN where it cannot be computed.
+        standard_error: over the test units; NaN if it cannot be computed.
         freedom: degrees of freedom of the standard error.
-        training_error: standard deviation that training is taken to add; 0 for a protocol
-            without randomness.
+        training_error: assumed standard deviation over trainings; 0 for a protocol without
+            randomness.
         n_groups: number of test groups; None without groups.
         design_effect: variance over groups divided by that over single clips; None without groups.
         clip_error: standard error over single clips; None without groups.
@@ -91,21 +91,21 @@ def estimate(
 ) -> ScoreEstimate:
     """Return a score with its interval over the units of its test set.
 
-    Accuracies of a test set without groups: a plain interval is [1, 1] when every clip is right,
-    and too narrow near 1. The clips' mean correctness is drawn from its Dirichlet posterior instead
-    (the Bayesian bootstrap), with half a wrong and half a right clip added, shared among the folds.
-    For one fold and one run that is the Jeffreys interval, Beta(k + 1/2, n - k + 1/2), whose
-    coverage is close to nominal from n = 1 on (Brown, Cai and DasGupta 2001); as they do, the
-    interval is widened to hold the score where it would not, at 0 and 1.
+    The interval of an accuracy without groups comes from the Dirichlet posterior of the clips' mean
+    correctness (the Bayesian bootstrap), with half a wrong and half a correct clip added and shared
+    among the folds. A plain interval would be [1, 1] if every clip is correct, and too narrow near
+    1. For one fold and one run this is the Jeffreys interval, Beta(k + 1/2, n - k + 1/2), whose
+    coverage is close to nominal from n = 1 on. At 0 and 1 it is widened to contain the score
+    (Brown, Cai and DasGupta 2001).
 
-    All else: see the module. Where no unit moves the score, as at 1, the interval is Wilson's for
-    as many equal answers as there are units, or events in files; d', which has no bound, has none
-    then.
+    For all other scores, see the module's docstring. If no unit moves the score, for example at 1,
+    the interval is Wilson's for as many equal answers as there are units (events, if the units are
+    files). d' has no bound and then no interval.
 
     Args:
-        metric: the score.
-        folds: per test fold what the metric computes from (:meth:`Metric.fold`).
-        units: of the clips or files; by default each is one.
+        metric: the metric.
+        folds: what the metric computes from (:meth:`Metric.fold`), for each test fold.
+        units: of the clips or files; by default each clip or file is one.
         is_random: whether another training of the probe gives other predictions; the interval then
             includes :func:`harness.metrics.variance.training_allowance`.
         seed: of the posterior draws.
@@ -134,8 +134,9 @@ def estimate(
 def t_interval(metric: AnyMetric, value: float, spread: Spread) -> tuple[float, float]:
     """Return the ends of a 95 % t interval on the scale that suits the metric's range.
 
-    Logit for a range of [0, 1], log for one from 0 on, else the metric's own scale; at an end of
-    the range, where those are infinite, the metric's own scale, cut at the end.
+    The scale is logit for a range of [0, 1], log for a range of [0, inf), and the metric's own
+    otherwise. At an end of the range, where logit and log are infinite, the interval is on the
+    metric's own scale and cut at that end.
     """
     low, high = metric.range
     half = spread.half_width()
@@ -151,7 +152,7 @@ def t_interval(metric: AnyMetric, value: float, spread: Spread) -> tuple[float, 
 def _estimate(
     value: float, interval: Interval, part: Part, allowed: float, units: Units, clips: float
 ) -> ScoreEstimate:
-    """``clips``: the variance over single clips."""
+    """Put the parts of an estimate together; ``clips`` is the variance over single clips."""
     effect, clip_error = None, None
     if units.grouped:
         effect = part.variance / clips if clips > _FLAT**2 else np.nan
@@ -171,7 +172,7 @@ def _estimate(
 def _interval(
     metric: AnyMetric, value: float, part: Part, allowed: float, units: Units, answers: float
 ) -> Interval:
-    """``answers``: number of equal answers behind a score that no unit moves."""
+    """Return the interval; ``answers`` counts the equal answers if no unit moves the score."""
     noun = units.noun if units.grouped else metric.clip_noun
     why = _why_none(value, part, units, noun)
     if why:
@@ -195,7 +196,7 @@ def _interval(
 
 
 def _why_none(value: float, part: Part, units: Units, noun: str) -> str:
-    """Return why there is no interval; empty where there is one."""
+    """Return why there is no interval; empty if there is one."""
     if np.isnan(value):
         return "the score is undefined"
     if units.freedom < LEAST_FREEDOM:
@@ -206,10 +207,13 @@ def _why_none(value: float, part: Part, units: Units, noun: str) -> str:
 
 
 def _jeffreys(shares: Sequence[np.ndarray], value: float, effect: float, seed: int) -> Interval:
-    """Jeffreys-smoothed interval of an accuracy whose variance is ``effect`` times that of clips.
+    """Return the Jeffreys-smoothed interval of an accuracy.
 
-    Each clip then counts as 1 / effect clips. ``shares``: of each fold, the share of runs (n,) that
-    have each clip right.
+    Args:
+        shares: per fold, the share of runs (n,) in which each clip is correct.
+        value: the accuracy.
+        effect: the variance divided by that over clips; each clip counts as 1 / effect clips.
+        seed: of the draws.
     """
     rngs = np.random.default_rng(seed).spawn(len(shares))
     draws = np.mean(
@@ -231,7 +235,7 @@ def _posterior_accuracies(
 ) -> np.ndarray:
     """Draw the mean of clips' correctness (n,) from its Dirichlet posterior: (draws,).
 
-    ``prior`` clips are added at 0 and at 1; only the count of clips at each level matters.
+    ``prior`` clips are added at 0 and at 1. Only the number of clips at each level matters.
     """
     levels, counts = np.unique(np.concatenate([clips, [0.0, 1.0]]), return_counts=True)
     shape = counts.astype(np.float64)

@@ -1,9 +1,9 @@
-"""How much each unit of a test set moves a score: the jackknife over groups or clips.
+"""The influence of each test unit on a score, by the jackknife over groups or clips.
 
-A score is computed again without each unit, in its stratum. The squared influences add up to the
-jackknife estimate of the score's variance, which for a few units of unequal size is less biased
-than the linearised one (Bell and McCaffrey 2002, CR3). Influences of two models on the same units
-subtract, which pairs them.
+A score is computed again without each unit of its stratum. The squared influences add up to the
+jackknife estimate of the score's variance. For a few units of unequal size it is less biased than
+the linearised estimate (Bell and McCaffrey 2002, CR3). For a paired comparison, the influences of
+two models on the same units are subtracted.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from harness.metrics.units import Units
 
 @dataclass(frozen=True)
 class Influence:
-    """A score, or a difference of two, and how much each unit moves it.
+    """A score, or a difference of two scores, and the influence of each unit on it.
 
     Attributes:
         value: the reported score: the mean over folds of the mean over runs.
-        moves: (units,), whose squares add up to the score's variance; NaN where the score is
-            undefined without a unit.
-        units: the partition they belong to; for macro means it may be of blocks.
+        moves: influence of each unit, (units,). The squares add up to the score's variance. NaN if
+            the score is undefined without the unit.
+        units: the partition of the clips; for macro means its units can be blocks.
         worth: an upper limit of the effective number of units
             (:func:`harness.metrics.macro_mean.effective_units`).
     """
@@ -54,7 +54,7 @@ def mean_influence(seeds: Sequence[Influence]) -> Influence:
 
 
 def share_influence(folds: Sequence[np.ndarray], units: Units) -> Influence:
-    """Compute the mean over folds of the mean of clips' values (n,) with and without each unit."""
+    """Compute the mean over folds of clips' mean values (n,), with and without each unit."""
     totals = [np.stack([fold, np.ones(len(fold))], axis=1) for fold in folds]
     return totals_influence(totals, units, lambda total: total[..., 0] / total[..., 1])
 
@@ -65,9 +65,9 @@ def totals_influence(
     """Compute a score of totals over clips with and without each unit.
 
     Args:
-        counts: of each fold, (n, ...).
+        counts: of each fold and clip, (n, ...).
         units: of the same clips.
-        value: totals (..., ...) to scores.
+        value: computes scores from totals.
     """
     whole, without = [], []
     for number, of_fold in enumerate(counts):
@@ -86,7 +86,7 @@ def values_influence(
 
     Args:
         whole: the score of each fold.
-        without: per fold its score without each of its units, in the order of their numbers.
+        without: the score of each fold without each of its units, in the order of their numbers.
         units: of all folds.
     """
     values = np.repeat(np.asarray(whole, dtype=np.float64)[:, None], units.n_units, axis=1)

@@ -1,7 +1,7 @@
 """Metrics of scene tasks that are means over classes.
 
-A class that a test set leaves undefined (without a positive, or for AUC and d' without a negative)
-is left out of the mean and named, so every score comes with the number of its classes.
+The score of a class is undefined without positives and, for AUC and d', without negatives. Such a
+class is left out of the mean and listed beside it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class WeightedClasses:
     """Scores of the classes under weightings of the clips.
 
     Attributes:
-        scores: weights (n, b), not negative, to scores (C, b); NaN where a class is undefined.
-        n_rows: rows of the largest array of b columns that it needs, for bounding memory.
+        scores: maps weights (n, b), not negative, to scores (C, b); NaN where a score is undefined.
+        n_rows: rows of its largest array of b columns, to limit memory.
     """
 
     scores: Callable[[np.ndarray], np.ndarray]
@@ -107,7 +107,7 @@ class RankingMetric(MacroMean):
         """Return the score of each class and weighting, (C, b)."""
 
     def weighted(self, probabilities: np.ndarray, positives: np.ndarray) -> WeightedClasses:
-        """Rank the clips once for all weightings."""
+        """Prepare the scores by ranking the clips once for all weightings."""
         ranking = Ranking(probabilities, positives)
         return WeightedClasses(
             lambda weights: self.of_ranking(ranking.scores(weights)), ranking.n_segments
@@ -126,11 +126,11 @@ class _FoldScorer:
         self._rows = max(run.n_rows for run in self._runs) + len(hot)
 
     def values(self, weights: np.ndarray) -> np.ndarray:
-        """Weights (n, b) to values (b,)."""
+        """Return the values (b,) under weights (n, b)."""
         return np.mean([macro_mean(run.scores(weights)) for run in self._runs], axis=0)
 
     def without(self, of_clip: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """Values (units,) without each unit, in chunks of bounded memory."""
+        """Return the values (units,) without each unit; chunks limit the memory."""
         return np.concatenate([self.values(w) for w in self._weightings(of_clip, present)])
 
     def _weightings(self, of_clip: np.ndarray, present: np.ndarray) -> Iterator[np.ndarray]:
@@ -142,15 +142,15 @@ class _FoldScorer:
 def effective_units(folds: Sequence[SceneFold], units: Units | None = None) -> float:
     """Return the effective number of units behind a macro mean, over all folds.
 
-    A class is known as well as the rarer of its two sides: the units that have a clip of it and
-    those that have one not of it. ``k`` classes of ``m_1, ..., m_k`` such units give a mean as well
-    known as that of ``k * k / (1 / m_1 + ... + 1 / m_k)`` units, from the sum of the variances of
-    proportions: all of them where each unit is of one class and classes are equally frequent. Two
-    classes of which each clip has one are one question.
+    The precision of a class's score depends on the rarer of two kinds of unit: those with a clip of
+    the class and those with a clip of another class. If the ``k`` classes have ``m_1, ..., m_k``
+    units of the rarer kind, the mean has the precision of ``k * k / (1 / m_1 + ... + 1 / m_k)``
+    units, from the sum of the variances of proportions. This is the number of all units if each
+    unit has one class and the classes are equally frequent. Two exclusive classes count as one.
 
     Args:
         folds: the predictions of every test fold.
-        units: of the clips; by default each clip is one.
+        units: of the clips; by default each clip is a unit.
     """
     units = units or clip_units([len(targets) for _, targets in folds])
     return float(sum(_effective(*fold, units, number) for number, fold in enumerate(folds)))
@@ -167,7 +167,7 @@ def _effective(probabilities: np.ndarray, targets: np.ndarray, units: Units, fol
 
 
 def macro_mean(by_class: np.ndarray) -> np.ndarray:
-    """Mean over the defined classes of (C, b): (b,), NaN where no class is defined."""
+    """Return the mean (b,) over the defined classes of (C, b); NaN where no class is defined."""
     defined = ~np.isnan(by_class)
     count = defined.sum(axis=0)
     total = np.where(defined, by_class, 0.0).sum(axis=0)

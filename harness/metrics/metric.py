@@ -1,10 +1,11 @@
-"""What the harness knows of a metric: one object that tables, intervals and comparisons ask.
+"""The base class of metrics, which tables, intervals and comparisons use.
 
-A new metric is one module in :mod:`harness.metrics.definitions`, which derives from one of
+A new metric is one module in :mod:`harness.metrics.definitions`. Its class derives from one of
 
-- :class:`harness.metrics.scene_metric.Accuracy`: the share of clips that are right;
-- :class:`harness.metrics.macro_mean.MacroMean`: a mean over classes, of which
-  :class:`harness.metrics.macro_mean.RankingMetric` ranks the clips of each class;
+- :class:`harness.metrics.scene_metric.Accuracy`: a share of correct clips;
+- :class:`harness.metrics.macro_mean.MacroMean`: a mean over classes;
+- :class:`harness.metrics.macro_mean.RankingMetric`: a mean over classes of scores that depend on
+  the ranking of the clips;
 - :class:`harness.metrics.event_metric.EventMetric`: a fraction of counts of events.
 """
 
@@ -21,7 +22,7 @@ from harness.metrics.jackknife import Influence
 from harness.metrics.units import Units
 
 Fold = TypeVar("Fold")
-"""What a kind of metric computes from: the test predictions of one fold."""
+"""The test predictions of one fold, in the form from which a kind of metric is computed."""
 
 
 class Predictions(Protocol):
@@ -37,11 +38,11 @@ class Predictions(Protocol):
 
     @property
     def predicted(self) -> Sequence[Mapping[str, Sequence[Any]]]:
-        """Predicted events of each run: file -> events."""
+        """Predicted events of each run, file -> events."""
 
     @property
     def reference(self) -> Mapping[str, Sequence[Any]] | None:
-        """True events: file -> events."""
+        """True events, file -> events."""
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,12 @@ class Metric(ABC, Generic[Fold]):
         range: lowest and highest value.
         prediction_types: kinds of task on which it is defined.
         embedding_type: ``scene`` or ``event``.
-        counted: what its answers are: ``clips``, ``labels`` of clips, or ``events``.
-        clip_noun: how a test clip is called.
-        one_answer_a_clip: whether a probe gives one answer a clip; otherwise one an event.
+        counted: kind of its answers: ``clips``, ``labels`` of clips, or ``events``.
+        clip_noun: the word for test clips in messages, in the plural.
+        one_answer_a_clip: whether a probe gives one answer per clip; otherwise one per event.
         training_icc: correlation of the changes of answers between two trainings of a probe, for
             :func:`harness.metrics.variance.training_allowance`.
-        value_name: the value's name where the original kit reports several of a metric.
+        value_name: name of the value if the original kit reports several for the metric.
     """
 
     name: str
@@ -88,43 +89,43 @@ class Metric(ABC, Generic[Fold]):
     value_name: ClassVar[str] = ""
 
     def is_for(self, embedding_type: str, prediction_type: str) -> bool:
-        """Whether it is defined on tasks of this kind."""
+        """Return whether the metric is defined on tasks of this kind."""
         return embedding_type == self.embedding_type and prediction_type in self.prediction_types
 
     @property
     def largest_difference(self) -> float:
-        """The largest difference that two models can have."""
+        """Largest possible difference of two models."""
         low, high = self.range
         return high - low
 
     @property
     def counts_answers(self) -> bool:
-        """Whether answers add up to the score, so that equal answers have Wilson's interval."""
+        """Whether the score is a sum over answers, so that Wilson's interval applies."""
         return bool(np.isfinite(self.range[0]))
 
     @property
     def parts(self) -> tuple[Metric[Fold], ...]:
-        """Other metrics of the same counts, which are reported with it."""
+        """Other metrics of the same counts, which are reported with this one."""
         return ()
 
     def not_primary(self, prediction_type: str) -> str:
-        """Return why it cannot be a task's first metric, as a predicate; empty if it can."""
+        """Return why it cannot be a task's primary metric, as a predicate; empty if it can."""
         return ""
 
     def vocabulary_fault(self, labels: Sequence[str]) -> str:
-        """Return in a sentence why it is meaningless with these labels; empty if it is not."""
+        """Return why it is meaningless with these labels, in a sentence; empty if it is not."""
         return ""
 
     @abstractmethod
     def fold(self, predictions: Predictions) -> Fold:
-        """Return what the metric computes from."""
+        """Return the predictions in the form from which the metric is computed."""
 
     @abstractmethod
     def scores(self, fold: Fold) -> list[RunScore]:
         """Return the score of each run of a fold."""
 
     def jackknife_units(self, units: Units) -> Units:
-        """Return what :meth:`influence` leaves out: units, or blocks of them to save time."""
+        """Return the units that :meth:`influence` leaves out; blocks of units save time."""
         return units
 
     @abstractmethod
@@ -142,7 +143,7 @@ class Metric(ABC, Generic[Fold]):
 
     @property
     def class_score_name(self) -> str:
-        """What :meth:`class_scores` returns, in words."""
+        """Name of what :meth:`class_scores` returns."""
         return self.name
 
     @abstractmethod
@@ -151,18 +152,21 @@ class Metric(ABC, Generic[Fold]):
 
     @abstractmethod
     def runs(self, fold: Fold) -> int:
-        """Return how many trained probes a fold's score is averaged over."""
+        """Return the number of trained probes over which a fold's score is averaged."""
 
     def clip_shares(self, folds: Sequence[Fold]) -> tuple[np.ndarray, ...] | None:
-        """Return per fold the share of runs (n,) that have each clip right, of an accuracy."""
+        """Return per fold the share of runs (n,) in which each clip is correct; None if undefined.
+
+        Only accuracies define it.
+        """
         return None
 
     @abstractmethod
     def answers(self, folds: Sequence[Fold]) -> float:
-        """Return how many answers the score is counted from, over all folds."""
+        """Return the number of answers behind the score, over all folds."""
 
     def decisions(self, folds: Sequence[Fold]) -> float:
-        """Return how many answers probes give, over all folds: clips, or events."""
+        """Return the number of answers that probes give, clips or events, over all folds."""
         return float(sum(self.sizes(folds))) if self.one_answer_a_clip else self.answers(folds)
 
     @abstractmethod

@@ -1,18 +1,18 @@
 """Average precision and ROC AUC of many classes under many weightings of the same clips.
 
-A bootstrap resample of ``n`` clips is the original clips with integer weights, so a metric that is
-computed from weights gives the reported score (all weights one) and every resample by one formula.
+With all weights one, they are the reported scores. A test set without a unit, or a resample of its
+clips, is the same clips with other weights, so one formula serves all.
 
 Derivation. Sort the clips by falling score of one class and let its *tie groups* be the runs of
-equal scores. Only groups that hold a positive matter. For group g let ``T_g`` be the weight of its
+equal scores. Only groups with a positive matter. For group g let ``T_g`` be the weight of its
 positives, ``A_g`` the weight of all clips down to and including g, ``a_g`` that of all clips above
 g, and ``U_g = T_1 + ... + T_g``. With P and N the weights of all positives and all negatives,
 
     average precision = sum_g (T_g / P) * U_g / A_g
     AUC               = sum_g T_g * ((N - F_g) + (F_g - f_g) / 2) / (P * N)
 
-where ``F_g = A_g - U_g`` and ``f_g = a_g - U_{g-1}`` are the negatives down to g and above g: a
-positive wins against each negative ranked below it and half wins against each that ties with it.
+where ``F_g = A_g - U_g`` and ``f_g = a_g - U_{g-1}`` are the negatives down to g and above g. In
+the AUC a negative ranked below a positive counts 1, and one that ties with it counts 1/2.
 The clips between two such groups are needed only as a sum, so the ranking is stored as a sparse
 matrix of *segments* × clips, and one sparse product serves all classes and all weightings.
 """
@@ -60,14 +60,14 @@ class Ranking:
         new_group = np.ones((classes, n), dtype=bool)
         new_group[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
 
-        # Classes one after the other: group and segment numbers then rise along the flat axis.
+        # Concatenate the classes: group and segment numbers then rise along the flat axis.
         group = np.cumsum(new_group.reshape(-1)) - 1
         holds_positive = np.zeros(group[-1] + 1, dtype=bool)
         holds_positive[group[hit.reshape(-1)]] = True
         groups_before = np.cumsum(holds_positive) - holds_positive
-        # Segment 2g is what lies above the g-th kept group, segment 2g + 1 is the group itself.
-        # What lies below a class's last group is counted above the next class's first group and
-        # taken off again as that class's start, so it needs a place only after the last class.
+        # Segment 2g has the clips above the g-th kept group, segment 2g + 1 the group itself. Clips
+        # below a class's last group are counted in the next class's first segment, and subtracted
+        # there as that class's start. Only those of the last class need a segment of their own.
         segment = (2 * groups_before + holds_positive)[group]
         self._n_groups = int(holds_positive.sum())
         columns = order.reshape(-1)
@@ -81,7 +81,7 @@ class Ranking:
 
     @property
     def n_segments(self) -> int:
-        """Rows of the largest array that a weighting needs, for bounding memory."""
+        """Rows of the largest array that a weighting needs, to limit memory."""
         return 2 * self._n_groups + 1
 
     def scores(self, weights: np.ndarray) -> ClassRanking:
@@ -95,8 +95,8 @@ class Ranking:
         negative = total - positive
         of_class = self._class_of_group
         hits = self._hits @ weights
-        # The segments of one class sum to ``total`` once the tail is counted, so the flat running
-        # sum reaches class c having passed c whole classes.
+        # The segments of a class, with its tail, sum to ``total``: the flat running sum at the
+        # start of class c is c times ``total``.
         through = np.cumsum(self._segments @ weights, axis=0)[:-1]
         through -= np.repeat(of_class, 2)[:, None] * total
         above, down_to = through[0::2], through[1::2]
@@ -114,7 +114,7 @@ class Ranking:
         return ClassRanking(average_precision, auc, pairs)
 
     def _per_class(self, of_groups: np.ndarray) -> np.ndarray:
-        """Sum (groups, b) over the groups of each class: (C, b)."""
+        """Return the sums (C, b) of (groups, b) over the groups of each class."""
         sums = np.zeros((self._n_classes, of_groups.shape[1]))
         if self._n_groups:
             first = np.flatnonzero(np.diff(self._class_of_group, prepend=-1))
@@ -123,7 +123,7 @@ class Ranking:
 
 
 def _row_sums(rows: np.ndarray, columns: np.ndarray, n_rows: int, n: int) -> sparse.csr_matrix:
-    """A 0/1 matrix (n_rows, n) from its non-zeros, ``rows`` already rising."""
+    """Return a 0/1 matrix (n_rows, n) from its non-zeros; ``rows`` must rise."""
     from scipy import sparse
 
     starts = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n_rows))])

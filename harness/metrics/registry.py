@@ -19,12 +19,12 @@ Kind = TypeVar("Kind")
 METRICS: Mapping[str, AnyMetric] = MappingProxyType(
     defined_in(definitions, Metric)  # type: ignore[type-abstract]
 )
-"""What a task's ``evaluation`` list may name."""
+"""The metrics that a task\'s ``evaluation`` list may contain."""
 
 REPORTED: Mapping[str, AnyMetric] = MappingProxyType(
     {each.name: each for metric in METRICS.values() for each in (metric, *metric.parts)}
 )
-"""What result rows may name: the metrics and their parts."""
+"""The metrics that result rows may contain: all metrics and their parts."""
 
 
 def metrics_of(embedding_type: str, prediction_type: str | None = None) -> dict[str, AnyMetric]:

@@ -1,4 +1,4 @@
-"""Metrics of scene tasks, and those that are a share of right clips."""
+"""The base class of metrics of scene tasks, and accuracies, which are shares of correct clips."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class SceneFold(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class SceneMetric(Metric[SceneFold]):
-    """A score of scene predictions, of which only the order of probabilities may matter."""
+    """A score of scene predictions that depends only on the order of probabilities."""
 
     embedding_type: ClassVar[str] = "scene"
     training_icc: ClassVar[float] = 5e-3
-    """Trained probes showed 0.0004 to 0.0042 on 500 clips and more, and up to 0.0060 on fewer,
-    where it is estimated badly (``results/seed_noise.csv``). It is an allowance, not a constant of
-    nature.
+    """Trained probes had 0.0004 to 0.0042 on 500 clips and more, and up to 0.0060 on fewer clips,
+    where the estimates are imprecise (``results/seed_noise.csv``). The value is an allowance, not
+    an estimate.
     """
 
     @abstractmethod
@@ -46,14 +46,14 @@ class SceneMetric(Metric[SceneFold]):
             targets: (n,) class indices, or (n, C) multi-hot.
 
         Raises:
-            ValueError: no clips, or shapes that do not belong together.
+            ValueError: there are no clips, or the shapes do not match.
         """
 
     def original(self, probabilities: np.ndarray, targets: np.ndarray) -> float:
         """Return the value that heareval 2021.1.3 computes.
 
-        A protocol that must stop where heareval stops selects by it. It differs from the score
-        where a class is undefined, or a d' infinite.
+        Protocols that stop training as heareval does select by it. It differs from the score if a
+        class is undefined or a d' is infinite.
         """
         return self.score(probabilities, targets).value
 
@@ -76,33 +76,33 @@ class SceneMetric(Metric[SceneFold]):
 
 @dataclass(frozen=True, kw_only=True)
 class Accuracy(SceneMetric):
-    """The share of clips that are right.
+    """The share of clips that are correct.
 
-    Intervals are those of proportions, and models are compared by McNemar's test.
+    Its intervals are those of proportions, and models are compared by McNemar's test.
 
     Attributes:
-        multilabel_convention: what it counts on multi-hot targets, as a predicate; it is then no
-            primary metric there.
+        multilabel_convention: what is counted on multi-hot targets, as a predicate. If given, it
+            is no primary metric of multilabel tasks.
     """
 
     multilabel_convention: str = ""
     counted: ClassVar[str] = "clips"
 
     def correct(self, probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """Return which clips are right, bool (n,): the first of the largest probabilities counts.
+        """Return which clips are correct, bool (n,). Of equal probabilities the first counts.
 
         The true class of multi-hot targets is the clip's first label, and class 0 without labels.
         """
         return probabilities.argmax(axis=1) == first_labels(targets)
 
     def correctness(self, fold: SceneFold) -> np.ndarray:
-        """Return whether each clip is right in each run, bool (runs, n)."""
+        """Return whether each clip is correct in each run, bool (runs, n)."""
         for run in fold.probabilities:
             check_shapes(run, fold.targets)
         return np.stack([self.correct(run, fold.targets) for run in fold.probabilities])
 
     def clip_shares(self, folds: Sequence[SceneFold]) -> tuple[np.ndarray, ...]:
-        """Return per fold the share of runs (n,) that have each clip right."""
+        """Return per fold the share of runs (n,) in which each clip is correct."""
         return tuple(self.correctness(fold).mean(axis=0) for fold in folds)
 
     def not_primary(self, prediction_type: str) -> str:
@@ -110,7 +110,7 @@ class Accuracy(SceneMetric):
         return self.multilabel_convention if prediction_type == "multilabel" else ""
 
     def score(self, probabilities: np.ndarray, targets: np.ndarray) -> RunScore:
-        """Return the share of right clips; see :meth:`SceneMetric.score`."""
+        """Return the share of correct clips; see :meth:`SceneMetric.score`."""
         check_shapes(probabilities, targets)
         if np.isnan(probabilities).any():
             return RunScore(np.nan, tuple(range(probabilities.shape[1])))
@@ -130,7 +130,7 @@ class Accuracy(SceneMetric):
         return "recall"
 
     def class_scores(self, predictions: Predictions, labels: Sequence[str]) -> np.ndarray:
-        """Return the share of right clips of each class (C,)."""
+        """Return the share of correct clips of each class (C,)."""
         fold = self.fold(predictions)
         right, true = self.correctness(fold), first_labels(fold.targets)
         return np.array(
@@ -141,7 +141,7 @@ class Accuracy(SceneMetric):
         )
 
     def chance(self, truth: Sequence[np.ndarray]) -> float:
-        """Return the share that a guess among the labels gets right."""
+        """Return the expected share of correct clips if labels are guessed."""
         return 1.0 / truth[0].shape[1]
 
 
@@ -151,7 +151,7 @@ def first_labels(targets: np.ndarray) -> np.ndarray:
 
 
 def multi_hot(targets: np.ndarray, n_classes: int) -> np.ndarray:
-    """Targets of either form as bool (n, C)."""
+    """Return targets of either form as bool (n, C)."""
     if targets.ndim == 2:
         return targets > 0
     return targets[:, None] == np.arange(n_classes)
@@ -161,7 +161,7 @@ def check_shapes(probabilities: np.ndarray, targets: np.ndarray) -> None:
     """Raise ValueError unless there are clips, and a target of the right form for each."""
     if probabilities.ndim != 2 or 0 in probabilities.shape:
         raise ValueError(
-            f"probabilities must be (clips, classes), neither 0, not {probabilities.shape}"
+            f"probabilities must be (clips, classes), both at least 1, not {probabilities.shape}"
         )
     n, n_classes = probabilities.shape
     if targets.shape not in ((n,), (n, n_classes)):

@@ -1,8 +1,8 @@
 """The independent units of a test set: groups of clips, or single clips.
 
-Clips of one speaker, recording or instrument resemble each other, so a test set holds as much
-information as it has groups. One partition of the clips into units serves the standard error, the
-degrees of freedom and the permutation test of every score.
+Clips of one speaker, recording or instrument resemble each other, so groups of clips are the
+independent observations. The standard error, the degrees of freedom and the permutation test of
+every score use the same partition of the clips into units.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LEAST_FREEDOM = FEWEST_UNITS - 1
 """Degrees of freedom below which no interval is given: those of six units in one test split."""
 
 MOST_BLOCKS = 1000
-"""Ranking metrics are computed without each of at most so many units, or blocks of units."""
+"""Largest number of units, or blocks of units, in the jackknife of a ranking metric."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,12 @@ class Units:
     """A partition of the test clips of all folds into independent units.
 
     Units vary within a stratum. A stratum is a test fold; folds that share a group are one stratum,
-    and so are all folds that hold one unit each (leave-one-group-out). A single such fold joins
+    and so are all folds of one unit each (leave-one-group-out). A single fold of one unit joins
     another stratum.
 
     Attributes:
-        of_clip: per fold the unit's number of each clip, int (n,), counted over all folds.
-        stratum: the stratum's number of each unit, int (units,).
+        of_clip: per fold the unit of each clip, int (n,), numbered over all folds.
+        stratum: number of each unit's stratum, int (units,).
         grouped: whether units are groups; otherwise they are clips.
         members: number of groups or clips, if units are blocks of them.
     """
@@ -64,7 +64,7 @@ class Units:
 
     @property
     def freedom(self) -> int:
-        """Degrees of freedom: units less strata."""
+        """Degrees of freedom: the number of units minus the number of strata."""
         return self.n_units - len(self.stratum_sizes)
 
     @property
@@ -76,7 +76,7 @@ class Units:
 
     @property
     def noun(self) -> str:
-        """What the units are, in words."""
+        """Word for the units in messages."""
         return "groups" if self.grouped else "clips"
 
     def sums(self, fold: int, values: np.ndarray) -> np.ndarray:
@@ -86,7 +86,7 @@ class Units:
         return total
 
     def blocks(self, most: int = MOST_BLOCKS) -> Units:
-        """Join units at random until there are at most ``most``, or two in a stratum.
+        """Return blocks of units, joined at random: at most ``most``, but two in every stratum.
 
         Leaving out a block of units at a time estimates the same variance as leaving out single
         units (Kott 2001, the delete-a-group jackknife). The same units give the same blocks.
@@ -106,7 +106,7 @@ class Units:
 
 
 def clip_units(sizes: Sequence[int]) -> Units:
-    """Return the partition in which every clip is a unit, for folds of so many clips."""
+    """Return the partition in which every clip is a unit, from the number of clips of each fold."""
     starts = np.cumsum([0, *sizes])
     of_clip = [np.arange(start, end) for start, end in itertools.pairwise(starts)]
     return _stratified(of_clip, grouped=False)
@@ -131,7 +131,7 @@ def _stratified(of_clip: Sequence[np.ndarray], grouped: bool) -> Units:
     members = [np.unique(of_fold) for of_fold in of_clip]
     stratum = np.full(1 + max(int(units.max()) for units in members), -1)
     for number, units in enumerate(members):
-        # Folds that share a unit get the number of the first of them.
+        # Folds that share a unit become one stratum.
         met = np.unique(stratum[units][stratum[units] >= 0])
         stratum[np.isin(stratum, met)] = number
         stratum[units] = number

@@ -1,14 +1,15 @@
 """Variances with their degrees of freedom: of test units, of training seeds, and their sum.
 
 A score, or a difference of two, varies with the test set's units (groups or clips) and with the
-training of probes or models. Each part is estimated with its own degrees of freedom; the sum has
-Welch and Satterthwaite's (Satterthwaite 1946, Welch 1947). Those are too many where a part of few
-degrees of freedom is most of the sum and no similar part balances it: one model's seeds beside a
-model with one seed. Such parts are bounded instead (Banerjee 1960): the squares of the half-widths
-that each would have alone add up, which covers at least as often as nominal for any shares.
+training of probes or models. Each part is estimated with its own degrees of freedom. The sum has
+the degrees of freedom of Welch and Satterthwaite (Satterthwaite 1946, Welch 1947). They are too
+many if one part with few degrees of freedom dominates the sum and no similar part balances it, for
+example if one model has several seeds and the other has one. Such parts are bounded instead
+(Banerjee 1960): the squares of the half-widths of each part alone are added, and the coverage is at
+least nominal for any shares of the parts.
 
-The noise that test units add to each seed is in the part of the units and in that of the seeds, so
-intervals are slightly too wide where seeds hardly matter.
+The noise of the test units is counted twice, in the part of the units and in that of the seeds, so
+intervals are slightly too wide if seeds hardly matter.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ _FLAT = 1e-12  # a smaller standard error is rounding
 
 @dataclass(frozen=True)
 class Part:
-    """A variance, and the degrees of freedom that it was estimated with.
+    """An estimated variance and its degrees of freedom.
 
-    ``bounded`` parts are added as Banerjee does.
+    ``bounded`` parts are added by Banerjee's method.
     """
 
     variance: float
@@ -41,38 +42,44 @@ class Part:
 
 @dataclass(frozen=True)
 class Spread:
-    """Several parts added up: one by Welch and Satterthwaite, and one more where some are bounded.
+    """A sum of independent parts.
 
-    Without parts nothing varies.
+    Attributes:
+        parts: the sum of the parts that are not bounded and the sum of those that are, as far as
+            there are any; empty if nothing varies.
     """
 
     parts: tuple[Part, ...]
 
     @property
     def freedom_text(self) -> str:
-        """The degrees of freedom in words."""
+        """The degrees of freedom of the parts as text."""
         return " and ".join(f"{part.freedom:.1f}" for part in self.parts) or "no"
 
     @property
     def total(self) -> Part:
-        """The sum of the parts, with Welch and Satterthwaite's degrees of freedom."""
+        """The sum of the parts, with the degrees of freedom of Welch and Satterthwaite."""
         return _sum(self.parts)
 
     def half_width(self, level: float = LEVEL) -> float:
-        """Half the width of the t interval, by default that of 95 %."""
+        """Return half the width of the t interval, by default at 95 %."""
         return self._half_width((1 - level) / 2)
 
     def p_within(self, value: float, margin: float) -> float:
-        """Return p of the two one-sided tests that the truth is within -margin and +margin.
+        """Return the p-value of the equivalence test by two one-sided tests (Schuirmann 1987).
 
-        The null hypothesis is that it is not (Schuirmann 1987); the larger p of both tests.
+        The null hypothesis is that the true value lies outside -margin to +margin. The larger p of
+        both tests is returned.
         """
         inside = margin - abs(value)
         p = self.p(inside) / 2
         return p if inside > 0 else 1 - p
 
     def p(self, value: float) -> float:
-        """Two-sided p of a value, were the truth 0: 1 where nothing differs or varies."""
+        """Return the two-sided p-value of ``value`` if the true value is 0.
+
+        It is 1 for a value of 0, and otherwise NaN if nothing varies.
+        """
         if value == 0:
             return 1.0
         if not self.parts:
@@ -89,7 +96,7 @@ class Spread:
         return 2 * float(optimize.brentq(beyond, _LEAST_P / 2, 0.5, xtol=_LEAST_P / 2))
 
     def _half_width(self, tail: float) -> float:
-        """Half the width of the interval that leaves ``tail`` out on either side."""
+        """Return half the width of the interval that leaves out ``tail`` on either side."""
         widths = [stats.t.isf(tail, part.freedom) ** 2 * part.variance for part in self.parts]
         return float(np.sqrt(sum(widths)))
 
@@ -110,10 +117,10 @@ def _sum(parts: Sequence[Part]) -> Part:
 def of_units(found: Influence) -> Part:
     """Return the part of the test units in a score's variance, or in that of a difference.
 
-    The degrees of freedom are units less strata, reduced by the kurtosis of the influences: the
-    variance of a variance estimate is 2 / freedom + kurtosis / units. A few units that carry most
-    of the variance, because they are large or hold the few wrong answers, leave few degrees. A
-    macro mean has at most those of its effective number of units.
+    The degrees of freedom are units minus strata, reduced by the kurtosis of the influences: the
+    relative variance of a variance estimate is 2 / freedom + kurtosis / units. If a few units carry
+    most of the variance, because they are large or contain the few wrong answers, few degrees
+    remain. The effective number of units limits those of a macro mean.
     """
     units = found.units
     if units.freedom < 1:
@@ -127,25 +134,25 @@ def of_units(found: Influence) -> Part:
 
 
 def training_allowance(clip_variance: float, answers: float, runs: int, icc: float) -> float:
-    """Return the variance that another training of the probe is taken to add to a score.
+    """Return the assumed variance of a score over trainings of the probe.
 
-    Used where seeds were not repeated. ``icc`` is of differences between two trainings, each of
-    which has half of the variance; averaged runs divide it.
+    It is used if seeds were not repeated. ``icc`` refers to differences between two trainings, each
+    of which has half of the variance. The variance is divided by the number of averaged runs.
 
     Args:
         clip_variance: variance of the score over independent clips.
-        answers: clips, or events, that one trained probe answers.
-        runs: trained probes that the score is averaged over.
+        answers: number of clips, or events, that one trained probe answers.
+        runs: number of trained probes over which the score is averaged.
         icc: correlation of the changes of answers between two trainings (``Metric.training_icc``).
     """
     return clip_variance * icc / 2 * answers / runs
 
 
 def between_seeds(*sides: Sequence[float] | np.ndarray) -> list[Part]:
-    """Return the parts of both sides' seeds, from their scores; none where no side has several.
+    """Return the parts of both sides' seeds, from their scores; none if no side has several.
 
-    One seed beside several is taken to spread as they do. That is one estimate for both sides, and
-    bounded.
+    If one side has one seed, the variance of the other side's seeds is used for both. This is one
+    estimate for two sides, so the part is bounded.
     """
     several = [side for side in sides if len(side) > 1]
     parts = [of_seeds(side) for side in several]
@@ -158,22 +165,22 @@ def between_seeds(*sides: Sequence[float] | np.ndarray) -> list[Part]:
 
 def of_seeds(values: Sequence[float] | np.ndarray) -> Part:
     """Return the part of one side's seeds, two or more, from their scores (seeds,)."""
-    # Equal scores have no variance, whatever rounding makes of their mean.
+    # The mean of equal scores can be rounded, which would give a variance above 0.
     variance = float(np.var(values, ddof=1)) if np.ptp(values) else 0.0
     return Part(variance / len(values), len(values) - 1)
 
 
 def of_equal_answers(answers: float, freedom: float) -> Part:
-    """Return the part of clips or events that all say the same, so that none varies.
+    """Return the part of equal answers, whose sample variance is 0.
 
-    Its 95 % interval is as wide as theirs (:func:`flat_half_width`).
+    Its 95 % interval has the half-width :func:`flat_half_width`.
     """
     half = flat_half_width(answers)
     return Part(float((half / stats.t.ppf((1 + LEVEL) / 2, freedom)) ** 2), freedom)
 
 
 def flat_half_width(answers: float) -> float:
-    """Return how far from the truth equal answers leave a share: Wilson's score interval (1927).
+    """Return the width of Wilson's score interval (1927) of a share of equal answers.
 
     The other end of the interval is the share itself.
     """
@@ -182,5 +189,5 @@ def flat_half_width(answers: float) -> float:
 
 
 def scaled(parts: Iterable[Part], factor: float) -> list[Part]:
-    """Return the parts of ``factor`` times what they are the parts of."""
+    """Return the parts of a quantity multiplied by ``factor``."""
     return [dataclasses.replace(part, variance=part.variance * factor**2) for part in parts]

@@ -1,1 +1,1 @@
-"""The metrics, a module each: :mod:`harness.metrics.registry` finds every one defined here."""
+"""The metrics, in one module each; :mod:`harness.metrics.registry` finds them here."""

@@ -25,9 +25,9 @@ class _Auc(RankingMetric):
 class _DPrime(RankingMetric):
     """The mean over classes of sqrt(2) * ndtri(AUC).
 
-    An AUC of 1 (or 0) has no finite d': it counts as if one of its (positive, negative) pairs were
-    tied, AUC = 1 - 1 / (2 * pairs), the usual half-a-count correction of signal detection theory
-    (Macmillan and Kaplan 1985), so that one perfect class does not turn the mean into infinity.
+    An AUC of 1 (or 0) has no finite d'. It is computed as if one of its (positive, negative) pairs
+    were tied, AUC = 1 - 1 / (2 * pairs), so that one perfect class does not make the mean infinite.
+    This half-a-count correction is usual in signal detection theory (Macmillan and Kaplan 1985).
     """
 
     range: tuple[float, float] = (-np.inf, np.inf)
@@ -38,7 +38,7 @@ class _DPrime(RankingMetric):
         return _d_prime(np.clip(ranked.auc, half_a_pair, 1 - half_a_pair))
 
     def original(self, probabilities: np.ndarray, targets: np.ndarray) -> float:
-        """Return the mean without correction: infinite if a class is perfect."""
+        """Return the mean without correction, which is infinite if a class is perfect."""
         if self.score(probabilities, targets).unscored:
             return float("nan")
         hot = multi_hot(targets, probabilities.shape[1])

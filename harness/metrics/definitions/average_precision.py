@@ -19,7 +19,7 @@ class _AveragePrecision(RankingMetric):
     def original(self, probabilities: np.ndarray, targets: np.ndarray) -> float:
         """Return the mean in which a class without positives counts as 0, as in scikit-learn 1.x.
 
-        Version 0.24 made it NaN.
+        In scikit-learn 0.24 it is NaN.
         """
         if np.isnan(probabilities).any():
             return float("nan")

@@ -1,4 +1,4 @@
-"""F-measures of matched events, with the definitions of sed_eval, their precision and recall."""
+"""F-measure, precision and recall of matched events, by the definitions of sed_eval."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from harness.metrics.event_metric import EventMetric, EventTable
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far apart matched events may lie, in seconds; offsets are free if ``length`` is None.
+    """How much the times of matched events may differ.
 
-    The offset may deviate by ``collar`` or by the share ``length`` of the reference event's
-    length, whichever is more.
+    Attributes:
+        collar: largest difference of onsets, in seconds.
+        length: offsets may differ by ``collar`` or by this share of the reference event's length,
+            whichever is more. Offsets are not compared if it is None.
     """
 
     collar: float
@@ -43,7 +45,7 @@ class _Matching(EventMetric):
         )
 
     def chance(self, truth: Sequence[np.ndarray]) -> float:
-        """Return 0: what never changes has no onset near that of an event."""
+        """Return 0: constant predictions have no onset near that of an event."""
         return 0.0
 
 
@@ -51,8 +53,8 @@ class _Matching(EventMetric):
 class _FMeasure(_Matching):
     """2TP / (2TP + FP + FN).
 
-    It is undefined only if nothing is predicted where nothing is; predicting nothing where there
-    is something is an F of 0.
+    It is undefined if there are neither events nor predictions, and 0 if events exist and none is
+    predicted.
     """
 
     value_name: ClassVar[str] = "f_measure"
@@ -99,17 +101,17 @@ class _Recall(_Matching):
 def _matched(predicted: EventTable, reference: EventTable, tolerance: Tolerance) -> np.ndarray:
     """Match events of one file and label within ``tolerance``; return the file of each match.
 
-    The number of matches is the greatest possible, so this is a maximum matching of the bipartite
-    graph whose edges are the allowed pairs. Both sides are laid out on one time axis on which
-    every (file, label) has a stretch of its own; the onset collar then leaves each reference event
-    a short range of predicted ones, found by binary search, and the graph stays sparse.
+    The number of matches is the greatest possible: a maximum matching of the bipartite graph whose
+    edges are the allowed pairs. All events are placed on one time axis, on which every (file,
+    label) has its own section. Binary search then finds the few predicted events within the onset
+    collar of each reference event, so that the graph is sparse.
     """
     from scipy import sparse
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
     if not len(predicted.start) or not len(reference.start):
         return np.zeros(0, dtype=np.int64)
-    # Seconds, divided as sed_eval divides: a pair exactly a collar apart must fall on its side.
+    # Divide as sed_eval does, so that rounding is the same for pairs exactly one collar apart.
     starts, onsets = predicted.start / 1000.0, reference.start / 1000.0
     n_labels = 1 + max(predicted.label.max(), reference.label.max())
     earliest = min(starts.min(), onsets.min())
@@ -118,7 +120,7 @@ def _matched(predicted: EventTable, reference: EventTable, tolerance: Tolerance)
     reference_axis = (reference.file * n_labels + reference.label) * stretch + (onsets - earliest)
 
     order = np.argsort(axis, kind="stable")
-    # The collar is widened past any rounding on the long axis; each pair is then tested exactly.
+    # Search with a wider collar, because times on the long axis are rounded; then test each pair.
     reach = tolerance.collar + 1e-3
     first = np.searchsorted(axis[order], reference_axis - reach, side="left")
     last = np.searchsorted(axis[order], reference_axis + reach, side="right")
@@ -144,7 +146,7 @@ def _matched(predicted: EventTable, reference: EventTable, tolerance: Tolerance)
     return reference.file[match >= 0]
 
 
-# From the metrics' definitions in the HEAR benchmark, which their names abbreviate.
+# The tolerances of the HEAR benchmark; the names abbreviate them.
 onset_200ms = _FMeasure(name="event_onset_200ms_fms", tolerance=Tolerance(0.2))
 onset_50ms = _FMeasure(name="event_onset_50ms_fms", tolerance=Tolerance(0.05))
 onset_offset_50ms = _FMeasure(

@@ -1,4 +1,4 @@
-"""Accuracy of pitches, and of pitches modulo an octave."""
+"""Accuracy of pitch and of chroma (pitch modulo an octave)."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class _Pitch(Accuracy):
         if _are_whole(labels) and all(int(label) <= _HIGHEST_NOTE for label in labels):
             return ""
         return (
-            f"the labels are not MIDI numbers, 0 to {_HIGHEST_NOTE}: {self.name} compares labels, "
-            "which are then no pitches."
+            f"the labels are not MIDI numbers from 0 to {_HIGHEST_NOTE}: {self.name} compares "
+            "labels, and these are not pitches."
         )
 
 
@@ -54,7 +54,7 @@ class _Chroma(Accuracy):
             return ""
         return (
             f"the labels are not consecutive whole numbers: {self.name} compares idx modulo "
-            f"{_SEMITONES}, which is then no chroma."
+            f"{_SEMITONES}, and this is then not the chroma."
         )
 
 

@@ -170,7 +170,7 @@ def test_a_nan_probability_makes_the_score_nan(metric):
 @pytest.mark.parametrize(
     ("probabilities", "targets", "message"),
     [
-        (np.ones((0, 3)), np.zeros(0, dtype=int), "neither 0"),
+        (np.ones((0, 3)), np.zeros(0, dtype=int), "both at least 1"),
         (np.ones((2, 3)), np.array([0, 3]), "0..2"),
         (np.ones((2, 3)), np.array([0, 1, 2]), "multi-hot"),
         (np.ones((2, 3)), np.ones((2, 4)), "multi-hot"),
