@@ -19,7 +19,7 @@ Kind = TypeVar("Kind")
 METRICS: Mapping[str, AnyMetric] = MappingProxyType(
     defined_in(definitions, Metric)  # type: ignore[type-abstract]
 )
-"""The metrics that a task\'s ``evaluation`` list may contain."""
+"""The metrics that a task's ``evaluation`` list may contain."""
 
 REPORTED: Mapping[str, AnyMetric] = MappingProxyType(
     {each.name: each for metric in METRICS.values() for each in (metric, *metric.parts)}

@@ -355,7 +355,11 @@ WARNINGS: dict[str, tuple[str, Edit, str]] = {
         set_clip("test", "test-0000.wav", ["class00", "class00"]),
         "a label stands there twice",
     ),
-    "no scale": ("pitch", set_text("labelvocabulary.csv", "idx,label\n0,60\n1,62\n"), "not the chroma"),
+    "no scale": (
+        "pitch",
+        set_text("labelvocabulary.csv", "idx,label\n0,60\n1,62\n"),
+        "not the chroma",
+    ),
     "no notes": (
         "pitch",
         lambda t: [metadata(evaluation=["pitch_acc"])(t), set_labels("low", "high")(t)],
