@@ -9,12 +9,7 @@ The folder of an evaluation, ``RUN/results/MODEL/TASK/PROTOCOL-seedK-FINGERPRINT
 - ``test.predicted-scores.json``: its scores as the original kit writes them.
 
 A failed evaluation leaves only ``result.json``. ``results.csv`` is rebuilt from all ``result.json``
-files at the end of a run; workers never write it. In a notebook::
-
-    table = load("runs/demo")      # or a results.csv
-    table = latest(table)          # of several rows that tell the same thing, the newest
-    table[(table.split == "all") & table.is_primary]
-    seed_spread(table)             # between probe seeds, beside between clips
+files at the end of a run; workers never write it. Python reads results by ``harness.load``.
 
 ``results/README.md`` explains the columns.
 """

@@ -1,11 +1,6 @@
 """Whether one model is better than another, on which tasks, and whether that is real.
 
-In a notebook::
-
-    found = compare([Path("runs")], ["hear_byola", "logmel"], protocol="linear")
-    found.tasks      # task by task: difference, interval, p, verdict
-    found.overall    # over tasks
-    plan([Path("runs")], difference=0.02)  # what could be detected, and what this would need
+``harness.compare`` and ``harness.power`` are :func:`compare` and :func:`plan`.
 """
 
 from harness.analysis.compare.comparison import Comparison, compare, compare_all
