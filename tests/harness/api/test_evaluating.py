@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
@@ -217,6 +220,26 @@ def test_worker_processes_and_task_statistics_cannot_use_a_model_in_memory(task,
         evaluate(models, task, tmp_path, jobs=2)
     with pytest.raises(harness.UserError, match="'mine' is loaded already"):
         evaluate(models, task, tmp_path, task_statistics=True)
+
+
+@pytest.mark.slow
+def test_a_script_without_a_guard_may_use_worker_processes(task, tmp_path):
+    toy = write_module(tmp_path, "toy")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import harness\n"
+        f"results = harness.evaluate({str(toy)!r}, {str(task)!r}, protocols='knn', jobs=2)\n"
+        "print(len(results.rows), len(results.failures))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(harness.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "1 0\n"
 
 
 def test_unknown_names_are_refused_with_the_nearest(tmp_path, task):
