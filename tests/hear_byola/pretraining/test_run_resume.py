@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -71,8 +72,15 @@ def test_a_stop_between_logged_steps_and_within_accumulated_batches(
 
 def test_a_killed_run_loses_one_interval_at_most(audio: Path, whole: Path, tmp_path: Path) -> None:
     # Killed in the fifth step, after the state of the fourth was saved.
-    command = [sys.executable, pretraining_runs.__file__, str(audio), str(tmp_path), "5"]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    command = [sys.executable, "-m", pretraining_runs.__name__, str(audio), str(tmp_path), "5"]
+    paths = [str(Path(pretraining_runs.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    ended = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     assert state(tmp_path)["global_step"] == 4
     assert [row["step"] for row in rows(tmp_path)] == ["1", "2", "3", "4", "5"]
