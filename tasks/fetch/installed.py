@@ -1,4 +1,4 @@
-"""The record of what was installed, kept in the task directory, and checking against it."""
+"""The record of what was installed: written to the task directory, and compared with it later."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from tasks.fetch.archive import Archive
 from tasks.format.files import METADATA
 
 RECORD = ".fetched"
-"""A JSON file; named so that nothing takes it for the table of a split."""
+"""A JSON file. Its name does not end in ``.json``, as that of a split's table does."""
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Summary:
-    """How many files a task directory has, and their bytes."""
+class Inventory:
+    """The number of files of a task directory, and their size in bytes."""
 
     files: int
     size: int
 
     def __str__(self) -> str:
-        """Write both for people."""
+        """Return both in words."""
         return f"{plural(self.files, 'file')}, {decimal(self.size)}"
 
 
-def write_record(directory: Path, card: Card, archive: Archive) -> Summary:
-    """Write down what a task directory holds: sizes of all files, md5 of the tables.
+def write_record(directory: Path, card: Card, archive: Archive) -> Inventory:
+    """Write the record of a task directory: sizes of all files, md5 of the tables.
 
     Raises:
-        UserError: the directory has no metadata, so it is no task.
+        UserError: the directory has no metadata, so it is not a task.
     """
     if not (directory / METADATA).is_file():
         raise UserError(f"{archive.file} holds no {METADATA}: it is no task's archive.")
@@ -62,16 +62,16 @@ def write_record(directory: Path, card: Card, archive: Archive) -> Summary:
         "md5": {name: _md5(directory / name) for name in sizes if "/" not in name},
     }
     write_file(directory / RECORD, json.dumps(content, indent=0, sort_keys=True))
-    return Summary(len(sizes), sum(sizes.values()))
+    return Inventory(len(sizes), sum(sizes.values()))
 
 
-def verify(directory: Path, card: Card) -> Summary | None:
+def verify(directory: Path, card: Card) -> Inventory | None:
     """Compare a task directory with the record of what was installed.
 
-    Files beside those that were installed, such as audio at other rates, are left alone.
+    Files that were added, such as audio at other rates, are ignored.
 
     Returns:
-        What is there; None when it has no record, so that nothing can be said.
+        What was installed; None if the directory has no record.
 
     Raises:
         UserError: files are missing or changed, or it is another version than the card's.
@@ -106,13 +106,13 @@ def verify(directory: Path, card: Card) -> Summary | None:
             f"{directory} is not as it was installed: of {plural(len(sizes), 'file')}, "
             f"{'; '.join(findings)}. Remove the folder, and the same command fetches it again."
         )
-    return Summary(len(sizes), sum(sizes.values()))
+    return Inventory(len(sizes), sum(sizes.values()))
 
 
 def unlike_published(directory: Path) -> list[str]:
-    """Return the tables of a fetched task that are not as its archive has them, or are missing.
+    """Return the tables of a fetched task that are missing or differ from its archive.
 
-    Without a record, or with one that cannot be read, nothing is known of them.
+    Without a readable record there is nothing to compare with: the list is empty.
     """
     try:
         _, _, md5 = _read_record(directory)
