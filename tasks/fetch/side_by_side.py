@@ -1,21 +1,20 @@
-"""Doing several tasks at once, each in a thread, so that one that fails stops no other."""
+"""Doing several tasks at once, each in a thread, so that one that fails does not stop the others.
+
+concurrent.futures lacks threads that end with the program: Python waits at its exit for a pool's
+threads, and one that reads from a silent server would delay the end of a stopped program.
+"""
 
 from __future__ import annotations
 
-import errno
-import shutil
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-from rich.filesize import decimal
-
-from harness.core.errors import UserError
+from harness.core.errors import UserError, disk_fault
 from tasks.fetch.web import Stopped
 
 _GRACE = 2.0
-"""How long a stopped program waits for its threads, in seconds. What they hold needs no rescue."""
+"""Longest wait for the threads of a stopped program, in s."""
 
 
 def side_by_side(
@@ -26,13 +25,13 @@ def side_by_side(
 ) -> dict[str, str]:
     """Do all of ``work``; return a sentence for each that failed.
 
-    When the user stops the program, ``stop`` is set, and what runs should raise Stopped soon.
+    If the user stops the program, ``stop`` is set, and running work should raise Stopped soon.
 
     Args:
-        work: what to do, by name.
-        threads: how many to do at once.
-        stop: is set when the rest is not to be done.
-        ended: called with each name that is done or has failed.
+        work: functions to call, by name.
+        threads: how many to call at once.
+        stop: is set when no more is to be done.
+        ended: is called with each name that is done or has failed.
     """
     waiting = deque(work)
     failures: dict[str, str] = {}
@@ -56,14 +55,13 @@ def side_by_side(
             finally:
                 ended(name)
 
-    # Daemons: a thread that waits for a server does not hold up the end of a stopped program.
     running = [threading.Thread(target=worker, daemon=True) for _ in range(min(threads, len(work)))]
     try:
         for thread in running:
             thread.start()
         for thread in running:
             while thread.is_alive():
-                thread.join(0.1)
+                thread.join(0.1)  # an endless join is not interruptible on every system
     except BaseException:
         stop.set()
         for thread in filter(threading.Thread.is_alive, running):
@@ -75,11 +73,7 @@ def side_by_side(
 
 
 def sentence(error: UserError | OSError) -> str:
-    """Say what went wrong with a task."""
+    """Return why a task failed."""
     if isinstance(error, UserError):
         return str(error)
-    place = error.filename or "a file"
-    if error.errno == errno.ENOSPC and isinstance(place, str):
-        free = shutil.disk_usage(next(p for p in Path(place).parents if p.exists())).free
-        return f"The disk is full: {place} cannot be written, with {decimal(free)} free."
-    return f"{place}: {error.strerror or error}."
+    return disk_fault(error) or f"{error.filename or 'a file'}: {error.strerror or error}."

@@ -517,7 +517,8 @@ def test_a_disk_that_fills_up_meanwhile_is_told(server, fetch, made, monkeypatch
         raise OSError(28, "No space left on device", str(tmp_path / "tasks" / "x" / "y.wav"))
 
     monkeypatch.setattr("tasks.fetch.place.unpack", full)
-    assert "The disk is full" in fetch(made).failures["made"]
+    sentence = fetch(made).failures["made"]
+    assert f"{tmp_path / 'tasks' / 'x' / 'y.wav'}: No space left on device. Make room" in sentence
     monkeypatch.undo()
 
 
