@@ -17,7 +17,7 @@ from rich.progress import (
 
 from harness.commands.display import Display
 from harness.core.progress import Pace, duration
-from tasks.fetch.listener import FetchListener
+from tasks.fetch import FetchListener
 
 _LINE_EVERY = 10.0
 """Seconds between a task's lines, where no bar can be drawn."""

@@ -1,7 +1,6 @@
 """Fetching published task directories: download, check, unpack, move into place.
 
-What is unfinished lies in a hidden folder of the tasks folder, one a task, and is gone on from; a
-task directory appears complete or not at all.
+An interrupted fetch is continued by the next one. A task directory appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -15,16 +14,17 @@ from pathlib import Path
 from harness.core.errors import UserError
 from tasks.cards.card import Card
 from tasks.fetch.archive import Archive, Locator
-from tasks.fetch.listener import FetchListener
-from tasks.fetch.place import Place
+from tasks.fetch.place import FetchListener, Place
 from tasks.fetch.side_by_side import sentence, side_by_side
 from tasks.fetch.space import check_space, expanded_estimate
 from tasks.fetch.web import Patience, Web
 
+__all__ = ["FetchListener", "Fetched", "Patience", "fetch"]
+
 
 @dataclass
 class Fetched:
-    """What became of each task, by name: its directory, or why there is none."""
+    """The result for each task, by name: its directory, or why there is none."""
 
     directories: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -40,23 +40,23 @@ def fetch(
     listener: FetchListener | None = None,
     patience: Patience | None = None,
 ) -> Fetched:
-    """Bring published tasks to ``tasks_dir``, or verify those that are there.
+    """Fetch published tasks to ``tasks_dir``; verify those that are there already.
 
-    A task that fails does not keep the others from being fetched. Everything unfinished is gone on
-    from by another call, whatever ended this one.
+    If a task fails, the others are fetched nevertheless. Another call continues whatever this one
+    leaves unfinished, even if the process was killed.
 
     Args:
         cards: the tasks; each must be published.
-        tasks_dir: folder that the task directories go to; made where it is not.
+        tasks_dir: folder of the task directories; made if it does not exist.
         mirror: folder with copies of the archives, or its address, to take them from.
-        keep_archive: keep downloaded archives in ``tasks_dir/archives``, where they are looked for
+        keep_archive: keep downloaded archives in ``tasks_dir/archives``, which is always searched
             first.
-        jobs: tasks that are fetched side by side, 1 or more.
-        listener: is told how it goes.
-        patience: how long to wait for servers.
+        jobs: number of tasks to fetch at once, 1 or more.
+        listener: receives the progress.
+        patience: time limits, and the number of tries.
 
     Raises:
-        UserError: nothing can be fetched: no place on the disk, no such mirror.
+        UserError: nothing can be fetched, for example because the disk is too full.
     """
     listener, patience = listener or FetchListener(), patience or Patience()
     stop = threading.Event()

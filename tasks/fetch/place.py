@@ -1,4 +1,7 @@
-"""Where one task goes: finding its archive, and bringing it there."""
+"""Installing one task: find its archive, download, check, unpack, move into place.
+
+Everything unfinished is in one hidden folder of the tasks folder, which one process at a time uses.
+"""
 
 from __future__ import annotations
 
@@ -12,49 +15,77 @@ from harness.core.files import move_directory
 from harness.core.locks import claimed
 from tasks.cards.card import Card
 from tasks.fetch.archive import Archive, Locator, read_md5, write_md5
-from tasks.fetch.download import check, download, drop
+from tasks.fetch.download import Download, check, drop
 from tasks.fetch.installed import verify, write_record
-from tasks.fetch.listener import FetchListener
 from tasks.fetch.space import LIMIT, expanded_estimate
 from tasks.fetch.unpack import unpack
 from tasks.fetch.web import Web
 
 KEPT = "archives"
-"""Folder below the tasks folder that archives are kept in; it can serve as a mirror."""
+"""Folder below the tasks folder in which archives are kept; it can serve as a mirror."""
+
+
+class FetchListener:
+    """Receives the progress of fetching, from several threads at once; this one ignores it."""
+
+    def say(self, name: str, text: str) -> None:
+        """Receive a sentence about the task ``name``."""
+
+    def moved(self, name: str, stage: str, done: int, total: int | None) -> None:
+        """Receive how far a task is.
+
+        Args:
+            name: the task's name.
+            stage: ``downloading``, ``checking`` or ``unpacking``.
+            done: bytes done; may decrease when a server makes the download start anew.
+            total: bytes of the whole stage; None if the server does not give them.
+        """
+
+    def ended(self, name: str) -> None:
+        """Receive that no more will be reported of a task."""
 
 
 class Place:
-    """Where one task goes, and what leads there."""
+    """The directory of one task, and the way there."""
 
     def __init__(self, card: Card, tasks_dir: Path, listener: FetchListener) -> None:
         self.card = card
         self.directory = tasks_dir / card.directory
         self._unfinished = tasks_dir / f".{card.directory}.fetch"
         self._kept = tasks_dir / KEPT
-        self._listener = listener
+        self._say = partial(listener.say, card.name)
+        self._moved = partial(listener.moved, card.name)
         self.part = self._unfinished / "archive.part"
 
     def verify(self) -> None:
-        """Check what is there against the record of what was installed."""
+        """Compare the directory with the record of what was installed.
+
+        Raises:
+            UserError: it differs.
+        """
         if self._unfinished.exists():
-            # Left by a kill after the task was in place, or in the hands of another process.
+            # It is left from a process that was killed at its end, or another process uses it.
             with claimed(self._unfinished) as mine:
                 if mine:
                     shutil.rmtree(self._unfinished)
         self._verify()
 
     def _verify(self) -> None:
-        summary = verify(self.directory, self.card)
-        if summary is None:
+        inventory = verify(self.directory, self.card)
+        if inventory is None:
             self._say(
                 f"{self.directory} is there, but was not fetched by this command: "
                 "`hear-byola tasks check` looks at it"
             )
         else:
-            self._say(f"{self.directory} is there, as it was installed ({summary})")
+            self._say(f"{self.directory} is there, as it was installed ({inventory})")
 
     def locate(self, locator: Locator) -> Archive:
-        """Find the archive: one that was kept, else where the locator says."""
+        """Return the archive that was kept, or else the one that the locator finds.
+
+        Raises:
+            UserError: there is none.
+        """
         if self.card.published is None:
             raise UserError(f"{self.card.name} is not published as an archive.")
         kept = self._kept / self.card.published.file
@@ -66,7 +97,12 @@ class Place:
         return archive
 
     def install(self, archive: Archive, web: Web, keep_archive: bool) -> None:
-        """Download, check, unpack, and move into place."""
+        """Download, check, unpack, and move into place.
+
+        Raises:
+            UserError: the archive cannot be had or is not a task's, or another process is at it.
+            Stopped: the user stopped the program.
+        """
         with claimed(self._unfinished) as mine:
             if not mine:
                 raise UserError(
@@ -85,7 +121,7 @@ class Place:
 
     def _install(self, archive: Archive, web: Web, keep_archive: bool) -> None:
         if isinstance(archive.place, str):
-            download(web, archive, self.part, self._say, self._moved)
+            Download(web, archive, self.part, self._say, self._moved).run()
             path = self.part
         else:
             check(archive, archive.place, web, self._moved)
@@ -97,23 +133,19 @@ class Place:
             )
         try:
             unpacked = self._unpack(archive, path, web)
-            summary = write_record(unpacked, self.card, archive)
+            inventory = write_record(unpacked, self.card, archive)
             if keep_archive and path == self.part:
-                self._kept.mkdir(exist_ok=True)
-                kept = self._kept / archive.file
-                self.part.replace(kept)
-                if archive.md5 is not None:
-                    write_md5(kept, archive.md5)
+                self._keep(archive)
             move_directory(unpacked, self.directory)
         except UserError:
-            # The archive is whole, and no task: the same command would meet the same again.
+            # The archive is complete but not a task's: another call would fail in the same way.
             drop(self.part)
             raise
         finally:
             shutil.rmtree(self._unfinished / "unpacked", ignore_errors=True)
         drop(self.part)
-        checked = f"md5 as {archive.witness} tells" if archive.md5 else "no md5 known"
-        self._say(f"installed {self.directory} ({summary}; {checked})")
+        checked = f"md5 as in {archive.witness}" if archive.md5 else "no md5 known"
+        self._say(f"installed {self.directory} ({inventory}; {checked})")
 
     def _unpack(self, archive: Archive, path: Path, web: Web) -> Path:
         target = self._unfinished / "unpacked"
@@ -128,8 +160,9 @@ class Place:
             stopped=web.stop.is_set,
         )
 
-    def _say(self, text: str) -> None:
-        self._listener.say(self.card.name, text)
-
-    def _moved(self, stage: str, done: int, total: int | None) -> None:
-        self._listener.moved(self.card.name, stage, done, total)
+    def _keep(self, archive: Archive) -> None:
+        self._kept.mkdir(exist_ok=True)
+        kept = self._kept / archive.file
+        self.part.replace(kept)
+        if archive.md5 is not None:
+            write_md5(kept, archive.md5)

@@ -1,4 +1,4 @@
-"""How much disk a task takes, before it is there."""
+"""Estimating the disk space of tasks, before they are downloaded and unpacked."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from harness.core.errors import UserError
 from tasks.cards.card import Card
 
 _BYTES_PER_HOUR = 3600 * 48000 * 2
-"""16-bit mono at 48 kHz, the one rate that archives are published at."""
+"""16-bit mono at 48 kHz, the only rate of the published archives."""
 
 _EXPANSION = 16
-"""How much larger than its archive a task is taken to be where its hours are not known. The
-published spoken_digit-1.0.9-small, padded with silence like most, is 9 times as large."""
+"""Assumed ratio of a task's size to its archive's if the hours of audio are unknown. It is 9 for
+the published spoken_digit-1.0.9-small, which is padded with silence like most."""
 
 _SLACK = 1 << 20
-"""For tables and headers, which outweigh the audio of a tiny task."""
+"""Bytes for tables and headers, which are larger than the audio of a tiny task."""
 
 LIMIT = 3
-"""An archive that unpacks to more than this many times the estimate is refused."""
+"""An archive that unpacks to more than this multiple of the estimate is refused."""
 
 
 def expanded_estimate(card: Card, archive_bytes: int) -> int:
-    """Return about how many bytes a task takes once unpacked."""
+    """Return the estimated size of an unpacked task, in bytes."""
     hours = card.hours
     if hours is None and card.clips is not None and card.clip_seconds is not None:
         hours = card.clips * card.clip_seconds / 3600
     if hours is None:
         return archive_bytes * _EXPANSION + _SLACK
-    # What is in an archive is in the task: an estimate below that is a wrong card.
+    # A task is not smaller than its archive, so a smaller estimate comes from a wrong card.
     return max(round(hours * _BYTES_PER_HOUR), archive_bytes) + _SLACK
 
 
 def check_space(folder: Path, archives: int, expanded: int) -> None:
-    """Refuse to begin what would not fit.
+    """Check that there is enough space on the disk.
 
     Args:
         folder: where archives and tasks go; it exists.
-        archives: bytes that are yet to be downloaded.
-        expanded: bytes that are yet to be unpacked, by estimate.
+        archives: bytes still to be downloaded.
+        expanded: estimated bytes still to be unpacked.
 
     Raises:
-        UserError: with the numbers.
+        UserError: there is not; the message gives the numbers.
     """
     free = shutil.disk_usage(folder).free
     if archives + expanded > free:

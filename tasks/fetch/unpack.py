@@ -1,4 +1,8 @@
-"""Unpacking an archive from elsewhere: only what a task is made of, and only into its folder."""
+"""Unpacking an archive: only plain files of one task directory, and only into its folder.
+
+tarfile's data filter keeps members inside the folder and drops owners and rights. It lacks limits
+on size and number, and accepts links, duplicates, other directories and truncated tar files.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +22,10 @@ MOST_MEMBERS = 1_000_000
 """The largest published task has 100,503 clips; five sample rates of it are half of this."""
 
 _LONGEST_READ = 1 << 20
-"""No honest archive has a header this long; tarfile would take it into memory whole."""
+"""Limit on a header in bytes, which no published archive reaches. tarfile reads one at once."""
 
 _BROKEN = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, ArithmeticError)
-"""What tarfile and gzip raise on bytes that are not an archive of theirs."""
+"""What tarfile and gzip raise when bytes are not a valid archive."""
 
 _PUBLISHED_BELOW = re.compile(r"hear-[\w.]+")
 
@@ -39,32 +43,33 @@ def unpack(
 ) -> Path:
     """Unpack ``[hear-<version>/]tasks/<directory>/...`` to ``target/<directory>/...``.
 
-    Owners, permissions and times stay behind. Nothing but folders and plain files below that one
-    directory is taken: the first member that is anything else ends it, as do limits. What is
-    unpacked by then lies in ``target``, which should be a folder of its own.
+    Owners, permissions and times are not restored. Only folders and plain files below that one
+    directory are unpacked; any other member is an error. Members unpacked before an error stay in
+    ``target``, which should be a folder of its own.
 
     Args:
         archive: a tar file compressed with gzip.
-        name: what to call it in errors.
-        directory: name of the one task directory that it should hold.
+        name: its name in errors.
+        directory: name of the one task directory that it should contain.
         target: folder to unpack into.
         most_bytes: limit on the size of everything unpacked, tar headers included.
         most_members: limit on the number of files and folders.
         moved: called with the bytes read of the archive, and its size.
-        stopped: asked between members whether to end with Stopped.
+        stopped: called between members; if it returns True, Stopped is raised.
 
     Returns:
-        The directory.
+        The task directory below ``target``.
 
     Raises:
-        UserError: the archive is broken, or holds what it should not.
+        UserError: the archive is damaged, exceeds a limit, or contains any other member.
+        Stopped: the user stopped the program.
     """
     seen: set[str] = set()
     size = archive.stat().st_size
     with archive.open("rb") as raw, gzip.GzipFile(fileobj=raw) as unzipped:
         stream = _Limited(unzipped, most_bytes, name)
         try:
-            # fileobj wants a file's whole interface; tarfile reads, seeks and tells alone.
+            # The stubs ask for all methods of a file; tarfile calls read, seek and tell only.
             with tarfile.open(fileobj=stream, mode="r:", copybufsize=1 << 18) as tar:  # type: ignore[call-overload]
                 for member in tar:
                     if stopped():
@@ -90,7 +95,7 @@ def unpack(
 
 
 def _place(member: tarfile.TarInfo, directory: str, archive: str) -> str:
-    """Return where a member goes, below the target; empty for folders above the task's."""
+    """Return a member's path below the target; empty for folders above the task's."""
     kind = "file" if member.isreg() and not member.issparse() else "folder"
     if kind == "folder" and not member.isdir():
         raise UserError(
@@ -123,7 +128,7 @@ _KINDS = {
 
 
 class _Limited:
-    """What tarfile reads of an unzipped stream, up to a limit."""
+    """The unzipped stream as tarfile reads it, up to a limit."""
 
     def __init__(self, stream: gzip.GzipFile, limit: int, name: str) -> None:
         self._stream = stream
@@ -149,7 +154,7 @@ class _Limited:
         return self._stream.tell()
 
     def finish(self) -> None:
-        """Check that the archive ended where its tar file says, and gzip's own checksum.
+        """Check that the tar file has its end mark, and gzip's checksum, which is behind it.
 
         tarfile takes a damaged header for the end.
         """

@@ -1,4 +1,9 @@
-"""HTTP with patience: every wait has an end, and what may pass is tried again."""
+"""HTTP requests with a time limit on every wait, which tell temporary failures from final ones.
+
+requests takes proxies and certificates from the environment, as people behind firewalls need it
+to. pooch, the usual choice for data sets, lacks resuming: it starts an interrupted download again
+from the first byte.
+"""
 
 from __future__ import annotations
 
@@ -11,32 +16,29 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from types import TracebackType
 from urllib.parse import urlsplit
 
-# requests: it takes proxies and certificates from the environment as people behind firewalls need
-# it to. pooch, the usual choice for data, starts a cut download anew instead of asking for the
-# missing range.
 import requests
 import urllib3
 
 from harness.core.errors import UserError
 
-_PASSING = (408, 425, 429, 500, 502, 503, 504)
+_TEMPORARY_STATUSES = (408, 425, 429, 500, 502, 503, 504)
 _CHUNK = 1 << 16
 _LONGEST_TEXT = 1 << 23
 
 
-class Passing(Exception):
-    """A failure that may be over after a while.
+class TemporaryFailure(Exception):
+    """A failure that another try may not meet.
 
-    ``wait`` is how long the server asks for, in s; ``nowhere`` whether its name has no address.
+    ``wait`` is how long the server asks to wait, in s. ``no_address`` is true if the server's name
+    cannot be looked up.
     """
 
-    def __init__(self, reason: str, wait: float | None = None, *, nowhere: bool = False) -> None:
+    def __init__(self, reason: str, wait: float | None = None, *, no_address: bool = False) -> None:
         super().__init__(reason)
         self.wait = wait
-        self.nowhere = nowhere
+        self.no_address = no_address
 
 
 class Stopped(Exception):
@@ -45,15 +47,15 @@ class Stopped(Exception):
 
 @dataclass(frozen=True)
 class Patience:
-    """How long is waited for what, in seconds.
+    """Time limits in seconds, and the number of tries.
 
     Attributes:
-        connect: for a connection.
-        read: for the next byte of an answer.
-        tries: failures in a row that end in an error; a byte gained starts the count anew.
-        first_wait: after the first failure; it doubles with each that follows.
-        longest_wait: the most that it doubles to.
-        longest_asked: the most that a server may ask for; an error tells of longer waits.
+        connect: limit for a connection.
+        read: limit for the next byte of an answer.
+        tries: failures in a row that end in an error; each byte received restarts the count.
+        first_wait: wait after the first failure; it doubles with each that follows.
+        longest_wait: upper limit of the doubled wait.
+        longest_asked: longest wait that a server may ask for; a longer one ends in an error.
     """
 
     connect: float = 15.0
@@ -65,7 +67,7 @@ class Patience:
 
 
 class Web:
-    """Makes requests for one thread; a context manager."""
+    """Makes requests for one thread; a context manager, which closes the connections."""
 
     def __init__(self, patience: Patience, stop: threading.Event) -> None:
         self.patience = patience
@@ -80,12 +82,7 @@ class Web:
         """Return itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the connections."""
         self._session.close()
 
@@ -93,37 +90,35 @@ class Web:
     def get(
         self, url: str, headers: Mapping[str, str] | None = None
     ) -> Iterator[requests.Response]:
-        """Yield the answer to one request, with its body yet to be read: status 200, 206 or 416.
+        """Yield the answer to one request, its body not yet read: status 200, 206 or 416.
 
         Raises:
-            Passing: no answer, or one that says to come back.
-            UserError: an answer that says no.
+            TemporaryFailure: there is no answer, or its status is a temporary one.
+            UserError: any other status.
         """
         limits = (self.patience.connect, self.patience.read)
-        with _failures_told(url):
+        with _translated(url):
             response = self._session.get(url, headers=headers, timeout=limits, stream=True)
-        try:
-            if response.status_code in _PASSING:
+        with response:
+            if response.status_code in _TEMPORARY_STATUSES:
                 asked = _seconds(response.headers.get("Retry-After"))
-                raise Passing(f"{_host(url)} answers {_status(response)}", asked)
+                raise TemporaryFailure(f"{_host(url)} answers {_status(response)}", asked)
             if response.status_code not in (200, 206, 416):
                 raise UserError(f"{url} cannot be had: the server answers {_status(response)}.")
             yield response
-        finally:
-            response.close()
 
     def chunks(self, response: requests.Response) -> Iterator[bytes]:
         """Yield an answer's body as it was sent.
 
         Raises:
-            Passing: the connection broke, or nothing came for too long.
+            TemporaryFailure: the connection broke, or nothing came for too long.
             Stopped: between two chunks.
         """
         while True:
             if self.stop.is_set():
                 raise Stopped
-            with _failures_told(response.url):
-                # read1 gives what has come, so that a slow server's bytes are kept as they come.
+            with _translated(response.url):
+                # read1 returns what has come, so that a slow server's bytes are stored at once.
                 # Some servers declare the archive's own compression as that of the transfer:
                 # undoing it would give a file of another size.
                 chunk = response.raw.read1(_CHUNK, decode_content=False)
@@ -135,8 +130,8 @@ class Web:
         """Return a small file, such as a listing.
 
         Raises:
-            Passing: as ``get`` and ``chunks``.
-            UserError: as ``get``; or it is larger than any such file.
+            TemporaryFailure: as ``get`` and ``chunks``.
+            UserError: as ``get``; or the file is larger than any listing.
             Stopped: the user stopped the program.
         """
         content = bytearray()
@@ -149,17 +144,13 @@ class Web:
                     )
         return bytes(content)
 
-    def pause(self, seconds: float) -> None:
-        """Wait, unless the user stops the program."""
-        if self.stop.wait(seconds):
-            raise Stopped
-
 
 @dataclass(frozen=True)
 class Span:
-    """What part of a file an answer brings: from byte ``start``, None when it is none of it.
+    """The part of a file that an answer contains.
 
-    ``total`` is the size of the whole file, None when the server does not tell.
+    ``start`` is its first byte, None if the answer contains no part. ``total`` is the size of the
+    whole file, None if the server does not give it.
     """
 
     start: int | None
@@ -167,7 +158,7 @@ class Span:
 
 
 def span(response: requests.Response) -> Span:
-    """Read from an answer's headers what part of the file it brings."""
+    """Return which part of the file an answer contains, by its headers."""
     if response.status_code == 200:
         length = response.headers.get("Content-Length", "")
         return Span(0, int(length) if length.isdecimal() else None)
@@ -180,29 +171,29 @@ def span(response: requests.Response) -> Span:
 
 
 @contextlib.contextmanager
-def _failures_told(url: str) -> Iterator[None]:
-    """Tell failures that may pass from those that will not."""
+def _translated(url: str) -> Iterator[None]:
+    """Raise TemporaryFailure or UserError in place of what requests and urllib3 raise."""
     try:
         yield
     except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
-        raise Passing(f"{_host(url)} did not answer in time") from error
+        raise TemporaryFailure(f"{_host(url)} did not answer in time") from error
     except (requests.ConnectionError, urllib3.exceptions.HTTPError) as error:
         cause = _innermost(error)
         if "CERTIFICATE_VERIFY_FAILED" in str(cause):
             raise UserError(f"{_host(url)} shows no valid certificate ({cause}).") from error
         reason = getattr(cause, "strerror", None) or type(cause).__name__
-        raise Passing(
+        raise TemporaryFailure(
             f"the connection to {_host(url)} failed ({reason})",
-            nowhere=isinstance(cause, socket.gaierror),
+            no_address=isinstance(cause, socket.gaierror),
         ) from error
     except requests.RequestException as error:
         raise UserError(f"{url} cannot be had: {error}.") from error
 
 
 def _innermost(error: BaseException) -> BaseException:
-    # What a request fails of may have begun while the failure of one before it was dealt with.
+    # An earlier failure, in whose handling this request was made, is not its cause.
     while (cause := error.__cause__ or error.__context__) is not None and not isinstance(
-        cause, Passing | UserError
+        cause, TemporaryFailure | UserError
     ):
         error = cause
     return error
@@ -217,7 +208,10 @@ def _status(response: requests.Response) -> str:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Read ``Retry-After``: a number of seconds, or a date; None when it is neither."""
+    """Read ``Retry-After``: seconds or a date; None if it is neither.
+
+    ``urllib3.Retry.parse_retry_after`` cuts a wait to six hours, and an error would report that.
+    """
     if retry_after is None:
         return None
     if retry_after.strip().isdecimal():

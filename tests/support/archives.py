@@ -14,8 +14,7 @@ from support.changed import changed
 
 from tasks.cards.builtin import card
 from tasks.cards.card import Card, ZenodoArchive
-from tasks.fetch import Patience
-from tasks.fetch.listener import FetchListener
+from tasks.fetch import FetchListener, Patience
 
 RECORD = "17"
 HURRY = Patience(connect=10, read=10, tries=3, first_wait=0.01, longest_wait=0.02)

@@ -59,7 +59,7 @@ def test_a_task_is_fetched_whole_and_passes_the_check(server, fetch, sample, tmp
     assert fetched.directories == {sample.card.name: tmp_path / "tasks" / sample.card.directory}
     assert_whole(tmp_path / "tasks", sample)
     assert [f for f in check_task(*fetched.directories.values()) if f.severity == "error"] == []
-    assert "md5 as record 17 tells" in str(story)
+    assert "md5 as in record 17" in str(story)
 
 
 def test_after_a_cut_only_the_rest_is_asked_for(server, fetch, sample, tmp_path):
@@ -200,6 +200,22 @@ def test_pieces_that_do_not_fit_are_fetched_once_more(server, fetch, made, tmp_p
     assert [seen.range for seen in server.seen] == [None, "bytes=3000-", None]
     assert "do not fit together" in str(story)
     assert_whole(tmp_path / "tasks", made)
+
+
+def test_pieces_that_never_fit_are_given_up(server, fetch, made, tmp_path):
+    def other_cut_without_etag(handler, content):
+        handler.head(200, len(content))
+        handler.wfile.write(bytes(3000))
+        handler.hang_up()
+
+    def rest(handler, content):
+        handler.answer(content, content)
+
+    publish(server, made)
+    server.faults[made.file] = [other_cut_without_etag, rest] * 5
+    assert hashlib.md5(made.content).hexdigest() in fetch(made).failures["made"]
+    assert [seen.range for seen in server.seen] == [None, "bytes=3000-"] * 2
+    assert list((tmp_path / "tasks").iterdir()) == []
 
 
 def test_a_wrong_md5_is_an_error_that_names_both(server, fetch, made, tmp_path):

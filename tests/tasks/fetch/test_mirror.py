@@ -28,7 +28,7 @@ def folder(tmp_path, made):
 def test_a_folder_is_checked_against_the_record(server, fetch, made, folder, story, tmp_path):
     server.publish(RECORD, made.file, made.content)
     assert fetch(made, mirror=str(folder)).failures == {}
-    assert "md5 as record 17 tells" in str(story)
+    assert "md5 as in record 17" in str(story)
     assert server.seen == []
     assert (folder / made.file).read_bytes() == made.content
     assert [path.name for path in (tmp_path / "tasks").iterdir()] == ["made-v1-full"]
@@ -71,12 +71,12 @@ def test_without_the_record_an_md5_file_beside_is_used(
         server.mirror |= {made.file: made.content, name: text.encode()}
         mirror = f"{server.url}/mirror/"
     assert fetch(made, mirror=mirror).failures == {}
-    assert f"md5 as {name} of the mirror tells" in str(story)
+    assert f"md5 as in {name} of the mirror" in str(story)
 
 
 def test_an_md5_file_that_disagrees_is_an_error(server, fetch, made, folder):
     (folder / "md5sums.txt").write_text(f"{'0' * 32}  {made.file}\n")
-    assert "as md5sums.txt of the mirror tells" in fetch(made, mirror=str(folder)).failures["made"]
+    assert "but md5sums.txt of the mirror lists" in fetch(made, mirror=str(folder)).failures["made"]
 
 
 def test_the_record_counts_more_than_an_md5_file(server, fetch, made, folder):
@@ -204,7 +204,7 @@ def test_a_kept_archive_needs_no_network(server, fetch, made, story, tmp_path, m
     story.said.clear()
     shutil.rmtree(directory)
     assert fetch(made, mirror=str(kept) if mirror else None).failures == {}
-    assert f"md5 as {made.file}.md5 tells" in str(story)
+    assert f"md5 as in {made.file}.md5" in str(story)
     assert "127.0.0.1" not in str(story), "no server was asked"
     (kept / made.file).write_bytes(made.content[:-1] + b"x")
     shutil.rmtree(directory)
