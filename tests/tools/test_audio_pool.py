@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from hear_byola.core.errors import UserError
 from tools.audio_pool import build as debian
 from tools.audio_pool import decode as pool
-from tools.audio_pool.packages import Package, fetch, open_deb, read_recipe, sha256_of
+from tools.audio_pool.packages import DebianPackage, fetch, open_deb, read_recipe, sha256_of
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
 needs_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")
@@ -41,7 +41,7 @@ def encoded(samples: np.ndarray, rate: int = 16_000, form: str = "WAV") -> bytes
 
 def make_deb(
     folder: Path, name: str, files: dict[str, bytes], version: str = "1.0-1", kind: str = "effects"
-) -> Package:
+) -> DebianPackage:
     """Build folder/NAME_VERSION_all.deb; return the package as the recipe would pin it."""
     tree = folder / "tree"
     for path, content in {
@@ -62,7 +62,7 @@ def make_deb(
         capture_output=True,
     )
     shutil.rmtree(tree)
-    return Package(name, version, sha256_of(deb), "CC0", kind)
+    return DebianPackage(name, version, sha256_of(deb), "CC0", kind)
 
 
 @pytest.fixture
@@ -305,7 +305,7 @@ def test_a_damaged_package_is_named(work: Path) -> None:
     make_deb(work / "packages", "one", {"usr/a.wav": encoded(tone(30, channels=2))})
     path = work / "packages/one_1.0-1_all.deb"
     path.write_bytes(path.read_bytes()[:-300_000])
-    cut = Package("one", "1.0-1", sha256_of(path), "CC0", "music")
+    cut = DebianPackage("one", "1.0-1", sha256_of(path), "CC0", "music")
     with pytest.raises(UserError, match=r"one_1\.0-1_all\.deb cannot be unpacked"):
         debian.build([cut], work)
     with pytest.raises(UserError, match="cannot be unpacked"), open_deb(work / "no.deb"):
@@ -313,7 +313,7 @@ def test_a_damaged_package_is_named(work: Path) -> None:
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Package]:
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, DebianPackage]:
     """A Debian mirror in a folder, for the real apt-get, and the one package that it has."""
     folder = tmp_path / "mirror"
     folder.mkdir()
@@ -343,7 +343,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Packa
 
 @needs_apt
 @needs_dpkg
-def test_fetch_downloads_once(mirror: tuple[Path, Package], work: Path) -> None:
+def test_fetch_downloads_once(mirror: tuple[Path, DebianPackage], work: Path) -> None:
     folder, package = mirror
     path = fetch(package, work / "packages")
     assert sha256_of(path) == package.sha256
@@ -354,7 +354,7 @@ def test_fetch_downloads_once(mirror: tuple[Path, Package], work: Path) -> None:
 
 @needs_apt
 @needs_dpkg
-def test_fetch_refuses_another_content(mirror: tuple[Path, Package], work: Path) -> None:
+def test_fetch_refuses_another_content(mirror: tuple[Path, DebianPackage], work: Path) -> None:
     _, package = mirror
     other = replace(package, sha256="0" * 64)
     with pytest.raises(UserError, match=f"{package.sha256}; pinned is 0000"):
@@ -364,7 +364,7 @@ def test_fetch_refuses_another_content(mirror: tuple[Path, Package], work: Path)
 
 @needs_apt
 @needs_dpkg
-def test_a_version_that_is_gone(mirror: tuple[Path, Package], work: Path) -> None:
+def test_a_version_that_is_gone(mirror: tuple[Path, DebianPackage], work: Path) -> None:
     old = replace(mirror[1], version="2:0.9-4", sha256="0" * 64)
     with pytest.raises(UserError, match=r"no longer has toy-sounds=2:0\.9-4.*--any-version"):
         fetch(old, work / "packages")
@@ -379,7 +379,9 @@ def test_a_version_that_is_gone(mirror: tuple[Path, Package], work: Path) -> Non
 
 @needs_apt
 @needs_dpkg
-def test_an_unknown_package_points_to_the_lists(mirror: tuple[Path, Package], work: Path) -> None:
+def test_an_unknown_package_points_to_the_lists(
+    mirror: tuple[Path, DebianPackage], work: Path
+) -> None:
     unknown = replace(mirror[1], name="no-such-sounds")
     for any_version in (False, True):
         with pytest.raises(UserError, match=r"no-such-sounds(.|\n)*apt-get update"):

@@ -97,7 +97,7 @@ def test_a_recipes_task_is_stored_as_the_package_has_it(
     groups = {clip.name: clip.group for clips in read.clips.values() for clip in clips}
     clips = {
         split: [
-            layout.Clip(Path(clip).stem, np.zeros(1), labels, (), groups[clip])
+            layout.DemoClip(Path(clip).stem, np.zeros(1), labels, (), groups[clip])
             for clip, labels in json.loads((stored / f"{split}.json").read_text()).items()
         ]
         for split in read.splits

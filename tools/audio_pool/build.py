@@ -35,13 +35,20 @@ import click
 
 from hear_byola.core.errors import UserError
 from tools.audio_pool import decode as pool
-from tools.audio_pool.packages import Package, fetch, open_deb, read_recipe, sha256_of, version_of
+from tools.audio_pool.packages import (
+    DebianPackage,
+    fetch,
+    open_deb,
+    read_recipe,
+    sha256_of,
+    version_of,
+)
 
 RECIPE = Path(__file__).with_name("packages.csv")
 
 
 def build(
-    packages: Sequence[Package],
+    packages: Sequence[DebianPackage],
     work: Path,
     *,
     any_version: bool = False,
@@ -75,7 +82,7 @@ def build(
     return _write_manifest(ordered, work / "pool")
 
 
-def decode_package(package: Package, archive: Path, work: Path) -> dict[str, Any]:
+def decode_package(package: DebianPackage, archive: Path, work: Path) -> dict[str, Any]:
     """Decode one package into ``work/pool``, and leave its report in ``work/pool/finished``."""
     for kind in pool.KINDS:
         shutil.rmtree(work / "pool" / kind / package.name, ignore_errors=True)
@@ -102,7 +109,7 @@ def decode_package(package: Package, archive: Path, work: Path) -> dict[str, Any
     return report
 
 
-def _finished(package: Package, work: Path, any_version: bool) -> dict[str, Any] | None:
+def _finished(package: DebianPackage, work: Path, any_version: bool) -> dict[str, Any] | None:
     """The report of a package that needs no more work."""
     try:
         report: dict[str, Any] = json.loads(_report_path(package, work).read_text())
@@ -112,11 +119,11 @@ def _finished(package: Package, work: Path, any_version: bool) -> dict[str, Any]
     return report if same and (any_version or report["sha256"] == package.sha256) else None
 
 
-def _report_path(package: Package, work: Path) -> Path:
+def _report_path(package: DebianPackage, work: Path) -> Path:
     return work / "pool" / "finished" / f"{package.name}.json"
 
 
-def _fingerprint(package: Package) -> str:
+def _fingerprint(package: DebianPackage) -> str:
     """Changes when the pieces of the same package would."""
     formats = (sorted(pool.AUDIO), sorted(pool.ARCHIVES))
     limits = (pool.PIECE_SECONDS, pool.SHORTEST_SECONDS, pool.SILENCE_DB)

@@ -20,7 +20,7 @@ from tools.audio_pool.decode import KINDS
 
 
 @dataclass(frozen=True)
-class Package:
+class DebianPackage:
     """A Debian package, pinned to one content.
 
     Attributes:
@@ -42,7 +42,7 @@ class Package:
         return next((kind for glob, kind in self.rules if fnmatchcase(path, glob)), self.kind)
 
 
-def read_recipe(path: Path) -> list[Package]:
+def read_recipe(path: Path) -> list[DebianPackage]:
     """Read the packages of a CSV with the columns name, version, sha256, licence, kind and rules.
 
     Rules are written ``pattern=kind``, with spaces between them; other columns are notes.
@@ -55,7 +55,7 @@ def read_recipe(path: Path) -> list[Package]:
         for line, row in enumerate(csv.DictReader(file), start=2):
             try:
                 rules = [rule.rpartition("=") for rule in row.pop("rules").split()]
-                package = Package(
+                package = DebianPackage(
                     **{field: row[field] for field in ("name", "version", "sha256", "licence")},
                     kind=row["kind"],
                     rules=tuple((pattern, kind) for pattern, _, kind in rules),
@@ -71,7 +71,7 @@ def read_recipe(path: Path) -> list[Package]:
     return packages
 
 
-def fetch(package: Package, folder: Path, *, any_version: bool = False) -> Path:
+def fetch(package: DebianPackage, folder: Path, *, any_version: bool = False) -> Path:
     """Return the package's file in a folder, downloading it if it is not there.
 
     A file with the pinned sha256 is used whatever its name. With ``any_version`` a package whose
@@ -104,7 +104,7 @@ def fetch(package: Package, folder: Path, *, any_version: bool = False) -> Path:
         return path.replace(folder / path.name)
 
 
-def _download(package: Package, folder: Path, any_version: bool) -> Path:
+def _download(package: DebianPackage, folder: Path, any_version: bool) -> Path:
     pinned = f"{package.name}={package.version}"
     error = _apt_download(pinned, folder)
     if error and any_version:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
-from tools.demo_recipes.layout import Clip, DemoTask, Recording
+from tools.demo_recipes.layout import DemoClip, DemoTask, SourceRecording
 from tools.demo_recipes.sonic_pi import Samples
 from tools.demo_recipes.sound import add_noise, at_level, cut, fade, random_stretch, read
 from tools.demo_recipes.sources import Package, fetch
@@ -43,7 +43,7 @@ def build(work: Path) -> DemoTask:
     folder = fetch(PACKAGE, work) / _FOLDER
     samples = Samples(work)
     loops = {name: samples.sound(name) for names in _LOOPS.values() for name in names}
-    splits: dict[str, list[Clip]] = {fold: [] for fold in _FOLDS.values()}
+    splits: dict[str, list[DemoClip]] = {fold: [] for fold in _FOLDS.values()}
     chords = set()
     for path in sorted(folder.glob("*.flac")):
         named = _NAME.fullmatch(path.name)
@@ -59,7 +59,7 @@ def build(work: Path) -> DemoTask:
         chords.add(chord)
         group = f"{chord.replace(' ', '_').replace('#', 'sharp')}-{fold}"
         splits[fold].append(
-            Clip(
+            DemoClip(
                 name=f"{group}-{named['take']}",
                 sound=fade(at_level(mixed, rng.uniform(-32, -20))),
                 labels=[chord],
@@ -91,8 +91,8 @@ def _chord(name: str) -> str:
     return f"{root} {quality.replace('minro', 'minor')}"
 
 
-def _recording(file: str) -> Recording:
-    return Recording(
+def _recording(file: str) -> SourceRecording:
+    return SourceRecording(
         package=PACKAGE,
         file=f"belofilms_GuitarStrums/{file}",
         author="Gabriel Verdugo Soto (belofilms.com)",

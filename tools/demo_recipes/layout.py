@@ -27,7 +27,7 @@ LICENCE_URLS = {
 
 
 @dataclass(frozen=True)
-class Recording:
+class SourceRecording:
     """One file of a package, and whom to credit for it."""
 
     package: Package
@@ -40,14 +40,14 @@ class Recording:
 
 
 @dataclass(frozen=True)
-class Clip:
+class DemoClip:
     """A clip of a task, with the recordings that can be heard in it."""
 
     name: str
     """The file name without its extension."""
     sound: Sound
     labels: Sequence[str] | Sequence[Mapping[str, str | float]]
-    recordings: tuple[Recording, ...]
+    recordings: tuple[SourceRecording, ...]
     group: str = ""
     """Its group; "" where the recordings of a task's clips overlap, so that no groups exist."""
 
@@ -66,7 +66,7 @@ class DemoTask(TaskSpec):
     version: str = "v1"
     mode: str = "full"
     title: str
-    clips: SkipValidation[Mapping[str, Sequence[Clip]]]
+    clips: SkipValidation[Mapping[str, Sequence[DemoClip]]]
     licence: str
     changes: str
 

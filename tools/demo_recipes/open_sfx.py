@@ -7,7 +7,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from tools.demo_recipes.layout import Recording
+from tools.demo_recipes.layout import SourceRecording
 from tools.demo_recipes.sound import Sound, read
 from tools.demo_recipes.sources import Package, fetch
 
@@ -47,10 +47,10 @@ class SoundSet:
         """Decode a sound."""
         return read(self._entries[number].wav)
 
-    def recording(self, number: int) -> Recording:
+    def recording(self, number: int) -> SourceRecording:
         """Whom to credit for a sound, in the catalogue's own words."""
         entry = self._entries[number]
-        return Recording(PACKAGE, f"{number:02d} {entry.title}", entry.author, entry.licence)
+        return SourceRecording(PACKAGE, f"{number:02d} {entry.title}", entry.author, entry.licence)
 
 
 def _read_catalogue(data: bytes) -> list[_Entry]:

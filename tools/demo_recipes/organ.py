@@ -9,7 +9,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from tools.demo_recipes.layout import Recording
+from tools.demo_recipes.layout import SourceRecording
 from tools.demo_recipes.sound import Sound, read
 from tools.demo_recipes.sources import Package, fetch
 
@@ -51,9 +51,9 @@ class Organ:
             subprocess.run(["wvunpack", "-q", str(packed), "-o", str(wav)], check=True)
             return read(wav)
 
-    def recording(self, file: str) -> Recording:
+    def recording(self, file: str) -> SourceRecording:
         """Whom to credit for a file."""
-        return Recording(
+        return SourceRecording(
             package=PACKAGE,
             file=file,
             author="Lars Palo, for Milan Digital Audio LLC and the GrandOrgue contributors",

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
-from tools.demo_recipes.layout import Clip, DemoTask, Recording
+from tools.demo_recipes.layout import DemoClip, DemoTask, SourceRecording
 from tools.demo_recipes.organ import BLOWER, Organ
 from tools.demo_recipes.sound import (
     RATE,
@@ -83,11 +83,11 @@ class _Instruments:
             self._sounds[key] = trim(decode(file))
         return self._sounds[key]
 
-    def recording(self, instrument: str, file: str) -> Recording:
+    def recording(self, instrument: str, file: str) -> SourceRecording:
         """Whom to credit for a recorded note."""
         if instrument != "piano":
             return self.organ.recording(file)
-        return Recording(
+        return SourceRecording(
             package=PIANO,
             file=file,
             author="Alexander Holm (Salamander Grand Piano V3)",
@@ -118,7 +118,7 @@ def build(work: Path) -> DemoTask:
     )
 
 
-def _clips(split: str, instruments: _Instruments, rng: np.random.Generator) -> Iterator[Clip]:
+def _clips(split: str, instruments: _Instruments, rng: np.random.Generator) -> Iterator[DemoClip]:
     blower = instruments.organ.sound(BLOWER)
     start, end = _BLOWER[split]
     blower = blower[round(start * RATE) : round(end * RATE)]
@@ -131,7 +131,7 @@ def _clips(split: str, instruments: _Instruments, rng: np.random.Generator) -> I
             both = add_noise(first_sound, second_sound, -rng.uniform(*_SECOND_NOTE))
             noisy = add_noise(both, random_stretch(blower, _SECONDS, rng), rng.uniform(*_SNR))
             files = sorted({first_file, second_file})
-            yield Clip(
+            yield DemoClip(
                 name=f"{stop}-{note}",
                 sound=fade(at_level(noisy, rng.uniform(-32, -20))),
                 labels=[str(note)],

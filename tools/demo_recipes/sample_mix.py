@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
-from tools.demo_recipes.layout import Clip, DemoTask
+from tools.demo_recipes.layout import DemoClip, DemoTask
 from tools.demo_recipes.sonic_pi import Samples
 from tools.demo_recipes.sound import RATE, Sound, at_level, cut, fade, random_stretch
 
@@ -86,7 +86,7 @@ def _divide(rng: np.random.Generator) -> dict[str, dict[str, list[str]]]:
 
 def _clip(
     name: str, files: dict[str, list[str]], samples: Samples, rng: np.random.Generator
-) -> Clip:
+) -> DemoClip:
     n_kinds = int(rng.integers(_TOGETHER[0], _TOGETHER[1] + 1))
     kinds = sorted(str(kind) for kind in rng.choice(list(_KINDS), n_kinds, replace=False))
     chosen = [str(rng.choice(files[kind])) for kind in kinds]
@@ -95,7 +95,7 @@ def _clip(
         sound = _excerpt(samples.sound(file), rng)
         start = int(rng.integers(0, len(mix) - len(sound) + 1))
         mix[start : start + len(sound)] += at_level(sound, rng.uniform(-32, -20))
-    return Clip(name, mix, kinds, tuple(samples.recording(file) for file in (*chosen, _HISS)))
+    return DemoClip(name, mix, kinds, tuple(samples.recording(file) for file in (*chosen, _HISS)))
 
 
 def _excerpt(sound: Sound, rng: np.random.Generator) -> Sound:

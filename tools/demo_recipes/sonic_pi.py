@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.demo_recipes.layout import Recording
+from tools.demo_recipes.layout import SourceRecording
 from tools.demo_recipes.sound import Sound, read
 from tools.demo_recipes.sources import Package, copyright_stanzas, fetch
 
@@ -22,7 +22,7 @@ class Samples:
     def __init__(self, work: Path) -> None:
         root = fetch(PACKAGE, work)
         self._folder = root / "usr/share/sonic-pi/samples"
-        self._recordings: dict[str, Recording] = {}
+        self._recordings: dict[str, SourceRecording] = {}
         text = (root / "usr/share/doc/sonic-pi-samples/copyright").read_text("utf-8")
         for stanza in copyright_stanzas(text):
             for file in stanza.get("Files", "").split():
@@ -35,7 +35,7 @@ class Samples:
         """Every sample whose author and licence the package states, sorted."""
         return tuple(sorted(self._recordings))
 
-    def recording(self, name: str) -> Recording:
+    def recording(self, name: str) -> SourceRecording:
         """Whom to credit for a sample."""
         return self._recordings[name]
 
@@ -44,10 +44,10 @@ class Samples:
         return read(self._folder / f"{name}.flac")
 
 
-def _recording(name: str, stanza: dict[str, str]) -> Recording:
+def _recording(name: str, stanza: dict[str, str]) -> SourceRecording:
     licence = stanza["License"].split("\n")[0].strip()
     author = stanza["Copyright"].split("\n")[0].lstrip("0123456789-, ")
-    return Recording(
+    return SourceRecording(
         package=PACKAGE,
         file=f"{name}.flac",
         author=author.split(" <")[0],

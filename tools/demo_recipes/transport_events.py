@@ -17,7 +17,7 @@ from tasks.format.spec import (
     PredictionType,
     SplitMode,
 )
-from tools.demo_recipes.layout import Clip, DemoTask
+from tools.demo_recipes.layout import DemoClip, DemoTask
 from tools.demo_recipes.open_sfx import SoundSet
 from tools.demo_recipes.sonic_pi import Samples
 from tools.demo_recipes.sound import RATE, Sound, at_level, cut, fade, random_stretch, trim
@@ -109,7 +109,7 @@ def _clip(
     sounds: SoundSet,
     samples: Samples,
     rng: np.random.Generator,
-) -> Clip:
+) -> DemoClip:
     ambience = str(rng.choice(_AMBIENCE[split]))
     background = samples.sound(ambience)
     mix = at_level(random_stretch(background, _SECONDS, rng), -44.0)
@@ -134,7 +134,7 @@ def _clip(
         )
     events.sort(key=lambda event: (event["start"], event["label"]))
     recordings = [sounds.recording(number) for number in sorted(set(numbers))]
-    return Clip(name, mix, events, (*recordings, samples.recording(ambience)))
+    return DemoClip(name, mix, events, (*recordings, samples.recording(ambience)))
 
 
 def _excerpt(sound: Sound) -> Sound:

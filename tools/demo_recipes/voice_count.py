@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
-from tools.demo_recipes.layout import Clip, DemoTask, Recording
+from tools.demo_recipes.layout import DemoClip, DemoTask, SourceRecording
 from tools.demo_recipes.sound import RATE, Sound, add_noise, at_level, cut, fade, resample, trim
 from tools.demo_recipes.voices import Voice, all_voices
 
@@ -40,7 +40,7 @@ _LEVEL = (-2.0, 2.0)
 @dataclass(frozen=True)
 class _Phrase:
     sound: Sound
-    recording: Recording
+    recording: SourceRecording
 
 
 def build(work: Path) -> DemoTask:
@@ -87,17 +87,17 @@ def _narrow(sound: Sound) -> Sound:
 
 def _clips(
     split: str, phrases: dict[str, list[_Phrase]], rng: np.random.Generator
-) -> Iterator[Clip]:
+) -> Iterator[DemoClip]:
     for count in _COUNTS:
         for i in range(_CLIPS_PER_COUNT[split]):
             mix = np.zeros(round(_SECONDS * RATE))
-            heard: set[Recording] = set()
+            heard: set[SourceRecording] = set()
             for name in rng.choice(_VOICES[split], count, replace=False):
                 talk, recordings = _talk(phrases[name], rng)
                 mix += at_level(talk, -26.0 + rng.uniform(*_LEVEL))
                 heard |= recordings
             mix = add_noise(mix, _narrow(rng.normal(size=len(mix))), rng.uniform(*_LINE_NOISE))
-            yield Clip(
+            yield DemoClip(
                 name=f"{split}_{count}_{i:02d}",
                 sound=fade(at_level(mix, rng.uniform(-32, -20))),
                 labels=[str(count)],
@@ -105,11 +105,11 @@ def _clips(
             )
 
 
-def _talk(phrases: list[_Phrase], rng: np.random.Generator) -> tuple[Sound, set[Recording]]:
+def _talk(phrases: list[_Phrase], rng: np.random.Generator) -> tuple[Sound, set[SourceRecording]]:
     """Join phrases with short pauses, and start somewhere in the first one."""
     n = round(_SECONDS * RATE)
     parts: list[Sound] = []
-    heard: set[Recording] = set()
+    heard: set[SourceRecording] = set()
     for i in rng.permutation(len(phrases)):
         sound = phrases[i].sound
         if not parts:

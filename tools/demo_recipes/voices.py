@@ -9,7 +9,7 @@ from fnmatch import fnmatch
 from functools import cached_property
 from pathlib import Path
 
-from tools.demo_recipes.layout import Recording
+from tools.demo_recipes.layout import SourceRecording
 from tools.demo_recipes.sound import Sound, read
 from tools.demo_recipes.sources import Package, fetch
 
@@ -40,7 +40,7 @@ class Voice(ABC):
         """Decode a recording."""
 
     @abstractmethod
-    def recording(self, file: str) -> Recording:
+    def recording(self, file: str) -> SourceRecording:
         """Whom to credit for a recording."""
 
 
@@ -70,9 +70,11 @@ class Prompts(Voice):
         """Decode a prompt."""
         return read(self._folder / file)
 
-    def recording(self, file: str) -> Recording:
+    def recording(self, file: str) -> SourceRecording:
         """Whom to credit for a prompt."""
-        return Recording(self.package, f"{self.voice}/{file}", self.author, self.licence, self.url)
+        return SourceRecording(
+            self.package, f"{self.voice}/{file}", self.author, self.licence, self.url
+        )
 
 
 @dataclass(frozen=True)
@@ -98,9 +100,9 @@ class GameVoice(Voice):
         """Decode a recording."""
         return read(self._archive.read(file))
 
-    def recording(self, file: str) -> Recording:
+    def recording(self, file: str) -> SourceRecording:
         """Whom to credit: the game's licence asks for its makers' name and address."""
-        return Recording(
+        return SourceRecording(
             _GAME, file, "Wildfire Games", "CC-BY-SA-3.0", "http://www.wildfiregames.com/"
         )
 
