@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from functools import cache
 from typing import TypeVar
 
+from harness.core.discovery import defined_in
 from harness.report import panels
 from harness.report.panel import Panel, PanelKind
 
@@ -16,11 +15,7 @@ Scope = TypeVar("Scope")
 @cache
 def kinds() -> tuple[PanelKind, ...]:
     """Return all kinds of panels, in the order in which a section shows them."""
-    found: dict[str, PanelKind] = {}
-    for module in pkgutil.iter_modules(panels.__path__, f"{panels.__name__}."):
-        for value in vars(importlib.import_module(module.name)).values():
-            if isinstance(value, PanelKind) and found.setdefault(value.name, value) is not value:
-                raise ValueError(f"{module.name} defines the panel '{value.name}' a second time")
+    found = defined_in(panels, PanelKind)
     return tuple(sorted(found.values(), key=lambda kind: (kind.order, kind.name)))
 
 

@@ -18,7 +18,7 @@ class Corpus:
     """How a corpus becomes the clips of one task.
 
     Attributes:
-        task: the name of the task's card.
+        name: of the task and its card.
         clips: lists the task's clips, given the source folder and a function that prints what is
             odd. A clip whose ``source`` is None is one that the corpus lists and the folder lacks.
         tops: patterns of the folders and archives that hold its sounds, and lie in the folder that
@@ -27,7 +27,7 @@ class Corpus:
             48,000.
     """
 
-    task: str
+    name: str
     clips: Callable[[SourceFolder, Say], list[NewClip]]
     tops: tuple[str, ...] = ANY_ARCHIVE
     rate: int = 16000

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from harness.core.discovery import defined_in
 from tasks.prepare import corpora
 from tasks.prepare.corpus import Corpus
 
-
-def _defined() -> dict[str, Corpus]:
-    found: dict[str, Corpus] = {}
-    for module in pkgutil.iter_modules(corpora.__path__, f"{corpora.__name__}."):
-        for corpus in importlib.import_module(module.name).CORPORA:
-            if corpus.task in found:
-                raise ValueError(f"{module.name} defines '{corpus.task}' a second time")
-            found[corpus.task] = corpus
-    return found
-
-
-CORPORA: Mapping[str, Corpus] = MappingProxyType(_defined())
+CORPORA: Mapping[str, Corpus] = MappingProxyType(defined_in(corpora, Corpus))
 """The corpora by the name of their task's card."""

@@ -25,4 +25,4 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
     )
 
 
-CORPORA = (Corpus("esc50", clips, ("audio", *ANY_ARCHIVE), 48000),)
+CORPUS = Corpus("esc50", clips, ("audio", *ANY_ARCHIVE), 48000)

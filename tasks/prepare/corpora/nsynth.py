@@ -39,4 +39,4 @@ def _families(folder: SourceFolder, table: str) -> dict[str, str]:
         ) from error
 
 
-CORPORA = (Corpus("nsynth_instrument", clips, ("nsynth-*", *ANY_ARCHIVE)),)
+CORPUS = Corpus("nsynth_instrument", clips, ("nsynth-*", *ANY_ARCHIVE))

@@ -134,9 +134,7 @@ def _name(path: str) -> str:
 
 
 _TOPS = ("speech_commands_*", *ANY_ARCHIVE)
-CORPORA = (
-    Corpus("speech_commands_v2_12", twelve_classes, _TOPS),
-    Corpus("speech_commands_v2_35", words, _TOPS),
-    Corpus("speech_commands_5h", five_hours, _TOPS),
-    Corpus("speech_commands_full", twelve_classes, _TOPS),
-)
+TWELVE = Corpus("speech_commands_v2_12", twelve_classes, _TOPS)
+THIRTY_FIVE = Corpus("speech_commands_v2_35", words, _TOPS)
+FIVE_HOURS = Corpus("speech_commands_5h", five_hours, _TOPS)
+FULL = Corpus("speech_commands_full", twelve_classes, _TOPS)

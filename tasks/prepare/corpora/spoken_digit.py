@@ -77,4 +77,4 @@ def _folds(names: list[str]) -> dict[str, str]:
     }
 
 
-CORPORA = (Corpus("spoken_digit", clips, ("recordings", *ANY_ARCHIVE)),)
+CORPUS = Corpus("spoken_digit", clips, ("recordings", *ANY_ARCHIVE))

@@ -22,4 +22,4 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
     )
 
 
-CORPORA = (Corpus("urbansound8k", clips, ("audio", *ANY_ARCHIVE), 48000),)
+CORPUS = Corpus("urbansound8k", clips, ("audio", *ANY_ARCHIVE), 48000)

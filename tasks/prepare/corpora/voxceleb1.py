@@ -40,4 +40,4 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
     return found
 
 
-CORPORA = (Corpus("voxceleb1", clips, ("wav", *ANY_ARCHIVE)),)
+CORPUS = Corpus("voxceleb1", clips, ("wav", *ANY_ARCHIVE))

@@ -100,4 +100,4 @@ def _splits(counts: Mapping[str, int]) -> dict[str, str]:
     return splits
 
 
-CORPORA = (Corpus("voxforge", clips, tuple(FOLDERS)),)
+CORPUS = Corpus("voxforge", clips, tuple(FOLDERS))
