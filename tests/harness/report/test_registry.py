@@ -77,7 +77,7 @@ def test_a_file_adds_a_panel(one_more):
 
 def test_two_kinds_of_one_name_are_refused(one_more):
     one_more("curve")
-    with pytest.raises(ValueError, match="height defines the panel 'curve' a second time"):
+    with pytest.raises(ValueError, match="height defines 'curve' a second time"):
         kinds()
 
 
