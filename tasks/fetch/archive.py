@@ -1,4 +1,8 @@
-"""Locating a task's archive in the record that publishes it or in a mirror, with size and md5."""
+"""Locating a task's archive in the record that publishes it or in a mirror, with size and md5.
+
+pooch reads the checksums of a Zenodo record too, but lacks mirrors, and copies kept on this machine
+that need neither the record nor a network.
+"""
 
 from __future__ import annotations
 

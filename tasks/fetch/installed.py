@@ -1,4 +1,7 @@
-"""The record of what was installed: written to the task directory, and compared with it later."""
+"""The record of what was installed: written to the task directory, and compared with it later.
+
+bagit, the usual library for such records, lacks HEAR's layout: it moves all files below ``data/``.
+"""
 
 from __future__ import annotations
 
