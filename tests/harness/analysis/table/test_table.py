@@ -453,7 +453,9 @@ def test_forty_models_on_twentyfive_tasks_stay_readable():
 def test_the_readme_shows_the_table_that_the_command_prints():
     domains_of_cards = domains(ROOT / "tasks" / "demo" / "data")
     printed = format_table(load(ROOT / "results" / "demo.csv"), domains=domains_of_cards)
-    assert printed.split("\n\nBold:")[0] in (ROOT / "README.md").read_text()
+    # The CSV has no predictions, from which the marks of the README's table are computed.
+    shown = re.sub("†([^|]*)", r"\1 ", (ROOT / "README.md").read_text())
+    assert printed.split("\n\nBold:")[0] in shown
 
 
 def test_failures_say_why():
