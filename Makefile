@@ -6,8 +6,9 @@
 VENV ?= .venv
 WORKERS ?= 2
 # What test-cpus runs six times: the tests of models, probes and scores. CPU_TESTS=tests runs all.
-CPU_TESTS ?= tests/hear_byola $(wildcard tests/harness/test_*.py) tests/harness/run \
-	tests/harness/scoring tests/harness/compare
+CPU_TESTS ?= tests/hear_byola tests/tasks/test_audio.py tests/harness/test_calibration.py \
+	tests/harness/baselines tests/harness/models tests/harness/embeddings tests/harness/probe \
+	tests/harness/metrics tests/harness/results tests/harness/run tests/harness/analysis/compare
 PYTHON ?= $(firstword $(wildcard $(addsuffix /python3.11,$(subst :, ,$(PATH)))) python3)
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.hear-byola-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' -)
