@@ -1,4 +1,8 @@
-"""Tables of texts as markdown, LaTeX and HTML."""
+"""Tables of texts as markdown, LaTeX and HTML.
+
+Neither pandas nor tabulate can set a part of a cell in bold, set the first rows apart in LaTeX and
+HTML, and escape what users named in all three formats.
+"""
 
 from __future__ import annotations
 
@@ -57,6 +61,12 @@ def render(sheets: Sequence[Sheet], notes: Sequence[str], style: str) -> str:
     return STYLES[style](sheets, notes)
 
 
+def _cell(cell: Text, bold: str, near: str, escaped: Callable[[str], str]) -> str:
+    """Return a cell; ``bold`` is a template for the value."""
+    value = bold % escaped(cell.value) if cell.best else escaped(cell.value)
+    return value + near * cell.near + escaped(cell.rest)
+
+
 def markdown(texts: pd.DataFrame, corner: str) -> str:
     """Return texts as an aligned table; ``corner`` is the header of the row names."""
     body = [[str(name), *map(str, row)] for name, row in zip(texts.index, texts.values)]
@@ -67,14 +77,9 @@ def _markdown(sheets: Sequence[Sheet], notes: Sequence[str]) -> str:
     drawn = []
     for sheet in sheets:
         body = [list(sheet.below)] if sheet.below else []
-        body += [[_markdown_cell(cell) for cell in row] for row in sheet.rows]
+        body += [[_cell(cell, "**%s**", NEAR, str) for cell in row] for row in sheet.rows]
         drawn.append(_lined_up([sheet.title, *sheet.columns[1:]], body))
     return "\n".join([*drawn, *(f"{plain(note)}\n" for note in notes)])
-
-
-def _markdown_cell(cell: Text) -> str:
-    value = f"**{cell.value}**" if cell.best else cell.value
-    return value + NEAR * cell.near + cell.rest
 
 
 def _lined_up(header: Sequence[str], body: Iterable[Sequence[str]]) -> str:
@@ -114,9 +119,7 @@ def _latex_line(cells: Iterable[str]) -> str:
 
 
 def _latex_cell(cell: Text) -> str:
-    value = _latex_text(cell.value)
-    value = rf"\textbf{{{value}}}" if cell.best else value
-    return value + _latex_text(NEAR) * cell.near + _latex_text(cell.rest)
+    return _cell(cell, r"\textbf{%s}", _LATEX[NEAR], _latex_text)
 
 
 _LATEX = {
@@ -170,9 +173,7 @@ def _html_row(row: Sequence[Text]) -> str:
 
 
 def _html_cell(cell: Text) -> str:
-    value = _html_text(cell.value)
-    value = f"<strong>{value}</strong>" if cell.best else value
-    return value + f"<sup>{NEAR}</sup>" * cell.near + _html_text(cell.rest)
+    return _cell(cell, "<strong>%s</strong>", f"<sup>{NEAR}</sup>", _html_text)
 
 
 def _html_text(text: str) -> str:
