@@ -60,7 +60,7 @@ def test_two_models_of_one_name_are_told_apart_below_the_table():
     twins = [row(model_fingerprint="a" * 64, checkpoint="one.pt")]
     twins.append(row(model_fingerprint="b" * 64, checkpoint="two.pt", started_at=later))
     said = format_table(frame(twins))
-    assert f"m@aaaaaaaa (one.pt, {row().started_at}), m@bbbbbbbb (two.pt, {later})" in said
+    assert f"m@aaaaaaaa (one.pt, {row().run.started_at}), m@bbbbbbbb (two.pt, {later})" in said
     assert "Of one name" not in format_table(results())
 
 
