@@ -19,7 +19,7 @@ from tasks.demo import demo_directory, demo_names
 from tasks.format.spec import TaskSpec
 from tasks.format.task import read_task
 from tools.demo_recipes import layout, sound
-from tools.demo_recipes.sources import Package, copyright_stanzas, fetch
+from tools.demo_recipes.sources import PinnedPackage, copyright_stanzas, fetch
 from tools.demo_recipes.vorbis import encode
 
 RNG = np.random.default_rng(0)
@@ -80,7 +80,7 @@ def test_a_package_that_lies_ready_is_unpacked_once(tmp_path: Path) -> None:
         entry.size = 5
         tar.addfile(entry, io.BytesIO(b"hello"))
     sha256 = hashlib.sha256(archive.read_bytes()).hexdigest()
-    package = Package("npm", "@some/sounds", "1.0", sha256)
+    package = PinnedPackage("npm", "@some/sounds", "1.0", sha256)
     folder = fetch(package, tmp_path)
     assert (folder / "package" / "a.txt").read_bytes() == b"hello"
     archive.unlink()

@@ -16,9 +16,9 @@ from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
 from tools.demo_recipes.layout import DemoClip, DemoTask, SourceRecording
 from tools.demo_recipes.sonic_pi import Samples
 from tools.demo_recipes.sound import add_noise, at_level, cut, fade, random_stretch, read
-from tools.demo_recipes.sources import Package, fetch
+from tools.demo_recipes.sources import PinnedPackage, fetch
 
-PACKAGE = Package(
+PACKAGE = PinnedPackage(
     "debian",
     "hydrogen-drumkits-effects",
     "2017.09.19~dfsg-1",

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, SkipValidation
 from tasks.format.groups import GROUPS, groups_table
 from tasks.format.spec import TaskSpec
 from tools.demo_recipes.sound import Sound, below_full_scale
-from tools.demo_recipes.sources import Package
+from tools.demo_recipes.sources import PinnedPackage
 from tools.demo_recipes.vorbis import encode
 
 LICENCE_URLS = {
@@ -30,7 +30,7 @@ LICENCE_URLS = {
 class SourceRecording:
     """One file of a package, and whom to credit for it."""
 
-    package: Package
+    package: PinnedPackage
     file: str
     author: str
     licence: str

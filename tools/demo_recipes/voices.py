@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tools.demo_recipes.layout import SourceRecording
 from tools.demo_recipes.sound import Sound, read
-from tools.demo_recipes.sources import Package, fetch
+from tools.demo_recipes.sources import PinnedPackage, fetch
 
 _CORE_VERSION = "1.6.1-1"
 _ENGLISH = "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d"
@@ -19,7 +19,7 @@ _FRENCH = "8d4e1bc32ed5ba7fbda40841ca1825ed20cc6232724a473c90f8bb0e53e6073e"
 _ITALIAN = "5a26638089e134b8ac39363fe249c5c93c50cd8bfdc9b2499ae61ec4a35e2fcb"
 _RUSSIAN = "ccbfaebfa450b7a9ddf644ae0f3d1e9017d5df7c0aebe816e946345589d38201"
 _MENARDI = "3094530d98f8758ac275572d59624c41f60969fef883f34f4886d144f3dfeb21"
-_GAME = Package(
+_GAME = PinnedPackage(
     "debian",
     "0ad-data",
     "0.0.26-1",
@@ -49,7 +49,7 @@ class Prompts(Voice):
     """A package of Asterisk's telephone prompts, 8 kHz."""
 
     work: Path
-    package: Package
+    package: PinnedPackage
     voice: str
     author: str
     licence: str
@@ -110,11 +110,11 @@ class GameVoice(Voice):
 def all_voices(work: Path) -> dict[str, Voice]:
     """Return the twelve voices by name: language, and ``f`` or ``m``."""
 
-    def core(language: str, sha256: str) -> Package:
+    def core(language: str, sha256: str) -> PinnedPackage:
         name = f"asterisk-core-sounds-{language}-wav"
-        return Package("debian", name, _CORE_VERSION, sha256)
+        return PinnedPackage("debian", name, _CORE_VERSION, sha256)
 
-    menardi = Package(
+    menardi = PinnedPackage(
         "debian", "asterisk-prompt-it-menardi-wav", "1:1.4.22+mm20110907-3.1", _MENARDI
     )
     prompts = {

@@ -33,7 +33,7 @@ _STATUSES = {"PASS": "passed", "WARN": "warned", "FAIL": "failed", "NOT RUN": "n
 
 
 @dataclass(frozen=True)
-class Check:
+class CheckResult:
     """One line of the report; status is PASS, WARN, FAIL or NOT RUN."""
 
     name: str
@@ -54,7 +54,7 @@ class Report:
 
     model: str
     device: str
-    checks: tuple[Check, ...]
+    checks: tuple[CheckResult, ...]
     transcript: str = ""
 
 
@@ -96,20 +96,20 @@ def stricter_checks(
     announce: Callable[[str], None],
     whole: bool = False,
     say: Callable[[str], None] | None = None,
-) -> list[Check]:
+) -> list[CheckResult]:
     """Make all the checks of our own; arguments and errors as for :func:`validate`."""
     announce("loading")
     try:
         subject = load_subject(spec, device)
     except Failure as failure:
-        return [Check("load", "FAIL", str(failure))]
+        return [CheckResult("load", "FAIL", str(failure))]
     with guest_of(subject.api).called():
         pace = measure_pace(subject)
     seconds = MAX_SECONDS if whole or _is_fast(pace) else SHORT_SECONDS
     if say and pace is not None:
         audio = _AUDIO_SECONDS + (0 if quick else embedded_seconds(seconds))
         say(f"this takes about {rough_duration(_STARTS + pace * audio)}")
-    checks: list[Check] = []
+    checks: list[CheckResult] = []
     for name, check in CHECKS.items():
         announce(name)
         with guest_of(subject.api).called():
@@ -117,7 +117,7 @@ def stricter_checks(
     # The process that embeds the long clip loads a model of its own: one at a time in memory.
     del subject
     if quick:
-        return [*checks, Check(LONG_AUDIO, "NOT RUN", "left out by --quick")]
+        return [*checks, CheckResult(LONG_AUDIO, "NOT RUN", "left out by --quick")]
     announce(LONG_AUDIO)
     long_audio = partial(check_long_audio, spec, device, seconds)
     return [*checks, _judged(LONG_AUDIO, long_audio, checks)]
@@ -127,28 +127,30 @@ def _is_fast(pace: float | None) -> bool:
     return pace is not None and pace * embedded_seconds(MAX_SECONDS) <= _WHOLE_WITHIN
 
 
-def _judged(name: str, check: Callable[[], str], made: Sequence[Check]) -> Check:
+def _judged(name: str, check: Callable[[], str], made: Sequence[CheckResult]) -> CheckResult:
     failed = {other.name for other in made if other.status == "FAIL"}
     for other in STANDS_ON.get(name, ()):
         if other in failed:
-            return Check(name, "NOT RUN", f"not made, since '{other}' failed: mend that first")
+            return CheckResult(
+                name, "NOT RUN", f"not made, since '{other}' failed: mend that first"
+            )
     try:
         with exits_refused():
-            return Check(name, "PASS", check())
+            return CheckResult(name, "PASS", check())
     except Failure as failure:
-        return Check(name, "FAIL", str(failure))
+        return CheckResult(name, "FAIL", str(failure))
     except Doubt as doubt:
-        return Check(name, "WARN", str(doubt))
+        return CheckResult(name, "WARN", str(doubt))
     except Unmeasured as reason:
-        return Check(name, "NOT RUN", f"cannot be measured: {reason}")
+        return CheckResult(name, "NOT RUN", f"cannot be measured: {reason}")
     except Exception as error:
-        return Check(name, "FAIL", f"the module raises {said(error)}")
+        return CheckResult(name, "FAIL", f"the module raises {said(error)}")
 
 
-def _official_line(verdict: Verdict) -> Check:
+def _official_line(verdict: Verdict) -> CheckResult:
     if verdict.outcome == "absent":
         found = f"hearvalidator {verdict.message}" if verdict.message else "no hearvalidator"
-        return Check(
+        return CheckResult(
             OFFICIAL,
             "NOT RUN",
             f"{found} is installed here, and {VERSION} is needed; no plain requirement brings it "
@@ -166,14 +168,14 @@ def _official_line(verdict: Verdict) -> Check:
     setting = "; ".join(terms)
     if verdict.outcome == "passed":
         if verdict.warnings:
-            return Check(OFFICIAL, "WARN", f"{' / '.join(verdict.warnings)} ({setting})")
-        return Check(OFFICIAL, "PASS", f"looks good ({setting})")
+            return CheckResult(OFFICIAL, "WARN", f"{' / '.join(verdict.warnings)} ({setting})")
+        return CheckResult(OFFICIAL, "PASS", f"looks good ({setting})")
     word = (
         "refuses the module"
         if verdict.outcome == "refused"
         else "was stopped by an error in the module"
     )
-    return Check(OFFICIAL, "FAIL", f"{word}: {verdict.message} ({setting})")
+    return CheckResult(OFFICIAL, "FAIL", f"{word}: {verdict.message} ({setting})")
 
 
 def format_report(report: Report) -> str:

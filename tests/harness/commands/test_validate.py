@@ -18,7 +18,7 @@ from harness.models.conformance.subject import Failure
 from harness.models.conformance.validate import (
     LONG_AUDIO,
     OFFICIAL,
-    Check,
+    CheckResult,
     Report,
     exit_code,
     format_report,
@@ -35,7 +35,7 @@ def with_defect(defect: str) -> ModelSpec:
     return ModelSpec("support.defective_module", options={"defect": defect})
 
 
-def quick_checks(spec: ModelSpec) -> dict[str, Check]:
+def quick_checks(spec: ModelSpec) -> dict[str, CheckResult]:
     checks = stricter_checks(spec, "cpu", quick=True, announce=lambda name: None)
     return {check.name: check for check in checks}
 
@@ -283,7 +283,7 @@ def test_the_report_names_the_stand_in_and_lists_every_check() -> None:
 
 def test_exit_codes() -> None:
     def code(official: str, own: str) -> int:
-        checks = (Check(OFFICIAL, official, ""), Check("silence", own, ""))
+        checks = (CheckResult(OFFICIAL, official, ""), CheckResult("silence", own, ""))
         return exit_code(Report("m", "cpu", checks))
 
     assert code("PASS", "PASS") == 0
