@@ -19,10 +19,7 @@ from harness.core.errors import UserError
 
 @click.command(cls=options.Command)
 @click.argument("study", type=options.FilePath(path_type=Path))
-@click.option(
-    "-o",
-    "--out",
-    type=options.FilePath(path_type=Path),
+@options.out_option(
     help="Folder of the study; what is there is not done again.  [default: runs/NAME]",
 )
 @click.option(

@@ -1,4 +1,4 @@
-"""What the words of a command line stand for, where several commands take them alike."""
+"""Read the words of a command line that several commands take alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def output_folder(out: Path) -> Path:
-    """The folder of --out, refusing a file."""
+    """Return the folder of --out; raise UserError if it is a file."""
     if out.exists() and not out.is_dir():
         raise UserError(f"--out {out} is a file: name a folder.")
     return out
@@ -47,16 +47,8 @@ def divide_runs(words: Iterable[str]) -> tuple[tuple[str, ...], tuple[Path, ...]
     return tuple(names), tuple(runs)
 
 
-def has_predictions(results: Path) -> bool:
-    """Whether there are predictions of results, to compare them by."""
-    from harness.results import find_evaluations
-    from harness.results.folder import RECORD
-
-    return any((evaluation / RECORD).is_file() for evaluation in find_evaluations(results))
-
-
 def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
-    """The models of all -m."""
+    """Return the models of all -m."""
     from harness.models.module import parse_model
 
     if not texts:
@@ -65,7 +57,7 @@ def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
 
 
 def read_shard(text: str | None) -> tuple[int, int]:
-    """Which part of how many, from --shard I/N."""
+    """Return I and N of --shard I/N."""
     if text is None:
         return (1, 1)
     first, _, count = text.partition("/")

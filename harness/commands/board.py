@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.arguments import has_predictions
+from harness.commands.arguments import chosen_runs
 from harness.commands.options import Command, FilePath, table_format
 from harness.core.errors import UserError
 
@@ -45,11 +45,12 @@ def board(paths: tuple[Path, ...], name: str, tables: tuple[str, ...], style: st
     from harness.analysis.compare.gather import gather
     from harness.results import COLUMNS
 
-    paths = paths or (Path("runs"),)
-    found = place(gather(paths).table[COLUMNS], read_published(name))
+    paths = chosen_runs(*paths)
+    results = gather(paths)
+    found = place(results.table[COLUMNS], read_published(name))
     several = len(found.models) > 1
     paired = "paired" in tables or (
-        not tables and style != "csv" and several and any(map(has_predictions, paths))
+        not tables and style != "csv" and several and results.has_predictions
     )
     shown = tuple(table for table in tables if table != "paired")
     if style == "csv" and len(tables) > 1:

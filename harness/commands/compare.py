@@ -39,7 +39,7 @@ def compare(
     difference on every task, Holm's correction over tasks, the smallest difference that would be
     detected, and the mean over tasks; of three models or more also mean ranks.
     """
-    from harness.analysis.compare import compare_all, format_comparison
+    from harness.analysis.compare import compare_all, format_comparisons
     from harness.analysis.compare.gather import gather
 
     models, named = divide_runs(words)
@@ -47,8 +47,4 @@ def compare(
     found = compare_all(
         results, models, protocol, all_pairs=all_pairs, grouped=not ungrouped, margin=margin
     )
-    texts = [format_comparison(each, style) for each in found]
-    if style == "csv":
-        # One header for all protocols.
-        texts[1:] = [text.partition("\n")[2] for text in texts[1:]]
-    click.echo(("" if style == "csv" else "\n").join(texts), nl=False)
+    click.echo(format_comparisons(found, style), nl=False)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.commands.options import Command, FilePath
+from harness.commands.options import Command, FilePath, out_option
 from harness.commands.output import say
 from harness.core.counts import plural
 
@@ -15,12 +15,9 @@ from harness.core.counts import plural
 @click.argument(
     "paths", metavar="FILE_OR_RUN...", nargs=-1, required=True, type=FilePath(path_type=Path)
 )
-@click.option(
-    "-o",
-    "--out",
+@out_option(
     required=True,
     metavar="OUT.csv",
-    type=FilePath(path_type=Path),
     help="The CSV to write; never one of the inputs.",
 )
 @click.option("--overwrite", is_flag=True, help="Write over OUT where it is there.")

@@ -9,13 +9,14 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.commands.arguments import read_shard
 from harness.commands.config import read_config
 from harness.commands.examples import EXAMPLES
 from harness.core import yamltext
 from harness.core.errors import UserError, did_you_mean
 from harness.core.files import expand_home
 
-Settings = TypeVar("Settings")
+Options = TypeVar("Options")
 
 
 class FilePath(click.Path):
@@ -81,14 +82,14 @@ def together(*options: Callable) -> Callable:
     return decorate
 
 
-def settings(kind: Callable[..., Settings]) -> Callable[[Callable[[Settings], int | None]], Any]:
+def settings(kind: Callable[..., Options]) -> Callable[[Callable[[Options], int | None]], Any]:
     """Make a command of a function that takes all options as one object.
 
     Args:
         kind: a dataclass with a field for each option of the command, by its name.
     """
 
-    def decorate(function: Callable[[Settings], int | None]) -> Callable[..., int | None]:
+    def decorate(function: Callable[[Options], int | None]) -> Callable[..., int | None]:
         @wraps(function)
         def command(**options: Any) -> int | None:
             return function(kind(**options))
@@ -96,6 +97,11 @@ def settings(kind: Callable[..., Settings]) -> Callable[[Callable[[Settings], in
         return command
 
     return decorate
+
+
+def out_option(*, help: str, **attributes: Any) -> Callable:
+    """Make the option ``-o``, ``--out``; attributes are those of :func:`click.option`."""
+    return click.option("-o", "--out", help=help, **{"type": FilePath(path_type=Path)} | attributes)
 
 
 tasks_dir = click.option(
@@ -200,10 +206,7 @@ chosen = together(
 )
 
 workers = together(
-    click.option(
-        "-o",
-        "--out",
-        type=FilePath(path_type=Path),
+    out_option(
         default=Path("runs"),
         show_default=True,
         help="Where embeddings, predictions and results.csv go; what is there is not done again.",
@@ -230,6 +233,7 @@ workers = together(
     click.option(
         "--shard",
         metavar="I/N",
+        callback=lambda _, __, text: read_shard(text),
         help="Do the I-th of N parts of the model × task pairs, from 1: for job arrays.",
     ),
 )

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from harness.commands.arguments import existing
-from harness.commands.options import Command, FilePath
+from harness.commands.options import Command, FilePath, out_option
 from harness.commands.output import say
 from harness.core.errors import UserError
 from harness.core.files import expand_home
@@ -32,10 +32,7 @@ PROBE = "probe"
 @click.option(
     "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field. Repeatable."
 )
-@click.option(
-    "-o",
-    "--out",
-    type=FilePath(path_type=Path),
+@out_option(
     help="Folder of the run; a run that is there goes on.  [default: runs/pretrain/CONFIG]",
 )
 @click.option("--resume", is_flag=True, help="Refuse to start anew where nothing is to go on from.")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.options import Command, FilePath, baseline, tasks_dir, together
+from harness.commands import options
+from harness.commands.arguments import chosen_runs
+from harness.commands.options import Command, FilePath, baseline, settings, tasks_dir, together
+from harness.commands.output import say
 from harness.core.counts import plural
-from harness.core.errors import UserError, did_you_mean
-
-if TYPE_CHECKING:
-    from harness.report.material import Material
 
 _about = together(
     click.argument("paths", type=FilePath(path_type=Path), nargs=-1),
@@ -37,11 +36,39 @@ _about = together(
 )
 
 
+@dataclass(frozen=True)
+class _About:
+    """What both commands are about."""
+
+    paths: tuple[Path, ...]
+    models: tuple[str, ...]
+    protocols: tuple[str, ...]
+    baselines: tuple[str, ...]
+    tasks_dir: Path
+    out: Path
+
+
+@dataclass(frozen=True)
+class ReportOptions(_About):
+    """The options of ``results report``."""
+
+    title: str
+    audio_mb: float
+    marks: bool
+
+
+@dataclass(frozen=True)
+class FigureOptions(_About):
+    """The options of ``results figures``."""
+
+    width: str
+    formats: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+
 @click.command("report", cls=Command)
 @_about
-@click.option(
-    "-o",
-    "--out",
+@options.out_option(
     type=FilePath(dir_okay=False, path_type=Path),
     default=Path("report.html"),
     show_default=True,
@@ -62,17 +89,8 @@ _about = together(
     help="Whether the table marks models that are not significantly different from the best of a "
     "task. Needs predictions.",
 )
-def report(
-    paths: tuple[Path, ...],
-    out: Path,
-    title: str,
-    models: tuple[str, ...],
-    protocols: tuple[str, ...],
-    baselines: tuple[str, ...],
-    audio_mb: float,
-    marks: bool,
-    tasks_dir: Path,
-) -> None:
+@settings(ReportOptions)
+def report(chosen: ReportOptions) -> None:
     """Write one HTML page about PATHS: run folders, or results CSVs.
 
     It is opened from disk, without a network, and holds the table, a figure of all scores, panels
@@ -82,24 +100,22 @@ def report(
     from harness.api.reading import write_report
 
     write_report(
-        paths or (Path("runs"),),
-        out,
-        title=title,
-        models=models,
-        protocols=protocols,
-        baselines=baselines,
-        audio_mb=audio_mb,
-        marks=marks,
-        tasks_dir=tasks_dir,
-        say=lambda line: click.echo(line, err=True),
+        chosen_runs(*chosen.paths),
+        chosen.out,
+        title=chosen.title,
+        models=chosen.models,
+        protocols=chosen.protocols,
+        baselines=chosen.baselines,
+        audio_mb=chosen.audio_mb,
+        marks=chosen.marks,
+        tasks_dir=chosen.tasks_dir,
+        say=say,
     )
 
 
 @click.command("figures", cls=Command)
 @_about
-@click.option(
-    "-o",
-    "--out",
+@options.out_option(
     type=FilePath(file_okay=False, path_type=Path),
     default=Path("figures"),
     show_default=True,
@@ -122,17 +138,8 @@ def report(
     help="Repeatable.",
 )
 @click.option("-t", "--task", "tasks", multiple=True, help="Of this task alone. Repeatable.")
-def figures(
-    paths: tuple[Path, ...],
-    out: Path,
-    width: str,
-    formats: tuple[str, ...],
-    tasks: tuple[str, ...],
-    models: tuple[str, ...],
-    protocols: tuple[str, ...],
-    baselines: tuple[str, ...],
-    tasks_dir: Path,
-) -> None:
+@settings(FigureOptions)
+def figures(chosen: FigureOptions) -> None:
     """Write the figures of the report about PATHS for a paper, and captions.md beside them."""
     from harness.api.reading import need_report_packages
 
@@ -141,29 +148,14 @@ def figures(
     from harness.report.material import gather, with_cards
     from harness.report.papers import write_figures
 
-    material = gather(paths or (Path("runs"),), protocols, models, baselines)
-    material = with_cards(material, tasks_dir)
+    material = gather(chosen_runs(*chosen.paths), chosen.protocols, chosen.models, chosen.baselines)
     written = write_figures(
-        material,
-        out,
-        width=COLUMN_INCHES if width == "column" else TEXT_INCHES,
-        formats=formats,
-        tasks=_whole_names(material, tasks),
-        say=lambda line: click.echo(line, err=True),
+        with_cards(material, chosen.tasks_dir),
+        chosen.out,
+        width=COLUMN_INCHES if chosen.width == "column" else TEXT_INCHES,
+        formats=chosen.formats,
+        tasks=chosen.tasks,
+        say=say,
     )
-    click.echo(f"{plural(len(written), 'file')} in {out}; captions.md says what the figures show")
-
-
-def _whole_names(material: Material, tasks: tuple[str, ...]) -> tuple[str, ...]:
-    """Task directories for names of tasks."""
-    known = sorted(set(material.rows.task))
-    found = []
-    for name in tasks:
-        matches = [task for task in known if task == name or task.startswith(f"{name}-")]
-        if not matches:
-            raise UserError(
-                f"No row is of a task '{name}'.{did_you_mean(name, known)} "
-                f"There are {', '.join(known)}."
-            )
-        found += matches
-    return tuple(found)
+    files = plural(len(written), "file")
+    click.echo(f"{files} in {chosen.out}; captions.md says what the figures show")

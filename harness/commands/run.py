@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from harness.commands.arguments import (
-    existing,
-    output_folder,
-    read_models,
-    read_shard,
-)
+from harness.commands.arguments import existing, output_folder, read_models
 from harness.commands.options import (
     Command,
     FilePath,
@@ -23,6 +19,7 @@ from harness.commands.options import (
     config,
     layout,
     probes,
+    settings,
     workers,
 )
 from harness.commands.output import report_failures
@@ -32,6 +29,32 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from harness.analysis.table.cells import Marks
+    from harness.run.listener import Listener
+    from harness.run.plan import Plan
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of the three commands; those that not all of them have come last."""
+
+    models: tuple[str, ...]
+    tasks: tuple[str, ...]
+    suite: str | None
+    tasks_dir: Path
+    out: Path
+    jobs: int | None
+    device: str
+    skip_bad: bool
+    task_statistics: bool
+    verify: bool
+    dtype: str
+    shard: tuple[int, int]
+    # Embeddings do not depend on the protocol; this one supports every kind of task.
+    protocols: tuple[str, ...] = ("linear",)
+    seeds: int = 1
+    baselines: tuple[str, ...] = ()
+    layout: str = "native"
+    directories: tuple[Path, ...] = ()
 
 
 @click.command(cls=Command)
@@ -41,7 +64,8 @@ if TYPE_CHECKING:
 @workers
 @layout
 @config
-def run(**options: Any) -> int:
+@settings(RunOptions)
+def run(options: RunOptions) -> int:
     """Embed, probe and score models on tasks; end with a table and results.csv.
 
     Every unit of work is saved as it finishes: the same command after a stop or a crash goes on
@@ -56,10 +80,10 @@ def run(**options: Any) -> int:
 @workers
 @layout
 @config
-def embed(**options: Any) -> int:
+@settings(RunOptions)
+def embed(options: RunOptions) -> int:
     """Embed tasks with models, and stop there."""
-    # Embeddings do not depend on the protocol; this one takes every kind of task.
-    return _execute(options | {"protocols": ("linear",), "seeds": 1}, embed_only=True)
+    return _execute(options, embed_only=True)
 
 
 @click.command(cls=Command)
@@ -69,77 +93,76 @@ def embed(**options: Any) -> int:
 @baseline
 @workers
 @config
-def probe(directories: tuple[Path, ...], **options: Any) -> int:
+@settings(RunOptions)
+def probe(options: RunOptions) -> int:
     """Probe and score finished embeddings.
 
     DIRECTORIES are embeddings of the original kit, one folder a task
     (embeddings/MODULE/TASK). Without any, probe what `hear-byola embed` made of -m and -t.
     """
-    return _execute(options | {"layout": "native"}, directories=directories, probe_only=True)
+    return _execute(options, probe_only=True)
 
 
-def _execute(
-    options: dict[str, Any],
-    *,
-    embed_only: bool = False,
-    probe_only: bool = False,
-    directories: tuple[Path, ...] = (),
-) -> int:
+def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool = False) -> int:
     from harness.analysis.table import format_table
     from harness.commands.progress import RunDisplay
     from harness.run.engines import local_engine, worker_devices
     from harness.run.execute import execute, require_embeddings, write_layouts
-    from harness.run.plan import Settings, make_plan, plan_probes
-    from tasks.find import find_sources, group_pattern
 
-    out = output_folder(options["out"])
-    devices = worker_devices(options["device"], options["jobs"])
+    out = output_folder(options.out)
+    devices = worker_devices(options.device, options.jobs)
     with RunDisplay() as listener:
-        if directories:
-            if options["models"] or options["tasks"] or options["suite"]:
-                raise UserError("Give embedding folders or -m and -t, not both.")
-            plan = plan_probes(
-                [existing(directory) for directory in directories],
-                options["protocols"],
-                options["seeds"],
-                out,
-                group_pattern,
-                listener.say,
-            )
-        else:
-            settings = Settings(
-                models=read_models(options["models"]),
-                tasks=find_sources(options["tasks"], options["suite"], options["tasks_dir"]),
-                protocols=tuple(options["protocols"]),
-                seeds=options["seeds"],
-                out=out,
-                dtype=options["dtype"],
-                skip_bad=options["skip_bad"],
-                task_statistics=options["task_statistics"],
-                verify=options["verify"],
-                shard=read_shard(options["shard"]),
-            )
-            plan = make_plan(settings, listener.say)
-            if probe_only:
-                require_embeddings(plan)
+        plan = _plan(options, out, listener)
+        if probe_only and not options.directories:
+            require_embeddings(plan)
         command = shlex.join(["hear-byola", *sys.argv[1:]])
         engine = local_engine(devices)
         summary = execute(plan, engine, out, command, listener, embed_only=embed_only)
-        if options["layout"] == "heareval":
+        if options.layout == "heareval":
             for directory in write_layouts(plan, out / "heareval"):
                 listener.say(f"wrote {directory}")
     if not embed_only:
         text = format_table(
             summary.table,
-            baselines=options["baselines"],
+            baselines=options.baselines,
             marks=_marks(summary.table, out),
             unsupported=plan.unsupported,
         )
         click.echo(text, nl=False)
         click.echo(f"\n{out / 'results.csv'}")
-        if len(options["models"]) > 1:
+        if len(options.models) > 1:
             click.echo(f"Which differences are real: hear-byola results compare A B {out}")
     return report_failures(summary.failures)
+
+
+def _plan(options: RunOptions, out: Path, listener: Listener) -> Plan:
+    from harness.run.plan import Settings, make_plan, plan_probes
+    from tasks.find import find_sources, group_pattern
+
+    if options.directories:
+        if options.models or options.tasks or options.suite:
+            raise UserError("Give embedding folders or -m and -t, not both.")
+        return plan_probes(
+            [existing(directory) for directory in options.directories],
+            options.protocols,
+            options.seeds,
+            out,
+            group_pattern,
+            listener.say,
+        )
+    chosen = Settings(
+        models=read_models(options.models),
+        tasks=find_sources(options.tasks, options.suite, options.tasks_dir),
+        protocols=options.protocols,
+        seeds=options.seeds,
+        out=out,
+        dtype=options.dtype,
+        skip_bad=options.skip_bad,
+        task_statistics=options.task_statistics,
+        verify=options.verify,
+        shard=options.shard,
+    )
+    return make_plan(chosen, listener.say)
 
 
 def _marks(table: pd.DataFrame, out: Path) -> Marks | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from harness.analysis.compare.gather import choose
 from harness.core.files import write_file
 from harness.models.module import folder_name
 from harness.report.comparison import HOW
@@ -34,9 +35,13 @@ def write_figures(
         out: the folder.
         width: in inches.
         formats: of ``harness.report.figures.style.FORMATS``.
-        tasks: which; all where none is named.
+        tasks: names or directories of tasks; all by default.
         say: gets the name of each file.
+
+    Raises:
+        UserError: a task that has no row.
     """
+    chosen = tuple(choose(material.rows, "task", tasks))
     written: list[Path] = []
     captions = ["# Captions"]
 
@@ -60,7 +65,7 @@ def write_figures(
         found = protocol_section(material, protocol)
         write(out / folder_name(protocol), [*found.summary, *found.comparison], protocol)
         captions += [note for note in found.notes if note != HOW]
-    for section in task_sections(material, tasks=tasks):
+    for section in task_sections(material, tasks=chosen):
         folder = out / folder_name(section.protocol) / folder_name(section.task)
         panels = [panel for panel in section.every_panel() if not panel.shown]
         write(folder, panels, f"{section.task} by {section.protocol}")

@@ -6,7 +6,7 @@
 from harness.analysis.compare.comparison import Comparison, compare, compare_all
 from harness.analysis.compare.paired import PairedDifference, paired_difference
 from harness.analysis.compare.plan import format_power, plan
-from harness.analysis.compare.text import format_comparison
+from harness.analysis.compare.text import format_comparison, format_comparisons
 
 __all__ = [
     "Comparison",
@@ -14,6 +14,7 @@ __all__ = [
     "compare",
     "compare_all",
     "format_comparison",
+    "format_comparisons",
     "format_power",
     "paired_difference",
     "plan",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,14 @@ def format_comparison(comparison: Comparison, style: str = "markdown") -> str:
     if _ranked(comparison):
         sheets.append(_ranks(comparison))
     return render(sheets, _notes(comparison), style)
+
+
+def format_comparisons(comparisons: Sequence[Comparison], style: str = "markdown") -> str:
+    """Return comparisons, one a protocol, as one text; as ``csv`` with one header."""
+    texts = [format_comparison(each, style) for each in comparisons]
+    if style == "csv":
+        texts[1:] = [text.partition("\n")[2] for text in texts[1:]]
+    return ("" if style == "csv" else "\n").join(texts)
 
 
 def _ranked(comparison: Comparison) -> bool:

@@ -1,4 +1,4 @@
-"""What paths on a command line stand for."""
+"""Which results have predictions, by which paths they are read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.result_rows import row
 
-from harness.commands.arguments import has_predictions
+from harness.analysis.compare.gather import gather
 from harness.results import frame, write_csv, write_result
 
 
@@ -25,13 +25,13 @@ def run(tmp_path) -> Path:
 
 @pytest.mark.parametrize("part", ["", "results", "results/model", "results.csv", ".."])
 def test_a_run_and_its_parts_have_predictions(run, part):
-    assert has_predictions(run / part)
+    assert gather(run / part).has_predictions
 
 
-def test_what_only_stands_beside_a_run_has_none(run):
-    assert not has_predictions(run / "foreign.csv")
+def test_a_table_beside_a_run_has_none(run):
+    assert not gather(run / "foreign.csv").has_predictions
     write_csv(frame([row()]), run.parent / "results.csv")
-    assert not has_predictions(run.parent / "results.csv")
+    assert not gather(run.parent / "results.csv").has_predictions
     (evaluation,) = run.rglob("evaluation.json")
     evaluation.unlink()
-    assert not has_predictions(run)
+    assert not gather(run).has_predictions
