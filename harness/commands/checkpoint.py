@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -58,7 +57,16 @@ def show(path: Path, as_json: bool) -> None:
 @click.option("--licence", default="", help="Of the weights, to be written into the file.")
 @click.option("--data", default="", help="What they were trained on, to be written into the file.")
 @click.option("--force", is_flag=True, help="Replace OUT if it is there.")
-def convert(source: Path, target: Path, **options: Any) -> None:
+def convert(
+    source: Path,
+    target: Path,
+    convention: str | None,
+    mean: float | None,
+    std: float | None,
+    licence: str,
+    data: str,
+    force: bool,
+) -> None:
     """Write the weights of IN, a published .pth file for instance, as OUT, a .safetensors file.
 
     A file in our format says which mel filterbank and statistics its weights need; IN does not,
@@ -67,7 +75,16 @@ def convert(source: Path, target: Path, **options: Any) -> None:
     from hear_byola.conversion import convert as convert_file
 
     with _told():
-        notes = convert_file(existing(source), target, **options)
+        notes = convert_file(
+            existing(source),
+            target,
+            convention=convention,
+            mean=mean,
+            std=std,
+            licence=licence,
+            data=data,
+            force=force,
+        )
     for note in notes:
         say(f"Note: {note}")
     click.echo(f"wrote {target}")

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from harness.commands import options
 from harness.commands.output import report_failures, say
-from harness.core.errors import UserError
 from harness.core.files import expand_home
-
-if TYPE_CHECKING:
-    from tasks.cards.card import Card
 
 
 @click.command(cls=options.Command)
@@ -49,8 +44,9 @@ def fetch(
     """
     from harness.commands.fetch_progress import FetchDisplay
     from tasks.fetch import fetch as fetch_tasks
+    from tasks.fetch.choice import published_among
 
-    cards = _chosen(names, suite, tasks_dir)
+    cards = published_among(names, suite, tasks_dir, say)
     with FetchDisplay() as display:
         fetched = fetch_tasks(
             cards,
@@ -64,21 +60,3 @@ def fetch(
         if card.name in fetched.directories:
             click.echo(fetched.directories[card.name])
     return report_failures(tuple(fetched.failures.items()))
-
-
-def _chosen(names: tuple[str, ...], suite: str | None, tasks_dir: Path) -> list[Card]:
-    """The published cards among all names and a suite, each once; the others are told of."""
-    from tasks.cards.builtin import card
-    from tasks.find import cards_of_suite, ways_to_get
-
-    wanted = {name: card(name) for name in names}
-    wanted |= {each.name: each for each in (cards_of_suite(suite) if suite else ())}
-    chosen = [each for each in wanted.values() if each.published is not None]
-    left_out = [each for each in wanted.values() if each.published is None]
-    if left_out:
-        names_left_out = ", ".join(each.name for each in left_out)
-        ways = [f"  {line}" for line in ways_to_get(left_out, tasks_dir)]
-        say("\n".join([f"not published, so left out: {names_left_out}", *ways]))
-    if not chosen:
-        raise UserError("There is nothing to fetch: name published tasks, or --suite hear2021.")
-    return chosen

@@ -5,19 +5,36 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
-from harness.commands.arguments import existing
-from harness.commands.options import Command, FilePath, out_option
+from harness.commands.arguments import existing, output_folder
+from harness.commands.options import Command, FilePath, out_option, settings
 from harness.commands.output import say
 from harness.core.errors import UserError
 from harness.core.files import expand_home
 
 PROBE = "probe"
 """The folder of quick probes in that of a run."""
+
+
+@dataclass(frozen=True)
+class PretrainOptions:
+    """The command's argument and options."""
+
+    audio: Path
+    config_name: str
+    overrides: tuple[str, ...]
+    out: Path | None
+    resume: bool
+    start: Path | None
+    accelerator: str
+    devices: str
+    nodes: int
+    probe_tasks: tuple[str, ...]
+    probe_protocol: str
 
 
 @click.command(cls=Command)
@@ -56,7 +73,8 @@ PROBE = "probe"
 @click.option(
     "--probe-protocol", default="linear", show_default=True, help="As in `hear-byola run`."
 )
-def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **options: Any) -> int:
+@settings(PretrainOptions)
+def pretrain(options: PretrainOptions) -> int:
     """Pretrain BYOL-A on AUDIO.
 
     AUDIO is a folder of recordings or of tar shards (first folder below it: kind of audio), a text
@@ -74,22 +92,20 @@ def pretrain(audio: Path, config_name: str, overrides: tuple[str, ...], **option
             f"Pretraining needs {error.name}: pip install 'hear-byola[pretrain]'."
         ) from error
 
-    name = Path(config_name).stem
-    out: Path = options["out"] or Path("runs") / "pretrain" / name
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file: name a folder.")
-    if options["resume"] and not (out / STATE).is_file():
+    name = Path(options.config_name).stem
+    out = output_folder(options.out or Path("runs") / "pretrain" / name)
+    if options.resume and not (out / STATE).is_file():
         raise UserError(f"--resume: there is no {out / STATE} to go on from.")
     made = [path for path in (out, *out.parents) if not path.exists()]
     try:
         checkpoint = train(
-            existing(audio),
-            read_config(expand_home(config_name), _fields(overrides)),
+            existing(options.audio),
+            read_config(expand_home(options.config_name), _fields(options.overrides)),
             out,
             name,
-            machines=Machines(options["accelerator"], _devices(options), options["nodes"]),
-            probe=_probe(options["probe_tasks"], options["probe_protocol"], out),
-            start=options["start"] and existing(options["start"]),
+            machines=Machines(options.accelerator, _devices(options.devices), options.nodes),
+            probe=_probe(options.probe_tasks, options.probe_protocol, out),
+            start=options.start and existing(options.start),
             say=say,
         )
     except UserError:
@@ -123,8 +139,7 @@ def _fields(texts: tuple[str, ...]) -> dict[str, object]:
     return fields
 
 
-def _devices(options: Mapping[str, Any]) -> int | str:
-    text: str = options["devices"]
+def _devices(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
 
 

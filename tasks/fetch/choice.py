@@ -1,0 +1,38 @@
+"""Which tasks to fetch: the published ones among those that a user names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from harness.core.errors import UserError
+from tasks.cards.builtin import card
+from tasks.cards.card import Card
+from tasks.find import cards_of_suite, ways_to_get
+
+
+def published_among(
+    names: Sequence[str], suite: str | None, tasks_dir: Path, say: Callable[[str], None]
+) -> list[Card]:
+    """Return the published cards among some names and a suite, each once.
+
+    Args:
+        names: of cards.
+        suite: also all tasks of this suite.
+        tasks_dir: the folder of task directories.
+        say: receives a text on tasks that are not published: which, and how to get them.
+
+    Raises:
+        UserError: no card or suite of a name, or none of them is published.
+    """
+    wanted = {name: card(name) for name in names}
+    wanted |= {each.name: each for each in (cards_of_suite(suite) if suite else ())}
+    left_out = [each for each in wanted.values() if each.published is None]
+    if left_out:
+        names_left_out = ", ".join(each.name for each in left_out)
+        ways = [f"  {line}" for line in ways_to_get(left_out, tasks_dir)]
+        say("\n".join([f"not published, so left out: {names_left_out}", *ways]))
+    chosen = [each for each in wanted.values() if each.published is not None]
+    if not chosen:
+        raise UserError("There is nothing to fetch: name published tasks, or --suite hear2021.")
+    return chosen
