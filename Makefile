@@ -70,7 +70,7 @@ SCENES = guitar_chord pipe_pitch sample_mix voice_count
 demo: setup
 	$(DEMO) --suite demo --protocol linear --protocol hear2021
 	$(DEMO) $(SCENES:%=-t demo_%) --protocol hear2021 --seeds 3
-	$(BIN)/hear-byola results table runs/demo --no-marks
+	$(BIN)/hear-byola results table runs/demo
 
 # Resolves the pins anew, in an environment of its own.
 lock:
