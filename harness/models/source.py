@@ -24,6 +24,9 @@ from types import ModuleType
 _LOADERS = {"importlib", "pkgutil", "runpy", "imp", "zipimport"}
 _NO_LOADERS = {"importlib.metadata", "importlib.resources"}
 _LOADING_CALLS = {"__import__", "exec", "eval"}
+# The harness's Python interface leads to all of the harness, but runs none of it when a built-in
+# module is imported.
+_INTERFACE = Path(__file__).parents[1] / "__init__.py"
 
 
 @dataclass
@@ -54,7 +57,7 @@ def find_source(module: ModuleType) -> Source:
     elsewhere: dict[str, Path | None] = {}
     while queue:
         source, home = queue.pop()
-        if source in seen:
+        if source in seen or source == _INTERFACE:
             continue
         seen.add(source)
         start = file.parent if home == root else home

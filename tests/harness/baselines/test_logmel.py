@@ -7,6 +7,7 @@ import torch
 
 from harness.baselines import logmel
 from harness.core.errors import UserError
+from harness.models.source import find_source
 
 MODEL = logmel.load_model()
 RNG = np.random.default_rng(0)
@@ -81,3 +82,8 @@ def test_timestamps_are_true_centres():
 def test_a_checkpoint_is_refused():
     with pytest.raises(UserError, match="no weights"):
         logmel.load_model("weights.pt")
+
+
+def test_its_source_is_itself_and_the_foundation() -> None:
+    files = {name for name, _ in find_source(logmel).files}
+    assert files == {"logmel.py", "__init__.py", "../core/errors.py", "../core/__init__.py"}
