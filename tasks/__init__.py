@@ -1,1 +1,1 @@
-"""Task directories: their format, audio, cards and checks, and what fetches or makes them."""
+"""Read, check, fetch, prepare and make HEAR task directories."""

@@ -1,1 +1,1 @@
-"""The HEAR task directory: what its files say, read and written."""
+"""Read and write the files of a HEAR task directory."""

@@ -1,7 +1,7 @@
-"""Reads a HEAR task directory, and reports every fault of its form.
+"""Read the files of a HEAR task directory and report every format error.
 
-Layout and keys are those of the HEAR benchmark's task format (what hear-preprocess leaves and the
-published archives unpack to)::
+The layout and the keys are those of the HEAR benchmark: hear-preprocess writes them, and the
+published archives contain them::
 
     {task_name}-{version}-{mode}/
         task_metadata.json           (tasks.format.spec.TaskMetadata)
@@ -31,34 +31,34 @@ _RECORDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".opus")
 
 @dataclass
 class Contents:
-    """What could be read of a task directory; parts in disorder were reported and are missing."""
+    """The readable parts of a task directory; unreadable parts were reported and are missing."""
 
     metadata: Mapping[str, object] = field(default_factory=dict)
     fields: Mapping[str, Any] = field(default_factory=dict)
-    """Those fields of :class:`tasks.format.spec.TaskMetadata` that could be read."""
+    """The readable fields of :class:`tasks.format.spec.TaskMetadata`."""
     labels: tuple[str, ...] = ()
     clips: dict[str, tuple[Clip, ...]] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     ungrouped: str = ""
-    """The first clip whose name does not match the pattern of groups; no clip then has a group."""
+    """The first clip whose name does not match the group pattern; then no clip has a group."""
 
 
 def _recordings(directory: Path) -> str:
-    """Say how a folder of recordings becomes a task; empty for a folder without any."""
+    """Return a hint on how to make a task of a folder of recordings; "" if it has none."""
     count = sum(path.suffix.lower() in _RECORDINGS for path in directory.rglob("*"))
     if not count:
         return ""
     return (
-        f" It holds {plural(count, 'recording')}: `hear-byola tasks make LABELS.csv {directory} "
-        "--name NAME` makes a task of them and a table of their labels."
+        f" It contains {plural(count, 'recording')}: `hear-byola tasks make LABELS.csv {directory} "
+        "--name NAME` makes a task from them and a table of their labels."
     )
 
 
 def read_contents(directory: Path, report: Report, group_pattern: str = "") -> Contents:
-    """Read all that can be read, reporting everything that is wrong with its form.
+    """Read all readable files of a task directory and report every format error.
 
-    ``group_pattern`` derives groups from clips' names (:func:`tasks.format.groups.derive_groups`)
-    where there is no ``groups.csv``; "" for none.
+    If there is no ``groups.csv``, ``group_pattern`` derives the groups from the names of the clips
+    (:func:`tasks.format.groups.derive_groups`); "" for no groups.
     """
     if not directory.is_dir():
         siblings = [p.name for p in directory.parent.glob("*") if p.is_dir()]
@@ -67,7 +67,7 @@ def read_contents(directory: Path, report: Report, group_pattern: str = "") -> C
     if not (directory / METADATA).is_file():
         inside = sorted(path.parent.name for path in directory.glob(f"*/{METADATA}"))
         hint = f" The folder '{inside[0]}' inside it has one." if inside else _recordings(directory)
-        report(METADATA, f"the file is missing, so this is no task directory.{hint}")
+        report(METADATA, f"the file is missing, so this is not a task directory.{hint}")
         return Contents()
     files = TaskFiles(directory, report)
     contents = Contents(digests=files.digests)
@@ -82,7 +82,7 @@ def read_contents(directory: Path, report: Report, group_pattern: str = "") -> C
         if table is not None and kind is not None:
             event = kind == EmbeddingType.EVENT
             contents.clips[split] = read_clips(f"{split}.json", table, event, report)
-    # Clips of a split that could not be read would seem unknown.
+    # Groups are checked against the clips of all splits: without one, its clips seem unknown.
     if contents.clips and contents.clips.keys() == set(contents.fields["splits"]):
         _set_groups(files, contents, group_pattern)
     return contents

@@ -1,4 +1,4 @@
-"""Reads the files of a task directory; each file that cannot be read is reported."""
+"""Read single files of a task directory and report each file that cannot be read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ METADATA = "task_metadata.json"
 VOCABULARY = "labelvocabulary.csv"
 
 Report = Callable[[str, str], None]
-"""Called with (file relative to the task directory, reason) for each thing that is wrong."""
+"""Called with (file relative to the task directory, reason) for each fault."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class TaskFiles:
 
     Attributes:
         directory: the task directory.
-        report: called for what cannot be read.
-        digests: sha256 of each file that was read, by its name.
+        report: called for each file that cannot be read.
+        digests: SHA-256 of each file that was read, by its name.
     """
 
     directory: Path
@@ -31,7 +31,7 @@ class TaskFiles:
     digests: dict[str, str] = field(default_factory=dict)
 
     def text(self, name: str) -> str | None:
-        """Return a file's text, None if it cannot be read."""
+        """Return the text of a file, or None if it cannot be read."""
         try:
             content = (self.directory / name).read_bytes()
             self.digests[name] = content_sha256(content)
@@ -45,9 +45,9 @@ class TaskFiles:
         return None
 
     def json(self, name: str) -> dict[str, object] | None:
-        """Return the object of a JSON file, None if it has none.
+        """Return the object in a JSON file, or None if the file has none.
 
-        A key that occurs twice is reported, because parsers silently drop one.
+        A repeated key is reported, because parsers silently drop one of its values.
         """
         text = self.text(name)
         if text is None:
@@ -67,18 +67,18 @@ class TaskFiles:
             where = f"line {error.lineno}, column {error.colno}"
             self.report(name, f"not JSON: {error.msg} at {where}.")
             return None
-        except (ValueError, RecursionError) as error:  # an endless number, brackets without end
+        except (ValueError, RecursionError) as error:  # a number or a nesting that is too long
             self.report(name, f"not a task's JSON: {error}.")
             return None
         for key in twice:
-            self.report(name, f"the key '{key}' stands there twice.")
+            self.report(name, f"the key '{key}' occurs twice.")
         if not isinstance(content, dict):
-            self.report(name, f"must hold a JSON object, not {json_kind(content)}.")
+            self.report(name, f"must contain a JSON object, not {json_kind(content)}.")
             return None
         return content
 
 
 def json_kind(value: object) -> str:
-    """Return what a value is called in JSON."""
+    """Return the JSON name of a value's type, with its article."""
     names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
     return "null" if value is None else names.get(type(value), "a number")

@@ -1,7 +1,8 @@
 """Read the groups of a task's clips from ``groups.csv`` or from the clips' names.
 
-Clips of one group share a source: a speaker, a recording, an instrument. They are not independent,
-so the independent units of a test set are its groups. A clip has one group in all splits.
+Clips of one group share a source, such as a speaker, a recording or an instrument. They are not
+independent, so the independent units of a test set are its groups. A clip has the same group in
+all splits.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def parse_groups(
         lines.setdefault(clip, line)
         found[clip] = group
     for same in filter(None, faults.values()):
-        # A file of another task has thousands.
+        # The groups.csv of another task gives thousands of such lines.
         report(f"{same[0]}{f' ({len(same) - 1} more such lines)' * (len(same) > 1)}.")
     absent = [clip for clip in dict.fromkeys(clips) if clip not in lines]
     if absent:
@@ -82,7 +83,7 @@ def derive_groups(pattern: str, clips: Collection[str]) -> tuple[dict[str, str],
         clips: the names of the task's clips in all splits.
 
     Returns:
-        The group of each clip by its name, and "". If a name does not match, an empty mapping and
+        A mapping from clip name to group, and "". If a name does not match: an empty mapping and
         that name.
     """
     expression = re.compile(pattern)

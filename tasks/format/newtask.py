@@ -1,4 +1,4 @@
-"""A task that is to be written: its clips, what its tables say, and whether that fits together."""
+"""Describe a task to be written, check it for contradictions and make its tables."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class NewClip:
     """A clip to be written.
 
     Attributes:
-        name: of its file in the task; ends in ``.wav``, unique in the task, even on a file system
-            that does not tell capitals from small letters.
-        split: one of the task's.
-        source: whatever ``read`` understands (a path, a path with a stretch, a seed). It must be
-            picklable, and its ``repr`` must be the same in every process and tell it from others.
-        labels: of a scene task.
-        events: of an event task, in ms.
+        name: name of its file in the task. It ends in ``.wav`` and is unique in the task, also on
+            a file system that ignores case.
+        split: one of the splits of the task.
+        source: any object that ``read`` accepts, for example a path, a path with a time range, or
+            a seed. It must be picklable. Its ``repr`` must be unique and the same in every process.
+        labels: labels of the clip in a scene task.
+        events: events of the clip in an event task, with times in ms.
         group: its group (:mod:`tasks.format.groups`); "" in a task without groups.
     """
 
@@ -48,8 +48,8 @@ class NewTask(TaskSpec):
     """A task to be written. Every clip is cut or zero-padded at its end to ``sample_duration``.
 
     Attributes:
-        clips: of all splits.
-        extra: further keys of the metadata, such as where the sounds come from.
+        clips: clips of all splits.
+        extra: additional keys of the metadata, for example the origin of the sounds.
     """
 
     clips: SkipValidation[tuple[NewClip, ...]]
@@ -57,14 +57,14 @@ class NewTask(TaskSpec):
 
 
 def contradictions(task: NewTask, rates: Sequence[int]) -> Iterator[str]:
-    """Yield what does not fit together in a task and its sample rates in Hz, a sentence each."""
+    """Yield a sentence for each contradiction in a task and its sample rates in Hz."""
     if not rates or len(set(rates)) < len(rates) or min(rates) < 1:
         yield f"the sample rates must be whole numbers of Hz, each once, not {list(rates)}."
     seconds = task.sample_duration
     if seconds is not None and round(seconds * min(rates, default=1)) < 1:
-        yield f"clips of {seconds:g} s hold no sample."
+        yield f"clips of {seconds:g} s contain no sample."
     if twice := [name for name, count in Counter(task.labels).items() if count > 1 or not name]:
-        yield f"the label '{twice[0]}' is empty or there twice."
+        yield f"the label '{twice[0]}' is empty or occurs twice."
     for split in set(task.splits) - {clip.split for clip in task.clips}:
         yield f"the split '{split}' has no clip."
     if (ungrouped := [clip.name for clip in task.clips if not clip.group]) and _grouped(task):
@@ -81,14 +81,15 @@ def contradictions(task: NewTask, rates: Sequence[int]) -> Iterator[str]:
 
 def _problem(task: NewTask, clip: NewClip, labels: Collection[str]) -> str:
     if not clip.name.endswith(".wav") or clip.name.startswith(".") or "/" in clip.name:
-        return "its name must be a plain one that ends in .wav."
+        return "its name must be a plain file name that ends in .wav."
     if len(os.fsencode(clip.name)) > _LONGEST_NAME:
         return f"its name is longer than {_LONGEST_NAME} bytes."
     if clip.split not in task.splits:
         return f"there is no split '{clip.split}'.{did_you_mean(clip.split, task.splits)}"
     event = task.embedding_type == EmbeddingType.EVENT
     if clip.labels if event else clip.events:
-        return f"it has {'labels' if event else 'events'}; the task's are the other kind."
+        has, needs = ("labels", "events") if event else ("events", "labels")
+        return f"it has {has}, but clips of this task have {needs}."
     if not event and task.prediction_type == PredictionType.MULTICLASS and len(clip.labels) != 1:
         return f"it has {len(clip.labels)} labels; a multiclass task needs exactly one."
     for label in (*clip.labels, *(one.label for one in clip.events)):
@@ -98,7 +99,7 @@ def _problem(task: NewTask, clip: NewClip, labels: Collection[str]) -> str:
 
 
 def tables(task: NewTask) -> dict[str, str]:
-    """Return the contents of all files but the audio by file name: groups if there are any."""
+    """Return the content of each file except audio by its name; with groups if there are any."""
     contents = {}
     for split in task.splits:
         truths = {clip.name: _truth(task, clip) for clip in task.clips if clip.split == split}

@@ -1,7 +1,7 @@
-"""What a task directory was written from, kept in it, so that another try can be told from this.
+"""Store in a task directory what it was written from, and compare that with a new plan.
 
-The file ``.plan`` of a task directory holds the rates, the length of its clips, and hashes of its
-tables and of the source of each clip.
+The file ``.plan`` of a task directory contains the sample rates, the length of the clips, and
+hashes of the tables and of the source of each clip.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from tasks.format.newtask import NewTask, tables
 from tasks.format.wavs import Read
 
 PLAN = ".plan"
-"""File of a task directory that holds hashes of what it was written from."""
+"""File of a task directory with hashes of what it was written from."""
 
-_FORMAT = "2"  # changed whenever the same plan is to give other files
+_FORMAT = "2"  # changed whenever the same plan gives different files
 
 Provenance = dict[str, Any]
-"""What a directory is written from: its reader, its clips' length in seconds, its rates, and
-hashes of its tables and of each clip's source; {} when that is not known."""
+"""What a directory is written from: the reader, the length of the clips in seconds, the sample
+rates, and hashes of the tables and of each clip's source; {} if this is unknown."""
 
 
 def provenance(task: NewTask, read: Read, rates: Sequence[int]) -> Provenance:
-    """Return what a task is to be written from."""
+    """Return the provenance of a task that is to be written."""
     return {
         "by": f"{_FORMAT} {read.__module__}.{read.__qualname__}",
         "seconds": task.sample_duration,
@@ -54,9 +54,18 @@ def made_before(
     elsewhere: str,
     renamed: bool = False,
 ) -> Path | None:
-    """Return the directory that was made from the plan; refuse one made from something else.
+    """Return the directory that was made from the plan, or None if there is none.
 
-    ``renamed``: its name may have become longer, when clips were left out.
+    Args:
+        task: the task to be written.
+        tasks_dir: folder of task directories.
+        plan: provenance of the task.
+        say: called with a progress message.
+        elsewhere: the advice in the error message besides deleting the directory.
+        renamed: also search longer names, which a task gets when clips are left out.
+
+    Raises:
+        UserError: a directory of this name was made from a different plan.
     """
     final = tasks_dir / task.name
     places = [final]
@@ -66,15 +75,16 @@ def made_before(
     for place in places:
         there = stored_provenance(place)
         if there == plan or _lacks_groups(there, plan):
-            say(f"{place} is there already.")
+            say(f"{place} already exists.")
             if there != plan and not (place / GROUPS).exists():
                 _add_groups(place, task, plan)
-                say(f"{place / GROUPS} was missing and is added.")
+                say(f"{place / GROUPS} was missing and has been added.")
             return place
     if final.exists():
         how = "; ".join(differences(final, stored_provenance(final), plan, task))
         raise UserError(
-            f"{final} is there already, made from something else: {how}. Delete it, or {elsewhere}."
+            f"{final} already exists and was made from something else: {how}. Delete it, or "
+            f"{elsewhere}."
         )
     return None
 
@@ -97,12 +107,12 @@ def _listed_in(split_file: Path) -> dict[str, object]:
 
 
 def store_provenance(directory: Path, plan: Provenance) -> None:
-    """Write what a directory is written from into it."""
+    """Write a directory's provenance into it."""
     write_file(directory / PLAN, json.dumps(plan, indent=0) + "\n")
 
 
 def stored_provenance(directory: Path) -> Provenance:
-    """Return what a directory was written from; {} if this version of the program does not know."""
+    """Return a directory's provenance; {} if it has none or one of another format version."""
     try:
         plan = json.loads((directory / PLAN).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -113,9 +123,9 @@ def stored_provenance(directory: Path) -> Provenance:
 def differences(
     directory: Path, there: Provenance, plan: Provenance, task: NewTask
 ) -> Iterator[str]:
-    """Yield what differs between a directory's plan and another one, a phrase each."""
+    """Yield a phrase for each difference between a directory's plan and a new one."""
     if not there:
-        yield "it does not say what, or another version of this program made it"
+        yield "its origin is unknown, or another version of this program made it"
         return
     if there["by"] != plan["by"]:
         yield "it was made by another command"
@@ -124,10 +134,11 @@ def differences(
     if there["seconds"] != plan["seconds"]:
         yield f"its clips are {_length(there)}, not {_length(plan)}"
     before, now = there["sounds"], plan["sounds"]
+    other = [name for name in now if before.get(name, now[name]) != now[name]]
     for what, names in (
-        ("of other recordings", [name for name in now if before.get(name, now[name]) != now[name]]),
+        ("from other recordings", other),
         ("that it lacks", [name for name in now if name not in before]),
-        ("that would go", [name for name in before if name not in now]),
+        ("that the new task does not have", [name for name in before if name not in now]),
     ):
         if names:
             yield f"{plural(len(names), 'clip')} {what} ('{names[0]}'{', ...' * (len(names) > 1)})"

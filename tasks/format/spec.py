@@ -1,6 +1,6 @@
-"""What a task is: the fields that its directory, its card and its results share.
+"""Define the fields of a task that its directory, its card and its results share.
 
-The field names are those of a task directory's ``task_metadata.json``.
+The field names are those of ``task_metadata.json``.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ __all__ = [
 SPLITS = ("train", "valid", "test")
 """The splits of a task without folds."""
 
-FEWEST_FOLDS = 3  # one tests, one validates, the rest trains
+FEWEST_FOLDS = 3  # one for testing, one for validation, at least one for training
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Return whether a value is a finite number that a float holds; true and false are none."""
+    """Return whether a value is a finite number that float64 represents exactly; no bool."""
     if isinstance(value, float):
         return math.isfinite(value)
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
@@ -56,7 +56,7 @@ def is_plain_name(name: object) -> bool:
 
 
 def fold_names(folds: int) -> tuple[str, ...]:
-    """Return the names that the splits of a task with folds have unless the user names them."""
+    """Return the default names of the splits of a task with folds."""
     return tuple(f"fold{fold:02d}" for fold in range(folds))
 
 
@@ -96,13 +96,13 @@ def _filled(value: object) -> object:
 
 PlainName = Annotated[str, AfterValidator(_plain)]
 Names = Annotated[tuple[PlainName, ...], AfterValidator(_distinct)]
-# int is kept: what is written must be what was read.
+# An int stays an int, so that the metadata is written as it was read.
 _Numbers = Annotated[tuple[int | float, ...], BeforeValidator(_numbers)]
 _Values = Annotated[tuple[Any, ...], BeforeValidator(_filled)]
 
 
 class PostprocessingGrid(Schema):
-    """The settings of events' post-processing that are tried; () is the default's."""
+    """The candidate settings of event post-processing; () selects the default values."""
 
     median_filter_ms: _Numbers = ()
     min_duration: _Numbers = ()
@@ -110,7 +110,7 @@ class PostprocessingGrid(Schema):
 
 
 class EvaluationParams(Schema):
-    """How a task departs from HEAR's usual evaluation; other keys are ignored."""
+    """Deviations of a task from HEAR's usual evaluation; other keys are ignored."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -119,7 +119,7 @@ class EvaluationParams(Schema):
 
 
 class TaskName(Schema):
-    """What a task is called."""
+    """The three parts of a task's name."""
 
     task_name: PlainName
     version: PlainName
@@ -132,12 +132,12 @@ class TaskName(Schema):
 
 
 def part_of(task: TaskName) -> TaskName:
-    """Return the name of a task that is made of a part of a corpus."""
+    """Return the name of a task that is made from a part of its corpus."""
     return TaskName(task_name=f"{task.task_name}_part", version=task.version, mode=task.mode)
 
 
 class TaskKind(Schema):
-    """What a task asks of a model."""
+    """The kind of embedding and of prediction that a task requires."""
 
     embedding_type: EmbeddingType
     prediction_type: PredictionType
@@ -147,9 +147,10 @@ class TaskMetadata(TaskKind, TaskName):
     """The fields of ``task_metadata.json`` that the harness reads; other keys are ignored.
 
     Attributes:
-        sample_duration: length of every clip in seconds; None where lengths differ.
+        sample_duration: length of every clip in seconds; None if lengths differ.
         evaluation: names of metrics; the first is the task's score.
-        use_scoring_for_early_stopping: whether the score stops training, or the loss.
+        use_scoring_for_early_stopping: True if early stopping uses the validation score, False
+            if it uses the validation loss.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -163,7 +164,7 @@ class TaskMetadata(TaskKind, TaskName):
 
     @property
     def has_folds(self) -> bool:
-        """Whether each split is tested in turn."""
+        """Whether each split is the test split once."""
         return self.split_mode != SplitMode.TRAINVALTEST
 
     def to_json(self) -> dict[str, Any]:
@@ -190,8 +191,8 @@ def disagreements(fields: Mapping[str, Any], nfolds: object = None) -> Iterator[
     """Yield a sentence for each field of a task's metadata that does not fit the others.
 
     Args:
-        fields: those of :class:`TaskMetadata` that could be read, with their values.
-        nfolds: the number of folds that the metadata states; None for none.
+        fields: the readable fields of :class:`TaskMetadata`, with their values.
+        nfolds: the number of folds in the metadata; None if it has none.
     """
     kind = (fields.get("embedding_type"), fields.get("prediction_type"))
     if kind == (EmbeddingType.EVENT, PredictionType.MULTICLASS):
@@ -205,8 +206,8 @@ def disagreements(fields: Mapping[str, Any], nfolds: object = None) -> Iterator[
         return
     if len(splits) < FEWEST_FOLDS:
         yield (
-            f"splits has {plural(len(splits), 'fold')}; one tests and one validates, so "
-            f"{FEWEST_FOLDS} are needed."
+            f"splits has {plural(len(splits), 'fold')}, but at least {FEWEST_FOLDS} are needed: "
+            "one for testing, one for validation and one for training."
         )
     if nfolds is not None and nfolds != len(splits):
-        yield f"nfolds is {nfolds!r}, but splits names {plural(len(splits), 'fold')}."
+        yield f"nfolds is {nfolds!r}, but splits has {plural(len(splits), 'fold')}."

@@ -1,7 +1,7 @@
-"""Reads a task directory's vocabulary and its splits' tables of clips.
+"""Read the vocabulary and the split files of a task directory.
 
-Nothing guesses a label's type: a vocabulary row ``01`` or ``None`` is the text ``01`` or ``None``,
-and a number in a split file is compared by its text.
+Labels are text: a vocabulary row ``01`` or ``None`` is the label ``01`` or ``None``, and a number
+in a split file is compared by its text.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Clip:
 
 
 def read_vocabulary(files: TaskFiles) -> tuple[str, ...]:
-    """Return the labels of a task in the order of ``idx``; () if there is no table of them."""
+    """Return the labels of a task in the order of ``idx``; () if its table cannot be read."""
     text, report = files.text(VOCABULARY), files.report
     if text is None:
         return ()
@@ -55,7 +55,7 @@ def read_vocabulary(files: TaskFiles) -> tuple[str, ...]:
             report(VOCABULARY, f"line {line}: needs a whole number and a label.")
             continue
         if int(idx) in by_index:
-            report(VOCABULARY, f"line {line}: idx {idx} stands there twice.")
+            report(VOCABULARY, f"line {line}: idx {idx} occurs twice.")
         if label in seen:
             report(VOCABULARY, f"line {line}: the label '{label}' is on line {seen[label]} too.")
         by_index[int(idx)] = label
@@ -71,13 +71,13 @@ def read_vocabulary(files: TaskFiles) -> tuple[str, ...]:
 def read_clips(
     file: str, table: Mapping[str, object], event: bool, report: Report
 ) -> tuple[Clip, ...]:
-    """Return the clips of a split file; each that is wrong is reported and left out.
+    """Return the clips of a split file; invalid clips are reported and left out.
 
     Args:
-        file: name of the split file, for reports.
+        file: name of the split file, for messages.
         table: its content.
-        event: whether clips have events or labels.
-        report: called for what is wrong.
+        event: True if clips have events, False if they have labels.
+        report: called for each fault.
     """
     clips = []
     for name, value in table.items():
@@ -96,10 +96,10 @@ def read_clips(
 
 
 def check_clip_name(name: str) -> None:
-    """Refuse a name that leads out of its split's folder.
+    """Check that a clip's name does not lead out of its split's folder.
 
     Raises:
-        ValueError: a sentence that says what it must be.
+        ValueError: it does; the message is a sentence with the rule.
     """
     if _UNSAFE_NAME.search(name):
         raise ValueError("the name must be a plain file name that stays inside the split's folder.")
@@ -112,10 +112,10 @@ def _label(value: object) -> str:
 
 
 def parse_event(value: object) -> Event:
-    """Read an event as JSON files hold it.
+    """Return the event that a JSON value describes.
 
     Raises:
-        ValueError: a sentence that says what is wrong with it.
+        ValueError: the value is not an event; the message is a sentence with the fault.
     """
     if not isinstance(value, dict):
         raise ValueError(f"an event must be an object, not {json_kind(value)}.")

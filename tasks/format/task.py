@@ -1,7 +1,6 @@
-"""A HEAR task: what its directory says, the folds it defines, and its clips' targets.
+"""Read a HEAR task without its audio, and give its folds and the targets of its clips.
 
-:mod:`tasks.format.directory` describes the directory and reads its files. Audio is not touched
-here.
+:mod:`tasks.format.directory` describes the directory and reads its files.
 """
 
 from __future__ import annotations
@@ -40,17 +39,17 @@ __all__ = [
 ]
 
 SYNTHETIC = "synthetic"
-"""Mode, and suite, of tasks whose sounds and answers are made up: it ends their names."""
+"""Mode and suite of tasks with generated sounds and known scores; the last part of their names."""
 
 UNLIKE_CARD = "unlike_card"
-"""Key of a metadata list that says, a sentence each, how the task differs from the card's."""
+"""Key of a metadata list with a sentence for each difference between the task and its card."""
 
-_SHOWN = 10  # problems spelt out in one message
+_SHOWN = 10  # problems listed in one message
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Which splits train, select and test; ``name`` is the test split's name."""
+    """The splits for training, validation and testing; ``name`` is the test split's name."""
 
     name: str
     train: tuple[str, ...]
@@ -62,13 +61,13 @@ class Task(TaskSpec):
     """A task directory as read by :func:`read_task`.
 
     Attributes:
-        directory: where it was read.
+        directory: the directory that was read.
         clips: the clips of each split.
-        metadata: the metadata file's content, with the keys that the harness does not read.
-        digests: sha256 of each file that was read, by its name in the directory.
-        skipped: names that :func:`without_clips` left out, by split.
-        ungrouped: the first clip whose name does not match the pattern of groups; the task then
-            has none.
+        metadata: the content of the metadata file, including keys that the harness does not read.
+        digests: SHA-256 of each file that was read, by its name in the directory.
+        skipped: names of the clips that :func:`without_clips` left out, by split.
+        ungrouped: the first clip whose name does not match the group pattern; the task then has
+            no groups.
     """
 
     directory: Path
@@ -80,7 +79,7 @@ class Task(TaskSpec):
 
     @property
     def event_postprocessing_grid(self) -> Mapping[str, tuple[float, ...]] | None:
-        """The task's own settings of events' post-processing; None for HEAR's."""
+        """The task's own settings of event post-processing; None for HEAR's."""
         grid = self.evaluation_params and self.evaluation_params.event_postprocessing_grid
         return {name: values for name, values in grid if values} if grid else None
 
@@ -96,7 +95,7 @@ class Task(TaskSpec):
 
     @property
     def unlike_card(self) -> tuple[str, ...]:
-        """How the task differs from the card that it was prepared after; empty when it does not."""
+        """A sentence for each difference between the task and its card."""
         found = self.metadata.get(UNLIKE_CARD)
         return tuple(map(str, found)) if isinstance(found, list) else ()
 
@@ -107,18 +106,18 @@ class Task(TaskSpec):
 
     @property
     def has_groups(self) -> bool:
-        """Whether its clips have groups. Either all have one or none."""
+        """Whether the clips have groups: either all clips have one or none."""
         return any(clip.group for clips in self.clips.values() for clip in clips)
 
     @property
     def sha256(self) -> str:
-        """Hash of the metadata, the vocabulary, the splits less what was left out, and groups."""
+        """Hash of the metadata, the vocabulary, the splits without left-out clips, and groups."""
         parts = [self.tables_sha256, *filter(None, [self.groups_sha256])]
         return parts[0] if len(parts) == 1 else _hash(parts)
 
     @property
     def tables_sha256(self) -> str:
-        """Hash as :attr:`sha256`, but without groups: embeddings and probes depend on this."""
+        """Hash as :attr:`sha256`, but without groups; embeddings and probes depend on it."""
         parts = [self.digests[METADATA], self.digests[VOCABULARY]]
         return _hash(parts + [self.split_sha256(split) for split in self.splits])
 
@@ -131,7 +130,7 @@ class Task(TaskSpec):
         return _hash(sorted({json.dumps([clip.name, clip.group]) for clip in clips}))
 
     def split_sha256(self, split: str) -> str:
-        """Hash of the split's file; another one where clips of it were left out."""
+        """Return the hash of a split's file and of the names of the clips left out of it."""
         digest = self.digests[f"{split}.json"]
         left_out = self.skipped.get(split, ())
         if not left_out:
@@ -144,15 +143,15 @@ def _hash(parts: Iterable[str]) -> str:
 
 
 def is_synthetic(name: str) -> bool:
-    """Whether a task of this name, ``{task_name}-{version}-{mode}``, is made up."""
+    """Return whether a task named ``{task_name}-{version}-{mode}`` is synthetic."""
     return name.rpartition("-")[2] == SYNTHETIC
 
 
 def folds_of(split_mode: SplitMode, splits: Sequence[str]) -> tuple[Fold, ...]:
-    """One fold for train/valid/test; of k splits, split i tests and i + 1 (cyclic) validates.
+    """Return the folds of a task: one for train/valid/test, k for k splits.
 
-    Splits count in alphabetical order, whatever their order in the metadata; the rest trains, in
-    that order too (HEAR's protocol).
+    Fold i tests on split i, validates on split i + 1 (cyclic) and trains on the other splits. The
+    splits are in alphabetical order, whatever their order in the metadata (HEAR's protocol).
     """
     if split_mode == SplitMode.TRAINVALTEST:
         return (Fold("test", ("train",), "valid", "test"),)
@@ -169,13 +168,13 @@ def read_task(directory: Path, group_pattern: str = "") -> Task:
 
     Args:
         directory: the task directory.
-        group_pattern: derives groups from clips' names where the directory has no ``groups.csv``
-            (:func:`tasks.format.groups.derive_groups`); "" for none.
+        group_pattern: derives groups from the names of clips if the directory has no
+            ``groups.csv`` (:func:`tasks.format.groups.derive_groups`); "" for no groups.
 
     Raises:
-        UserError: naming each file and field that cannot be used. What can be read but makes no
-            sense (a label outside the vocabulary, an event that ends before it starts) is left to
-            :func:`tasks.check.check_task`.
+        UserError: a file or a field is invalid; the message names each. Values that can be read
+            but are wrong (a label outside the vocabulary, an event that ends before it starts)
+            are left to :func:`tasks.check.check_task`.
     """
     problems: list[str] = []
     contents = read_contents(
@@ -200,10 +199,10 @@ def read_task(directory: Path, group_pattern: str = "") -> Task:
 
 
 def multiclass_targets(task: Task, split: str) -> np.ndarray:
-    """The class index of each clip of a split, in clip order: int64 (n,).
+    """Return the class index of each clip of a split, in clip order: int64 (n,).
 
     Raises:
-        UserError: naming the clip that has not exactly one label, or one outside the vocabulary.
+        UserError: a clip does not have exactly one label, or its label is not in the vocabulary.
     """
     for clip in task.clips[split]:
         if len(clip.labels) != 1:
@@ -215,10 +214,10 @@ def multiclass_targets(task: Task, split: str) -> np.ndarray:
 
 
 def multilabel_targets(task: Task, split: str) -> np.ndarray:
-    """The labels of each clip of a scene split as a multi-hot row: float32 (n, classes).
+    """Return the labels of each clip of a scene split as multi-hot rows: float32 (n, classes).
 
     Raises:
-        UserError: naming the clip with a label outside the vocabulary.
+        UserError: a label of a clip is not in the vocabulary.
     """
     targets = np.zeros((len(task.clips[split]), len(task.labels)), dtype=np.float32)
     for row, indices in enumerate(_label_indices(task, split)):
@@ -227,7 +226,7 @@ def multilabel_targets(task: Task, split: str) -> np.ndarray:
 
 
 def without_clips(task: Task, names: Mapping[str, Collection[str]]) -> Task:
-    """The task lacking the named clips (split -> clip names); its hashes tell it apart."""
+    """Return the task without the named clips (split -> clip names); its hashes differ."""
     clips, skipped = dict(task.clips), dict(task.skipped)
     for split, left_out in names.items():
         wanted = set(left_out)
@@ -254,9 +253,9 @@ def _label_indices(task: Task, split: str) -> list[list[int]]:
 
 @dataclass(frozen=True)
 class TaskSource:
-    """Where a task is read from, and which of its clips are left out.
+    """A task directory to be read, and the clips that are left out.
 
-    ``group_pattern`` is that of the task's card, for a directory without ``groups.csv``.
+    ``group_pattern`` is the one of the task's card, for a directory without ``groups.csv``.
     """
 
     directory: Path
@@ -265,15 +264,15 @@ class TaskSource:
     group_pattern: str = ""
 
     def read(self) -> Task:
-        """Read the task, without the clips that are left out."""
+        """Return the task without the clips that are left out."""
         task = read_task(self.directory, self.group_pattern)
         return without_clips(task, self.skipped) if any(self.skipped.values()) else task
 
 
 def short_names(tasks: Iterable[str]) -> list[str]:
-    """Return ``task_name`` for ``task_name-version-mode``, where that is no other task's too.
+    """Return the ``task_name`` of each task, or its full name if that is ambiguous.
 
-    Synthetic tasks are said to be synthetic.
+    Names of synthetic tasks are marked as such.
     """
     tasks = list(tasks)
     short = [task.rsplit("-", 2)[0] for task in tasks]

@@ -1,4 +1,4 @@
-"""Sounds to the wav files of a task: mono, at each rate, cut or padded, 16 bit, side by side."""
+"""Write sounds as the 16-bit mono wav files of a task at each sample rate, in parallel."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from harness.core.progress import Countdown
 from harness.core.workers import WorkerDied, Workers
 
 Read = Callable[[object], tuple[np.ndarray, int]]
-"""Takes a clip's source; returns its samples, float (frames,) or (frames, channels) in [-1, 1],
-and their rate in Hz. What cannot be read raises UserError, OSError or SoundFileError. It must be a
-function of a module, because it runs in other processes too."""
+"""Takes a clip's source and returns its samples, float (frames,) or (frames, channels) in [-1, 1],
+and their rate in Hz. It raises UserError, OSError or SoundFileError if it cannot read the source.
+It must be a function of a module, because it also runs in other processes."""
 
 _HEADER = 44  # bytes that libsndfile writes before the samples of a 16-bit wav
 _FULL_SCALE = 32768
-_AHEAD = 4  # clips a process has waiting
-_GRACE = 10.0  # seconds that clips in work get to end when the rest is not wanted
+_AHEAD = 4  # clips queued per process
+_GRACE = 10.0  # seconds that running clips get to finish when the others are cancelled
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Order:
 
 @dataclass
 class WrittenWavs:
-    """What became of orders: how many files are new, were there, have clipped samples, failed."""
+    """The outcome of orders: numbers of new and kept files, clipped sounds and failed sounds."""
 
     written: int = 0
     kept: int = 0
@@ -59,22 +59,22 @@ def write_wavs(
     jobs: int,
     say: Callable[[str], None],
 ) -> WrittenWavs:
-    """Write the files of all orders; those that are there, whole, are kept.
+    """Write the files of all orders; complete files that exist are kept.
 
     A sound is mixed to mono by the mean of its channels, resampled by soxr ("VHQ"), cut or
-    zero-padded at its end to ``seconds`` (None: left alone), rounded to 16 bit, and what is beyond
-    full scale clipped. Each file appears whole or not at all; its folder must exist.
+    zero-padded at its end to ``seconds`` (None: its length is kept), rounded to 16 bit, and
+    clipped at full scale. Each file is written whole or not at all; its folder must exist.
 
     Args:
-        orders: what to write.
-        read: gives an order's sound.
-        seconds: length of every sound.
-        jobs: processes; 1 stays in this one.
-        say: told how far it is, each 5 s.
+        orders: the sounds to write.
+        read: returns the sound of an order's source.
+        seconds: length of every sound; None to keep each length.
+        jobs: number of worker processes; 1 works in this process.
+        say: called with the progress every 5 s.
 
     Raises:
-        UserError: the disk takes no more, or a process was killed. A sound that cannot be used
-            does not raise: it is in the outcome.
+        UserError: the disk is full, or a worker process was killed. A sound that cannot be used
+            raises nothing: the outcome lists it.
     """
     todo, outcome = [], WrittenWavs()
     for order in orders:
@@ -118,7 +118,7 @@ def _done(
                 yield future.result()
     except WorkerDied as error:
         raise UserError(
-            f"A worker process {error}. Run again with fewer jobs: what is written is kept."
+            f"A worker process {error}. Run again with fewer jobs: files already written are kept."
         ) from error
     finally:
         workers.close(grace=_GRACE)
@@ -139,9 +139,9 @@ def _mono(audio: np.ndarray, rate: int) -> tuple[np.ndarray, int]:
     if audio.ndim == 2:
         audio = audio.mean(axis=1)
     if len(audio) == 0:
-        raise UserError("it holds no sample.")
+        raise UserError("it contains no sample.")
     if not np.isfinite(audio).all():
-        raise UserError("it holds samples that are NaN or infinite.")
+        raise UserError("it contains samples that are NaN or infinite.")
     return audio.astype(np.float32, copy=False), rate
 
 
@@ -150,7 +150,7 @@ def _fitted(audio: np.ndarray, rate: int, to: int, seconds: float | None) -> np.
         audio = soxr.resample(audio, rate, to, quality="VHQ")
     if seconds is None:
         if len(audio) == 0:
-            raise UserError(f"it is too short: no sample is left of it at {to} Hz.")
+            raise UserError(f"it is too short: resampled to {to} Hz it has no sample.")
         return audio
     frames = round(seconds * to)
     return np.pad(audio[:frames], (0, max(0, frames - len(audio))))
@@ -158,22 +158,22 @@ def _fitted(audio: np.ndarray, rate: int, to: int, seconds: float | None) -> np.
 
 def _write_whole(path: Path, rate: int, audio: np.ndarray) -> None:
     samples = np.clip(np.rint(audio * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1)
-    # libsndfile would not say why a file cannot be written.
+    # The content is made in memory, because libsndfile does not report why a write fails.
     content = io.BytesIO()
     soundfile.write(content, samples.astype(np.int16), rate, format="WAV", subtype="PCM_16")
     try:
-        # Not synced one by one: the writer of the task syncs all files at its end.
+        # The writer of the task syncs all files at its end, which is faster than one by one.
         with replacing(path, one_writer=False, sync=False) as temporary:
             temporary.write_bytes(content.getbuffer())
     except OSError as error:
         raise UserError(
-            f"{path} cannot be written ({error.strerror}). Make room or name another folder, and "
-            "run again: what is written is kept."
+            f"{path} cannot be written ({error.strerror}). Make room or choose another "
+            "folder, and run again: files already written are kept."
         ) from error
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether a wav is as long as its header says: a power cut leaves empty or cut files."""
+    """Return whether a wav file is as long as its header states; a power cut can truncate it."""
     try:
         with open(path, "rb") as file:
             header = file.read(_HEADER)

@@ -1,7 +1,7 @@
-"""Writes task directories in HEAR's layout; every maker of tasks writes through this module.
+"""Write task directories in HEAR's layout; every command that makes tasks uses this module.
 
-A directory is built in a hidden folder beside its place and renamed when it is whole. A rerun goes
-on where the last one stopped.
+A directory is written in a hidden folder beside its destination and renamed when it is complete.
+A rerun resumes where the last one stopped.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 LEFT_OUT = "left_out"
-"""Key of the metadata that names what was left out because it could not be read, if anything."""
+"""Key of the metadata that lists the recordings left out because they could not be read."""
 
 _SHOWN = 10
 _LOWEST_RATE = 8000
@@ -53,19 +53,19 @@ Bad = Sequence[tuple[str, str]]
 """The name of each clip that cannot be used, and the reason."""
 
 
-def refuse_bad(bad: Bad, cure: str = "Mend or leave them out") -> NoReturn:
+def refuse_bad(bad: Bad, cure: str = "Correct or remove them") -> NoReturn:
     """Raise the error for clips that cannot be used."""
     shown = [f"{name}: {reason}" for name, reason in bad]
-    first = f"{_clips(len(bad))} cannot be used. {cure}, and run again: the others are kept."
+    first = f"{_clips(len(bad))} cannot be used. {cure}, and run again: the other clips are kept."
     raise UserError("\n  ".join([first, *shown]))
 
 
 def check_rates(rates: Sequence[int]) -> None:
-    """Raise UserError for a rate that is a slip of the pen, in Hz."""
+    """Raise UserError if a sample rate in Hz is too low, which is probably a typing error."""
     if low := [rate for rate in rates if rate < _LOWEST_RATE]:
         raise UserError(
-            f"--sample-rate {low[0]} is too low: HEAR's models take 16000, 22050, 32000, 44100 or "
-            f"48000 Hz, and {_LOWEST_RATE} is the least that is written."
+            f"--sample-rate {low[0]} is too low: the lowest allowed rate is {_LOWEST_RATE} Hz. "
+            "HEAR's models take 16000, 22050, 32000, 44100 or 48000 Hz."
         )
 
 
@@ -83,28 +83,28 @@ def write_task(
     say: Callable[[str], None] = _silent,
     without: Callable[[Bad], NewTask] = refuse_bad,
     seconds: float | None = None,
-    elsewhere: str = "give the new task another name or version",
+    elsewhere: str = "give the new task a different name or version",
 ) -> Path:
-    """Write a task directory, or finish one that was begun, and return its path.
+    """Write a task directory, or finish an incomplete one, and return its path.
 
-    The tables are written last. A task that is there already, made from the same plan, is left as
-    it is; of an unfinished one of another plan the clips are kept whose sounds are the same.
+    The tables are written last. An existing task that was made from the same plan is not changed.
+    If an incomplete directory was begun from a different plan, clips with the same sound are kept.
 
     Args:
-        task: what to write.
-        tasks_dir: folder that the directory is made in.
-        read: gives the sound of a clip's source (:data:`tasks.format.wavs.Read`).
-        rates: sample rates in Hz, each with a folder of its own.
-        jobs: processes that work side by side.
-        say: told how far it is, and what is odd.
-        without: returns what the task is without clips that cannot be used, maybe with a longer
-            name, or refuses.
-        seconds: how long all clips are together, where each has its own length.
-        elsewhere: what a user can do who wants this task beside one that is in its place.
+        task: the task to write.
+        tasks_dir: folder in which the directory is made.
+        read: returns the sound of a clip's source (:data:`tasks.format.wavs.Read`).
+        rates: sample rates in Hz; each has its own folder.
+        jobs: number of worker processes.
+        say: called with progress messages and warnings.
+        without: takes the clips that cannot be used and returns the task without them, possibly
+            under a longer name, or raises.
+        seconds: total length of all clips, if their lengths differ.
+        elsewhere: advice for a user who wants to keep an existing task of the same name.
 
     Raises:
-        UserError: the plan contradicts itself; another task has the directory's name; another
-            process is writing it; a clip cannot be used (all others are written before, and every
+        UserError: the plan contradicts itself; a different task has the directory's name; another
+            process is writing it; a clip cannot be used (all others are written first, and every
             such clip is named); the disk is too small, or the folder cannot be written.
     """
     _refuse_contradictions(task, rates)
@@ -117,16 +117,17 @@ def write_task(
         _refuse_small_disk(task, tasks_dir, unfinished, rates, seconds)
         with claimed(unfinished) as mine:
             if not mine:
-                raise UserError(f"Another process is writing {unfinished}: wait for it to end.")
+                raise UserError(f"Another process is writing {unfinished}. Wait for it to end.")
             if there := made_before(task, tasks_dir, plan, say, elsewhere, renamed):
-                return there  # made by another process just now
+                return there  # another process has just made it
             unfinished.mkdir(parents=True, exist_ok=True)
             _make_ready(unfinished, task, plan, say)
             bad = _write_clips(task, unfinished, read, rates, jobs, say)
             if bad:
                 task = without(bad)
                 _refuse_contradictions(task, rates)
-                made_before(task, tasks_dir, plan, say, elsewhere)  # refuses what is there
+                # The new name may belong to a different task, which this refuses.
+                made_before(task, tasks_dir, plan, say, elsewhere)
             final = tasks_dir / task.name
             for name, content in tables(task).items():
                 write_file(unfinished / name, content)
@@ -149,7 +150,7 @@ def _refuse_contradictions(task: NewTask, rates: Sequence[int]) -> None:
 def _refuse_small_disk(
     task: NewTask, tasks_dir: Path, unfinished: Path, rates: Sequence[int], seconds: float | None
 ) -> None:
-    """Refuse to begin what the disk cannot hold."""
+    """Raise UserError if the disk is too small for the task."""
     if task.sample_duration is not None:
         seconds = task.sample_duration * len(task.clips)
     if seconds is None:
@@ -161,19 +162,19 @@ def _refuse_small_disk(
     free = shutil.disk_usage(there).free
     if needed > free:
         raise UserError(
-            f"{task.name} takes {needed / 1e9:.1f} GB, and {tasks_dir} has {free / 1e9:.1f} "
-            "GB free. Make room, or name another --tasks-dir or fewer rates."
+            f"{task.name} needs {needed / 1e9:.1f} GB, but {tasks_dir} has {free / 1e9:.1f} "
+            "GB free. Make room, or choose another --tasks-dir or fewer sample rates."
         )
 
 
 def _make_ready(
     unfinished: Path, task: NewTask, plan: Provenance, say: Callable[[str], None]
 ) -> None:
-    """Leave in the folder what earlier tries wrote of this plan, each clip in its split."""
+    """Keep in the folder only the clips of this plan, each in its split."""
     begun = stored_provenance(unfinished)
     known = (unfinished / PLAN).exists()
     if begun == plan:
-        say(f"going on with {unfinished}")
+        say(f"resuming {unfinished}")
     same = set[str]()
     if begun and all(begun[key] == plan[key] for key in ("by", "seconds")):
         same = {
@@ -196,7 +197,7 @@ def _make_ready(
         files = f"{plural(kept, 'file')} of it {'is' if kept == 1 else 'are'} kept"
         say(
             f"{unfinished} was begun from something else ({how}): "
-            f"{files if kept else 'beginning anew'}"
+            f"{files if kept else 'starting again'}"
         )
     for entry in [*unfinished.glob("*/*"), *unfinished.glob("*")]:
         if not entry.is_dir():
@@ -204,7 +205,7 @@ def _make_ready(
                 entry.unlink()
         elif not any(entry.iterdir()):
             entry.rmdir()
-    # Last, for a stop before leaves what the next try can sort out by the old one.
+    # Written last: after an interruption the next run cleans up with the old plan.
     store_provenance(unfinished, plan)
 
 
@@ -216,7 +217,7 @@ def _write_clips(
     jobs: int,
     say: Callable[[str], None],
 ) -> Bad:
-    """Write what is missing; return what cannot be used."""
+    """Write the missing clips and return those that cannot be used."""
     for rate in rates:
         for split in task.splits:
             (folder / str(rate) / split).mkdir(parents=True, exist_ok=True)
@@ -230,13 +231,13 @@ def _write_clips(
     ]
     outcome = write_wavs(orders, read, task.sample_duration, jobs=jobs, say=say)
     if outcome.kept:
-        there = plural(outcome.kept, "file was", "files were")
+        there = plural(outcome.kept, "file")
         new = "1 is new" if outcome.written == 1 else f"{outcome.written} are new"
-        say(f"{there} there already, {new}")
+        say(f"{there} already existed, {new}")
     if outcome.clipped:
         one = len(outcome.clipped) == 1
         say(
             f"{_clips(len(outcome.clipped))} {'was' if one else 'were'} louder than full scale and "
-            f"{'is' if one else 'are'} clipped, '{outcome.clipped[0]}' for one"
+            f"{'is' if one else 'are'} clipped, for example '{outcome.clipped[0]}'"
         )
     return outcome.bad

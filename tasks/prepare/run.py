@@ -74,7 +74,7 @@ def prepare(
     if (directory / METADATA).is_file() and set(rates) <= set(present_rates(directory)):
         grouped = about.group_pattern or (directory / GROUPS).exists()
         hint = "" if grouped else " It has no groups."
-        say(f"{directory} is there already; delete it to prepare it anew.{hint}")
+        say(f"{directory} already exists; delete it to prepare it again.{hint}")
         return directory
     folder = SourceFolder(source, tasks_dir, say, corpus.tops)
     try:

@@ -133,12 +133,12 @@ def test_a_task_that_was_made_without_its_groups_gets_them(tmp_path: Path) -> No
     directory = write(noises(tmp_path / "log"))
     split_files = {path: path.read_bytes() for path in directory.glob("*.json")}
     assert write(grouped(tmp_path / "log")) == directory
-    assert said[-1] == f"{directory / 'groups.csv'} was missing and is added."
+    assert said[-1] == f"{directory / 'groups.csv'} was missing and has been added."
     assert groups_in(directory)["c010.wav"] == "g0"
     assert {path: path.read_bytes() for path in directory.glob("*.json")} == split_files
     before = len(said)
     write(grouped(tmp_path / "log"))
-    assert said[before:] == [f"{directory} is there already."]
+    assert said[before:] == [f"{directory} already exists."]
     others = tuple(dataclasses.replace(clip, group="one") for clip in noises(tmp_path / "log"))
     with pytest.raises(UserError, match="made from something else: other groups"):
         write(others)
@@ -271,13 +271,13 @@ def test_a_finished_task_is_not_written_again(tmp_path: Path) -> None:
     said: list[str] = []
     write_task(task, tmp_path, sound_reader.noise, rates=(8000,), say=said.append)
     assert n_read(tmp_path / "log") == 0
-    assert said == [f"{tmp_path / 'made-v1-full'} is there already."]
+    assert said == [f"{tmp_path / 'made-v1-full'} already exists."]
 
 
 REFUSED = {
     "label": "other labels or splits (train.json)",
-    "source": "1 clip of other recordings ('c000.wav')",
-    "clips": "1 clip that would go ('c000.wav')",
+    "source": "1 clip from other recordings ('c000.wav')",
+    "clips": "1 clip that the new task does not have ('c000.wav')",
     "length": "its clips are 0.1 s long, not 0.2 s long",
     "metadata": "other metadata (evaluation)",
     "rates": "its rates are 8000 Hz, not 16000",
@@ -312,13 +312,13 @@ def test_another_task_in_its_place_is_refused_with_what_differs(
     with pytest.raises(UserError) as caught:
         write_task(task, tmp_path, reader, rates=rates)
     told = str(caught.value)
-    assert f"there already, made from something else: {REFUSED[change]}" in told
-    assert told.endswith(". Delete it, or give the new task another name or version.")
+    assert f"already exists and was made from something else: {REFUSED[change]}" in told
+    assert told.endswith(". Delete it, or give the new task a different name or version.")
 
 
 def test_a_task_that_came_from_elsewhere_is_refused(tmp_path: Path) -> None:
     (tmp_path / "made-v1-full").mkdir()
-    with pytest.raises(UserError, match="there already"):
+    with pytest.raises(UserError, match="already exists"):
         write_task(new_task(noises(tmp_path / "log")), tmp_path, sound_reader.noise, rates=(8000,))
 
 
@@ -343,8 +343,8 @@ def test_clips_that_cannot_be_read_are_all_named_and_can_be_mended(tmp_path: Pat
         message = str(caught.value)
         assert "3 clips cannot be used" in message
         assert "c1.wav: " in message
-        assert "c2.wav: it holds no sample" in message
-        assert "c4.wav: it holds samples that are NaN" in message
+        assert "c2.wav: it contains no sample" in message
+        assert "c4.wav: it contains samples that are NaN" in message
     assert not (tmp_path / "made-v1-full").exists()
     kept = sorted((tmp_path / ".made-v1-full.unfinished" / "8000").rglob("*.wav"))
     assert {path.name for path in kept} == {"c0.wav", "c3.wav", "c5.wav"}
@@ -352,7 +352,7 @@ def test_clips_that_cannot_be_read_are_all_named_and_can_be_mended(tmp_path: Pat
     for i in (1, 2, 4):
         (sources / f"{i}.wav").write_bytes(good)
     directory = write_task(task, tmp_path, sound_reader.read_file, rates=(8000,), say=said.append)
-    assert "3 files were there already, 3 are new" in said
+    assert "3 files already existed, 3 are new" in said
     after = [(directory / p.relative_to(p.parents[2])).stat().st_mtime_ns for p in kept]
     assert after == times
 
@@ -441,8 +441,8 @@ def test_a_killed_run_goes_on_and_ends_as_if_never_stopped(tmp_path: Path) -> No
     again = begin(tmp_path, "noise_before_a_gate", 60, jobs=1)
     out, err = again.communicate()
     assert again.returncode == 0, err
-    assert "going on with" in out
-    assert "38 files were there already, 82 are new" in out
+    assert "resuming" in out
+    assert "38 files already existed, 82 are new" in out
     directory = tmp_path / "tasks" / "made-v1-full"
     same = [path for path in done if path not in (cut, empty)]
     assert all(
@@ -553,7 +553,7 @@ def test_sounds_that_stay_are_kept_when_clips_come_go_and_change_their_split(
     )
     assert [mark.name for mark in log.iterdir()] == ["read-99"]
     assert "10 files of it are kept" in said[0]
-    assert "10 files were there already, 1 is new" in said
+    assert "10 files already existed, 1 is new" in said
     assert errors_in(directory) == []
     assert (directory / "8000" / "test" / moved.name).exists()
     assert {path.name for path in directory.iterdir() if path.is_dir()} == {"8000"}
@@ -569,7 +569,7 @@ def test_an_unfinished_task_of_another_plan_is_begun_anew(tmp_path: Path) -> Non
     directory = write_task(
         new_task(clips), tmp_path, sound_reader.noise, rates=(16000,), say=said.append
     )
-    assert any("beginning anew" in text for text in said)
+    assert any("starting again" in text for text in said)
     assert errors_in(directory) == []
     assert not (directory / "8000").exists()
 
@@ -632,7 +632,7 @@ def test_a_full_disk_is_told_in_words_and_leaves_no_half_file(tmp_path: Path) ->
 
 def test_a_disk_that_is_too_small_is_named_before_the_work(tmp_path: Path) -> None:
     task = new_task(noises(tmp_path / "log"), sample_duration=None)
-    with pytest.raises(UserError, match=r"takes 16000\.0 GB, and .* Make room"):
+    with pytest.raises(UserError, match=r"needs 16000\.0 GB, but .* Make room"):
         write_task(task, tmp_path / "out", sound_reader.noise, rates=(8000,), seconds=1e9)
     assert not (tmp_path / "out").exists()
 
@@ -644,7 +644,7 @@ OTHERS = (NewClip("v.wav", "valid", 0, ("a",)), NewClip("t.wav", "test", 0, ("b"
 @pytest.mark.parametrize(
     ("clip", "reason"),
     [
-        ({"name": "a.mp3"}, "clip 'a.mp3': its name must be a plain one that ends in .wav"),
+        ({"name": "a.mp3"}, "clip 'a.mp3': its name must be a plain file name that ends in .wav"),
         ({"name": "x/a.wav"}, "must be a plain one"),
         ({"name": ".a.wav"}, "must be a plain one"),
         ({"name": "V.wav"}, "another clip is called 'V.wav'"),
@@ -673,8 +673,8 @@ def test_a_clip_that_does_not_fit_is_named(
         ({}, (), "sample rates must be"),
         ({}, (8000, 8000), "sample rates must be"),
         ({}, (0,), "sample rates must be"),
-        ({"sample_duration": 0.00001}, (8000,), "clips of 1e-05 s hold no sample"),
-        ({"labels": ("a", "b", "a")}, (8000,), "the label 'a' is empty or there twice"),
+        ({"sample_duration": 0.00001}, (8000,), "clips of 1e-05 s contain no sample"),
+        ({"labels": ("a", "b", "a")}, (8000,), "the label 'a' is empty or occurs twice"),
         ({"splits": (*SPLITS, "fold00")}, (8000,), "the split 'fold00' has no clip"),
     ],
 )

@@ -362,7 +362,7 @@ def test_recordings_that_cannot_be_used_are_all_named_with_their_lines(
         "line 6: '04.wav' is a text file, not audio. It begins with 'no sound'.",
         "line 7: '05.wav' is truncated: 1956 of 8000 bytes of sound are present.",
         "line 8: '06.wav' is an empty file.",
-        "line 9: '07.wav' is empty: it holds no sample.",
+        "line 9: '07.wav' is empty: it contains no sample.",
         "line 10: '08.wav' cannot be read (Is a directory).",
         f"line 32: there is no 'deep/30.wav' in {folder}. There is no folder {folder / 'deep'}.",
     ):
@@ -542,7 +542,7 @@ def test_a_second_call_does_nothing_and_another_task_is_refused(tmp_path: Path) 
     where = ("--tasks-dir", tmp_path / "tasks", "--jobs", "1")
     code, out, err = hear_byola(*arguments, "--seconds", "0.5", *where)
     assert (code, out) == (0, f"{directory}\n")
-    assert "is there already" in err
+    assert "already exists" in err
     assert {path: path.stat().st_mtime_ns for path in directory.rglob("*.wav")} == before
     code, _, err = hear_byola(*arguments, "--seconds", "0.4", *where)
     assert code == 2
@@ -590,11 +590,11 @@ def test_only_another_content_makes_other_recordings(tmp_path: Path) -> None:
     )  # fmt: skip
     code, _, err = hear_byola(*arguments)
     assert code == 0, err
-    assert "is there already" in err
+    assert "already exists" in err
     sound.write_bytes((tmp_path / "sounds" / "low" / "3.wav").read_bytes())
     code, _, err = hear_byola(*arguments)
     assert code == 2
-    assert "made from something else: 1 clip of other recordings ('low_0.wav'). Delete" in err
+    assert "made from something else: 1 clip from other recordings ('low_0.wav'). Delete" in err
 
 
 def test_two_machines_make_the_same_files(tmp_path: Path) -> None:
@@ -653,7 +653,7 @@ def test_a_row_that_is_left_out_leaves_the_other_clips_as_they_are(tmp_path: Pat
     table.write_text(table.read_text().replace("low/1.flac,low\n", ""))
     code, out, err = hear_byola(*arguments)
     assert code == 0, err
-    assert "29 files were there already, 0 are new" in err
+    assert "29 files already existed, 0 are new" in err
     assert errors_in(Path(out.strip())) == []
 
 
@@ -683,7 +683,7 @@ def test_sounds_that_cannot_be_decoded_are_left_out_when_asked(tmp_path: Path) -
     (tmp_path / "sounds" / "low" / "1.flac").write_bytes(whole)
     code, _, err = hear_byola(*arguments)
     assert code == 2
-    assert "1 clip of other recordings ('low_1.wav')" in err
+    assert "1 clip from other recordings ('low_1.wav')" in err
 
 
 def test_groups_go_from_the_table_into_the_predictions(tmp_path: Path) -> None:

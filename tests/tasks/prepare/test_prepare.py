@@ -118,7 +118,7 @@ def test_a_whole_task_that_is_there_is_left_alone(esc50: Path, whole: None, tmp_
     assert directory.name == "esc50-v2.0.0-full"
     assert read_task(directory).unlike_card == ()
     before = {path: path.stat().st_mtime_ns for path in directory.rglob("*")}
-    assert "is there already" in said_by("esc50", tmp_path / "gone", tmp_path)[0]
+    assert "already exists" in said_by("esc50", tmp_path / "gone", tmp_path)[0]
     assert {path: path.stat().st_mtime_ns for path in directory.rglob("*")} == before
     with pytest.raises(UserError, match="Delete it"):
         prepare("esc50", esc50, tmp_path, rates=(16_000,))
@@ -143,7 +143,7 @@ def test_a_part_is_not_called_like_the_whole(esc50: Path, tmp_path: Path) -> Non
         "unlike the card of esc50: 10 clips here, 2,000 on the card",
         "unlike the card of esc50: 2 classes here, 50 on the card",
     )
-    assert "is there already" in said_by("esc50", esc50, tmp_path)[-1]
+    assert "already exists" in said_by("esc50", esc50, tmp_path)[-1]
 
 
 @pytest.mark.parametrize(("lost", "is_part"), [((1, 2), False), ((1, 2, 3), True), ((199,), True)])
@@ -183,7 +183,7 @@ def test_bad_sounds_are_left_out_when_asked_and_named(
     assert "Mend them or give --skip-bad, and run again" in capsys.readouterr().err
     assert call([*arguments, "--skip-bad"]) == 0
     printed = capsys.readouterr()
-    assert "9 files were there already, 0 are new" in printed.err
+    assert "9 files already existed, 0 are new" in printed.err
     assert printed.err.count("3-100035-A-0.wav: ") == 1
     assert "left out: 1 of 10 clips, which cannot be used" in printed.err
     assert "unlike the card of esc50: 9 clips here, 10 on the card" in printed.err
@@ -198,7 +198,7 @@ def test_bad_sounds_are_left_out_when_asked_and_named(
     assert call([*arguments, "--skip-bad"]) == 0
     again = capsys.readouterr()
     assert again.out == printed.out
-    assert f"{directory} is there already" in again.err
+    assert f"{directory} already exists" in again.err
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
@@ -230,7 +230,7 @@ def test_the_corpus_is_the_same_however_its_folder_is_spelt(
     broken.write_bytes(whole)
     monkeypatch.chdir(esc50 / "audio")
     assert "1 of 1 clips" in " ".join(said_by("esc50", Path(".."), tmp_path))
-    assert "is there already" in said_by("esc50", esc50, tmp_path)[-1]
+    assert "already exists" in said_by("esc50", esc50, tmp_path)[-1]
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -266,7 +266,7 @@ def test_an_interrupted_preparation_goes_on_from_a_folder_above(
     with pytest.raises(UserError, match=r"3-100035-A-0\.wav"):
         prepare("esc50", esc50, tmp_path, say=[].append)
     broken.write_bytes(whole)
-    assert "9 files were there already, 1 is new" in said_by("esc50", esc50.parent, tmp_path)
+    assert "9 files already existed, 1 is new" in said_by("esc50", esc50.parent, tmp_path)
 
 
 def test_another_rate_is_refused_with_what_can_be_done(esc50: Path, tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_another_rate_is_refused_with_what_can_be_done(esc50: Path, tmp_path: Pa
 
 
 def test_a_rate_that_is_a_slip_of_the_pen_is_refused(esc50: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="--sample-rate 3 is too low: HEAR's models take 16000"):
+    with pytest.raises(UserError, match="--sample-rate 3 is too low: the lowest allowed"):
         prepare("esc50", esc50, tmp_path, rates=(3,), say=[].append)
 
 
