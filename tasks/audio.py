@@ -1,4 +1,4 @@
-"""Audio of a task: which rate to read, decoding, resampling, reading ahead, content hashes."""
+"""Choose, decode, resample and hash the audio files of a task."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from hear_byola.core.audiofile import BadFile
 from tasks.format.task import Task
 
 MAX_SECONDS = 1200.0
-"""HEAR's common API promises models sounds of up to 20 minutes."""
+"""Longest sound, in seconds, that a model of HEAR's common API must accept (20 minutes)."""
 
-_AHEAD_BYTES = 512 << 20  # decoded audio that read_ahead may hold, estimated
-_EXPANSION = 4  # 16-bit samples become float32, held at both rates while resampled
+_AHEAD_BYTES = 512 << 20  # estimated size of the decoded audio that read_ahead keeps in memory
+_EXPANSION = 4  # 16-bit samples become float32, and exist at both rates while resampled
 
 
 class BadAudio(UserError):
-    """An audio file that cannot be used, with ``path`` and the ``reason``, a sentence."""
+    """An audio file cannot be used; has its ``path`` and the ``reason``, a sentence."""
 
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(path, reason)
@@ -42,7 +42,7 @@ class BadAudio(UserError):
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header says; ``encoding`` is ``WAV PCM_16`` for what HEAR asks for."""
+    """The content of a file's header; ``encoding`` is ``WAV PCM_16`` in HEAR's format."""
 
     frames: int
     rate: int
@@ -56,46 +56,48 @@ class AudioInfo:
 
 
 def present_rates(directory: Path) -> tuple[int, ...]:
-    """The sample rates that have a folder in a task directory, ascending."""
+    """Return the sample rates that have a folder in a task directory, ascending."""
     names = [path.name for path in directory.iterdir() if path.is_dir()]
     return tuple(sorted(int(name) for name in names if name.isascii() and name.isdecimal()))
 
 
 def nearest_rate(rates: Sequence[int], sample_rate: int) -> int:
-    """Of ascending ``rates`` the one to read: the same, else the next higher, else the highest."""
+    """Return the rate to read of ascending ``rates``: the same, next higher, or highest rate."""
     return next((rate for rate in rates if rate >= sample_rate), rates[-1])
 
 
 def source_rate(task: Task, sample_rate: int) -> int:
-    """The rate of the task's audio to read for a model at ``sample_rate`` (:func:`nearest_rate`).
+    """Return the rate of a task's audio to read for a model at ``sample_rate`` in Hz.
+
+    It is the :func:`nearest_rate` of those in the task directory.
 
     Raises:
-        UserError: when the task directory holds no audio folder.
+        UserError: the task directory has no audio folder.
     """
     rates = present_rates(task.directory)
     if not rates:
         raise UserError(
-            f"{task.directory} holds no audio: it needs a folder named by a sample rate, "
-            f"as {sample_rate}/{task.splits[0]}/."
+            f"{task.directory} contains no audio: it needs a folder named by a sample rate, "
+            f"such as {sample_rate}/{task.splits[0]}/."
         )
     return nearest_rate(rates, sample_rate)
 
 
 def audio_path(task: Task, split: str, clip_name: str, rate: int) -> Path:
-    """Where the layout puts a clip at a rate."""
+    """Return the path of a clip at a sample rate."""
     return task.directory / str(rate) / split / clip_name
 
 
 def decode(path: Path, rate: int | None = None) -> tuple[np.ndarray, AudioInfo]:
-    """The samples of a file at its own rate, float32 (n_samples,), and its header.
+    """Return the samples of a file at its own rate, float32 (n_samples,), and its header.
 
     Args:
-        path: in any of the formats that :mod:`harness.audiofile` accepts.
-        rate: the rate that it must have, where one is promised.
+        path: a file in any of the formats that :mod:`hear_byola.core.audiofile` accepts.
+        rate: the sample rate in Hz that it must have; None for any.
 
     Raises:
-        BadAudio: missing, unreadable, truncated, empty, not mono, of another rate, longer than 20
-            minutes, or with samples that are NaN or infinite.
+        BadAudio: the file is missing, unreadable, truncated, empty, not mono, longer than 20
+            minutes, has another rate, or has samples that are NaN or infinite.
     """
     with open_sound(path) as sound:
         info = _info(sound)
@@ -103,20 +105,20 @@ def decode(path: Path, rate: int | None = None) -> tuple[np.ndarray, AudioInfo]:
             raise BadAudio(path, " ".join(faults))
         audio = read_frames(path, sound)
     if not np.isfinite(audio).all():
-        raise BadAudio(path, "holds samples that are NaN or infinite.")
+        raise BadAudio(path, "contains samples that are NaN or infinite.")
     return audio, info
 
 
 def open_sound(path: Path, content: BinaryIO | None = None) -> soundfile.SoundFile:
-    """Open a sound of which all bytes are present (:func:`harness.audiofile.open_sound`).
+    """Open a sound of which all bytes are present (:func:`hear_byola.core.audiofile.open_sound`).
 
     Args:
-        path: of the file; for a file in an archive, what messages call it.
-        content: of a file in an archive.
+        path: path of the file; for a file in an archive, its name in messages.
+        content: content of a file in an archive; None to read ``path``.
 
     Raises:
-        BadAudio: missing, unreadable, empty, truncated, of unknown length, or in a format that is
-            not accepted.
+        BadAudio: the file is missing, unreadable, empty, truncated, of unknown length, or in a
+            format that is not accepted.
     """
     try:
         return audiofile.open_sound(path if content is None else content)
@@ -129,10 +131,10 @@ def open_sound(path: Path, content: BinaryIO | None = None) -> soundfile.SoundFi
 
 
 def check_end(path: Path, sound: soundfile.SoundFile) -> None:
-    """Refuse a sound that ends early, without decoding all of it.
+    """Check, without decoding all of a sound, that its end is present.
 
     Raises:
-        BadAudio: the end is not there.
+        BadAudio: the end is missing.
     """
     try:
         audiofile.check_end(sound)
@@ -143,19 +145,19 @@ def check_end(path: Path, sound: soundfile.SoundFile) -> None:
 def read_frames(
     path: Path, sound: soundfile.SoundFile, start: int = 0, frames: int = -1
 ) -> np.ndarray:
-    """Read frames of a sound that was just opened, up to its end if that comes first.
+    """Read frames of a sound that was just opened, at most up to its end.
 
     Args:
-        path: what messages call the sound.
+        path: the name of the sound in messages.
         sound: as :func:`open_sound` returned it.
         start: the first frame to read.
-        frames: how many; -1 for all.
+        frames: number of frames; -1 for all.
 
     Returns:
-        float32 (frames,), or (frames, channels) of more than one channel.
+        float32 (frames,), or (frames, channels) if there is more than one channel.
 
     Raises:
-        BadAudio: it cannot be decoded, or ends before its header says.
+        BadAudio: it cannot be decoded, or is shorter than its header states.
     """
     try:
         return audiofile.read_frames(sound, start, frames)
@@ -164,10 +166,11 @@ def read_frames(
 
 
 def read_audio(path: Path, sample_rate: int) -> np.ndarray:
-    """A clip as HEAR models take it: float32 (n_samples,), mono, in [-1, 1], at ``sample_rate``.
+    """Return a clip as HEAR models take it: mono float32 (n_samples,), [-1, 1], ``sample_rate`` Hz.
 
-    Another rate is resampled by soxr (its "HQ" quality). What overshoots, as resampled full-scale
-    sounds and unscaled float files do, is clipped, as in the 16-bit files that HEAR made.
+    A file of another rate is resampled by soxr (its "HQ" quality). Samples beyond [-1, 1], which
+    resampled full-scale sounds and unscaled float files have, are clipped as in HEAR's 16-bit
+    files.
 
     Raises:
         BadAudio: as :func:`decode`.
@@ -176,18 +179,18 @@ def read_audio(path: Path, sample_rate: int) -> np.ndarray:
     if info.rate != sample_rate:
         audio = soxr.resample(audio, info.rate, sample_rate)
         if len(audio) == 0:
-            raise BadAudio(path, f"is too short: no sample is left of it at {sample_rate} Hz.")
+            raise BadAudio(path, f"is too short: resampled to {sample_rate} Hz it has no sample.")
     return np.clip(audio, -1.0, 1.0, out=audio)
 
 
 def read_ahead(
     paths: Sequence[Path], sample_rate: int, *, threads: int = 2, ahead: int = 64
 ) -> Generator[np.ndarray, None, None]:
-    """Yield :func:`read_audio` of each path, in order, decoded by threads before it is asked for.
+    """Yield :func:`read_audio` of each path, in order; threads decode clips in advance.
 
-    At most ``ahead`` clips wait, fewer when they are long (about 512 MB, and always one). An
-    error surfaces when its clip's turn comes. Closing the generator, or an error, drops what was
-    not begun and waits for the threads.
+    At most ``ahead`` clips are decoded in advance, or about 512 MB of them if they are long, but
+    always one. An error is raised when the clip's turn comes. Closing the generator, or an error,
+    cancels the clips that have not begun and waits for the threads.
     """
     pending: deque[tuple[Future[np.ndarray], int]] = deque()
     waiting = deque(paths)
@@ -209,7 +212,7 @@ def read_ahead(
             future, size = pending.popleft()
             audio = future.result()
             held -= size
-            del future  # it would keep the clip alive while the consumer works
+            del future  # otherwise the clip stays in memory while the consumer works
             fill()
             yield audio
     finally:
@@ -217,21 +220,21 @@ def read_ahead(
 
 
 class ContentHashes:
-    """sha256 of files, remembered on disk as long as a file's state stays the same.
+    """Computes SHA-256 hashes of files and stores them until a file's state changes.
 
     Args:
-        memory: where to remember them, a JSON file.
-        verify: hash each file again, once in this object's life, whatever is remembered.
+        memory: the JSON file in which they are stored.
+        verify: hash each file again once per object, even if its hash is stored.
     """
 
     def __init__(self, memory: Path, verify: bool = False) -> None:
         self._memory = FileMemory(memory, verify)
 
     def sha256(self, path: Path) -> str:
-        """The hash of a file's content.
+        """Return the hash of a file's content.
 
         Raises:
-            BadAudio: when the file is missing or cannot be read.
+            BadAudio: the file is missing or cannot be read.
         """
         try:
             return self._memory.recall(path, lambda: file_sha256(path))
@@ -239,7 +242,7 @@ class ContentHashes:
             raise BadAudio(path, f"cannot be read ({error.strerror}).") from error
 
     def save(self) -> None:
-        """Write what is new to the memory, whole or not at all."""
+        """Write new hashes to the file, whole or not at all."""
         self._memory.save()
 
 
@@ -247,17 +250,17 @@ def _expected_bytes(path: Path) -> int:
     try:
         return os.stat(path).st_size * _EXPANSION
     except OSError:
-        return 0  # reading it will say what is wrong
+        return 0  # reading the file raises the error
 
 
 def _header_faults(info: AudioInfo, rate: int | None) -> list[str]:
     faults = []
     if info.frames == 0:
-        faults.append("is empty: it holds no sample.")
+        faults.append("is empty: it contains no sample.")
     if info.channels != 1:
         faults.append(f"has {info.channels} channels; HEAR audio is mono.")
     if rate is not None and info.rate != rate:
-        faults.append(f"has a sample rate of {info.rate} Hz in a folder of {rate} Hz.")
+        faults.append(f"has a sample rate of {info.rate} Hz, but its folder is for {rate} Hz.")
     if info.seconds > MAX_SECONDS:
         faults.append(f"is {info.seconds:.1f} s long; HEAR models take at most {MAX_SECONDS:g} s.")
     return faults

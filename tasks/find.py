@@ -1,4 +1,4 @@
-"""Where a task is: a directory, a name in a folder of tasks, or a card of this package."""
+"""Find task directories and cards by a path, a name or a suite."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tasks.format.task import SYNTHETIC, TaskSource
 from tasks.make.summary import SUITE as OWN
 
 Found = tuple[Path, str]
-"""A task directory, and the suite it belongs to (empty where it has no card)."""
+"""A task directory and its suite ("" if it has no card)."""
 
 _DEFAULT_TASKS_DIR = Path("tasks")  # of the commands' --tasks-dir
 
 _MADE_BY = {OWN: "tasks make", SYNTHETIC: "tasks make --synthetic KIND"}
-"""The suites that have no task until the user makes one, and how."""
+"""The suites whose tasks users make, and the command that makes one."""
 
 
 def find_task(name: str, tasks_dir: Path) -> Found:
-    """Return the directory that ``name`` stands for.
+    """Return the directory of a task.
 
-    ``name`` is, in this order: a path to a task directory; a directory in ``tasks_dir``, by its
-    whole name or by the task's name where that is the only one; a card's name.
+    ``name`` is read, in this order, as a path to a task directory; as the full name of a directory
+    in ``tasks_dir``; as a task's name, if one directory of ``tasks_dir`` has it; as a card's name.
 
     Raises:
-        UserError: nothing of that name, or several; or a card that is wrong, or whose task is not
-            here.
+        UserError: no task or several tasks have that name, the card is invalid, or its task is
+            not here.
     """
     directory = directory_of(name, tasks_dir)
     if directory is not None:
@@ -42,7 +42,7 @@ def find_task(name: str, tasks_dir: Path) -> Found:
     if is_card(name):
         return _of_cards([card(name)], name, tasks_dir)[0]
     if (here := Path(expand_home(name))).is_dir():
-        return here, ""  # reading it says what it lacks
+        return here, ""  # reading it reports the missing files
     raise _no_task(name, tasks_dir)
 
 
@@ -63,17 +63,17 @@ def _no_task(name: str, tasks_dir: Path) -> UserError:
     known = [*(directory.rsplit("-", 2)[0] for directory in here), *here, *cards()]
     folder = "" if tasks_dir.is_dir() else f" There is no folder {tasks_dir}."
     return UserError(
-        f"No task '{name}' in {tasks_dir} or among the built-in ones."
-        f"{did_you_mean(name, known)}{folder} `hear-byola tasks list` shows what there is."
+        f"No task '{name}' in {tasks_dir} or among the built-in tasks."
+        f"{did_you_mean(name, known)}{folder} `hear-byola tasks list` lists all tasks."
     )
 
 
 def find_suite(suite: str, tasks_dir: Path) -> list[Found]:
-    """Return the directories of all tasks of a suite, by the cards in ``tasks_dir`` or our own.
+    """Return the directories of all tasks of a suite, by the cards in ``tasks_dir`` or built in.
 
     Raises:
-        UserError: no such suite, or tasks of it that are not here, each by name and with the
-            command that gets it.
+        UserError: there is no such suite, or some of its tasks are not here; the message names
+            each and the command that gets it.
     """
     chosen = suite_in(suite, tasks_dir)
     if not chosen:
@@ -84,10 +84,10 @@ def find_suite(suite: str, tasks_dir: Path) -> list[Found]:
 def find_sources(
     names: Sequence[str], suite: str | None, tasks_dir: Path
 ) -> tuple[TaskSource, ...]:
-    """Return the tasks of all names and of a suite, each once, with their cards' groups.
+    """Return the tasks of all names and of a suite, each once, with their cards' group patterns.
 
     Raises:
-        UserError: nothing is named, or as :func:`find_task` and :func:`find_suite`.
+        UserError: no task is named, or as :func:`find_task` and :func:`find_suite`.
     """
     found = [find_task(name, tasks_dir) for name in names]
     if suite:
@@ -105,10 +105,12 @@ def find_sources(
 
 
 def suite_in(suite: str, tasks_dir: Path) -> tuple[Card, ...]:
-    """Return a suite's cards in ``tasks_dir``, else our own; none where users make its tasks.
+    """Return a suite's cards in ``tasks_dir``, else the built-in cards.
+
+    A suite whose tasks users make has no built-in card.
 
     Raises:
-        UserError: no such suite.
+        UserError: there is no such suite.
     """
     here = cards_in(tasks_dir, suite)
     if here or suite in _MADE_BY:
@@ -120,17 +122,18 @@ def suite_in(suite: str, tasks_dir: Path) -> tuple[Card, ...]:
 
 
 def none_of(suite: str, tasks_dir: Path) -> str:
-    """Return a sentence for a suite that users make tasks of, when there are none."""
+    """Return a sentence that a suite whose tasks users make has no task."""
     return (
-        f"{tasks_dir} holds no task of the suite {suite}: `hear-byola {_MADE_BY[suite]}` makes one."
+        f"{tasks_dir} contains no task of the suite {suite}. `hear-byola {_MADE_BY[suite]}` makes "
+        "one."
     )
 
 
 def cards_of_suite(suite: str) -> tuple[Card, ...]:
-    """Return a suite's cards, in alphabetical order.
+    """Return a suite's built-in cards, in alphabetical order.
 
     Raises:
-        UserError: no such suite.
+        UserError: there is no such suite.
     """
     if suite not in suites():
         raise _no_suite(suite, sorted(suites()))
@@ -145,9 +148,9 @@ def _no_suite(suite: str, known: Sequence[str]) -> UserError:
 
 
 def cards_in(tasks_dir: Path, suite: str | None = None) -> tuple[Card, ...]:
-    """Return the cards inside the task directories of a folder, or those of one suite.
+    """Return the cards inside the task directories of a folder, or only those of one suite.
 
-    Wrong ones are warned of and left out.
+    Invalid cards are left out with a warning.
     """
     found = []
     for path in directories(tasks_dir):
@@ -172,13 +175,13 @@ def group_pattern(directory: Path) -> str:
 
 
 def find_card(name: str, tasks_dir: Path) -> Card | None:
-    """Return a task's card, the task being named as for :func:`find_task`.
+    """Return a task's card, or None if its directory has none.
 
-    A task directory may have none. The card of another task, left in a copied directory, is warned
-    of and does not count.
+    ``name`` is as for :func:`find_task`. A card of another task, left in a copied directory, is
+    ignored with a warning.
 
     Raises:
-        UserError: there is no such task, or several, or its card is wrong.
+        UserError: no task or several tasks have that name, or the card is invalid.
     """
     directory = directory_of(name, tasks_dir)
     if directory is None:
@@ -200,13 +203,13 @@ def domains(tasks_dir: Path) -> dict[str, str]:
 
 
 def place_of(each: Card, tasks_dir: Path) -> Path | None:
-    """Return the directory of a card's task in ``tasks_dir``, or None when it is not there."""
+    """Return the directory of a card's task in ``tasks_dir``, or None if there is none."""
     directory = tasks_dir / each.directory
     return directory if (directory / METADATA).is_file() else None
 
 
 def whereabouts(name: str, each: Card, tasks_dir: Path) -> str:
-    """Return for people where the task is whose card :func:`find_card` found, or how to get it."""
+    """Return a text with the location of a card's task, or with the commands that get it."""
     place = directory_of(name, tasks_dir)
     if place is None or place.resolve().name != each.directory:
         place = place_of(each, tasks_dir)
@@ -217,21 +220,21 @@ def whereabouts(name: str, each: Card, tasks_dir: Path) -> str:
 
 
 def is_built_in(each: Card) -> bool:
-    """Whether the task comes with the package."""
+    """Return whether the task comes with the package."""
     return each.name in demo_names()
 
 
 def directories(tasks_dir: Path) -> list[Path]:
-    """Return the task directories in a folder, by name; none where there is no such folder."""
+    """Return the task directories in a folder, by name; none if the folder does not exist."""
     if not tasks_dir.is_dir():
         return []
-    # Hidden ones are not finished (tasks.format.writer).
+    # Hidden directories are not complete (tasks.format.writer).
     seen = (path for path in tasks_dir.iterdir() if not path.name.startswith("."))
     return sorted(path for path in seen if (path / METADATA).is_file())
 
 
 def _of_cards(chosen: Sequence[Card], what: str, tasks_dir: Path) -> list[Found]:
-    """Return the directories of cards, which together are called ``what``."""
+    """Return the directories of cards; errors call the cards ``what``."""
     places = {each.name: place_of(each, tasks_dir) for each in chosen if not is_built_in(each)}
     absent = [each for each in chosen if each.name in places and places[each.name] is None]
     if absent:
@@ -243,7 +246,7 @@ def _of_cards(chosen: Sequence[Card], what: str, tasks_dir: Path) -> list[Found]
 
 
 def directory_of(name: str, tasks_dir: Path) -> Path | None:
-    """Return the task directory that a path or a name stands for; None when it is not here."""
+    """Return the task directory of a path or a name, or None if it is not here."""
     name = expand_home(name)
     if (Path(name) / METADATA).is_file() or "/" in name:
         return Path(name)
@@ -252,13 +255,13 @@ def directory_of(name: str, tasks_dir: Path) -> Path | None:
     matches = matches or [path for path in here if path.name.startswith(f"{name}-")]
     if len(matches) > 1:
         listed = ", ".join(path.name for path in matches)
-        raise UserError(f"'{name}' stands for several tasks in {tasks_dir}: {listed}. Name one.")
+        raise UserError(f"'{name}' matches several tasks in {tasks_dir}: {listed}. Name one.")
     return matches[0] if matches else None
 
 
 def ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
-    """Return a line for each way by which tasks that are not in ``tasks_dir`` come there."""
-    # Its readers of corpora take longer to import than most commands take.
+    """Return a line for each way to get tasks that are not in ``tasks_dir``."""
+    # Imported here, because the modules of the corpora take long to import.
     from tasks.prepare.registry import CORPORA
 
     where = "" if tasks_dir == _DEFAULT_TASKS_DIR else f" --tasks-dir {tasks_dir}"
@@ -276,12 +279,12 @@ def ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
     for each in unpublished:
         if each.name not in CORPORA and not is_built_in(each):
             lines.append(
-                f"Neither published nor made by a command: put {each.directory} into {tasks_dir}."
+                f"Not published, and no command makes it: put {each.directory} into {tasks_dir}."
             )
     for each in absent:
         part = tasks_dir / part_of(each.task).name
         if (part / METADATA).is_file():
-            lines.append(f"There is a part of {each.name}, with fewer clips: {part.name}.")
+            lines.append(f"A part of {each.name}, with fewer clips, is here: {part.name}.")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""What tasks there are, as lines for a terminal."""
+"""List the tasks as a table for a terminal."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def list_tasks(tasks_dir: Path, suite: str | None = None) -> str:
     """Return a table of the tasks with a card, then the other directories of ``tasks_dir``.
 
     Args:
-        tasks_dir: where task directories are looked for; the column HERE says which are there.
-        suite: show the tasks of this suite alone.
+        tasks_dir: folder of task directories; the column HERE shows which tasks it contains.
+        suite: show only the tasks of this suite.
 
     Raises:
-        UserError: no such suite.
+        UserError: there is no such suite.
     """
     chosen = known_tasks(tasks_dir, suite)
     if suite and not chosen:
@@ -39,7 +39,7 @@ def known_tasks(tasks_dir: Path, suite: str | None = None) -> list[Card]:
     """Return the cards of the package and of the directories in ``tasks_dir``, by suite and name.
 
     Raises:
-        UserError: no such suite.
+        UserError: there is no such suite.
     """
     chosen = suite_in(suite, tasks_dir) if suite else (*cards().values(), *cards_in(tasks_dir))
     return sorted(chosen, key=_place_in_list)

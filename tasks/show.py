@@ -1,4 +1,4 @@
-"""What ``tasks show`` prints of a task: its card, or what its directory says."""
+"""Return the card of a task, or a description made from its directory, for ``tasks show``."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ from tasks.format.task import read_task
 
 
 def show_task(name: str, tasks_dir: Path) -> tuple[str, str]:
-    """Return a task's card as YAML, and a sentence on where the task is.
+    """Return a task's card as YAML, and a sentence with its location.
 
-    A task directory without a card of its own is described by its tables, in the fields of a card
-    that they know.
+    If a task directory has no card, the fields of a card that its tables contain are returned.
 
     Args:
         name: a task as :func:`tasks.find.find_task` takes it, or a card.
-        tasks_dir: where task directories are looked for.
+        tasks_dir: folder of task directories.
 
     Raises:
         UserError: there is no such task, or its card or its directory cannot be read.
@@ -30,10 +29,10 @@ def show_task(name: str, tasks_dir: Path) -> tuple[str, str]:
 
 
 def describe(directory: Path) -> dict[str, object]:
-    """Return what the tables of a task directory say, by the names of a card's fields.
+    """Return the fields of a card that the tables of a task directory contain.
 
     Raises:
-        UserError: the directory cannot be read; naming each file and field.
+        UserError: the directory cannot be read; the message names each file and field.
     """
     task = read_task(directory)
     sizes = {split: len(task.clips[split]) for split in task.splits}

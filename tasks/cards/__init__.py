@@ -1,1 +1,1 @@
-"""Task cards: one YAML file a task, which says what the task is and where it comes from."""
+"""Task cards: one YAML file per task, with the task's properties and origin."""

@@ -1,7 +1,7 @@
-"""The cards that come with the package: one YAML file a task, beside this module.
+"""Read the cards that come with the package: the YAML files beside this module.
 
-A card has every field of :class:`tasks.cards.card.Card`, with ``null`` for what is not known.
-Adding a task is adding its file.
+A card has every field of :class:`tasks.cards.card.Card`; unknown values are ``null``. To add a
+task, add its file.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ _FOLDER = Path(__file__).parent
 
 @cache
 def cards() -> Mapping[str, Card]:
-    """Return all cards by name, in alphabetical order, but wrong ones, which are warned of."""
+    """Return all valid cards by name, in alphabetical order; warn of invalid cards."""
     found = {}
     for name, path in _files().items():
         try:
             found[name] = read_card_file(path, name)
         except UserError as error:
-            # Other tasks are worked with while a new card is being written.
+            # Other tasks must stay usable while somebody writes a new card.
             warnings.warn(f"{error} It is left out.", stacklevel=2)
     return MappingProxyType(found)
 
 
 def is_card(name: str) -> bool:
-    """Whether there is a card of that name, be it right or wrong."""
+    """Return whether there is a card of that name, valid or invalid."""
     return name in cards() or name in _files()
 
 
@@ -45,8 +45,7 @@ def card(name: str) -> Card:
     """Return the card of that name.
 
     Raises:
-        UserError: there is none, with the nearest name; or as
-            :func:`tasks.cards.cardfile.read_card_file`.
+        UserError: there is no such card, or as :func:`tasks.cards.cardfile.read_card_file`.
     """
     found = cards().get(name)
     if found is None and (path := _files().get(name)) is not None:
@@ -54,13 +53,13 @@ def card(name: str) -> Card:
     if found is None:
         raise UserError(
             f"There is no task '{name}' with a card.{did_you_mean(name, cards())} "
-            "`hear-byola tasks list` names them all."
+            "`hear-byola tasks list` lists all tasks."
         )
     return found
 
 
 def card_of_directory(directory_name: str) -> Card | None:
-    """Return the card of the task directory of that name, or None when it has none."""
+    """Return the card of the task directory of that name, or None if there is none."""
     return next((each for each in cards().values() if each.directory == directory_name), None)
 
 

@@ -1,4 +1,4 @@
-"""The fields of a task card: what is known about one task directory."""
+"""Define the fields of a task card, which describes one task directory."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from harness.core.schema import Number, Schema, Whole
 from tasks.format.spec import Names, TaskKind, TaskName
 
 CARD = "card.yaml"
-"""The card inside a task directory, of a task that the package has no card of."""
+"""Name of the card file inside the directory of a task for which the package has no card."""
 
 DOMAINS = ("speech", "voice", "music", "environment", "other", "synthetic")
-"""Those in use. A card may name another one, but not one of these misspelt."""
+"""The domains in use. A card may name another one; near misspellings of these are rejected."""
 
-_MISSPELT = 0.8  # likeness: a letter or two differ
-_MOST = 2**53  # up to here every whole number is a float
+_MISSPELT = 0.8  # similarity of names in which one or two letters differ
+_MOST = 2**53  # the largest whole number up to which float64 represents every whole number
 
-# Of https://spdx.org/licenses/ what recordings and data are under.
+# The licences of https://spdx.org/licenses/ that are used for recordings and data.
 _LICENCE = "|".join(
     (
         r"CC0-1\.0|CC-PDDC|CC-(BY|BY-NC|BY-NC-ND|BY-NC-SA|BY-ND|BY-SA)-[1-4]\.[05](-[A-Z]{2,3})?",
@@ -105,7 +105,7 @@ Licence = Annotated[
 
 
 class ZenodoArchive(Schema):
-    """Where a task directory is published: a Zenodo record, and the archive in it."""
+    """The Zenodo record and the archive in it that contain a task directory."""
 
     record: Annotated[str, _matching("[0-9]+", "the number of a Zenodo record")]
     file: Annotated[str, _matching(r"[\w.-]+", "a file name")]
@@ -122,7 +122,7 @@ class SourceFile(Schema):
 
 
 class _Listing(Schema):
-    """How a task is called and listed: the fields at the top of its card."""
+    """The names and the domain of a task: the fields at the top of its card."""
 
     name: Text
     title: Text
@@ -133,44 +133,43 @@ class _Listing(Schema):
 
 
 class Card(TaskKind, _Listing):
-    """What is known about one task directory. None, ``null`` in the file, is what is not known.
+    """The properties of one task directory. Unknown values are None, in the file ``null``.
 
     Attributes:
-        name: what the task is called on the command line; the card's file is ``<name>.yaml``. The
-            directory's task name, with ``_<mode>`` where several modes have cards.
-        title: a name for people, in tables and pages.
-        board_name: the row or column of a published board that the task counts to; tasks that
-            share one are averaged there. None when it is on no board.
+        name: the task's name on the command line; the card's file is ``<name>.yaml``. It is the
+            directory's task name, followed by ``_<mode>`` if several modes have cards.
+        title: the task's name in tables and pages.
+        board_name: the task's column on a published board; tasks that share one are averaged
+            there. None if the task is on no board.
         suite: the suite that the task belongs to.
         directory: name of the task directory, ``<task_name>-<version>-<mode>``.
-        domain: ``speech``, ``music``, ``environment`` and the like.
+        domain: ``speech``, ``music``, ``environment`` or another word.
         embedding_type: ``scene`` or ``event``.
         prediction_type: ``multiclass`` or ``multilabel``.
         split_mode: ``trainvaltest``, ``new_split_kfold`` or ``presplit_kfold``.
         folds: number of folds; None with ``trainvaltest``.
-        clip_seconds: length of every clip in seconds; None where lengths differ.
+        clip_seconds: length of every clip in seconds; None if lengths differ.
         clips: number of clips in all splits.
-        n_test: number of clips that are tested on; with folds, all of them.
+        n_test: number of test clips; with folds, the number of all clips.
         classes: number of labels in the vocabulary.
-        hours: hours of audio in all splits, as padded and trimmed.
-        metrics: in order, the first being the task's score.
-        published: where the task directory can be had; None when it is not published.
-        sources: what the task was made from, a file or package each.
-        licence: SPDX expression of the licence of the clips; None when none is stated.
-        citation: BibTeX.
-        oddities: what a user should know before trusting a score, a sentence or two each, with
-            its source where that is not in ``facts_from``.
+        hours: hours of audio in all splits, after padding and trimming.
+        metrics: names of metrics; the first is the task's score.
+        published: the archive of the task directory; None if it is not published.
+        sources: the files or packages that the task was made from.
+        licence: SPDX expression of the licence of the clips; None if none is stated.
+        citation: BibTeX entry.
+        oddities: caveats of the task's scores, one or two sentences each, with the source if it is
+            not in ``facts_from``.
         published_scores: lowest and highest published value of the first metric, in its own
             unit (accuracies are fractions).
-        facts_from: where the card's facts were taken from.
-        split_clips: number of clips of each split; of splits where it is known.
-        metadata_md5: of the directory's task_metadata.json; None when not known.
+        facts_from: sources of the card's facts.
+        split_clips: number of clips of each split for which it is known.
+        metadata_md5: MD5 of the directory's task_metadata.json; None if unknown.
         group_pattern: regular expression that matches every clip's name and captures its group,
             used for a directory without groups.csv; None if names do not contain groups.
     """
 
-    # The fields of the bases come first, the last base's before the others: this is their order
-    # in the file.
+    # The order of the fields in the file: those of the last base, of the first base, of this class.
     split_mode: SplitMode
     folds: _Count | None
     clip_seconds: _Size | None
@@ -199,4 +198,4 @@ class Card(TaskKind, _Listing):
 
 
 OPTIONAL = ("split_clips", "metadata_md5", "group_pattern")
-"""Fields that a card may leave out."""
+"""Fields that a card may omit."""

@@ -1,4 +1,4 @@
-"""Reads and writes the YAML file of a task card."""
+"""Read and write the YAML file of a task card."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from harness.core.files import write_file
 from tasks.cards.card import CARD, OPTIONAL, Card
 from tasks.cards.checks import disagreements
 
-_WIDTH = 96  # characters, at which written sentences are folded
+_WIDTH = 96  # characters in a line; longer sentences are folded
 
 
 def read_card(yaml_text: str, name: str | None, path: Path | None = None) -> Card:
-    """Read a card's YAML and check it against the schema, then its fields against each other.
+    """Read a card's YAML, check it against the schema, and check its fields against each other.
 
     Args:
         yaml_text: the file's content.
-        name: what the card's ``name`` must be: that of its file without ``.yaml``; None for any.
-        path: of the file, for errors; ``<name>.yaml`` when None.
+        name: the required value of ``name``: the file's name without ``.yaml``; None for any.
+        path: path of the file, for errors; ``<name>.yaml`` if None.
 
     Raises:
-        UserError: naming the file, and of each fault the field, what is allowed and what was
-            found.
+        UserError: the card is invalid; the message names the file and, for each fault, the field,
+            what is allowed and what was found.
     """
     source = f"The card {path or f'{name}.yaml'}"
     try:
@@ -37,7 +37,7 @@ def read_card(yaml_text: str, name: str | None, path: Path | None = None) -> Car
     card = schema.read(Card, content, source, UserError)
     faults = list(disagreements(card))
     if name not in (None, card.name):
-        faults.insert(0, f"name must be '{name}', as the file is called, not '{card.name}'.")
+        faults.insert(0, f"name must be '{name}', the name of the file, not '{card.name}'.")
     if faults:
         raise UserError(schema.listed(source, faults))
     return card
@@ -57,13 +57,13 @@ def read_card_file(path: Path, name: str | None) -> Card:
 
 
 def write_card(card: Card) -> str:
-    """Return a card as YAML, which :func:`read_card` reads back to the same card."""
+    """Return a card as YAML from which :func:`read_card` returns the same card."""
     fields = card.model_dump(mode="json")
     return to_yaml({key: value for key, value in fields.items() if value or key not in OPTIONAL})
 
 
 def card_in(directory: Path) -> Card | None:
-    """Return the card inside a task directory, or None when it has none.
+    """Return the card inside a task directory, or None if it has none.
 
     Raises:
         UserError: as :func:`read_card_file`.
@@ -73,9 +73,9 @@ def card_in(directory: Path) -> Card | None:
 
 
 def add_card(card: Card, directory: Path) -> bool:
-    """Write a card into a task directory that has none; whether it had none.
+    """Write a card into a task directory that has none, and return whether it was written.
 
-    One that is there may have been mended by hand.
+    An existing card is kept, because a user may have edited it.
     """
     path = directory / CARD
     if path.exists():
@@ -85,13 +85,13 @@ def add_card(card: Card, directory: Path) -> bool:
 
 
 def misplaced(card: Card, directory: Path) -> str | None:
-    """Return a sentence when the card inside a task directory is of another one, else None."""
+    """Return an error message if a card does not belong to its task directory, else None."""
     name = directory.resolve().name
     if card.directory == name:
         return None
     return (
-        f"{directory / CARD} is the card of {card.directory}, and the folder is called {name}: "
-        "rename the folder, or change 'name' and 'directory' on the card."
+        f"{directory / CARD} is the card of {card.directory}, but the folder is named {name}. "
+        "Rename the folder, or change 'name' and 'directory' on the card."
     )
 
 
@@ -101,7 +101,7 @@ def to_yaml(fields: dict[str, Any]) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes words on one line, and sentences without the quotes that YAML would need."""
+    """Writes lists of words on one line, and long sentences in block style without quotes."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
@@ -118,7 +118,7 @@ def _represent_list(dumper: yaml.SafeDumper, values: Sequence[Any]) -> yaml.Sequ
     return dumper.represent_sequence("tag:yaml.org,2002:seq", values, flow_style=short)
 
 
-_Dumper.add_multi_representer(str, _represent_text)  # also the names of kinds
+_Dumper.add_multi_representer(str, _represent_text)  # for enumerations, which subclass str
 _Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(list, _represent_list)
 _Dumper.add_representer(tuple, _represent_list)

@@ -1,4 +1,4 @@
-"""What the fields of a task card must say about each other."""
+"""Check that the fields of a task card do not contradict each other."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _directory(card: Card) -> Iterator[str]:
     task_names = (card.name, card.name.removesuffix(f"_{mode}"))
     if not any(card.directory.startswith(f"{name}-") for name in task_names):
         yield (
-            f"directory must start with the name '{card.name}', less a mode at its end, "
+            f"directory must start with the name '{card.name}', without a mode at its end, "
             f"and a dash; it is {card.directory}."
         )
 
@@ -49,7 +49,8 @@ def _folds(card: Card) -> Iterator[str]:
         )
     if card.folds is not None and card.folds < FEWEST_FOLDS:
         yield (
-            f"folds must be {FEWEST_FOLDS} or more, not {card.folds}: one tests and one validates."
+            f"folds must be {FEWEST_FOLDS} or more, not {card.folds}: one is for testing, one for "
+            "validation, and the others are for training."
         )
 
 
@@ -58,7 +59,7 @@ def _metrics(card: Card) -> Iterator[str]:
     for name in card.metrics:
         if name not in fitting:
             yield (
-                f"metrics of a {card.prediction_type} {card.embedding_type} task may hold "
+                f"metrics of a {card.prediction_type} {card.embedding_type} task may be "
                 f"{', '.join(fitting)}, not {name}.{did_you_mean(name, fitting)}"
             )
     first = METRICS.get(card.metrics[0])
@@ -83,8 +84,8 @@ def _sizes(card: Card) -> Iterator[str]:
         hours = card.clips * card.clip_seconds / 3600
         if abs(card.hours - hours) > max(0.01 * hours, 0.0001):
             yield (
-                f"hours must be clips × clip_seconds / 3600, {hours:.4g} within a "
-                f"hundredth, not {card.hours:g}."
+                f"hours must be clips × clip_seconds / 3600, which is {hours:.4g}, within 1 %, "
+                f"not {card.hours:g}."
             )
 
 
@@ -99,11 +100,12 @@ def _split_clips(card: Card) -> Iterator[str]:
             )
         if card.n_test is not None and sizes.get("test", card.n_test) != card.n_test:
             yield (
-                f"split_clips must give test as n_test does, {card.n_test}, not {sizes['test']}."
+                f"test in split_clips must be equal to n_test, which is {card.n_test}, not "
+                f"{sizes['test']}."
             )
     elif len(sizes) > card.folds or set(sizes) & set(SPLITS):
         yield (
-            f"split_clips must name folds, {card.folds} at most as folds says; it names "
+            f"split_clips must name folds, at most {card.folds} (the value of folds); it names "
             f"{', '.join(sizes)}."
         )
     if card.clips is None:
@@ -111,15 +113,15 @@ def _split_clips(card: Card) -> Iterator[str]:
     whole, total = len(sizes) == (card.folds or len(SPLITS)), sum(sizes.values())
     if total > card.clips or (whole and total < card.clips):
         yield (
-            f"split_clips must add up to clips, {card.clips}{'' if whole else ', at most'};"
-            f" it adds up to {total}."
+            f"split_clips must add up to {'' if whole else 'at most '}clips, which is "
+            f"{card.clips}; it adds up to {total}."
         )
 
 
 def _published(card: Card) -> Iterator[str]:
     if card.published is not None and card.directory not in card.published.file:
         yield (
-            f"published.file must hold the directory's name, {card.directory}; "
+            f"published.file must contain the directory's name, {card.directory}; "
             f"it is {card.published.file}."
         )
 
@@ -131,7 +133,7 @@ def _scores(card: Card) -> Iterator[str]:
     for score in card.published_scores or ():
         if not low <= score <= high:
             yield (
-                f"published_scores must lie between {low:g} and {high:g} for {card.metrics[0]}; "
+                f"published_scores must be between {low:g} and {high:g} for {card.metrics[0]}; "
                 f"it has {score:g}."
             )
 
@@ -140,7 +142,7 @@ def _citation(card: Card) -> Iterator[str]:
     if card.citation is None:
         return
     if not _ENTRY.match(card.citation) or card.citation.count("{") != card.citation.count("}"):
-        yield "citation must be BibTeX, like @article{key, ...}, with as many { as }."
+        yield "citation must be BibTeX, such as @article{key, ...}, with balanced braces."
         return
     for part in ("author", "title", "year"):
         if not re.search(rf"\b{part}\s*=", card.citation):

@@ -90,14 +90,14 @@ def test_bad_files_are_named_with_their_fault(tmp_path: Path, wav: Path) -> None
     bad.write_bytes(bytes(99))
     assert "no audio file" in reason(bad)
     task_directories.write_wav(bad, np.zeros(0), 16000)
-    assert "holds no sample" in reason(bad)
+    assert "contains no sample" in reason(bad)
     task_directories.write_wav(bad, np.zeros((100, 2)), 16000)
     assert "2 channels" in reason(bad)
     soundfile.write(bad, np.array([0.0, np.nan]), 16000, subtype="FLOAT")
     assert "NaN" in reason(bad)
     task_directories.write_wav(bad, np.zeros(1), 48000)
     assert "too short" in reason(bad, 8000)
-    with pytest.raises(BadAudio, match="16000 Hz in a folder of 48000 Hz"):
+    with pytest.raises(BadAudio, match="16000 Hz, but its folder is for 48000 Hz"):
         decode(wav, 48000)
 
 
@@ -190,7 +190,7 @@ def test_the_rate_to_read_is_the_nearest_higher(tmp_path: Path) -> None:
 
 def test_a_task_without_audio_says_so(tmp_path: Path) -> None:
     task = read_task(task_directories.make_task(tmp_path, "scene", n=1, rates=()))
-    with pytest.raises(UserError, match="holds no audio"):
+    with pytest.raises(UserError, match="contains no audio"):
         source_rate(task, 16000)
 
 

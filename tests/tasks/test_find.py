@@ -45,7 +45,7 @@ def test_a_task_is_found_by_card_directory_task_name_and_path(
 
 def test_a_name_that_stands_for_two_directories_is_refused(tmp_path: Path) -> None:
     put(tmp_path, "nsynth_pitch_5h", "nsynth_pitch_50h")
-    with pytest.raises(UserError, match="stands for several tasks"):
+    with pytest.raises(UserError, match="matches several tasks"):
         find_task("nsynth_pitch", tmp_path)
     assert find_task("nsynth_pitch_50h", tmp_path)[0].name == "nsynth_pitch-v2.2.3-50h"
 
@@ -246,7 +246,7 @@ def test_no_command_is_named_that_would_not_help(
 ) -> None:
     mine = changed(card("voxforge"), name="mine", directory="mine-v1-full")
     (line,) = ways_to_get([mine], tmp_path)
-    assert line == (f"Neither published nor made by a command: put mine-v1-full into {tmp_path}.")
+    assert line == (f"Not published, and no command makes it: put mine-v1-full into {tmp_path}.")
 
 
 def test_a_part_of_the_task_is_named(tmp_path: Path) -> None:
