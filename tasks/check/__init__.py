@@ -1,4 +1,4 @@
-"""Check a task directory before work starts: all findings at once, none raised."""
+"""Check a task directory and return all faults as findings, without raising."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from tasks.format.directory import Contents, read_contents
 __all__ = ["AlikeClips", "Finding", "check_task", "format_findings"]
 
 Compare = Callable[[Contents, Mapping[int, float]], Iterable[tuple[str, str, str]]]
-"""Holds a task against what is known of it: told what was read, and the seconds of good sound at
-each rate that was heard, it gives severity, file and reason of each difference."""
+"""Compares a task with its card. It takes the contents of the directory and, by decoded sample
+rate, the total length of the valid clips in seconds; it returns the severity, file and reason of
+each difference."""
 
 
 def check_task(
@@ -33,20 +34,19 @@ def check_task(
     compare: Compare = lambda *_: (),
     progress: Progress = lambda *_: None,
 ) -> list[Finding]:
-    """Everything wrong with a task directory, errors first.
+    """Return all findings on a task directory, errors first.
 
     Args:
         directory: the task directory.
-        sample_rate: judge only the audio that serves a model of this rate; every rate's without.
-        audio: decode every clip, in threads; else judge the tables alone.
-        closely: look also for what hampers no run: few groups and groups in several splits, the
-            best reachable score of an event task, copies within a split, and copies across splits
-            that are not the same to the sample, which takes each sound's fingerprint.
-        group_pattern: of the task's card, derives groups where there is no ``groups.csv``.
-        memory: where clips found good are remembered, so that they are decoded once; the caller
-            saves it.
-        compare: holds the task against its card, say.
-        progress: told of every clip heard and compared.
+        sample_rate: check only the audio that a model of this rate in Hz uses; None for all rates.
+        audio: decode every clip, in threads; False checks only the tables.
+        closely: also check for faults that do not stop a run: few groups, groups in several
+            splits, the best reachable score of an event task, copies within a split, and changed
+            copies across splits (these need a fingerprint of each sound).
+        group_pattern: the one of the task's card; derives groups if there is no ``groups.csv``.
+        memory: stores which clips are valid, so that they are decoded once; the caller saves it.
+        compare: compares the task, for example with its card.
+        progress: called for every clip decoded and compared.
     """
     findings: list[Finding] = []
 
@@ -69,14 +69,14 @@ def check_task(
                 rates = rates_to_hear(directory, sample_rate)
                 heard = hear(directory, contents.clips, rates, Ear(memory, closely, progress))
                 findings.extend(check_audio(directory, contents, sample_rate, heard))
-                # What holds at every rate is said once.
+                # A finding that is the same at every rate is reported once.
                 findings.extend(
                     dict.fromkeys(_copies(directory, contents, heard, closely, progress))
                 )
             findings.extend(check_unit(contents, _lengths(heard)))
             seconds = {rate: _seconds(rate, sounds) for rate, sounds in heard.items()}
             findings.extend(Finding(*found) for found in compare(contents, seconds))
-    except OSError as fault:  # a folder that may not be listed
+    except OSError as fault:  # for example a folder without read permission
         report(str(fault.filename or ""), f"cannot be read ({fault.strerror}).")
     return sorted(findings, key=lambda finding: finding.severity)  # stable: "error" < "warning"
 
@@ -110,7 +110,7 @@ def _seconds(rate: int, sounds: Sounds) -> float:
 
 
 def format_findings(directory: Path, findings: Sequence[Finding], note: str = "") -> str:
-    """The findings as lines for people, with their count; ``note`` ends the first line."""
+    """Return findings as text, with their count; ``note`` ends the first line."""
     if not findings:
         return f"{directory}: no findings{note}"
     errors = sum(finding.severity == "error" for finding in findings)

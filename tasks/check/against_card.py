@@ -1,4 +1,4 @@
-"""Where a task directory differs from its card."""
+"""Compare a task directory with its card."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from tasks.cards.cardfile import card_in
 from tasks.format.directory import Contents
 from tasks.format.files import METADATA, VOCABULARY
 
-_HOURS_SLACK = 0.01  # of the hours: cards round, and so do papers
-_FEWEST_HOURS = 0.0001  # the last digit that cards give
+_HOURS_SLACK = 0.01  # relative; cards and papers round the hours
+_FEWEST_HOURS = 0.0001  # the last digit of hours on a card
 _SECONDS_SLACK = 0.01
 
 
 class CardDifference(NamedTuple):
-    """One fact that the directory and the card do not share.
+    """A difference between a task directory and its card.
 
     Attributes:
-        severity: ``error`` where a score would be of another kind than the one that the card
-            speaks of, ``warning`` where there is only more, less or other material.
+        severity: ``error`` if the task's score is of a different kind than the card's, ``warning``
+            if only the clips or labels differ.
         file: relative to the task directory; "" for the directory itself.
         reason: a sentence.
     """
@@ -36,12 +36,12 @@ class CardDifference(NamedTuple):
 
 
 def card_for(directory: Path) -> Card | None:
-    """The card inside a task directory, else the package's card of that directory's name.
+    """Return the card inside a task directory, else the package's card of the directory's name.
 
-    That inside may be another directory's (:func:`tasks.cards.cardfile.misplaced`).
+    The card inside may belong to another directory (:func:`tasks.cards.cardfile.misplaced`).
 
     Raises:
-        UserError: the card inside is wrong.
+        UserError: the card inside is invalid.
     """
     return card_in(directory) or card_of_directory(directory.resolve().name)
 
@@ -49,13 +49,13 @@ def card_for(directory: Path) -> Card | None:
 def compare(
     card: Card, directory: Path, contents: Contents, seconds: Mapping[int, float]
 ) -> Iterator[CardDifference]:
-    """Yield every difference, as far as the card knows and the directory could be read.
+    """Yield every difference between the readable parts of a directory and the known card fields.
 
     Args:
-        card: what the task should be.
+        card: the card of the task.
         directory: the task directory.
-        contents: what was read of it.
-        seconds: by sample rate, the length of all good clips together; empty when none was heard.
+        contents: the readable parts of the directory.
+        seconds: total length of the valid clips by sample rate; empty if none was decoded.
     """
     yield from _kind(card, contents.fields)
     yield from _sizes(card, contents)
@@ -124,7 +124,7 @@ def _metadata(card: Card, directory: Path) -> Iterator[CardDifference]:
 
 
 def _published_rate(card: Card) -> int | None:
-    """The sample rate that stands in the name of the published archive."""
+    """Return the sample rate in the name of the published archive, or None."""
     found = re.search(r"-([0-9]+)\.tar", card.published.file if card.published else "")
     return int(found[1]) if found else None
 
@@ -133,5 +133,5 @@ def _differs(
     severity: str, file: str, what: str, here: object, card: Card, there: object
 ) -> CardDifference:
     return CardDifference(
-        severity, file, f"the {what} is {here}; the card {card.name} says {there}."
+        severity, file, f"the {what} is {here}; the card {card.name} has {there}."
     )

@@ -1,4 +1,4 @@
-"""Faults in a task's audio, as it was heard (:mod:`tasks.check.sound`)."""
+"""Find faults in the decoded audio of a task (:mod:`tasks.check.sound` decodes it)."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tasks.format.directory import Contents
 from tasks.format.tables import Clip
 
 _ENCODINGS = ("WAV PCM_16", "WAVEX PCM_16")
-_LENGTH_SLACK = 2  # samples: what resampling rounds
+_LENGTH_SLACK = 2  # samples, for rounding when a clip is resampled
 _EVENT_SLACK_MS = 1.0
-_STEPS = 32768  # of a 16-bit file between 0 and full scale
-_FAINT_STEPS = 16  # the loudest sample then takes 4 of 15 bits and a sign
+_STEPS = 32768  # quantization steps of a 16-bit file between 0 and full scale
+_FAINT_STEPS = 16  # then the loudest sample uses 4 of 15 bits and the sign
 
 
 def rates_to_hear(directory: Path, sample_rate: int | None) -> Sequence[int]:
-    """The rate of the folder that serves ``sample_rate``, or every rate there is, ascending."""
+    """Return the rate that a model at ``sample_rate`` uses; for None all rates, ascending."""
     rates = present_rates(directory)
     return [nearest_rate(rates, sample_rate)] if rates and sample_rate is not None else rates
 
@@ -31,10 +31,10 @@ def rates_to_hear(directory: Path, sample_rate: int | None) -> Sequence[int]:
 def check_audio(
     directory: Path, contents: Contents, sample_rate: int | None, heard: Mapping[int, Sounds]
 ) -> Iterator[Finding]:
-    """Judge the sounds of each rate; a missing folder is a finding."""
+    """Yield the findings on the sounds of each rate; a missing folder is a finding."""
     rates = present_rates(directory)
     if not rates:
-        yield error("", "there is no audio: no folder is named by a sample rate, as 16000.")
+        yield error("", "there is no audio: no folder is named by a sample rate, such as 16000.")
         return
     if sample_rate is not None and rates[-1] < sample_rate:
         yield warning(
@@ -86,7 +86,7 @@ def _check_folder(
             example = good[names[0]].frames / rate
             yield warning(
                 folder,
-                f"{clips(names)}: not {duration:g} s long as sample_duration says "
+                f"{clips(names)}: not {duration:g} s long, the value of sample_duration "
                 f"(the first: {example:g} s).",
             )
     if names := those(lambda sound: sound.encoding not in _ENCODINGS):
@@ -95,15 +95,15 @@ def _check_folder(
         )
     if names := those(lambda sound: sound.peak > 1.0):
         peak = max(good[name].peak for name in names)
-        yield warning(folder, f"{clips(names)}: louder than 1 (up to {peak:g}), will be clipped.")
+        yield warning(folder, f"{clips(names)}: louder than 1 (up to {peak:g}); clipped when used.")
     if names := those(lambda sound: sound.peak == 0.0):
-        yield warning(folder, f"{clips(names)}: nothing but zeros.")
+        yield warning(folder, f"{clips(names)}: silence (all samples are zero).")
     if names := those(lambda sound: 0.0 < sound.peak * _STEPS < _FAINT_STEPS):
         steps = round(max(good[name].peak for name in names) * _STEPS)
         yield warning(
             folder,
-            f"{clips(names)}: so faint that 16 bits hold little of the sound (the loudest sample "
-            f"of all is {steps} of {_STEPS}).",
+            f"{clips(names)}: so quiet that 16 bits resolve the sound poorly (the largest sample "
+            f"is {steps} of {_STEPS}).",
         )
 
 
@@ -121,14 +121,14 @@ def _check_ends(
             yield error(
                 file,
                 f"clip '{clip.name}': the event '{beyond[0].label}' starts at "
-                f"{beyond[0].start:g} ms, and the clip ends at {length:g} ms"
+                f"{beyond[0].start:g} ms, but the clip ends at {length:g} ms"
                 f"{_more(beyond)}.",
             )
         elif late:
             yield warning(
                 file,
                 f"clip '{clip.name}': the event '{late[0].label}' lasts to {late[0].end:g} ms, "
-                f"and the clip ends at {length:g} ms{_more(late)}.",
+                f"but the clip ends at {length:g} ms{_more(late)}.",
             )
 
 
@@ -137,7 +137,7 @@ def _more(found: Sequence[object]) -> str:
 
 
 def check_names(directory: Path, contents: Contents) -> Iterator[Finding]:
-    """A name in two splits is the same clip unless two different sounds are there."""
+    """Yield a finding for each name in two splits: an error unless the two files differ."""
     rates, splits = present_rates(directory), contents.clips
     folder = directory / str(rates[-1] if rates else "")
     names = {split: [clip.name for clip in listed] for split, listed in splits.items()}
@@ -150,7 +150,8 @@ def check_names(directory: Path, contents: Contents) -> Iterator[Finding]:
             yield error(f"{second}.json", f"{clips(same)}: also in {first}.json.")
         if different:
             yield warning(
-                f"{second}.json", f"{clips(different)}: another sound of that name in {first}.json."
+                f"{second}.json",
+                f"{clips(different)}: {first}.json has a different sound of the same name.",
             )
 
 
@@ -162,7 +163,7 @@ def _differ(one: Path, other: Path) -> bool:
 
 
 def _check_strays(directory: Path, rate: str, contents: Contents) -> Iterator[Finding]:
-    """Files and folders beside those the split files name."""
+    """Yield findings on files and folders that no split file lists."""
     splits = contents.clips
     for folder in sorted(path for path in (directory / rate).iterdir() if path.is_dir()):
         if folder.name not in splits:
@@ -179,7 +180,7 @@ def _check_strays(directory: Path, rate: str, contents: Contents) -> Iterator[Fi
 
 
 def _files(folder: Path | str, prefix: str) -> set[str]:
-    """Paths of all files below a folder, relative to it, with forward slashes."""
+    """Return the paths of all files below a folder, relative to it, with forward slashes."""
     found: set[str] = set()
     with os.scandir(folder) as entries:
         for entry in entries:

@@ -1,8 +1,7 @@
-"""Clips that hold one recording: what is tested may have been trained on.
+"""Find clips of the same recording in several splits, which leaks training data into the test.
 
-The same samples are found by their hash. Copies that are not the same to the sample are found in
-two steps: fingerprints choose a few candidates for each clip among the splits before its own, and
-the waveforms decide.
+Copies with equal samples are found by their hash. Changed copies are found in two steps:
+fingerprints select a few candidates for each clip from earlier splits, and the waveforms decide.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ from tasks.check.sound import Progress, Sounds, in_threads
 from tasks.format.tables import Clip
 
 CANDIDATE = 0.6
-"""Least similarity of two fingerprints whose waveforms are compared."""
+"""Minimum similarity of two fingerprints for their waveforms to be compared."""
 
 CANDIDATES = 5
-"""Largest number of clips that are compared with a clip.
+"""Maximum number of clips that are compared with a clip.
 
-``tests/bench/near_duplicates.py`` measures how many copies these two limits let through."""
+``tests/bench/near_duplicates.py`` measures how many copies are missed with these two limits."""
 
 Splits = Mapping[str, Sequence[Clip]]
 
@@ -34,14 +33,20 @@ _Place = tuple[str, str]  # split, clip
 
 
 def check_copies(splits: Splits, sounds: Sounds) -> Iterator[Finding]:
-    """The same samples in two splits; silence is no sound."""
+    """Yield a finding for each split with a clip whose samples an earlier split has too.
+
+    Silent clips are ignored.
+    """
     pairs = _across(splits, sounds)
     for split in sounds:
         yield from _finding(split, pairs[split], "the same samples as a clip of")
 
 
 def check_copies_within(splits: Splits, sounds: Sounds) -> Iterator[Finding]:
-    """The same samples twice in a split: no leak, but less material than the count says."""
+    """Yield a finding for each split that has the same samples twice.
+
+    This is no leak, but there are fewer different clips than the count of clips.
+    """
     labels = _labels(splits)
     for split, heard in sounds.items():
         first: dict[str, str] = {}
@@ -55,14 +60,14 @@ def check_copies_within(splits: Splits, sounds: Sounds) -> Iterator[Finding]:
 def check_near_copies(
     directory: Path, rate: int, splits: Splits, sounds: Sounds, progress: Progress
 ) -> Iterator[Finding]:
-    """One recording in two splits, though not the same samples.
+    """Yield a finding for each split with a changed copy of a clip in an earlier split.
 
     Args:
         directory: the task directory.
-        rate: the rate of its audio that was heard.
+        rate: sample rate in Hz of the decoded audio.
         splits: the task's clips.
-        sounds: what was heard, with fingerprints.
-        progress: told of each pair compared.
+        sounds: the decoded clips, with fingerprints.
+        progress: called for each pair compared.
     """
     candidates = _candidates(sounds)
     folder = directory / str(rate)
@@ -79,14 +84,15 @@ def check_near_copies(
             found[pair[0][0]].append(_pair(labels, *pair, alike))
     for split in sounds:
         yield from _finding(
-            split, found[split], "no copy to the sample, but the same recording as a clip of"
+            split, found[split], "different samples, but the same recording as a clip of"
         )
 
 
 def _across(splits: Splits, sounds: Sounds) -> Mapping[str, Sequence[AlikeClips]]:
-    """Of each split the clips with the samples of a clip in an earlier split.
+    """Return, for each split, the clips with the samples of a clip in an earlier split.
 
-    Of several such clips, one that has other labels is named, for that is worse.
+    If several earlier clips have these samples, one with different labels is preferred, because
+    that is the worse fault.
     """
     labels = _labels(splits)
     earlier: dict[str, dict[frozenset[str], _Place]] = defaultdict(dict)
@@ -106,8 +112,8 @@ def _across(splits: Splits, sounds: Sounds) -> Mapping[str, Sequence[AlikeClips]
 def _candidates(sounds: Sounds) -> list[tuple[_Place, _Place]]:
     """Return pairs of a clip and a clip of an earlier split whose fingerprints are similar.
 
-    Of several earlier clips with the same samples the first is taken, and none for a clip that has
-    these samples itself.
+    If several earlier clips have the same samples, only the first is used. An earlier clip with the
+    samples of the clip itself is not a candidate.
     """
     found: list[tuple[_Place, _Place]] = []
     earlier: dict[str, _Place] = {}
@@ -143,7 +149,8 @@ def _finding(split: str, pairs: Sequence[AlikeClips], what: str) -> Iterator[Fin
     text += ")." if first.same_samples else f", likeness {first.likeness:.2f})."
     if unlike := {pair.clip: pair for pair in reversed(pairs) if not pair.same_labels}:
         *_, pair = unlike.values()
-        text += f" The labels differ for {len(unlike)}, as '{pair.clip}' and '{pair.other_clip}'."
+        example = f"'{pair.clip}' and '{pair.other_clip}'"
+        text += f" The labels differ for {len(unlike)}, for example {example}."
     yield Finding("warning", f"{split}.json", text, pairs=tuple(pairs))
 
 
@@ -161,6 +168,6 @@ def _pair(
     other: _Place,
     alike: float | None = None,
 ) -> AlikeClips:
-    """A pair of the likeness that was measured, or None for the same samples."""
+    """Return a pair with its measured likeness; ``alike`` is None for equal samples."""
     measured = 1.0 if alike is None else round(alike, 4)
     return AlikeClips(*place, *other, measured, alike is None, labels[place] == labels[other])

@@ -1,4 +1,4 @@
-"""What a check finds."""
+"""Define the findings of a check of a task directory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class AlikeClips:
-    """Two clips that hold one recording; ``likeness`` of their waveforms is at most 1."""
+    """Two clips of the same recording; ``likeness`` of their waveforms is at most 1."""
 
     split: str
     clip: str
@@ -23,15 +23,15 @@ class AlikeClips:
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing wrong with a task directory.
+    """One fault of a task directory.
 
     Attributes:
-        severity: ``error`` (no score can be trusted or computed) or ``warning``.
+        severity: ``error`` (no score can be computed or trusted) or ``warning``.
         file: relative to the task directory; "" for the directory itself.
         reason: a sentence.
-        split: of an error in one clip's audio, the clip's split, else "".
-        clip: of an error in one clip's audio, the clip's name, else "".
-        pairs: of a finding about clips that hold one recording, every pair.
+        split: the clip's split, for an error in the audio of one clip; else "".
+        clip: the clip's name, for an error in the audio of one clip; else "".
+        pairs: every pair of clips, for a finding about clips of the same recording.
     """
 
     severity: str
@@ -43,21 +43,21 @@ class Finding:
 
 
 def error(file: str, reason: str) -> Finding:
-    """A finding that makes the task unfit."""
+    """Return a finding that makes the task unusable."""
     return Finding("error", file, reason)
 
 
 def warning(file: str, reason: str) -> Finding:
-    """A finding that the user should know of."""
+    """Return a finding that does not stop a run."""
     return Finding("warning", file, reason)
 
 
 def listing(names: Sequence[str]) -> str:
-    """``'a'``, ``'a', 'b'`` or ``'a', 'b', 'c' and 6 more``."""
+    """Return names as ``'a'``, ``'a', 'b'`` or ``'a', 'b', 'c' and 6 more``."""
     shown = ", ".join(f"'{name}'" for name in names[:_SHOWN])
     return shown + (f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else "")
 
 
 def clips(names: Sequence[str]) -> str:
-    """``clip 'a'`` or ``9 clips ('a', 'b', 'c' and 6 more)``."""
+    """Return clip names as ``clip 'a'`` or ``9 clips ('a', 'b', 'c' and 6 more)``."""
     return f"clip {listing(names)}" if len(names) == 1 else f"{len(names)} clips ({listing(names)})"

@@ -1,10 +1,11 @@
-"""A short vector a sound that copies of it share, however loud, late, padded or coded they are.
+"""Compute a short vector of a sound, the fingerprint, that is nearly the same for its copies.
 
-Of each of 24 bands it holds how strong the band is over all, and how its strength varies at five
-rates of modulation, relative to how the whole sound varies. A sum over time with the phase of the
-whole taken out does not know where in the file the sound stands, and silence adds nothing to it.
-Unlike sounds may come close: what is found near by fingerprints is a candidate for
-:func:`tasks.check.likeness.likeness` to judge.
+It does not depend on loudness, offset or padding, and little on lossy coding. For each of 24
+frequency bands it contains the mean level, and the modulation of the level at five modulation
+frequencies relative to the modulation of the whole sound. The phase of the whole sound is removed,
+so the position of the sound in the file has no effect, and silence adds nothing. Different sounds
+can have similar fingerprints: similar ones are only candidates, which
+:func:`tasks.check.likeness.likeness` compares.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ import numpy as np
 from scipy.fft import rfft
 
 SIZE = 264
-"""Numbers in a fingerprint: 24 bands, once for their strength and five times complex."""
+"""Length of a fingerprint: for each of 24 bands a level and five complex modulations."""
 
 _WINDOW_SECONDS = 0.128
 _HOP_SECONDS = 0.064
-_EDGES_HZ = np.geomspace(100.0, 4000.0, 25)  # what every codec keeps
-# No multiple of 1/s: in a clip of whole seconds the sum over a steady sound would vanish there.
+_EDGES_HZ = np.geomspace(100.0, 4000.0, 25)  # every codec keeps this range
+# No whole Hz: there the sum over a steady sound is zero in a clip of whole seconds.
 _MODULATIONS_HZ = 0.7 * np.arange(6)
-_FLOOR = 1e-3  # of the loudest band's power: below lies what codecs change
-_VARIATION_WEIGHT = 2.0  # against the bands' strength, which unlike sounds of a kind share
-_BLOCK = 256  # frames, so that 20 minutes take little memory
+_FLOOR = 1e-3  # relative to the loudest band's power; codecs change the power below it
+_VARIATION_WEIGHT = 2.0  # relative to the levels, which differ little among sounds of one kind
+_BLOCK = 256  # frames at a time, so that a sound of 20 minutes needs little memory
 _ROWS = 256  # with 50,000 clips, a block of similarities and their order takes 150 MB
 
 
 def fingerprint(audio: np.ndarray, rate: int) -> np.ndarray:
-    """The fingerprint of a sound: float32 (``SIZE``,) of length 1, zeros for silence.
+    """Return the fingerprint of a sound: float32 (``SIZE``,) of norm 1; zeros for silence.
 
     Args:
         audio: float32 (n_samples,), one sample or more.
@@ -47,7 +48,8 @@ def fingerprint(audio: np.ndarray, rate: int) -> np.ndarray:
     whole = waves.sum(axis=1, keepdims=True)
     waves *= np.conj(whole) / np.maximum(np.abs(whole), 1e-9)
     waves -= waves.mean(axis=1, keepdims=True)
-    # The root lets strong modulations count more than weak ones, which noise changes most.
+    # Division by the root of the norm keeps strong modulations larger than weak ones, which noise
+    # changes most.
     waves /= np.sqrt(np.linalg.norm(waves, axis=1, keepdims=True)) + 1e-9
     strength, variation = waves[0].real, waves[1:]
     variation *= _VARIATION_WEIGHT * np.linalg.norm(strength) / (np.linalg.norm(variation) + 1e-9)
@@ -56,7 +58,7 @@ def fingerprint(audio: np.ndarray, rate: int) -> np.ndarray:
 
 
 def to_text(found: np.ndarray) -> str:
-    """A fingerprint in 8 bits a number, as base64; "" for silence."""
+    """Return a fingerprint as base64 text, 8 bits per number; "" for silence."""
     largest = np.abs(found).max()
     if not largest > 0.0:
         return ""
@@ -64,18 +66,18 @@ def to_text(found: np.ndarray) -> str:
 
 
 def from_text(text: str) -> np.ndarray:
-    """What :func:`to_text` wrote: float32 (``SIZE``,) of length 1."""
+    """Return the fingerprint in the text of :func:`to_text`: float32 (``SIZE``,) of norm 1."""
     found = np.frombuffer(base64.b64decode(text), np.int8).astype(np.float32)
     return found / np.linalg.norm(found)
 
 
 def nearest(queries: np.ndarray, others: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows of ``others`` that are most like each query, and how much; the best first.
+    """Return the rows of ``others`` most similar to each query, best first, and the similarities.
 
     Args:
         queries: fingerprints, float32 (n, ``SIZE``).
         others: fingerprints, float32 (m, ``SIZE``), one or more.
-        count: how many rows of each query; fewer if there are fewer.
+        count: number of rows per query; at most m are returned.
 
     Returns:
         rows, int (n, count), and similarities (cosines), float32 (n, count), at most 1.
@@ -95,7 +97,7 @@ def nearest(queries: np.ndarray, others: np.ndarray, count: int) -> tuple[np.nda
 
 
 def _band_powers(audio: np.ndarray, rate: int) -> np.ndarray:
-    """Mean power of each band in each frame: float32 (frames, bands)."""
+    """Return the mean power of each band in each frame: float32 (frames, bands)."""
     length, hop = round(_WINDOW_SECONDS * rate), round(_HOP_SECONDS * rate)
     window, bands = _window_and_bands(length, rate)
     padded = np.pad(audio, (length // 2, length))

@@ -1,4 +1,4 @@
-"""Faults in what a task's tables say: metrics, labels, events, and what the folds lack."""
+"""Find faults in a task's tables: metrics, labels, events, and labels that folds lack."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.format.task import folds_of
 
 
 def check_labels(directory: Path, contents: Contents) -> Iterator[Finding]:
-    """Everything that can be judged from the tables alone, in whatever part of them was read."""
+    """Yield all findings on the readable tables, without audio."""
     fields = contents.fields
     yield from _check_names(directory, contents)
     if {"evaluation", "embedding_type", "prediction_type"} <= fields.keys():
@@ -43,12 +43,12 @@ def _check_names(directory: Path, contents: Contents) -> Iterator[Finding]:
     if {"task_name", "version", "mode"} <= fields.keys():
         name = f"{fields['task_name']}-{fields['version']}-{fields['mode']}"
         if name != directory.resolve().name:
-            yield warning(METADATA, f"calls the task {name}, and the folder has another name.")
+            yield warning(METADATA, f"names the task {name}, but the folder has another name.")
     known = {METADATA, *(f"{split}.json" for split in fields.get("splits", ()))}
     if "splits" in fields:
         for path in sorted(directory.glob("*.json")):
             if path.name not in known:
-                yield warning(path.name, f"is not used: splits in {METADATA} does not name it.")
+                yield warning(path.name, f"is not used: splits in {METADATA} does not list it.")
 
 
 def _check_metrics(contents: Contents) -> Iterator[Finding]:
@@ -60,7 +60,7 @@ def _check_metrics(contents: Contents) -> Iterator[Finding]:
             near = did_you_mean(name, ours) or f" There are {', '.join(ours)}."
             yield error(METADATA, f"the metric '{name}' is unknown.{near}")
         elif name not in ours:
-            reason = f"the metric '{name}' is not for {kind} tasks, which have {', '.join(ours)}."
+            reason = f"the metric '{name}' is not for {kind} tasks. They have {', '.join(ours)}."
             yield error(METADATA, reason)
         elif not metric.is_for(kind, prediction):
             yield error(METADATA, f"the metric '{name}' is not defined for {prediction} tasks.")
@@ -69,14 +69,14 @@ def _check_metrics(contents: Contents) -> Iterator[Finding]:
 
 
 def check_spellings(contents: Contents) -> Iterator[Finding]:
-    """Labels of the vocabulary that read the same: two classes to every score."""
+    """Yield warnings for labels of the vocabulary that look the same but are different classes."""
     index = {label: i for i, label in enumerate(contents.labels)}
     for names in alike(contents.labels):
         listed = " and ".join(f"{quoted(name)} (idx {index[name]})" for name in names)
         yield warning(
             VOCABULARY,
-            f"the labels {listed} read the same and differ in {difference(*names[:2])}: they are "
-            f"{len(names)} classes to every score. Spell them in one way if they are one.",
+            f"the labels {listed} read the same and differ in {difference(*names[:2])}: they count "
+            f"as {len(names)} classes. If they are one class, use one spelling.",
         )
 
 
@@ -90,7 +90,7 @@ def _check_known(file: str, listed: Sequence[Clip], labels: Sequence[str]) -> It
     for label, names in unknown.items():
         hint = did_you_mean(label, labels)
         if (meant := read_as.get(reading(label))) is not None:
-            hint = f" {quoted(meant)} is, which differs in {difference(label, meant)}."
+            hint = f" {quoted(meant)} is in it; they differ in {difference(label, meant)}."
         shown = quoted(label) if meant is not None else f"'{label}'"
         yield error(file, f"the label {shown} of {clips(names)} is not in {VOCABULARY}.{hint}")
 
@@ -105,13 +105,13 @@ def _check_counts(
         return
     names = [clip.name for clip in listed if len(set(clip.labels)) < len(clip.labels)]
     if names:
-        yield warning(file, f"{clips(names)}: a label stands there twice.")
+        yield warning(file, f"{clips(names)}: a label occurs twice.")
 
 
 def _check_times(file: str, listed: Sequence[Clip]) -> Iterator[Finding]:
     twice = [clip.name for clip in listed if len(set(clip.events)) < len(clip.events)]
     if twice:
-        yield warning(file, f"{clips(twice)}: an event stands there twice.")
+        yield warning(file, f"{clips(twice)}: an event occurs twice.")
     for clip in listed:
         for event in clip.events:
             if 0 <= event.start < event.end:
@@ -127,12 +127,12 @@ def _check_times(file: str, listed: Sequence[Clip]) -> Iterator[Finding]:
 
 
 def check_unit(contents: Contents, heard: Mapping[str, Mapping[str, float]]) -> Iterator[Finding]:
-    """Splits whose times look like seconds, by the lengths of their clips.
+    """Yield a warning for each split whose event times look like seconds, given the clip lengths.
 
     Args:
         contents: the task.
-        heard: split -> clip name -> seconds, of the clips that were heard; what ``sample_duration``
-            says is taken for the others.
+        heard: split -> clip name -> length in seconds of the decoded clips; ``sample_duration`` is
+            used for the others.
     """
     usual = contents.fields.get("sample_duration")
     for split, listed in contents.clips.items():
@@ -147,13 +147,16 @@ def check_unit(contents: Contents, heard: Mapping[str, Mapping[str, float]]) -> 
             end, seconds = max(known)
             yield warning(
                 f"{split}.json",
-                f"no event ends later than after {end:g} ms, in a clip of {seconds:g} s: "
-                "the times look like seconds, and HEAR's are milliseconds.",
+                f"no event ends after {end:g} ms, in a clip of {seconds:g} s: the times look like "
+                "seconds, but HEAR's are milliseconds.",
             )
 
 
 def _check_coverage(contents: Contents) -> Iterator[Finding]:
-    """Labels that a split or the training splits of a fold lack; macro means then lack them too."""
+    """Yield warnings for labels without clips in a split or in the training splits of a fold.
+
+    Macro means leave such labels out.
+    """
     present = {split: _present(listed) for split, listed in contents.clips.items()}
     everywhere = set().union(*present.values())
     unused = [label for label in contents.labels if label not in everywhere]
@@ -161,7 +164,7 @@ def _check_coverage(contents: Contents) -> Iterator[Finding]:
         yield warning(VOCABULARY, f"{_lack(unused, contents)} no clip in any split.")
     kind = contents.fields.get("prediction_type")
     if len(contents.labels) == 1 and kind == PredictionType.MULTICLASS:
-        yield warning(VOCABULARY, "there is one label, so every prediction is right.")
+        yield warning(VOCABULARY, "there is only one label, so every prediction is correct.")
 
     def lacking(found: set[str]) -> list[str]:
         return [label for label in contents.labels if label in everywhere - found]
@@ -176,7 +179,7 @@ def _check_coverage(contents: Contents) -> Iterator[Finding]:
         if absent := lacking(set().union(*(present[split] for split in fold.train))):
             yield warning(
                 f"{fold.test}.json",
-                f"{_lack(absent, contents)} no training clip when this fold tests.",
+                f"{_lack(absent, contents)} no training clip when this fold is the test fold.",
             )
 
 
@@ -190,5 +193,5 @@ def _present(listed: Sequence[Clip]) -> set[str]:
 
 
 def labels_of(clip: Clip) -> set[str]:
-    """The labels of a clip or of its events."""
+    """Return the labels of a clip or of its events."""
     return {*clip.labels, *(event.label for event in clip.events)}

@@ -1,8 +1,8 @@
-"""Whether two files hold the same recording: their waveforms, compared at the best offset.
+"""Measure whether two files contain the same recording, by a cross-correlation of waveforms.
 
-Two takes of one word, note or stroke look alike in any spectrum; only copies of one recording have
-the same phases. The measure is a cross-correlation. It is weighted by frequency, so that what a
-copy added or removed (noise, the errors of a codec) and a note's strongest harmonics count little.
+Two takes of the same word, note or stroke have similar spectra, but only copies of one recording
+have the same phases. The cross-correlation is weighted by frequency, so that differences between
+copies (added noise, coding errors) and the strongest harmonics of a note have little weight.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from scipy.ndimage import uniform_filter1d
 from tasks.audio import decode
 
 SAME = 0.8
-"""At this likeness and above, two sounds count as one recording.
+"""Minimum likeness of two sounds that count as the same recording.
 
 ``tests/bench/near_duplicates.py`` prints likenesses of changed copies and different recordings."""
 
-_OFFSET_SECONDS = 0.55  # what is promised, and a little more
+_OFFSET_SECONDS = 0.55  # the documented 0.5 s and a margin
 _STRETCH_SECONDS = 5
-_LOW_HZ, _HIGH_HZ = 100.0, 4000.0  # what every codec keeps
-_FLATTENING = 0.8  # 1 counts every frequency alike, codecs' noise between a note's harmonics too
-_MATCH = 2.0  # power of the weight that falls where one of the two is louder than the other
+_LOW_HZ, _HIGH_HZ = 100.0, 4000.0  # every codec keeps this range
+_FLATTENING = 0.8  # at 1, coding noise between harmonics would weigh as much as the harmonics
+_MATCH = 2.0  # exponent of the weight, which falls with the difference in level of the two sounds
 _SMOOTH_BINS = 5
-_PROMISING = 0.3  # copies that were cut and coded reach it before their overlap is taken
-_LEAST_OVERLAP = 0.5  # of the shorter sound; what is left of two unlike sounds may be alike
+_PROMISING = 0.3  # cut and coded copies reach this value before only the overlap is compared
+_LEAST_OVERLAP = 0.5  # of the shorter sound; shorter overlaps of different sounds can be alike
 _TAPER = 0.05  # of the overlap, at each end
 
 
 def likeness(one: Path, other: Path) -> float:
-    """Return how alike the waveforms of two files of one sample rate are, from 0 to 1.
+    """Return the likeness of the waveforms of two files with equal sample rates, from 0 to 1.
 
-    Loudness, sign and an offset of up to 0.5 s do not count. Of files longer than 5 s, the
-    loudest 5 s of the first are compared with the same stretch of the other.
+    Loudness, sign and an offset of up to 0.5 s have no effect. If the files are longer than 5 s,
+    the loudest 5 s of the first are compared with the same time range of the second.
 
     Raises:
         BadAudio: as :func:`tasks.audio.decode`.
@@ -47,7 +47,7 @@ def likeness(one: Path, other: Path) -> float:
 
 
 def waveform_likeness(one: np.ndarray, other: np.ndarray, rate: int) -> float:
-    """Return how alike two sounds are, from 0 to 1: float32 (n,) and (m,), the rate in Hz."""
+    """Return the likeness, 0 to 1, of two sounds: float32 (n,) and (m,), at a rate in Hz."""
     reach = round(_OFFSET_SECONDS * rate)
     length = next_fast_len(max(len(one), len(other)) + reach + 1, real=True)
     cross, total = _weighted_cross_spectrum(rfft(one, length), rfft(other, length), length, rate)
@@ -68,7 +68,7 @@ def waveform_likeness(one: np.ndarray, other: np.ndarray, rate: int) -> float:
 
 
 def _aligned_likeness(one: np.ndarray, other: np.ndarray, rate: int) -> float:
-    """Compare two sounds of equal length whose offset is at most a sample."""
+    """Return the likeness of two sounds of equal length whose offset is at most one sample."""
     n = len(one)
     taper = np.ones(n, np.float32)
     ramp = round(_TAPER * n)
@@ -79,7 +79,7 @@ def _aligned_likeness(one: np.ndarray, other: np.ndarray, rate: int) -> float:
         rfft(one * taper, length), rfft(other * taper, length), length, rate
     )
     turn = 2j * np.pi * np.arange(len(cross)) / length
-    shifts = np.arange(-1.0, 1.01, 0.25)  # in samples: resampling moves a sound by parts of one
+    shifts = np.arange(-1.0, 1.01, 0.25)  # samples; resampling shifts by fractions of a sample
     used = np.flatnonzero(cross)
     best = max(abs((cross[used] * np.exp(turn[used] * shift)).real.sum()) for shift in shifts)
     return min(float(best) / total, 1.0) if total else 0.0
@@ -90,10 +90,10 @@ def _weighted_cross_spectrum(
 ) -> tuple[np.ndarray, float]:
     """Return the cross-spectrum of two spectra, and the sum of its magnitudes.
 
-    Each frequency counts by a power of its strength, and less where the ratio of the two powers is
-    not the usual one: there, one sound has something that the other lacks.
+    The weight of a frequency is a power of its magnitude. It is smaller where the ratio of the two
+    powers differs from the mean ratio, because there one sound has components that the other lacks.
     """
-    # Resamplers and codecs end a little below half the rate.
+    # Resamplers and codecs cut off a little below half the sample rate.
     low, high = (round(hz * length / rate) for hz in (_LOW_HZ, min(_HIGH_HZ, 0.45 * rate)))
     band = slice(low, high + 1)
     cross = np.zeros_like(one)

@@ -1,4 +1,4 @@
-"""What keeps perfect frame predictions of an event task from a perfect score."""
+"""Find events that even perfect frame predictions cannot reproduce, and the score this costs."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tasks.format.tables import Clip, Event
 from tasks.format.task import folds_of
 
 HOP_MS = 50.0
-"""Spacing of the perfect frame predictions: the coarsest that HEAR advises for timestamps."""
+"""Hop of the perfect frame predictions: the longest that HEAR recommends for timestamps."""
 
-_NEARLY = 0.95  # without overlaps, a few short events are lost in most tasks of real recordings
-_AFTER_MS = 1000.0  # frames after the last event of a clip of unknown length
+_NEARLY = 0.95  # most tasks of real recordings lose a few short events, also without overlaps
+_AFTER_MS = 1000.0  # length of the frames after the last event, if a clip's length is unknown
 _SHOWN = 3
 
 
 def check_overlaps(contents: Contents) -> Iterator[Finding]:
-    """Events of one label that overlap or touch in a clip, which frame targets merge into one."""
+    """Yield warnings for events of one label that overlap or touch; frame targets merge them."""
     for split, listed in contents.clips.items():
         merged = {clip.name: pairs for clip in listed if (pairs := _overlaps(clip))}
         if not merged:
@@ -40,16 +40,16 @@ def check_overlaps(contents: Contents) -> Iterator[Finding]:
         yield warning(
             f"{split}.json",
             f"{clips(list(merged))}: events of one label overlap or touch "
-            f"({'; '.join(shown[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}). A frame "
-            "cannot tell them apart, so they are predicted as one event: merge them.",
+            f"({'; '.join(shown[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}). "
+            "Frame-wise predictions cannot separate them and give one event: merge them.",
         )
 
 
 def check_reachable(contents: Contents) -> Iterator[Finding]:
-    """Warn where perfect frame predictions do not reach a perfect score.
+    """Yield a warning if perfect frame predictions do not reach a perfect score.
 
     The post-processing is the best of the task's grid for each test split, so no frame-wise model
-    of a coarser hop does better.
+    with a longer hop scores better.
     """
     fields = contents.fields
     if not {"evaluation", "split_mode", "splits"} <= fields.keys() or not contents.labels:
@@ -76,21 +76,21 @@ def check_reachable(contents: Contents) -> Iterator[Finding]:
     yield warning(
         METADATA,
         f"the best reachable {metric.name} is {best:.3f}, not {1 if higher else 0}: perfect "
-        f"predictions every {HOP_MS:g} ms score this after the best post-processing. Lost are "
-        "events that overlap or touch one of their label, lie nearer to it than half the median "
-        "filter, or are shorter than the minimum duration.",
+        f"predictions every {HOP_MS:g} ms reach this value after the best post-processing. It "
+        "loses events that are shorter than the minimum duration, and events that overlap or touch "
+        "an event of their label, or are nearer to it than half the median filter.",
     )
 
 
 def _overlaps(clip: Clip) -> list[tuple[Event, Event]]:
-    """Return pairs of different events of one label, of which one begins before the other ends."""
+    """Return pairs of different events of one label that overlap or touch."""
     by_label: dict[str, list[Event]] = defaultdict(list)
     for event in dict.fromkeys(clip.events):
         by_label[event.label].append(event)
     found = []
     for events in by_label.values():
         events.sort(key=lambda event: (event.start, event.end))
-        lasting = events[0]  # the one that ends last so far
+        lasting = events[0]  # the event with the latest end so far
         for event in events[1:]:
             if event.start <= lasting.end:
                 found.append((lasting, event))

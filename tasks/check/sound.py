@@ -1,4 +1,4 @@
-"""What decoding tells of each clip, found out once and remembered."""
+"""Decode each clip of a task once, and store the properties that checks need."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from tasks.format.tables import Clip
 _THREADS = 4
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and of how much."""
+"""Called with the name of the work, the number of items done, and their total number."""
 
 
 class DecodedClip(NamedTuple):
-    """What decoding a file told.
+    """The properties of a decoded file.
 
     Attributes:
-        fault: a sentence; "" for a good file, and only then is the rest known.
+        fault: a sentence; "" for a valid file. The other attributes are set only for valid files.
         frames: number of samples.
         peak: the largest magnitude of a sample.
-        digest: hash of the decoded samples, whatever the container; "" for silence.
-        encoding: as ``WAV PCM_16``.
-        fingerprint: as text (:mod:`tasks.check.fingerprint`); "" for silence, None where it was
-            not taken.
+        digest: hash of the decoded samples, independent of the container; "" for silence.
+        encoding: container and sample format, such as ``WAV PCM_16``.
+        fingerprint: as text (:mod:`tasks.check.fingerprint`); "" for silence, None if it was not
+            computed.
     """
 
     fault: str = ""
@@ -44,12 +44,12 @@ class DecodedClip(NamedTuple):
 
 
 Sounds = Mapping[str, Mapping[str, DecodedClip]]
-"""The sounds of a task at one rate: split -> clip name -> sound; no split without a folder."""
+"""The sounds of a task at one rate: split -> clip name -> sound; only splits with a folder."""
 
 
 @dataclass(frozen=True)
 class Ear:
-    """How to listen: what is remembered already, and whether to take fingerprints."""
+    """How to decode: the stored properties, whether to compute fingerprints, and the progress."""
 
     memory: FileMemory | None = None
     fingerprints: bool = False
@@ -61,9 +61,9 @@ _Result = TypeVar("_Result")
 
 
 def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> Iterator[_Result]:
-    """Yield what ``function`` makes of each item, in order; threads work ahead.
+    """Yield the result of ``function`` for each item, in order; threads work in advance.
 
-    Who stops asking stops the threads, as an interrupt does.
+    Closing the generator, or an interrupt, stops the threads.
     """
     pool = ThreadPoolExecutor(_THREADS)
     try:
@@ -75,9 +75,9 @@ def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> 
 def hear(
     directory: Path, splits: Mapping[str, Sequence[Clip]], rates: Sequence[int], ear: Ear
 ) -> dict[int, dict[str, dict[str, DecodedClip]]]:
-    """Every clip's sound in its order: rate -> split -> clip name -> sound.
+    """Return the sounds of all clips, in order: rate -> split -> clip name -> sound.
 
-    Fingerprints are taken at the first rate.
+    Fingerprints are computed at the first rate.
     """
     heard: dict[int, dict[str, dict[str, DecodedClip]]] = {rate: {} for rate in rates}
     folders = [
@@ -87,7 +87,7 @@ def hear(
         if (folder := directory / str(rate) / split).is_dir()
     ]
     done, total = 0, sum(len(splits[split]) for _, split, _ in folders)
-    # Fingerprints are taken side by side: threads of BLAS would only fight for the cores.
+    # Fingerprints are computed in parallel, so BLAS threads would only compete for the cores.
     with threadpool_limits(1, "blas"):
         for rate, split, folder in folders:
             closely = ear.fingerprints and rate == rates[0]
@@ -95,7 +95,7 @@ def hear(
             for name, sound in _hear_folder(folder, list(sounds), rate, ear.memory, closely):
                 sounds[name] = sound
                 done += 1
-                ear.progress("hearing clips", done, total)
+                ear.progress("decoding clips", done, total)
             heard[rate][split] = sounds
     return heard
 
@@ -103,7 +103,7 @@ def hear(
 def _hear_folder(
     folder: Path, names: Sequence[str], rate: int, memory: FileMemory | None, closely: bool
 ) -> Iterator[tuple[str, DecodedClip]]:
-    """What is remembered comes first: it costs no thread its time."""
+    """Yield the sound of each clip of a folder; stored ones first, because they need no thread."""
     unheard = []
     for name in names:
         sound = _remembered(f"{folder}/{name}", memory, closely)
@@ -119,7 +119,7 @@ def _remembered(path: str, memory: FileMemory | None, closely: bool) -> DecodedC
     try:
         told = memory.known(path) if memory else None
     except OSError:
-        return None  # listening to it will say what is wrong
+        return None  # decoding the file reports the error
     return None if told is None or _lacks(told, closely) else _sound(told)
 
 
@@ -146,5 +146,5 @@ def _sound(told: str) -> DecodedClip:
 
 
 def _lacks(told: str, closely: bool) -> bool:
-    """Whether what is remembered has no fingerprint and should: `run` remembers none."""
+    """Return whether stored properties lack a needed fingerprint; `run` stores none."""
     return closely and _sound(told).fingerprint is None

@@ -74,18 +74,18 @@ def test_what_a_card_does_not_know_is_not_compared(tmp_path: Path) -> None:
 
 
 ERRORS: dict[str, tuple[dict[str, Any], str]] = {
-    "embedding": ({"embedding_type": "event"}, "embedding_type is scene; the card tiny says event"),
+    "embedding": ({"embedding_type": "event"}, "embedding_type is scene; the card tiny has event"),
     "prediction": (
         {"prediction_type": "multilabel"},
-        "prediction_type is multiclass; the card tiny says multilabel",
+        "prediction_type is multiclass; the card tiny has multilabel",
     ),
     "split mode": (
         {"split_mode": "presplit_kfold"},
-        "split_mode is trainvaltest; the card tiny says presplit_kfold",
+        "split_mode is trainvaltest; the card tiny has presplit_kfold",
     ),
     "score": (
         {"metrics": ("mAP", "top1_acc")},
-        "first metric, the score, is top1_acc; the card tiny says mAP",
+        "first metric, the score, is top1_acc; the card tiny has mAP",
     ),
 }
 
@@ -102,41 +102,41 @@ def test_another_number_of_folds_is_an_error(tmp_path: Path) -> None:
     task, its_card = task_and_card(tmp_path, "kfold")
     (found,) = differences(task, changed(its_card, folds=5))
     assert found[0] == "error"
-    assert found[2] == "the number of folds is 3; the card tiny says 5."
+    assert found[2] == "the number of folds is 3; the card tiny has 5."
 
 
 WARNINGS: dict[str, tuple[dict[str, Any], str, str]] = {
     "metrics": (
         {"metrics": ("top1_acc", "mAP")},
         "task_metadata.json",
-        "metrics is top1_acc, mAP, d_prime, aucroc; the card tiny says top1_acc, mAP",
+        "metrics is top1_acc, mAP, d_prime, aucroc; the card tiny has top1_acc, mAP",
     ),
     "length": (
         {"clip_seconds": 2.5},
         "task_metadata.json",
-        "sample_duration is 1; the card tiny says 2.5 s",
+        "sample_duration is 1; the card tiny has 2.5 s",
     ),
-    "clips": ({"clips": 1500}, "", "number of clips is 12; the card tiny says 1,500"),
+    "clips": ({"clips": 1500}, "", "number of clips is 12; the card tiny has 1,500"),
     "test": (
         {"n_test": 5, "split_clips": {}},
         "test.json",
-        "number of clips is 4; the card tiny says 5",
+        "number of clips is 4; the card tiny has 5",
     ),
     "split": (
         {"split_clips": {"valid": 7}},
         "valid.json",
-        "number of clips is 4; the card tiny says 7",
+        "number of clips is 4; the card tiny has 7",
     ),
     "classes": (
         {"classes": 9},
         "labelvocabulary.csv",
-        "number of labels is 4; the card tiny says 9",
+        "number of labels is 4; the card tiny has 9",
     ),
-    "hours": ({"hours": 0.5}, "16000", "length of all clips is 0.003333 h; the card tiny says 0.5"),
+    "hours": ({"hours": 0.5}, "16000", "length of all clips is 0.003333 h; the card tiny has 0.5"),
     "rate": (
         {"published": ZenodoArchive(record="1", file="hear2021-tiny-v1-full-48000.tar.gz")},
         "",
-        "audio's sample rate in Hz is 16000; the card tiny says 48000",
+        "audio's sample rate in Hz is 16000; the card tiny has 48000",
     ),
 }
 
@@ -220,7 +220,7 @@ def test_hours_are_compared_when_audio_is_heard(tmp_path: Path) -> None:
     task, its_card = task_and_card(tmp_path)
     longer = changed(its_card, clip_seconds=None, hours=2.0)
     (task / CARD).write_text(write_card(longer))
-    assert "16000: the length of all clips is 0.003333 h; the card tiny says 2.0." in run(task)[1]
+    assert "16000: the length of all clips is 0.003333 h; the card tiny has 2.0." in run(task)[1]
     assert run(task, "--no-audio") == (0, f"{task}: no findings (card: tiny)\n")
 
 
@@ -250,7 +250,7 @@ def test_tasks_are_checked_by_name_too(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="Did you mean 'tiny-v1-full'"):
         run("tini-v1-full", "--tasks-dir", tmp_path)
     (tmp_path / "other").mkdir()
-    assert "is no task directory" in run(tmp_path / "other")[1]
+    assert "is not a task directory" in run(tmp_path / "other")[1]
 
 
 def test_tables_that_are_not_as_they_were_fetched_are_a_warning(tmp_path: Path) -> None:

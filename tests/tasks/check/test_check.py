@@ -46,13 +46,13 @@ def test_labels_that_read_the_same_are_warned_of(tmp_path: Path) -> None:
     found = check_task(task, audio=False)
     assert (
         r"labelvocabulary.csv: the labels 'Café' (idx 0) and 'Cafe\u0301' (idx 1) and 'CAFÉ' (idx "
-        "2) read the same and differ in the Unicode form of letters alone: they are 3 classes to "
-        "every score. Spell them in one way if they are one."
+        "2) read the same and differ in the Unicode form of letters alone: they count as 3 "
+        "classes. If they are one class, use one spelling."
     ) in said(found, "warning")
     valid, test = (each for each in said(found, "error") if "labelvocabulary" in each)
-    assert "'Café' is, which differs in capitals alone." in valid
+    assert "'Café' is in it; they differ in capitals alone." in valid
     assert r"the label 'x\u200b' of" in test
-    assert "'x' is, which differs in invisible characters alone." in test
+    assert "'x' is in it; they differ in invisible characters alone." in test
 
 
 def set_events(task: Path, events: list[dict[str, object]]) -> None:
@@ -129,12 +129,12 @@ def note(label: object, start: object, end: object) -> list[dict[str, object]]:
 
 
 SCENE_ERRORS: dict[str, tuple[Edit, str]] = {
-    "metadata gone": (lambda t: (t / "task_metadata.json").unlink(), "no task directory"),
+    "metadata gone": (lambda t: (t / "task_metadata.json").unlink(), "not a task directory"),
     "metadata broken": (
         set_text("task_metadata.json", '{"task_name": "a",\n  oops}'),
         "task_metadata.json: not JSON: .* at line 2, column 3",
     ),
-    "metadata list": (set_json("task_metadata.json", []), "must hold a JSON object, not a list"),
+    "metadata list": (set_json("task_metadata.json", []), "must contain a JSON object, not a list"),
     "metadata empty": (set_json("task_metadata.json", {}), "splits is missing"),
     "endless number": (set_text("train.json", '{"a": ' + "9" * 5000 + "}"), "train.json: not a"),
     "misspelt key": (
@@ -193,11 +193,11 @@ SCENE_ERRORS: dict[str, tuple[Edit, str]] = {
     "not utf-8": (set_text("labelvocabulary.csv", "idx,label\n0,\xe9\n"), "not UTF-8"),
     "split gone": (lambda t: (t / "valid.json").unlink(), "valid.json: the file is missing"),
     "split broken": (set_text("train.json", '{"a.wav": ["x"'), "train.json: not JSON"),
-    "split list": (set_json("train.json", ["a.wav"]), "train.json: must hold a JSON object"),
+    "split list": (set_json("train.json", ["a.wav"]), "train.json: must contain a JSON object"),
     "split empty": (set_json("valid.json", {}), "valid.json: lists no clip"),
     "clip twice": (
         set_text("test.json", '{"a.wav": ["class00"], "a.wav": ["class01"]}'),
-        "test.json: the key 'a.wav' stands there twice",
+        "test.json: the key 'a.wav' occurs twice",
     ),
     "unknown label": (set_clip("test", "test-0001.wav", ["clas02"]), "Did you mean 'class02'"),
     "label null": (set_clip("test", "test-0001.wav", [None]), "must be text or a number, not null"),
@@ -216,7 +216,7 @@ SCENE_ERRORS: dict[str, tuple[Edit, str]] = {
         lambda t: (t / "16000/train/train-0002.wav").write_bytes(b""),
         "16000/train/train-0002.wav: is an empty file",
     ),
-    "no sample": (audio("train/train-0002.wav", []), "holds no sample"),
+    "no sample": (audio("train/train-0002.wav", []), "contains no sample"),
     "noise file": (
         lambda t: (t / "16000/train/train-0002.wav").write_bytes(b"\0" * 500),
         "train-0002.wav: is no audio file",
@@ -229,7 +229,10 @@ SCENE_ERRORS: dict[str, tuple[Edit, str]] = {
     ),
     "truncated": (cut("train/train-0002.wav"), "train-0002.wav: is truncated"),
     "stereo": (audio("test/test-0000.wav", np.zeros((800, 2))), "2 channels"),
-    "wrong rate": (audio("test/test-0000.wav", np.zeros(800), 44100), "44100 Hz in a folder of"),
+    "wrong rate": (
+        audio("test/test-0000.wav", np.zeros(800), 44100),
+        "44100 Hz, but",
+    ),
     "not finite": (audio("test/test-0000.wav", [0.0, np.inf], subtype="FLOAT"), "infinite"),
     "too long": (audio("test/test-0000.wav", np.zeros(16000 * 1201)), "1201.0 s long"),
 }
@@ -271,7 +274,7 @@ EVENT_ERRORS: dict[str, tuple[Edit, str]] = {
     "negative": (set_clip("test", "test-0000.wav", note("class00", -5, 80)), "starts before the"),
     "beyond": (
         set_clip("test", "test-0000.wav", note("class00", 3000, 4000)),
-        "starts at 3000 ms, and the clip ends at 3000 ms",
+        "starts at 3000 ms, but the clip ends at 3000 ms",
     ),
 }
 
@@ -285,8 +288,11 @@ def test_errors_of_an_event_task(tmp_path: Path, case: str) -> None:
 
 
 KFOLD_ERRORS: dict[str, tuple[Edit, str]] = {
-    "two folds": (metadata(splits=["fold00", "fold01"], nfolds=2), "2 folds; one tests and one"),
-    "nfolds": (metadata(nfolds=5), "nfolds is 5, but splits names 3"),
+    "two folds": (
+        metadata(splits=["fold00", "fold01"], nfolds=2),
+        "2 folds, but at least 3 are needed",
+    ),
+    "nfolds": (metadata(nfolds=5), "nfolds is 5, but splits has 3"),
     "empty fold": (set_json("fold01.json", {}), "fold01.json: lists no clip"),
 }
 
@@ -309,7 +315,7 @@ def set_labels(*labels: str) -> Edit:
 
 
 WARNINGS: dict[str, tuple[str, Edit, str]] = {
-    "folder name": ("scene", metadata(version="v2"), "calls the task tiny_scene-v2-full"),
+    "folder name": ("scene", metadata(version="v2"), "names the task tiny_scene-v2-full"),
     "length": (
         "scene",
         audio("test/test-0000.wav", np.full(1600, 0.1)),
@@ -325,7 +331,7 @@ WARNINGS: dict[str, tuple[str, Edit, str]] = {
         audio("test/test-0000.wav", np.full(800, 3.0), subtype="FLOAT"),
         r"louder than 1 \(up to 3\)",
     ),
-    "silent": ("scene", audio("test/test-0000.wav", np.zeros(800)), "nothing but zeros"),
+    "silent": ("scene", audio("test/test-0000.wav", np.zeros(800)), "all samples are zero"),
     "stray file": (
         "scene",
         audio("test/extra.wav", np.full(800, 0.1)),
@@ -353,7 +359,7 @@ WARNINGS: dict[str, tuple[str, Edit, str]] = {
     "label twice": (
         "multilabel",
         set_clip("test", "test-0000.wav", ["class00", "class00"]),
-        "a label stands there twice",
+        "a label occurs twice",
     ),
     "no scale": (
         "pitch",
@@ -368,13 +374,13 @@ WARNINGS: dict[str, tuple[str, Edit, str]] = {
     "event twice": (
         "events",
         set_clip("test", "test-0000.wav", 2 * note("class00", 100, 900)),
-        "test.json: clip 'test-0000.wav': an event stands there twice",
+        "test.json: clip 'test-0000.wav': an event occurs twice",
     ),
     "no length": ("events", set_clip("test", "test-0000.wav", note("class00", 9, 9)), "no length"),
     "event cut": (
         "events",
         set_clip("test", "test-0000.wav", note("class00", 2000, 3500)),
-        "lasts to 3500 ms, and the clip ends at 3000 ms",
+        "lasts to 3500 ms, but the clip ends at 3000 ms",
     ),
     "seconds": ("events", times_in_seconds, "look like seconds"),
     "seconds in clips of any length": (
@@ -428,7 +434,7 @@ def test_two_sounds_of_one_name_are_a_warning(tmp_path: Path) -> None:
     set_clip("test", "train-0001.wav", ["class01"])(task)
     findings = check_task(task)
     assert said(findings, "error") == []
-    expect(said(findings, "warning"), "another sound of that name in train.json")
+    expect(said(findings, "warning"), "train.json has a different sound of the same name")
 
 
 def test_the_same_sound_under_two_names_is_a_warning(tmp_path: Path) -> None:

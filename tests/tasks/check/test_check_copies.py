@@ -97,7 +97,7 @@ def test_a_changed_copy_in_another_split_is_a_warning(tmp_path: Path, change: st
     put(task, "test/test-0002.wav", CHANGES[change](read(task, "train/train-0000.wav")))
     (finding,) = closely(task)
     assert (finding.severity, finding.file) == ("warning", "test.json")
-    assert "clip 'test-0002.wav': no copy to the sample, but the same recording" in finding.reason
+    assert "clip 'test-0002.wav': different samples, but the same recording" in finding.reason
     assert "of train.json (the first: 'train-0000.wav', likeness " in finding.reason
     (pair,) = finding.pairs
     assert (pair.split, pair.other_split, pair.same_samples) == ("test", "train", False)
@@ -143,7 +143,7 @@ def test_every_earlier_copy_of_a_clip_is_paired_and_the_clip_named_once(tmp_path
         for other in ("train-0000.wav", "train-0003.wav", "valid-0001.wav")
     }
     assert in_test.reason.startswith("2 clips ('test-0000.wav', 'test-0002.wav'): no copy")
-    assert "The labels differ for 2, as 'test-0000.wav'" in in_test.reason
+    assert "The labels differ for 2, for example 'test-0000.wav'" in in_test.reason
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 0.5])
@@ -192,8 +192,8 @@ def test_labels_that_differ_are_named(tmp_path: Path) -> None:
     put(task, "test/test-0002.wav", read(task, "train/train-0001.wav") / 2)
     same, near, _ = closely(task)
     assert "2 clips ('test-0000.wav', 'test-0001.wav'): the same samples" in same.reason
-    assert same.reason.endswith("The labels differ for 1, as 'test-0001.wav' and 'train-0000.wav'.")
-    assert near.reason.endswith("The labels differ for 1, as 'test-0002.wav' and 'train-0001.wav'.")
+    assert same.reason.endswith("differ for 1, for example 'test-0001.wav' and 'train-0000.wav'.")
+    assert near.reason.endswith("differ for 1, for example 'test-0002.wav' and 'train-0001.wav'.")
     assert [pair.same_labels for pair in same.pairs] == [True, False]
 
 
@@ -241,7 +241,7 @@ def test_silence_is_no_copy_of_silence(tmp_path: Path) -> None:
     findings = closely(task)
     assert pairs(findings) == []
     assert len(findings) == 2
-    assert all("nothing but zeros" in finding.reason for finding in findings)
+    assert all("all samples are zero" in finding.reason for finding in findings)
 
 
 def test_a_copy_is_said_once_however_many_rates_there_are(tmp_path: Path) -> None:
@@ -322,14 +322,14 @@ def test_faint_sounds_are_a_warning(tmp_path: Path) -> None:
     (finding,) = check_task(task)
     assert finding.file == "16000/test"
     assert finding.reason == (
-        "clip 'test-0003.wav': so faint that 16 bits hold little of the sound (the loudest "
-        "sample of all is 11 of 32768)."
+        "clip 'test-0003.wav': so quiet that 16 bits resolve the sound poorly (the largest "
+        "sample is 11 of 32768)."
     )
 
 
 def test_the_published_digits_are_faint_and_none_is_there_twice(published_digits: Path) -> None:
     findings = closely(published_digits)
-    faint = [finding.file for finding in findings if "so faint" in finding.reason]
+    faint = [finding.file for finding in findings if "so quiet" in finding.reason]
     assert faint == [f"44100/fold0{i}" for i in range(5)]
     assert pairs(findings) == []
 
