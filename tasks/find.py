@@ -284,7 +284,7 @@ def ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
     for each in absent:
         part = tasks_dir / part_of(each.task).name
         if (part / METADATA).is_file():
-            lines.append(f"A part of {each.name}, with fewer clips, is here: {part.name}.")
+            lines.append(f"There is a part of {each.name}, with fewer clips: {part.name}.")
     return lines
 
 

@@ -86,7 +86,7 @@ def _check_folder(
             example = good[names[0]].frames / rate
             yield warning(
                 folder,
-                f"{clips(names)}: not {duration:g} s long, the value of sample_duration "
+                f"{clips(names)}: not {duration:g} s long as in sample_duration "
                 f"(the first: {example:g} s).",
             )
     if names := those(lambda sound: sound.encoding not in _ENCODINGS):

@@ -230,7 +230,7 @@ def test_a_card_that_is_wrong_or_of_another_folder_blocks_no_other_task(tmp_path
         assert find_task(str(broken), tmp_path) == (broken, "")
     with pytest.raises(UserError, match=": 22 faults:\n- title is missing"):
         find_card("broken", tmp_path)
-    with pytest.warns(UserWarning, match="rename the folder"):
+    with pytest.warns(UserWarning, match="Rename the folder"):
         assert find_card("copy", tmp_path) is None
 
 

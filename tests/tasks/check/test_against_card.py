@@ -154,7 +154,7 @@ def test_other_metadata_than_published_is_a_warning(tmp_path: Path) -> None:
     task_directories.edit_metadata(task, note="mine")
     (found,) = differences(task, its_card)
     assert (found[0], found[1]) == ("warning", "task_metadata.json")
-    assert f"says {its_card.metadata_md5}." in found[2]
+    assert f"has {its_card.metadata_md5}." in found[2]
 
 
 def test_clips_without_a_common_length_are_compared(tmp_path: Path) -> None:

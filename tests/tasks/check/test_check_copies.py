@@ -142,7 +142,9 @@ def test_every_earlier_copy_of_a_clip_is_paired_and_the_clip_named_once(tmp_path
         for clip in ("test-0000.wav", "test-0002.wav")
         for other in ("train-0000.wav", "train-0003.wav", "valid-0001.wav")
     }
-    assert in_test.reason.startswith("2 clips ('test-0000.wav', 'test-0002.wav'): no copy")
+    assert in_test.reason.startswith(
+        "2 clips ('test-0000.wav', 'test-0002.wav'): different samples"
+    )
     assert "The labels differ for 2, for example 'test-0000.wav'" in in_test.reason
 
 

@@ -645,8 +645,8 @@ OTHERS = (NewClip("v.wav", "valid", 0, ("a",)), NewClip("t.wav", "test", 0, ("b"
     ("clip", "reason"),
     [
         ({"name": "a.mp3"}, "clip 'a.mp3': its name must be a plain file name that ends in .wav"),
-        ({"name": "x/a.wav"}, "must be a plain one"),
-        ({"name": ".a.wav"}, "must be a plain one"),
+        ({"name": "x/a.wav"}, "must be a plain file name"),
+        ({"name": ".a.wav"}, "must be a plain file name"),
         ({"name": "V.wav"}, "another clip is called 'V.wav'"),
         ({"name": "t.wav"}, "another clip is called 't.wav'"),
         ({"name": "ä" * 130 + ".wav"}, "longer than 255 bytes"),
