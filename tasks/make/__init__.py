@@ -1,1 +1,1 @@
-"""A table of labels and a folder of recordings to a task."""
+"""Make a task from a table of labels and a folder of recordings."""

@@ -1,4 +1,4 @@
-"""What can be wrong with the cells of one row of labels."""
+"""Find faults in the cells of one row of a table of labels."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPLIT_CALLED = {
     **dict.fromkeys(("valid", "val", "validation", "dev", "development"), "valid"),
     **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
 }
-"""The split that each of the usual names stands for, in small letters."""
+"""The split of each common split name, in lower case."""
 BETWEEN_LABELS = ";"
 
 
@@ -22,8 +22,9 @@ def cell_faults(cells: Mapping[str, str], event: bool) -> Iterator[str]:
     """Yield a sentence for each cell that cannot be used.
 
     Args:
-        cells: by column: file and label; for events onset and offset; maybe split, fold, group.
-        event: whether rows are of events.
+        cells: the cell of each column: file and label; for events also onset and offset; optional
+            are split, fold and group.
+        event: whether the row is of an event.
     """
     if fault := path_fault(cells["file"]):
         yield fault
@@ -39,10 +40,10 @@ def cell_faults(cells: Mapping[str, str], event: bool) -> Iterator[str]:
             )
         given = [part for part in parts if part]
         if len(set(given)) < len(given):
-            yield f"a label is there twice in '{cells['label']}'."
+            yield f"a label occurs twice in '{cells['label']}'."
     for name in ("split", "fold", "group"):
         if name in cells and not cells[name]:
-            yield f"the {name} is empty: give one to every row, or leave the column out."
+            yield f"the {name} is empty: give one to every row, or remove the column."
     if cells.get("split") and cells["split"].casefold() not in SPLIT_CALLED:
         yield (
             f"the split '{cells['split']}' is unknown: it must be train, valid or test."
@@ -51,15 +52,15 @@ def cell_faults(cells: Mapping[str, str], event: bool) -> Iterator[str]:
 
 
 def path_fault(name: str) -> str:
-    """Return what is wrong with a file's name, or ""."""
+    """Return the fault of a file's name, or ""."""
     if not name:
         return "the file is empty."
     if "\\" in name:
         return f"the file '{name}' must be written with slashes: {name.replace(chr(92), '/')}."
     if name.startswith(("/", "~")) or re.match("[A-Za-z]:", name) or ".." in name.split("/"):
         return (
-            f"the file '{name}' must be a path inside the folder of recordings, without .. and "
-            "without / at its start."
+            f"the file '{name}' must be a path inside the folder of recordings, without '..' and "
+            "without '/' at its start."
         )
     return "" if posixpath.normpath(name) != "." else f"the file '{name}' is the folder itself."
 
@@ -71,12 +72,12 @@ def _event_faults(cells: Mapping[str, str]) -> Iterator[str]:
     if not label:
         yield "the label is empty."
     elif BETWEEN_LABELS in label:
-        yield f"the label '{label}' holds a semicolon: give each event a row of its own."
+        yield f"the label '{label}' contains a semicolon: give each event its own row."
     onset, offset = (_seconds(time) for time in times)
     for name, text, value in zip(("onset", "offset"), times, (onset, offset)):
         if value is None:
             comma = " Write decimals with a point." if "," in text else ""
-            yield f"the {name} must be a number of seconds from 0 up, not '{text}'.{comma}"
+            yield f"the {name} must be a number of seconds, 0 or more, not '{text}'.{comma}"
     if onset is not None and offset is not None and offset <= onset:
         yield f"the offset, {offset:g} s, must be later than the onset, {onset:g} s."
 

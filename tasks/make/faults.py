@@ -1,4 +1,4 @@
-"""What is wrong with a table, gathered so that all of it can be mended at once."""
+"""Collect the faults of a table, so that one error lists all of them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ _LINES_SHOWN = 3
 
 
 class Faults:
-    """The faults of one file, each with the line that it is on (0: of the whole file)."""
+    """The faults of one file, each with its line (0 for the whole file)."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._found: list[tuple[int, str]] = []
 
     def add(self, line: int, reason: str) -> None:
-        """Keep a fault; the reason is a sentence that says what to do where that is not plain."""
+        """Add a fault; the reason is a sentence, with advice if the cure is not obvious."""
         self._found.append((line, reason))
 
     def refuse(self) -> None:
-        """Raise UserError when there is any fault, naming the first 20 by line, the same once."""
+        """Raise UserError if there is any fault; the message lists the first 20 reasons by line."""
         if not self._found:
             return
         lines: dict[str, list[int]] = {}
@@ -39,7 +39,7 @@ class Faults:
 
 
 def places(lines: list[int]) -> str:
-    """Return lines for people: ``line 3`` or ``9 lines (1, 2, 4, ...)``."""
+    """Return line numbers as text: ``line 3`` or ``9 lines (1, 2, 4, ...)``."""
     shown = ", ".join(map(str, lines[:_LINES_SHOWN]))
     if len(lines) > _LINES_SHOWN:
         return f"{len(lines)} lines ({shown}, ...)"

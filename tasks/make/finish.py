@@ -1,4 +1,4 @@
-"""Writes a planned task with its card."""
+"""Write a planned task and its card."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.make.wishes import Wishes
 
 
 def finish(plan: TaskPlan, tasks_dir: Path, *, jobs: int, say: Callable[[str], None]) -> Path:
-    """Write the task directory and the card in it; what is there already is kept, and so said.
+    """Write the task directory and the card in it; keep and report what already exists.
 
     Raises:
         UserError: as :func:`tasks.format.writer.write_task`.
@@ -27,7 +27,7 @@ def finish(plan: TaskPlan, tasks_dir: Path, *, jobs: int, say: Callable[[str], N
 
     def without(bad: Bad) -> NewTask:
         if not plan.wishes.skip_bad:
-            refuse_bad(bad, "Mend them, leave them out of the table or give --skip-bad")
+            refuse_bad(bad, "Correct them, remove them from the table or give --skip-bad")
         for name, reason in bad:
             say(f"left out: {name}: {reason}")
         return plan.without({plan.files[name] for name, _ in bad}).task
@@ -41,9 +41,9 @@ def finish(plan: TaskPlan, tasks_dir: Path, *, jobs: int, say: Callable[[str], N
         say=say,
         without=without,
         seconds=math.fsum(plan.seconds.values()),
-        elsewhere="give the new task another --name or --version",
+        elsewhere="give the new task a different --name or --version",
     )
-    # Of what is there, for an earlier run may have left recordings out.
+    # Read from the directory, because an earlier run may have left recordings out.
     left_out = json.loads((directory / METADATA).read_bytes()).get(LEFT_OUT, ())
     if not add_card(plan.without(left_out).card, directory):
         _tell_unlike(directory, plan.wishes, say)
@@ -51,7 +51,7 @@ def finish(plan: TaskPlan, tasks_dir: Path, *, jobs: int, say: Callable[[str], N
 
 
 def _tell_unlike(directory: Path, wishes: Wishes, say: Callable[[str], None]) -> None:
-    """Say what the user wishes of a card that is there and says something else."""
+    """Report each option of the user that differs from the existing card."""
     try:
         card = card_in(directory)
     except UserError as error:
@@ -61,6 +61,6 @@ def _tell_unlike(directory: Path, wishes: Wishes, say: Callable[[str], None]) ->
         if wish.strip() != (there := getattr(card, field)):
             has = f"has the {field} '{there}'" if there else f"has no {field}"
             say(
-                f"{directory / CARD} is left as it is: it {has}, not --{field} '{wish}'. Change it "
-                "there, or delete the card and run again."
+                f"{directory / CARD} is kept: it {has}, not --{field} '{wish}'. Change the card, "
+                "or delete it and run again."
             )

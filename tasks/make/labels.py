@@ -1,4 +1,4 @@
-"""From a table's rows to what each recording is labelled with."""
+"""Read the labels, events, splits and groups of recordings from a table."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ COLUMNS = ("file", "label", "onset", "offset", "split", "fold", "group")
 
 @dataclass(frozen=True)
 class Labelled:
-    """A recording and what the table says of it.
+    """A recording and its rows of the table.
 
     Attributes:
         file: path in the folder of recordings, with slashes.
-        line: the first that names it.
-        lines: all that do.
-        labels: of a scene, in the table's order.
-        events: of an event task, in ms, in the table's order.
+        line: the first line that names it.
+        lines: all lines that name it.
+        labels: labels of a scene, in the table's order.
+        events: events of an event task, in ms, in the table's order.
         event_lines: the line of each event.
-        place: the given split or fold, "" when none is given.
-        group: the given group, "" when none is given.
+        place: the given split or fold; "" if none is given.
+        group: the given group; "" if none is given.
     """
 
     file: str
@@ -53,16 +53,16 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Labels:
-    """What a table says.
+    """The content of a table of labels.
 
     Attributes:
-        path: of the table.
-        sha256: of its content.
-        embedding_type: ``event`` with the columns onset and offset, else ``scene``.
-        places: ``split`` or ``fold``, the column that gives each recording's place, or "".
+        path: path of the table.
+        sha256: SHA-256 of its content.
+        embedding_type: ``event`` if it has the columns onset and offset, else ``scene``.
+        places: the column that assigns recordings, ``split`` or ``fold``; "" if there is none.
         grouped: whether it has the column group.
-        recordings: by file, in alphabetical order.
-        unused: columns that mean nothing.
+        recordings: sorted by file.
+        unused: columns that are not used.
         spellings: sentences on names that read the same.
     """
 
@@ -87,19 +87,19 @@ class _Row:
 
 
 def read_labels(path: Path, faults: Faults) -> Labels:
-    """Read a table with the columns file, label, for events onset and offset in seconds.
+    """Read a table with the columns file, label and, for events, onset and offset in seconds.
 
-    Optional are split (train, valid, test) or fold, and group. Labels, folds and groups are put
-    into Unicode form NFC, in which one word has one spelling. Several labels of a recording
-    stand on rows of their own or in one cell, with semicolons between them. A row that gives
-    neither onset nor offset nor label names a recording without events.
+    Optional columns are group, and either split (train, valid, test) or fold. Labels, folds and
+    groups are normalized to Unicode form NFC. Several labels of a recording are on separate rows,
+    or in one cell separated by semicolons. A row with neither onset nor offset nor label is a
+    recording without events.
 
     Args:
         path: the table.
-        faults: where each line that is wrong goes: paths that leave the folder, empty cells, times
-            that are none, rows that repeat or contradict another one, groups and folds that read
-            the same and are spelt in two ways. A recording all of whose
-            lines are wrong has no labels, so that it can still be looked for.
+        faults: collects the faults by line: paths that leave the folder, empty cells, invalid
+            times, rows that repeat or contradict another row, and groups or folds that read the
+            same but are spelt differently. A recording whose lines are all invalid gets no labels;
+            its file is still looked for.
 
     Raises:
         UserError: columns are missing or exclude each other.
@@ -131,7 +131,7 @@ def read_labels(path: Path, faults: Faults) -> Labels:
 
 
 def rename_times(columns: Collection[str]) -> str:
-    """Return which columns seem to be the times of events, as "rename start to onset", or ""."""
+    """Return a hint on columns that may be event times, such as "rename start to onset", or ""."""
     unit = re.compile(r" ?[(\[].*|_(s|sec|seconds)$")
     plain = {unit.sub("", name).replace(" ", "_"): name for name in columns}
     found = [
@@ -144,7 +144,7 @@ def rename_times(columns: Collection[str]) -> str:
 
 
 def _check_columns(table: Table) -> bool:
-    """Whether the table is of events; raises UserError for columns that do not go together."""
+    """Return whether the table is of events; raise UserError for incompatible columns."""
     there = set(table.columns)
     event = bool(there & {"onset", "offset"})
     needed = ("file", "onset", "offset", "label") if event else ("file", "label")
@@ -189,14 +189,14 @@ def _row(line: int, cells: dict[str, str], event: bool, faults: Faults) -> _Row 
 class _Draft:
     """The rows of a recording so far, and the line that gives each label or event.
 
-    An event that is None stands for a row that says that there is none.
+    An event of None is a row that states that the recording has no events.
     """
 
     rows: list[_Row] = field(default_factory=list)
     lines: dict[str | Event | None, int] = field(default_factory=dict)
 
     def contradiction(self, row: _Row) -> str:
-        """What is wrong with a row after these."""
+        """Return how a new row repeats or contradicts these rows, or ""."""
         for key in row.labels or (row.event,):
             if key in self.lines:
                 what = f"the label '{key}' of " if isinstance(key, str) else ""
@@ -205,7 +205,7 @@ class _Draft:
             lines = (self.rows[0].line, row.line)
             empty, full = lines if None in self.lines else reversed(lines)
             return (
-                f"line {empty} says that '{row.file}' has no event, and line {full} gives it one."
+                f"line {empty} states that '{row.file}' has no event, but line {full} gives it one."
             )
         first = self.rows[0] if self.rows else row
         for what, its, given in (
@@ -213,7 +213,7 @@ class _Draft:
             ("group", row.group, first.group),
         ):
             if its != given:
-                return f"the {what} of '{row.file}' is '{its}', and '{given}' on line {first.line}."
+                return f"the {what} of '{row.file}' is '{its}', but '{given}' on line {first.line}."
         return ""
 
     def add(self, row: _Row) -> None:
@@ -247,7 +247,7 @@ def _recordings(rows: list[_Row], faults: Faults) -> list[Labelled]:
             faults.add(
                 row.line,
                 f"'{row.file}' and '{before.file}' of line {before.line} differ in {how} alone: "
-                "spell a file in one way, and rename one of two files.",
+                "use one spelling for one file, or rename one of two files.",
             )
         elif fault := draft.contradiction(row):
             faults.add(row.line, fault)

@@ -1,4 +1,4 @@
-"""Which split or fold each recording is in: given by the table, or chosen."""
+"""Assign each recording to a split or fold, as the table gives it or by stratified choice."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.make.faults import Faults
 from tasks.make.labels import Labelled, Labels
 from tasks.make.splitting import split_groups
 
-_SHARES = (0.6, 0.2, 0.2)  # of train, valid and test
+_SHARES = (0.6, 0.2, 0.2)  # train, valid and test
 _LINES_SHOWN = 5
 
 
@@ -25,10 +25,10 @@ class Parts:
     """The splits of a task.
 
     Attributes:
-        split_mode: as in the metadata.
-        splits: their names, in order.
+        split_mode: the split mode of the metadata.
+        splits: names of the splits, in order.
         split_of: the split of each file.
-        note: how they came about, a phrase.
+        note: a phrase on how the splits were made.
     """
 
     split_mode: SplitMode
@@ -40,24 +40,26 @@ class Parts:
 def find_parts(
     labels: Labels, recordings: Sequence[Labelled], folds: int | None, seed: int
 ) -> Parts:
-    """Take the splits or folds that the table gives, or choose them.
+    """Return the splits or folds that the table gives, or choose them.
 
-    Given splits without ``valid`` lose a quarter of ``train`` to it. Given folds are named
-    ``fold00``, ``fold01``, ... in the order of their names, numbers by value.
+    If given splits lack ``valid``, a quarter of ``train`` becomes ``valid``. Given folds are
+    renamed ``fold00``, ``fold01``, ... in the order of their names, in which numbers are sorted by
+    value.
 
     Args:
-        labels: the table, for what its columns are.
-        recordings: with the labels that they have in the task.
-        folds: how many to make; None for train, valid and test of 60, 20 and 20 %.
-        seed: of the choice.
+        labels: the table, for its columns.
+        recordings: the recordings with their labels in the task.
+        folds: number of folds to make; None for train, valid and test of 60, 20 and 20 %.
+        seed: random seed of the choice.
 
     Raises:
-        UserError: folds are asked for, and given too; a split is missing, or folds are few; a
-            label has fewer recordings, or groups, than there are splits to be made.
+        UserError: ``folds`` is given although the table gives splits or folds; a split is missing;
+            there are too few folds; or a label has fewer recordings or groups than there are
+            splits to make.
     """
     if labels.places and folds is not None:
         raise UserError(
-            f"{labels.path} gives each file's {labels.places}: leave out --folds, or the column."
+            f"{labels.path} gives each file's {labels.places}: omit --folds, or remove the column."
         )
     if labels.places == "fold":
         return _given_folds(labels, recordings)
@@ -78,9 +80,9 @@ def _given_folds(labels: Labels, recordings: Sequence[Labelled]) -> Parts:
     given = sorted({one.place for one in recordings}, key=lambda name: (_natural(name), name))
     if len(given) < FEWEST_FOLDS:
         raise UserError(
-            f"{labels.path} gives {plural(len(given), 'fold')}: there must be {FEWEST_FOLDS} or "
-            "more, as one tests, one validates and the rest trains. Leave the column out, and they "
-            "are chosen."
+            f"{labels.path} gives {plural(len(given), 'fold')}, but at least {FEWEST_FOLDS} are "
+            "needed: one for testing, one for validation and one for training. If you remove the "
+            "column, folds are chosen."
         )
     names = dict(zip(given, fold_names(len(given)), strict=True))
     return Parts(
@@ -92,7 +94,7 @@ def _given_folds(labels: Labels, recordings: Sequence[Labelled]) -> Parts:
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts the numbers inside names by value."""
+    """Return a key that sorts the numbers inside names by value."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name)
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
@@ -102,15 +104,15 @@ def _given_splits(labels: Labels, recordings: Sequence[Labelled], seed: int) -> 
     for name in ("train", "test"):
         if name not in given:
             raise UserError(
-                f"{labels.path}: no file has the split '{name}'. Give it to some, or leave the "
-                "column out, and splits are chosen."
+                f"{labels.path}: no file has the split '{name}'. Assign files to it, or remove the "
+                "column, and splits are chosen."
             )
     split_of = {one.file: one.place for one in recordings}
     note = "given"
     if "valid" not in given:
         train = [one for one in recordings if one.place == "train"]
         split_of |= _choose(labels, train, ("train", "valid"), (_SHARES[0], _SHARES[1]), seed)
-        note = f"given, but for 'valid', a quarter of 'train' chosen with seed {seed}"
+        note = f"given, except 'valid', a quarter of 'train' chosen with seed {seed}"
     return Parts(SplitMode.TRAINVALTEST, SPLITS, split_of, note)
 
 
@@ -138,12 +140,12 @@ def _choose(
 
 
 def labels_of(one: Labelled) -> list[str]:
-    """The labels of a scene, or of each event."""
+    """Return the labels of a scene, or the label of each event."""
     return [*one.labels, *(event.label for event in one.events)]
 
 
 def _check_enough(labels: Labels, recordings: Sequence[Labelled], folds: int | None) -> None:
-    """Refuse labels that cannot be in every split."""
+    """Raise UserError if a label has too few files or groups for every split."""
     files: dict[str, set[str]] = defaultdict(set)
     groups: dict[str, set[str]] = defaultdict(set)
     lines: dict[str, list[int]] = defaultdict(list)
@@ -168,7 +170,7 @@ def _check_enough(labels: Labels, recordings: Sequence[Labelled], folds: int | N
                 f"the label '{label}' is in {have} {of}{'s' * (have != 1)} "
                 f"(line{'s' * (len(lines[label]) != 1)} {shown}"
                 f"{f' and {rest} more' if rest > 0 else ''}), too few for {what}, each of which "
-                f"must have it: add {of}s, leave the label out"
+                f"must have it: add {of}s, remove the label"
                 f"{' or give fewer --folds' if folds and folds > FEWEST_FOLDS else ''}.",
             )
     faults.refuse()

@@ -1,4 +1,4 @@
-"""From a table of labels and a folder of recordings to a task that can be written, and its card."""
+"""Plan a task and its card from a table of labels and a folder of recordings."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ RATES = (16000, 22050, 32000, 44100, 48000)
 
 _LONGEST_NAME = 120  # bytes; longer file names are shortened
 _SHOWN = 3
-_SLACK = 1e-3  # seconds by which a recording may be longer than its clip without a warning
+_SLACK = 1e-3  # seconds that may be cut off a recording without a warning
 _LIKE_GROUP = (
     "speaker", "singer", "player", "artist", "album", "subject", "participant", "patient", "source",
     "session", "recording", "instrument",
@@ -43,11 +43,11 @@ _LIKE_GROUP = (
 
 @dataclass(frozen=True)
 class TaskPlan:
-    """A task to be written at some sample rates, its card, and a few lines on it for people.
+    """A task to be written, its sample rates in Hz, its card and a description of a few lines.
 
     Attributes:
-        files: the recording of each clip, a path in the table's words.
-        seconds: length of each clip.
+        files: the recording of each clip: its path as in the table.
+        seconds: length of each clip in seconds.
     """
 
     task: NewTask
@@ -59,7 +59,7 @@ class TaskPlan:
     seconds: Mapping[str, float]
 
     def without(self, files: Collection[str]) -> TaskPlan:
-        """Return the plan without some recordings; the others stay in their splits."""
+        """Return the plan without some recordings; the others keep their splits."""
         clips = tuple(clip for clip in self.task.clips if self.files[clip.name] not in files)
         if len(clips) == len(self.task.clips):
             return self
@@ -78,17 +78,17 @@ class TaskPlan:
 
 
 def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], None]) -> TaskPlan:
-    """Read the table and the recordings' headers, and plan the task.
+    """Read the table and the headers of the recordings, and return the plan of the task.
 
     Args:
-        table: of labels (:func:`tasks.make.labels.read_labels`).
-        folder: that its files are in.
-        wishes: what the task should be.
-        say: told what is odd, and what was left out.
+        table: table of labels (:func:`tasks.make.labels.read_labels`).
+        folder: folder of the recordings.
+        wishes: the options of the task.
+        say: called with warnings and with what was left out.
 
     Raises:
-        UserError: naming what is wrong with the wishes; else with the table's rows and the
-            recordings, all at once; else with what they make together.
+        UserError: the options are invalid; rows of the table or recordings are invalid (one error
+            lists all); or no task can be made from them.
     """
     wishes.check()
     faults = Faults(table)
@@ -154,7 +154,7 @@ def _tell_columns(labels: Labels, say: Callable[[str], None]) -> None:
         say(f"{labels.path}: {note}")
     if not (labels.grouped or labels.places):
         say(
-            f"{labels.path} has no column group: clips of one speaker or recording may stand in "
+            f"{labels.path} has no column group: clips of one speaker or recording may be in "
             "several splits"
         )
 
@@ -181,7 +181,7 @@ def _tell_cut(
 
 
 def _cut(one: Labelled, seconds: float | None) -> Labelled:
-    """Leave of the events what is heard when the recording is cut."""
+    """Return a recording with its events cut at ``seconds``, without those that start later."""
     if seconds is None:
         return one
     end = seconds * 1000
@@ -218,7 +218,7 @@ def _prediction_type(
 ) -> PredictionType:
     if labels.embedding_type == EmbeddingType.EVENT:
         if wanted == PredictionType.MULTICLASS:
-            raise UserError(f"{labels.path} lists events, and event tasks are multilabel.")
+            raise UserError(f"{labels.path} lists events, but event tasks are always multilabel.")
         return PredictionType.MULTILABEL
     several = [one for one in recordings if len(one.labels) > 1]
     if wanted == PredictionType.MULTICLASS and several:
@@ -244,13 +244,13 @@ def _with_lines(one: Labelled) -> str:
 
 
 def _vocabulary(labels: Labels, recordings: Sequence[Labelled]) -> tuple[str, ...]:
-    """The labels in alphabetical order, or by value where all are whole numbers."""
+    """Return the labels in alphabetical order, or by value if all are whole numbers."""
     found = {label for one in recordings for label in labels_of(one)}
     least = 1 if labels.embedding_type == EmbeddingType.EVENT else 2
     if len(found) < least:
         raise UserError(
-            f"{labels.path} has {plural(len(found), 'different label')}; there is "
-            "nothing to tell apart."
+            f"{labels.path} has {plural(len(found), 'different label')}, but a task needs at "
+            f"least {least}."
         )
     if all(re.fullmatch("-?[0-9]+", label) for label in found):
         return tuple(sorted(found, key=lambda label: (int(label), label)))
@@ -275,9 +275,9 @@ def _clips(
 
 
 def clip_names(files: Sequence[str]) -> dict[str, str]:
-    """Name the clip of each file: its path with ``_`` for slashes, and the ending ``.wav``.
+    """Return the clip name of each file: its path with ``_`` for slashes, and the ending ``.wav``.
 
-    Where two would be the same, or one is long, the path's hash tells them apart.
+    If two names would be the same, or one is too long, a hash of the path is added.
     """
     plain = {}
     for file in files:
@@ -294,6 +294,6 @@ def clip_names(files: Sequence[str]) -> dict[str, str]:
 
 
 def _rates(wanted: tuple[int, ...], headers: Mapping[str, Header]) -> tuple[int, ...]:
-    """Return the rates asked for, else the lowest of HEAR's that keeps all that was recorded."""
+    """Return the requested rates, else HEAR's lowest rate that is not below any recording's."""
     highest = max(header.rate for header in headers.values())
     return wanted or (next((rate for rate in RATES if rate >= highest), RATES[-1]),)

@@ -1,4 +1,4 @@
-"""The recordings that a table names: found, looked into, and read."""
+"""Find the recordings that a table names, read their headers, and decode them."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ from tasks.make.labels import Labelled
 
 _THREADS = 8
 _SAVE_EVERY = 20.0
-_SLACK_MS = 1.0  # by which an event may end after the recording: what rounding its times does
-_MARGIN_SECONDS = 0.1  # read beyond what is kept, so that resampling meets no edge
+_SLACK_MS = 1.0  # an event may end this much after the recording, because its time is rounded
+_MARGIN_SECONDS = 0.1  # read in addition, so that resampling has no edge effect inside the clip
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A file to be read, in whose ``repr`` its content alone counts, not its place or its time.
+    """A file to be read. Its ``repr`` depends only on its content, not on its path or time.
 
     Attributes:
-        path: absolute.
-        state: of the file when it was looked into.
-        sha256: of its content.
-        seconds: how much of it is read; None for all.
+        path: absolute path.
+        state: state of the file when its header was read.
+        sha256: SHA-256 of its content.
+        seconds: length of the part that is read; None for all.
     """
 
     path: str = field(repr=False)
@@ -53,7 +53,7 @@ class Recording:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a recording's header says."""
+    """The length in seconds and the sample rate in Hz of a recording."""
 
     recording: Recording
     seconds: float
@@ -64,8 +64,8 @@ def read_recording(source: object) -> tuple[np.ndarray, int]:
     """Decode a :class:`Recording`: float32 (frames,) or (frames, channels), and the rate in Hz.
 
     Raises:
-        UserError: it changed since it was looked into, cannot be decoded, or is truncated.
-        OSError: it is not there.
+        UserError: it changed after its header was read, cannot be decoded, or is truncated.
+        OSError: it does not exist.
     """
     assert isinstance(source, Recording)
     _refuse_changed(source)
@@ -84,7 +84,7 @@ def read_recording(source: object) -> tuple[np.ndarray, int]:
 
 def _refuse_changed(source: Recording) -> None:
     if file_state(source.path) != source.state:
-        raise UserError(f"{source.path} changed while the task was being made: run again.")
+        raise UserError(f"{source.path} changed while the task was being made. Run again.")
 
 
 def look_into(
@@ -94,21 +94,21 @@ def look_into(
     faults: Faults,
     say: Callable[[str], None],
 ) -> tuple[dict[str, Header], list[tuple[Labelled, str]]]:
-    """Return each recording's header by its file name, and those without one with the reason.
+    """Return the headers of recordings by file name, and the unreadable recordings with the reason.
 
     Args:
-        folder: that the recordings are in.
-        labelled: what is wanted.
-        seconds: how much of each is kept; None for all.
-        faults: where events past the end of their recording, and recordings longer than HEAR's
-            models take go, by the line that names them.
-        say: told how far it is.
+        folder: folder of the recordings.
+        labelled: the recordings of the table.
+        seconds: length of the part that is kept; None for all.
+        faults: collects, by line, events after the end of their recording and recordings that are
+            too long for HEAR's models.
+        say: called with the progress.
 
     Raises:
         UserError: there is no such folder.
     """
     if not folder.is_dir():
-        raise UserError(f"{folder} is no folder: name the one that the table's files are in.")
+        raise UserError(f"{folder} is not a folder. Name the folder of the table's files.")
     headers, bad, absent = {}, [], []
     for one, header in zip(labelled, _look_at_all(folder, labelled, seconds, say), strict=True):
         if isinstance(header, Header):
@@ -128,10 +128,10 @@ def look_into(
 def _look_at_all(
     folder: Path, labelled: Sequence[Labelled], seconds: float | None, say: Callable[[str], None]
 ) -> list[Header | str]:
-    """Look at each recording; what is known of their contents is kept, also at an interrupt."""
+    """Read the header of each recording; computed hashes are stored, also at an interrupt."""
     key = content_sha256(os.fsencode(folder.resolve()))[:16]
     hashes = ContentHashes(cache_folder() / "recordings" / f"{key}.json")
-    countdown = Countdown(len(labelled), say, "recordings looked into", tell_end=False)
+    countdown = Countdown(len(labelled), say, "recordings checked", tell_end=False)
     found, saving = list[Header | str](), Pace(_SAVE_EVERY)
     names = functools.cache(_names)
 
@@ -151,14 +151,14 @@ def _look_at_all(
 
 
 def _save(hashes: ContentHashes) -> None:
-    with contextlib.suppress(OSError):  # then all are hashed again, which takes but time
+    with contextlib.suppress(OSError):  # without stored hashes, files are only hashed again
         hashes.save()
 
 
 def _find(folder: Path, file: str, names: Callable[[Path], Mapping[str, list[str]]]) -> Path:
-    """Return where a file of the table is, whichever form its accented letters have on the disk.
+    """Return the path of a file of the table, whatever the Unicode form of its name on disk.
 
-    They have another form where macOS wrote or packed the names. What is not there, or there in
+    Names that macOS wrote or packed have another form. A file that does not exist, or exists in
     several other forms, is returned as the table spells it.
     """
     here = folder
@@ -171,7 +171,7 @@ def _find(folder: Path, file: str, names: Callable[[Path], Mapping[str, list[str
 
 
 def _names(folder: Path) -> Mapping[str, list[str]]:
-    """The names in a folder by their composed form."""
+    """Return the names in a folder by their composed Unicode form."""
     names: dict[str, list[str]] = {}
     with contextlib.suppress(OSError):
         for name in os.listdir(folder):
@@ -180,12 +180,12 @@ def _names(folder: Path) -> Mapping[str, list[str]]:
 
 
 def _look(path: Path, seconds: float | None, hashes: ContentHashes) -> Header | str:
-    """Return a recording's header, or why it has none: "" when it is not there."""
+    """Return a recording's header, or the reason why it is unreadable: "" if it is missing."""
     try:
         state = file_state(path)
         with open_sound(path) as sound:
             if sound.frames == 0:
-                return "is empty: it holds no sample."
+                return "is empty: it contains no sample."
             check_end(path, sound)
             length, rate = sound.frames, sound.samplerate
         sha256 = hashes.sha256(path)
@@ -203,20 +203,20 @@ def _misfits(one: Labelled, header: Header, seconds: float | None) -> Iterator[t
     if seconds is None and header.seconds > MAX_SECONDS:
         yield (
             one.line,
-            f"'{one.file}' is {header.seconds:.1f} s long, and HEAR's models take at most "
+            f"'{one.file}' is {header.seconds:.1f} s long, but HEAR's models take at most "
             f"{MAX_SECONDS:g} s: cut it, or give --seconds.",
         )
     for event, line in zip(one.events, one.event_lines, strict=True):
         if event.end > header.seconds * 1000 + _SLACK_MS:
             yield (
                 line,
-                f"the event '{event.label}' ends at {event.end / 1000:g} s, and '{one.file}' at "
+                f"the event '{event.label}' ends at {event.end / 1000:g} s, but '{one.file}' at "
                 f"{header.seconds:g} s: times must be seconds from the start of the recording.",
             )
 
 
 def _near(folder: Path, file: str) -> str:
-    """Suggest the file whose name is nearest, in the same folder."""
+    """Return a hint with the file of the same folder whose name is nearest, or ""."""
     parent = (folder / file).parent
     if not parent.is_dir():
         return f" There is no folder {parent}."

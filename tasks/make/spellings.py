@@ -1,4 +1,4 @@
-"""The spellings of labels, groups and folds in a table, and which of them read the same."""
+"""Find labels, groups and folds of a table that read the same but are spelt differently."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _KEPT_TOGETHER = ("group", "fold")
 
 
 class Spellings:
-    """Collects how the names of a table are written, each with its lines."""
+    """Collects the spellings of the names in a table, each with its lines."""
 
     def __init__(self) -> None:
         self._lines: dict[str, dict[str, list[int]]] = {name: {} for name in _COLUMNS}
 
     def read(self, line: int, cells: Mapping[str, str]) -> dict[str, str]:
-        """Return a row's cells with their names in one Unicode form, and keep how they were."""
+        """Return a row's cells with names in Unicode form NFC, and store the original names."""
         read = dict(cells)
         for column in _COLUMNS:
             if column not in cells:
@@ -34,7 +34,7 @@ class Spellings:
         return read
 
     def refuse(self, faults: Faults) -> None:
-        """Add a fault for each group or fold that reads like an earlier one."""
+        """Add a fault for each group or fold that reads the same as an earlier one."""
         for column in _KEPT_TOGETHER:
             lines = self._by_name(column)
             for first, *others in alike(lines):
@@ -42,8 +42,8 @@ class Spellings:
                     faults.add(
                         lines[other][0],
                         f"the {column}s {quoted(other)} and {quoted(first)} of line "
-                        f"{lines[first][0]} differ in {difference(first, other)}: spell a "
-                        f"{column} in one way, or name two of them apart.",
+                        f"{lines[first][0]} differ in {difference(first, other)}: use one spelling "
+                        f"for one {column}, or clearly different names for two.",
                     )
 
     def notes(self) -> Iterator[str]:
@@ -76,7 +76,7 @@ class Spellings:
 
     @staticmethod
     def _listed(names: Sequence[Sequence[str]], lines: Mapping[str, list[int]]) -> str:
-        """Return each of several sets of names with its lines, the first of them."""
+        """Return the first sets of names as text, each name with its lines."""
         shown = [
             " and ".join(f"{quoted(name)} on {places(sorted(lines[name]))}" for name in of_one)
             for of_one in names[:_SHOWN]

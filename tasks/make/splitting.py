@@ -1,4 +1,4 @@
-"""Splits clips into parts that hold like shares of every label, and keep each group whole."""
+"""Divide clips into parts, stratified by label, without dividing a group."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-_LACK = 1e9  # what a part without a label costs: more than any disproportion
-_LEAST_GAIN = 1e-9  # of a move that is worth making, above the rounding of the sums
-_ROUNDS = 20  # passes over all groups; two or three suffice as a rule
-_TRIES = 20  # orders of the groups, where one leaves a part without a label; most need none
+_LACK = 1e9  # cost of a part without a label: more than any disproportion
+_LEAST_GAIN = 1e-9  # smallest gain of a move, above the rounding error of the sums
+_ROUNDS = 20  # maximum number of passes over all groups; two or three are usually enough
+_TRIES = 20  # random orders of the groups, tried if a part lacks a label
 
 
 def split_groups(
@@ -17,21 +17,22 @@ def split_groups(
 ) -> np.ndarray:
     """Choose a part for each clip, the same for all clips of a group.
 
-    First each part gets some of every label, where the groups allow it; then the shares of each
-    label, and of all clips, are brought near to those asked for: least is the sum over parts and
-    labels of (has - should have)² / should have. As finding the least is hard, groups are placed
-    one after the other, those with the largest share of a label first, each where it costs least
-    (for single clips of one label this is stratification, for several labels the iterative
-    stratification of Sechidis, Tsoumakas and Vlahavas, ECML PKDD 2011); then each is moved where
-    that lowers the sum, until no move does. Where a part is then without a label of which there are
-    enough groups, random orders are tried, and the first that leaves the fewest such gaps counts.
+    The first aim is that each part has every label, if the groups allow it. The second aim is that
+    the parts have the given shares of each label and of all clips: the cost is the sum over parts
+    and labels of (has - should have)² / should have. Its minimum is hard to find, so a greedy
+    search is used. Groups are placed one after the other, those with the largest share of a label
+    first, each where the cost is lowest. (For single clips with one label this is stratification,
+    with several labels the iterative stratification of Sechidis, Tsoumakas and Vlahavas, ECML PKDD
+    2011.) Then groups are moved to other parts as long as a move lowers the cost. If a part then
+    lacks a label that has enough groups, random orders are tried, and the first order with the
+    fewest such gaps is used.
 
     Args:
         counts: (clips, labels), how often a clip has a label, 0 or more.
         groups: name of each clip's group.
-        shares: of each part, above 0; their proportions count.
-        seed: of the order among equals. The order of the clips has no influence but through their
-            groups' names: equal names, labels and seed give equal parts.
+        shares: share of each part, above 0; only their proportions count.
+        seed: random seed of the order among equals. The order of the clips has no effect: equal
+            group names, labels and seed give equal parts.
 
     Returns:
         The part of each clip, an index into ``shares``: int (clips,).
@@ -65,7 +66,7 @@ def _placed(sums: np.ndarray, shares: np.ndarray, order: np.ndarray) -> _Placing
 
 
 class _Placing:
-    """Which part each group is in, and what every part has so far."""
+    """The part of each group, and the label counts of every part."""
 
     def __init__(self, sums: np.ndarray, shares: np.ndarray) -> None:
         self.part = np.full(len(sums), -1)
@@ -77,15 +78,15 @@ class _Placing:
 
     @property
     def gaps(self) -> int:
-        """How often a part lacks a label that has as many groups as there are parts, or more."""
+        """Number of labels missing in parts; only labels with at least one group per part count."""
         return int((self._has[:, self._enough] < 0.5).sum())
 
     def place(self, group: int) -> None:
-        """Put a group where it costs least."""
+        """Put a group into the part with the lowest cost."""
         self._put(group, int(np.argmin(self._costs(group))))
 
     def move(self, group: int) -> bool:
-        """Put a group elsewhere if that costs less; whether it did."""
+        """Move a group if another part costs less, and return whether it moved."""
         here = int(self.part[group])
         self._has[here, self._labels[group]] -= self._counts[group]
         costs = self._costs(group)
@@ -95,7 +96,7 @@ class _Placing:
         return bool(gains)
 
     def _costs(self, group: int) -> np.ndarray:
-        """What it adds to the sum to put a group in each part."""
+        """Return the increase of the cost for putting a group into each part."""
         labels, counts = self._labels[group], self._counts[group]
         has, should = self._has[:, labels], self._should[:, labels]
         disproportion = counts * (2 * (has - should) + counts) / should

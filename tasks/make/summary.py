@@ -1,4 +1,4 @@
-"""What a planned task is, on a card and in a few lines."""
+"""Describe a planned task by a card and by a few lines of text."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
     """Return a task's card.
 
     Args:
-        task: as planned.
-        wishes: what the user said of it.
-        seconds: length of each clip.
+        task: the planned task.
+        wishes: the user's options.
+        seconds: length of each clip in seconds.
     """
     sizes = Counter(clip.split for clip in task.clips)
     folds = len(task.splits) if task.has_folds else None
@@ -53,11 +53,11 @@ def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
         facts_from=("The table and the recordings that the task was made from.",),
         split_clips={split: sizes[split] for split in task.splits},
     )
-    return read_card(write_card(card), card.name)  # refuses what a reader would
+    return read_card(write_card(card), card.name)  # raises if the written card is invalid
 
 
 def describe(task: NewTask, card: Card, note: str) -> str:
-    """Return lines on a task's kind and splits; ``note`` says how the splits came about."""
+    """Return lines on a task's kind and splits; ``note`` is a phrase on how splits were made."""
     sizes = Counter(clip.split for clip in task.clips)
     having = Counter((clip.split, label) for clip in task.clips for label in label_names(clip))
     labels = plural(len(task.labels), "label")
@@ -77,7 +77,7 @@ def describe(task: NewTask, card: Card, note: str) -> str:
 
 
 def describe_sound(headers: Collection[Header], rates: Sequence[int]) -> str:
-    """Return a line on the recordings' sample rates and lengths, and on the rates chosen."""
+    """Return a line with the sample rates and lengths of recordings, and the task's rates."""
     own = sorted({header.rate for header in headers})
     lengths = [header.seconds for header in headers]
     return (

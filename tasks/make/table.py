@@ -1,4 +1,4 @@
-"""Reads a table of text as spreadsheets save it: CSV with commas, semicolons or tabs."""
+"""Read a CSV table as spreadsheets save it, separated by commas, semicolons or tabs."""
 
 from __future__ import annotations
 
@@ -22,11 +22,10 @@ class Table:
     """A table's rows below its first line, which names the columns.
 
     Attributes:
-        path: of the file.
-        sha256: of the file's content.
-        columns: names, in small letters.
-        rows: (line in the file, cell by column), without blank rows; cells without blanks at
-            their ends.
+        path: path of the file.
+        sha256: SHA-256 of the file's content.
+        columns: names of the columns, in lower case.
+        rows: (line in the file, cell by column), without empty rows; cells are stripped.
     """
 
     path: Path
@@ -40,11 +39,11 @@ def read_table(path: Path, known: Collection[str], faults: Faults) -> Table:
 
     Args:
         path: the file.
-        known: columns that may be expected; what separates most of them is the separator.
-        faults: where rows that do not fit the first line go.
+        known: expected columns; the separator that gives most of them is used.
+        faults: collects the rows that do not fit the first line.
 
     Raises:
-        UserError: it cannot be read, or is empty.
+        UserError: the table cannot be read, or is empty.
     """
     try:
         content = path.read_bytes()
@@ -73,7 +72,7 @@ def read_table(path: Path, known: Collection[str], faults: Faults) -> Table:
     if not rows:
         faults.refuse()
         raise UserError(
-            f"{path} holds no row: the first line names columns, each other one a clip."
+            f"{path} contains no row: the first line names the columns, each other line a clip."
         )
     return Table(path, content_sha256(content), columns, tuple(rows))
 
@@ -85,7 +84,7 @@ def _decoded(content: bytes, path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(
-            f"{path}, line {line}: not UTF-8 text. Save it anew with the encoding UTF-8 (in a "
+            f"{path}, line {line}: not UTF-8 text. Save it with the encoding UTF-8 (in a "
             'spreadsheet: "CSV UTF-8").'
         ) from error
 
@@ -104,15 +103,15 @@ def _columns(cells: Sequence[str], path: Path) -> tuple[str, ...]:
     columns = tuple(cell.casefold() for cell in cells)
     twice = sorted({name for name in columns if name and columns.count(name) > 1})
     if twice:
-        raise UserError(f"{path}: the column '{twice[0]}' is there twice in the first line.")
+        raise UserError(f"{path}: the column '{twice[0]}' occurs twice in the first line.")
     return columns
 
 
 def _misfit(cells: Sequence[str], columns: Sequence[str], delimiter: str) -> str:
     if len(cells) == len(columns) or (len(cells) > len(columns) and not any(cells[len(columns) :])):
         return ""
-    advice = f"quote a cell that holds a {_DELIMITERS[delimiter]}"
+    advice = f"quote a cell that contains a {_DELIMITERS[delimiter]}"
     if len(cells) < len(columns):
-        advice = "leave a cell empty rather than out"
+        advice = "keep the separators of empty cells"
     count = plural(len(cells), "cell")
-    return f"has {count}, and the first line {len(columns)}: {advice}."
+    return f"has {count}, but the first line has {len(columns)}: {advice}."

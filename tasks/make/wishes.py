@@ -1,4 +1,4 @@
-"""What a user asks of a task that is to be made, and what it is without asking."""
+"""Define the options of a task to be made, and their defaults."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tasks.format.writer import check_rates
 
 DEFAULT_METRICS: Mapping[tuple[EmbeddingType, PredictionType], tuple[str, ...]] = {
     (EmbeddingType.SCENE, PredictionType.MULTICLASS): ("top1_acc", "mAP", "d_prime", "aucroc"),
-    # FSD50K's, less top1_acc, which counts a clip's first label alone.
+    # FSD50K's metrics without top1_acc, which uses only the first label of a clip.
     (EmbeddingType.SCENE, PredictionType.MULTILABEL): ("mAP", "d_prime", "aucroc"),
     (EmbeddingType.EVENT, PredictionType.MULTILABEL): ("event_onset_200ms_fms", "segment_1s_er"),
 }
-"""What HEAR's tasks of each kind are scored by: ESC-50, FSD50K and DCASE 2016."""
+"""The metrics of HEAR's tasks of each kind: ESC-50, FSD50K and DCASE 2016."""
 
 
 class _OnCard(Schema):
-    """What a user may say of the card."""
+    """The fields of the card that a user may set."""
 
     title: Text = ""
     domain: Domain = ""
@@ -34,19 +34,19 @@ class _OnCard(Schema):
 
 @dataclass(frozen=True)
 class Wishes:
-    """What a user asks of a task; None and () stand for what fits the recordings.
+    """The user's options of a task; None and () select a value that fits the recordings.
 
     Attributes:
-        name: of the task; letters, digits, ``_`` and ``.``.
-        version: of the task, likewise.
-        seconds: length of every clip; None leaves lengths alone.
-        folds: how many; None for train, valid and test.
-        seed: of the choice of splits.
-        prediction_type: ``multiclass`` or ``multilabel``; None tells it from the labels.
-        metrics: the first is the score.
+        name: name of the task; letters, digits, ``_`` and ``.``.
+        version: version of the task, of the same characters.
+        seconds: length of every clip; None keeps the lengths.
+        folds: number of folds; None for train, valid and test.
+        seed: random seed of the choice of splits.
+        prediction_type: ``multiclass`` or ``multilabel``; None infers it from the labels.
+        metrics: names of metrics; the first is the score.
         rates: sample rates in Hz.
-        title, domain, licence: of the card; without a domain it is ``other``.
-        skip_bad: leave recordings out that are missing or cannot be read.
+        title, domain, licence: fields of the card; the default domain is ``other``.
+        skip_bad: leave out recordings that are missing or cannot be read.
     """
 
     name: str
@@ -63,10 +63,10 @@ class Wishes:
     skip_bad: bool = False
 
     def check(self) -> None:
-        """Raise UserError for what no task can have."""
+        """Raise UserError if an option is invalid for every task."""
         for option, word in (("--name", self.name), ("--version", self.version)):
             if not re.fullmatch(r"[\w.]*\w", word):
-                raise UserError(f"{option} '{word}' must be of letters, digits, '_' and '.'.")
+                raise UserError(f"{option} '{word}' may contain only letters, digits, '_' and '.'.")
         if self.name in cards():
             raise UserError(f"--name {self.name}: a built-in task has this name. Choose another.")
         if self.seconds is not None and not 0 < self.seconds <= MAX_SECONDS:  # NaN fails too
@@ -75,12 +75,12 @@ class Wishes:
             )
         for option, values in (("--metric", self.metrics), ("--sample-rate", self.rates)):
             if len(set(values)) < len(values):
-                raise UserError(f"{option}: {' '.join(map(str, values))} names one twice.")
+                raise UserError(f"{option}: {' '.join(map(str, values))} has a value twice.")
         check_rates(self.rates)
         read(_OnCard, self.on_card(), "The card's options", UserError)
 
     def on_card(self) -> Mapping[str, str]:
-        """Return what the user says of the card, by its fields."""
+        """Return the fields of the card that the user sets, with their values."""
         said = {"title": self.title, "domain": self.domain, "licence": self.licence}
         return {field: value for field, value in said.items() if value is not None}
 
@@ -90,7 +90,7 @@ class Wishes:
         """Return the metrics of a task of this kind.
 
         Raises:
-            UserError: one that was asked for is not defined for it.
+            UserError: a requested metric is not defined for this kind of task.
         """
         fitting = metrics_of(embedding_type, prediction_type)
         for metric in self.metrics:

@@ -112,10 +112,10 @@ HEADERS = {
     "file,onset,label\na,1,b\n": "there is no column 'offset'. The first line must name the "
     "columns file, onset, offset, label; it names file, onset, label.",
     "a.wav,dog\nb.wav,cat\n": "there is no column 'file'",
-    "file,label,label\na,b,c\n": "the column 'label' is there twice",
+    "file,label,label\na,b,c\n": "the column 'label' occurs twice",
     "file,label,split,fold\na,b,train,1\n": "a column split and a column fold",
-    "file,label\n": "holds no row",
-    "": "holds no row",
+    "file,label\n": "contains no row",
+    "": "contains no row",
 }
 
 
@@ -125,13 +125,13 @@ def test_a_first_line_that_does_not_name_the_columns(tmp_path: Path, text: str) 
 
 
 ROWS = {
-    "a.wav": "line 3: has 1 cell, and the first line 2: leave a cell empty rather than out.",
-    "a,b.wav,cat": "line 3: has 3 cells, and the first line 2: quote a cell that holds a comma.",
+    "a.wav": "line 3: has 1 cell, but the first line has 2: keep the separators of empty cells.",
+    "a,b.wav,cat": "line 3: has 3 cells, but the first line has 2: quote a cell that contains a",
     '"a.wav,cat': "is a quotation mark open?",
     ",cat": "line 3: the file is empty.",
     "a.wav,": "line 3: the label is empty: every recording needs one.",
     "a.wav,cat;;rain": "line 3: one of the labels in 'cat;;rain' is empty.",
-    "a.wav,cat;cat": "line 3: a label is there twice in 'cat;cat'.",
+    "a.wav,cat;cat": "line 3: a label occurs twice in 'cat;cat'.",
     "/data/a.wav,cat": "line 3: the file '/data/a.wav' must be a path inside",
     "../a.wav,cat": "line 3: the file '../a.wav' must be a path inside",
     "x/../a.wav,cat": "line 3: the file 'x/../a.wav' must be a path inside",
@@ -156,15 +156,15 @@ def test_a_wrong_row_is_named_by_its_line(tmp_path: Path, row: str) -> None:
 EVENTS = {
     "a.wav,1,1,dog": "line 3: the offset, 1 s, must be later than the onset, 1 s.",
     "a.wav,2,1,dog": "line 3: the offset, 1 s, must be later than the onset, 2 s.",
-    "a.wav,-1,1,dog": "line 3: the onset must be a number of seconds from 0 up, not '-1'.",
-    "a.wav,x,1,dog": "line 3: the onset must be a number of seconds from 0 up, not 'x'.",
-    "a.wav,0,nan,dog": "line 3: the offset must be a number of seconds from 0 up, not 'nan'.",
+    "a.wav,-1,1,dog": "line 3: the onset must be a number of seconds, 0 or more, not '-1'.",
+    "a.wav,x,1,dog": "line 3: the onset must be a number of seconds, 0 or more, not 'x'.",
+    "a.wav,0,nan,dog": "line 3: the offset must be a number of seconds, 0 or more, not 'nan'.",
     "a.wav,0,inf,dog": "line 3: the offset must be a number",
     'a.wav,0,"1,5",dog': "not '1,5'. Write decimals with a point.",
-    "a.wav,0,,dog": "line 3: the offset must be a number of seconds from 0 up, not ''.",
+    "a.wav,0,,dog": "line 3: the offset must be a number of seconds, 0 or more, not ''.",
     "a.wav,0,1,": "line 3: the label is empty.",
-    "a.wav,0,1,dog;cat": "line 3: the label 'dog;cat' holds a semicolon",
-    "z.wav,,,": "line 3: line 3 says that 'z.wav' has no event, and line 2 gives it one.",
+    "a.wav,0,1,dog;cat": "line 3: the label 'dog;cat' contains a semicolon",
+    "z.wav,,,": "line 3: line 3 states that 'z.wav' has no event, but line 2 gives it one.",
 }
 
 
@@ -176,7 +176,7 @@ def test_a_wrong_event_is_named_by_its_line(tmp_path: Path, row: str) -> None:
 
 def test_a_file_without_events_cannot_have_one_later(tmp_path: Path) -> None:
     message = refusal(tmp_path, "file,onset,offset,label\na.wav,,,\na.wav,0,1,dog\na.wav,,,\n")
-    assert "line 3: line 2 says that 'a.wav' has no event, and line 3 gives it one." in message
+    assert "line 3: line 2 states that 'a.wav' has no event, but line 3 gives it one." in message
     assert "line 4: repeats line 2." in message
 
 
@@ -186,9 +186,9 @@ PLACES = {
     "file,label,split\na,b,train\nc,d,\n": "line 3: the split is empty",
     "file,label,fold\na,b,1\nc,d,\n": "line 3: the fold is empty",
     "file,label,group\na,b,1\nc,d,\n": "line 3: the group is empty",
-    "file,label,split\na,b,train\na,d,test\n": "line 3: the split or fold of 'a' is 'test', and "
+    "file,label,split\na,b,train\na,d,test\n": "line 3: the split or fold of 'a' is 'test', but "
     "'train' on line 2.",
-    "file,label,group\na,b,x\na,d,y\n": "line 3: the group of 'a' is 'y', and 'x' on line 2.",
+    "file,label,group\na,b,x\na,d,y\n": "line 3: the group of 'a' is 'y', but 'x' on line 2.",
 }
 
 
@@ -248,7 +248,7 @@ def test_the_unicode_forms_of_a_label_or_group_are_one_and_both_are_told(tmp_pat
         told.format("label", r"'José' on line 2 and 'Jose\u0301' on line 3"),
         told.format("group", r"'Jose\u0301' on line 2 and 'José' on line 3"),
     )
-    assert "a label is there twice" in refusal(tmp_path, f"file,label\n1.wav,{nfc};{nfd}\n")
+    assert "a label occurs twice" in refusal(tmp_path, f"file,label\n1.wav,{nfc};{nfd}\n")
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def test_events_become_an_event_task(make: Make) -> None:
 def test_one_kind_of_event_is_enough_and_one_label_of_scenes_is_not(make: Make) -> None:
     rows = "".join(f"{i:02d}.wav,0,0.2,cough\n" for i in range(30))
     assert make("file,onset,offset,label\n" + rows).card.classes == 1
-    with pytest.raises(UserError, match="1 different label; there is nothing to tell apart"):
+    with pytest.raises(UserError, match="1 different label, but a task needs at least 2"):
         make(labels_of(kinds="a"))
 
 
@@ -264,13 +264,13 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         labels_of() .replace("00.wav,a", "00.wav,rare"),
         {},
         "labels.csv cannot be used:\n  line 2: the label 'rare' is in 1 file (line 2), too few "
-        "for train, valid and test, each of which must have it: add files, leave the label out.",
+        "for train, valid and test, each of which must have it: add files, remove the label.",
     ),
     "fewer clips than folds": (
         labels_of(12),
         {"folds": 5},
         "line 2: the label 'a' is in 4 files (lines 2, 5, 8, 11), too few for 5 folds, each of "
-        "which must have it: add files, leave the label out or give fewer --folds.",
+        "which must have it: add files, remove the label or give fewer --folds.",
     ),
     "fewer groups than folds": (
         "file,label,group\n"
@@ -281,12 +281,12 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "folds twice": (
         "file,label,fold\n00.wav,a,1\n",
         {"folds": 4},
-        "gives each file's fold: leave out --folds, or the column.",
+        "gives each file's fold: omit --folds, or remove the column.",
     ),
     "two folds": (
         "file,label,fold\n00.wav,a,1\n01.wav,b,2\n",
         {},
-        "gives 2 folds: there must be 3 or more",
+        "gives 2 folds, but at least 3 are needed",
     ),
     "no test": (
         "file,label,split\n00.wav,a,train\n01.wav,b,valid\n",
@@ -312,8 +312,8 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         {"metrics": ("top1_acc", "mAP")},
         "counts a clip's first label alone",
     ),
-    "metric twice": (labels_of(), {"metrics": ("mAP", "mAP")}, "--metric: mAP mAP names one twice"),
-    "version": (labels_of(), {"version": "v-1"}, "--version 'v-1' must be of letters"),
+    "metric twice": (labels_of(), {"metrics": ("mAP", "mAP")}, "mAP mAP has a value twice"),
+    "version": (labels_of(), {"version": "v-1"}, "--version 'v-1' may contain only letters"),
     "seconds": (labels_of(), {"seconds": float("nan")}, "--seconds must be above 0"),
     "long": (labels_of(), {"seconds": 1201.0}, "--seconds must be above 0 and at most 1200"),
     "licence": (labels_of(), {"licence": "none"}, "licence is 'none': it must be an SPDX expr"),
@@ -321,7 +321,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
     "multiclass events": (
         "file,onset,offset,label\n00.wav,0,0.1,a\n",
         {"prediction_type": "multiclass"},
-        "lists events, and event tasks are multilabel",
+        "lists events, but event tasks are always multilabel",
     ),
 }  # fmt: skip
 
@@ -336,7 +336,7 @@ def test_what_cannot_be_made_is_told_in_words(make: Make, case: str) -> None:
 
 @pytest.mark.parametrize("name", ["my task", "my-task", "", "../x", "."])
 def test_a_name_that_no_directory_can_have_is_refused(folder: Path, name: str) -> None:
-    with pytest.raises(UserError, match=r"--name .* must be of letters, digits"):
+    with pytest.raises(UserError, match=r"--name .* may contain only letters, digits"):
         plan_task(folder / "labels.csv", folder, Wishes(name=name), print)
 
 
@@ -399,9 +399,7 @@ def test_what_is_told_of_a_table_before_any_sound_is_written(make: Make, folder:
         make(text, say=said.append, **wishes)
         return [line.removeprefix(f"{folder.parent / 'labels.csv'}") for line in said]
 
-    ungrouped = (
-        " has no column group: clips of one speaker or recording may stand in several splits"
-    )
+    ungrouped = " has no column group: clips of one speaker or recording may be in several splits"
     assert said_of(labels_of()) == [ungrouped]
     header, *rows = labels_of().splitlines()
     text = "\n".join([f"{header},speaker,note", *(f"{row},x,y" for row in rows)])
@@ -436,8 +434,8 @@ def test_an_event_past_the_end_is_named_with_its_line(make: Make) -> None:
     with pytest.raises(UserError) as caught:
         make(text + "00.wav,0.4,0.7,a\n01.wav,100,200,a\n")
     message = str(caught.value)
-    assert "line 33: the event 'a' ends at 0.7 s, and '00.wav' at 0.5 s" in message
-    assert "line 34: the event 'a' ends at 200 s, and '01.wav' at 0.5 s" in message
+    assert "line 33: the event 'a' ends at 0.7 s, but '00.wav' at 0.5 s" in message
+    assert "line 34: the event 'a' ends at 200 s, but '01.wav' at 0.5 s" in message
 
 
 def test_a_recording_longer_than_hear_allows_needs_a_length(make: Make, folder: Path) -> None:
@@ -547,7 +545,7 @@ def test_a_second_call_does_nothing_and_another_task_is_refused(tmp_path: Path) 
     code, _, err = hear_byola(*arguments, "--seconds", "0.4", *where)
     assert code == 2
     assert "its clips are 0.5 s long, not 0.4 s long. Delete it, or" in err
-    assert "give the new task another --name or --version" in err
+    assert "give the new task a different --name or --version" in err
     code, _, err = hear_byola(*arguments, "--seconds", "0.4", "--version", "v2", *where)
     assert code == 0, err
 
@@ -569,8 +567,8 @@ def test_what_was_changed_on_the_card_by_hand_stays(tmp_path: Path) -> None:
     mended = path.read_bytes()
     assert "left as it is" not in make("--licence", "CC-BY-4.0")
     err = make("--licence", "CC0-1.0", "--domain", "music", "--title", "mine")
-    assert f"{path} is left as it is: it has the licence 'CC-BY-4.0', not --licence 'CC0-" in err
-    assert "it has the domain 'other', not --domain 'music'. Change it there" in err
+    assert f"{path} is kept: it has the licence 'CC-BY-4.0', not --licence 'CC0-" in err
+    assert "it has the domain 'other', not --domain 'music'. Change the card" in err
     assert "--title" not in err
     assert path.read_bytes() == mended
     path.write_text("no card")
@@ -649,7 +647,7 @@ def test_a_row_that_is_left_out_leaves_the_other_clips_as_they_are(tmp_path: Pat
     )  # fmt: skip
     code, _, err = hear_byola(*arguments)
     assert code == 2
-    assert "leave them out of the table or give --skip-bad, and run again" in err
+    assert "remove them from the table or give --skip-bad, and run again" in err
     table.write_text(table.read_text().replace("low/1.flac,low\n", ""))
     code, out, err = hear_byola(*arguments)
     assert code == 0, err

@@ -139,7 +139,7 @@ def test_it_says_how_far_it_has_looked_and_remembers_it(
     monkeypatch.setattr(progress, "_LINE_EVERY", 0.0)
     monkeypatch.setattr(recordings, "_SAVE_EVERY", 0.0)
     look(tmp_path, said)
-    assert re.match(r"1 of 3 recordings looked into, \d+ a second, .* left$", said[0])
+    assert re.match(r"1 of 3 recordings checked, \d+ a second, .* left$", said[0])
     assert saved == [0, 1, 2, 3, 3]
 
 
