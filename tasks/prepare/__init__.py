@@ -1,1 +1,1 @@
-"""Raw corpora, as their publishers pack them, to HEAR task directories: a module a corpus."""
+"""Make HEAR task directories from corpora as their publishers distribute them."""

@@ -1,7 +1,7 @@
-"""Files of a corpus, on disk or inside its archives, read where they lie.
+"""Read the files of a corpus on disk or inside its archives, without unpacking the archives.
 
-Nothing is unpacked to a path that an archive names. A large compressed tar, which cannot be read
-from its middle, is expanded once to a plain one.
+No file is written to a path that an archive names. A large compressed tar does not allow random
+access, so it is expanded once to an uncompressed tar.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from harness.core.hashing import content_sha256
 from harness.core.locks import claimed
 
 Say = Callable[[str], None]
-"""Told, line by line, what is being done and what is odd."""
+"""Called with a line of progress or a warning."""
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
-_LARGEST = 1 << 30  # bytes of a member; the largest that a corpus has is a table of some 200 MB
-_IN_MEMORY = 64 << 20  # bytes of a compressed tar that is held whole rather than expanded
+_LARGEST = 1 << 30  # bytes of a member; the largest member of a known corpus has about 200 MB
+_IN_MEMORY = 64 << 20  # a compressed tar of at most this many bytes is read into memory
 _BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
 
 
@@ -39,12 +39,12 @@ class File:
     """A file of a corpus.
 
     Attributes:
-        path: of the file, or of the archive that holds it.
-        member: its name inside the archive; empty when it lies on disk.
-        start: of a plain tar's member: where its bytes begin in the archive.
-        size: in bytes.
-        name: its path in the corpus. With the size it is all of the ``repr``, which is thus the
-            same from wherever, and however spelt, the corpus's folder is named.
+        path: path of the file, or of the archive that contains it.
+        member: its name inside the archive; "" for a file on disk.
+        start: offset of its bytes in an uncompressed tar; else 0.
+        size: size in bytes.
+        name: its path in the corpus. The ``repr`` has only this name and the size, so it does not
+            depend on the location of the corpus's folder.
     """
 
     path: str = field(repr=False)
@@ -57,7 +57,7 @@ class File:
         return f"{self.path}: {self.member}" if self.member else self.path
 
     def content(self) -> bytes:
-        """Read the whole file.
+        """Return the content of the file.
 
         Raises:
             UserError: the archive is damaged.
@@ -72,47 +72,52 @@ class File:
                 return _opened_zip(self.path).read(self.member)
             return _contents_of_tar(self.path)[self.member]
         except _BROKEN as error:
-            raise UserError(f"{self} cannot be read ({error}). Fetch the archive again.") from error
+            raise UserError(
+                f"{self} cannot be read ({error}). Download the archive again."
+            ) from error
 
 
 def files_of(archive: Path, room: Path, say: Say) -> Iterator[tuple[str, File]]:
     """Yield the regular files of an archive: (path inside, without leading ``./``; the file).
 
     Args:
-        archive: its name ends in one of :data:`SUFFIXES`.
+        archive: an archive whose name ends in one of :data:`SUFFIXES`.
         room: folder in which a large compressed tar may be expanded.
-        say: told that it is.
+        say: called if the archive is expanded.
 
     Raises:
-        UserError: the archive is damaged, encrypted, or holds a file of more than 1 GiB; there is
-            no room to expand it.
+        UserError: the archive is damaged, encrypted, or contains a file of more than 1 GiB; or the
+            disk is too small to expand it.
     """
     try:
         listing = _zip(archive) if archive.suffix == ".zip" else _tar(archive, room, say)
         for name, file in listing:
             if file.size > _LARGEST:
-                raise UserError(f"{file} is {file.size >> 20} MiB: too large to be a corpus's.")
+                raise UserError(
+                    f"{file} is {file.size >> 20} MiB. Files of a corpus are at most "
+                    f"{_LARGEST >> 20} MiB."
+                )
             yield posixpath.normpath(name), file
     except (*_BROKEN, gzip.BadGzipFile) as error:
-        raise UserError(f"{archive} is damaged ({error}). Fetch it again.") from error
+        raise UserError(f"{archive} is damaged ({error}). Download it again.") from error
     except OSError as error:
         raise UserError(f"{archive} cannot be read ({error.strerror or error}).") from error
 
 
 def close_archives() -> None:
-    """Forget the archives that reading has left open in this process."""
+    """Close the archives that are cached in this process."""
     _opened_zip.cache_clear()
     _contents_of_tar.cache_clear()
 
 
 def expanded_path(archive: Path, room: Path) -> Path:
-    """Where :func:`files_of` expands a large compressed tar; another content, another path."""
+    """Return the path to which :func:`files_of` expands an archive; it depends on the content."""
     key = content_sha256(f"{archive.resolve()}\n{tuple(file_state(archive))}")
     return room / f".{archive.name}.{key[:12]}.expanded"
 
 
 class Expanded:
-    """What an archive was expanded to, which others do not remove while it is held.
+    """An expanded archive; other processes do not remove it until it is closed or discarded.
 
     Raises:
         FileNotFoundError: another process has just removed it.
@@ -126,19 +131,19 @@ class Expanded:
             raise FileNotFoundError(path)
 
     def discard(self) -> None:
-        """Hold it no longer, and remove it if nobody else holds it."""
+        """Release the expanded archive, and remove it if no other process uses it."""
         if _lock(self._stream):
             self._path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:
-        """Hold it no longer."""
+        """Release the expanded archive."""
         self._stream.close()
 
 
 def _lock(stream: IO[bytes], *, shared: bool = False) -> bool:
-    """Lock an open file; return False if another process's lock is in the way."""
-    # filelock has no lock that several processes share and that needs no file of its own.
+    """Lock an open file; return False if another process has locked it."""
+    # filelock has no shared lock that works without a separate lock file.
     try:
         import fcntl
 
@@ -154,7 +159,7 @@ def _zip(archive: Path) -> Iterator[tuple[str, File]]:
     with zipfile.ZipFile(archive) as opened:
         for member in opened.infolist():
             if member.flag_bits & 1:
-                raise UserError(f"{archive} is encrypted: unpack it, and name the folder.")
+                raise UserError(f"{archive} is encrypted. Unpack it, and name the folder.")
             if not member.is_dir():
                 yield (
                     member.filename,
@@ -171,7 +176,7 @@ def _tar(archive: Path, room: Path, say: Say) -> Iterator[tuple[str, File]]:
         for member in _regular(opened):
             total += member.size
             if in_memory and total > _LARGEST:
-                raise UserError(f"{archive} holds more than {_LARGEST >> 20} MiB: unpack it.")
+                raise UserError(f"{archive} contains more than {_LARGEST >> 20} MiB. Unpack it.")
             start = 0 if in_memory else member.offset_data
             yield member.name, File(str(plain), member.name, start, member.size)
 
@@ -185,9 +190,9 @@ def _expanded(archive: Path, room: Path, say: Say) -> Path:
     if final.exists():
         return final
     with claimed(final, wait=True):
-        if final.exists():  # another process has expanded it meanwhile
+        if final.exists():  # another process has just expanded it
             return final
-        say(f"expanding {archive} to {final}, which is removed when the task is done")
+        say(f"expanding {archive} to {final}, which is removed when the task is complete")
         try:
             with (
                 replacing(final) as temporary,
@@ -199,8 +204,8 @@ def _expanded(archive: Path, room: Path, say: Say) -> Path:
             raise
         except OSError as error:
             raise UserError(
-                f"{archive} cannot be expanded in {room} ({error.strerror}). Unpack it where there "
-                "is room, and name that folder."
+                f"{archive} cannot be expanded in {room} ({error.strerror}). Unpack it to a disk "
+                "with enough space, and name that folder."
             ) from error
     return final
 
@@ -214,7 +219,7 @@ def _part(path: str, start: int, size: int) -> bytes:
     return content
 
 
-# A worker reads many files of one archive: opening it for each would cost more than reading them.
+# Archives stay open, because opening one for each of its files takes longer than reading the file.
 
 
 @lru_cache(maxsize=8)

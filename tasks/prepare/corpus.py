@@ -1,4 +1,4 @@
-"""A corpus: how what its publisher packs becomes the clips of a task."""
+"""Define how the files of a corpus become the clips of a task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.prepare.archive import SUFFIXES, Say
 from tasks.prepare.folder import SourceFolder
 
 ANY_ARCHIVE = tuple(f"*{suffix}" for suffix in SUFFIXES)
-"""Patterns of all archives that can be read, for :attr:`Corpus.tops`."""
+"""Patterns of all readable archives, for :attr:`Corpus.tops`."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class Corpus:
     """How a corpus becomes the clips of one task.
 
     Attributes:
-        name: of the task and its card.
-        clips: lists the task's clips, given the source folder and a function that prints what is
-            odd. A clip whose ``source`` is None is one that the corpus lists and the folder lacks.
-        tops: patterns of the folders and archives that hold its sounds, and lie in the folder that
-            is usually named.
-        rate: the lowest of HEAR's sample rates, in Hz, that loses nothing of the corpus, up to
+        name: name of the task and of its card.
+        clips: returns the task's clips, given the source folder and a function that prints
+            warnings. If the corpus lists a clip that the folder lacks, its ``source`` is None.
+        tops: patterns of the folders and archives with the sounds, directly inside the folder that
+            a user usually names.
+        rate: the lowest of HEAR's sample rates, in Hz, that is not below the corpus's rate; at most
             48,000.
     """
 

@@ -1,4 +1,4 @@
-"""The folder that a user names as a corpus: what is in it, also inside the corpus's archives."""
+"""Find files in the folder of a corpus and inside its archives."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _LINE_EVERY = 5.0  # seconds
 
 
 class SourceFolder:
-    """Files by their path below the folder, ``/`` between parts; hidden ones do not count.
+    """The files of a folder by their path below it, with ``/`` between parts, without hidden files.
 
-    An archive's files stand below the archive's path, once it is opened.
+    The paths of an archive's files, once it is opened, begin with the archive's path.
 
     Args:
         path: the folder.
-        room: where a large compressed tar may be expanded.
-        say: told of that.
-        tops: patterns of the folders and archives that a corpus begins with. A file's ``name`` is
-            its path from the last of them on, the same if a folder above or below is named.
+        room: folder in which a large compressed tar may be expanded.
+        say: called if one is expanded.
+        tops: patterns of the top folders and archives of a corpus. A file's ``name`` is its path
+            from the last of them on. It is the same if the user names a folder above or below.
 
     Raises:
         UserError: there is no such folder.
@@ -42,8 +42,8 @@ class SourceFolder:
     def __init__(self, path: Path, room: Path, say: Say, tops: Sequence[str] = ()) -> None:
         if not path.is_dir():
             if path.exists():
-                raise UserError(f"--source {path} is a file: name the folder that holds it.")
-            raise UserError(f"--source {path} is not there.{did_you_mean_path(path)}")
+                raise UserError(f"--source {path} is a file. Name the folder that contains it.")
+            raise UserError(f"--source {path} does not exist.{did_you_mean_path(path)}")
         self.path = path
         self._room = room
         self._say = say
@@ -54,16 +54,16 @@ class SourceFolder:
         self._expanded: list[Expanded] = []
 
     def _called(self, path: str) -> str:
-        """Return a path from its last top on, which the folder itself may be."""
+        """Return a path from its last top folder on; the folder itself can be the top folder."""
         parts = [self._own_name, *path.split("/")] if path else [self._own_name]
         tops = (i for i in reversed(range(len(parts))) if self._top.match(parts[i]))
         return "/".join(parts[next(tops, 1) :])
 
     def find(self, pattern: str, archives: Sequence[str] = ()) -> list[tuple[re.Match[str], File]]:
-        """Return the files whose whole path matches: those on disk, then those in archives.
+        """Return the files whose whole path matches: files on disk, then files in archives.
 
-        When there is none, the archives called like one of ``archives`` (``*`` stands for
-        anything) are opened first.
+        If there is none, archives whose names match a pattern of ``archives`` (``*`` matches
+        anything) are opened, and the search is repeated.
         """
         found = self._matching(pattern)
         if not found and self.open_archives(archives):
@@ -76,15 +76,18 @@ class SourceFolder:
         return [(match, file) for match, file in matches if match]
 
     def root(self, landmark: str, archives: Sequence[str], corpus: str) -> str:
-        """Return the folder of a corpus by a file in it: what comes before ``landmark``, or "".
+        """Return the folder of a corpus, found by a file in it: the path before ``landmark``.
 
         Args:
-            landmark: a path; ``*`` stands for anything within a part.
+            landmark: a path; ``*`` matches anything within a part.
             archives: as :meth:`find` takes them.
             corpus: its name, for messages.
 
+        Returns:
+            The folder with a ``/`` at its end, or "".
+
         Raises:
-            UserError: it is nowhere, naming what was looked for and what is there.
+            UserError: there is no such file; the message names it and what was found.
         """
         tail = re.escape(landmark).replace(r"\*", "[^/]*")
         found = self.find(f"(?P<root>(?:.*/)?){tail}", archives)
@@ -94,18 +97,18 @@ class SourceFolder:
         return min(roots, key=lambda root: (root[0], root[1].count("/"), root[1]))[1]
 
     def refuse(self, wanted: str, archives: Sequence[str], corpus: str) -> NoReturn:
-        """Raise UserError: the corpus is not here; say what was looked for and what is there."""
-        in_archives = f" and in archives called {' or '.join(archives)}" if archives else ""
+        """Raise the UserError for a missing corpus, with what was looked for and what was found."""
+        in_archives = f" and in archives named {' or '.join(archives)}" if archives else ""
         tops = sorted({name.partition("/")[0] for name in self._files})
         there = ", ".join(tops[:_SHOWN]) + (", ..." if len(tops) > _SHOWN else "")
         raise UserError(
-            f"{self.path} does not hold {corpus}: looked for {wanted} in it, in all folders below"
-            f"{in_archives}; found "
+            f"{self.path} does not contain {corpus}: looked for {wanted} in it, in all folders "
+            f"below{in_archives}; found "
             + (f"{plural(len(self._files), 'file')}, in {there}." if tops else "no file.")
         )
 
     def open_archives(self, patterns: Sequence[str]) -> bool:
-        """Add the files inside the archives called like one of ``patterns``; say if there are."""
+        """Add the files of new archives that match ``patterns``; return whether there are any."""
         new = [
             (name, path)
             for name, path in ((name, Path(file.path)) for name, file in self._files.items())
@@ -116,7 +119,7 @@ class SourceFolder:
         pace = Pace(_LINE_EVERY)
         for number, (name, path) in enumerate(new):
             if pace.due():
-                self._say(f"looked into {number:,} of {plural(len(new), 'archive')}")
+                self._say(f"listed {number:,} of {plural(len(new), 'archive')}")
             self._opened.add(path)
             called = self._called(name)
             for inside, member in self._files_of(path):
@@ -127,25 +130,25 @@ class SourceFolder:
         return bool(new)
 
     def _files_of(self, archive: Path) -> list[tuple[str, File]]:
-        """List an archive, and hold what it was expanded to."""
+        """Return the files of an archive, and keep its expanded copy, if any, from removal."""
         expanded = expanded_path(archive, self._room)
         while True:
             found = list(files_of(archive, self._room, self._say))
             if not any(file.path == str(expanded) for _, file in found):
                 return found
-            with contextlib.suppress(FileNotFoundError):  # another process was done with it
+            with contextlib.suppress(FileNotFoundError):  # another process has just removed it
                 self._expanded.append(Expanded(expanded))
                 return found
 
     def get(self, name: str) -> File | None:
-        """Return the file of that path; None when it is not there."""
+        """Return the file of that path, or None if there is none."""
         return self._files.get(name)
 
     def text(self, name: str) -> str:
-        """Return a file's text.
+        """Return the text of a file.
 
         Raises:
-            UserError: it is not there, cannot be read, or is not UTF-8.
+            UserError: it is missing or empty, cannot be read, or is not UTF-8.
         """
         file = self.get(name)
         if file is None or not file.size:
@@ -161,7 +164,7 @@ class SourceFolder:
         """Yield the rows of a CSV file that has at least these columns.
 
         Raises:
-            UserError: it is not there, is no CSV, lacks a column, or a row is too short.
+            UserError: it is missing, is not CSV, lacks a column, or a row is too short.
         """
         rows = csv.DictReader(io.StringIO(self.text(name), newline=""))
         try:
@@ -180,13 +183,13 @@ class SourceFolder:
             raise UserError(f"{self.path / name}, line {rows.line_num}: {error}.") from error
 
     def discard_expanded(self) -> None:
-        """Remove what opening the archives has expanded, and nobody else reads."""
+        """Remove the expanded archives that no other process uses."""
         for expanded in self._expanded:
             expanded.discard()
         self._expanded.clear()
 
     def close(self) -> None:
-        """Let others remove what opening the archives has expanded."""
+        """Release the expanded archives, so that other processes can remove them."""
         for expanded in self._expanded:
             expanded.close()
 
@@ -195,7 +198,7 @@ def _walk(folder: Path, called: Callable[[str], str]) -> Iterator[tuple[str, Fil
     seen = set()
     for here, folders, files in os.walk(folder, followlinks=True):
         stat = os.stat(here)
-        if (stat.st_dev, stat.st_ino) in seen:  # a link that leads back
+        if (stat.st_dev, stat.st_ino) in seen:  # a link to a folder above
             folders.clear()
             continue
         seen.add((stat.st_dev, stat.st_ino))
@@ -210,5 +213,5 @@ def _walk(folder: Path, called: Callable[[str], str]) -> Iterator[tuple[str, Fil
 
 
 def _hidden(path: str) -> bool:
-    """Whether a part of the path is hidden, or of those that macOS puts into archives."""
+    """Return whether a part of a path is hidden or is a folder that macOS adds to archives."""
     return any(part.startswith(".") or part == "__MACOSX" for part in path.split("/"))

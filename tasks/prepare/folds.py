@@ -1,4 +1,4 @@
-"""Corpora whose publisher gives a CSV of clips with a label and a fold."""
+"""Read the clips of a corpus whose publisher gives a CSV with a label and a fold per clip."""
 
 from __future__ import annotations
 
@@ -20,27 +20,27 @@ def clips_in_folds(
     label: str,
     audio: str,
 ) -> list[NewClip]:
-    """Read the clips of a table with the column ``fold``, counted from 1; it becomes ``fold00``.
+    """Return the clips of a table with the column ``fold``; fold 1 becomes the split ``fold00``.
 
     Args:
-        folder: where the corpus is.
-        corpus: its name, for messages.
-        archives: what its archives are called.
+        folder: the source folder.
+        corpus: name of the corpus, for messages.
+        archives: patterns of the names of its archives.
         table: path of the CSV in the corpus.
         name: column of the clip's file name.
         label: column of its class.
         audio: path of a clip in the corpus, with columns in braces.
 
     Raises:
-        UserError: the table is not there, or not such a table.
+        UserError: the table is missing or invalid.
     """
     root = folder.root(table, archives, corpus)
     clips = []
     for row in folder.table(root + table, ("fold", name, label)):
         if not re.fullmatch("[1-9][0-9]?", row["fold"]):
             raise UserError(
-                f"{folder.path / (root + table)}: the fold of {row[name]} must be a number from "
-                f"1 up, not '{row['fold']}'."
+                f"{folder.path / (root + table)}: the fold of {row[name]} must be a whole number, "
+                f"1 or more, not '{row['fold']}'."
             )
         source = folder.get(root + audio.format(**row))
         clips.append(NewClip(row[name], f"fold{int(row['fold']) - 1:02d}", source, (row[label],)))

@@ -1,4 +1,4 @@
-"""The corpora that can be prepared, found in the modules of :mod:`tasks.prepare.corpora`."""
+"""List the corpora that can be prepared: those of the modules of :mod:`tasks.prepare.corpora`."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ from tasks.prepare import corpora
 from tasks.prepare.corpus import Corpus
 
 CORPORA: Mapping[str, Corpus] = MappingProxyType(defined_in(corpora, Corpus))
-"""The corpora by the name of their task's card."""
+"""The corpora, by the name of their task's card."""

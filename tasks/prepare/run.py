@@ -1,4 +1,4 @@
-"""Prepares a task: finds a corpus, lists its clips, writes the directory that the card promises."""
+"""Prepare a task: find a corpus, list its clips, and write the task directory of its card."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tasks.prepare.sound import read_sound
 
 _SHOWN = 3
 _WHOLE = 0.99
-"""Of the card's clips, and test clips: with fewer, a task is not called like the whole one. A clip
-lost here and there makes no other task of it."""
+"""Smallest share of the card's clips, and of its test clips, with which a task keeps its name. With
+fewer it is named as a part; a few missing clips are tolerated."""
 
 
 def prepare(
@@ -40,25 +40,26 @@ def prepare(
     skip_bad: bool = False,
     say: Say = print,
 ) -> Path:
-    """Write the task directory of a corpus, or go on with one that was begun; return its path.
+    """Write the task directory of a corpus, or resume an incomplete one; return its path.
 
-    The whole task's directory, if it is there with all the rates asked for, is left alone, and the
-    corpus not read. A task of a part of the corpus is called ``<task_name>_part``; how a task
-    differs from its card stands in the metadata's ``unlike_card`` and in the notes of its results.
+    If the directory of the whole task exists with all requested rates, it is not changed and the
+    corpus is not read. A task from a part of the corpus is named ``<task_name>_part``. Differences
+    between a task and its card are listed in ``unlike_card`` of the metadata and in the notes of
+    its results.
 
     Args:
-        name: of the task's card.
-        source: folder that holds the corpus, unpacked or in its archives.
-        tasks_dir: where the directory goes.
-        rates: in Hz; none stands for the one in :data:`CORPORA`.
-        jobs: processes that work side by side.
-        skip_bad: leave out sounds that cannot be read, each of which ``say`` is told.
-        say: told how far it is, what of the corpus is missing, and how the task differs from its
-            card.
+        name: name of the task's card.
+        source: folder with the corpus, unpacked or in archives.
+        tasks_dir: folder in which the directory is made.
+        rates: sample rates in Hz; if empty, the rate of the corpus in :data:`CORPORA`.
+        jobs: number of worker processes.
+        skip_bad: leave out sounds that cannot be read; ``say`` reports each.
+        say: called with the progress, missing files of the corpus, and differences between the
+            task and its card.
 
     Raises:
-        UserError: the corpus cannot be prepared, is not in the folder, or holds what cannot be
-            read; the disk is too small; as :func:`tasks.format.writer.write_task`.
+        UserError: the corpus cannot be prepared, is not in the folder, or has unreadable files;
+            the disk is too small; or as :func:`tasks.format.writer.write_task`.
     """
     corpus = CORPORA.get(name)
     if corpus is None:
@@ -92,7 +93,7 @@ def prepare(
 
         def without(bad: Bad) -> NewTask:
             if not skip_bad:
-                refuse_bad(bad, "Mend them or give --skip-bad")
+                refuse_bad(bad, "Replace them or give --skip-bad")
             for clip, reason in bad:
                 say(f"{clip}: {reason}")
             names = {name for name, _ in bad}
@@ -112,7 +113,7 @@ def prepare(
             jobs=jobs,
             say=say,
             without=without,
-            elsewhere="name another --tasks-dir",
+            elsewhere="choose another --tasks-dir",
         )
         folder.discard_expanded()
     finally:
@@ -122,7 +123,7 @@ def prepare(
 
 
 def differences(clips: Sequence[NewClip], about: Card) -> list[str]:
-    """Return how a task differs from its card: clips, classes and folds, a sentence each."""
+    """Return a sentence for each difference from the card in numbers of clips, classes or folds."""
     counts = [
         *_sizes(clips, about),
         ("classes", len(_labels(clips)), about.classes),
@@ -136,9 +137,9 @@ def differences(clips: Sequence[NewClip], about: Card) -> list[str]:
 
 
 def _sizes(clips: Sequence[NewClip], about: Card) -> list[tuple[str, int, int | None]]:
-    """Return what is counted of a task's clips, how many there are, and how many the card says."""
+    """Return each count of clips: its name, its value in the task and its value on the card."""
     sizes = [("clips", len(clips), about.clips)]
-    if about.folds is None:  # else all of them are tested on
+    if about.folds is None:  # with folds, every clip is a test clip
         tested = sum(clip.split == "test" for clip in clips)
         sizes.append(("test clips", tested, about.n_test))
     return sizes
@@ -169,7 +170,7 @@ def _task(about: Card, clips: Sequence[NewClip]) -> NewTask:
 
 
 def _in_groups(clips: list[NewClip], about: Card, say: Say) -> list[NewClip]:
-    """Return the clips with the groups of the corpus, else with those of the card's pattern."""
+    """Return the clips with groups from the corpus, else from the card's pattern."""
     if about.group_pattern is None or any(clip.group for clip in clips):
         return clips
     groups, odd = derive_groups(about.group_pattern, [clip.name for clip in clips])
@@ -185,7 +186,7 @@ def _in_one_form(clip: NewClip) -> NewClip:
 def _alike(vocabulary: Sequence[str]) -> list[str]:
     return [
         f"warning: the labels {' and '.join(map(quoted, names))} read the same and differ in "
-        f"{difference(*names[:2])}: they are {len(names)} classes"
+        f"{difference(*names[:2])}: they count as {len(names)} classes"
         for names in alike(vocabulary)
     ]
 
@@ -197,7 +198,7 @@ def _missing(listed: Sequence[NewClip]) -> list[str]:
     shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
     return [
         f"missing: {len(missing):,} of {plural(len(listed), 'clip')} that the corpus lists "
-        f"({shown}); the task is made of the others"
+        f"({shown}); the task is made from the others"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Decodes the sounds of a corpus: the ``read`` of every prepared task."""
+"""Decode the sounds of a corpus for the task writer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tasks.prepare.archive import File
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """A part of a sound: from frame ``start`` on, ``frames`` long."""
+    """A part of a sound: ``frames`` frames from frame ``start`` on."""
 
     file: File
     start: int
@@ -32,7 +32,7 @@ def read_sound(source: object) -> tuple[np.ndarray, int]:
         Samples, float32 (frames, channels) in [-1, 1] or (frames,), and the rate in Hz.
 
     Raises:
-        UserError: it is in no accepted format, is truncated, or its archive is damaged.
+        UserError: its format is not accepted, it is truncated, or its archive is damaged.
         OSError: it cannot be read.
     """
     file, start, frames = source, 0, -1

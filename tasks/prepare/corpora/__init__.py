@@ -1,1 +1,1 @@
-"""The corpora, a module each: :mod:`tasks.prepare.registry` finds those that each defines."""
+"""One module per corpus; :mod:`tasks.prepare.registry` reads the ``CORPORA`` of each."""

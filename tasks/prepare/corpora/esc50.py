@@ -1,6 +1,6 @@
-"""ESC-50: its five folds, which keep the clips of a Freesound recording together.
+"""Prepare ESC-50 with the publisher's five folds, each Freesound recording in one fold.
 
-Folds, labels and names are those of HEAR's own directory (hear-preprocess 2021.1.1, esc50.py).
+Folds, labels and names are those of HEAR's directory (hear-preprocess 2021.1.1, esc50.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tasks.prepare.folds import clips_in_folds
 
 
 def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
-    """Read the layout of the repository ``ESC-50``, or of GitHub's archive of it."""
+    """Return the clips from the repository ``ESC-50`` or from GitHub's archive of it."""
     return clips_in_folds(
         folder,
         corpus="ESC-50",

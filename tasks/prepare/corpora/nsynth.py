@@ -1,6 +1,6 @@
-"""NSynth: which family does the instrument belong to, in the publisher's three parts.
+"""Prepare NSynth with instrument families as classes and the publisher's three splits.
 
-No instrument of the training part sounds in the other two.
+No instrument of the training split is in the other two splits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tasks.prepare.folder import SourceFolder
 
 
 def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
-    """Read ``nsynth-{train,valid,test}/examples.json`` of the ``jsonwav`` archives."""
+    """Return the clips in ``nsynth-{train,valid,test}/examples.json`` of the archives."""
     found = []
     for split in ("train", "valid", "test"):
         table = f"nsynth-{split}/examples.json"
@@ -30,11 +30,11 @@ def _families(folder: SourceFolder, table: str) -> dict[str, str]:
     try:
         notes = json.loads(folder.text(table))
         return {note: str(fields["instrument_family_str"]) for note, fields in notes.items()}
-    except (ValueError, RecursionError) as error:  # also an endless number, endless brackets
+    except (ValueError, RecursionError) as error:  # also a number or a nesting that is too long
         raise UserError(f"{folder.path / table} is not JSON: {error}.") from error
     except (AttributeError, KeyError, TypeError) as error:
         raise UserError(
-            f"{folder.path / table} must hold an object for each note, with "
+            f"{folder.path / table} must contain an object for each note, with "
             "'instrument_family_str'."
         ) from error
 

@@ -1,10 +1,11 @@
-"""Speech Commands V2: 35 words, or twelve classes as TensorFlow Datasets and HEAR make them.
+"""Prepare Speech Commands V2 with 35 words, or with the twelve classes of HEAR, as classes.
 
-Twelve classes: ten commands, ``_unknown_`` (every other word) and ``_silence_``. The test split is
-the publisher's separate test set. Validation is ``validation_list.txt``; training is the rest,
-without ``testing_list.txt``. Silence of these two is cut from the background noises, 1 s each half
-second: all of ``running_tap.wav`` for validation, the others for training. Names are HEAR's
-(hear-preprocess 2021.1.1, speech_commands.py).
+The twelve classes are ten commands, ``_unknown_`` (every other word) and ``_silence_``, as in
+TensorFlow Datasets. The test split is the publisher's separate test set. The validation split is
+``validation_list.txt``. The training split is the rest without ``testing_list.txt``. Silent clips
+of these two splits are cut from the background noises: 1 s every 0.5 s, from ``running_tap.wav``
+for validation and from the other noises for training. Names are HEAR's (hear-preprocess 2021.1.1,
+speech_commands.py).
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _FIVE_HOURS = {"train": 16_000, "valid": 2_000}  # clips of 1 s: 5 h in proporti
 
 
 def words(folder: SourceFolder, say: Say) -> list[NewClip]:
-    """Read the corpus with its 35 words as classes, split by its two lists."""
+    """Return the clips with the 35 words as classes, split by the corpus's two lists."""
     return [
         NewClip(_name(path), split, folder.get(root + path), (_word(path),))
         for root, path, split in _recordings(folder)
@@ -42,7 +43,7 @@ def words(folder: SourceFolder, say: Say) -> list[NewClip]:
 
 
 def twelve_classes(folder: SourceFolder, say: Say) -> list[NewClip]:
-    """Read the corpus, and the separate test set, with twelve classes."""
+    """Return the clips of the corpus and of the separate test set, with twelve classes."""
     found = [
         NewClip(_name(path), split, folder.get(root + path), (_class(_word(path)),))
         for root, path, split in _recordings(folder)
@@ -52,11 +53,11 @@ def twelve_classes(folder: SourceFolder, say: Say) -> list[NewClip]:
 
 
 def five_hours(folder: SourceFolder, say: Say) -> list[NewClip]:
-    """Read what HEAR drew from :func:`twelve_classes`: 16,000 and 2,000 clips, and the test set.
+    """Return HEAR's sample of :func:`twelve_classes`: 16,000 and 2,000 clips, and the test set.
 
-    HEAR sorts a split's names without their ending, shuffles them with a seed that is the SHA-1 of
-    ``SubsampleSplit(<split>)`` modulo 2^32 - 1, and takes the first (hear-preprocess 2021.1.1,
-    pipeline.py and util/luigi.py).
+    HEAR sorts the names of a split without their extension, shuffles them with the SHA-1 of
+    ``SubsampleSplit(<split>)`` modulo 2^32 - 1 as the seed, and takes the first names
+    (hear-preprocess 2021.1.1, pipeline.py and util/luigi.py).
     """
     clips = twelve_classes(folder, say)
     drawn = [clip for clip in clips if clip.split == "test" or clip.source is None]
@@ -70,7 +71,7 @@ def five_hours(folder: SourceFolder, say: Say) -> list[NewClip]:
 
 
 def _recordings(folder: SourceFolder) -> Iterator[tuple[str, str, str]]:
-    """Yield (root, path below it, split) of all words, also of those that only a list names."""
+    """Yield (root, path below it, split) of all recordings, including missing ones in a list."""
     root = folder.root("validation_list.txt", ARCHIVES, "Speech Commands V2")
     lists = {
         path: split
@@ -90,15 +91,15 @@ def _silence(folder: SourceFolder, say: Say) -> Iterator[NewClip]:
     }
     if absent := [noise for noise in _NOISES if noise not in found]:
         say(
-            f"missing: {len(absent)} of {len(_NOISES)} background noises, which {_SILENCE} is cut "
-            f"from ({', '.join(absent)})"
+            f"missing: {len(absent)} of {len(_NOISES)} background noises, from which {_SILENCE} is "
+            f"cut ({', '.join(absent)})"
         )
     for noise, file in found.items():
         split = "valid" if noise.startswith(_VALIDATION_NOISE) else "train"
         try:
             frames, rate = length(file)
         except (UserError, OSError):
-            # One clip stands for it, that fails where all bad sounds are gathered.
+            # The writer reports this clip together with all other unreadable sounds.
             yield NewClip(f"{_SILENCE}_{noise}-0.wav", split, file, (_SILENCE,))
             continue
         for start in range(0, frames - rate, rate // 2):
@@ -110,8 +111,8 @@ def _test_set(folder: SourceFolder) -> Iterator[NewClip]:
     root = folder.root(f"{_UNKNOWN}/*.wav", TEST_ARCHIVES, "the test set of Speech Commands V2")
     if root == folder.root("validation_list.txt", ARCHIVES, "Speech Commands V2"):
         raise UserError(
-            f"{folder.path / root} holds both parts of Speech Commands V2, so that nobody can "
-            "tell its test set from the rest: unpack each archive to a folder of its own."
+            f"{folder.path / root} contains both parts of Speech Commands V2, so the test set "
+            "cannot be separated from the rest. Unpack each archive to its own folder."
         )
     for match, file in folder.find(_wavs_of(root, "[^/]+")):
         yield NewClip(_name(match["path"]), "test", file, (_class(_word(match["path"])),))

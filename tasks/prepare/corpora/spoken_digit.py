@@ -1,11 +1,11 @@
-"""Free Spoken Digit Dataset, in HEAR's five folds.
+"""Prepare the Free Spoken Digit Dataset with HEAR's five folds.
 
-HEAR took the corpus's version 1.0.9 (five speakers) from TensorFlow Datasets, which orders
-recordings by a hash of their names and numbers them; HEAR called each by its number, shuffled the
-names and dealt them into five folds (tensorflow-datasets 4.9.9, hashing.py and shuffle.py;
-hear-preprocess 2021.1.1, pipeline.py). Doing the same to the 2,500 names gives the same names and
-folds, whatever of the recordings is here. A speaker is thus in every fold; a clip's group is its
-speaker.
+HEAR took version 1.0.9 of the corpus (five speakers) from TensorFlow Datasets, which sorts the
+recordings by a hash of their names and numbers them. HEAR named each recording by its number,
+shuffled the names and divided them into five folds (tensorflow-datasets 4.9.9, hashing.py and
+shuffle.py; hear-preprocess 2021.1.1, pipeline.py). The same steps are applied here to all 2,500
+names, so names and folds do not depend on which recordings are present. Every speaker is in every
+fold. A clip's group is its speaker.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FOLDS = 5
 
 
 def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
-    """Read recordings called ``{digit}_{speaker}_{take}.wav``; others than HEAR's are left out."""
+    """Return the clips of HEAR's recordings, named ``{digit}_{speaker}_{take}.wav``."""
     found = folder.find(r"(?:.*/)?(?P<stem>\d_[a-z]+_\d+)\.wav", ARCHIVES)
     if not found:
         folder.refuse(
@@ -39,7 +39,7 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
     if newer := sorted(set(recordings) - set(names)):
         say(
             f"left out: {plural(len(newer), 'recording')} newer than version 1.0.9, "
-            f"{newer[0]} for one"
+            f"for example {newer[0]}"
         )
     folds = _folds(list(names.values()))
     return [
@@ -55,7 +55,7 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
 
 
 def _hear_names() -> dict[str, str]:
-    """Return what HEAR calls each recording of version 1.0.9, in the order of its numbers."""
+    """Return HEAR's name of each recording of version 1.0.9, in the order of its numbers."""
     stems = [
         f"{digit}_{speaker}_{take}"
         for digit in range(10)

@@ -1,4 +1,4 @@
-"""UrbanSound8K: its ten folds, which keep the excerpts of a Freesound recording together."""
+"""Prepare UrbanSound8K with the publisher's ten folds, each Freesound recording in one fold."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks.prepare.folds import clips_in_folds
 
 
 def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
-    """Read the layout of ``UrbanSound8K.tar.gz``."""
+    """Return the clips from ``UrbanSound8K.tar.gz`` or its unpacked folder."""
     return clips_in_folds(
         folder,
         corpus="UrbanSound8K",

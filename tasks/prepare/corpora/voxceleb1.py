@@ -1,4 +1,4 @@
-"""VoxCeleb1: who speaks, in the publisher's split for identification, ``iden_split.txt``."""
+"""Prepare VoxCeleb1 for speaker identification with the publisher's split, ``iden_split.txt``."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _SPLITS = {"1": "train", "2": "valid", "3": "test"}
 
 
 def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
-    """Read ``iden_split.txt``, whose lines are a part (1 to 3) and ``speaker/video/number.wav``.
+    """Return the clips of ``iden_split.txt``; a line is a split (1 to 3) and a path.
 
-    The sounds may lie in both of the publisher's parts (``dev`` and ``test``), wherever they are
-    unpacked.
+    A path is ``speaker/video/number.wav``. The sounds of both archives of the publisher (``dev``
+    and ``test``) are used, in any folders.
     """
     table = "iden_split.txt"
     root = folder.root(table, (), "the list of VoxCeleb1's identification split")
@@ -32,7 +32,7 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
         speaker = path.split("/")[0]
         if part not in _SPLITS or path.count("/") != 2:
             raise UserError(
-                f"{folder.path / (root + table)}, line {number}: must be like "
+                f"{folder.path / (root + table)}, line {number}: must have the form "
                 f"'1 id10001/1zcIwhmdeo4/00001.wav', not '{line}'."
             )
         name = path.replace("/", "-")

@@ -1,15 +1,17 @@
-"""VoxForge: which of six languages is spoken, in a split of our own that keeps voices apart.
+"""Prepare VoxForge with six languages as classes and a split by speaker that this project defines.
 
-The corpus is a folder of sessions a language, each an archive called ``{user}-{date}-{code}.tgz``.
-Sessions from 2020 on are left out, so that the task does not grow. The split goes by the user:
+The corpus has a folder of sessions per language; a session is an archive named
+``{user}-{date}-{code}.tgz``. Sessions from 2020 on are left out, so that the task does not change.
+The user determines the split:
 
-- all sessions of ``anonymous`` are for training, since nobody knows whose they are;
-- so are users with 500 clips or more, whose voice would otherwise decide a language's score;
-- of the others, the hash of the name sends a fifth to validation, a fifth to the test and the rest
-  to training. One name is one speaker in all languages.
+- All sessions of ``anonymous`` are for training, because their speakers are unknown.
+- Users with 500 clips or more are for training. Otherwise one voice could dominate the score of a
+  language.
+- A hash of the user's name assigns one fifth of the other users to validation, one fifth to the
+  test and the rest to training. Equal names count as one speaker in all languages.
 
-A user's split thus does not depend on which other sessions are there. A clip's group is its user,
-or its session where the user is ``anonymous``.
+So a user's split does not depend on other users' sessions. A clip's group is its user, or its
+session if the user is ``anonymous``.
 """
 
 from __future__ import annotations
@@ -38,10 +40,11 @@ _LINE_EVERY = 5.0  # seconds
 
 
 def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
-    """Read sessions, packed or not, below folders called de, en, es, fr, it, ru or SpeechCorpus.
+    """Return the clips of the sessions in folders named de, en, es, fr, it, ru or SpeechCorpus.
 
-    SpeechCorpus is what the publisher calls the English part. A session that is there at several
-    sample rates is taken once, from the folder that comes first by name (``16kHz_16bit``).
+    Sessions may be packed or unpacked. SpeechCorpus is the publisher's name of the English part. If
+    a session exists at several sample rates, the folder that is first by name is used
+    (``16kHz_16bit``).
     """
     folder.open_archives(ARCHIVES)
     found = folder.find(r".*/(?:wav|flac)/[^/]+\.(?:wav|flac)")
@@ -51,7 +54,7 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
     pace = Pace(_LINE_EVERY)
     for number, (match, file) in enumerate(found):
         if pace.due():
-            say(f"looked at {number:,} of {plural(len(found), 'sound')}")
+            say(f"checked {number:,} of {plural(len(found), 'sound')}")
         *above, _, sound = match.string.split("/")
         session = next(filter(None, map(_SESSION.fullmatch, above)), None)
         language = _language(above, session)
@@ -78,7 +81,8 @@ def clips(folder: SourceFolder, say: Say) -> list[NewClip]:
 
 
 def _is_sound(file: File) -> bool:
-    # What nobody curated would otherwise end the task after hours; a header does not tell.
+    # The corpus is not curated: an undecodable sound would stop the writer after hours. A header
+    # does not show this, so the whole sound is decoded.
     try:
         return len(read_sound(file)[0]) > 0
     except (UserError, OSError):
@@ -91,7 +95,7 @@ def _language(above: list[str], session: re.Match[str] | None) -> str | None:
 
 
 def _splits(counts: Mapping[str, int]) -> dict[str, str]:
-    """Return the split of each user, given how many clips each has."""
+    """Return the split of each user, given the number of clips of each."""
     splits = {}
     for user, count in counts.items():
         fifth = int(hashlib.sha256(user.encode()).hexdigest(), 16) % 5

@@ -361,7 +361,7 @@ def test_speech_commands_without_noises_say_what_has_no_silence(tmp_path: Path) 
     said: list[str] = []
     prepared("speech_commands_v2_12", tmp_path / "x", tmp_path, said)
     assert (
-        "missing: 5 of 6 background noises, which _silence_ is cut from (doing_the_dishes, "
+        "missing: 5 of 6 background noises, from which _silence_ is cut (doing_the_dishes, "
         "dude_miaowing, exercise_bike, pink_noise, white_noise)"
     ) in said
     assert "train has no clip of 1 of 4 classes: _silence_" in said
@@ -385,7 +385,7 @@ def test_speech_commands_unpacked_into_one_folder_are_refused(tmp_path: Path) ->
         for path in folder.iterdir():
             (corpus / folder.name).mkdir(exist_ok=True)
             path.rename(corpus / folder.name / path.name)
-    with pytest.raises(UserError, match="holds both parts"):
+    with pytest.raises(UserError, match="contains both parts"):
         listed(speech_commands.twelve_classes, tmp_path)
 
 
@@ -416,7 +416,7 @@ def test_free_spoken_digits(tmp_path: Path) -> None:
     source = corpora.free_spoken_digits(tmp_path / "x")
     task = prepared("spoken_digit", source, tmp_path, said)
     assert sum(len(clips) for clips in task.clips.values()) == 50
-    assert any("10 recordings newer than version 1.0.9, 0_lucas_0" in line for line in said)
+    assert any("10 recordings newer than version 1.0.9, for example" in line for line in said)
     digits = [int(label) for split in task.splits for label in labels(task, split).values()]
     assert sorted(digits) == sorted(list(range(10)) * 5)
     names = {f"{hear}.wav": stem for stem, hear in spoken_digit._hear_names().items()}

@@ -66,9 +66,9 @@ def test_a_wrong_source_says_what_was_looked_for_and_found(tmp_path: Path) -> No
 
 def test_a_source_that_is_no_folder_is_refused(tmp_path: Path) -> None:
     fill(tmp_path, "corpus.zip")
-    with pytest.raises(UserError, match=r"corpus\.zip is a file: name the folder"):
+    with pytest.raises(UserError, match=r"corpus\.zip is a file\. Name the folder"):
         opened(tmp_path / "corpus.zip")
-    with pytest.raises(UserError, match="nowhere is not there"):
+    with pytest.raises(UserError, match="nowhere does not exist"):
         opened(tmp_path / "nowhere")
 
 

@@ -65,7 +65,7 @@ def test_the_command_writes_a_directory(
 
 def test_a_mistake_ends_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(["tasks", "prepare", "esc50", "--source", str(tmp_path / "gone")]) == 2
-    assert "gone is not there" in capsys.readouterr().err
+    assert "gone does not exist" in capsys.readouterr().err
 
 
 def test_classes_have_one_unicode_form_and_those_that_read_the_same_are_told(
@@ -83,7 +83,7 @@ def test_classes_have_one_unicode_form_and_those_that_read_the_same_are_told(
     (warning,) = (line for line in said if "read the same" in line)
     assert warning == (
         "warning: the labels 'Café' and 'café' read the same and differ in capitals alone: they "
-        "are 2 classes"
+        "count as 2 classes"
     )
 
 
@@ -180,7 +180,7 @@ def test_bad_sounds_are_left_out_when_asked_and_named(
         "--jobs", "1",
     ]  # fmt: skip
     assert call(arguments) == 2
-    assert "Mend them or give --skip-bad, and run again" in capsys.readouterr().err
+    assert "Replace them or give --skip-bad, and run again" in capsys.readouterr().err
     assert call([*arguments, "--skip-bad"]) == 0
     printed = capsys.readouterr()
     assert "9 files already existed, 0 are new" in printed.err
@@ -273,7 +273,7 @@ def test_another_rate_is_refused_with_what_can_be_done(esc50: Path, tmp_path: Pa
     prepare("esc50", esc50, tmp_path, rates=(16_000,), say=[].append)
     with pytest.raises(UserError) as caught:
         prepare("esc50", esc50, tmp_path, rates=(32_000,), say=[].append)
-    assert "its rates are 16000 Hz, not 32000. Delete it, or name another --tasks-dir." in str(
+    assert "its rates are 16000 Hz, not 32000. Delete it, or choose another --tasks-dir." in str(
         caught.value
     )
 
