@@ -1,1 +1,1 @@
-"""Programs that made the shipped data; they are run from a checkout and not installed."""
+"""Programs that make the shipped data; they run from a checkout and are not installed."""

@@ -1,1 +1,1 @@
-"""Builds the audio pool that the shipped checkpoint was trained on, from Debian packages."""
+"""Build the training audio of the shipped checkpoint from Debian packages."""

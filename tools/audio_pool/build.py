@@ -1,17 +1,20 @@
-"""A pool of free recordings to pretrain on: audio of pinned Debian packages, decoded.
+"""Build a pool of free recordings for pretraining from the audio of pinned Debian packages.
 
-    python -m tools.audio_pool WORK
+The command ``python -m tools.audio_pool WORK`` downloads the packages of ``packages.csv`` (by
+``apt-get download``, which needs no root) and writes:
 
-downloads the packages of ``packages.csv`` (``apt-get download``, no root needed) into
-``WORK/packages`` and writes ``WORK/pool/<kind>/<package>/*.flac`` (16 kHz, mono, at most 60 s a
-file), with kind ``speech``, ``music`` or ``effects``; ``WORK/pool/manifest.csv`` says where each
-piece comes from, ``WORK/pool/packages.csv`` what each package gave, and ``WORK/copyright/`` holds
-the packages' own copyright files. It may be stopped and started again at any time: a package that
-is finished has a report in ``WORK/pool/finished`` and is not decoded twice.
+- ``WORK/packages``: the packages;
+- ``WORK/pool/<kind>/<package>/*.flac``: 16 kHz mono files of at most 60 s; the kind is ``speech``,
+  ``music`` or ``effects``;
+- ``WORK/pool/manifest.csv``: the source of each file;
+- ``WORK/pool/packages.csv``: the hours and the omissions of each package;
+- ``WORK/pool/finished``: a report on each finished package, which is not decoded again when the
+  command is interrupted and repeated;
+- ``WORK/copyright/``: the copyright files of the packages.
 
-Left out although free: what the demo tasks are made of (0ad-data and others), packages nearly all
-of whose sounds are below 16 kHz (asterisk-moh-opsound-wav, codec2-examples, warzone2100-data), and
-those whose copyright file leaves the licence of the sounds open or special (btanks-data,
+Some free packages are left out: those used for the demo tasks (0ad-data and others), those with
+nearly all sounds sampled below 16 kHz (asterisk-moh-opsound-wav, codec2-examples,
+warzone2100-data), and those with an unclear or special licence of the sounds (btanks-data,
 drascula-music, krank, tuxtype-data).
 """
 
@@ -55,10 +58,10 @@ def build(
     workers: int = 1,
     say: Callable[[str], None] = print,
 ) -> dict[str, float]:
-    """Fetch and decode packages into ``work/pool``; return its hours by kind.
+    """Download and decode packages into ``work/pool``; return its hours by kind.
 
     Raises:
-        UserError: a tool or a package cannot be had, or a file cannot be written.
+        UserError: a tool is missing, a package cannot be downloaded, or a file cannot be written.
     """
     work.mkdir(parents=True, exist_ok=True)
     reports: dict[str, dict[str, Any]] = {}
@@ -68,12 +71,12 @@ def build(
             report = _finished(package, work, any_version)
             if report is not None:
                 reports[package.name] = report
-                say(f"[{len(reports)}/{len(packages)}] {package.name}: decoded already")
+                say(f"[{len(reports)}/{len(packages)}] {package.name}: already decoded")
                 continue
-            say(f"{package.name}: fetching")
+            say(f"{package.name}: downloading")
             archive = fetch(package, work / "packages", any_version=any_version)
             running.add(submit(package, archive, work))
-            # Waiting here keeps downloads only a little ahead of the decoders.
+            # Waiting here keeps the number of downloaded but undecoded packages small.
             done, running = _collect(running, at_most=2 * workers)
             _tell(done, reports, len(packages), say)
         done, _ = _collect(running, at_most=0)
@@ -83,7 +86,7 @@ def build(
 
 
 def decode_package(package: DebianPackage, archive: Path, work: Path) -> dict[str, Any]:
-    """Decode one package into ``work/pool``, and leave its report in ``work/pool/finished``."""
+    """Decode one package into ``work/pool``, and write its report to ``work/pool/finished``."""
     for kind in pool.KINDS:
         shutil.rmtree(work / "pool" / kind / package.name, ignore_errors=True)
     licence = {
@@ -110,7 +113,7 @@ def decode_package(package: DebianPackage, archive: Path, work: Path) -> dict[st
 
 
 def _finished(package: DebianPackage, work: Path, any_version: bool) -> dict[str, Any] | None:
-    """The report of a package that needs no more work."""
+    """Return the report of a package that is finished, else None."""
     try:
         report: dict[str, Any] = json.loads(_report_path(package, work).read_text())
     except (OSError, json.JSONDecodeError):
@@ -124,7 +127,7 @@ def _report_path(package: DebianPackage, work: Path) -> Path:
 
 
 def _fingerprint(package: DebianPackage) -> str:
-    """Changes when the pieces of the same package would."""
+    """Return a hash of all settings that determine the pieces of a package."""
     formats = (sorted(pool.AUDIO), sorted(pool.ARCHIVES))
     limits = (pool.PIECE_SECONDS, pool.SHORTEST_SECONDS, pool.SILENCE_DB)
     settings = (package.kind, package.rules, *limits, *formats)
@@ -132,7 +135,7 @@ def _fingerprint(package: DebianPackage) -> str:
 
 
 def _write_manifest(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str, float]:
-    """Drop what an earlier package holds too, and write the pool's two tables."""
+    """Delete pieces that an earlier package has too, and write the two tables of the pool."""
     heard: set[str] = set()
     total = dict.fromkeys(pool.KINDS, 0.0)
     pieces: list[dict[str, Any]] = []
@@ -147,8 +150,8 @@ def _write_manifest(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str
                 continue
             if not (folder / piece["path"]).exists():
                 raise UserError(
-                    f"{folder / piece['path']} is gone: delete {folder / 'finished'}/"
-                    f"{report['name']}.json, and start again to decode that package anew."
+                    f"{folder / piece['path']} is missing. Delete {folder / 'finished'}/"
+                    f"{report['name']}.json and start again to decode the package again."
                 )
             heard.add(piece["content"])
             seconds[piece["kind"]] += piece["seconds"]
@@ -170,7 +173,7 @@ def _write_manifest(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str
 
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
-        raise UserError("no package gave a recording: the pool is empty.")
+        raise UserError("The pool is empty: no package contains a usable recording.")
     with _whole(path) as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -179,7 +182,7 @@ def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 @contextmanager
 def _whole(path: Path) -> Iterator[IO[str]]:
-    """Write a text file that is complete under its name, or not there."""
+    """Yield a text file to write, which gets its name only when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     with part.open("w", encoding="utf-8", newline="") as file:
@@ -189,7 +192,7 @@ def _whole(path: Path) -> Iterator[IO[str]]:
 
 @contextmanager
 def _executor(workers: int) -> Iterator[Callable[..., Future[dict[str, Any]]]]:
-    """Yield what starts the decoding of a package, in its own process unless there is one."""
+    """Yield a function that submits a package to ``workers`` processes; to this one if 1."""
     if workers == 1:
 
         def now(*arguments: Any) -> Future[dict[str, Any]]:
@@ -200,7 +203,7 @@ def _executor(workers: int) -> Iterator[Callable[..., Future[dict[str, Any]]]]:
         yield now
         return
     executor = ProcessPoolExecutor(
-        # Ctrl-C reaches the workers too: they end without a word, and the command speaks.
+        # Ctrl-C also interrupts the workers; they end silently, and only the command prints.
         workers,
         mp_context=get_context("spawn"),
         initializer=signal.signal,
@@ -210,8 +213,8 @@ def _executor(workers: int) -> Iterator[Callable[..., Future[dict[str, Any]]]]:
         yield lambda *arguments: executor.submit(decode_package, *arguments)
     except BrokenProcessPool as error:
         raise UserError(
-            "a decoding process was killed (out of memory?): start again, with fewer --workers; "
-            "what is finished is kept."
+            "A decoding process was killed (out of memory?). Start again with fewer --workers; "
+            "finished packages are kept."
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)
@@ -220,7 +223,7 @@ def _executor(workers: int) -> Iterator[Callable[..., Future[dict[str, Any]]]]:
 def _collect(
     running: set[Future[dict[str, Any]]], at_most: int
 ) -> tuple[set[Future[dict[str, Any]]], set[Future[dict[str, Any]]]]:
-    """Wait until at most so many run; return those that are done, and the others."""
+    """Wait until at most ``at_most`` are running; return the finished futures and the others."""
     finished = {future for future in running if future.done()}
     running = running - finished
     while len(running) > at_most:
@@ -251,20 +254,20 @@ def _tell(
 @click.command()
 @click.argument("work", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
-    "--any-version", is_flag=True, help="Take what there is where a pinned version is gone."
+    "--any-version", is_flag=True, help="If a pinned version is gone, use the available one."
 )
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default=True)
 def main(work: Path, any_version: bool, workers: int) -> None:
     """Build the pretraining pool of free Debian packages in WORK/pool."""
     try:
         if shutil.which("dpkg-deb") is None:
-            raise UserError("there is no dpkg-deb here: run this on Debian or Ubuntu.")
+            raise UserError("dpkg-deb is not installed. Run this on Debian or Ubuntu.")
         hours = build(
             read_recipe(RECIPE), work, any_version=any_version, workers=workers, say=click.echo
         )
     except UserError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
-        raise click.ClickException(f"{error}: is there room, and may you write there?") from error
+        raise click.ClickException(f"{error}. Check the free space and the permissions.") from error
     for kind, length in hours.items():
         click.echo(f"{kind}: {length:.2f} h")

@@ -1,7 +1,7 @@
-"""A package's recordings, decoded to what pretraining reads: 16 kHz mono FLAC in short pieces.
+"""Decode the recordings of a package to short pieces of 16 kHz mono FLAC for pretraining.
 
-Nothing is unpacked under a name that the package chooses: each member of the archive is read
-through an unnamed temporary file, and its pieces are numbered by us.
+No file gets a path that the package chooses: each member of the archive is read through an unnamed
+temporary file, and this module names its pieces.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from hear_byola.core.errors import UserError
 
 KINDS = ("speech", "music", "effects")
 SAMPLE_RATE = 16_000
-"""Rate of the pool in Hz: that of the paper's audio (section V-A); lower ones are left out."""
+"""Rate of the pool in Hz, as in the paper (section V-A); files of a lower rate are left out."""
 PIECE_SECONDS = 60
-"""Longest piece: whoever reads a crop has at most this much to seek in."""
+"""Length of the longest piece; it limits how far a reader of a crop must seek."""
 SHORTEST_SECONDS = 0.1
-"""Clips and remainders below this are nearly all padding in a crop of 0.95 s."""
+"""Length of the shortest piece; in a crop of 0.95 s, shorter ones would be nearly all padding."""
 SILENCE_DB = -60.0
-"""A piece whose peak stays below this many dB of full scale is silence."""
+"""A piece with a peak below this level, in dB relative to full scale, is silent."""
 
 AUDIO = frozenset({".wav", ".ogg", ".oga", ".opus", ".flac", ".mp3", ".aif", ".aiff"})
 ARCHIVES = frozenset({".zip", ".pk3", ".wz"})
-"""Zip files in which games keep their sounds; one level deep."""
+"""Extensions of zip files in which games store sounds; zip files inside them are not read."""
 
 _BLOCK_SECONDS = 10
 
 
 @dataclass
 class Decoded:
-    """What became of a package's recordings.
+    """The outcome of decoding a package.
 
     Attributes:
-        pieces: one record a file written: ``path`` relative to the pool's folder, ``source`` inside
-            the package, ``kind``, ``seconds`` and ``content`` (sha256 of the samples).
-        files: how many audio files the package holds.
-        left_out: reason -> how many files (of "silent" and "duplicate": pieces).
-        unreadable: files that could not be decoded, or not to their end, and why.
+        pieces: one record per file written: ``path`` relative to the pool's folder, ``source``
+            inside the package, ``kind``, ``seconds`` and ``content`` (SHA-256 of the samples).
+        files: number of audio files in the package.
+        left_out: reason -> number of files (for "silent" and "duplicate": of pieces).
+        unreadable: files that could not be decoded completely, with the reason.
     """
 
     pieces: list[dict[str, Any]] = field(default_factory=list)
@@ -69,13 +69,13 @@ def decode(
 
     Args:
         tar: the archive, which may be a stream; it is read once, in order.
-        package: names the folder of the pieces.
+        package: name of the folder of the pieces.
         kind_of: maps the path of a recording inside the package to one of ``KINDS``.
         pool: the pool's folder.
-        keep: members to copy out as they are: path inside the package -> file to write.
+        keep: members to copy unchanged: path inside the package -> file to write.
 
     Raises:
-        UserError: when a piece cannot be written.
+        UserError: a piece cannot be written.
     """
     result = Decoded()
     heard: set[str] = set()
@@ -110,13 +110,13 @@ def decode(
 
 
 class _LowRate(Exception):
-    """The file was sampled below the pool's rate."""
+    """The sample rate of a file is below the pool's rate."""
 
 
 def _recordings(tar: TarFile, keep: Mapping[str, Path]) -> Iterator[tuple[str, IO[bytes]]]:
-    """Yield path inside the package and an open, seekable file of every recording."""
+    """Yield, for every recording, its path inside the package and an open, seekable file."""
     for member in tar:
-        # Links and devices have no content of their own; what a link points at comes by itself.
+        # Links and devices have no content; the target of a link is a member of its own.
         if not member.isreg():
             continue
         name = PurePosixPath(member.name).as_posix().removeprefix("./")
@@ -145,8 +145,8 @@ def _recordings_in_zip(name: str, file: IO[bytes]) -> Iterator[tuple[str, IO[byt
                     with archive.open(member) as packed:
                         copyfileobj(packed, inner, 1 << 20)
                 except (zipfile.BadZipFile, RuntimeError, zlib.error, EOFError):
-                    # Damaged, encrypted or packed in an unknown way: an empty file, and so counted
-                    # as unreadable.
+                    # A damaged, encrypted or unsupported member becomes an empty file, which is
+                    # counted as unreadable.
                     inner.truncate(0)
                 inner.seek(0)
                 yield f"{name}/{member.filename}", inner
@@ -154,7 +154,7 @@ def _recordings_in_zip(name: str, file: IO[bytes]) -> Iterator[tuple[str, IO[byt
 
 @contextmanager
 def _copy(file: IO[bytes] | None) -> Iterator[IO[bytes]]:
-    """A seekable copy of a stream, in a file without a name."""
+    """Yield a seekable copy of a stream in an unnamed file."""
     assert file is not None
     with tempfile.TemporaryFile() as copy:
         copyfileobj(file, copy, 1 << 20)
@@ -169,7 +169,7 @@ def _save(path: Path, file: IO[bytes]) -> None:
 
 
 def _pieces(file: IO[bytes]) -> Iterator[NDArray[np.int16]]:
-    """Yield a recording as pieces of ``PIECE_SECONDS`` (the last is shorter) at ``SAMPLE_RATE``."""
+    """Yield a recording at ``SAMPLE_RATE`` in pieces of ``PIECE_SECONDS``; the last is shorter."""
     size = PIECE_SECONDS * SAMPLE_RATE
     parts: list[NDArray[np.float32]] = []
     held = 0
@@ -192,7 +192,7 @@ def _resampled(file: IO[bytes]) -> Iterator[NDArray[np.float32]]:
         stream = None
         if rate != SAMPLE_RATE:
             stream = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32")
-        # Not SoundFile.blocks: that trusts the header's length, which streams may not know.
+        # SoundFile.blocks is not used, because headers of streamed files can lack the length.
         while len(block := sound.read(_BLOCK_SECONDS * rate, dtype="float32", always_2d=True)):
             mono = block.mean(axis=1)
             yield mono if stream is None else stream.resample_chunk(mono)
@@ -201,13 +201,13 @@ def _resampled(file: IO[bytes]) -> Iterator[NDArray[np.float32]]:
 
 
 def _quantised(samples: NDArray[np.float32]) -> NDArray[np.int16]:
-    # Lossy formats decode to more than full scale; int16 would wrap around.
+    # Lossy formats can decode to values beyond full scale, which would wrap around in int16.
     scaled = np.rint(np.nan_to_num(samples) * 32_768)
     return np.clip(scaled, -32_768, 32_767).astype(np.int16)
 
 
 def _judge(samples: NDArray[np.int16], heard: set[str]) -> tuple[str, str]:
-    """Return why a piece is left out ("" if it is not), and the sha256 of its samples."""
+    """Return the reason to leave a piece out, or "", and the SHA-256 of its samples."""
     content = hashlib.sha256(samples.tobytes()).hexdigest()
     if len(samples) < SHORTEST_SECONDS * SAMPLE_RATE:
         return "too short", content
@@ -222,7 +222,7 @@ def _write(path: Path, samples: NDArray[np.int16]) -> None:
         soundfile.write(path, samples, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
     except (OSError, soundfile.LibsndfileError) as error:
         raise UserError(
-            f"{path} could not be written ({error}): is there room on the disk?"
+            f"{path} could not be written ({error}). Check the free space on the disk."
         ) from error
 
 

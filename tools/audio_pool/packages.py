@@ -1,4 +1,4 @@
-"""Debian packages: pinned in a list, fetched by apt-get, opened without unpacking them."""
+"""Download pinned Debian packages by apt-get, and open them without unpacking."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tools.audio_pool.decode import KINDS
 
 @dataclass(frozen=True)
 class DebianPackage:
-    """A Debian package, pinned to one content.
+    """A Debian package, pinned by the hash of its content.
 
     Attributes:
-        licence: of its recordings, as the package's own copyright file says.
-        kind: of a recording that no rule names.
-        rules: (pattern, kind): the first pattern (of ``fnmatch``) that matches a recording's path
-            inside the package tells its kind.
+        licence: licence of its recordings, from the package's copyright file.
+        kind: kind of a recording that no rule matches.
+        rules: (pattern, kind): the first ``fnmatch`` pattern that matches a recording's path
+            inside the package gives its kind.
     """
 
     name: str
@@ -45,10 +45,10 @@ class DebianPackage:
 def read_recipe(path: Path) -> list[DebianPackage]:
     """Read the packages of a CSV with the columns name, version, sha256, licence, kind and rules.
 
-    Rules are written ``pattern=kind``, with spaces between them; other columns are notes.
+    Rules have the form ``pattern=kind`` and are separated by spaces. Other columns are ignored.
 
     Raises:
-        UserError: a column is missing, or a kind is none of ``KINDS``.
+        UserError: a column is missing, or a kind is not in ``KINDS``.
     """
     packages = []
     with path.open(newline="", encoding="utf-8") as file:
@@ -65,20 +65,21 @@ def read_recipe(path: Path) -> list[DebianPackage]:
             for kind in (package.kind, *(kind for _, kind in package.rules)):
                 if kind not in KINDS:
                     raise UserError(
-                        f"{path}, line {line}: {kind!r} is no kind; they are {', '.join(KINDS)}."
+                        f"{path}, line {line}: the kind must be one of {', '.join(KINDS)}, not "
+                        f"{kind!r}."
                     )
             packages.append(package)
     return packages
 
 
 def fetch(package: DebianPackage, folder: Path, *, any_version: bool = False) -> Path:
-    """Return the package's file in a folder, downloading it if it is not there.
+    """Return the package's file in a folder, and download it if it is missing.
 
-    A file with the pinned sha256 is used whatever its name. With ``any_version`` a package whose
-    pinned version is gone is taken in the version that there is.
+    A file of the package with the pinned SHA-256 is used, whatever its version. With
+    ``any_version``, another version is used if the pinned one is no longer available.
 
     Raises:
-        UserError: the package cannot be downloaded, or is not what was pinned.
+        UserError: the package cannot be downloaded, or does not have the pinned hash.
     """
     folder.mkdir(parents=True, exist_ok=True)
     held = sorted(folder.glob(f"{package.name}_*.deb"))
@@ -89,17 +90,17 @@ def fetch(package: DebianPackage, folder: Path, *, any_version: bool = False) ->
         return held[-1]
     if shutil.which("apt-get") is None:
         raise UserError(
-            f"{package.name} {package.version} is not in {folder}, and there is no apt-get here to "
-            f"download it: run this on Debian or Ubuntu, or put {package.name}_*.deb with the "
-            f"sha256 {package.sha256} there."
+            f"{package.name} {package.version} is not in {folder}, and apt-get is not installed. "
+            f"Run this on Debian or Ubuntu, or put {package.name}_*.deb with the sha256 "
+            f"{package.sha256} into the folder."
         )
     with tempfile.TemporaryDirectory(dir=folder) as part:
         path = _download(package, Path(part), any_version)
         if not any_version and (found := sha256_of(path)) != package.sha256:
             raise UserError(
-                f"{package.name}={package.version} was downloaded with the sha256 {found}; pinned "
-                f"is {package.sha256}. The mirror serves another file under that version: try "
-                f"another mirror, or take it with --any-version."
+                f"{package.name}={package.version} has the sha256 {found} instead of the pinned "
+                f"{package.sha256}. The mirror has a different file of that version: try another "
+                f"mirror, or use this file with --any-version."
             )
         return path.replace(folder / path.name)
 
@@ -111,22 +112,22 @@ def _download(package: DebianPackage, folder: Path, any_version: bool) -> Path:
         error = _apt_download(package.name, folder)
     if error and f"'{package.version}' for '{package.name}' was not found" in error:
         raise UserError(
-            f"the mirror no longer has {pinned}: take the version that it has with --any-version "
-            f"(the pool then differs from the recipe's), or put the pinned .deb, from "
-            f"https://snapshot.debian.org, into {folder.parent}."
+            f"The mirror no longer has {pinned}. Use its version with --any-version (the pool then "
+            f"differs from the recipe's), or put the pinned .deb from https://snapshot.debian.org "
+            f"into {folder.parent}."
         )
     found = sorted(folder.glob("*.deb"))
     if error or not found:
         raise UserError(
-            f"apt-get could not download {pinned}: {error or 'it wrote nothing'} (are the package "
-            f"lists there? `apt-get update` fetches them.)"
+            f"apt-get could not download {pinned}: {error or 'it wrote no file'}. If the package "
+            f"lists are missing, run `apt-get update`."
         )
     return found[0]
 
 
 def _apt_download(what: str, folder: Path) -> str:
-    """Return apt-get's complaint, empty if the download succeeded."""
-    # The complaint about a missing version is recognised, so it has to be in English.
+    """Download a package and return apt-get's error message, "" if it succeeded."""
+    # The caller recognises the message on a missing version, so it must be in English.
     done = subprocess.run(
         ["apt-get", "download", what],
         cwd=folder,
@@ -139,7 +140,7 @@ def _apt_download(what: str, folder: Path) -> str:
 
 @contextmanager
 def open_deb(archive: Path) -> Iterator[tarfile.TarFile]:
-    """Open the tree of a .deb as a tar stream, of which nothing is written to disk.
+    """Open the files of a .deb as a tar stream, without writing to disk.
 
     Raises:
         UserError: the file is damaged.
@@ -154,7 +155,7 @@ def open_deb(archive: Path) -> Iterator[tarfile.TarFile]:
         try:
             with tarfile.open(fileobj=process.stdout, mode="r|") as tar:
                 yield tar
-            # A tar ends before the padding does, and a cut one may end without any complaint.
+            # Read to the end, because tarfile stops before the padding and may accept a cut file.
             while process.stdout.read(1 << 20):
                 pass
             if process.wait():
@@ -171,14 +172,14 @@ def open_deb(archive: Path) -> Iterator[tarfile.TarFile]:
 
 
 def version_of(archive: Path) -> str:
-    """Return the version that a .deb says it has."""
+    """Return the version in the metadata of a .deb."""
     return subprocess.run(
         ["dpkg-deb", "--field", str(archive), "Version"], capture_output=True, text=True, check=True
     ).stdout.strip()
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file."""
+    """Return the SHA-256 of a file."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):

@@ -26,11 +26,11 @@ RECIPES: dict[str, Callable[[Path], DemoTask]] = {
 
 
 def main() -> None:
-    """Build the tasks asked for, all of them by default."""
+    """Build the requested tasks, by default all."""
     parser = argparse.ArgumentParser(prog="python -m tools.demo_recipes", description=__doc__)
     parser.add_argument("out", type=Path, help="folder to write the task directories to")
     parser.add_argument("--work", type=Path, required=True, help="folder for downloaded packages")
-    parser.add_argument("--only", action="append", choices=RECIPES, help="build this task alone")
+    parser.add_argument("--only", action="append", choices=RECIPES, help="build only this task")
     arguments = parser.parse_args()
     for name in arguments.only or RECIPES:
         task = RECIPES[name](arguments.work.resolve())

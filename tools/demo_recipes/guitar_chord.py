@@ -1,8 +1,8 @@
-"""Which of 24 chords does the guitar strum, while a drum loop plays along?
+"""Make the demo task of classifying 24 guitar chords over a drum loop.
 
-The drum kit "belofilms GuitarStrums" holds each chord in three strums (plain, down, up), each at
-four strengths. A fold is a strum, so that a chord is always met in a strum never heard before,
-and each fold has drum loops of its own. The strengths of one chord and strum are a group.
+The drum kit "belofilms GuitarStrums" has each chord in three strums (plain, down, up), each at four
+strengths. A fold is a strum, so the test chords are in a strum without training clips. Each fold
+has its own drum loops. The strengths of one chord and strum are a group.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _LOOPS = {
 }
 _SECONDS = 1.25
 _SNR = (3.0, 15.0)
-"""Guitar over drums in dB: low enough that the long-term spectrum alone does not tell the chord."""
+"""Level of guitar over drums in dB; so low that the long-term spectrum does not give the chord."""
 
 
 def build(work: Path) -> DemoTask:
-    """Mix the 287 strums with drum loops."""
+    """Return the task of the 287 strums, mixed with drum loops."""
     rng = np.random.default_rng(101)
     folder = fetch(PACKAGE, work) / _FOLDER
     samples = Samples(work)
@@ -50,7 +50,7 @@ def build(work: Path) -> DemoTask:
         if named is None:
             raise RuntimeError(f"{path.name} is not named like the other strums")
         chord = _chord(named["chord"])
-        if chord == "E major":  # was never recorded with a down strum
+        if chord == "E major":  # the kit has no down strum of it
             continue
         fold = _FOLDS[(named["strum"] or "").upper()]
         loop = str(rng.choice(_LOOPS[fold]))
@@ -85,7 +85,7 @@ def build(work: Path) -> DemoTask:
 
 
 def _chord(name: str) -> str:
-    """``"Asharp minro7b5"`` (their spelling) -> ``"A# minor7b5"``."""
+    """Return a chord's label: ``"Asharp minro7b5"`` (the kit's spelling) -> ``"A# minor7b5"``."""
     root, quality = re.fullmatch(r"([A-G](?:sharp|flat)?) ?(\w+)", name).groups()  # type: ignore[union-attr]
     root = root.replace("sharp", "#").replace("flat", "b")
     return f"{root} {quality.replace('minro', 'minor')}"

@@ -1,4 +1,4 @@
-"""What a recipe returns, and how it is stored: a HEAR task directory with OGG for wav."""
+"""Define a built demo task, and store it as a HEAR task directory with OGG instead of wav."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ LICENCE_URLS = {
     "CC-BY-SA-3.0": "https://creativecommons.org/licenses/by-sa/3.0/",
     "CC-BY-SA-4.0": "https://creativecommons.org/licenses/by-sa/4.0/",
 }
-"""The only licences a recording may have here."""
+"""The allowed licences of recordings, with their addresses."""
 
 
 @dataclass(frozen=True)
 class SourceRecording:
-    """One file of a package, and whom to credit for it."""
+    """A file of a package, with its author and licence."""
 
     package: PinnedPackage
     file: str
@@ -36,12 +36,12 @@ class SourceRecording:
     licence: str
     """A key of ``LICENCE_URLS``."""
     url: str = ""
-    """Where the recording was published first, if that is known."""
+    """Address of the first publication, if known."""
 
 
 @dataclass(frozen=True)
 class DemoClip:
-    """A clip of a task, with the recordings that can be heard in it."""
+    """A clip of a task, with the recordings that it contains."""
 
     name: str
     """The file name without its extension."""
@@ -49,16 +49,16 @@ class DemoClip:
     labels: Sequence[str] | Sequence[Mapping[str, str | float]]
     recordings: tuple[SourceRecording, ...]
     group: str = ""
-    """Its group; "" where the recordings of a task's clips overlap, so that no groups exist."""
+    """Its group; "" if clips of the task share recordings, so that groups cannot be defined."""
 
 
 class DemoTask(TaskSpec):
     """A built task, ready to be stored.
 
     Attributes:
-        clips: of each split.
-        licence: of the clips: one that every recording's own licence allows.
-        changes: what was done to the recordings, in a sentence.
+        clips: the clips of each split.
+        licence: licence of the clips, which the licences of all recordings allow.
+        changes: a sentence on how the recordings were changed.
     """
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
@@ -72,7 +72,7 @@ class DemoTask(TaskSpec):
 
 
 def write(task: DemoTask, out: Path) -> None:
-    """Store the task under ``out/<directory>``, which must not exist yet."""
+    """Write the task to ``out/<directory>``, which must not exist."""
     root = out / task.name
     root.mkdir(parents=True)
     _write_json(root / "task_metadata.json", task.to_json())
@@ -98,7 +98,7 @@ def _write_json(path: Path, content: object) -> None:
 
 
 def _write_origins(task: DemoTask, path: Path) -> None:
-    """Name, for each clip, the recordings heard in it: one row each."""
+    """Write a CSV with one row per clip and recording in it."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["split", "clip", "package", "recording"])

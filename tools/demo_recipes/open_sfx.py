@@ -1,4 +1,4 @@
-"""The sounds of OpenSFX, the free sound set of OpenTTD: vehicles, horns, animals, machines."""
+"""Read the sounds of OpenSFX, the free sound set of OpenTTD: vehicles, horns, animals, machines."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CATALOGUE = "usr/share/games/openttd/baseset/opensfx/opensfx.cat"
 _NAME = re.compile(
     r'"(?P<title>.+?)"\. *(?P<author>.+?)\. License: Creative Commons (?P<licence>\S+ \d\.\d)'
 )
-"""Such as ``"Cow". Original "Moan" by "Jo". License: Creative Commons Zero 1.0.``"""
+"""Matches, for example, ``"Cow". Original "Moan" by "Jo". License: Creative Commons Zero 1.0.``"""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _Entry:
 
 
 class SoundSet:
-    """The sounds by number, as OpenTTD counts them."""
+    """The sounds by OpenTTD's numbers."""
 
     def __init__(self, work: Path) -> None:
         self._entries = _read_catalogue((fetch(PACKAGE, work) / _CATALOGUE).read_bytes())
@@ -48,7 +48,7 @@ class SoundSet:
         return read(self._entries[number].wav)
 
     def recording(self, number: int) -> SourceRecording:
-        """Whom to credit for a sound, in the catalogue's own words."""
+        """Return a sound's file, author and licence as the catalogue states them."""
         entry = self._entries[number]
         return SourceRecording(PACKAGE, f"{number:02d} {entry.title}", entry.author, entry.licence)
 
@@ -56,9 +56,9 @@ class SoundSet:
 def _read_catalogue(data: bytes) -> list[_Entry]:
     """Read OpenTTD's sample catalogue.
 
-    It begins with a pair of little-endian 32-bit numbers a sound, offset and length; the first
-    offset thus tells how many there are (its highest bit marks the newer layout). At each offset
-    stand a length byte, a name with a final zero, and a wav file.
+    It begins with two little-endian 32-bit numbers per sound: offset and length. The first offset
+    is the length of this table and so gives the number of sounds (its highest bit marks the newer
+    layout). At each offset are a length byte, a name with a final zero, and a wav file.
     """
     mask = 0x7FFFFFFF
     count = (struct.unpack_from("<I", data, 0)[0] & mask) // 8

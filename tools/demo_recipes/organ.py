@@ -1,4 +1,4 @@
-"""The pipes of GrandOrgue's demo organ: six stops, recorded at two keys an octave."""
+"""Read the recordings of GrandOrgue's demo organ: six stops, recorded at two keys per octave."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ PACKAGE = PinnedPackage(
 )
 _ARCHIVE = "usr/share/GrandOrgue/packages/demo-4232D4C616E4B99145537F02B34D342D4E3E3808.orgue"
 _TRANSPOSED = {"Octavin2": 24}
-"""Semitones by which a stop sounds above the key that is pressed (a 2 foot stop: two octaves)."""
+"""Semitones between the pressed key and the higher note of a stop (two octaves at 2 foot)."""
 
 BLOWER = "Sounds/Motor.wav"
-"""Half a minute of the organ's blower."""
+"""File with 30 s of the organ's blower."""
 
 
 class Organ:
@@ -36,7 +36,7 @@ class Organ:
             raise RuntimeError("wvunpack is needed to decode the organ: install wavpack.")
 
     def notes(self, stop: str) -> dict[int, str]:
-        """Return the recorded notes of a stop: the MIDI note that sounds -> the file."""
+        """Return the recorded notes of a stop: sounding MIDI note -> file."""
         found = {}
         for file in self._archive.namelist():
             if named := re.fullmatch(rf"{stop}/(\d{{3}})-.+\.wav", file):
@@ -52,7 +52,7 @@ class Organ:
             return read(wav)
 
     def recording(self, file: str) -> SourceRecording:
-        """Whom to credit for a file."""
+        """Return a file with its author and licence."""
         return SourceRecording(
             package=PACKAGE,
             file=file,

@@ -1,8 +1,8 @@
-"""Which of 36 notes sounds, on an organ stop that was never heard before?
+"""Make the demo task of classifying 36 notes, played on organ stops without training clips.
 
-Training has three organ stops and a piano, validation and test have two other stops each. The
-organ's blower runs in the background, and a softer second note of the same stop sounds along. The
-notes that are made from one recording are a group.
+The training split has three organ stops and a piano; validation and test have two other stops
+each. Each clip also has the organ's blower in the background and a softer second note of the same
+stop. The notes that are made from one recording are a group.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ _STOPS = {
     "test": ("Gamba8", "Hautbois8"),
 }
 _BLOWER = {"train": (0.0, 18.0), "valid": (18.0, 24.0), "test": (24.0, 30.0)}
-"""Seconds of the blower's recording that a split may use."""
+"""Time range, in seconds, of the blower's recording for each split."""
 _NOTES = range(48, 84)
 _SECONDS = 1.0
 _FARTHEST = 6
-"""Semitones by which a recorded note may be re-pitched; pipes were recorded every octave."""
+"""Maximum number of semitones by which a recorded note is transposed."""
 _SNR = (5.0, 20.0)
 _SECOND_NOTE = (-12.0, -6.0)
-"""Level of the second note against the first in dB."""
+"""Level of the second note relative to the first in dB."""
 _SEMITONES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
 
 class _Instruments:
-    """The stops and the piano: which notes were recorded, and how a note sounds."""
+    """The recorded notes of the stops and of the piano."""
 
     def __init__(self, work: Path) -> None:
         self.organ = Organ(work)
@@ -66,7 +66,7 @@ class _Instruments:
         return {_midi(path.stem.removesuffix("v10")): path.name for path in self._piano.iterdir()}
 
     def nearest(self, instrument: str, note: int) -> tuple[int, str] | None:
-        """Return the nearest recorded note and its file, None when it is too far."""
+        """Return the nearest recorded note and its file, or None if it is too far away."""
         notes = self._notes(instrument)
         best = min(notes, key=lambda recorded: abs(recorded - note))
         return (best, notes[best]) if abs(best - note) <= _FARTHEST else None
@@ -84,7 +84,7 @@ class _Instruments:
         return self._sounds[key]
 
     def recording(self, instrument: str, file: str) -> SourceRecording:
-        """Whom to credit for a recorded note."""
+        """Return the file of a recorded note with its author and licence."""
         if instrument != "piano":
             return self.organ.recording(file)
         return SourceRecording(
@@ -97,7 +97,7 @@ class _Instruments:
 
 
 def build(work: Path) -> DemoTask:
-    """Cut a second of each note of each stop."""
+    """Return the task with one second of each note of each stop."""
     rng = np.random.default_rng(102)
     instruments = _Instruments(work)
     return DemoTask(
@@ -146,7 +146,7 @@ def _clips(split: str, instruments: _Instruments, rng: np.random.Generator) -> I
 def _note(
     instruments: _Instruments, stop: str, note: int, rng: np.random.Generator
 ) -> tuple[Sound, str]:
-    """Return a second of the note, from its first quarter of a second, and the file used."""
+    """Return one second of a note, starting in its first 0.25 s, and the file used."""
     nearest = instruments.nearest(stop, note)
     assert nearest is not None
     recorded, file = nearest
@@ -155,5 +155,5 @@ def _note(
 
 
 def _midi(name: str) -> int:
-    """``"F#3"`` -> 54 (C4 is 60)."""
+    """Return the MIDI number of a note: ``"F#3"`` -> 54 (C4 is 60)."""
     return _SEMITONES.index(name[:-1]) + 12 * (int(name[-1]) + 1)

@@ -1,7 +1,7 @@
-"""Which of ten kinds of musical sound are in the mix?
+"""Make the demo task of recognising ten kinds of musical sounds in a mix.
 
-The files of each kind are divided over the splits first, and then mixed: no file is heard in two
-splits, but for a faint hiss under every clip.
+The files of each kind are divided over the splits and then mixed, so no file is in two splits,
+except a quiet hiss that is in every clip.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _KINDS = {
 _CLIPS = {"train": 120, "valid": 50, "test": 70}
 _SECONDS = 2.0
 _LONGEST = 1.25
-"""Seconds of a sample that are used at most, so that a sound stands at a place in the clip."""
+"""Maximum length of a sample in seconds; it is shorter than the clip, so its position varies."""
 _HISS = "vinyl_hiss"
 _HISS_LEVEL = -70.0
-"""In dB below full scale: every clip has this floor, for digital silence is in no recording."""
+"""Level of the hiss, in dB relative to full scale; without it, clips would have digital silence."""
 _TOGETHER = (1, 4)
-"""How many kinds sound together, at least and at most."""
+"""Minimum and maximum number of kinds in a clip."""
 
 
 def build(work: Path) -> DemoTask:
-    """Mix one to four kinds into each of 240 clips."""
+    """Return the task of 240 clips, each a mix of one to four kinds."""
     rng = np.random.default_rng(103)
     samples = Samples(work)
     files = _divide(rng)
@@ -73,7 +73,7 @@ def build(work: Path) -> DemoTask:
 
 
 def _divide(rng: np.random.Generator) -> dict[str, dict[str, list[str]]]:
-    """Deal each kind's files out to the splits, about 60, 20 and 20 percent, one at least."""
+    """Divide the files of each kind over the splits, about 60, 20 and 20 %, at least one each."""
     files: dict[str, dict[str, list[str]]] = {split: {} for split in _CLIPS}
     for kind, names in _KINDS.items():
         shuffled = [str(name) for name in rng.permutation(names.split())]
@@ -99,6 +99,6 @@ def _clip(
 
 
 def _excerpt(sound: Sound, rng: np.random.Generator) -> Sound:
-    """Take at most the longest stretch allowed: the attack mostly lies at the start."""
+    """Cut a sound to the maximum length from its start, which usually contains the attack."""
     longest = min(_LONGEST, len(sound) / RATE)
     return fade(cut(sound, longest), start=0.0)

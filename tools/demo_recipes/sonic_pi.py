@@ -1,4 +1,4 @@
-"""The samples of Sonic Pi: drums, tablas, synthesisers and ambience, most of them CC0."""
+"""Read the samples of Sonic Pi: drums, tablas, synthesisers and ambience, mostly CC0."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Samples:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every sample whose author and licence the package states, sorted."""
+        """The samples with author and licence in the package, sorted."""
         return tuple(sorted(self._recordings))
 
     def recording(self, name: str) -> SourceRecording:
-        """Whom to credit for a sample."""
+        """Return the file of a sample with its author and licence."""
         return self._recordings[name]
 
     def sound(self, name: str) -> Sound:

@@ -1,4 +1,4 @@
-"""Reading, cutting and mixing of recordings: mono float64 at 16 kHz throughout."""
+"""Read, cut and mix recordings; all sounds are mono float64 at 16 kHz."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def resample(sound: Sound, rate: float, new_rate: float) -> Sound:
 
 
 def repitch(sound: Sound, semitones: float) -> Sound:
-    """Play the sound faster (or slower), so that its pitch rises by so many semitones."""
+    """Play the sound faster or slower, so that its pitch changes by a number of semitones."""
     return resample(sound, RATE * 2 ** (semitones / 12), RATE)
 
 
@@ -39,12 +39,12 @@ def rms(sound: Sound) -> float:
 
 
 def at_level(sound: Sound, dbfs: float) -> Sound:
-    """Scale the sound to a root mean square of ``dbfs`` decibels below full scale."""
+    """Scale the sound to a root mean square of ``dbfs`` decibels relative to full scale."""
     return sound * (10 ** (dbfs / 20) / rms(sound))
 
 
 def trim(sound: Sound, below_peak: float = 35.0) -> Sound:
-    """Cut off what is quieter than the loudest 10 ms by ``below_peak`` dB at both ends."""
+    """Remove both ends where they are ``below_peak`` dB quieter than the loudest 10 ms."""
     hop = RATE // 100
     frames = np.pad(sound, (0, -len(sound) % hop)).reshape(-1, hop)
     energy = np.square(frames).mean(axis=1)
@@ -62,14 +62,14 @@ def fade(sound: Sound, start: float = 0.005, end: float = 0.02) -> Sound:
 
 
 def cut(sound: Sound, seconds: float, start: float = 0.0) -> Sound:
-    """Take ``seconds`` from ``start``, with silence added where the sound ends early."""
+    """Cut ``seconds`` of the sound from ``start``, zero-padded if the sound is too short."""
     first, n = round(start * RATE), round(seconds * RATE)
     piece = sound[first : first + n]
     return np.pad(piece, (0, n - len(piece)))
 
 
 def random_stretch(sound: Sound, seconds: float, rng: np.random.Generator) -> Sound:
-    """Take ``seconds`` from a random place, the sound being repeated where it is shorter."""
+    """Cut ``seconds`` from a random position; a sound that is too short is repeated."""
     n = round(seconds * RATE)
     looped = np.tile(sound, -(-n // len(sound)) + (len(sound) < n))
     first = int(rng.integers(0, len(looped) - n + 1))
@@ -82,5 +82,5 @@ def add_noise(sound: Sound, noise: Sound, snr: float) -> Sound:
 
 
 def below_full_scale(sound: Sound, peak: float = 0.9) -> Sound:
-    """Scale the sound down where its peak would pass ``peak``."""
+    """Scale the sound down if its peak is above ``peak``."""
     return sound * min(1.0, peak / max(float(np.abs(sound).max()), 1e-9))

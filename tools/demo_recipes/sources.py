@@ -1,4 +1,4 @@
-"""The packages that the recordings come from: fetched by name and version, checked by sha256."""
+"""Download the packages of the recordings by name and version, and check their SHA-256."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.core.hashing import file_sha256
 
 @dataclass(frozen=True)
 class PinnedPackage:
-    """A package of a public registry, pinned to one content."""
+    """A package of a public registry, pinned by the hash of its content."""
 
     registry: str
     """``"debian"`` or ``"npm"``."""
@@ -25,17 +25,17 @@ class PinnedPackage:
 
     @property
     def pin(self) -> str:
-        """Name and version as the registry's own client takes them."""
+        """Name and version in the syntax of the registry's client."""
         return f"{self.name}{'=' if self.registry == 'debian' else '@'}{self.version}"
 
 
 def fetch(package: PinnedPackage, work: Path) -> Path:
-    """Return the folder that holds the package's files, downloading and unpacking it once.
+    """Return the folder of the package's files; download and unpack the package once.
 
-    A package file that already lies in ``work/packages`` is used if its sha256 fits.
+    A package file in ``work/packages`` is used if it has the pinned SHA-256.
 
     Raises:
-        RuntimeError: when a client fails, or the sha256 is not the pinned one.
+        RuntimeError: a client fails, or the SHA-256 is not the pinned one.
     """
     slug = package.name.replace("@", "").replace("/", "-")
     folder = work / "unpacked" / f"{slug}-{package.sha256[:12]}"
@@ -49,8 +49,8 @@ def fetch(package: PinnedPackage, work: Path) -> Path:
         archive = _with_sha256(packages, slug, package.sha256)
     if archive is None:
         raise RuntimeError(
-            f"{package.pin} does not have the sha256 {package.sha256}: put the package file with "
-            f"that content into {packages}."
+            f"{package.pin} does not have the sha256 {package.sha256}. Put the package file with "
+            f"this hash into {packages}."
         )
     with new_directory(folder) as part:
         if package.registry == "debian":

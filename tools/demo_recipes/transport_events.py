@@ -1,7 +1,7 @@
-"""When do horns, engines, animals, crashes, tools and liquids sound?
+"""Make the demo task of detecting horns, engines, animals, crashes, tools and liquids.
 
-Eight seconds of ambience with two to seven events in each clip, which may overlap. Events and
-ambience of a split are heard in no other split: sounds edited from one recording stay together.
+A clip is 8 s of ambience with two to seven events, which may overlap. Events and ambience of a
+split are in no other split; sounds edited from one recording are in the same split.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ _AMBIENCE = {
 _CLIPS = {"train": 26, "valid": 10, "test": 16}
 _SECONDS = 8.0
 _LONGEST = 2.0
-"""Seconds of a sound that are used at most."""
+"""Maximum length of a sound in seconds."""
 _N_EVENTS = (2, 7)
 _ABOVE_AMBIENCE = (9.0, 24.0)
-"""Level of an event above the ambience in dB."""
+"""Range of the level of an event above the ambience, in dB."""
 
 
 def build(work: Path) -> DemoTask:
-    """Lay events over ambience."""
+    """Return the task of events mixed with ambience."""
     rng = np.random.default_rng(104)
     sounds, samples = SoundSet(work), Samples(work)
     return DemoTask(
@@ -96,7 +96,7 @@ def build(work: Path) -> DemoTask:
 
 
 def _deal(n_clips: int, rng: np.random.Generator) -> list[list[str]]:
-    """Draw each clip's labels, every label being drawn equally often over the clips."""
+    """Draw the labels of each clip; over all clips every label is drawn equally often."""
     sizes = rng.integers(_N_EVENTS[0], _N_EVENTS[1] + 1, size=n_clips)
     labels = rng.permutation(np.resize(sorted(_EVENTS["train"]), sizes.sum()))
     return [part.tolist() for part in np.split(labels, np.cumsum(sizes)[:-1])]
@@ -138,10 +138,10 @@ def _clip(
 
 
 def _excerpt(sound: Sound) -> Sound:
-    """Trim and cut to the longest length allowed.
+    """Trim a sound and cut it to the maximum length.
 
-    A sound that swells begins where it comes within 18 dB of its loudest, for what is softer than
-    that would drown in the ambience after the labelled onset.
+    A sound that grows louder begins where its level is 18 dB below its maximum. Softer parts would
+    be inaudible in the ambience although they follow the labelled onset.
     """
     trimmed = trim(sound, below_peak=18.0)
     return fade(cut(trimmed, min(_LONGEST, len(trimmed) / RATE)))
@@ -150,7 +150,7 @@ def _excerpt(sound: Sound) -> Sound:
 def _free_start(
     label: str, length: float, events: list[dict[str, str | float]], rng: np.random.Generator
 ) -> float | None:
-    """Draw a start where no event of the same label sounds within half a second."""
+    """Draw a start that is at least 0.5 s away from events of the same label, or return None."""
     for _ in range(20):
         start = float(rng.uniform(0, _SECONDS - length))
         if all(

@@ -1,8 +1,8 @@
-"""How many people, one to four, talk at once?
+"""Make the demo task of counting one to four people who talk at the same time.
 
-Every voice is heard in one split only, and each split has four: the telephone prompts and the game
-voices of different languages. All are limited to the telephone's band, and set to about the same
-level over a little line noise, so that neither band nor loudness tells how many there are.
+Each split has four voices of its own: telephone prompts and game voices in different languages. All
+are limited to the telephone band and set to similar levels over quiet line noise, so neither the
+bandwidth nor the loudness gives the number of voices.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _CLIPS_PER_COUNT = {"train": 25, "valid": 10, "test": 15}
 _COUNTS = (1, 2, 3, 4)
 _SECONDS = 2.0
 _PHRASE = (0.5, 6.0)
-"""Seconds of the phrases used: shorter prompts may be beeps."""
+"""Range of the length of phrases in seconds; shorter prompts may be beeps."""
 _PHRASES_PER_VOICE = 40
 _PAUSE = (0.05, 0.2)
 _TELEPHONE_RATE = 8000
 _LINE_NOISE = (25.0, 35.0)
-"""Talk above white noise in dB: without it, the pauses of a single voice are digital silence."""
+"""Level of speech above white noise in dB; without noise, pauses would be digital silence."""
 _LEVEL = (-2.0, 2.0)
-"""Level of one voice against the others in dB."""
+"""Range of the level of one voice relative to the others, in dB."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class _Phrase:
 
 
 def build(work: Path) -> DemoTask:
-    """Let one to four voices talk at the same time."""
+    """Return the task of clips with one to four voices at the same time."""
     rng = np.random.default_rng(105)
     voices = all_voices(work)
     phrases = {name: _phrases(voices[name], rng) for names in _VOICES.values() for name in names}
@@ -67,7 +67,7 @@ def build(work: Path) -> DemoTask:
 
 
 def _phrases(voice: Voice, rng: np.random.Generator) -> list[_Phrase]:
-    """Read a random choice of a voice's phrases, trimmed and limited to the telephone's band."""
+    """Return randomly chosen phrases of a voice, trimmed and limited to the telephone band."""
     phrases = []
     for file in rng.permutation(voice.files):
         sound = trim(voice.sound(str(file)))
@@ -79,7 +79,7 @@ def _phrases(voice: Voice, rng: np.random.Generator) -> list[_Phrase]:
 
 
 def _narrow(sound: Sound) -> Sound:
-    """Limit the sound to the telephone's band; its length stays."""
+    """Limit the sound to the telephone band; its length does not change."""
     return cut(
         resample(resample(sound, RATE, _TELEPHONE_RATE), _TELEPHONE_RATE, RATE), len(sound) / RATE
     )
@@ -106,7 +106,7 @@ def _clips(
 
 
 def _talk(phrases: list[_Phrase], rng: np.random.Generator) -> tuple[Sound, set[SourceRecording]]:
-    """Join phrases with short pauses, and start somewhere in the first one."""
+    """Join phrases with short pauses, from a random position in the first half of the first one."""
     n = round(_SECONDS * RATE)
     parts: list[Sound] = []
     heard: set[SourceRecording] = set()

@@ -1,4 +1,4 @@
-"""Speaking voices of telephone prompts (Asterisk) and of a strategy game's people (0 A.D.)."""
+"""Read the voices of telephone prompts (Asterisk) and of characters in a strategy game (0 A.D.)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _GAME = PinnedPackage(
 
 
 class Voice(ABC):
-    """One person's recordings."""
+    """The recordings of one voice."""
 
     @property
     @abstractmethod
@@ -41,7 +41,7 @@ class Voice(ABC):
 
     @abstractmethod
     def recording(self, file: str) -> SourceRecording:
-        """Whom to credit for a recording."""
+        """Return a recording with its author and licence."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Prompts(Voice):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The spoken prompts: no silence, and none of the two jokes with animal voices."""
+        """The spoken prompts, without silence and without two jokes with animal voices."""
         names = (path.relative_to(self._folder) for path in self._folder.rglob("*.wav"))
         spoken = (n for n in names if n.parts[0] != "silence" and not n.name.startswith("tt-"))
         return tuple(sorted(name.as_posix() for name in spoken))
@@ -71,7 +71,7 @@ class Prompts(Voice):
         return read(self._folder / file)
 
     def recording(self, file: str) -> SourceRecording:
-        """Whom to credit for a prompt."""
+        """Return a prompt with its author and licence."""
         return SourceRecording(
             self.package, f"{self.voice}/{file}", self.author, self.licence, self.url
         )
@@ -79,7 +79,7 @@ class Prompts(Voice):
 
 @dataclass(frozen=True)
 class GameVoice(Voice):
-    """What the men, or the women, of one people say in 0 A.D."""
+    """The recordings of the men or of the women of one people in 0 A.D."""
 
     work: Path
     people: str
@@ -92,7 +92,7 @@ class GameVoice(Voice):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The calls and answers of this people and sex."""
+        """The recordings of this people and sex, sorted."""
         pattern = f"audio/voice/{self.people}/civ/civ_{self.sex}_*.ogg"
         return tuple(sorted(n for n in self._archive.namelist() if fnmatch(n, pattern)))
 
@@ -101,14 +101,14 @@ class GameVoice(Voice):
         return read(self._archive.read(file))
 
     def recording(self, file: str) -> SourceRecording:
-        """Whom to credit: the game's licence asks for its makers' name and address."""
+        """Return a recording with author, licence and address, as the licence requires."""
         return SourceRecording(
             _GAME, file, "Wildfire Games", "CC-BY-SA-3.0", "http://www.wildfiregames.com/"
         )
 
 
 def all_voices(work: Path) -> dict[str, Voice]:
-    """Return the twelve voices by name: language, and ``f`` or ``m``."""
+    """Return the twelve voices by name, such as ``english_f`` and ``persian_m``."""
 
     def core(language: str, sha256: str) -> PinnedPackage:
         name = f"asterisk-core-sounds-{language}-wav"

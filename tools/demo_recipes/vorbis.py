@@ -1,8 +1,8 @@
-"""OGG Vorbis whose bytes depend on the audio alone.
+"""Encode OGG Vorbis so that the bytes depend only on the audio.
 
-libsndfile draws the stream's serial number from the clock. It is replaced by a constant, and each
-page's checksum is made anew (RFC 3533, section 6: serial at byte 14, CRC-32 at byte 22, number of
-segments at byte 26, polynomial 0x04C11DB7 without reflection or inversion).
+libsndfile takes the stream's serial number from the clock. Here it is replaced by a constant, and
+the checksum of each page is computed again (RFC 3533, section 6: serial at byte 14, CRC-32 at byte
+22, number of segments at byte 26, polynomial 0x04C11DB7 without reflection or inversion).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import soundfile as sf
 from tools.demo_recipes.sound import RATE, Sound
 
 COMPRESSION = 0.8
-"""libsndfile's 0 (largest) to 1 (smallest file): about 45 kbit/s for noisy music at 16 kHz."""
+"""libsndfile's compression level, from 0 (largest file) to 1; about 45 kbit/s for noisy music."""
 
 _SERIAL = 1
 
