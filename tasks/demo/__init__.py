@@ -1,7 +1,7 @@
-"""The demo suite: small tasks of real recordings that come with the package.
+"""Unpack the tasks of the demo suite, small tasks of real recordings in the package.
 
-The package stores each task's clips as OGG Vorbis. ``demo_directory`` decodes them to the layout
-of a HEAR task (16-bit mono wav) in a cache, at first use.
+The package stores the clips as OGG Vorbis. At first use, ``demo_directory`` decodes them to a HEAR
+task directory (16-bit mono wav) in a cache.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from importlib.abc import Traversable
 
 SAMPLE_RATE = 16000
-"""The one sample rate of the demo tasks, in Hz."""
+"""Sample rate of the demo tasks in Hz."""
 
 _LAYOUT = b"1"
-"""Changed whenever the same stored files are to be unpacked to something else."""
+"""Format version of the cache; changed whenever the same stored files unpack differently."""
 
 
 def demo_names() -> tuple[str, ...]:
@@ -35,17 +35,17 @@ def demo_names() -> tuple[str, ...]:
 
 
 def demo_directory(name: str) -> Path:
-    """Return the HEAR task directory of a demo task, unpacking it at first use.
+    """Return the HEAR task directory of a demo task; unpack the task at first use.
 
-    The cache lies in :func:`harness.core.files.cache_folder`. Its folder is named by the content's
-    hash, and appears complete or not at all: several processes may call this at once, and another
-    version of the package never meets an old cache.
+    The cache is in :func:`harness.core.files.cache_folder`. The name of its folder contains a hash
+    of the content, so another version of the package never uses an old cache. The folder is written
+    whole or not at all, so several processes may call this function at the same time.
 
     Args:
-        name: such as ``"demo_guitar_chord"``.
+        name: name of the task, such as ``"demo_guitar_chord"``.
 
     Raises:
-        UserError: when there is no such task, or the cache cannot be written.
+        UserError: there is no such task, or the cache cannot be written.
     """
     stored = _stored().get(name)
     if stored is None:
@@ -62,7 +62,7 @@ def demo_directory(name: str) -> Path:
         except OSError as error:
             raise UserError(
                 f"The demo task '{name}' cannot be unpacked to {parent}: {error}. Set "
-                "HEAR_BYOLA_CACHE to a folder that can be written."
+                "HEAR_BYOLA_CACHE to a writable folder."
             ) from error
     return directory
 
@@ -90,7 +90,7 @@ def _fingerprint(contents: dict[str, bytes]) -> str:
 
 
 def _unpack(contents: dict[str, bytes], parent: Path, directory_name: str) -> None:
-    """Write the task's directory into ``parent``, which is made."""
+    """Make ``parent`` and write the task directory into it."""
     with new_directory(parent) as temporary:
         for path, content in contents.items():
             target = temporary / directory_name / path
@@ -103,7 +103,7 @@ def _unpack(contents: dict[str, bytes], parent: Path, directory_name: str) -> No
 
 
 def _decoded(ogg: bytes) -> bytes:
-    """Turn an OGG file into a 16-bit wav file; what overshoots full scale is clipped."""
+    """Return an OGG file as a 16-bit wav file; samples beyond full scale are clipped."""
     audio, rate = sf.read(io.BytesIO(ogg), dtype="float32")
     samples = np.clip(np.rint(audio * 32768.0), -32768, 32767).astype(np.int16)
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Checks a planned task as a task directory is checked, before any audio is written."""
+"""Check the tables of a planned task before any audio is written."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from tasks.format.tables import Clip
 
 
 def check_planned(task: NewTask, tasks_dir: Path, say: Callable[[str], None]) -> None:
-    """Report what ``hear-byola tasks check`` would find in the tables.
+    """Report the findings of ``hear-byola tasks check`` on the tables of a planned task.
 
     Args:
-        task: as planned.
-        tasks_dir: the folder that it will be written in.
-        say: receives a sentence for each finding.
+        task: the planned task.
+        tasks_dir: folder in which its directory will be made.
+        say: called with each finding.
 
     Raises:
-        UserError: there is an error among the findings.
+        UserError: a finding is an error.
     """
     contents = Contents(
         fields=dict(task),
@@ -47,4 +47,4 @@ def check_planned(task: NewTask, tasks_dir: Path, say: Callable[[str], None]) ->
         say(f"{finding.severity}: {finding.file}: {finding.reason}")
     errors = [finding.reason for finding in findings if finding.severity == "error"]
     if errors:
-        raise UserError(f"{task.name} would be no sound task: {errors[0]}")
+        raise UserError(f"{task.name} would be an invalid task: {errors[0]}")

@@ -1,7 +1,8 @@
-"""Tasks whose answers are known: tones that say their labels, with known chance and known best.
+"""Make synthetic tasks, whose clips are tones that encode the labels.
 
-They calibrate the harness (:mod:`harness.baselines.oracle` reads them), and let anything be tried
-without data. Whatever is scored on them belongs to the suite ``synthetic``.
+The chance level and the best score of these tasks are known. They calibrate the harness
+(:mod:`harness.baselines.oracle` decodes the tones), and they allow tests without recordings. They
+belong to the suite ``synthetic``.
 """
 
 from tasks.synthetic.kinds import KINDS

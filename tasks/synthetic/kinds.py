@@ -1,4 +1,4 @@
-"""The kinds of synthetic task, and their sizes when none is asked for."""
+"""Define the kinds of synthetic tasks and their default sizes."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tasks.format.spec import (
 
 @dataclass(frozen=True)
 class Kind:
-    """What all tasks of a kind share, and the sizes that a task has unless told.
+    """The properties of all tasks of a kind, and their default sizes.
 
     Attributes:
-        clips: in all splits together.
-        folds: 0 for train, valid and test.
-        pitched: labels are consecutive MIDI numbers, and sound so.
-        rest_ms, sound_ms: of an event task: the least silence between two sounds, and the
-            shortest and longest of its sounds. Twice the collar of the task's metrics fits between
-            the end of a sound and the next onset.
+        clips: number of clips in all splits together.
+        folds: number of folds; 0 for train, valid and test.
+        pitched: whether labels are consecutive MIDI numbers and sound at their pitches.
+        rest_ms: minimum silence between two sounds of an event task, in ms. Twice the collar of the
+            task's metrics fits between the end of a sound and the next onset.
+        sound_ms: minimum and maximum length of the sounds of an event task, in ms.
     """
 
     name: str
@@ -48,8 +48,9 @@ _MULTICLASS, _MULTILABEL = PredictionType
 _SPLITS, _FOLDS, _GIVEN_FOLDS = SplitMode
 _CLASS_METRICS = ("top1_acc", "mAP", "d_prime", "aucroc")
 
-# Clips and classes are such that every test split holds each class beside each other class's
-# decoy equally often (see tasks.synthetic.plan), but for `pitch`, where that takes 576 clips.
+# With these numbers of clips and classes, every test split combines each class with the decoy of
+# each class equally often (see tasks.synthetic.plan). `pitch` is an exception: it would need 576
+# test clips.
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
@@ -90,7 +91,7 @@ KINDS: Mapping[str, Kind] = {
             rest_ms=300.0,
             sound_ms=(500.0, 800.0),
         ),
-        # Set up like HEAR's MAESTRO task: folds, stopped by the loss, a grid of its own.
+        # Set up like HEAR's MAESTRO task: folds, early stopping on the loss, its own grids.
         Kind(
             "notes",
             _EVENT,

@@ -1,4 +1,4 @@
-"""From a kind and sizes to a synthetic task's directory."""
+"""Plan and write the directory of a synthetic task of a given kind and size."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from tasks.synthetic.plan import (
 )
 from tasks.synthetic.tones import Recipe, Tone, decoy_frequency, frequency, render
 
-VERSION = "v2"  # changed with the sounds that the same arguments give
+VERSION = "v2"  # changed whenever the same arguments give different sounds
 RATES = (16_000, 48_000)
 
-# Amplitudes. Three labels and their decoys together stay below full scale.
+# Amplitudes. The sum of three labels and their decoys stays below full scale.
 _ANSWER_LEVELS = (0.05, 0.15)
 _DECOY_LEVELS = (0.02, 0.04)
 
@@ -53,11 +53,11 @@ def make_synthetic(
 
     Args:
         kind: a name in ``KINDS``.
-        tasks_dir: the folder that it is written in.
+        tasks_dir: folder in which the directory is made.
         rates: sample rates in Hz; :data:`RATES` by default.
-        jobs: processes that write side by side.
-        say: told how far it is.
-        wishes: its name, clips, classes, seconds, folds and seed, as :func:`new_task` takes them.
+        jobs: number of worker processes.
+        say: called with the progress.
+        wishes: the options of :func:`new_task`: name, clips, classes, seconds, folds and seed.
 
     Raises:
         UserError: as :func:`new_task` and :func:`tasks.format.writer.write_task`.
@@ -78,20 +78,20 @@ def new_task(
     folds: int | None = None,
     seed: int = 0,
 ) -> NewTask:
-    """Plan a synthetic task. What is None is as usual for its kind.
+    """Return the plan of a synthetic task. None selects the default of its kind.
 
     Args:
         kind: a name in ``KINDS``.
-        name: the task's name, else the kind's.
-        clips: in all splits together: 60, 20 and 20 % for training, validation and test, or as
-            many in each fold.
-        classes: labels of the vocabulary.
+        name: name of the task; by default that of the kind.
+        clips: number of clips in all splits together: 60, 20 and 20 % for training, validation and
+            test, or equal numbers in all folds.
+        classes: number of labels.
         seconds: length of every clip.
-        folds: 3 or more; turns a task of train, valid and test into one of folds.
-        seed: of all that is drawn.
+        folds: number of folds, 3 or more; also for kinds that have no folds by default.
+        seed: random seed.
 
     Raises:
-        UserError: an unknown kind, or sizes that cannot be had, with those that can.
+        UserError: the kind is unknown, or a size is not possible; the message gives possible ones.
     """
     if kind not in KINDS:
         raise UserError(
@@ -164,8 +164,8 @@ def _split_sizes(clips: int, folds: int) -> dict[str, int]:
         return {"train": clips - 2 * tested, "valid": tested, "test": tested}
     if folds < FEWEST_FOLDS:
         raise UserError(
-            f"--folds must be {FEWEST_FOLDS} or more, not {folds}: one tests, one "
-            "validates, the rest trains."
+            f"--folds must be {FEWEST_FOLDS} or more, not {folds}: one is for testing, one for "
+            "validation, and the others are for training."
         )
     return {fold: clips // folds + (i < clips % folds) for i, fold in enumerate(fold_names(folds))}
 
@@ -191,8 +191,8 @@ def _plan(
     if kind.embedding_type == EmbeddingType.SCENE:
         if 1000 * seconds < shortest:
             raise UserError(
-                f"{classes} classes can be told apart in clips of {shortest / 1000 + 0.0005:.3f} s "
-                f"or more: give longer --seconds than {seconds:g}, or fewer --classes."
+                f"{classes} classes need clips of at least {shortest / 1000 + 0.0005:.3f} s to be "
+                f"distinguishable, not {seconds:g} s. Give longer --seconds or fewer --classes."
             )
         _check_size(kind, sizes, 2 * len(sets))
         return {s: plan_scenes(n, seconds, sets, generators[s]) for s, n in sizes.items()}
@@ -202,14 +202,14 @@ def _plan(
 
 
 def _check_size(kind: Kind, sizes: dict[str, int], needed: int) -> None:
-    """Refuse splits that cannot hold every answer, and for each a decoy of another clip."""
+    """Raise UserError if a split is too small for every answer and a decoy of another clip."""
     split = min(sizes, key=lambda name: sizes[name])
     if sizes[split] < needed:
         share = len(sizes) if "train" not in sizes else 5
         raise UserError(
-            f"--clips leaves {sizes[split]} to the split '{split}' of this task '{kind.name}', "
-            f"which needs {needed} to hold every answer and decoy: give --clips {share * needed} "
-            "or more, or fewer --classes."
+            f"--clips gives the split '{split}' of this task '{kind.name}' {sizes[split]} clips, "
+            f"but it needs {needed} to contain every answer and decoy. Give --clips "
+            f"{share * needed} or more, or fewer --classes."
         )
 
 
@@ -263,7 +263,7 @@ def _tones(
 
 
 def _truth(said: Sequence[Said], classes: int) -> np.ndarray:
-    """Which labels each clip has: bool (clips, classes)."""
+    """Return the labels of each clip as multi-hot rows: bool (clips, classes)."""
     truth = np.zeros((len(said), classes), dtype=bool)
     for row, each in zip(truth, said, strict=True):
         for sound in each.answer:

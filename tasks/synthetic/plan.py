@@ -1,19 +1,18 @@
-"""What each clip of a synthetic task says: its answer, and the answer of another clip.
+"""Plan the clips of a synthetic task: for each an answer and a decoy.
 
-An answer is a row of sounds, each a set of labels: one sound as long as the clip in scene tasks,
-sounds with silence between them in event tasks. Every clip carries besides, as a decoy, the answer
-of another clip of its split, by a permutation that knows nothing of the labels. Who reads the
-decoys knows exactly nothing:
+An answer is a sequence of sounds, and each sound has a set of labels. A scene clip has one sound as
+long as the clip. An event clip has several sounds with silence between them. Each clip also has a
+decoy: the answer of another clip of its split, chosen by a permutation that does not depend on the
+labels. So predictions made from decoys score at chance level:
 
-Scenes. In a split whose size is a multiple of the squared number of answers, each answer stands
-beside each decoy equally often. So whatever is made of the decoys, of each class the same share is
-hit: accuracy is one over the number of classes, average precision a label's share, AUC 1/2, d' 0.
-In other splits this holds in the mean over seeds, but for the average precision, which any random
-order of few clips raises.
+Scenes. If the size of a split is a multiple of the squared number of answers, each answer occurs
+with each decoy equally often. Any predictions from the decoys then hit the same share of each
+class: accuracy is one over the number of classes, average precision is the label's share, AUC is
+1/2 and d' is 0. In other splits this holds for the mean over seeds, except for average precision,
+which is higher for a random order of few clips.
 
-Events. The decoys sound half a slot before the answers, so that no sound of the one begins within
-a collar of any start or end of the other. No change in what is read from the decoys can then be
-taken for an onset: F is 0.
+Events. Decoys sound half a slot before the answers, so no sound of a decoy starts or ends within a
+collar of a start or end in the answer. A predicted onset from a decoy is never correct: F is 0.
 """
 
 from __future__ import annotations
@@ -30,21 +29,21 @@ from tasks.synthetic.kinds import Kind
 from tasks.synthetic.tones import HIGHEST, LOWEST, decoy_frequency, frequency
 
 LATTICE_MS = 10.0
-"""Events start and end at multiples of this, as frames that meet them exactly can lie."""
+"""Events start and end at multiples of this number of ms, so that frames can match them exactly."""
 
-_LEAST_ROOM_MS = 100.0  # by which onsets vary within their slots
-# From where on notes are used while they last: what is higher, all models hear well.
+_LEAST_ROOM_MS = 100.0  # minimum range of an onset within its slot
+# Lowest notes to use if there are enough notes above them; models resolve higher notes better.
 _COMFORTABLE, _FIRST_PITCH = 55.0, 60.0
-# The smallest steps between notes: in scenes, which may have hundreds of labels, and in events.
+# The smallest steps between notes: scenes may have hundreds of labels, events have few.
 _STEP = {EmbeddingType.SCENE: 1 / 6, EmbeddingType.EVENT: 1.0}
-# How many periods of the difference between two notes a sound must last: for one note to be told
-# from the next one that could be, and for two notes to sound together without beating.
+# Minimum length of a sound in periods of the frequency difference between two notes: to distinguish
+# a note from the next possible one, and to play two notes at the same time without beating.
 _PERIODS_BETWEEN_STEPS, _PERIODS_BETWEEN_TOGETHER = 0.4, 2.0
 
 
 @dataclass(frozen=True)
 class PlannedSound:
-    """Labels, by their indices, that sound together from ``start`` to ``end`` ms."""
+    """Label indices that sound together from ``start`` to ``end`` ms."""
 
     labels: tuple[int, ...]
     start: float
@@ -56,17 +55,17 @@ Answer = tuple[PlannedSound, ...]
 
 @dataclass(frozen=True)
 class Said:
-    """The answer of a clip, and its decoy: another clip's answer, in events moved in time."""
+    """The answer and the decoy of a clip; in event tasks, decoys are shifted in time."""
 
     answer: Answer
     decoy: Answer
 
 
 def notes_of(kind: Kind, classes: int) -> list[float]:
-    """Return the note of each label, rising.
+    """Return the note of each label, in ascending order.
 
     Raises:
-        UserError: there are not as many.
+        UserError: the number of classes is below 2 or above the number of notes.
     """
     step = 1.0 if kind.pitched else _STEP[kind.embedding_type]
     most = round((HIGHEST - LOWEST) / step)
@@ -80,10 +79,10 @@ def notes_of(kind: Kind, classes: int) -> list[float]:
 
 
 def label_sets(kind: Kind, classes: int) -> list[tuple[int, ...]]:
-    """Return the sets of labels that a sound may have, as many as there are labels.
+    """Return the sets of labels that a sound may have, one set per label.
 
-    Of a multilabel task they have one to three labels far from each other in pitch, all are
-    different, every label is in one of them and none is in all.
+    In a multilabel task a set has one to three labels with distant pitches. All sets are different,
+    every label is in at least one set and no label is in all sets.
     """
     if kind.prediction_type == PredictionType.MULTICLASS:
         return [(k,) for k in range(classes)]
@@ -95,7 +94,7 @@ def label_sets(kind: Kind, classes: int) -> list[tuple[int, ...]]:
 
 
 def shortest_sound_ms(kind: Kind, notes: Sequence[float], sets: Sequence[Sequence[int]]) -> float:
-    """Return how long a sound must last for its notes to be told for certain, in ms."""
+    """Return the minimum length of a sound, in ms, for its notes to be identified reliably."""
     next_one = 1.0 if kind.embedding_type == EmbeddingType.EVENT else _STEP[EmbeddingType.SCENE]
     seconds = _PERIODS_BETWEEN_STEPS / (frequency(notes[0] + next_one) - frequency(notes[0]))
     for together in sets:
@@ -109,9 +108,9 @@ def shortest_sound_ms(kind: Kind, notes: Sequence[float], sets: Sequence[Sequenc
 def plan_scenes(
     size: int, seconds: float, sets: Sequence[tuple[int, ...]], rng: np.random.Generator
 ) -> list[Said]:
-    """Plan the clips of one split of a scene task, in random order.
+    """Return the clips of one split of a scene task, in random order.
 
-    Each answer is had by as many clips as each other, or by one more.
+    The numbers of clips of two answers differ by at most one.
     """
     whole = size - size % len(sets)
     answers = [i % len(sets) for i in range(whole)]
@@ -123,13 +122,13 @@ def plan_scenes(
 
 
 def partners(size: int, answers: int, rng: np.random.Generator) -> list[int]:
-    """Return for each clip another one whose answer is its decoy: a permutation of the clips.
+    """Return, for each clip, the clip whose answer is its decoy: a permutation of the clips.
 
-    The clips form blocks of one clip an answer, in the order of the answers; of blocks there are
-    two or more. From block to block the decoys move on by one place in a random order, so that in
-    as many blocks as answers each answer meets each decoy once. The answers have a random order of
-    their own, lest they all meet themselves in one block. Clips beyond the last whole block cut in
-    on random pairs.
+    The clips form at least two blocks with one clip per answer, in the order of the answers. From
+    block to block, the decoys move by one place in a random order, so that over as many blocks as
+    answers each answer gets each decoy once. The answers have a different random order; otherwise
+    all would get their own label as decoy in one block. Each clip beyond the last whole block is
+    inserted into the permutation at a random place.
     """
     blocks = size // answers
     place, decoys = rng.permutation(answers), rng.permutation(answers)
@@ -147,10 +146,11 @@ def partners(size: int, answers: int, rng: np.random.Generator) -> list[int]:
 
 @dataclass(frozen=True)
 class Slots:
-    """How the time of an event clip is divided: ``count`` slots of two halves of ``half`` ms.
+    """The division of an event clip into ``count`` slots of two halves of ``half`` ms.
 
-    The decoy sounds in the first half of a slot, the answer in the second. A sound of ``sound``
-    (shortest, longest) ms begins up to ``room`` ms into its half, and ends a rest before the next.
+    The decoy is in the first half of a slot, the answer in the second. A sound has a length of
+    ``sound`` (minimum, maximum) ms, starts at most ``room`` ms after the start of its half, and
+    ends at least a rest before the next half.
     """
 
     count: int
@@ -160,10 +160,10 @@ class Slots:
 
 
 def slots_of(kind: Kind, seconds: float, shortest_ms: float) -> Slots:
-    """Divide clips of an event task.
+    """Return the division of the clips of an event task into slots.
 
     Raises:
-        UserError: there is no room for one slot.
+        UserError: the clips are too short for one slot.
     """
     least, most = kind.sound_ms
     longer = max(0.0, _on_lattice(shortest_ms + LATTICE_MS) - least)
@@ -172,8 +172,8 @@ def slots_of(kind: Kind, seconds: float, shortest_ms: float) -> Slots:
     count = int(1000.0 * seconds // (2 * half))
     if not count:
         raise UserError(
-            f"Clips of {seconds:g} s have no room for a sound of this task '{kind.name}' and its "
-            f"decoy: give --seconds {2 * half / 1000:g} or more, or fewer --classes."
+            f"Clips of {seconds:g} s are too short for a sound of this task '{kind.name}' and its "
+            f"decoy. Give --seconds {2 * half / 1000:g} or more, or fewer --classes."
         )
     half = LATTICE_MS * (500.0 * seconds / count // LATTICE_MS)
     return Slots(count, half, half - sound[1] - kind.rest_ms, sound)
@@ -182,7 +182,7 @@ def slots_of(kind: Kind, seconds: float, shortest_ms: float) -> Slots:
 def plan_events(
     size: int, slots: Slots, sets: Sequence[tuple[int, ...]], rng: np.random.Generator
 ) -> list[Said]:
-    """Plan the clips of one split of an event task; each set of labels occurs as often as each."""
+    """Return the clips of one split of an event task; all label sets are about equally frequent."""
     rounds = -(-size * slots.count // len(sets))
     drawn = iter([sets[k] for _ in range(rounds) for k in rng.permutation(len(sets))])
     answers = [

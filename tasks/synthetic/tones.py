@@ -1,10 +1,9 @@
-"""How a synthetic clip sounds: a tone for each label, and so for another clip's labels.
+"""Synthesise a clip: a tone for each of its labels, and for each label of its decoy.
 
-A note is a number on the scale of MIDI, where 69 is the A of 440 Hz (ISO 16) and 1 a semitone of
-equal temperament; notes between the semitones are used too. The clip's own labels sound at their
-notes' frequencies, 27.5 Hz to 4.4 kHz. The decoys, the labels of another clip, sound softly above
-them, where 20 Hz are a semitone: in 5.4 to 7.2 kHz, which audio at 16 kHz still carries after
-resampling.
+A note is a MIDI number: 69 is A at 440 Hz (ISO 16), and 1 is a semitone of equal temperament; notes
+between semitones are used too. The tones of the clip's labels have the frequencies of their notes,
+27.5 Hz to 4.4 kHz. The tones of the decoy are softer and higher, with 20 Hz per semitone: from 5.4
+to 7.2 kHz, which audio at 16 kHz still contains after resampling.
 """
 
 from __future__ import annotations
@@ -15,21 +14,21 @@ import numpy as np
 
 RATE = 48_000
 LOWEST, HIGHEST = 21.0, 109.0
-"""Notes are used from the lowest of a piano up to (not with) a semitone above its highest."""
+"""Range of notes: from the lowest note of a piano to below one semitone above its highest."""
 
 _DECOY_START, _DECOY_STEP = 5400.0, 20.0  # Hz
-# Far above what 16 bits add, and 30 dB and more below the tones.
+# Far above the quantization noise of 16 bits, and at least 30 dB below the tones of labels.
 _NOISE = 0.001
 _RAMP_SECONDS = 0.005
 
 
 def frequency(note: float) -> float:
-    """In Hz, of a note that says a label of the clip."""
+    """Return the frequency in Hz of the note of a clip's own label."""
     return float(440.0 * 2.0 ** ((note - 69.0) / 12.0))
 
 
 def decoy_frequency(note: float) -> float:
-    """In Hz, of a note that says a label of another clip."""
+    """Return the frequency in Hz of the note of a decoy's label."""
     return _DECOY_START + _DECOY_STEP * (note - LOWEST)
 
 
@@ -46,7 +45,7 @@ class Tone:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All of a clip's sound."""
+    """The tones and the noise of a clip."""
 
     seconds: float
     tones: tuple[Tone, ...]
@@ -54,7 +53,7 @@ class Recipe:
 
 
 def render(recipe: object) -> tuple[np.ndarray, int]:
-    """Turn a :class:`Recipe` into samples, float32 (frames,) in [-1, 1], and their rate in Hz."""
+    """Return the samples of a :class:`Recipe`, float32 (frames,) in [-1, 1], and their rate."""
     assert isinstance(recipe, Recipe)
     noise = np.random.default_rng(recipe.noise_seed)
     audio = _NOISE * noise.standard_normal(round(recipe.seconds * RATE))
