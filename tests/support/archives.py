@@ -1,4 +1,4 @@
-"""Published tasks to fetch: cards, archives, and a listener that remembers."""
+"""Make published tasks to fetch (cards and archives), and a listener that stores its calls."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Sample:
 
 
 class Story(FetchListener):
-    """Keeps what is told."""
+    """Stores all messages and all progress."""
 
     def __init__(self) -> None:
         self.said: list[tuple[str, str]] = []
@@ -52,7 +52,7 @@ class Story(FetchListener):
 
 
 def make_card(name: str, directory: str, file: str, **fields: object) -> Card:
-    """A card of a task of unknown size, published in the test's record."""
+    """Return a card of a task of unknown size, published in the record of the test."""
     unknown: dict[str, object] = dict.fromkeys(["hours", "clips", "clip_seconds", "n_test"])
     base = card("demo_voice_count")
     published = ZenodoArchive(record=RECORD, file=file)
@@ -62,7 +62,7 @@ def make_card(name: str, directory: str, file: str, **fields: object) -> Card:
 
 @cache
 def made_archive(name: str = "made", prefix: str = "hear-2021.0.6/tasks") -> bytes:
-    """A task's archive, as they are published."""
+    """Return the archive of a task in the published layout."""
     buffer = io.BytesIO()
     with TemporaryDirectory() as folder, tarfile.open(fileobj=buffer, mode="w:gz") as tar:
         made = task_directories.make_task(Path(folder), "kfold", n=5, seconds=0.3, name=name)

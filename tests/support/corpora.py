@@ -1,10 +1,10 @@
-"""Miniatures of raw corpora: the layout, file names and tables of the real ones, a few sounds.
+"""Write miniatures of corpora: a few sounds with the layout, file names and tables of real ones.
 
     corpora.esc50(tmp_path)          # unpacked
     corpora.zipped(folder, archive)  # a folder packed as its publisher packs it
 
-Each clip is a sum of sines that :func:`sound` gives for its name, so that a test can tell whose
-sound it finds.
+Each clip is a sum of sines that depends on its name (:func:`sound`), so that a test can identify a
+sound.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FAMILIES = ("bass", "brass", "flute", "guitar", "keyboard", "mallet", "organ", "
 
 
 def sound(name: str, seconds: float = 0.3, rate: int = 16_000, start: float = 0.0) -> np.ndarray:
-    """The sound of a clip of that name."""
+    """Return the sound of a clip by its name."""
     return sound_files.sines(
         start + np.arange(round(seconds * rate)) / rate, zlib.crc32(name.encode())
     )
@@ -39,7 +39,7 @@ def write(
 
 
 def zipped(folder: Path, archive: Path, prefix: str = "") -> Path:
-    """Pack a folder's content, with entries for its folders."""
+    """Pack the content of a folder into a zip, with entries for its folders."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(folder.rglob("*")):
@@ -48,7 +48,7 @@ def zipped(folder: Path, archive: Path, prefix: str = "") -> Path:
 
 
 def tarred(folder: Path, archive: Path, prefix: str = "./") -> Path:
-    """Pack a folder's content, compressed unless the archive's name ends in .tar."""
+    """Pack the content of a folder into a tar, compressed unless the name ends in .tar."""
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive, "w" if archive.suffix == ".tar" else "w:gz") as packed:
         packed.add(folder, prefix.rstrip("/"))
@@ -56,7 +56,7 @@ def tarred(folder: Path, archive: Path, prefix: str = "./") -> Path:
 
 
 def esc50(folder: Path) -> Path:
-    """ESC-50-master: two clips in each of five folds, 44.1 kHz."""
+    """Write ESC-50-master: two clips in each of five folds, 44.1 kHz."""
     root = folder / "ESC-50-master"
     rows = ["filename,fold,target,category,esc10,src_file,take"]
     for fold in range(1, 6):
@@ -77,11 +77,11 @@ URBAN_KINDS = {
     "MS ADPCM": (22_050, 1, "MS_ADPCM"),
     "8 bit, 11 kHz": (11_025, 1, "PCM_U8"),
 }
-"""Encodings that the corpus has."""
+"""Encodings in the corpus."""
 
 
 def urbansound8k(folder: Path) -> Path:
-    """UrbanSound8K: a clip of each of two classes in ten folds, in the corpus's many encodings."""
+    """Write UrbanSound8K: one clip of each of two classes in ten folds, in several encodings."""
     root = folder / "UrbanSound8K"
     rows = ["slice_file_name,fsID,start,end,salience,fold,classID,class"]
     kinds = list(URBAN_KINDS.values())
@@ -102,7 +102,7 @@ def urbansound8k(folder: Path) -> Path:
 
 
 def nsynth(folder: Path) -> Path:
-    """The three folders of the jsonwav archives: every family in training, ten in the others."""
+    """Write the three folders of the jsonwav archives; ``synth_lead`` is only in training."""
     for split, families in (("train", FAMILIES), ("valid", FAMILIES), ("test", FAMILIES)):
         notes = {}
         for number, family in enumerate(families):
@@ -135,7 +135,7 @@ VOX_LINES = (
 
 
 def voxceleb1(folder: Path) -> Path:
-    """iden_split.txt, and the zips of the dev and test speakers (id10270 is one of the test's)."""
+    """Write iden_split.txt and the zips of the dev and test speakers (id10270 is in the test)."""
     for part, speaker in (("dev", "id10001"), ("test", "id10270")):
         unpacked = folder / f"unpacked_{part}"
         for line in VOX_LINES:
@@ -153,7 +153,7 @@ def voxceleb1(folder: Path) -> Path:
 def voxforge_session(
     folder: Path, session: str, clips: int = 2, kind: str = "wav", rate: int = 16_000
 ) -> Path:
-    """A session's archive, called and laid out as the publisher's."""
+    """Write the archive of a session with the publisher's name and layout."""
     archive = folder / f"{session}.tgz"
     archive.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(archive, "w:gz") as packed:
@@ -172,7 +172,7 @@ def voxforge_session(
 
 
 def speech_commands(folder: Path, noise_seconds: float = 3.3) -> Path:
-    """speech_commands_v0.02: two commands and two other words, each once a part; two noises."""
+    """Write speech_commands_v0.02: two commands and two other words in each part; two noises."""
     root = folder / "speech_commands_v0.02"
     lists: dict[str, list[str]] = {"validation": [], "testing": []}
     for word in ("yes", "no", "bed", "zero"):
@@ -195,7 +195,7 @@ def speech_commands(folder: Path, noise_seconds: float = 3.3) -> Path:
 
 
 def speech_commands_test_set(folder: Path) -> Path:
-    """speech_commands_test_set_v0.02: commands, _unknown_ and _silence_."""
+    """Write speech_commands_test_set_v0.02: commands, _unknown_ and _silence_."""
     root = folder / "speech_commands_test_set_v0.02"
     for path in (
         "yes/1e4064b8_nohash_0.wav",
@@ -208,7 +208,7 @@ def speech_commands_test_set(folder: Path) -> Path:
 
 
 def free_spoken_digits(folder: Path, takes: int = 1) -> Path:
-    """recordings/: each digit by all six speakers, 8 kHz."""
+    """Write recordings/: each digit by all six speakers, 8 kHz."""
     for digit in range(10):
         for speaker in ("george", "jackson", "lucas", "nicolas", "theo", "yweweler"):
             for take in range(takes):

@@ -1,6 +1,7 @@
-"""A small, correct HEAR module, and the same with one defect: ``load_model(defect="...")``.
+"""A small HEAR module, correct by default or with one defect: ``load_model(defect="...")``.
 
-Frames of 50 ms every 25 ms; the log energies of 16 bands, projected to 24 dimensions.
+Its embeddings are log energies of 16 bands in frames of 50 ms every 25 ms, projected to 24
+dimensions.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A run on a task whose metric is minimised, on which one model is clearly better."""
+"""Make a run on a task with a minimised metric, on which one model is clearly better."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def get_timestamp_embeddings(audio, model):
 
 
 def make_errors_run(root: Path) -> Path:
-    """Run ``logmel`` and ``deaf``, which hears nothing, on the error rate of events."""
+    """Run ``logmel`` and ``deaf``, whose frame embeddings are zero, on the error rate of events."""
     sizes = {"train": 12, "valid": 6, "test": 24}
     task = task_directories.make_task(
         root / "tasks", "events", n=sizes, seconds=1.0, name="errors", evaluation=["segment_1s_er"]

@@ -39,7 +39,7 @@ def get_timestamp_embeddings(audio, model):
 
 
 def write_module(folder: Path, name: str, more: str = "", source: str = SOURCE) -> Path:
-    """A toy module; what ``more`` defines takes the place of what it defines itself."""
+    """Write a toy module; the definitions in ``more`` replace its own."""
     path = folder / f"{name}.py"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(source + more)

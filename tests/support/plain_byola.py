@@ -1,9 +1,9 @@
-"""BYOL-A's pretraining once more, plainly: one sample at a time, straight from the equations.
+"""A plain reference implementation of BYOL-A's pretraining, one sample at a time.
 
-Written from the two papers (arXiv 2103.06695, arXiv 2204.07402), independently of
-hear_byola.pretraining: what ours is held against, in results (tests) and in speed (tests/bench).
-The first half are the equations, each a function of one sample and of its random draws; the
-second half is a training pipeline around them as it is commonly written.
+It is written from the two papers (arXiv 2103.06695, arXiv 2204.07402), independently of
+hear_byola.pretraining, whose results (tests) and speed (tests/bench) are compared with it. The
+first half contains the equations, each a function of one sample and its random draws. The second
+half is a training pipeline in the usual form.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torchaudio.transforms import MelSpectrogram
 EPS = torch.finfo(torch.float32).eps
 
 
-# The equations. x and z are one normalised log-mel spectrogram each, (F, T); draws are numbers.
+# The equations. x and z are normalised log-mel spectrograms, (F, T); random draws are arguments.
 
 
 def pre_norm(x: Tensor, mean: float, std: float) -> Tensor:
@@ -35,12 +35,12 @@ def mixup(x: Tensor, z: Tensor, mix: float) -> Tensor:
 
 
 def linear_mixup(x: Tensor, z: Tensor, mix: float) -> Tensor:
-    """The ablation "w/o log-mix-exp"."""
+    """Mix linearly: the ablation "w/o log-mix-exp"."""
     return (1 - mix) * x + mix * z
 
 
 def gaussian(x: Tensor, mix: float, noise: Tensor) -> Tensor:
-    """The ablation with noise in place of another clip; noise (F, T) ~ Normal(0, mix)."""
+    """Mix with noise instead of another clip (an ablation); noise (F, T) ~ Normal(0, mix)."""
     return torch.log((1 - mix) * torch.exp(x) + torch.exp(noise) + EPS)
 
 
@@ -68,7 +68,7 @@ def random_resize_crop(x: Tensor, crop: PlainCrop, canvas: tuple[float, float]) 
 
 
 def crop_side(scale: float, side: int, canvas_side: int) -> int:
-    """Height from F, width from T: int(scale * side), at least 1 and at most the canvas's."""
+    """Return the height (from F) or width (from T) of a crop: int(scale * side), clipped."""
     return min(max(int(scale * side), 1), canvas_side)
 
 
@@ -77,7 +77,7 @@ def linear_fader(x: Tensor, head: float, tail: float) -> Tensor:
 
 
 def post_norm(views: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
-    """Views of samples of (F, T), normalised by the mean and deviation of all their bins."""
+    """Normalise views of samples of (F, T) by the mean and standard deviation of all bins."""
     bins = torch.cat([x.flatten() for view in views for x in view])
     mean = bins.sum() / len(bins)
     std = torch.sqrt(((bins - mean) ** 2).sum() / len(bins))
@@ -87,7 +87,7 @@ def post_norm(views: Sequence[Sequence[Tensor]]) -> list[list[Tensor]]:
 def byol_loss(
     predictions: Sequence[Sequence[Tensor]], targets: Sequence[Sequence[Tensor]]
 ) -> Tensor:
-    """Two views of a batch of vectors: the prediction of a view meets the other view's target."""
+    """Return the loss of two views: each view's prediction is compared with the other's target."""
     total = torch.zeros(())
     for p1, p2, t1, t2 in zip(*predictions, *targets, strict=True):
         for p, t in ((p1, t2), (p2, t1)):
@@ -96,7 +96,7 @@ def byol_loss(
 
 
 def ema(target: nn.Module, online: nn.Module, decay: float) -> None:
-    """Parameters only; each network keeps its own buffers."""
+    """Update the target's parameters by a moving average; buffers are not changed."""
     for old, new in zip(target.parameters(), online.parameters(), strict=True):
         old.data = decay * old.data + (1 - decay) * new.data
 
@@ -106,7 +106,7 @@ def ema(target: nn.Module, online: nn.Module, decay: float) -> None:
 
 @dataclass(frozen=True)
 class PlainSettings:
-    """Version 1 at d = 512, as published; with a fader range above 0, version 2's augmentations."""
+    """Published settings of version 1, d = 512; a fader above 0 gives version 2's augmentations."""
 
     d: int = 512
     mixup_alpha: float = 0.4
@@ -121,7 +121,7 @@ class PlainSettings:
 
 
 class PlainViews(Dataset):
-    """Two augmented views of each clip, (F, T) each, made when the clip is asked for."""
+    """A data set of two augmented views of each clip, (F, T) each."""
 
     def __init__(self, waveforms: Tensor, settings: PlainSettings) -> None:
         self.waveforms = waveforms
@@ -172,7 +172,7 @@ class PlainViews(Dataset):
 
 
 class PlainEncoder(nn.Module):
-    """The 2020 encoder with its pooling over time: (batch, 1, 64, T) -> (batch, d)."""
+    """The 2020 encoder with pooling over time: (batch, 1, 64, T) -> (batch, d)."""
 
     def __init__(self, d: int) -> None:
         super().__init__()
@@ -198,7 +198,7 @@ def perceptron(inputs: int) -> nn.Sequential:
 
 
 class PlainByol(nn.Module):
-    """Online network, predictor and target network; calling it gives the loss of two views."""
+    """The online network, predictor and target network; ``forward`` returns the loss."""
 
     def __init__(self, d: int) -> None:
         super().__init__()
@@ -218,9 +218,9 @@ class PlainByol(nn.Module):
 
 
 class PlainTrainer:
-    """Epochs over waveforms, (clips, 15200) at 16 kHz, in batches made by data-loader workers.
+    """Trains on waveforms, (clips, 15200) at 16 kHz, in batches from data-loader workers.
 
-    Each worker has a mixup memory of its own. With no workers, all is done in this process.
+    Each worker has its own mixup memory. With 0 workers, this process makes the batches.
     """
 
     def __init__(
@@ -246,7 +246,7 @@ class PlainTrainer:
         self.optimizer = torch.optim.Adam(trained, lr=self.settings.learning_rate)
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Post-normalised pairs of views, (batch, 1, F, T) each, without end."""
+        """Yield post-normalised pairs of views, (batch, 1, F, T) each, without end."""
         while True:
             for first, second in self.loader:
                 views = torch.stack([first, second])

@@ -1,4 +1,4 @@
-"""The published encoders once more, written plainly in NumPy, to hold ours against."""
+"""Plain NumPy implementations of the published encoders, as a reference for tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BATCH_NORM_EPS = 1e-5
 
 
 def naive_frames(state: Mapping[str, Tensor], mel: np.ndarray) -> np.ndarray:
-    """Normalised log-mel (mel, frames) -> embeddings over time (n, d), in float64."""
+    """Return embeddings over time (n, d), float64, of a normalised log-mel (mel, frames)."""
     weights = {name: tensor.double().numpy() for name, tensor in state.items()}
     x = mel.astype(np.float64)[None]
     convolutions = (0, 4, 8) if "features.8.weight" in weights else (0, 4)
@@ -30,7 +30,7 @@ def naive_frames(state: Mapping[str, Tensor], mel: np.ndarray) -> np.ndarray:
 
 
 def naive_scene(state: Mapping[str, Tensor], mel: np.ndarray) -> np.ndarray:
-    """Maximum over time plus mean over time: (d,)."""
+    """Return the maximum over time plus the mean over time: (d,)."""
     frames = naive_frames(state, mel)
     return frames.max(axis=0) + frames.mean(axis=0)
 

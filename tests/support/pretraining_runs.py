@@ -1,4 +1,4 @@
-"""Tiny pretraining runs for tests, also in other processes, which import these functions."""
+"""Functions for tiny pretraining runs in tests, importable by other processes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def tiny(**fields: object) -> PretrainConfig:
 
 
 def make_audio(root: Path, seconds: float = 1.2) -> Path:
-    """Seven sounds of two kinds, one of them shorter than a crop."""
+    """Write seven sounds in two folders, one of them shorter than a crop."""
     for number in range(7):
         length = 0.4 if number == 3 else seconds
         write(root / "ab"[number % 2] / f"{number}.wav", noise(length, seed=number))
@@ -50,7 +50,7 @@ def make_audio(root: Path, seconds: float = 1.2) -> Path:
 
 
 def killer(number: int, at: int) -> Callable[[Path], Mapping[str, float]]:
-    """A probe that sends its own process a signal when it is called for the `at`-th time."""
+    """Return a probe that sends its process a signal when it is called for the `at`-th time."""
     calls = 0
 
     def probe(_: Path) -> Mapping[str, float]:
@@ -64,9 +64,9 @@ def killer(number: int, at: int) -> Callable[[Path], Mapping[str, float]]:
 
 
 def joint_work(seed: int) -> dict[str, nn.Module | torch.Tensor]:
-    """Layers and a batch of 8 that is the same in every process.
+    """Return layers and a batch of 8, the same in every process.
 
-    In float64: in float32, rounding decides near ties in pools, and gradients jump.
+    They are in float64: in float32, rounding could decide ties in pooling and change gradients.
     """
     torch.manual_seed(seed)
     heads = nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
@@ -88,7 +88,7 @@ def joint_work(seed: int) -> dict[str, nn.Module | torch.Tensor]:
 
 
 def results(work: dict, part: slice) -> dict[str, torch.Tensor]:
-    """Outputs, gradients (their mean over processes, as DDP takes it) and running statistics."""
+    """Return outputs, gradients (the mean over processes, as in DDP) and running statistics."""
     share = 1 if not dist.is_initialized() else dist.get_world_size()
     found: dict[str, torch.Tensor] = {}
     vectors = work["vectors"][part].clone().requires_grad_()
@@ -122,7 +122,7 @@ def results(work: dict, part: slice) -> dict[str, torch.Tensor]:
 
 
 def one_of_two(rank: int, folder: str) -> None:
-    """One process of two, each with its half of the batch."""
+    """Run one process of two, each with half of the batch."""
     torch.set_num_threads(1)
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
@@ -132,7 +132,7 @@ def one_of_two(rank: int, folder: str) -> None:
 
 
 def run_and_die(audio: str, out: str, at: str) -> None:
-    """A run that is killed in its `at`-th step."""
+    """Run a pretraining that is killed in its `at`-th step."""
     from hear_byola.pretraining.run import pretrain
 
     probe = killer(signal.SIGKILL, int(at))

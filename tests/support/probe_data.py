@@ -1,4 +1,4 @@
-"""Tasks and embeddings made in memory, for tests of probes: no audio, no files."""
+"""Make tasks and embeddings in memory, without audio and files, for tests of probes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FRAME_MS = 50.0
 
 
 def make_task(clips: Mapping[str, Sequence[Clip]], labels: Sequence[str], **fields: Any) -> Task:
-    """A task of the splits given; multiclass scenes scored by accuracy unless told."""
+    """Return a task with the given splits; by default of multiclass scenes, scored by accuracy."""
     defaults: dict[str, Any] = {
         "task_name": "made",
         "embedding_type": "scene",
@@ -46,7 +46,7 @@ def make_task(clips: Mapping[str, Sequence[Clip]], labels: Sequence[str], **fiel
 
 
 def embed(task: Task, split: str, rows: np.ndarray, dtype: str = "float32") -> SplitEmbeddings:
-    """Embeddings of a scene split."""
+    """Return the embeddings of a scene split."""
     names = tuple(clip.name for clip in task.clips[split])
     offsets = np.arange(len(names) + 1, dtype=np.int64)
     return SplitEmbeddings(split, names, rows.astype(dtype), offsets, None, {})
@@ -61,7 +61,7 @@ def class_task(
     dtype: str = "float32",
     **fields: Any,
 ) -> tuple[Task, dict[str, SplitEmbeddings]]:
-    """Clips of the classes given, embedded as a class centre plus noise."""
+    """Return a task of the given classes, and embeddings: a class centre plus noise."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(n_classes, size))
     labels = [f"class{i}" for i in range(n_classes)]
@@ -85,7 +85,7 @@ def balanced(n: int, n_classes: int = 3) -> list[int]:
 def label_task(
     n: int = 60, size: int = 8, seed: int = 0, **fields: Any
 ) -> tuple[Task, dict[str, SplitEmbeddings]]:
-    """Multilabel clips: each of 4 labels adds its own direction to the embedding."""
+    """Return a multilabel task; each of its 4 labels adds its own direction to the embedding."""
     rng = np.random.default_rng(seed)
     directions = rng.normal(size=(4, size))
     labels = [f"label{i}" for i in range(4)]
@@ -115,7 +115,7 @@ def event_task(
     seed: int = 0,
     **fields: Any,
 ) -> tuple[Task, dict[str, SplitEmbeddings]]:
-    """Clips of ``frames`` timestamps 50 ms apart, with two events of two labels each."""
+    """Return an event task: ``frames`` timestamps 50 ms apart and two events per clip."""
     rng = np.random.default_rng(seed)
     directions = 2 * rng.normal(size=(2, size))
     labels = ("low", "high")

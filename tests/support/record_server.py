@@ -1,13 +1,13 @@
-"""An HTTP server on loopback that answers like a record archive, and misbehaves when told to.
+"""An HTTP server on loopback that answers like a record archive, with faults on request.
 
     with RecordServer() as server:
         server.publish("17", "a.tar.gz", content)      # listed with its size and md5
         server.mirror["a.tar.gz"] = content            # at server.url + "/mirror/a.tar.gz"
         server.faults["a.tar.gz"] = [refuse(429, "1"), cut(1000)]
 
-Each request for a file's content uses up one fault; without any left, it is answered as HTTP
-says, ranges and ``If-Range`` included; ``server.whole_answers`` has what answers every request
-for a file, those for its size included. ``server.seen`` keeps all requests for content.
+Each request for a file's content uses up one fault. If none is left, the answer follows HTTP,
+including ranges and ``If-Range``. ``server.whole_answers`` maps a file to a fault that answers
+every request for it, also those for its size. ``server.seen`` stores all requests for content.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ class Seen:
 
 
 Fault = Callable[["_Handler", bytes], None]
-"""Answers a request for this content in its own way."""
+"""Answers a request for the content of a file in a faulty or special way."""
 
 
 class RecordServer:
-    """Serves until the block that it opens ends; ``api`` and ``url`` are its addresses."""
+    """A server that runs inside a ``with`` block; ``api`` and ``url`` are its addresses."""
 
     def __init__(self) -> None:
         self.contents: dict[tuple[str, str], bytes] = {}
@@ -61,7 +61,7 @@ class RecordServer:
         self.api = f"{self.url}/api"
 
     def publish(self, record: str, file: str, content: bytes, **listing: object) -> None:
-        """Put a file into a record; ``listing`` overrides what its listing says."""
+        """Put a file into a record; ``listing`` overrides fields of its listing."""
         self.contents[record, file] = content
         entry = {
             "key": file,
@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         return f'"{hashlib.md5(content).hexdigest()}"'
 
     def start(self, content: bytes) -> int | None:
-        """Where the asked range starts; None when the whole is asked for."""
+        """Return the start of the requested range, or None if the whole file is requested."""
         match = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
         wanted = self.headers["If-Range"]
         if match is None or (wanted is not None and wanted != self.etag(content)):
@@ -159,7 +159,7 @@ class _Handler(BaseHTTPRequestHandler):
         return int(match[1])
 
     def answer(self, content: bytes, sent: bytes) -> None:
-        """Announce all that is asked of ``content``, and send as much of it as ``sent`` has."""
+        """Announce the requested part of ``content``, but send only the bytes of ``sent``."""
         start = self.start(content)
         if start is None:
             self.head(200, len(content), ETag=self.etag(content))
@@ -185,7 +185,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def hang_up(self, *, rudely: bool = False) -> None:
         self.wfile.flush()
-        if rudely:  # a reset, where closing would end the stream in good order
+        if rudely:  # reset the connection; closing it would end the stream regularly
             option = struct.pack("ii", 1, 0)
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, option)
         self.close_connection = True
@@ -194,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def handle(self) -> None:
-        # The client may be gone, or the fault has closed the connection: both are meant.
+        # The client or the fault may have closed the connection, which is intended.
         with contextlib.suppress(OSError, ValueError):
             super().handle()
 
@@ -228,7 +228,7 @@ def hang(at: int) -> Fault:
 
 
 def refuse(status: int, retry_after: str | None = None) -> Fault:
-    """Answer with a status, and with ``Retry-After`` where given."""
+    """Answer with a status, and with ``Retry-After`` if it is given."""
 
     def fault(handler: _Handler, _: bytes) -> None:
         extra = {} if retry_after is None else {"Retry_After": retry_after}
@@ -238,17 +238,17 @@ def refuse(status: int, retry_after: str | None = None) -> Fault:
 
 
 def send(other: bytes) -> Fault:
-    """Serve this in the file's stead, with ranges and an ETag of its own."""
+    """Serve other content instead of the file, with ranges and its own ETag."""
     return lambda handler, _: handler.answer(other, other)
 
 
 def ignore_range(handler: _Handler, content: bytes) -> None:
-    """Send the whole file, whatever was asked."""
+    """Send the whole file, whatever range was requested."""
     handler.whole(content)
 
 
 def misplace(start: int) -> Fault:
-    """Answer a range with one that starts at ``start``, as the header says."""
+    """Answer a request for a range with a range from ``start``, with a correct header."""
 
     def fault(handler: _Handler, content: bytes) -> None:
         span = f"bytes {start}-{len(content) - 1}/{len(content)}"

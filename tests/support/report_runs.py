@@ -1,4 +1,4 @@
-"""Small runs of real evaluations for reports, and made-up rows for large tables."""
+"""Make small runs of real evaluations for reports, and synthetic rows for large tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
 
 MEAN = '<b>"mean"</b> & $x$'
-"""A model's name for breaking pages."""
+"""A model's name with characters that break unescaped HTML."""
 TASKS = {"scene": 16, "multilabel": 12, "events": 6}
 SCENE, MIX, EVENTS = (f"tiny_{kind}-v1-full" for kind in TASKS)
 """Names of the tasks of :func:`make_run`."""
@@ -56,7 +56,7 @@ def cells(panel: Panel, column: int) -> dict[str, str]:
 
 
 def make_run(root: Path) -> Path:
-    """Two models on three tasks by one protocol; the weaker sees six of the other's columns."""
+    """Run two models on three tasks; the weaker has only six columns of the other's embeddings."""
     tasks = [
         task_directories.make_task(
             root / "tasks", kind, n=n, seconds=2.0 if kind == "events" else 0.5
@@ -79,7 +79,7 @@ def make_run(root: Path) -> Path:
 
 
 def with_facts(material: Material) -> Material:
-    """What cards would say of :func:`make_run`'s tasks."""
+    """Return the material with facts as on cards for the tasks of :func:`make_run`."""
     facts = {
         "tiny_scene-v1-full": TaskFacts("Tiny scenes", "music", "tiny", ("It is <tiny>.",)),
         "tiny_multilabel-v1-full": TaskFacts("Tiny mixes", "speech", "tiny"),
@@ -89,7 +89,7 @@ def with_facts(material: Material) -> Material:
 
 
 def made_up_rows(n_models: int, n_tasks: int) -> pd.DataFrame:
-    """Rows of made-up scores, of which some failed and some are missing."""
+    """Return rows of synthetic scores; some have failed and some are missing."""
     rng = np.random.default_rng(0)
     skill = rng.normal(0, 0.08, n_models)
     rows = []

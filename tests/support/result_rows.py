@@ -1,4 +1,4 @@
-"""Result rows for tests."""
+"""Make result rows for tests."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from harness.results.row import (
 
 
 def row(**changes) -> ResultRow:
-    """Return a row with some of its columns changed, whether or not they can be so."""
+    """Return a row with some of its columns changed, without validation."""
     base = ResultRow(
         run=RunInfo(run_id="r1", started_at="2026-01-01T00:00:00+00:00"),
         model=ModelInfo(
@@ -39,7 +39,7 @@ def row(**changes) -> ResultRow:
         ),
     )
     if (value := changes.get("value")) is not None:
-        # An interval holds its value.
+        # A row's interval must contain its value.
         changes = {"ci_low": value - 0.1, "ci_high": value + 0.1} | changes
     parts = dict(vars(base))
     for column, value in changes.items():

@@ -1,6 +1,6 @@
-"""Readers of clips for the tests of writing tasks, in a module that worker processes can import.
+"""Readers of clips for tests of writing tasks, importable by worker processes.
 
-A source is a tuple whose first entry is a folder; what a reader read is told by files in it.
+A source is a tuple (folder, seed). A reader makes a file in the folder for each seed that it reads.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ import soundfile
 
 
 def read_file(source: object) -> tuple[np.ndarray, int]:
-    """The samples of the file that the source names."""
+    """Return the samples of the file that the source names."""
     audio, rate = soundfile.read(source, dtype="float32")
     return audio, rate
 
 
 def noise(source: object) -> tuple[np.ndarray, int]:
-    """A tenth of a second of noise at 8 kHz, from the seed in (folder, seed)."""
+    """Return 0.1 s of noise at 8 kHz, from the seed in (folder, seed)."""
     folder, seed = source  # type: ignore[misc]
     (Path(folder) / f"read-{seed}").touch()
     return np.random.default_rng(seed).uniform(-0.5, 0.5, 800).astype(np.float32), 8000
 
 
 def slow_noise(source: object) -> tuple[np.ndarray, int]:
-    """The same, after 20 ms."""
+    """Return :func:`noise` after 20 ms."""
     time.sleep(0.02)
     return noise(source)
 
 
 def noise_before_a_gate(source: object) -> tuple[np.ndarray, int]:
-    """The same, but from seed 20 on no sooner than the folder has a file ``gate``."""
+    """Return :func:`noise`; from seed 20 on, wait until the folder has a file ``gate``."""
     folder, seed = source  # type: ignore[misc]
     while seed >= 20 and not (Path(folder) / "gate").exists():
         time.sleep(0.02)
@@ -42,7 +42,7 @@ def noise_before_a_gate(source: object) -> tuple[np.ndarray, int]:
 
 
 def noise_that_kills_once(source: object) -> tuple[np.ndarray, int]:
-    """The same, but the process that reads seed 5 dies when the folder has no file ``survive``."""
+    """Return :func:`noise`; kill the process at seed 5 if the folder has no file ``survive``."""
     folder, seed = source  # type: ignore[misc]
     if seed == 5 and not (Path(folder) / "survive").exists():
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,7 +1,7 @@
-"""A trainer for studies in tests: checkpoints of the real format, whose weights are a seed's.
+"""A trainer for studies in tests, which writes real checkpoints with random weights.
 
-It can be made to fail, to die and to take its time, and goes on where it was stopped. Functions
-are at module level, since a new process imports them.
+It can fail, die or run slowly on request, and it resumes where it was stopped. Its functions are at
+module level, because a new process imports them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from hear_byola.encoder import random_encoder
 
 DEFAULTS: Mapping[str, object] = {
     "seed": 0,
-    "offset": 0,  # of the seed that makes the weights: tells arms apart
+    "offset": 0,  # added to the seed of the weights, so that arms differ
     "blur": 0.0,  # share of the weights that is replaced by their mean
     "steps": 1,
-    "pause": 0.0,  # seconds a step
+    "pause": 0.0,  # seconds per step
     "grow": False,  # adds a sound to the audio before it trains
     "fail": "",  # "user", "bug" or "killed", in the last step
 }
@@ -65,7 +65,7 @@ def pretrain(
     while step < int(config["steps"]):
         time.sleep(float(config["pause"]))
         step += 1
-        write_file(state, str(step))  # whole, wherever the stop comes
+        write_file(state, str(step))  # whole, also after an interruption
     with (out / "starts.txt").open("a") as starts:
         starts.write(f"{device}\n")
     print(f"printed by {name}")

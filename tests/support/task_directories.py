@@ -1,4 +1,4 @@
-"""Write small synthetic HEAR task directories: every kind, learnable, in milliseconds.
+"""Write small HEAR task directories of every kind, with learnable labels, in milliseconds.
 
     directory = task_directories.make_task(tmp_path, "scene", n=12, rates=(16000, 48000))
 
@@ -8,10 +8,10 @@ separate them):
 =============  ========================================================================
 ``scene``      multiclass, train/valid/test, four scores
 ``kfold``      multiclass, new_split_kfold
-``multilabel`` one to three tones a clip, train/valid/test
+``multilabel`` one to three tones per clip, train/valid/test
 ``pitch``      multiclass, labels are JSON numbers, pitch_acc and chroma_acc
 ``events``     event, multilabel, train/valid/test
-``notes``      event, k-fold, set up like MAESTRO: early stopping on the loss, grids of its own
+``notes``      event, k-fold, set up like MAESTRO: early stopping on the loss, its own grids
 =============  ========================================================================
 """
 
@@ -58,8 +58,8 @@ def make_task(
 ) -> Path:
     """Write one task under ``root`` and return its directory.
 
-    ``n`` is clips per split, or a mapping from split to clips; ``classes`` a number of labels or
-    the labels themselves; further keywords enter (or override) the metadata.
+    ``n`` is the number of clips per split, or a mapping from split to number; ``classes`` is the
+    number of labels or the labels themselves. Other keywords add or override metadata keys.
     """
     if kind not in KINDS:
         raise ValueError(f"kind {kind!r} is not one of {KINDS}")
@@ -118,7 +118,7 @@ def label_names(kind: str, classes: int | Sequence[str | int] | None) -> list[st
 
 
 def tone_frequencies(kind: str, labels: Sequence[str | int]) -> list[float]:
-    """Semitones for numeric labels (MIDI), else spread over 200 to 4,000 Hz."""
+    """Return frequencies in Hz: of the notes for MIDI labels, else from 200 to 4,000 Hz."""
     if kind in ("pitch", "notes") and all(isinstance(label, int) for label in labels):
         return [440.0 * 2 ** ((int(label) - 69) / 12) for label in labels]
     return [float(f) for f in np.geomspace(200.0, 4000.0, max(len(labels), 2))][: len(labels)]
@@ -127,7 +127,7 @@ def tone_frequencies(kind: str, labels: Sequence[str | int]) -> list[float]:
 def draw_truth(
     rng: np.random.Generator, kind: str, labels: Sequence[str | int], i: int, seconds: float
 ) -> list[Any]:
-    """What the split file says of clip ``i``; labels take turns so that none is absent."""
+    """Return the truth of clip ``i`` for the split file; labels take turns, so none is absent."""
     if kind == "multilabel":
         others = rng.permutation(len(labels))[: int(rng.integers(0, 3))]
         return [labels[k] for k in sorted({i % len(labels), *others.tolist()})]
@@ -147,7 +147,7 @@ def draw_truth(
 def tones_of(
     truth: Iterable[Any], frequencies: Mapping[Any, float], seconds: float, event: bool
 ) -> list[tuple[float, float, float]]:
-    """The sounds of a clip as (frequency in Hz, start in s, end in s)."""
+    """Return the tones of a clip as (frequency in Hz, start in s, end in s)."""
     if event:
         return [(frequencies[e["label"]], e["start"] / 1e3, e["end"] / 1e3) for e in truth]
     return [(frequencies[label], 0.0, seconds) for label in truth]
@@ -162,7 +162,7 @@ def write_tones(
     seconds: float,
     rng: np.random.Generator,
 ) -> None:
-    """The same sound at every rate: tones of random phase and level over faint noise."""
+    """Write a clip at every rate: tones of random phase and level over quiet noise."""
     drawn = [(*tone, rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 0.3)) for tone in tones]
     noise_seed = int(rng.integers(2**31))
     for rate in rates:
@@ -174,7 +174,7 @@ def write_tones(
 
 
 def write_wav(path: Path, audio: np.ndarray, rate: int) -> None:
-    """16-bit wav; ``audio`` is (samples,) or (samples, channels) in [-1, 1]."""
+    """Write a 16-bit wav; ``audio`` is (samples,) or (samples, channels) in [-1, 1]."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, np.clip(audio, -1, 1), rate, subtype="PCM_16")
 
@@ -185,7 +185,7 @@ def write_vocabulary(directory: Path, labels: Sequence[str | int]) -> None:
 
 
 def edit_json(path: Path, change: Callable[[Any], Any]) -> None:
-    """Rewrite a JSON file as ``change`` leaves it (in place) or returns it."""
+    """Rewrite a JSON file with the value that ``change`` returns or changes in place."""
     content = json.loads(path.read_text())
     changed = change(content)
     path.write_text(json.dumps(content if changed is None else changed, indent=1))

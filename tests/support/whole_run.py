@@ -1,4 +1,4 @@
-"""Whole tiny pretraining runs in this process, and what they left."""
+"""Run whole tiny pretrainings in this process, and read their output."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def state(out: Path) -> dict:
 
 
 def assert_same_run(out: Path, whole: Path) -> None:
-    """The same curves and the same state, to the last bit."""
+    """Assert that two runs have the same curves and the same state, to the last bit."""
     assert rows(out) == rows(whole)
     ours, theirs = state(out), state(whole)
     assert ours["global_step"] == theirs["global_step"]

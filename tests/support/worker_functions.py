@@ -16,7 +16,7 @@ def add(one: int, other: int = 0, **extra: int) -> int:
 
 
 def pid(**_: object) -> int:
-    """Return the number of the worker's process."""
+    """Return the worker's process id."""
     return os.getpid()
 
 
@@ -26,7 +26,7 @@ def environment(name: str) -> str:
 
 
 def sleep_after_mark(mark: Path, seconds: float) -> int:
-    """Make a file, sleep, and return the number of the worker's process."""
+    """Make a file, sleep, and return the worker's process id."""
     mark.touch()
     time.sleep(seconds)
     return os.getpid()
@@ -43,12 +43,12 @@ def kill(number: int) -> None:
 
 
 def segfault() -> None:
-    """Read from an address that is not the process's."""
+    """Read from an invalid address."""
     ctypes.string_at(0)
 
 
 def fork_and_die(seconds: float) -> None:
-    """Leave a child that holds all connections of the worker, and die."""
+    """Fork a child that keeps all connections of the worker open, and die."""
     if os.fork() == 0:
         time.sleep(seconds)
         os._exit(0)
@@ -78,5 +78,5 @@ def fail(kind: str) -> None:
 
 
 def unpicklable() -> object:
-    """Return what cannot be pickled."""
+    """Return an object that cannot be pickled."""
     return lambda: 0
