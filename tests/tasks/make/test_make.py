@@ -448,7 +448,7 @@ def test_a_recording_longer_than_hear_allows_needs_a_length(make: Make, folder: 
 def test_there_is_no_such_folder(tmp_path: Path) -> None:
     table = tmp_path / "labels.csv"
     table.write_text(labels_of())
-    with pytest.raises(UserError, match="none is no folder"):
+    with pytest.raises(UserError, match="none is not a folder"):
         plan_task(table, tmp_path / "none", Wishes(name="mine"), print)
 
 
