@@ -296,7 +296,7 @@ def test_processes_decode_what_one_decodes(work: Path) -> None:
 @needs_dpkg
 def test_a_pool_without_a_recording_is_an_error(work: Path) -> None:
     packages = [make_deb(work / "packages", "one", {"usr/a.txt": b"no sound"})]
-    with pytest.raises(UserError, match="the pool is empty"):
+    with pytest.raises(UserError, match="The pool is empty"):
         debian.build(packages, work)
 
 
@@ -357,7 +357,7 @@ def test_fetch_downloads_once(mirror: tuple[Path, DebianPackage], work: Path) ->
 def test_fetch_refuses_another_content(mirror: tuple[Path, DebianPackage], work: Path) -> None:
     _, package = mirror
     other = replace(package, sha256="0" * 64)
-    with pytest.raises(UserError, match=f"{package.sha256}; pinned is 0000"):
+    with pytest.raises(UserError, match=f"{package.sha256} instead of the pinned 0000"):
         fetch(other, work / "packages")
     assert not list((work / "packages").iterdir())
 
