@@ -76,7 +76,7 @@ def test_names_without_an_archive_are_told_of_and_the_others_fetched(samples, tm
     assert (code, out) == (0, f"{tmp_path}/one-v1-full\n")
     assert "left out: unpublished, demo_guitar_chord" in err
     assert "Comes with the package: demo_guitar_chord." in err
-    assert f"Neither published nor made by a command: put one-v1-full into {tmp_path}." in err
+    assert f"Not published, and no command makes it: put one-v1-full into {tmp_path}." in err
 
 
 def test_failures_are_listed_and_the_others_finished(samples, server, tmp_path):
