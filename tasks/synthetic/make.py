@@ -191,8 +191,9 @@ def _plan(
     if kind.embedding_type == EmbeddingType.SCENE:
         if 1000 * seconds < shortest:
             raise UserError(
-                f"{classes} classes need clips of at least {shortest / 1000 + 0.0005:.3f} s to be "
-                f"distinguishable, not {seconds:g} s. Give longer --seconds or fewer --classes."
+                f"The sounds of {classes} classes differ clearly in clips of "
+                f"{shortest / 1000 + 0.0005:.3f} s or more, not of {seconds:g} s. Give longer "
+                "--seconds or fewer --classes."
             )
         _check_size(kind, sizes, 2 * len(sets))
         return {s: plan_scenes(n, seconds, sets, generators[s]) for s, n in sizes.items()}
