@@ -1,1 +1,1 @@
-"""Stage 1: a model on the splits of a task, kept on disk."""
+"""Stage 1 of an evaluation: compute the embeddings of a task's splits and store them on disk."""

@@ -1,7 +1,7 @@
-"""Stage 1: a model on one split of a task, into the embedding store.
+"""Stage 1 of an evaluation: embed one split of a task with a model.
 
 Audio is decoded ahead in threads while the model works. Only clips of equal length share a call of
-the model, so nothing is ever padded; every embedding is checked before it is stored.
+the model, so no clip is padded. Every embedding is checked before it is stored.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tasks.audio import ContentHashes, audio_path, read_ahead, source_rate
 from tasks.format.task import Task
 
 # Seconds of audio in one call of the model. Measured on a CPU with 32 MiB of last-level cache, one
-# thread, clips of 1 s: a small HuBERT takes 1.6 times as long with one clip a call and 1.5 times as
-# long with 30 s, whose activations leave the cache, as with 10 s. `hear_byola` bounds its own
-# passes: it takes 1.7 times as long with one clip, and the same from 10 s on. A GPU needs more to
-# be kept busy, and is protected by the halving below.
+# thread, clips of 1 s: compared with 10 s a call, a small HuBERT takes 1.6 times as long with one
+# clip a call, and 1.5 times as long with 30 s, whose activations do not fit the cache. `hear_byola`
+# limits its own batches: it takes 1.7 times as long with one clip, and the same from 10 s on. A GPU
+# needs more audio to be busy; if it runs out of memory, calls are halved below.
 CPU_CALL_SECONDS = 10.0
 GPU_CALL_SECONDS = 480.0
-# Seconds of decoded audio that may wait for clips of the same length (77 MB at 16 kHz).
+# Most seconds of decoded audio that wait for clips of the same length (77 MB at 16 kHz).
 WAITING_SECONDS = 1200.0
 
 
@@ -43,10 +43,11 @@ _OF_MODEL = {"label", "module", "checkpoint", "checkpoint_sha256", "fingerprint"
 def embedding_fingerprint(
     task: Task, split: str, module: HearModule, hashes: ContentHashes, *, dtype: str = "float32"
 ) -> str:
-    """Hash everything that the embeddings of a split are made from.
+    """Return a hash of everything that the embeddings of a split depend on.
 
-    The module's fingerprint, the task's version and split file, names and audio contents in their
-    order, the model's sample rate and the one read from, the stored dtype and the store's format.
+    These are the module's fingerprint, the task's version and split file, the clips' names and
+    audio contents in order, the model's sample rate and that of the files, the stored dtype and the
+    store's format.
     """
     rate = source_rate(task, module.sample_rate)
     clips = task.clips[split]
@@ -73,7 +74,7 @@ def _audio_sha256s(task: Task, split: str, rate: int, hashes: ContentHashes) -> 
 def embedding_directory(
     out: Path, spec: ModelSpec, task: Task, split: str, fingerprint: str
 ) -> Path:
-    """Return the folder of a split's embeddings: it exists when they are complete."""
+    """Return the folder of a split's embeddings; it exists if and only if they are complete."""
     return out / "embeddings" / folder_name(spec.label) / task.name / f"{split}-{fingerprint[:16]}"
 
 
@@ -87,19 +88,19 @@ def embed_split(
     dtype: str = "float32",
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Embed one split, unless its folder is there already; returns the folder.
+    """Embed one split unless its folder exists; return the folder.
 
     Args:
-        task, split: what to embed.
+        task, split: the task and the name of its split.
         module: the model.
-        out: the folder of all runs.
-        hashes: remembered hashes of audio files.
+        out: the run's folder.
+        hashes: cache of the hashes of audio files.
         dtype: of the stored embeddings, ``"float32"`` or ``"float16"``.
         progress: called with the number of clips done since its last call.
 
     Raises:
-        UserError: the module fails on a clip, gives NaN or infinite values (the clip is named) or
-            breaks the HEAR API; audio cannot be read, or changes meanwhile.
+        UserError: the module fails on a clip, returns NaN or infinite values (the clip is named) or
+            violates the HEAR API; audio cannot be read, or changes during the work.
     """
     if dtype not in DTYPES:
         raise UserError(f"Embeddings are stored as {' or '.join(DTYPES)}, not as '{dtype}'.")
@@ -134,7 +135,7 @@ def embed_split(
 
 
 def _audio(task: Task, split: str, module: HearModule, hashes: ContentHashes) -> dict[str, Any]:
-    """Tell recordings from others of the same names, whatever their order."""
+    """Return the rate and a hash of the recordings that does not depend on their order."""
     rate = source_rate(task, module.sample_rate)
     names = [clip.name for clip in task.clips[split]]
     heard = dict(zip(names, _audio_sha256s(task, split, rate, hashes), strict=True))
@@ -187,8 +188,8 @@ def batches(
 ) -> Iterator[_Batch]:
     """Group a stream of clips by length into calls of at most ``call_samples`` samples each.
 
-    A clip longer than that is a call of its own. Clips that wait for others of their length hold
-    at most ``waiting_samples`` together; beyond that the largest group goes first. With 0, only
+    A longer clip is a call of its own. Clips that wait for others of their length have at most
+    ``waiting_samples`` samples in total; otherwise the largest group is called next. With 0, only
     neighbours share a call and the order is kept.
     """
     waiting: dict[int, _Batch] = {}
@@ -207,7 +208,7 @@ def batches(
 
 
 class _Embedder:
-    """Runs a split through the model batch by batch, and keeps account of it."""
+    """Embeds a split batch by batch and records the numbers for the manifest."""
 
     def __init__(self, task: Task, split: str, module: HearModule, dtype: np.dtype) -> None:
         self._task = task
@@ -216,12 +217,12 @@ class _Embedder:
         self._dtype = dtype
         self._event = task.embedding_type == EmbeddingType.EVENT
         self._names = [clip.name for clip in task.clips[split]]
-        # A model that once ran out of memory gets no larger call again; None: it never did.
+        # Largest call after the model ran out of memory; None if it never did.
         self._most_samples: int | None = None
         self._halvings = 0
         self._samples = 0
         self._span = [0.0, 0]  # ms between first and last timestamps, and steps between them
-        # Scenes: row i is clip i, in whatever order. Events: clips are done in their order.
+        # Scenes are written in any order: row i is clip i. Events are written in clip order.
         self.offsets = [0] if self._event else list(range(len(self._names) + 1))
         self.times: list[np.ndarray] = []
 
@@ -241,7 +242,7 @@ class _Embedder:
                 self._samples += batch.samples
 
     def record(self) -> dict[str, Any]:
-        """Return what the manifest says of the work."""
+        """Return the manifest's fields on this work."""
         span, steps = self._span
         return {
             "rows": self.offsets[-1],
@@ -257,7 +258,7 @@ class _Embedder:
         return module.timestamp_embedding_size if self._event else module.scene_embedding_size
 
     def _calls(self, batch: _Batch) -> Iterator[tuple[list[int], np.ndarray, np.ndarray | None]]:
-        """Embed a batch in as many calls as memory asks for, halving the call when it runs out."""
+        """Embed a batch, in smaller calls if memory runs out: each failure halves the call."""
         length = len(batch.audio[0])
         start = 0
         while start < len(batch.clips):
@@ -277,7 +278,7 @@ class _Embedder:
     def _call(
         self, clips: Sequence[int], audio: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray | None] | None:
-        """Call the model; None when it ran out of memory on more than one clip."""
+        """Return the model's embeddings; None if it ran out of memory on more than one clip."""
         try:
             if self._event:
                 return self._module.timestamps(audio)
@@ -305,7 +306,7 @@ class _Embedder:
         embeddings: np.ndarray,
         times: np.ndarray | None,
     ) -> None:
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
+        with np.errstate(over="ignore"):  # too large values become infinite and are refused below
             embeddings = embeddings.astype(self._dtype, copy=False)
         self._check_finite(clips, embeddings)
         if times is None:
@@ -324,7 +325,7 @@ class _Embedder:
         bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
         if bad.size:
             wrong = int((~np.isfinite(values[bad[0]])).sum())
-            hint = " (float16 ends at 65504)" if self._dtype == np.float16 else ""
+            hint = " (float16 is limited to 65504)" if self._dtype == np.float16 else ""
             raise UserError(
                 f"{self._module.spec.label} gave {wrong} NaN or infinite values{hint} of "
                 f"{values.shape[1]}. {self._where([clips[bad[0]]])}"
@@ -336,7 +337,7 @@ class _Embedder:
 
 
 def _neighbours(clips: Sequence[int]) -> Iterator[slice]:
-    """Slices of ``clips`` whose numbers follow each other without a gap."""
+    """Yield slices of ``clips`` with consecutive numbers."""
     start = 0
     for i in range(1, len(clips) + 1):
         if i == len(clips) or clips[i] != clips[i - 1] + 1:

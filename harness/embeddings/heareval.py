@@ -1,14 +1,14 @@
-"""The embedding directory of the original kit (heareval 2021.1.3): written for it and read from it.
+"""Read and write the embedding directory of the original kit (heareval 2021.1.3).
 
 Files: copies of the task's metadata, vocabulary and split files; per split the rows as float32
 without a header (``<split>.embeddings.npy``, despite the name), their shape
 (``<split>.embedding-dimensions.json``), the labels of each row (``<split>.target-labels.pkl``)
 and for events file and time in ms of each row (``<split>.filename-timestamps.json``); and an empty
-``.done.embeddings``. The files of a split are permuted by ``random.Random(0)``, one generator for
-all splits in metadata order, which is what the reader needs to tell scene rows apart.
+``.done.embeddings``. The files of a split are permuted by ``random.Random(0)``, with one generator
+for all splits in metadata order. The reader repeats this permutation to assign scene rows to clips.
 
-The pickles are written, because the kit's second stage reads them, and never read: the split files
-say the same.
+The pickles are written because the kit's second stage reads them. They are never read here: the
+split files contain the same labels.
 """
 
 from __future__ import annotations
@@ -36,35 +36,35 @@ from tasks.format.task import Task, read_task
 DONE = ".done.embeddings"
 SCORES = "test.predicted-scores.json"
 
-# Files of single clips that are compared with the rows a permutation assigns to them.
+# Number of clips whose own files are compared with the rows that the permutation assigns to them.
 CLIPS_VERIFIED = 100
 
 
 def write_layout(task: Task, embeddings: Mapping[str, SplitEmbeddings], directory: Path) -> None:
     """Write embeddings so that ``python -m heareval.predictions.runner DIRECTORY`` runs on them.
 
-    The kit's copies of each clip's embedding are left out: its second stage does not read them.
-    A directory that holds these embeddings already is left as it is; an older one of ours is
-    replaced, unless the kit has left results in it.
+    The kit's copies of each clip's embedding are omitted, because its second stage does not read
+    them. A directory with these embeddings is not changed. An older one written by this function is
+    replaced, unless it contains results of the kit.
 
     Args:
-        task: its split files are copied, less the clips that were left out.
+        task: its split files are copied without the clips that were left out.
         embeddings: of every split of the task.
         directory: ``EMBEDDINGS/MODULE/TASK``; the last part must be the task directory's name.
 
     Raises:
-        UserError: there is a directory of that name that must not be replaced.
+        UserError: the directory exists and must not be replaced.
     """
     mark = "".join(f"{embeddings[split].manifest['fingerprint']}\n" for split in task.splits)
     if directory.exists():
-        # The kit leaves this file empty, and asks only whether it is there.
+        # In the kit's own directories this file is empty; the kit only checks that it exists.
         done = directory / DONE
         if done.is_file() and done.read_text() == mark:
             _write_groups(task, directory)
             return
         if not done.is_file() or not done.read_text() or (directory / SCORES).exists():
             raise UserError(
-                f"'{directory}' holds another model's or task's embeddings, or results of the "
+                f"'{directory}' contains another model's or task's embeddings, or results of the "
                 "original kit: move it away, or choose another --out."
             )
         shutil.rmtree(directory)
@@ -79,7 +79,7 @@ def write_layout(task: Task, embeddings: Mapping[str, SplitEmbeddings], director
 
 
 def _write_groups(task: Task, directory: Path) -> None:
-    # The card's pattern is applied here, since the directory may go where there is no card.
+    # Apply the card's pattern here: the directory may be used where the card is missing.
     path = directory / GROUPS
     if not task.has_groups:
         path.unlink(missing_ok=True)
@@ -100,9 +100,9 @@ def heareval_order(task: Task) -> dict[str, list[int]]:
 
 
 def permutations(sizes: Sequence[int]) -> Iterator[list[int]]:
-    """The order of files in the kit's rows, split by split: row i is file ``order[i]``.
+    """Yield the order of files in the kit's rows, split by split: row i is file ``order[i]``.
 
-    ``random.Random.shuffle`` draws by the list's length alone, so these are the kit's own draws.
+    ``random.Random.shuffle`` depends only on the list's length, so the orders equal the kit's.
     """
     generator = random.Random(0)
     for size in sizes:
@@ -155,14 +155,14 @@ def _write_json(path: Path, value: object) -> None:
 def read_layout(
     directory: Path, group_pattern: str = ""
 ) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
-    """Read a directory that the kit, or :func:`write_layout`, embedded.
+    """Read an embedding directory of the kit or of :func:`write_layout`.
 
-    The rows are put back into the order of the split files, in memory.
+    The rows are sorted into the order of the split files, in memory.
 
     Args:
-        directory: with a ``groups.csv`` of the task's groups, if it has any.
-        group_pattern: derives them where there is no such file
-        (:func:`tasks.format.task.read_task`).
+        directory: it may contain a ``groups.csv`` with the task's groups.
+        group_pattern: derives the groups if there is no such file
+            (:func:`tasks.format.task.read_task`).
 
     Returns:
         The task (it has no audio) and the embeddings of each split, float32.
@@ -194,7 +194,7 @@ def _read_rows(directory: Path, split: str) -> np.ndarray:
         raise UserError(f"'{directory}', split {split}: {error}") from error
     if count < 1 or bytes_found != 4 * count * size:
         raise UserError(
-            f"'{path}' has {bytes_found} bytes, but {dimensions.name} says {count} rows of "
+            f"'{path}' has {bytes_found} bytes, but {dimensions.name} lists {count} rows of "
             f"{size} float32: the directory is damaged, embed again."
         )
     return np.memmap(path, dtype=np.float32, mode="r", shape=(count, size))
@@ -266,7 +266,7 @@ def _split(
 
 
 def _hop(offsets: np.ndarray, timestamps: np.ndarray | None) -> float | None:
-    """Mean time between timestamps of one clip, in ms."""
+    """Return the mean time in ms between timestamps of one clip."""
     if timestamps is None or len(timestamps) == len(offsets) - 1:
         return None
     spans = timestamps[offsets[1:] - 1] - timestamps[offsets[:-1]]
@@ -274,7 +274,7 @@ def _hop(offsets: np.ndarray, timestamps: np.ndarray | None) -> float | None:
 
 
 def _verify(directory: Path, embedded: SplitEmbeddings) -> None:
-    """Compare rows with the kit's files of single clips, where it left them."""
+    """Compare rows with the kit's files of single clips, if there are any."""
     step = max(1, math.ceil(len(embedded.clips) / CLIPS_VERIFIED))
     for i in range(0, len(embedded.clips), step):
         path = directory / embedded.split / f"{embedded.clips[i]}.embedding.npy"
@@ -284,6 +284,6 @@ def _verify(directory: Path, embedded: SplitEmbeddings) -> None:
         rows = embedded.embeddings[embedded.offsets[i] : embedded.offsets[i + 1]]
         if not np.array_equal(single, rows):
             raise UserError(
-                f"'{path}' is not what {embedded.split}.embeddings.npy holds for that clip: the "
+                f"'{path}' differs from that clip's rows in {embedded.split}.embeddings.npy: the "
                 "split file's order was changed after embedding. Embed again."
             )

@@ -1,9 +1,9 @@
 """The embedding store on disk: one folder per model, task and split, complete or absent.
 
-A folder holds ``<split>.npy`` (one row a clip, or a timestamp), ``<split>.index.npz`` (clip names,
-where each clip's rows begin, timestamps in ms) and ``manifest.json``. It is written under a
-temporary name, synced to the disk and renamed, so what exists under its name is complete; what a
-killed process leaves under a temporary name is never read. Nothing in it is a pickle.
+A folder contains ``<split>.npy`` (one row per clip or timestamp), ``<split>.index.npz`` (clip
+names, the first row of each clip, timestamps in ms) and ``manifest.json``. It is written under a
+temporary name, synced to the disk and renamed, so a folder under its final name is complete.
+Temporary folders of killed processes are never read. No file is a pickle.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class SplitEmbeddings:
     Attributes:
         split: the split's name.
         clips: clip names, in the order of the task's split file.
-        embeddings: ``(rows, size)`` float32 or float16, memory-mapped where it was read from disk.
+        embeddings: ``(rows, size)`` float32 or float16, memory-mapped if read from the store.
         offsets: ``(n_clips + 1,)`` int64; clip i has the rows ``offsets[i]:offsets[i + 1]``.
         timestamps: ``(rows,)`` float64 in ms, or None for scene embeddings.
-        manifest: how they were made.
+        manifest: the record of how they were made.
     """
 
     split: str
@@ -51,7 +51,7 @@ class SplitEmbeddings:
 class SplitWriter:
     """Writes the rows of a split as they are made, in any order, in constant memory.
 
-    As a context manager: leaving it without :meth:`finish` drops what was written.
+    It is a context manager. If the block ends without :meth:`finish`, the written rows are deleted.
     """
 
     def __init__(self, directory: Path, split: str, size: int, dtype: str) -> None:
@@ -75,12 +75,12 @@ class SplitWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # After finish() the stack is empty; before it, any exception makes it drop the folder.
+        # After finish() the stack is empty. Before, an exception makes it delete the folder.
         dropped = error or GeneratorExit()
         self._stack.__exit__(type(dropped), dropped, traceback)
 
     def _header(self, rows: int) -> None:
-        # numpy leaves room in the header for the first axis to grow: the length stays the same.
+        # numpy pads the header so that the first axis can grow without changing its length.
         np.lib.format.write_array_header_1_0(
             self._file,
             {
@@ -91,7 +91,7 @@ class SplitWriter:
         )
 
     def write(self, row: int, embeddings: np.ndarray) -> None:
-        """Put ``(k, size)`` embeddings at the rows ``row:row + k``."""
+        """Write ``(k, size)`` embeddings into the rows ``row:row + k``."""
         self._file.seek(self._start + row * self._size * self._dtype.itemsize)
         self._file.write(np.ascontiguousarray(embeddings, dtype=self._dtype).data)
 
@@ -102,7 +102,7 @@ class SplitWriter:
         timestamps: np.ndarray | None,
         manifest: Mapping[str, object],
     ) -> None:
-        """Write index and manifest; then the folder gets its name."""
+        """Write index and manifest, and give the folder its final name."""
         self._file.seek(0)
         self._header(int(offsets[-1]))
         assert self._file.tell() == self._start
@@ -124,7 +124,7 @@ def write_split(
     timestamps: np.ndarray | None,
     manifest: Mapping[str, object],
 ) -> None:
-    """Write a split that is in memory; see :class:`SplitEmbeddings` for shapes."""
+    """Write a split from memory; :class:`SplitEmbeddings` gives the shapes."""
     with SplitWriter(directory, split, embeddings.shape[1], str(embeddings.dtype)) as writer:
         writer.write(0, embeddings)
         writer.finish(clips, offsets, timestamps, manifest)
@@ -134,7 +134,7 @@ def read_split(directory: Path) -> SplitEmbeddings:
     """Open a finished folder; the embeddings stay on disk, memory-mapped.
 
     Raises:
-        UserError: there is none, it is of another format version, or its files do not agree.
+        UserError: the folder does not exist, has another format version, or its files do not match.
     """
     manifest_path = directory / "manifest.json"
     if not manifest_path.is_file():
@@ -159,7 +159,7 @@ def read_split(directory: Path) -> SplitEmbeddings:
         raise _damaged(directory, str(error)) from error
     rows = len(embeddings)
     if len(offsets) != len(clips) + 1 or offsets[-1] != rows:
-        raise _damaged(directory, f"{plural(rows, 'row')}, but the index speaks of {offsets[-1]}")
+        raise _damaged(directory, f"{plural(rows, 'row')}, but the index lists {offsets[-1]}")
     if timestamps is not None and len(timestamps) != rows:
         raise _damaged(
             directory, f"{plural(rows, 'row')}, but {plural(len(timestamps), 'timestamp')}"

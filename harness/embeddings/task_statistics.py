@@ -1,8 +1,8 @@
-"""A model fitted to a task's own training audio, where its module knows how.
+"""Fit a model to a task's training audio, if its module supports it.
 
 The BYOL-A paper normalises log-mel spectrograms by statistics of each task's training split, over
-at most 10,000 clips (arXiv 2103.06695, section IV-A). The HEAR API shows a model no data set, so
-this asks for one function more: a module's ``task_options(clips, model)`` takes the training clips,
+at most 10,000 clips (arXiv 2103.06695, section IV-A). The HEAR API gives a model no data set, so
+this needs one more function: a module's ``task_options(clips, model)`` takes the training clips,
 ``(samples,)`` each, and returns options for ``load_model``.
 """
 
@@ -23,10 +23,10 @@ MAX_CLIPS = 10_000
 
 
 def check_fittable(tasks: Sequence[Task]) -> None:
-    """Refuse tasks without one training split.
+    """Refuse k-fold tasks: every clip of theirs is also in a test fold.
 
     Raises:
-        UserError: naming each k-fold task, whose every clip is in a test fold too.
+        UserError: there are k-fold tasks; all are named.
     """
     folded = [task.name for task in tasks if task.split_mode != SplitMode.TRAINVALTEST]
     if folded:
@@ -37,7 +37,7 @@ def check_fittable(tasks: Sequence[Task]) -> None:
 
 
 def fit_to_task(module: HearModule, task: Task) -> HearModule:
-    """Load the model again with the options that its module derives from the training clips.
+    """Return the model, loaded again with options that its module derives from training clips.
 
     Raises:
         UserError: the module has no ``task_options``, or it fails.

@@ -1,4 +1,4 @@
-"""What a finished evaluation leaves, and the results CSV that is derived from it.
+"""The files of finished evaluations, and the results CSV that is derived from them.
 
 The folder of an evaluation, ``RUN/results/MODEL/TASK/PROTOCOL-seedK-FINGERPRINT``, contains:
 
@@ -61,21 +61,21 @@ __all__ = [
 def load(path: Path | str) -> pd.DataFrame:
     """Read results from a CSV, or from the folder of a run.
 
-    The frame has a row a value, in canonical order, with the columns ``COLUMNS``: numbers are
-    float64 or Int64, which holds gaps, flags bool, all else text. A folder is read from what its
-    evaluations left, or, where that was not copied along, from its ``results.csv``.
+    The frame has one row per value, in canonical order, with the columns ``COLUMNS``. Numbers are
+    float64 or nullable Int64, flags bool, all else text. A folder is read from the ``result.json``
+    files of its evaluations; if there are none, from its ``results.csv``.
 
     Raises:
-        UserError: nothing there, or not results; with file and line.
+        UserError: there are no results, or they are damaged; with file and line.
     """
     return frame(dict.fromkeys(placed.row for placed in read_rows(Path(expand_home(path)))))
 
 
 def read_rows(path: Path) -> list[PlacedRow]:
-    """Read what :func:`load` reads, as rows with their places.
+    """Read the rows of :func:`load` with their places.
 
     Warns:
-        UserWarning: rows tell different values of the same thing.
+        UserWarning: repeated rows have different values.
 
     Raises:
         UserError: as :func:`load`; two rows of one run contradict each other.
@@ -89,13 +89,13 @@ def read_rows(path: Path) -> list[PlacedRow]:
 
 
 def read_placed(path: Path) -> list[PlacedRow]:
-    """Read rows with their places, in the order in which they stand; compares none with another."""
+    """Read rows with their places, in the order of the files, without comparing them."""
     path = _csv_of(path)
     if not path.is_dir():
         return placed_rows(path)
     rows = list(placed_results(find_evaluations(path)))
     if not rows:
-        raise UserError(f"{path} holds no finished results.")
+        raise UserError(f"{path} contains no finished results.")
     return rows
 
 

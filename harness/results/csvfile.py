@@ -1,4 +1,4 @@
-"""The results CSV: written in one step; read cell by cell, since people edit it."""
+"""Read and write the results CSV. Every cell is checked, because people edit the file."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from harness.results.row import FIELDS, NAMES, NEEDED
 _SEPARATORS = (",", ";", "\t")
 _NAMED = 8
 _DECIMAL_COMMA = re.compile(r"is '-?[0-9]*,[0-9]+': it must be a number")
-_ANEW = "make it anew from its run: `hear-byola results merge RUN_FOLDER -o OUT.csv`."
-_MEND = f"Mend it there, or {_ANEW}"
+_ANEW = "make it again from its run: `hear-byola results merge RUN_FOLDER -o OUT.csv`."
+_MEND = f"Correct it there, or {_ANEW}"
 _HALF = f"The file may be half-written: copy it again, or {_ANEW}"
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a results frame as CSV, in one step; a file that holds it already is left alone."""
+    """Write a results frame as CSV, in one step; do not touch a file with the same content."""
     stream = io.StringIO()
     typed(table).to_csv(stream, index=False, lineterminator="\n")
     content = stream.getvalue().encode()
@@ -47,18 +47,18 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
 def read_csv(path: Path) -> pd.DataFrame:
     """Read a results CSV, also one that a spreadsheet has saved.
 
-    Columns may stand in any order, cells be separated by semicolons or tabs, flags be written TRUE
-    and FALSE, and the header stand again where files were put one after the other. A row that
-    stands there twice, equal in all columns, is read once.
+    Columns may have any order, cells may be separated by semicolons or tabs, flags may be TRUE and
+    FALSE, and the header may occur again, as in joined files. A row that occurs twice, equal in all
+    columns, is read once.
 
     Warns:
-        UserWarning: columns that are not ours, or that are missing and can be; a file that ends in
-            the middle of a line; rows that tell different values of the same thing.
+        UserWarning: there are unknown columns, optional columns are missing, the file ends in the
+            middle of a line, or repeated rows have different values.
 
     Raises:
-        UserError: no such file, not a results CSV, damaged or half-written, of a newer schema
-            version, a needed column missing, a cell that cannot be, an evaluation without its
-            primary metric over all test folds; with file and line.
+        UserError: the file does not exist, is not a results CSV, is damaged or half-written, has a
+            newer schema version, lacks a needed column, has an impossible cell, or lacks an
+            evaluation's primary metric over all test folds; with file and line.
     """
     rows = placed_rows(path)
     warn_of_repeated(path, rows)
@@ -68,7 +68,7 @@ def read_csv(path: Path) -> pd.DataFrame:
 def placed_rows(path: Path) -> list[PlacedRow]:
     """Read the rows of a results CSV with their lines.
 
-    Warns and raises as :func:`read_csv`, which also looks for rows that tell the same thing.
+    Warns and raises as :func:`read_csv`, but does not compare rows.
     """
     text = _read_text(path)
     separator = max(_SEPARATORS, key=text.partition("\n")[0].count)
@@ -96,8 +96,8 @@ def placed_rows(path: Path) -> list[PlacedRow]:
             raise UserError(f"{error} {hint}{_HALF if cut else _MEND}") from None
     if not rows:
         raise UserError(
-            f"{path} holds no rows: nothing was scored yet, or the file is half-written. The same "
-            "`hear-byola run` goes on; else copy it again."
+            f"{path} contains no rows: nothing was scored yet, or the file is half-written. Resume "
+            "with the same `hear-byola run`, or copy the file again."
         )
     refuse_two_primaries(rows)
     _check_scores(rows)
@@ -108,7 +108,7 @@ def placed_rows(path: Path) -> list[PlacedRow]:
         )
     if not whole:
         warnings.warn(
-            f"{path} does not end with a line break: was it copied or saved to its end?",
+            f"{path} does not end with a line break: is the copy complete?",
             stacklevel=3,
         )
     return rows
@@ -116,15 +116,15 @@ def placed_rows(path: Path) -> list[PlacedRow]:
 
 def _check_names(place: str, names: Sequence[str]) -> None:
     for column, name in zip(NAMES, names):
-        # A run may give such names, and tables show them plain; in a file they are an accident.
+        # Names given to a run may have such characters; in an edited file they are a mistake.
         if not name.isprintable() and plain(name) != name:
             raise ValueError(
-                f"{place}: {column} is {name!r}, and a name has no control characters."
+                f"{place}: {column} is {name!r}, but a name has no control characters."
             )
 
 
 def _check_scores(rows: Sequence[PlacedRow]) -> None:
-    """Refuse evaluations that have rows, but none that a table shows."""
+    """Refuse evaluations without the row that tables show."""
     scored = {
         row.evaluation
         for _, row in rows
@@ -152,14 +152,14 @@ def _read_text(path: Path) -> str:
         raise UserError(f"{path} is UTF-16 text: save it as CSV in UTF-8.")
     if (zero := data.find(b"\0")) >= 0:
         raise UserError(
-            f"{path}, line {_line(data, zero)}: there are zero bytes, as a crash or a full disk "
-            f"leaves them. {_HALF}"
+            f"{path}, line {_line(data, zero)}: there are zero bytes, as after a crash or with a "
+            f"full disk. {_HALF}"
         )
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
-            f"{path}, line {_line(data, error.start)}: no UTF-8 text. Save it as CSV in UTF-8."
+            f"{path}, line {_line(data, error.start)}: not UTF-8 text. Save it as CSV in UTF-8."
         ) from error
     if not text.strip():
         raise UserError(f"{path} is not a results CSV: it is empty.")
@@ -171,11 +171,11 @@ def _line(data: bytes, at: int) -> int:
 
 
 def _records(path: Path, text: str, separator: str) -> list[tuple[int, list[str]]]:
-    """Return the line on which each record begins, and its cells, without blank records."""
+    """Return the first line of each record and its cells, without blank records."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     records = []
     begins = 1
-    # The list of clips that were left out may be a long cell.
+    # The cell with the clips that were left out can be long.
     usual = csv.field_size_limit(max(len(text), csv.field_size_limit()))
     try:
         for cells in reader:
@@ -184,7 +184,7 @@ def _records(path: Path, text: str, separator: str) -> list[tuple[int, list[str]
             begins = reader.line_num + 1
     except csv.Error as error:
         raise UserError(
-            f"{path}, line {begins}: the quotation marks of a cell do not close ({error}). {_HALF}"
+            f"{path}, line {begins}: a quotation mark is not closed ({error}). {_HALF}"
         ) from None
     finally:
         csv.field_size_limit(usual)
@@ -194,18 +194,18 @@ def _records(path: Path, text: str, separator: str) -> list[tuple[int, list[str]
 def _check_header(path: Path, header: Sequence[str]) -> None:
     twice = [name for name, count in Counter(header).items() if count > 1 and name]
     if twice:
-        raise UserError(f"{path}, line 1: the column '{twice[0]}' stands there twice. Delete one.")
+        raise UserError(f"{path}, line 1: the column '{twice[0]}' occurs twice. Delete one.")
     unknown = [name for name in header if name not in FIELDS]
     missing = [column for column in NEEDED if column not in header]
     if missing:
-        strange = f" It has '{unknown[0]}', which is none." if unknown else ""
+        strange = f" It has the unknown column '{unknown[0]}'." if unknown else ""
         raise UserError(
             f"{path}, line 1, lacks the columns {_listed(missing)}: is it a results.csv?{strange} "
             f"If so, {_ANEW}"
         )
     if unknown:
         warnings.warn(
-            f"{path}: columns that are not of a results.csv are passed over: {_listed(unknown)}.",
+            f"{path}: unknown columns are ignored: {_listed(unknown)}.",
             stacklevel=4,
         )
 

@@ -1,4 +1,4 @@
-"""The ``result.json`` that each finished evaluation leaves in its folder, and where those are."""
+"""Find, read and write the ``result.json`` files of finished evaluations."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from harness.results.reading import (
 from harness.results.row import COLUMNS, FIELDS, ResultRow
 
 FILE = "result.json"
-RECORD = "evaluation.json"  # beside it, of evaluations that left predictions
+RECORD = "evaluation.json"  # in the same folder, for evaluations with predictions
 TABLE = "results.csv"
 
 
@@ -33,11 +33,11 @@ def write_result(directory: Path, rows: Sequence[ResultRow]) -> None:
 
 
 def find_evaluations(path: Path) -> list[Path]:
-    """Find the folders of the evaluations that a path stands for, in the order of their names.
+    """Return the folders of the evaluations that belong to a path, in the order of their names.
 
-    Of a run's folder they are below its ``results``; of any other folder below itself, so that a
-    part of a run will do, and a folder of several. The ``results.csv`` of a run has those beside
-    it; any other file has none, whatever it stands beside.
+    In a run's folder they are below its ``results``. In any other folder they are below the folder
+    itself, so that the path can be a part of a run or a folder of several runs. The ``results.csv``
+    of a run has the evaluations of its folder; any other file has none.
     """
     if path.is_dir():
         root = path / "results" if (path / "results").is_dir() else path
@@ -46,15 +46,15 @@ def find_evaluations(path: Path) -> list[Path]:
     else:
         return []
     found = [file.parent for file in sorted(root.rglob(FILE))]
-    # A process that was killed may leave the temporary name of what it was about to finish.
+    # A killed process can leave folders with temporary names, which begin with a dot.
     return [directory for directory in found if not directory.name.startswith(".")]
 
 
 def read_results(directories: Iterable[Path]) -> pd.DataFrame:
-    """Gather the ``result.json`` of each folder into one frame.
+    """Return the rows of the folders' ``result.json`` files as one frame.
 
     Warns:
-        UserWarning: a file that is damaged, or of a newer schema version; it is left out.
+        UserWarning: a file is damaged, or has a newer schema version; it is left out.
     """
     return frame(placed.row for placed in placed_results(directories))
 
@@ -70,7 +70,7 @@ def placed_results(directories: Iterable[Path]) -> Iterator[PlacedRow]:
         except UnknownVersion as error:
             warnings.warn(f"{path} is left out: {error}", stacklevel=2)
         except (OSError, ValueError, RecursionError) as error:
-            cure = "Delete its folder, and run again to make it anew."
+            cure = "Delete its folder and run again."
             warnings.warn(f"{path} is left out: {str(error).rstrip('.')}. {cure}", stacklevel=2)
         else:
             for number, row in enumerate(rows, start=1):
@@ -90,7 +90,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _cells(entry: object, place: str) -> list[str]:
-    """Return the values of a row as a CSV would contain them; a column that came later is empty."""
+    """Return a row's values as cells of a CSV; cells of newer columns are empty."""
     if not isinstance(entry, dict):
         raise ValueError(f"{place} is not an object, but {entry!r}")
     version = known_version(str(entry.get("schema_version")))

@@ -1,4 +1,4 @@
-"""Result rows as pandas frames: typed, in canonical order, and the newest of each."""
+"""Result rows as pandas frames: column types, canonical order, and the newest of repeated rows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import pandas as pd
 from harness.results.row import COLUMNS, FIELDS, KEY, ResultRow, kind_of
 
 TESTED = ["metric", "n_test", "task_sha256"]
-"""What values of one task must have in common to be compared, or averaged over seeds."""
+"""Columns that must agree for values of one task to be compared, or averaged over seeds."""
 
 EQUAL_DIGITS = 9
-"""To which values are equal: means over folds of one sum differ by rounding."""
+"""Decimal digits to which values are compared: equal means over folds can differ by rounding."""
 
 FITTED = "input statistics fitted to the task"
-"""In the notes of a model that is another one, by design, on each task."""
+"""Note on a model that is fitted to each task, and so has another fingerprint on each."""
 
 OUT_OF_SCALE = "embeddings out of scale for this protocol"
-"""Begins the note of a row whose protocol does not normalise inputs that it would have to."""
+"""Start of the note on a row whose protocol does not normalise embeddings although they need it."""
 
 _DTYPES = {int: "Int64", float: "float64", bool: "bool"}
 
@@ -33,7 +33,7 @@ def frame(rows: Iterable[ResultRow]) -> pd.DataFrame:
 def typed(table: pd.DataFrame) -> pd.DataFrame:
     """Return a frame of result rows with the CSV's columns, types and canonical order.
 
-    Numbers are float64 or Int64, which holds gaps, flags bool, all else text.
+    Numbers are float64 or nullable Int64, flags bool, all else text.
     """
     table = table[COLUMNS].copy()
     for column in COLUMNS:
@@ -47,13 +47,13 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def latest(table: pd.DataFrame) -> pd.DataFrame:
-    """Keep the newest of rows that tell the same thing, and no failure where there is a value.
+    """Return the newest of repeated rows, without failures that have been replaced by a value.
 
-    A failure counts for nothing once a value was computed since, of any model of its name, or at
-    any time, of the very model and task that failed.
+    A failure is dropped if a value was computed later for any model of its name, or at any time for
+    the same model and task.
 
-    Two models of one name (a checkpoint that was overwritten, say) stay two, whichever seeds,
-    tasks and protocols each has: their names get the beginning of their fingerprints.
+    Two models of one name, for example after a checkpoint was overwritten, are kept apart: the
+    beginning of the fingerprint is appended to their names.
     """
     place = ["task", "protocol", "model", "seed"]
     table = table[~_computed_elsewhere(table, [*place, "model_fingerprint", "task_sha256"])]
@@ -67,23 +67,23 @@ def latest(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _computed_elsewhere(rows: pd.DataFrame, same: list[str]) -> pd.Series:
-    """Which failures have a finished row that has some columns in common with them."""
+    """Return which failures have a finished row with equal values in the columns ``same``."""
     of_what = pd.MultiIndex.from_frame(rows[same])
     failed = rows.status == "failed"
     return failed & of_what.isin(of_what[~failed])
 
 
 def _twins(rows: pd.DataFrame) -> set[str]:
-    """Names that stand for several models."""
+    """Return the names that several models share."""
     fitted = rows.notes.str.contains(FITTED, regex=False)
     twins = _several(rows[~fitted & (rows.status == "done")], ["model"])
-    # A model fitted to each task has other options there, and with them another fingerprint.
+    # A model fitted to each task has other options on each, and so another fingerprint.
     for shared in ("task", "model_options"):
         twins |= _several(rows, ["model", shared])
     return twins
 
 
 def _several(rows: pd.DataFrame, shared: list[str]) -> set[str]:
-    """Names of models whose rows with something in common have several fingerprints."""
+    """Return the model names with several fingerprints among rows equal in ``shared``."""
     fingerprints = rows.groupby(shared).model_fingerprint.nunique()
     return set(fingerprints[fingerprints > 1].index.get_level_values("model"))

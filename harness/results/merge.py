@@ -1,4 +1,4 @@
-"""Results of several files and runs in one table: the newest of each, and what was left out."""
+"""Merge results of several files and runs: keep the newest of repeated rows and list the others."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from harness.results import PlacedRow, Repeated, frame, newest, read_placed
 
 @dataclass(frozen=True)
 class Merged:
-    """Results that were joined.
+    """Merged results.
 
     Attributes:
         table: as :func:`harness.results.load` returns it.
-        left_out: each row that another one took the place of.
-        doubts: what may not belong together, in sentences.
+        left_out: each row that was replaced by another one.
+        doubts: sentences about rows that may not be comparable.
     """
 
     table: pd.DataFrame
@@ -30,13 +30,13 @@ class Merged:
 
 
 def merge(paths: Sequence[Path]) -> Merged:
-    """Join results CSVs and runs' folders; of rows that tell the same thing the newest is kept.
+    """Merge results CSVs and runs' folders; keep the newest of repeated rows.
 
-    A failure never takes the place of a value of the same task.
+    A failure never replaces a value of the same task.
 
     Raises:
-        UserError: a file that cannot be read, two rows of one run that contradict each other, or
-            values of one task on different numbers of test clips; with both places.
+        UserError: a file cannot be read, two rows of one run contradict each other, or values of
+            one task are from different numbers of test clips; with both places.
     """
     rows = [placed for path in _once(paths) for placed in read_placed(path)]
     kept, left_out = newest(rows)
@@ -45,10 +45,10 @@ def merge(paths: Sequence[Path]) -> Merged:
 
 
 def check_output(out: Path, paths: Iterable[Path], *, overwrite: bool = False) -> None:
-    """Refuse to write over an input, and over any other file that is there unless told to.
+    """Refuse an output that is an input or, without ``overwrite``, any existing file.
 
     Raises:
-        UserError: naming the file.
+        UserError: the output is refused.
     """
     if out.is_dir():
         raise UserError(f"{out} is a folder: name a file, such as {out / 'results.csv'}.")
@@ -57,11 +57,11 @@ def check_output(out: Path, paths: Iterable[Path], *, overwrite: bool = False) -
             if read.is_file() and out.exists() and out.samefile(read):
                 raise UserError(f"{out} is one of the inputs: name another file.")
     if out.exists() and not overwrite:
-        raise UserError(f"{out} is there already: name another file, or give --overwrite.")
+        raise UserError(f"{out} exists already: name another file, or give --overwrite.")
 
 
 def describe_left_out(left_out: Iterable[Repeated]) -> list[str]:
-    """Say which rows were left out for which, a line for each evaluation and pair of files."""
+    """Return a line on the replaced rows for each evaluation and pair of files."""
     lines = []
     for _, group in groupby(sorted(left_out, key=_group), key=_group):
         repeated = list(group)
@@ -89,13 +89,13 @@ def _refuse_other_clips(rows: Sequence[PlacedRow]) -> None:
         if n_test != found.n_test:
             raise UserError(
                 f"{task} has {plural(n_test or 0, 'test clip')} in {other.place}, and "
-                f"{found.n_test} in {placed.place}: values on different clips do not belong in "
-                "one table. Run one of them again on the other's task, or leave its rows out."
+                f"{found.n_test} in {placed.place}: values on different clips cannot be in one "
+                "table. Run one of them again on the other's task, or leave its rows out."
             )
 
 
 def _doubts(rows: Sequence[PlacedRow]) -> Iterable[str]:
-    """Say, once each, which tasks are not one task, and which names stand for two models."""
+    """Yield a sentence on each task that differs, and on each name of two models."""
     tasks: dict[str, PlacedRow] = {}
     models: dict[tuple[str, str], PlacedRow] = {}
     told = set()
@@ -108,7 +108,7 @@ def _doubts(rows: Sequence[PlacedRow]) -> Iterable[str]:
                 f"{task.name} is not the same in {other.place} and in {placed.place} "
                 "(task_sha256): labels, splits or clips left out may differ."
             )
-        # Statistics of a task are options, and make another fingerprint for each.
+        # A model fitted to each task has other options on each, and so another fingerprint.
         other = models.setdefault((model.label, model.options), placed)
         if other.row.model.fingerprint != model.fingerprint and model.label not in told:
             told.add(model.label)
@@ -137,7 +137,7 @@ def _places(rows: Sequence[PlacedRow]) -> str:
     numbers = sorted(placed.place.number for placed in rows)
     if len(numbers) == 1:
         return str(rows[0].place)
-    # Consecutive numbers have one distance to their index.
+    # Consecutive numbers have the same difference to their index.
     runs = [[n for _, n in run] for _, run in groupby(enumerate(numbers), lambda p: p[1] - p[0])]
     spans = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
     return f"{rows[0].place.file}, {rows[0].place.unit}s {', '.join(spans)}"

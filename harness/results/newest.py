@@ -1,4 +1,4 @@
-"""Rows that tell the same thing: which of them counts."""
+"""Repeated rows, which have the same ``KEY`` columns: find them and keep the newest."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.results.row import ResultRow
 
 
 class Repeated(NamedTuple):
-    """A row that is left out, and the one that tells the same thing and is kept."""
+    """A row that is left out, and the row with the same key that is kept."""
 
     left_out: PlacedRow
     kept: PlacedRow
@@ -33,13 +33,13 @@ def told(row: ResultRow) -> tuple:
 
 
 def newest(rows: Sequence[PlacedRow]) -> tuple[list[PlacedRow], list[Repeated]]:
-    """Keep the newest of the rows that tell the same thing, and name those left out.
+    """Return the newest of repeated rows, and the rows that are left out.
 
-    A failure never takes the place of a value of the same task, whichever is newer: it was
-    computed elsewhere.
+    A failure never replaces a value of the same task, even if it is newer: the value was computed
+    elsewhere.
 
     Raises:
-        UserError: two rows of one run tell different values of the same thing.
+        UserError: two rows of one run have the same key and different values.
     """
     kept: dict[tuple, PlacedRow] = {}
     for placed in rows:
@@ -61,15 +61,15 @@ def _better(one: PlacedRow, other: PlacedRow) -> PlacedRow:
         return max(one, other, key=lambda each: each.row.run.order)
     if told(a) != told(b):
         raise UserError(
-            f"{one.place} and {other.place} are of one run ({a.run.run_id}) and yet say different "
-            f"things of {describe(a)}: {_value(one)} and {_value(other)}. Was one edited? Delete "
+            f"{one.place} and {other.place} are of one run ({a.run.run_id}), but have different "
+            f"values of {describe(a)}: {_value(one)} and {_value(other)}. Was one edited? Delete "
             "the wrong one."
         )
     return one
 
 
 def describe(row: ResultRow) -> str:
-    """Return in words what a row is the value of."""
+    """Return a description of a row: metric, model, task, protocol, seed and split."""
     what, probe = row.measurement, row.probe
     return (
         f"{what.metric} of {row.model.label} on {row.task.name} ({probe.protocol}, seed "
@@ -78,10 +78,10 @@ def describe(row: ResultRow) -> str:
 
 
 def refuse_two_primaries(rows: Sequence[PlacedRow]) -> None:
-    """Refuse two metrics that both are the primary one of the same evaluation's split.
+    """Refuse two primary metrics on one split of an evaluation.
 
     Raises:
-        UserError: naming both rows.
+        UserError: there are two; both rows are named.
     """
     first: dict[tuple, PlacedRow] = {}
     for placed in rows:
@@ -99,7 +99,7 @@ def refuse_two_primaries(rows: Sequence[PlacedRow]) -> None:
 
 
 def warn_of_runs_that_differ(rows: Sequence[PlacedRow]) -> None:
-    """Warn where two runs, or files, tell different values of the same thing, naming a pair.
+    """Warn if two runs, or files, have different values with the same key, naming a pair.
 
     Raises:
         UserError: as :func:`newest`.
@@ -114,12 +114,12 @@ def warn_of_runs_that_differ(rows: Sequence[PlacedRow]) -> None:
     ]
     if pairs:
         (old, new), others = pairs[0], len(pairs) - 1
-        do = "does" if others == 1 else "do"
-        said = f" So {do} {plural(others, 'other row')}." if others else ""
+        do = "differs" if others == 1 else "differ"
+        said = f" {plural(others, 'other row')} {do} too." if others else ""
         warnings.warn(
-            f"Runs tell different values of {describe(old.row)}: {_run_of(old)} {_value(old)}, and "
-            f"{_run_of(new)} {_value(new)}, which is taken.{said} The newest value counts, and no "
-            "failure in its place; name one run's folder to see that run alone.",
+            f"Runs have different values of {describe(old.row)}: {_value(old)} in {_run_of(old)}, "
+            f"and {_value(new)} in {_run_of(new)}, which is used.{said} The newest value is used, "
+            "and a failure never replaces a value; name one run's folder to see that run alone.",
             stacklevel=3,
         )
 
@@ -137,13 +137,13 @@ def _run_of(placed: PlacedRow) -> Path:
 
 
 def warn_of_repeated(path: Path, rows: Sequence[PlacedRow]) -> None:
-    """Warn of rows of one file that tell the same thing, naming a pair of them.
+    """Warn of repeated rows in one file, naming a pair of them.
 
     Raises:
         UserError: as :func:`newest`.
     """
     _, repeated = newest(rows)
-    # What was computed on a task that has changed since is not the same thing.
+    # Rows on different versions of a task are not repeated rows.
     repeated = [r for r in repeated if r.left_out.row.task.sha256 == r.kept.row.task.sha256]
     if not repeated:
         return
@@ -151,11 +151,10 @@ def warn_of_repeated(path: Path, rows: Sequence[PlacedRow]) -> None:
     one, other = first
     values = f"{_value(one)} and {_value(other)}" if first.differ else "the same value"
     rest = len(repeated) - 1
-    do = "does" if rest == 1 else "do"
-    others = f", and so {do} {plural(rest, 'other pair')}" if rest else ""
+    others = f", and {plural(rest, 'more pair')}" if rest else ""
     warnings.warn(
-        f"{path}, lines {one.place.number} and {other.place.number}, tell {describe(one.row)}: "
-        f"{values}{others}. Tables take the newest value, and no failure in its place; "
-        f"`hear-byola results merge {path} -o OUT.csv` leaves the others out.",
+        f"{path}, lines {one.place.number} and {other.place.number}, both contain "
+        f"{describe(one.row)}: {values}{others}. Tables use the newest value, and a failure never "
+        f"replaces a value; `hear-byola results merge {path} -o OUT.csv` leaves the others out.",
         stacklevel=4,
     )

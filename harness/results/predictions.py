@@ -1,6 +1,6 @@
-"""Test predictions of an evaluation beside the truth, in memory and on disk.
+"""Test predictions of an evaluation with the true labels, in memory and on disk.
 
-What is written can be scored again without the task's directory.
+The files can be scored again without the task's directory.
 """
 
 from __future__ import annotations
@@ -32,11 +32,18 @@ Folds = Sequence[Sequence[UnitResult]]
 
 @dataclass(frozen=True)
 class FoldPredictions:
-    """What the selected probes of one fold say of its test split.
+    """The predictions of the selected probes of one fold on its test split.
 
-    ``probabilities`` is (runs, rows, classes) float32; rows are clips, or timestamps for events,
-    for which ``predicted`` holds, for each run, the events of each clip. ``groups`` has the group
-    of each clip, in the order of ``clips``; None in a task without groups.
+    Attributes:
+        split: the test split.
+        clips: clip names.
+        probabilities: float32 (runs, rows, classes); rows are clips, or timestamps for events.
+        targets: class indices (rows,), or multi-hot (rows, classes).
+        offsets: (clips + 1,); clip i has the rows offsets[i]:offsets[i + 1].
+        timestamps: (rows,) in ms, for events.
+        predicted: for events, of each run the events of each clip.
+        reference: for events, the true events of each clip.
+        groups: the group of each clip; None in a task without groups.
     """
 
     split: str
@@ -53,7 +60,7 @@ class FoldPredictions:
 def gather(
     task: Task, embeddings: Mapping[str, SplitEmbeddings], results: Folds
 ) -> list[FoldPredictions]:
-    """Put the selected units' predictions beside the truth, fold by fold."""
+    """Return the selected units' predictions with the true labels, for each fold."""
     fold_of = _scene_fold if task.embedding_type == EmbeddingType.SCENE else _event_fold
     return [
         replace(fold_of(task, embeddings[fold.test], runs), groups=_groups(task, fold.test))
@@ -117,13 +124,13 @@ def _event_fold(
 
 
 def write_predictions(fold: FoldPredictions, directory: Path) -> None:
-    """Write ``<split>.predictions.npz`` into a folder, and what an event fold adds to it.
+    """Write the files of a fold's predictions into a folder.
 
-    The npz holds ``clips`` (unicode), ``probabilities`` (runs, rows, classes), ``targets``,
-    ``offsets`` (clips + 1: rows of clip i are offsets[i]:offsets[i + 1]), for events
-    ``timestamps`` in ms, and in a task with groups ``groups`` (unicode, one a clip); no pickled
-    object. ``<split>.events.json`` holds for each run, and
-    ``<split>.reference.json`` of the truth, the events of each clip, in ms.
+    ``<split>.predictions.npz`` contains the arrays of :class:`FoldPredictions`: ``clips``
+    (unicode), ``probabilities``, ``targets`` and ``offsets``; for events ``timestamps``; with
+    groups ``groups`` (unicode, one per clip). It contains no pickled object. For events,
+    ``<split>.events.json`` contains each run's events of each clip in ms, and
+    ``<split>.reference.json`` the true ones.
     """
     stream = io.BytesIO()
     arrays: dict[str, Any] = {
@@ -146,18 +153,18 @@ def write_predictions(fold: FoldPredictions, directory: Path) -> None:
 
 
 def read_predictions(directory: Path, split: str) -> FoldPredictions:
-    """Read what :func:`write_predictions` wrote of one test split.
+    """Read the files of :func:`write_predictions` for one test split.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: a file is missing or damaged.
     """
     path = directory / f"{split}.predictions.npz"
     try:
         if not is_plain_name(split):
-            raise ValueError(f"the split {split!r} is no plain name")
-        # Else numpy takes the file for a pickle, and tells how to trust it.
+            raise ValueError(f"the split {split!r} is not a plain name")
+        # numpy would take the file for a pickle, and its error would advise to allow pickles.
         if path.is_file() and not zipfile.is_zipfile(path):
-            raise ValueError("it is no archive of arrays")
+            raise ValueError("it is not an archive of arrays")
         with np.load(path, allow_pickle=False) as saved:
             arrays = {name: saved[name] for name in saved.files}
         fold = _fold(split, arrays)
@@ -166,7 +173,7 @@ def read_predictions(directory: Path, split: str) -> FoldPredictions:
         path = directory / f"{split}.events.json"
         runs = json.loads(path.read_bytes())
         if not isinstance(runs, list) or len(runs) != len(fold.probabilities):
-            raise ValueError("it holds events of another number of runs than the predictions")
+            raise ValueError("its number of runs differs from that of the predictions")
         predicted = tuple(_events(run, fold.clips) for run in runs)
         path = directory / f"{split}.reference.json"
         reference = _events(json.loads(path.read_bytes()), fold.clips)
@@ -178,7 +185,7 @@ def read_predictions(directory: Path, split: str) -> FoldPredictions:
 
 
 _CURE = "Delete its folder, and run again."
-# What numpy, zipfile and json raise of files that are cut off or were written over.
+# Exceptions of numpy, zipfile and json on truncated or overwritten files.
 _DAMAGE = (
     OSError,
     ValueError,
@@ -193,24 +200,24 @@ _LATEST_MS = 86_400_000.0  # a day: error rates count segments up to the last ev
 
 
 def _fold(split: str, arrays: Mapping[str, np.ndarray]) -> FoldPredictions:
-    """Put arrays together, if they are of one test split.
+    """Return the predictions made of the arrays of one test split.
 
     Raises:
-        KeyError: an array that is missing.
-        ValueError: a sentence that says how they are at odds.
+        KeyError: an array is missing.
+        ValueError: the arrays do not match; the message is a clause that follows the file's name.
     """
     clips, probabilities = arrays["clips"], arrays["probabilities"]
     targets, offsets = arrays["targets"], arrays["offsets"]
     timestamps = arrays.get("timestamps")
     if clips.ndim != 1 or clips.dtype.kind != "U" or not len(clips):
-        raise ValueError("clips is no list of names")
+        raise ValueError("clips is not a list of names")
     names = tuple(clips.tolist())
     for name in names:
         check_clip_name(name)
     if len(set(names)) < len(names):
-        raise ValueError("clips names one twice")
+        raise ValueError("clips contains a name twice")
     if probabilities.ndim != 3 or probabilities.dtype.kind != "f" or not probabilities.size:
-        raise ValueError("probabilities are not numbers of runs, rows and classes")
+        raise ValueError("probabilities are not numbers (runs, rows, classes)")
     if not np.isfinite(probabilities).all():
         raise ValueError("some probabilities are not finite")
     _, rows, classes = probabilities.shape
@@ -226,7 +233,7 @@ def _fold(split: str, arrays: Mapping[str, np.ndarray]) -> FoldPredictions:
     if offsets[0] != 0 or offsets[-1] != rows or (offsets[1:] < offsets[:-1]).any():
         raise ValueError(f"offsets do not divide {rows} rows")
     if timestamps is None and rows != len(names):
-        raise ValueError(f"the number of rows is {rows}, that of clips {len(names)}")
+        raise ValueError(f"the number of rows is {rows}, but that of clips is {len(names)}")
     if timestamps is not None and (
         timestamps.shape != (rows,) or timestamps.dtype.kind not in "fiu"
     ):
@@ -252,15 +259,15 @@ def _listed(clips: Mapping[str, Sequence[Event]]) -> dict[str, list[dict]]:
 
 
 def _events(listed: Mapping[str, Sequence[object]], clips: Sequence[str]) -> dict[str, list[Event]]:
-    """The events of each clip; they must be of these clips.
+    """Return the events of each clip, parsed.
 
     Raises:
-        ValueError: a sentence that says what is wrong.
+        ValueError: the clips differ from ``clips``, or an event is not valid.
     """
     if not isinstance(listed, dict) or listed.keys() != set(clips):
-        raise ValueError("it does not hold the events of the clips of the predictions")
+        raise ValueError("its clips differ from those of the predictions")
     if not all(isinstance(of_clip, list) for of_clip in listed.values()):
-        raise ValueError("the events of a clip are no list")
+        raise ValueError("the events of a clip are not a list")
     found = {name: list(map(parse_event, of_clip)) for name, of_clip in listed.items()}
     for name, of_clip in found.items():
         if any(max(abs(event.start), abs(event.end)) > _LATEST_MS for event in of_clip):

@@ -1,4 +1,4 @@
-"""Rows from the cells of a CSV or the values of a JSON file, of this schema version or older."""
+"""Read result rows from cells of a CSV or values of a JSON file, also of older schema versions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RowPlace(NamedTuple):
 
     @property
     def unit(self) -> str:
-        """What is counted."""
+        """Word for the number: line or row."""
         return "row" if self.file.suffix == ".json" else "line"
 
 
@@ -34,7 +34,7 @@ class PlacedRow(NamedTuple):
 
 
 class UnknownVersion(ValueError):
-    """A schema version that this harness cannot read; the message says what to do."""
+    """A schema version that this harness cannot read; the message gives the remedy."""
 
 
 def columns_of(version: int) -> list[str]:
@@ -46,25 +46,25 @@ def known_version(text: str) -> int:
     """Return a schema version from its cell.
 
     Raises:
-        UnknownVersion: it is newer than this harness, or none.
+        UnknownVersion: it is newer than this harness, or not a version.
     """
     number = text.strip().removesuffix(".0")  # a spreadsheet may write 2.0
     version = int(number) if number.isdecimal() else 0
     if version < 1:
-        raise UnknownVersion(f"schema_version is {text}, which is no version.")
+        raise UnknownVersion(f"schema_version is {text}, which is not a version.")
     if version > SCHEMA_VERSION:
         raise UnknownVersion(
-            f"schema version {version} is of a newer harness, and this one reads up to "
+            f"schema version {version} is from a newer harness, but this one reads versions up to "
             f"{SCHEMA_VERSION}: update hear-byola."
         )
     return version
 
 
 class RowReader:
-    """Reads rows of texts. Groups of cells that rows have in common are read once.
+    """Reads rows of texts. Equal groups of cells are parsed once.
 
     Args:
-        columns: of the texts; those that are not of results are ignored.
+        columns: the names of the columns; unknown ones are ignored.
 
     Attributes:
         version: the highest schema version that was read.
@@ -79,18 +79,18 @@ class RowReader:
         self._known: dict[tuple[str, int, tuple[str, ...]], ColumnGroup] = {}
 
     def read(self, cells: Sequence[str], place: str) -> ResultRow:
-        """Return a row of this schema version from the cells of any that is not newer.
+        """Return a row of this schema version from cells of this version or an older one.
 
-        Columns that came after the row's version take their defaults.
+        Columns that are newer than the row's version get their defaults.
 
         Args:
-            cells: a text for each column; a missing number is empty.
-            place: where they are; errors begin with it.
+            cells: one text per column; a missing number is empty.
+            place: where the row is; errors begin with it.
 
         Raises:
             UnknownVersion: see :func:`known_version`.
-            ValueError: values that no evaluation can have given; names the columns and what they
-                may contain.
+            ValueError: some values are impossible; the message names the columns and the allowed
+                values.
         """
         version = known_version(cells[self._version])
         self.version = max(self.version, version)

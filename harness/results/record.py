@@ -1,8 +1,7 @@
-"""What a finished evaluation left in a run's folder, and where what it stands on is.
+"""The record of a finished evaluation, ``evaluation.json``, which comparisons and reports read.
 
-``evaluation.json`` beside the predictions says what comparing and showing them needs: the task's
-kind, labels and folds, and where embeddings, probes and recordings are. Paths inside the run's
-folder are relative to it, so that it may be moved.
+It contains the task's kind, labels and folds, and the places of embeddings, probes and recordings.
+Paths inside the run's folder are relative to it, so that the folder can be moved.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ _CURE = "Delete its folder and run again: embeddings and probes are kept."
 
 
 def _inside(place: str) -> str:
-    """Return a path that leads nowhere out of the run's folder."""
+    """Return a path if it lies inside the run's folder."""
     if not place or PurePath(place).is_absolute() or ".." in PurePath(place).parts:
         raise ValueError("a folder in that of the run")
     return place
@@ -62,20 +61,20 @@ class _Folds(Schema):
 
 
 class _Audio(Schema):
-    """What was embedded of a split."""
+    """The audio of a split that was embedded: sample rate and hash."""
 
     rate: Whole
     sha256: _Text
 
 
 class _Evaluated(TaskKind):
-    """What a record says of the task.
+    """The task of a record.
 
     Attributes:
         task: the task's name.
         evaluation: the task's metrics; the first is primary.
         labels: the classes, in the order of the predictions' columns.
-        task_directory: where the task was read from; it may be gone.
+        task_directory: the directory that the task was read from; it may no longer exist.
     """
 
     task: _Text
@@ -99,14 +98,14 @@ class Record(_Evaluated):
     """A finished evaluation: one model x task x protocol x seed.
 
     Attributes:
-        directory: of its predictions and result rows.
+        directory: the folder of its predictions and result rows.
         run: the run's folder.
-        folds: which splits trained, selected and tested.
-        embeddings: folder of each split's embeddings; none where the original kit's layout was
-            read. A folder may be gone.
-        probes: of each fold, by the name of its test split, the folders of the selected probes.
-        audio: of each test split the rate in Hz and a hash of the recordings that were embedded;
-            empty where the embeddings do not say, of an older version or another kit.
+        folds: the splits to train, select and test.
+        embeddings: folder of each split's embeddings, which may no longer exist; empty if the
+            original kit's layout was read.
+        probes: the folders of each fold's selected probes, by the name of its test split.
+        audio: the rate in Hz and a hash of each test split's recordings; empty if the manifests of
+            the embeddings lack them (older versions, the original kit).
     """
 
     directory: Path
@@ -124,7 +123,7 @@ class Record(_Evaluated):
         """Read the test predictions of every fold.
 
         Raises:
-            UserError: some are missing or damaged, or of other labels or another kind of task.
+            UserError: some are missing or damaged, or have other labels or another kind of task.
         """
         found = [read_predictions(self.directory, fold.test) for fold in self.folds]
         kind = (
@@ -145,17 +144,17 @@ class Record(_Evaluated):
         """Open the embeddings of a split, memory-mapped.
 
         Raises:
-            UserError: they are gone, damaged, or were read from the original kit's layout.
+            UserError: they are missing or damaged, or were read from the original kit's layout.
         """
         if split not in self.embeddings:
-            raise UserError(f"{self.directory}: no folder of embeddings is known of '{split}'.")
+            raise UserError(f"{self.directory}: no folder of embeddings is recorded for '{split}'.")
         return read_split(self.embeddings[split])
 
     def read_probes(self, fold: Fold) -> list[UnitResult]:
-        """Read what the selected probes of a fold found.
+        """Read the results of a fold's selected probes.
 
         Raises:
-            UserError: they are gone or damaged.
+            UserError: they are missing or damaged.
         """
         return [UnitResult.from_files(directory) for directory in self.probes[fold.test]]
 
@@ -168,11 +167,11 @@ def write_record(
     embeddings: Mapping[str, Path],
     probes: Mapping[str, Sequence[Path]],
 ) -> None:
-    """Write ``evaluation.json`` into the folder that is to become the evaluation's.
+    """Write ``evaluation.json`` into an evaluation's folder.
 
     Args:
-        directory: where the file goes.
-        run: the run's folder, which holds the embeddings and the probes.
+        directory: the folder.
+        run: the run's folder, which contains the embeddings and the probes.
         task: the task that was evaluated.
         embeddings: the folder of each split's embeddings; empty for the original kit's layout.
         probes: the folders of each fold's selected probes, by the name of its test split.
@@ -204,8 +203,7 @@ def _within(run: Path, path: Path) -> str:
 def find_records(run: Path) -> Iterator[Record]:
     """Find the finished evaluations of a run's folder, or a part of it, in order of their names.
 
-    An evaluation that an older version of the harness finished has no ``evaluation.json`` and is
-    passed over.
+    Evaluations of older versions of the harness have no ``evaluation.json`` and are skipped.
 
     Raises:
         UserError: an ``evaluation.json`` is damaged, or of another format version.
@@ -219,7 +217,7 @@ def read_record(directory: Path) -> Record:
     """Read the record of one finished evaluation, ``RUN/results/MODEL/TASK/EVALUATION``.
 
     Raises:
-        UserError: there is none, it is damaged, or of another format version.
+        UserError: it is missing or damaged, or has another format version.
     """
     path = directory / RECORD
     try:
@@ -240,7 +238,7 @@ def read_record(directory: Path) -> Record:
         directory=directory,
         run=run,
         folds=tuple(Fold(**dict(fold)) for fold in document.folds),
-        # The original kit's layout leaves none.
+        # Empty for the original kit's layout.
         embeddings={split: run / place for split, place in document.embeddings.items()},
         probes={
             split: tuple(run / place for place in places)
@@ -255,9 +253,9 @@ def _disagreements(document: _Document) -> Iterator[str]:
     kind, prediction = document.embedding_type, document.prediction_type
     for name in document.evaluation:
         if name not in metrics_of(kind, prediction):
-            yield f"'{name}' is no metric of {kind} tasks that are {prediction}."
+            yield f"'{name}' is not a metric of {prediction} {kind} tasks."
     tested = [fold.test for fold in document.folds]
     if len(set(tested)) < len(tested):
-        yield "two folds have one test split."
+        yield "two folds have the same test split."
     if document.probes.keys() != set(tested):
-        yield "probes names other test splits than folds."
+        yield "the test splits of probes and folds differ."

@@ -1,7 +1,7 @@
 """A result row: its groups of fields and its columns.
 
-To add a column: give the field a default that means what older versions did, name the column in
-``COLUMNS``, raise ``SCHEMA_VERSION``, and name the column in ``ADDED``.
+To add a column, give the field a default for rows of older versions, add the column to ``COLUMNS``
+and ``ADDED``, and increase ``SCHEMA_VERSION``.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _COLUMNS = """
     torch_version command started_at
 """
 COLUMNS = _COLUMNS.split()
-"""The columns of a results CSV, in their order."""
+"""The columns of a results CSV, in order."""
 
 _ADDED = "module task_kind standard_error freedom training_error n_groups design_effect clip_error"
 ADDED: Mapping[str, int] = dict.fromkeys(_ADDED.split(), 2)
-"""The schema version that each column came with; those of the first version are not named."""
+"""The schema version in which each column was added; columns of the first version are absent."""
 
 KEY = ["task", "protocol", "model", "model_fingerprint", "seed", "split", "metric"]
 """The columns that identify a row."""
 
 NAMES = ("model", "task", "protocol", "split", "metric")
 
-# Without these a row does not say what it is a value of, or whether it may be trusted.
+# Without these columns a row cannot be identified, or its value cannot be trusted.
 NEEDED = [*COLUMNS[: COLUMNS.index("value") + 1], "status", "started_at"]
 
 _ROUNDED = 1e-9
@@ -48,12 +48,12 @@ _ROUNDED = 1e-9
 
 def _task_name(text: str) -> str:
     if text.partition(" ")[0] == "mean":
-        raise ValueError("another name, since tables call a mean so")
+        raise ValueError("another name, because tables use this one for means")
     return text
 
 
 def _utc(text: str) -> str:
-    """Times are compared as texts, so all must be written alike."""
+    """Return a time in UTC; times are compared as texts, so all must have the same form."""
     try:
         time = datetime.datetime.fromisoformat(text) if text else None
         if time is None or (time.isoformat() == text and time.utcoffset() == datetime.timedelta(0)):
@@ -75,7 +75,7 @@ class RunInfo(ColumnGroup):
 
     @property
     def order(self) -> tuple[str, str]:
-        """By which runs are sorted: the later one is greater."""
+        """Sort key of runs; later runs have greater keys."""
         return self.started_at, self.run_id
 
 
@@ -90,7 +90,7 @@ class TaskInfo(ColumnGroup):
 
 
 class EmbeddingInfo(ColumnGroup):
-    """The embeddings of all splits; ``hop_ms`` is the spacing of timestamps."""
+    """The embeddings of all splits. ``hop_ms`` is the distance between timestamps."""
 
     embedding_size: Count | None = None
     hop_ms: Amount | None = None
@@ -102,7 +102,7 @@ class EmbeddingInfo(ColumnGroup):
 
 
 class ProbeInfo(ColumnGroup):
-    """The probes: protocol, seed, clips to train and validate on, chosen parameters as JSON."""
+    """The probes: protocol, seed, numbers of clips, selected parameters as JSON."""
 
     protocol: Name
     seed: Count
@@ -115,10 +115,9 @@ class ProbeInfo(ColumnGroup):
 class Measurement(ColumnGroup):
     """A metric's value on one split.
 
-    ``split`` is a test fold, or ``all``: the mean over test folds (the test split itself where
-    there is one). ``value`` is None where ``status`` is ``failed``, and where the metric is
-    undefined (the area under a curve of a test split with one class, say). ``fold_std`` has ddof 1,
-    as the original kit's.
+    ``split`` is a test fold, or ``all``: the mean over test folds, or the only test split.
+    ``value`` is None if ``status`` is ``failed`` or the metric is undefined, for example the area
+    under a curve on a test split with one class. ``fold_std`` has ddof 1, as in the original kit.
     """
 
     split: Name
@@ -147,7 +146,7 @@ class Measurement(ColumnGroup):
     @model_validator(mode="after")
     def _check(self) -> Measurement:
         if self.status == "failed" and self.value is not None:
-            raise ValueError(f"status is failed, and yet the value is {self.value}.")
+            raise ValueError(f"status is failed, but the value is {self.value}.")
         self._check_value()
         self._check_interval()
         return self
@@ -158,13 +157,14 @@ class Measurement(ColumnGroup):
             return
         if self.higher_is_better != metric.higher_is_better:
             raise ValueError(
-                f"higher_is_better is {self.higher_is_better}, which {self.metric} contradicts."
+                f"higher_is_better is {self.higher_is_better}, but for {self.metric} it is "
+                f"{metric.higher_is_better}."
             )
         low, high = metric.range
         if self.value is not None and not low <= self.value <= high:
             percent = " (is it in percent?)" if high == 1 < self.value <= 100 else ""
             limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g} on"
-            raise ValueError(f"value is {self.value}, and {self.metric} goes {limits}{percent}.")
+            raise ValueError(f"value is {self.value}, but {self.metric} ranges {limits}{percent}.")
 
     def _check_interval(self) -> None:
         low, high, value = self.ci_low, self.ci_high, self.value
@@ -179,7 +179,7 @@ class Measurement(ColumnGroup):
         slack = _ROUNDED * max(1.0, abs(value))
         if not low - slack <= value <= high + slack:
             raise ValueError(
-                f"value is {value}, and its interval, from {low} to {high}, does not contain it."
+                f"value is {value}, but its interval, from {low} to {high}, does not contain it."
             )
 
 
@@ -196,18 +196,18 @@ class ResultRow:
 
     @property
     def evaluation(self) -> tuple:
-        """The evaluation that the row is of: the first columns of ``KEY``."""
+        """The evaluation of the row: the first columns of ``KEY``."""
         model, probe = self.model, self.probe
         return (self.task.name, probe.protocol, model.label, model.fingerprint, probe.seed)
 
     @property
     def key(self) -> tuple:
-        """What the row is the value of: its columns ``KEY``."""
+        """The columns ``KEY``, which identify the row."""
         return (*self.evaluation, self.measurement.split, self.measurement.metric)
 
     @property
     def title(self) -> str:
-        """The evaluation that the row is of, in words."""
+        """The evaluation of the row, in words."""
         model, probe = self.model.label, self.probe
         return f"{model} on {self.task.name} by {probe.protocol}, seed {probe.seed}"
 
@@ -223,7 +223,7 @@ _found = {
     for name, info in kind.model_fields.items()
 }
 FIELDS = {column: _found[column] for column in COLUMNS}
-"""For each column, the group and the field that hold it."""
+"""The group and the field of each column."""
 
 
 def kind_of(column: str) -> type:

@@ -1,4 +1,4 @@
-"""How far repeated probe seeds lie apart, beside how far another test set would move the score."""
+"""The variation of scores over probe seeds, reported with the interval over test clips."""
 
 from __future__ import annotations
 
@@ -11,21 +11,20 @@ _PLACE = ["model", "task", "protocol"]
 
 
 def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a model, task and protocol, of the primary metric over all test folds.
+    """Return one row per model, task and protocol, for the primary metric over all test folds.
 
-    The two uncertainties are of different things and neither holds the other: ``seed_sd`` is how
-    far one probe's score moves when it is trained with another seed, ``ci_low`` to ``ci_high`` how
-    far it moves on other clips.
+    The two uncertainties are different, and neither includes the other: ``seed_sd`` is the
+    variation over trainings of the probe, ``ci_low`` to ``ci_high`` that over test clips.
 
     Args:
-        table: result rows, as :func:`harness.results.load` gives them.
+        table: result rows, as :func:`harness.results.load` returns them.
 
     Returns:
-        ``model``, ``task``, ``protocol``; ``n_seeds``, those that have a value; ``value``, their
-        mean; ``seed_sd``, their standard deviation (ddof 1; NaN with fewer than two seeds, 0 where
-        a protocol has nothing random); ``ci_low``, ``ci_high``: the mean over seeds of the ends of
-        each seed's 95 % interval over clips. All four are NaN where the seeds were not tested
-        alike: by another metric, on other clips, or on another version of the task.
+        A frame with the columns ``model``, ``task``, ``protocol``; ``n_seeds``, the number of seeds
+        with a value; ``value``, their mean; ``seed_sd``, their standard deviation (ddof 1; NaN with
+        fewer than two seeds, 0 if the protocol is not random); ``ci_low`` and ``ci_high``, the mean
+        over seeds of the ends of each seed's 95 % interval over clips. The last four are NaN if
+        the seeds differ in metric, test clips or version of the task.
     """
     rows = latest(table)
     rows = rows[(rows.split == "all") & rows.is_primary]
@@ -43,7 +42,7 @@ def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
 
 def _sd(values: pd.Series) -> float:
     known = values.dropna()
-    # Equal values have no spread, whatever rounding makes of their mean.
+    # The mean of equal values can be rounded, which would give a deviation above 0.
     if len(known) > 1 and known.nunique() == 1:
         return 0.0
     return float(known.std(ddof=1)) if len(known) > 1 else np.nan

@@ -154,7 +154,7 @@ def test_float16_is_stored_and_what_does_not_fit_is_refused(tmp_path):
     task = make(tmp_path)
     small = run(task, toy(tmp_path), tmp_path / "out", dtype="float16")
     assert small.embeddings.dtype == np.float16
-    with pytest.raises(UserError, match=r"infinite values \(float16 ends at 65504\)"):
+    with pytest.raises(UserError, match=r"infinite values \(float16 is limited to 65504\)"):
         run(task, toy(tmp_path, scale=1e6), tmp_path / "out", dtype="float16")
     with pytest.raises(UserError, match="'int8'"):
         run(task, toy(tmp_path), tmp_path / "out", dtype="int8")

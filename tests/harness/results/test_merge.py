@@ -162,7 +162,7 @@ def test_another_file_is_written_over_only_when_told(tmp_path, capsys):
     before = other.read_bytes()
     command = ["results", "merge", str(one), "-o", str(other)]
     assert call(command) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().err
     assert other.read_bytes() == before
     assert call([*command, "--overwrite"]) == 0
     assert read_csv(other).task.tolist() == ["t-v1-full"]

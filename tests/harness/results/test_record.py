@@ -137,8 +137,8 @@ def edit_json(path: Path, change) -> None:
         ),
         ("folds", [{"name": "a", "train": ["b"], "valid": "c", "test": "../d"}], "plain name"),
         ("folds", [{"name": "a", "train": ["/b"], "valid": "c", "test": "d"}], "plain name"),
-        ("probes", {}, "probes names other test splits"),
-        ("probes", {"other": ["probes/x"]}, "other test splits"),
+        ("probes", {}, "the test splits of probes and folds differ"),
+        ("probes", {"other": ["probes/x"]}, "the test splits of probes and folds differ"),
         ("probes", {"test": ["../../probes/x"]}, "must be a folder in that of the run"),
         ("embeddings", {"test": "/etc"}, "must be a folder in that of the run"),
         ("task_directory", None, "task_directory is None: it must be"),
@@ -170,10 +170,10 @@ def edit_arrays(directory: Path, **changes) -> None:
         ("targets", lambda t: t - 1, "from 0 to 3"),
         ("targets", lambda t: t * 0.5, "from 0 to 3"),
         ("clips", lambda c: c[:-1], "offsets are not"),
-        ("clips", lambda c: np.repeat(c[:1], len(c)), "names one twice"),
+        ("clips", lambda c: np.repeat(c[:1], len(c)), "contains a name twice"),
         ("clips", lambda c: np.char.add("../", c), "plain file name"),
         ("clips", lambda c: np.char.add("/home/someone/", c), "plain file name"),
-        ("clips", lambda c: np.arange(len(c)), "no list of names"),
+        ("clips", lambda c: np.arange(len(c)), "not a list of names"),
         ("offsets", lambda o: o[::-1], "do not divide"),
     ],
 )
@@ -187,7 +187,7 @@ def test_predictions_that_make_no_sense_are_refused(evaluation, name, change, sa
 @pytest.mark.parametrize("content", [b"", b"PK", b"cut off"])
 def test_predictions_that_are_no_archive_are_refused(evaluation, content):
     (evaluation / "test.predictions.npz").write_bytes(content)
-    with pytest.raises(UserError, match=r"test\.predictions\.npz: it is no archive of arrays"):
+    with pytest.raises(UserError, match=r"test\.predictions\.npz: it is not an archive of arrays"):
         read_record(evaluation).read_predictions()
 
 
@@ -216,9 +216,9 @@ def _first_event(runs: list) -> dict:
         (lambda runs: _first_event(runs).update(start="soon"), "must be a number"),
         (lambda runs: _first_event(runs).pop("label"), "lacks label"),
         (lambda runs: _first_event(runs).update(end=1e18), "more than a day away"),
-        (lambda runs: runs[0].popitem(), "events of the clips"),
-        (lambda runs: runs.append(runs[0]), "another number of runs"),
-        (lambda runs: runs[0].update({next(iter(runs[0])): 3}), "no list"),
+        (lambda runs: runs[0].popitem(), "its clips differ"),
+        (lambda runs: runs.append(runs[0]), "its number of runs differs"),
+        (lambda runs: runs[0].update({next(iter(runs[0])): 3}), "not a list"),
     ],
 )
 def test_events_that_make_no_sense_are_refused(finished, tmp_path, change, said):

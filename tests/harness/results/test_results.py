@@ -161,9 +161,9 @@ def edited(path: Path, **cells: str) -> Path:
         (b"", "is empty"),
         (b"model,task\nx,y\n", "lacks the columns schema_version"),
         (b"\x89PNG\n\0\0", "line 2: there are zero bytes"),
-        (b"model\n\xe9\n", "line 2: no UTF-8 text"),
+        (b"model\n\xe9\n", "line 2: not UTF-8 text"),
         ("model,task\n".encode("utf-16"), "UTF-16"),
-        (b"model,model\nx,y\n", "line 1: the column 'model' stands there twice"),
+        (b"model,model\nx,y\n", "line 1: the column 'model' occurs twice"),
     ],
 )
 def test_what_is_no_results_csv_is_refused(tmp_path, text, said):
@@ -188,28 +188,28 @@ def test_what_is_no_results_csv_is_refused(tmp_path, text, said):
         ({"seed": ""}, "seed is '': it must be a whole number"),
         ({"model": ""}, "model is '': it must be a name, not empty"),
         ({"is_primary": "maybe"}, "is_primary is 'maybe': it must be true or false"),
-        ({"higher_is_better": "False"}, "higher_is_better is False, which top1_acc contradicts"),
-        ({"value": "75.2"}, "value is 75.2, and top1_acc goes from 0 to 1 .is it in percent"),
-        ({"value": "-0.1"}, "value is -0.1, and top1_acc goes from 0 to 1"),
+        ({"higher_is_better": "False"}, "higher_is_better is False, but for top1_acc it is True"),
+        ({"value": "75.2"}, "value is 75.2, but top1_acc ranges from 0 to 1 .is it in percent"),
+        ({"value": "-0.1"}, "value is -0.1, but top1_acc ranges from 0 to 1"),
         ({"ci_low": "0.7"}, "ci_low 0.7 is above ci_high 0.6"),
         (
             {"value": "0.65"},
-            "value is 0.65, and its interval, from 0.4 to 0.6, does not contain it",
+            "value is 0.65, but its interval, from 0.4 to 0.6, does not contain it",
         ),
         ({"ci_low": ""}, "one of ci_low and ci_high is empty"),
         ({"status": "don"}, "status is 'don': it must be one of 'done', 'failed'"),
-        ({"status": "failed"}, "status is failed, and yet the value is 0.5"),
+        ({"status": "failed"}, "status is failed, but the value is 0.5"),
         ({"started_at": "23.11.2026 03:15"}, "started_at is '.*': it must be a time in UTC"),
         (
             {"started_at": "2026-01-01T00:00:00+01:00"},
             "started_at is '.*': it must be a time in UTC",
         ),
-        ({"task": "mean"}, "task is 'mean': it must be another name, since tables call a mean so"),
+        ({"task": "mean"}, "task is 'mean': it must be another name, because tables"),
         ({"task": "mean speech"}, "task is 'mean speech': it must be another name"),
-        ({"model": "a\nb"}, r"model is 'a\\nb', and a name has no control characters"),
-        ({"metric": "\x1b[1m"}, r"metric is '\\x1b\[1m', and a name has no control characters"),
+        ({"model": "a\nb"}, r"model is 'a\\nb', but a name has no control characters"),
+        ({"metric": "\x1b[1m"}, r"metric is '\\x1b\[1m', but a name has no control characters"),
         ({"schema_version": "0"}, "schema_version is 0"),
-        ({"schema_version": "99"}, "schema version 99 is of a newer harness.* update hear-byola"),
+        ({"schema_version": "99"}, "schema version 99 is from a newer harness.* update hear-byola"),
     ],
 )
 def test_a_cell_that_cannot_be_is_named_with_its_line(tmp_path, cells, said):
@@ -228,7 +228,7 @@ def test_values_within_their_metrics_range_are_read(tmp_path, metric, higher_is_
 
 def test_a_part_of_a_metric_has_its_range(tmp_path):
     wrong = row(metric="event_onset_50ms_fms_recall", value=1.5)
-    with pytest.raises(UserError, match="event_onset_50ms_fms_recall goes from 0 to 1"):
+    with pytest.raises(UserError, match="event_onset_50ms_fms_recall ranges from 0 to 1"):
         read_csv(written(tmp_path / "r.csv", wrong))
 
 
@@ -291,7 +291,7 @@ def test_a_missing_last_line_break_is_told(tmp_path):
 
 def test_a_file_without_rows_is_told(tmp_path):
     (tmp_path / "r.csv").write_text(",".join(COLUMNS) + "\n")
-    with pytest.raises(UserError, match="holds no rows"):
+    with pytest.raises(UserError, match="contains no rows"):
         read_csv(tmp_path / "r.csv")
 
 
@@ -299,7 +299,7 @@ def test_an_added_column_is_passed_over_and_told(tmp_path):
     path = written(tmp_path / "r.csv")
     expected = read_csv(path)
     pd.read_csv(path).assign(remark="?").to_csv(path, index=False)
-    with pytest.warns(UserWarning, match="passed over: remark"):
+    with pytest.warns(UserWarning, match="ignored: remark"):
         pd.testing.assert_frame_equal(read_csv(path), expected)
 
 
@@ -319,7 +319,7 @@ def test_a_row_that_stands_there_twice_is_read_once_and_told(tmp_path):
     path = written(tmp_path / "r.csv")
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join([*lines, lines[1]]))
-    with pytest.warns(UserWarning, match="lines 4 and 2, tell top1_acc .* the same value"):
+    with pytest.warns(UserWarning, match="lines 4 and 2, both contain top1_acc .* the same value"):
         assert len(read_csv(path)) == 2
 
 
@@ -473,11 +473,11 @@ def test_runs_of_one_folder_that_differ_are_named(tmp_path, recwarn):
         tmp_path / "new" / evaluation,
         [row(value=0.7, ci_low=0.6, ci_high=0.8, started_at=LATER, run_id="r2")],
     )
-    with pytest.warns(UserWarning, match="tell different values of") as caught:
+    with pytest.warns(UserWarning, match="have different values of") as caught:
         assert latest(load(tmp_path)).value.tolist() == [0.7]
     (said,) = (str(each.message) for each in caught)
-    assert f"{tmp_path / 'old'} 0.5" in said
-    assert f"{tmp_path / 'new'} 0.7, which is taken" in said
+    assert f"0.5 in {tmp_path / 'old'}" in said
+    assert f"0.7 in {tmp_path / 'new'}, which is used" in said
     recwarn.clear()
     assert latest(load(tmp_path / "old")).value.tolist() == [0.5]
     assert not recwarn.list

@@ -277,7 +277,7 @@ def test_copies_of_a_run_that_contradict_each_other_are_refused(copied, run, tmp
     table[["ci_low", "ci_high"]] = np.nan
     write_csv(table, tmp_path / "edited.csv")
     for order in ([run, tmp_path / "edited.csv"], [tmp_path / "edited.csv", run]):
-        with pytest.raises(UserError, match=r"are of one run .* yet say different things"):
+        with pytest.raises(UserError, match=r"are of one run .* but have different values"):
             gather(order)
 
 
@@ -286,7 +286,7 @@ def test_runs_that_tell_different_values_are_told_of(copied, run, tmp_path):
     table["run_id"], table["started_at"] = "later", "2999-01-01T00:00:00+00:00"
     table.loc[table.metric == "segment_1s_er", "value"] += 1e-9
     write_csv(table, tmp_path / "later.csv")
-    with pytest.warns(UserWarning, match=f"tell different values of .*{tmp_path / 'later.csv'}"):
+    with pytest.warns(UserWarning, match=f"have different values of .*{tmp_path / 'later.csv'}"):
         gather([run, tmp_path / "later.csv"])
 
 
