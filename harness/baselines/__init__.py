@@ -1,1 +1,1 @@
-"""HEAR modules that stand beside every model in a results table."""
+"""HEAR modules for comparison with every model in a results table."""

@@ -1,8 +1,8 @@
-"""A HEAR module without a model: mean and standard deviation of the log-mel spectrum over time.
+"""A HEAR module without training: mean and standard deviation of the log-mel spectrum over time.
 
-Whatever is trained should beat it. The front end is that of BYOL-A (arXiv 2103.06695, section
-IV-A): 16 kHz, windows of 64 ms each 10 ms, 64 mel bands from 60 to 7,800 Hz, here on the Slaney
-scale with area normalisation; so the difference to BYOL-A's score is what its encoder adds.
+Every trained model should have a higher score. The front end is that of BYOL-A (arXiv 2103.06695,
+section IV-A): 16 kHz, windows of 64 ms every 10 ms, 64 mel bands from 60 to 7,800 Hz, here on the
+Slaney scale with area normalisation. So the difference from BYOL-A's score is due to its encoder.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ N_MELS = 64
 F_MIN, F_MAX = 60.0, 7_800.0
 EPS = float(np.finfo(np.float32).eps)
 
-# A timestamp each 5 frames (50 ms, the coarsest that HEAR recommends) describes the frames up to
-# 50 ms before and after it.
+# A timestamp every 5 frames (50 ms, the longest distance that HEAR recommends) describes the frames
+# up to 50 ms before and after it.
 FRAMES_PER_TIMESTAMP = 5
 CONTEXT_FRAMES = 5
 
@@ -29,9 +29,9 @@ CONTEXT_FRAMES = 5
 def slaney_filterbank(
     sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_max: float
 ) -> np.ndarray:
-    """Triangular mel filters on the Slaney scale, each of unit area.
+    """Return triangular mel filters on the Slaney scale, each of unit area.
 
-    The scale (Slaney, Auditory Toolbox, 1998) is linear below 1 kHz, 200/3 Hz a mel, and
+    The scale (Slaney, Auditory Toolbox, 1998) is linear below 1 kHz, 200/3 Hz per mel, and
     logarithmic above, 27 mels for a factor of 6.4. Filter i rises from the mel-spaced frequency
     f(i) to f(i+1), falls to f(i+2), and is scaled by 2 / (f(i+2) - f(i)).
 
@@ -54,7 +54,7 @@ def slaney_filterbank(
 
 
 class LogMelStatistics(torch.nn.Module):
-    """Log-mel spectrum with HEAR's attributes; it has nothing to train."""
+    """A log-mel spectrogram with HEAR's attributes and no trained parameters."""
 
     sample_rate = SAMPLE_RATE
     scene_embedding_size = 2 * N_MELS
@@ -71,10 +71,10 @@ class LogMelStatistics(torch.nn.Module):
         self.register_buffer("window", torch.hann_window(N_FFT))
 
     def forward(self, audio: torch.Tensor) -> torch.Tensor:
-        """Log-mel spectrum of ``(n, samples)`` audio in [-1, 1]: ``(n, 64, 1 + samples // 160)``.
+        """Return the log-mel spectra, ``(n, 64, 1 + samples // 160)``, of ``(n, samples)`` audio.
 
-        Frame k is centred on sample 160 k. The clip is reflected at its ends; one shorter than a
-        window, which cannot be, gets zeros at its end.
+        The audio is in [-1, 1]. Frame k is centred on sample 160 k. The clip is reflected at its
+        ends. A clip shorter than a window cannot be reflected and is padded with zeros.
         """
         frames = 1 + audio.shape[1] // HOP
         audio = F.pad(audio, (0, max(0, N_FFT - audio.shape[1])))
@@ -84,14 +84,14 @@ class LogMelStatistics(torch.nn.Module):
 
 
 def load_model(model_file_path: str = "") -> LogMelStatistics:
-    """Return the baseline; it has no checkpoint."""
+    """Return the baseline, which has no checkpoint."""
     if model_file_path:
         raise UserError("It has no weights to load: leave the checkpoint out.")
     return LogMelStatistics().eval()
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: LogMelStatistics) -> torch.Tensor:
-    """Mean and standard deviation over time of each band: ``(n, samples)`` to ``(n, 128)``."""
+    """Return mean and standard deviation over time of each band, ``(n, 128)``."""
     spectrum = model(audio)
     return torch.cat([spectrum.mean(-1), spectrum.std(-1, unbiased=False)], dim=1)
 
@@ -99,12 +99,11 @@ def get_scene_embeddings(audio: torch.Tensor, model: LogMelStatistics) -> torch.
 def get_timestamp_embeddings(
     audio: torch.Tensor, model: LogMelStatistics
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """The same statistics over the 11 frames around each timestamp.
+    """Return the same statistics over the 11 frames around each timestamp.
 
     Returns:
         ``(n, t, 128)`` and ``(n, t)`` in ms: 0, 50, 100, ... up to the clip's end. A timestamp is
-        the true centre of its 11 frames; at the clip's ends the outermost frame stands in for
-        those beyond.
+        the true centre of its 11 frames. At the clip's ends the outermost frame is repeated.
     """
     spectrum = F.pad(model(audio), (CONTEXT_FRAMES, CONTEXT_FRAMES), mode="replicate")
     windows = spectrum.unfold(-1, 2 * CONTEXT_FRAMES + 1, FRAMES_PER_TIMESTAMP)

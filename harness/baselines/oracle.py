@@ -1,17 +1,17 @@
-"""A HEAR module that knows the answers of synthetic tasks, for the harness's own calibration.
+"""A HEAR module that decodes the labels of synthetic tasks, to check the harness itself.
 
-It reads them off the audio, as any module must: the clips of ``hear-byola tasks make --synthetic``
-say their labels in tones (27.5 Hz to 4.4 kHz), and besides, softly and higher up, the labels of
-another clip of their split. It shares no code with what wrote them. Modes:
+The clips of ``hear-byola tasks make --synthetic`` contain their labels as tones (27.5 Hz to
+4.4 kHz) and, softly and at higher frequencies, the labels of another clip of their split. The
+module decodes them from the audio alone and shares no code with their generator. Modes:
 
 ``oracle``
-    Embeds the clip's own labels. A probe must reach the best score there is, exactly.
+    Embed the clip's own labels. A probe must reach exactly the best possible score.
 ``shuffled``
-    Embeds the labels of the other clip. A probe must score what chance does.
+    Embed the labels of the other clip. A probe must have the score of chance.
 ``shifted``
-    As ``oracle``, with timestamps that are wrong: each t is given as t + shift_ms +
-    t / 1000 * drift_ms. Events must be lost by the metrics' collars, and by nothing else. Scene
-    embeddings are the oracle's. Frames whose timestamp would lie outside the clip are left out.
+    Like ``oracle``, but each timestamp t is reported as t + shift_ms + t / 1000 * drift_ms. Events
+    must be missed because of the metrics' collars and for no other reason. Frames whose timestamp
+    would be outside the clip are left out. Scene embeddings are those of ``oracle``.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ SAMPLE_RATES = (16_000, 22_050, 32_000, 44_100, 48_000)  # HEAR API, "sample_rat
 
 # Notes as MIDI numbers: the keys of a piano, in scenes also the sixths of a semitone above each.
 LOWEST, KEYS, PARTS = 21, 88, 6
-# The other clip's labels: so many Hz a semitone, from the first on.
+# The other clip's labels, in Hz: the frequency of the first note, and the step per semitone.
 OTHER_START, OTHER_STEP = 5400.0, 20.0
 FRAMES_A_SECOND = 100
 
-# A sound is what is louder (root mean square of 5 ms) than this: the tones are 11 dB louder at
-# least, and the noise beneath them is 12 dB softer.
+# A sound is louder than this (root mean square over 5 ms). Tones are at least 11 dB louder, and the
+# noise is 12 dB softer.
 _LOUD = 0.004
 _LOUDNESS_SECONDS = 0.005
-_LONGEST_GAP_SECONDS = 0.05  # in a sound; between two sounds there is three times as much
-_LONGEST_LOOK_SECONDS = 4.0  # into one sound: its tones stay the same
-# Notes of one sound are within 10 dB of each other, and its window's side lobes lie at -31 dB.
+_LONGEST_GAP_SECONDS = 0.05  # within a sound; between two sounds it is three times as long
+_LONGEST_LOOK_SECONDS = 4.0  # analysed part of a sound, whose tones are constant
+# The notes of a sound are within 10 dB of each other, and the window's side lobes are at -31 dB.
 _SHARE_OF_LOUDEST = 0.25
 _FAINTEST = 0.005  # amplitude
-_LOBE_PERIODS = 1.5  # the main lobe of the window falls to nothing at 2
+_LOBE_PERIODS = 1.5  # the main lobe of the window ends at 2
 
 
 class Oracle(torch.nn.Module):
-    """Hears which notes sound when; nothing in it is trained.
+    """Detects the notes of a clip; it has no trained parameters.
 
-    A scene embedding has a 1 for each note that is in the clip, in sixths of a semitone; a
-    timestamp's, for each semitone that sounds then. All else is 0.
+    A scene embedding is 1 for each note in the clip, in sixths of a semitone. A timestamp embedding
+    is 1 for each semitone that sounds at that time. All other entries are 0.
     """
 
     scene_embedding_size = KEYS * PARTS
@@ -62,14 +62,14 @@ class Oracle(torch.nn.Module):
         self.drift_ms = drift_ms
 
     def scene(self, clip: np.ndarray) -> np.ndarray:
-        """Notes of a clip ``(samples,)``: float32 ``(528,)``."""
+        """Return the notes of a clip ``(samples,)``: float32 ``(528,)``."""
         found = np.zeros(KEYS * PARTS, dtype=np.float32)
         for first, end in sounds(clip, self.sample_rate):
             found[self._notes(clip[first:end], PARTS)] = 1.0
         return found
 
     def frames(self, clip: np.ndarray) -> np.ndarray:
-        """Notes at 0, 10, 20, ... ms of a clip: float32 ``(t, 88)``."""
+        """Return the notes at 0, 10, 20, ... ms of a clip: float32 ``(t, 88)``."""
         rate = self.sample_rate
         found = np.zeros((1 + len(clip) * FRAMES_A_SECOND // rate, KEYS), dtype=np.float32)
         for first, end in sounds(clip, rate):
@@ -80,7 +80,7 @@ class Oracle(torch.nn.Module):
         return found
 
     def times(self, count: int) -> np.ndarray:
-        """Timestamps of as many frames in ms, as the mode gives them: float32 ``(count,)``."""
+        """Return the timestamps of ``count`` frames in ms, by the mode: float32 ``(count,)``."""
         times = np.arange(count) * (1000.0 / FRAMES_A_SECOND)
         if self.mode == "shifted":
             times = times * (1 + self.drift_ms / 1000.0) + self.shift_ms
@@ -94,7 +94,7 @@ class Oracle(torch.nn.Module):
 
 
 def sounds(clip: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
-    """Return (first, end) samples of each sound of a clip that has silence between its sounds."""
+    """Return the (first, end) samples of each sound of a clip; silence separates sounds."""
     width = max(1, round(_LOUDNESS_SECONDS * sample_rate))
     power = uniform_filter1d(np.square(clip, dtype=np.float64), width, mode="constant")
     edges = np.flatnonzero(np.diff(power > _LOUD**2, prepend=False, append=False))
@@ -107,10 +107,10 @@ def sounds(clip: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
 
 
 def tones(sound: np.ndarray, sample_rate: int, frequencies: np.ndarray) -> np.ndarray:
-    """Return the indices of those frequencies, rising, at which a steady sound has a tone."""
+    """Return the indices of the frequencies, which must rise, at which a sound has a tone."""
     sound = sound[: round(_LONGEST_LOOK_SECONDS * sample_rate)]
     window = np.hanning(len(sound) + 2)[1:-1]
-    # Eight points a bin: the nearest one to a frequency is as good as the frequency.
+    # With eight points per bin, the point nearest to a frequency is close enough to it.
     points = next_fast_len(8 * len(sound), real=True)
     spectrum = np.abs(rfft(sound * window, points)) * 2 / window.sum()
     amplitude = spectrum[np.rint(frequencies * points / sample_rate).astype(int)]
@@ -130,17 +130,17 @@ def load_model(
     drift_ms: float = 0.0,
     sample_rate: int = 16_000,
 ) -> Oracle:
-    """Return the module; it has no checkpoint.
+    """Return the module, which has no checkpoint.
 
     Args:
         model_file_path: must be empty.
         mode: ``oracle``, ``shuffled`` or ``shifted``.
-        shift_ms: of mode ``shifted``: by how much timestamps are late.
-        drift_ms: of mode ``shifted``: and by how much more after each second.
-        sample_rate: one of HEAR's, in Hz.
+        shift_ms: delay of timestamps, for mode ``shifted``.
+        drift_ms: further delay per second of audio, for mode ``shifted``.
+        sample_rate: in Hz, one of HEAR's sample rates.
 
     Raises:
-        UserError: an option that is none of these.
+        UserError: an option has a value that is not allowed.
     """
     if model_file_path:
         raise UserError("It has no weights to load: leave the checkpoint out.")
@@ -154,14 +154,14 @@ def load_model(
         raise UserError(f"sample_rate must be one of {SAMPLE_RATES}, not {sample_rate}.")
     if not (np.isfinite(shift_ms) and -1000.0 < drift_ms < np.inf):
         raise UserError(
-            f"shift_ms must be a number, and drift_ms one above -1000; not {shift_ms} and "
-            f"{drift_ms}."
+            f"shift_ms must be a finite number and drift_ms a number above -1000, not {shift_ms} "
+            f"and {drift_ms}."
         )
     return Oracle(mode, shift_ms, drift_ms, sample_rate).eval()
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: Oracle) -> torch.Tensor:
-    """Which notes are in each clip: ``(n, samples)`` to ``(n, 528)``."""
+    """Return the notes in each clip, ``(n, 528)``, of audio ``(n, samples)``."""
     found = np.stack([model.scene(clip) for clip in audio.cpu().numpy()])
     return torch.from_numpy(found).to(audio.device)
 
@@ -169,7 +169,7 @@ def get_scene_embeddings(audio: torch.Tensor, model: Oracle) -> torch.Tensor:
 def get_timestamp_embeddings(
     audio: torch.Tensor, model: Oracle
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Which notes sound at each timestamp.
+    """Return the notes at each timestamp.
 
     Returns:
         ``(n, t, 88)`` and ``(n, t)`` in ms: 0, 10, 20, ... up to the clip's end, unless shifted.

@@ -1,1 +1,1 @@
-"""A run: its plan of units, what each one does, and the rows that it leaves."""
+"""A run: plan the units of work, execute them on an engine, and write the result rows."""

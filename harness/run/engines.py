@@ -1,7 +1,7 @@
-"""Where units of work run: in this process, or in processes of this machine.
+"""Engines, which run units of work in this process or in worker processes of this machine.
 
-An engine takes a function and its arguments and returns a future. It decides nothing, so that the
-files and the results are the same on every engine.
+An engine takes a function and its arguments and returns a future. It makes no decisions, so files
+and results are the same on every engine.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from harness.core.workers import Workers
 
 
 class Engine(Protocol):
-    """What a run needs of an engine.
+    """The interface of an engine.
 
     Attributes:
-        slots: how many units it works on at once.
+        slots: number of units that run at the same time.
     """
 
     slots: int
@@ -33,7 +33,7 @@ class Engine(Protocol):
         ...
 
     def close(self, *, kill: bool = False) -> None:
-        """End the workers; ``kill`` stops what they are doing."""
+        """End the workers; ``kill`` stops their running units."""
         ...
 
 
@@ -58,11 +58,11 @@ class InlineEngine:
 
 
 class LocalEngine:
-    """Worker processes on this machine: one a CPU core, or one a GPU."""
+    """Runs units in worker processes on this machine: one per CPU core, or one per GPU."""
 
     def __init__(self, devices: list[str]) -> None:
         self.slots = len(devices)
-        # Read by OpenMP and BLAS when they are first imported: the workers share the cores.
+        # The workers share the cores. OpenMP and BLAS read these variables at import.
         threads = str(max(1, len(cores()) // self.slots))
         self._workers = Workers(
             [{"device": device} for device in devices],
@@ -79,12 +79,14 @@ class LocalEngine:
 
 
 def worker_devices(device: str, jobs: int | None) -> list[str]:
-    """Return the device of each worker: ``jobs`` of them, by default one a GPU or one a CPU core.
+    """Return the device of each worker.
 
-    ``device`` is ``auto`` (all GPUs, else the CPU), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+    Args:
+        device: ``auto`` (all GPUs, else the CPU), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        jobs: number of workers; by default one per GPU, or one per CPU core.
 
     Raises:
-        UserError: a device that this machine does not have, or fewer than one job.
+        UserError: this machine does not have the device, or ``jobs`` is less than one.
     """
     import torch
 
@@ -113,12 +115,12 @@ def worker_devices(device: str, jobs: int | None) -> list[str]:
 
 
 def cores() -> list[int]:
-    """The processor cores that this process may use, by number."""
+    """Return the numbers of the processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return sorted(os.sched_getaffinity(0))
     return list(range(os.cpu_count() or 1))
 
 
 def local_engine(devices: list[str]) -> Engine:
-    """Return the in-process engine for one worker, worker processes for more."""
+    """Return an :class:`InlineEngine` for one device, a :class:`LocalEngine` for several."""
     return InlineEngine(devices[0]) if len(devices) == 1 else LocalEngine(devices)

@@ -12,12 +12,12 @@ from harness.run.units import EmbeddingUnit, Evaluation
 from tasks.format.task import Task
 
 Kind = tuple[str, ...]
-"""Units of equal cost have the same kind; those of similar cost share its beginning."""
+"""Units of equal cost have the same kind; units of similar cost have a common beginning."""
 
 
 @dataclass
 class _Part:
-    """A part of a run: an amount of work of one kind, of which ``done`` is done."""
+    """A part of a run: its kind, its amount of work, and the amount that is done."""
 
     kind: Kind
     amount: float
@@ -29,12 +29,13 @@ class _Part:
 
 
 class Estimate:
-    """Seconds that are left of a run.
+    """Estimates the time left of a run.
 
     Args:
-        units: splits to embed. Their cost is taken to grow with the length of their audio.
-        evaluations: what is to be probed. Their cost is taken to grow with the number of probes.
-        slots: workers.
+        units: splits to embed. Their cost is assumed proportional to the length of their audio.
+        evaluations: evaluations to probe. Their cost is assumed proportional to the number of
+            probes.
+        slots: number of workers.
     """
 
     def __init__(
@@ -59,13 +60,13 @@ class Estimate:
             self._parts[evaluation.directory] = _Part(("probe", *name), sizes[name])
 
     def took(self, part: Path, seconds: float, *, whole: bool, share: float = 0.0) -> None:
-        """Count the seconds of a unit.
+        """Record the time of a finished unit.
 
         Args:
-            part: the split's folder, or that of the evaluation that the unit belongs to.
+            part: the folder of the split, or of the evaluation that the unit belongs to.
             seconds: of work.
             whole: whether the part is done.
-            share: how much of the part the unit was; all of it for a split.
+            share: amount of the part's work that the unit did; ignored for a split.
         """
         found = self._parts.get(part)
         if found is None:
@@ -80,7 +81,7 @@ class Estimate:
             del self._parts[part]
 
     def left(self) -> str:
-        """Return the time left in words; empty while nothing is known."""
+        """Return the time left in words; empty if it cannot be estimated yet."""
         known = [self._seconds(part) for part in self._parts.values() if part.left]
         seconds = sum(each for each in known if each is not None)
         if not seconds:
@@ -90,11 +91,11 @@ class Estimate:
         return f"{word} {rough_duration(seconds)} left"
 
     def _seconds(self, part: _Part) -> float | None:
-        """Return the seconds left of a part, by the units that are most like it."""
+        """Return the seconds left of a part, from the finished units most similar to it."""
         for length in range(len(part.kind), 0, -1):
             seconds, amount = self._spent.get(part.kind[:length], (0.0, 0.0))
             if amount:
                 return part.left * seconds / amount
             if part.kind[0] == "probe" and length == 2:
-                return None  # protocols have nothing in common
+                return None  # the costs of protocols are not similar
         return None

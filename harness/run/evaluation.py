@@ -1,7 +1,7 @@
-"""From an evaluation's test predictions to values with intervals.
+"""Compute an evaluation's values and intervals from its test predictions.
 
-Each test fold has one set of probabilities a run; a fold's value is the mean over its runs, the
-task's value (split ``all``) the mean over folds.
+Each test fold has one set of probabilities per run. A fold's value is the mean over its runs, and
+the task's value (split ``all``) is the mean over folds.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from tasks.format.task import Task
 
 @dataclass(frozen=True)
 class Value:
-    """A metric on one test fold, or on ``all``: the mean over folds.
+    """A metric's value on one test fold, or on ``all``, which is the mean over folds.
 
-    ``key`` is the metric's name, or metric and part (``event_onset_50ms_fms_precision``).
+    ``key`` is the metric's name, with the name of its part (``event_onset_50ms_fms_precision``).
     """
 
     split: str
@@ -48,7 +48,7 @@ def depends_on_seed(
     embeddings: Mapping[str, SplitEmbeddings],
     results: Folds,
 ) -> bool:
-    """Return whether another seed would have given other probes."""
+    """Return whether another seed gives other probes."""
     n_rows = [sum(len(embeddings[s].embeddings) for s in fold.train) for fold in task.folds]
     return any(
         classifier.is_random(run.params, n)
@@ -60,10 +60,10 @@ def depends_on_seed(
 def evaluate(
     task: Task, folds: Sequence[FoldPredictions], *, is_random: bool = False
 ) -> list[Value]:
-    """Score every metric of the task on every test fold and over all of them.
+    """Return the values of every metric of the task on every test fold and over all folds.
 
     Args:
-        task: with groups or without.
+        task: the task.
         folds: its test predictions.
         is_random: whether another training of the probe gives other predictions.
     """
@@ -83,7 +83,7 @@ def _values(
     scored: Sequence[Any],
     is_random: bool,
 ) -> list[Value]:
-    """Values of a metric, or of a part of it, from what it computes from."""
+    """Return the values of a metric, or of a part of it, on the prepared folds ``scored``."""
     groups, sizes = [fold.groups for fold in folds], [len(fold.clips) for fold in folds]
 
     def estimated(which: slice) -> ScoreEstimate:
@@ -120,7 +120,7 @@ def _with_total(by_fold: list[Value], estimate: ScoreEstimate) -> list[Value]:
         key=first.key,
         value=float(numbers.mean()),
         estimate=estimate,
-        # ddof 1: as pandas, and so the original kit, computes it
+        # ddof 1, as in pandas, which the original kit uses
         fold_std=float(numbers.std(ddof=1)) if len(numbers) > 1 else None,
         n_test=sum(value.n_test for value in by_fold),
         n_classes=first.n_classes,
@@ -141,8 +141,8 @@ def predicted_scores(
 ) -> dict[str, object]:
     """Return the content of ``test.predicted-scores.json`` as the original kit writes it.
 
-    With several runs a fold, numbers are means over its runs, as a fold's value is. ``maximised``:
-    whether more is better of what selected the probes.
+    With several runs per fold, numbers are means over its runs. ``maximised`` is whether the
+    criterion that selected the probes was maximised.
     """
     document: dict[str, object] = {}
     per_fold: list[dict[str, float]] = []
@@ -175,7 +175,7 @@ def predicted_scores(
 
 
 def _loss(task: Task, fold: FoldPredictions) -> float:
-    # The mean over runs of the mean cross entropy, from probabilities clipped at float32's epsilon.
+    # Cross entropy, averaged over rows and runs; probabilities are clipped at float32's epsilon.
     eps = float(np.finfo(np.float32).eps)
     p = np.clip(fold.probabilities.astype(np.float64), eps, 1 - eps)
     if task.prediction_type == PredictionType.MULTICLASS:

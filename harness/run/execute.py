@@ -1,4 +1,4 @@
-"""Runs a plan on an engine, and writes what a run leaves: results, table, layouts."""
+"""Execute a plan on an engine, and write the results, their table and the kit's layout."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from harness.run.units import Evaluation
 
 @dataclass(frozen=True)
 class Summary:
-    """How a run ended.
+    """The outcome of a run.
 
     Attributes:
         table: the result rows of the plan's evaluations.
-        places: the folders that they are from.
+        places: the folders of these rows.
         failures: (name, error) of each evaluation that failed.
     """
 
@@ -45,7 +45,7 @@ def execute(
     *,
     embed_only: bool = False,
 ) -> Summary:
-    """Do everything that a plan lacks, and rebuild ``results.csv`` from all results in ``out``.
+    """Do all unfinished work of a plan, and rebuild ``results.csv`` from all results in ``out``.
 
     If a job fails, its evaluation fails; the others continue. With ``embed_only`` no probe is
     trained, and the CSV is not written.
@@ -59,7 +59,7 @@ def execute(
     finally:
         engine.close(kill=not finished)
         if not embed_only:
-            # An unfinished run must end with the error that stopped it.
+            # Errors of the table must not replace the error that stopped an unfinished run.
             with going_on(listener.say) if finished else contextlib.suppress(OSError):
                 _write_table(out)
     ours = [place for e in plan for place in (e.directory, e.failure) if place.is_dir()]
@@ -67,9 +67,9 @@ def execute(
 
 
 def _write_table(out: Path) -> None:
-    """Write ``results.csv``, again if another process has finished an evaluation meanwhile.
+    """Write ``results.csv``, and again if another process finished an evaluation in the meantime.
 
-    Of two processes that end at once, one would otherwise overwrite the last rows of the other.
+    Otherwise, of two processes that end together, one could overwrite the last rows of the other.
     """
     written = None
     while (found := find_evaluations(out)) != written:
@@ -81,7 +81,7 @@ def write_layouts(plan: Sequence[Evaluation], directory: Path) -> list[Path]:
     """Write a plan's embeddings in the original kit's layout: ``DIRECTORY/MODEL/TASK``.
 
     Returns:
-        The directories written; those whose embeddings are missing are left out.
+        The directories written. Evaluations without embeddings are left out.
     """
     written: list[Path] = []
     for evaluation in plan:
@@ -94,7 +94,7 @@ def write_layouts(plan: Sequence[Evaluation], directory: Path) -> list[Path]:
 
 
 def require_embeddings(plan: Sequence[Evaluation]) -> None:
-    """Refuse a plan whose embeddings are not all made.
+    """Refuse a plan with missing embeddings.
 
     Raises:
         UserError: embeddings are missing; each model and task is named.
@@ -106,7 +106,7 @@ def require_embeddings(plan: Sequence[Evaluation]) -> None:
     )
     if lacking:
         raise UserError(
-            "There are no embeddings, or none of this model and audio, of:\n  "
+            "Embeddings of the present model and audio are missing:\n  "
             + "\n  ".join(lacking)
             + "\nMake them with `hear-byola embed`, or use `hear-byola run`."
         )

@@ -1,4 +1,4 @@
-"""The folder of a run: the names of its own files, and whether it can be written."""
+"""The folder of a run: the names of its files, and a check that it can be written."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ AUDIO_HASHES = "audio-hashes.json"
 """The hashes of all audio that the run has read."""
 
 CHECKED_AUDIO = "checked-audio.json"
-"""The audio files that were checked and found good."""
+"""The audio files that passed the checks."""
 
 
 class UnwritableError(UserError):
@@ -19,10 +19,10 @@ class UnwritableError(UserError):
 
 
 def refuse_unwritable(out: Path) -> None:
-    """Make a run's folder if it does not exist.
+    """Make a run's folder if it does not exist, and check that it can be written.
 
     Raises:
-        UnwritableError: it cannot be made, or not be written.
+        UnwritableError: it cannot be made or written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -30,6 +30,6 @@ def refuse_unwritable(out: Path) -> None:
             pass
     except OSError as error:
         raise UnwritableError(
-            f"--out {out} cannot be written ({error.strerror}), and the run is not finished in it: "
-            "name another folder, or change its rights."
+            f"--out {out} cannot be written ({error.strerror}), and the run in it is not finished. "
+            "Name another folder, or change its permissions."
         ) from error

@@ -1,7 +1,7 @@
-"""The three kinds of unit as functions that a worker runs: embed, probe, score.
+"""The functions that workers run, one for each kind of unit: embed, probe, score.
 
-Each claims its unit, does nothing if another process has done it, and writes its output in one
-step. It returns whether the unit is done; False means that another process is working on it.
+Each function claims its unit, does nothing if another process has done it, and writes its output in
+one step. It returns whether the unit is done; False means that another process is working on it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from tasks.audio import ContentHashes
 
 
 def timed(function: Callable[..., bool], *arguments: Any, device: str) -> tuple[bool, float]:
-    """Return the result of one of the functions below, and the seconds that it took."""
+    """Call one of the functions below; return its result and the seconds that it took."""
     began = time.perf_counter()
     return function(*arguments, device=device), time.perf_counter() - began
 
@@ -57,8 +57,7 @@ def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
                 )
             if made != unit.directory:
                 raise UserError(
-                    f"The audio of {unit.source.directory.name} changed while the run was going "
-                    "on. Run again."
+                    f"The audio of {unit.source.directory.name} changed during the run. Run again."
                 )
     return unit.directory.is_dir()
 
@@ -153,9 +152,9 @@ _loaded: dict[tuple[str, str, str], HearModule] = {}
 
 
 def _module(unit: EmbeddingUnit, out: Path, device: str) -> HearModule:
-    if unit.spec.live:  # it may have changed since it was last used
+    if unit.spec.live:  # it can have changed since its last use
         return _load(unit, out, device)
-    # A worker gets the splits of a model one after the other, so it keeps the last model.
+    # Keep the last model: a worker gets the splits of a model one after the other.
     key = (repr(unit.spec), unit.model_fingerprint, device)
     if key not in _loaded:
         _loaded.clear()
@@ -165,7 +164,7 @@ def _module(unit: EmbeddingUnit, out: Path, device: str) -> HearModule:
 
 def _load(unit: EmbeddingUnit, out: Path, device: str) -> HearModule:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # planning loaded it, and showed them once
+        warnings.simplefilter("ignore")  # they were shown during planning
         module = load_module(unit.spec, device)
         check_identity(module, out, unit.model_fingerprint)
     return module
@@ -173,7 +172,7 @@ def _load(unit: EmbeddingUnit, out: Path, device: str) -> HearModule:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    # Probes are small: one thread is fastest, and sums then have one order on every machine.
+    # Probes are small: one thread is fastest, and the order of sums is the same on every machine.
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,4 +1,4 @@
-"""What a run reports while it works: the methods that a display or a test overrides."""
+"""The events of a run, as methods that a display or a test overrides."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ class Listener:
         """Receive a sentence for the user."""
 
     def planned(self, embeddings: int, evaluations: int) -> None:
-        """Receive how many splits and evaluations are not done, before work starts."""
+        """Receive the numbers of unfinished splits and evaluations, before work starts."""
 
     def working(self, units: Sequence[tuple[str, Path]], left: str) -> None:
-        """Receive what is being worked on now.
+        """Receive the units that are being worked on.
 
         Args:
             units: name and key of each unit; :func:`harness.run.pulse.pulse_of` takes the key.
@@ -29,10 +29,10 @@ class Listener:
         """Receive a split that was embedded."""
 
     def probed(self, evaluation: Evaluation) -> None:
-        """Receive an evaluation of which one more probe was trained."""
+        """Receive an evaluation after one of its probes was trained."""
 
     def scored(self, evaluation: Evaluation) -> None:
         """Receive an evaluation that is done."""
 
     def failed(self, name: str, error: str) -> None:
-        """Receive the name of an evaluation that failed, and why; the others go on."""
+        """Receive the name of an evaluation that failed and the error; the others continue."""

@@ -1,8 +1,8 @@
-"""The models that a run's folder knows, by what they are made of and what they compute.
+"""Recognise the models of a run by their reference embeddings.
 
-``RUN/models`` holds the reference embeddings (:mod:`harness.models.reference`) of each model. A
-model that is loaded again, on another machine or device, is recognised by them up to a tolerance,
-which no hash of rounded numbers can do.
+``RUN/models`` contains the reference embeddings (:mod:`harness.models.reference`) of each model. A
+model that is loaded again, on another machine or device, is recognised by comparing them with a
+tolerance. A hash of rounded numbers could not do this.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from harness.run.folder import refuse_unwritable
 FOLDER = "models"
 _VERSION = "1"
 
-# A model whose embeddings depend that much on rounding, or on random numbers, is warned of.
+# A warning is given if rounding or random numbers change embeddings by more than this.
 _LARGE_SPREAD = 0.05
 
 
@@ -38,17 +38,17 @@ class _Known:
 
 
 def identify(module: HearModule, out: Path, *, check_load: bool) -> None:
-    """Set a model's fingerprint to the one that a run's folder knows it by.
+    """Set a model's fingerprint to the one stored for it in a run's folder.
 
-    A model that the folder does not know is added to it.
+    An unknown model is added to the folder.
 
     Args:
-        module: as loaded.
+        module: the loaded model.
         out: the run's folder.
-        check_load: load a model that is not known a second time, and compare.
+        check_load: load an unknown model a second time and compare the two.
 
     Raises:
-        UserError: ``load_model`` gives another model at each call.
+        UserError: ``load_model`` returns another model at each call.
         UnwritableError: the folder cannot be written.
 
     Warns:
@@ -65,7 +65,7 @@ def identify(module: HearModule, out: Path, *, check_load: bool) -> None:
     found = module.reference(spread=True)
     content = found.to_bytes(version=_VERSION, model=module.spec.label)
     if module.fingerprint in {model.fingerprint for model in known}:
-        # It rounds to the same numbers as another model from which it differs.
+        # Another model has the same rounded numbers, so the fingerprint needs the exact ones.
         digest = content_sha256(content)
         module.fingerprint = sha256_of([module.fingerprint, digest])
     content = found.to_bytes(
@@ -83,27 +83,27 @@ def identify(module: HearModule, out: Path, *, check_load: bool) -> None:
 
 
 def check_identity(module: HearModule, out: Path, fingerprint: str) -> None:
-    """Check that a loaded model is the one that a run was planned with, and set its fingerprint.
+    """Check that a loaded model is the one of the plan, and set its fingerprint.
 
     Raises:
-        UserError: it is another one.
+        UserError: it is another model.
     """
     known = _read(out, module.static_fingerprint)
     planned = next((model for model in known if model.fingerprint == fingerprint), None)
     label = module.spec.label
     if planned is None:
         raise UserError(
-            f"{label}: this is another model than the run began with. Its code, its options or its "
-            "checkpoint was changed meanwhile: run again. Or load_model gives other weights in "
-            "each process: draw them with a generator of a fixed seed."
+            f"{label}: this is not the model that the run began with. If its code, options or "
+            "checkpoint were changed during the run, run again. If load_model gives other weights "
+            "in each process, draw them with a generator of a fixed seed."
         )
     found = module.reference()
     apart = difference_of_shared(planned.reference, found)
     if apart > tolerance(planned.reference, found):
         raise UserError(
-            f"{label}: this process computes something else than the plan's: embeddings of one "
-            f"sound differ by {apart:.2g} of their size. {other_weights(module.spec)}. Or a file "
-            "that the model reads was changed meanwhile: run again."
+            f"{label}: the embeddings of one sound differ by {apart:.2g} of their size between "
+            f"this process and the plan. {other_weights(module.spec)}. Or a file that the model "
+            "reads was changed during the run: run again."
         )
     module.fingerprint = fingerprint
 
@@ -113,7 +113,7 @@ def _path(out: Path, static_fingerprint: str, fingerprint: str) -> Path:
 
 
 def _read(out: Path, static_fingerprint: str) -> list[_Known]:
-    """The known models of one static fingerprint; damaged files and other versions are none."""
+    """Return the known models of a static fingerprint; skip damaged files and other versions."""
     known = []
     for path in sorted((out / FOLDER).glob(f"{static_fingerprint[:16]}-*.npz")):
         try:

@@ -1,7 +1,7 @@
-"""Plans a run: checks everything that the user gave, and names every unit of work.
+"""Plan a run: check everything that the user gave, and list every unit of work.
 
 A plan is made before any work starts, so that all mistakes in models, tasks and protocols are
-reported at once. It lists the units that are done as well: see :mod:`harness.run.units`.
+reported at once. It also lists the units that are done (:mod:`harness.run.units`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ PROBE_VERSION = 2
 """Part of every evaluation's fingerprint; increased when a change of the code changes scores."""
 
 Say = Callable[[str], None]
-"""Called with what takes time and what is left out, one sentence a call."""
+"""Called with a sentence on each step that takes time, and on each thing left out."""
 
 
 def _silent(_: str) -> None:
@@ -56,20 +56,20 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run is asked to do.
+    """The settings of a run.
 
     Attributes:
-        models: to evaluate.
-        tasks: to evaluate them on.
+        models: the models.
+        tasks: the tasks.
         protocols: names of the protocols.
-        seeds: how often every probe is trained.
+        seeds: number of seeds with which every probe is trained.
         out: the run's folder.
         dtype: of stored embeddings, ``float32`` or ``float16``.
         skip_bad: leave out clips whose audio cannot be used, instead of refusing the run.
         task_statistics: fit each model to the training split of each task
             (:mod:`harness.embeddings.task_statistics`).
-        verify: check and hash all audio again, even if the run's folder knows it.
-        shard: (i, n), counted from 1: of all model × task pairs, every n-th from the i-th.
+        verify: check and hash all audio again, even if the run's folder has its hashes.
+        shard: (i, n), counted from 1: every n-th pair of model and task from the i-th on.
     """
 
     models: tuple[ModelSpec, ...]
@@ -88,8 +88,8 @@ class Plan(list[Evaluation]):
     """The evaluations of a run.
 
     Attributes:
-        unsupported: by protocol, the names of the tasks that it does not support. They have no
-            evaluation by that protocol.
+        unsupported: for each protocol, the names of the tasks that it does not support and so has
+            no evaluation of.
     """
 
     def __init__(
@@ -102,12 +102,11 @@ class Plan(list[Evaluation]):
 def make_plan(settings: Settings, say: Say = _silent) -> Plan:
     """Plan the evaluations of models on tasks.
 
-    Each model is loaded on the CPU for its fingerprint. If the run's folder does not know it, it is
-    loaded twice, to check that its weights are the same each time.
+    Each model is loaded on the CPU to compute its fingerprint. A model that is new to the run's
+    folder is loaded twice, to check that its weights are the same each time.
 
     Raises:
-        UserError: anything wrong with models, tasks or protocols, or no protocol that supports any
-            of the tasks.
+        UserError: a model, task or protocol is wrong, or no protocol supports any of the tasks.
     """
     protocols = find_protocols(settings.protocols)
     check_seeds(settings.seeds)
@@ -137,7 +136,7 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
             out=settings.out,
             fitted=settings.task_statistics,
         )
-    with contextlib.suppress(OSError):  # without it the next run hashes all audio again
+    with contextlib.suppress(OSError):  # if not saved, the next run hashes all audio again
         hashes.save()
     return Plan(evaluations, unsupported)
 
@@ -150,20 +149,19 @@ def plan_probes(
     group_pattern: Callable[[Path], str] = lambda _: "",
     say: Say = _silent,
 ) -> Plan:
-    """Plan the probes of embeddings in the original kit's layout, one directory a task.
+    """Plan the probes of embeddings in the original kit's layout, one directory per task.
 
     Args:
-        directories: of the embeddings.
+        directories: the directories of the embeddings.
         protocols: names of the protocols.
-        seeds: how often every probe is trained.
+        seeds: number of seeds with which every probe is trained.
         out: the run's folder.
-        group_pattern: returns the pattern by which groups are derived from clip names, for a
-            directory without ``groups.csv``.
+        group_pattern: returns the pattern that derives groups from clip names, for a directory
+            without ``groups.csv``.
         say: see :data:`Say`.
 
     Raises:
-        UserError: a directory that is not of that layout, or no protocol that supports any of the
-            tasks.
+        UserError: a directory does not have that layout, or no protocol supports any of the tasks.
     """
     chosen = find_protocols(protocols)
     check_seeds(seeds)
@@ -196,7 +194,7 @@ def _unsupported(
 def _pairs(
     settings: Settings, sources: Sequence[TaskSource], say: Say
 ) -> Iterator[tuple[HearModule, TaskSource]]:
-    """Yield each model with each task of this shard whose audio is checked at the model's rate."""
+    """Yield the pairs of model and task of this shard, with audio checked at the model's rate."""
     memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
     checked: dict[int, list[TaskSource]] = {}
     number, (shard, n_shards) = 0, settings.shard
@@ -217,7 +215,7 @@ def _load(spec: ModelSpec, out: Path, *, alone: bool) -> HearModule:
     try:
         module = load_module(spec, "cpu")
         if module.reference().empty and torch.cuda.is_available():
-            module = load_module(spec, "cuda")  # some models compute on a GPU alone
+            module = load_module(spec, "cuda")  # some models run only on a GPU
         identify(module, out, check_load=True)
         return module
     except UnwritableError:
@@ -226,8 +224,8 @@ def _load(spec: ModelSpec, out: Path, *, alone: bool) -> HearModule:
         if alone:
             raise
         raise UserError(
-            f"{error}\nNothing was run, since all models must load before work starts: mend this "
-            "one, or leave it out."
+            f"{error}\nNothing was run, because all models must load before work starts. Correct "
+            "this one, or leave it out."
         ) from error
 
 

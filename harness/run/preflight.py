@@ -1,4 +1,4 @@
-"""Checks before any work starts: names, protocols, tables and audio of tasks."""
+"""Checks before any work starts: names, seeds, protocols, and the tables and audio of tasks."""
 
 from __future__ import annotations
 
@@ -18,36 +18,37 @@ from tasks.format.task import Task, TaskSource
 
 
 def find_protocols(names: Sequence[str]) -> list[Protocol]:
-    """Return protocols by name.
+    """Return the protocols with these names.
 
     Raises:
-        UserError: an unknown protocol.
+        UserError: a name is unknown.
     """
     return [probe.find_protocol(name) for name in dict.fromkeys(names)]
 
 
 def check_seeds(seeds: int) -> None:
-    """Refuse fewer than one seed.
+    """Refuse a number of seeds below one.
 
     Raises:
-        UserError: naming the number.
+        UserError: the number is below one.
     """
     if seeds < 1:
         raise UserError(f"--seeds must be 1 or more, not {seeds}.")
 
 
 def check_names(pairs: Sequence[tuple[str, str]]) -> None:
-    """Refuse equal pairs of model label and task name: a table cannot hold both.
+    """Refuse equal pairs of model label and task name, which a table could not distinguish.
 
     Raises:
-        UserError: naming the first such pair.
+        UserError: two pairs are equal; the first one is named.
     """
     twice = [pair for pair in pairs if pairs.count(pair) > 1]
     if twice:
         model, task = twice[0]
         raise UserError(
-            f"Model '{model}' meets task '{task}' twice: two models or two task directories have "
-            "one name. Name models apart (-m MODULE,name=NAME), and give each task once."
+            f"The pair of model '{model}' and task '{task}' occurs twice: two models or two task "
+            "directories have the same name. Give the models different names (-m "
+            "MODULE,name=NAME), and each task once."
         )
 
 
@@ -61,8 +62,8 @@ def check_protocols(
         tasks are left out.
 
     Raises:
-        UserError: no protocol supports any of the tasks, or a task cannot be probed as it is; one
-            line each.
+        UserError: no protocol supports any of the tasks, or a task cannot be probed; one line for
+            each.
     """
     refusals: list[str] = []
     faults: list[str] = []
@@ -101,12 +102,13 @@ def check_tables(sources: Sequence[TaskSource]) -> Sequence[TaskSource]:
 def check_audio(
     sources: Sequence[TaskSource], sample_rate: int, memory: FileMemory, *, skip_bad: bool
 ) -> list[TaskSource]:
-    """Check the audio that a model of ``sample_rate`` hears; ``skip_bad`` leaves bad clips out.
+    """Check the audio that a model of ``sample_rate`` gets; return the tasks.
 
-    A file that ``memory`` remembers as good is not decoded again while it stays the same.
+    A file that ``memory`` lists as good is not decoded again while it is unchanged. With
+    ``skip_bad``, bad clips are left out of the returned tasks.
 
     Raises:
-        UserError: every error of every task, one a line.
+        UserError: every error of every task, one per line.
 
     Warns:
         UserWarning: every warning of every task.
@@ -125,10 +127,10 @@ def check_audio(
                 errors.append(_line(source.directory, finding))
         names = {split: tuple(sorted(clips)) for split, clips in skipped.items()}
         kept.append(dataclasses.replace(source, skipped=names))
-    with contextlib.suppress(OSError):  # without it the next run checks all audio again
+    with contextlib.suppress(OSError):  # if not saved, the next run checks all audio again
         memory.save()
     if curable and not skip_bad:
-        errors.append("Clips whose audio is bad are left out by --skip-bad.")
+        errors.append("To leave out the clips with bad audio, use --skip-bad.")
     _refuse(errors)
     return kept
 

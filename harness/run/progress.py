@@ -1,4 +1,4 @@
-"""How far one evaluation is, read off the disk, and the jobs that can be done next."""
+"""The progress of one evaluation, read from the disk, and the jobs that can be done next."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tasks.format.task import Task
 
 @dataclass(frozen=True)
 class Run:
-    """What all evaluations of one call of :func:`harness.run.execute.execute` share.
+    """The parts that all evaluations of :func:`harness.run.execute.execute` share.
 
     Attributes:
         out: the run's folder.
-        info: what its result rows record of the run.
+        info: the fields of the run in its result rows.
         listener: receives the run's events.
         embed_only: stop when the embeddings are made.
     """
@@ -50,7 +50,7 @@ class Job:
         finished: to be called when the job is done.
         part: directory of the part of the run that the job belongs to: a split or an evaluation.
         part_name: for the display.
-        share: how much of the part the job is (:meth:`harness.run.estimate.Estimate.took`).
+        share: amount of the part's work (:meth:`harness.run.estimate.Estimate.took`).
     """
 
     key: Path
@@ -64,11 +64,11 @@ class Job:
 
 
 class Progress:
-    """One evaluation of a run.
+    """The progress of one evaluation of a run.
 
     Attributes:
-        evaluation: which.
-        failed: whether this run gave it up.
+        evaluation: the evaluation.
+        failed: whether it failed in this run.
     """
 
     def __init__(self, evaluation: Evaluation, run: Run) -> None:
@@ -83,7 +83,7 @@ class Progress:
     def over(self) -> bool:
         """Whether nothing is left to do."""
         if self.evaluation.directory.is_dir():
-            # Another process may have done what failed in an earlier run.
+            # Another process has finished an evaluation that failed in an earlier run.
             shutil.rmtree(self.evaluation.failure, ignore_errors=True)
             return True
         return self.failed
@@ -103,7 +103,7 @@ class Progress:
         return [self._probe_job(unit) for unit in units] if units else [self._score_job()]
 
     def give_up(self, error: str) -> str:
-        """Leave the error as the evaluation's result; return the evaluation's name."""
+        """Write the error as the evaluation's result; return the evaluation's name."""
         self.failed = True
         evaluation, run = self.evaluation, self._run
         if run.embed_only:
@@ -126,7 +126,7 @@ class Progress:
                 return units
             for unit in fresh:
                 result = UnitResult.from_files(self.evaluation.probe_directory(unit))
-                # Which probes come next depends only on validation scores.
+                # Drop the probabilities: the next probes depend only on validation scores.
                 self._done[unit] = replace(result, probabilities=np.empty((0, 0), np.float32))
 
     def _embedding_job(self, unit: EmbeddingUnit) -> Job:

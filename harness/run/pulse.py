@@ -1,4 +1,4 @@
-"""How far a unit of work is, in words: written by the process that does it, read by displays."""
+"""Progress texts of units of work, written by the working process and read by displays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EVERY = 1.0  # seconds between two writes
 
 @contextlib.contextmanager
 def pulse(unit: Path) -> Iterator[Callable[[str], None]]:
-    """Yield a function that a worker calls, as often as it likes, with how far ``unit`` is."""
+    """Yield a function that takes the progress of ``unit`` in words, and can be called often."""
     path = _file(unit)
     last = time.monotonic()
 
@@ -21,7 +21,7 @@ def pulse(unit: Path) -> Iterator[Callable[[str], None]]:
         now = time.monotonic()
         if now - last >= _EVERY:
             last = now
-            with contextlib.suppress(OSError):  # a display is not worth a failure
+            with contextlib.suppress(OSError):  # the display must not make the unit fail
                 path.write_text(text, "utf-8")
 
     try:
@@ -32,7 +32,7 @@ def pulse(unit: Path) -> Iterator[Callable[[str], None]]:
 
 
 def pulse_of(unit: Path) -> str:
-    """Return the last text on a unit; empty where there is none."""
+    """Return the last text on a unit; empty if there is none."""
     try:
         return _file(unit).read_text("utf-8")
     except (OSError, UnicodeDecodeError):

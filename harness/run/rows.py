@@ -1,4 +1,4 @@
-"""Result rows of an evaluation: its values, and all that says what they stand on."""
+"""Make the result rows of an evaluation: its values, and the facts needed to interpret them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from tasks.format.task import Fold, Task
 
 
 def run_info(command: str) -> RunInfo:
-    """Return what the rows of a run that starts now have in common."""
+    """Return the fields that all rows of a run have in common; the run starts now."""
     started = datetime.datetime.now(datetime.timezone.utc)
     return RunInfo(
         run_id=started.strftime("%Y%m%dT%H%M%S.%fZ"),
@@ -50,7 +50,7 @@ def result_rows(
     values: Sequence[Value],
     device: str,
 ) -> list[ResultRow]:
-    """Return one row for each value of an evaluation that went well."""
+    """Return one row for each value of a successful evaluation."""
     manifests = [embeddings[split].manifest for split in task.splits]
     embedding = EmbeddingInfo(
         embedding_size=next(iter(embeddings.values())).embeddings.shape[1],
@@ -122,7 +122,7 @@ def _probe_info(
     ]
 
     def clips(splits: Sequence[str]) -> int:
-        # Over folds: the mean number of clips a fold trains or validates on.
+        # The mean over folds.
         return round(sum(len(embeddings[split].clips) for split in splits) / len(chosen))
 
     return ProbeInfo(

@@ -1,7 +1,7 @@
-"""Gives an engine the jobs that a plan still lacks, until nothing is left.
+"""Submit the unfinished jobs of a plan to an engine until none is left.
 
-What is done is read off the disk, so a run that was stopped continues, and several runs may share
-a folder.
+The finished jobs are read from the disk, so a stopped run can be resumed, and several processes can
+work in one folder.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from harness.run.progress import Job, Progress, Run
 from harness.run.units import Evaluation
 
 _POLL = 1.0
-"""Seconds until a job that another process claims is tried again."""
+"""Seconds before a job that another process has claimed is tried again."""
 
 _QUIET_POLLS = 3
 """Number of idle polls before reporting that another process holds a job."""
 
 _MAX_DEATHS = 2
-"""A job fails when its worker dies this often. The first death may be due to a neighbour's use of
+"""A job fails if its worker dies this often. The first death can be caused by another job's use of
 memory; after it, jobs run one at a time."""
 
 
@@ -69,7 +69,7 @@ class Scheduler:
                 return
 
     def _begin(self) -> None:
-        """Report and estimate what is to be done; refuse a folder that cannot be written."""
+        """Report and estimate the unfinished work; refuse a folder that cannot be written."""
         embeddings = {
             unit.directory: unit
             for progress in self._evaluations
@@ -84,9 +84,9 @@ class Scheduler:
             refuse_unwritable(self._run.out)
 
     def _submit(self) -> list[Job]:
-        """Fill the engine; return the jobs that other processes hold."""
-        # Two jobs a worker keep it busy while results are read. After a worker's death, one job at
-        # a time shows which of them kills.
+        """Fill the engine; return the jobs that other processes have claimed."""
+        # Two jobs per worker keep it busy while results are read. After a worker's death, jobs run
+        # one at a time, to find the job that kills its worker.
         room = 1 if self._deaths else 2 * self._engine.slots
         taken = {job.key for job in self._in_flight.values()}
         waiting = []
@@ -105,7 +105,7 @@ class Scheduler:
         return waiting
 
     def _ready(self) -> Iterator[Job]:
-        """Yield the jobs that can be done now; give up evaluations one of whose jobs failed."""
+        """Yield the jobs that can be done now; give up evaluations with a failed job."""
         for progress in self._evaluations:
             if progress.over:
                 continue
@@ -126,7 +126,7 @@ class Scheduler:
         self._run.listener.failed(name, error)
 
     def _settle(self, finished: Iterable[Future]) -> None:
-        """Take note of how jobs ended."""
+        """Record the outcome of finished jobs."""
         for future in finished:
             job = self._in_flight.pop(future)
             error = future.exception()
@@ -155,7 +155,7 @@ class Scheduler:
             )
 
     def _explain(self, job: Job, error: BaseException) -> str:
-        """Return an error in words; the traceback of a program's fault goes to a file."""
+        """Return an error in words; write the traceback of an unexpected error to a file."""
         if isinstance(error, UserError):
             return str(error)
         if isinstance(error, OSError) and (fault := disk_fault(error)):

@@ -1,4 +1,4 @@
-"""Quick probes of a checkpoint from inside a training run: is it worth its electricity?"""
+"""Score a checkpoint on a few tasks during training, to see whether training makes progress."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ _MODULE = "hear_byola"
 
 
 class TrainingProbe:
-    """Scores a checkpoint on tasks, in the process that calls it, and leaves no trace there.
+    """Scores checkpoints on tasks, in the calling process and without changing its state.
 
-    Random states, gradient mode and torch's threads are as they were afterwards. What the probes
-    write is deleted after each checkpoint; what is known of the tasks' audio stays.
+    Random states, gradient mode and torch's number of threads are restored. The files of the probes
+    are deleted after each checkpoint; the results of the audio checks are kept.
 
     Args:
         tasks: task directories.
-        out: a folder of its own, made if need be.
-        protocol: `linear`, or `knn`, which is quicker and takes scene tasks alone.
-        device: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`.
-        say: told of tasks that fail, and what takes its time.
+        out: a folder for the probes alone; it is made if it does not exist.
+        protocol: ``linear``, or ``knn``, which is faster and supports only scene tasks.
+        device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+        say: receives messages about failed tasks and slow steps.
 
     Raises:
-        UserError: no tasks, or what a run with the tasks and the protocol would refuse: unknown
-            protocol, wrong tables, bad audio. So it is known before training starts.
+        UserError: there are no tasks, or a run would refuse them or the protocol (unknown protocol,
+            wrong tables, bad audio). These errors are raised before training starts.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TrainingProbe:
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
         if not tasks:
-            raise UserError("A probe while training needs a task directory.")
+            raise UserError("Probing during training needs at least one task directory.")
         self._out = out
         self._protocol = protocol
         self._device = worker_devices(device, 1)[0]
@@ -64,7 +64,7 @@ class TrainingProbe:
                 "protocol for the probes, or leave the task out."
             )
         read = [source.read() for source in sources]
-        # A synthetic task keeps its whole name, which says that it is.
+        # A synthetic task keeps its whole name, which marks it as synthetic.
         short = [task.name if is_synthetic(task.name) else task.task_name for task in read]
         self._sources = {
             name if short.count(name) == 1 else task.name: source
@@ -72,9 +72,9 @@ class TrainingProbe:
         }
 
     def __call__(self, checkpoint: Path) -> dict[str, float]:
-        """Return each task's primary metric, by the task's name, less those of tasks that failed.
+        """Return each task's primary metric, by the task's name, without tasks that failed.
 
-        A failure is told and kills nothing: it is training that matters.
+        A failure is reported and does not stop training.
         """
         scores = {}
         with _unchanged_process(), warnings.catch_warnings():
@@ -111,7 +111,7 @@ class TrainingProbe:
 def _unchanged_process() -> Iterator[None]:
     threads = torch.get_num_threads()
     try:
-        # Whoever calls may be in a mode in which no probe can be trained.
+        # The caller may have disabled gradients, which probes need.
         with restored_random_states(), torch.inference_mode(False), torch.enable_grad():
             yield
     finally:

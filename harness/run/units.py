@@ -1,4 +1,4 @@
-"""What a run consists of: splits to embed and evaluations, each named by a fingerprint.
+"""The units of a run: splits to embed, and evaluations, each identified by a fingerprint.
 
 The output of a unit has the unit's fingerprint in its name and appears whole or not at all. So a
 unit is done if and only if its directory exists.
@@ -45,7 +45,7 @@ class StoredEmbeddings:
         return [unit for unit in self.units if not unit.directory.is_dir()]
 
     def paths(self) -> list[Path]:
-        """Return the folders that hold them."""
+        """Return the folders of the embeddings."""
         return [unit.directory for unit in self.units]
 
     def by_split(self) -> list[tuple[str, Path]]:
@@ -73,7 +73,7 @@ class HearevalEmbeddings:
         return []
 
     def paths(self) -> list[Path]:
-        """Return the folder that holds them."""
+        """Return the folder of the embeddings."""
         return [self.directory]
 
     def by_split(self) -> list[tuple[str, Path]]:
@@ -95,7 +95,7 @@ class HearevalEmbeddings:
 def _read_layout(
     directory: Path, group_pattern: str, _: tuple[FileState, ...]
 ) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
-    # Reading sorts and hashes all rows, and every probe of a task needs them.
+    # Cached, because reading sorts and hashes all rows, and every probe of a task needs them.
     return heareval.read_layout(directory, group_pattern)
 
 
@@ -109,8 +109,8 @@ class Evaluation:
 
     Attributes:
         fingerprint: hash of everything that the probes depend on.
-        groups: hash of the task's groups; empty without groups. They do not change the probes: if
-            only they differ, the same probes are scored again.
+        groups: hash of the task's groups; empty without groups. Groups do not change the probes: if
+            only the groups differ, the same probes are scored again.
         fitted: whether the model's options were derived from the task
             (:mod:`harness.embeddings.task_statistics`).
     """
@@ -139,7 +139,7 @@ class Evaluation:
 
     @property
     def failure(self) -> Path:
-        """The folder of the result that reports why it failed."""
+        """The folder of the result of a failed evaluation."""
         return self.directory.with_name(f"{self.directory.name}-failed")
 
     def probe_directory(self, unit: ProbeUnit) -> Path:

@@ -118,8 +118,8 @@ def test_what_says_nothing_is_heard_as_nothing():
         ({"model_file_path": "w.pt"}, "no weights"),
         ({"mode": "oracel"}, "Did you mean 'oracle'"),
         ({"shift_ms": 10.0}, "mode=shifted"),
-        ({"mode": "shifted", "drift_ms": -1000.0}, "drift_ms one above -1000; not"),
-        ({"mode": "shifted", "shift_ms": float("nan")}, "shift_ms must be a number"),
+        ({"mode": "shifted", "drift_ms": -1000.0}, "drift_ms a number above -1000, not"),
+        ({"mode": "shifted", "shift_ms": float("nan")}, "shift_ms must be a finite number"),
         ({"sample_rate": 8000}, "sample_rate must be one of"),
     ],
 )

@@ -125,7 +125,7 @@ def edit_json(path: Path, change) -> None:
         ),
         ("prediction_type", [], r"prediction_type is \[\]: it must be one of"),
         ("evaluation", [], "evaluation is .*: it must be a list of names"),
-        ("evaluation", ["event_onset_200ms_fms"], "no metric of scene tasks"),
+        ("evaluation", ["event_onset_200ms_fms"], "is not a metric of multiclass scene tasks"),
         ("evaluation", "top1_acc", "evaluation is 'top1_acc': it must be a list"),
         ("labels", ["a", "a"], "labels is .*: it must be a list of values, each once"),
         ("folds", [], "folds is .*: it must be a list of"),

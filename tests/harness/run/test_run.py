@@ -335,7 +335,7 @@ def test_a_checkpoint_changed_during_the_run_fails_and_embeds_nothing(tasks, tmp
     (tmp_path / "weights.txt").write_text("2")
     summary = execute(plan, InlineEngine("cpu"), tmp_path / "out")
     ((_, error),) = summary.failures
-    assert "another model than the run began with" in error
+    assert "not the model that the run began with" in error
     assert not list((tmp_path / "out").glob("embeddings/*/*/*"))
 
 
@@ -360,7 +360,7 @@ def test_a_unit_that_another_process_claims_is_named(tasks, tmp_path, monkeypatc
 
 def test_a_model_that_does_not_load_says_that_nothing_was_run(tasks, tmp_path):
     models = (LOGMEL, ModelSpec("harness.baselines.logmell"))
-    with pytest.raises(UserError, match="Nothing was run, since all models must load"):
+    with pytest.raises(UserError, match="Nothing was run, because all models must load"):
         make_plan(settings(tmp_path, tasks["scene"], models=models))
 
 
@@ -409,7 +409,10 @@ def test_shards_share_the_work_without_overlap(tasks, tmp_path):
     [
         ({"protocols": ("liner",)}, "Unknown protocol 'liner'. Did you mean 'linear'"),
         ({"seeds": 0}, "--seeds must be 1 or more"),
-        ({"models": (LOGMEL, LOGMEL)}, "Model 'logmel' meets task 'tiny_scene-v1-full' twice"),
+        (
+            {"models": (LOGMEL, LOGMEL)},
+            "The pair of model 'logmel' and task 'tiny_scene-v1-full' occurs twice",
+        ),
         ({"models": (ModelSpec("harness.baselines.logmell"),)}, "logmel"),
     ],
 )
