@@ -1,1 +1,1 @@
-"""HEAR-API modules: found, imported, hashed, called in isolation, and checked."""
+"""HEAR-API modules: find, import, hash and check them, and call them in isolation."""

@@ -1,4 +1,4 @@
-"""The two frameworks of the HEAR API: how a torch or a TensorFlow model is called and hashed."""
+"""Call and hash models of the two frameworks of the HEAR API, torch and TensorFlow."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.core.errors import UserError
 
 
 class Backend(Protocol):
-    """What :class:`harness.models.module.HearModule` needs of a framework."""
+    """The interface of a framework, used by :class:`harness.models.module.HearModule`."""
 
     device: str
 
@@ -25,16 +25,16 @@ class Backend(Protocol):
         """Call the module's ``task_options`` with clips ``(samples,)``."""
 
     def array(self, value: object) -> np.ndarray | None:
-        """Return a tensor of the framework as numpy; None when it is not one."""
+        """Return a tensor of the framework as numpy; None for any other value."""
 
     def weights_sha256(self) -> str:
-        """Hash the weights: names, shapes, dtypes and bytes."""
+        """Return a hash of the weights: names, shapes, dtypes and bytes."""
 
 
 class TorchBackend:
     """A ``torch.nn.Module`` in eval mode, called without gradients.
 
-    Without ``device``, the model stays where it is, and gets audio on the device of its first
+    Without ``device``, the model is not moved, and audio is moved to the device of its first
     tensor.
     """
 
@@ -62,7 +62,7 @@ class TorchBackend:
         if not isinstance(value, torch.Tensor):
             return None
         value = value.detach().cpu()
-        # numpy has no bfloat16; as float16 it still reads as a wrong dtype.
+        # numpy has no bfloat16. float16 is reported as a wrong dtype, too.
         return (value.half() if value.dtype is torch.bfloat16 else value).numpy()
 
     def weights_sha256(self) -> str:  # noqa: D102
@@ -70,7 +70,7 @@ class TorchBackend:
 
 
 class TensorFlowBackend:
-    """A ``tf.Module``; TensorFlow itself places the work on its devices."""
+    """A ``tf.Module``; TensorFlow chooses the device."""
 
     def __init__(self, model: Any, tensorflow: Any) -> None:
         self._model = model
@@ -95,26 +95,28 @@ class TensorFlowBackend:
 
 
 def backend_of(model: object, label: str, device: str | None) -> Backend:
-    """Wrap what ``load_model`` returned; without ``device``, the model stays where it is.
+    """Return the backend of the model that ``load_model`` returned.
+
+    Without ``device``, the model is not moved.
 
     Raises:
-        UserError: it is neither a ``torch.nn.Module`` nor a ``tf.Module``, or there is no such
-            device.
+        UserError: the model is neither a ``torch.nn.Module`` nor a ``tf.Module``, or the device
+            does not exist.
     """
     if isinstance(model, torch.nn.Module):
         return TorchBackend(model, device)
-    # A tf.Module cannot exist before its module imported TensorFlow.
+    # If the model is a tf.Module, its module has imported TensorFlow.
     tensorflow = sys.modules.get("tensorflow")
     if tensorflow is not None and isinstance(model, tensorflow.Module):
         return TensorFlowBackend(model, tensorflow)
     raise UserError(
-        f"{label}: load_model returned a {type(model).__name__}; the HEAR API asks for a "
+        f"{label}: load_model returned a {type(model).__name__}; the HEAR API requires a "
         "torch.nn.Module or a tf.Module."
     )
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """Tell whether a call failed for lack of memory, in the words of CUDA, MPS or TensorFlow."""
+    """Return whether an error of torch (CUDA, MPS) or TensorFlow means that memory ran out."""
     return (
         isinstance(error, torch.OutOfMemoryError)
         or type(error).__name__ == "ResourceExhaustedError"
@@ -132,7 +134,7 @@ def _torch_device(name: str) -> torch.device:
         reason = str(error).splitlines()[0]
         raise UserError(
             f"The device '{name}' cannot be used ({reason}). "
-            "Give auto, cpu, cuda, cuda:N or mps, one that this machine has."
+            "Give auto, cpu, cuda, cuda:N or mps, whichever this machine has."
         ) from error
     return device
 
@@ -144,7 +146,7 @@ def _torch_weights_sha256(model: torch.nn.Module) -> str:
                 flat = value.detach().cpu().contiguous().reshape(-1)
                 data = flat.view(torch.uint8).numpy().tobytes()
                 yield name, str(value.dtype), tuple(value.shape), data
-            else:  # the "extra state" that a module may define
+            else:  # "extra state", which a module can define
                 yield name, type(value).__name__, (), repr(value).encode()
 
     return _sha256(parts())

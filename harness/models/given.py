@@ -1,4 +1,4 @@
-"""Models as Python code gives them: texts, HEAR modules, and models in memory."""
+"""Read the models given in Python code: texts, HEAR modules, or models in memory."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _ALLOWED = (
 
 
 def read_models(models: Any, device: str = "cpu") -> tuple[ModelSpec, ...]:
-    """Return the specifications of models.
+    """Return the specifications of the models given in Python code.
 
     Args:
         models: one model, a list of models, or a mapping from names to models. A model is a text or
             path as :func:`harness.models.module.parse_model` reads it; a HEAR module, whose
-            ``load_model()`` is called; or a pair of a HEAR module and a model that is loaded.
-            Instead of a module, any object with the functions will do.
-        device: for the models of modules. A model of a pair stays where it is.
+            ``load_model()`` is called; or a pair of a HEAR module and a loaded model. Any object
+            with the functions is accepted as a module.
+        device: for models loaded here. The model of a pair is not moved.
 
     Raises:
-        UserError: no model, two of one name, or something else than a model.
+        UserError: there is no model, two have one name, or a value is not a model.
     """
     if isinstance(models, Mapping):
         specs = tuple(_spec(model, str(name), device) for name, model in models.items())
@@ -74,7 +74,7 @@ def _spec(model: Any, name: str, device: str) -> ModelSpec:
         _check_functions(functions, FUNCTIONS, name)
         loaded = _loaded(functions, name, device)
     else:
-        raise UserError(f"A {type(model).__name__} is not a model. {_ALLOWED}.")
+        raise UserError(f"A value of type {type(model).__name__} is not a model. {_ALLOWED}.")
     return ModelSpec(IN_MEMORY, name=name, live=LiveModel(loaded, functions))
 
 
@@ -94,7 +94,7 @@ def _check_functions(functions: Any, needed: Sequence[str], name: str) -> None:
 
 
 def _loaded(functions: Any, name: str, device: str) -> Any:
-    """Return what ``load_model()`` gives, on the device."""
+    """Return the model that ``load_model()`` returns, on the device."""
     try:
         with Guest(name).called():
             model = functions.load_model()

@@ -1,8 +1,8 @@
-"""Calls of a HEAR module's code that leave the process as they found it.
+"""Call a HEAR module's code and restore the state of the process afterwards.
 
-A module may end the process (``sys.exit``, a parser of the command line) or change what all of the
-process shares: settings of torch and numpy, warning filters, the working directory, signal
-handlers. Its settings hold while it is called, and nowhere else. The rest is put back at once.
+A module may end the process (``sys.exit``, a parser of the command line) or change its state:
+settings of torch and numpy, warning filters, the working directory, signal handlers. The module's
+settings are active only while it is called. All else is restored at once.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 
 from harness.models.process_state import settings, write_settings
 
-# Modules get no arguments of the command line: those are hear-byola's. A parser that reads them at
-# import must fail, since its defaults would else be used in silence.
+# Modules do not get hear-byola's command-line arguments. A module that parses arguments at import
+# must fail on this one; otherwise it would silently use its defaults.
 _NO_ARGUMENTS = "(imported by hear-byola)"
 
 
@@ -27,10 +27,10 @@ class ModuleExit(Exception):
 
 
 class Guest:
-    """A HEAR module in this process, with the settings that it made.
+    """A HEAR module in this process, with its own settings of the process.
 
     Args:
-        name: the module, as the user named it.
+        name: the module's name, as the user gave it.
 
     Attributes:
         changed_by_import: names of the settings that importing the module changed.
@@ -45,18 +45,18 @@ class Guest:
 
     @property
     def changed(self) -> list[str]:
-        """Names of the settings that its code changed."""
+        """Names of the settings that the module's code changed."""
         return [*self._settings, *["the working directory"] * self._moved]
 
     @contextmanager
     def called(self) -> Iterator[None]:
-        """Run code of the module: its settings hold inside, and the old ones afterwards.
+        """Run the block with the module's settings, and restore the process's settings afterwards.
 
         Raises:
-            ModuleExit: it raises SystemExit, or another exception that ends a process.
+            ModuleExit: the block raises SystemExit, or another exception that ends a process.
 
         Warns:
-            UserWarning: it changed the working directory, which is changed back.
+            UserWarning: the block changed the working directory, which is restored.
         """
         before = settings()
         with exits_refused(), _restored(self._name):
@@ -78,7 +78,7 @@ class Guest:
                 )
 
     def _keep(self, before: Mapping[str, Any]) -> bool:
-        """Put settings back and keep the module's own; true if it changed the directory."""
+        """Keep the module's settings, restore the others; return whether the directory changed."""
         now = settings()
         self._settings = {name: now[name] for name in now if now[name] != before[name]}
         write_settings(before)
@@ -87,10 +87,10 @@ class Guest:
 
 @contextmanager
 def exits_refused() -> Iterator[None]:
-    """Turn what would end the process, other than an interrupt, into an error.
+    """Turn exceptions that would end the process, except an interrupt, into an error.
 
     Raises:
-        ModuleExit: naming the exception.
+        ModuleExit: the block raised such an exception, which the message names.
     """
     try:
         yield
@@ -103,7 +103,7 @@ def exits_refused() -> Iterator[None]:
 
 @contextmanager
 def _restored(name: str) -> Iterator[None]:
-    """Hide the command line's arguments; put streams and the handlers of signals back."""
+    """Hide the command-line arguments in the block; restore streams and signal handlers after."""
     streams, arguments = (sys.stdout, sys.stderr), sys.argv
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     sys.argv = [name, _NO_ARGUMENTS]

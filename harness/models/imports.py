@@ -1,4 +1,4 @@
-"""Finding the code of a HEAR-API module, and hashing what it is made of."""
+"""Import HEAR-API modules, and hash their source and checkpoints."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from harness.models.source import Source, find_source
 def import_hear_module(name: str) -> ModuleType:
     """Import a module by name, from the environment or the working directory, or by its path.
 
-    A path is that of a ``.py`` file or of a package's folder. The working directory (for a path:
-    the folder that holds the file or the package) goes to the **end** of ``sys.path``: what
-    it holds under the name of something installed, a folder ``tasks`` for instance, hides nothing.
+    A path is that of a ``.py`` file or of a package's folder. The working directory (for a path,
+    the folder of the file or the package) is added to the **end** of ``sys.path``, so that its
+    files, for example a folder ``tasks``, do not hide installed packages.
 
     Raises:
-        UserError: there is no such module; it imports something that is missing; it fails or ends
-            the process; its source is no longer what this process once imported; it imports code
-            under a name under which this process holds other code.
+        UserError: the module does not exist; it imports something that is missing; it fails or ends
+            the process; its source has changed since this process imported it; it imports code by a
+            name that other code in this process already has.
     """
     guest = Guest(name)
     before = set(sys.path)
@@ -49,13 +49,13 @@ def import_hear_module(name: str) -> ModuleType:
     if _source_at_import.setdefault(module.__name__, source) != source:
         raise UserError(
             f"The source of '{name}' has changed since this process imported it: start Python "
-            "again, so that the new code is what runs."
+            "again to run the new code."
         )
     return module
 
 
 def guest_of(module: ModuleType) -> Guest:
-    """Return what an imported module's code is to be called with."""
+    """Return the :class:`Guest` through which an imported module's code must be called."""
     return _guests.setdefault(module.__name__, Guest(module.__name__))
 
 
@@ -66,7 +66,7 @@ _folder_of: dict[str, str] = {}
 
 
 def _refuse_mixed_code(name: str, module: ModuleType, source: Source) -> None:
-    """Refuse a module that got another one's code: Python imports each name once."""
+    """Refuse a module that got another module's code, because Python imports each name once."""
     for top, path in source.own.items():
         loaded = getattr(sys.modules.get(top), "__file__", None)
         if loaded is None or os.path.abspath(loaded) == str(path):
@@ -83,8 +83,7 @@ def _refuse_mixed_code(name: str, module: ModuleType, source: Source) -> None:
 
 _NAMES = "an import name, or the path of a .py file or of a package's folder"
 
-# A process runs the code that it imported, and fingerprints hash the source on disk: both must
-# be the same.
+# Fingerprints hash the source on disk, which must be the code that this process imported.
 _source_at_import: dict[str, str] = {}
 
 
@@ -111,10 +110,10 @@ def _import_folder(path: Path) -> ModuleType:
     if (path / "__init__.py").is_file():
         return _import_file(path / "__init__.py")
     files = sorted(each.name for each in path.glob("*.py"))
-    hint = f" It holds {files[0]}: give {path / files[0]}." if files else ""
+    hint = f" It contains {files[0]}: give {path / files[0]}." if files else ""
     raise UserError(
-        f"The folder '{path}' is no package: it has no __init__.py, which must define load_model, "
-        f"get_scene_embeddings and get_timestamp_embeddings.{hint}"
+        f"The folder '{path}' is not a package: it has no __init__.py, which must define "
+        f"load_model, get_scene_embeddings and get_timestamp_embeddings.{hint}"
     )
 
 
@@ -123,7 +122,7 @@ def _import_file(path: Path) -> ModuleType:
         raise UserError(f"There is no module file '{path}'.{did_you_mean_path(path, '*.py')}")
     typed, path = path, path.resolve()
     _append_to_path(path.parents[path.name == "__init__.py"])
-    # A name of its own: the file may be called like a module that is loaded already.
+    # Use a unique name: a module with the file's name may be loaded already.
     name = f"hear_module_{content_sha256(str(path))[:16]}"
     if name in sys.modules:
         return sys.modules[name]
@@ -183,15 +182,15 @@ def _no_such_module(name: str) -> UserError:
 
 
 def _installed_like(name: str) -> str:
-    """Return the installed module that a slip of the keys may have meant; none of Python's own."""
+    """Return the installed module with the nearest name, not one of the standard library."""
     names = {m.name for m in pkgutil.iter_modules()} - sys.stdlib_module_names
     public = sorted(name for name in names if not name.startswith("_"))
-    # Of hundreds of packages one always looks a little alike.
+    # A high threshold: among hundreds of packages some name is always similar.
     return nearest(name, public, 0.8)
 
 
 def checkpoint_sha256(checkpoint: str) -> str:
-    """Sha256 of a checkpoint's content, file or folder; empty for no checkpoint."""
+    """Return the sha256 of a checkpoint's content, a file or folder; empty without checkpoint."""
     path = Path(checkpoint)
     if not checkpoint:
         return ""
@@ -202,9 +201,9 @@ def checkpoint_sha256(checkpoint: str) -> str:
 
 
 def source_sha256(module: ModuleType) -> str:
-    """Return the sha256 of the Python source that a module consists of.
+    """Return the sha256 of the Python source of a module, as :mod:`harness.models.source` finds it.
 
-    :mod:`harness.models.source` says which files count.
+    The order of the files does not matter.
     """
     named = sorted((name, file_sha256(path)) for name, path in find_source(module).files)
     return sha256_of(named)

@@ -1,4 +1,4 @@
-"""What is recorded of a model: in manifests of embeddings, in result rows and in tables."""
+"""The record of a model in manifests of embeddings, in result rows and in tables."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class ModelInfo(ColumnGroup):
         label: the name in tables.
         options: of ``load_model``, as JSON; empty without options.
         fingerprint: hash of source, options, weights, checkpoint and reference embeddings.
-        checkpoint, checkpoint_sha256: path as the user typed it, and hash; empty without one.
-        frontend_convention: the mel filterbank; empty if the model does not name it.
+        checkpoint, checkpoint_sha256: path as given by the user, and hash; empty without one.
+        frontend_convention: the mel filterbank; empty if the model does not declare it.
         sample_rate: in Hz; None if it is not known.
-        module: the HEAR module as the user named it; empty in rows of schema version 1.
+        module: the HEAR module as given by the user; empty in rows of schema version 1.
     """
 
     label: Annotated[Name, Field(alias="model")]

@@ -1,4 +1,4 @@
-"""A model that is already in memory, as a notebook has it, and the hash of its code."""
+"""A model that is already in memory, for example in a notebook, and the hash of its code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import torch
 from harness.core.hashing import sha256_of
 
 IN_MEMORY = "(in memory)"
-"""What result rows name as the module of such a model."""
+"""The module of such a model in result rows."""
 
 _ADDRESS = re.compile("0x[0-9a-f]+")
 _CONSTANT = (bool, int, float, complex, str, bytes, tuple, frozenset, type(None), type(...))
@@ -27,7 +27,7 @@ _CONSTANT = (bool, int, float, complex, str, bytes, tuple, frozenset, type(None)
 
 @dataclass(frozen=True, eq=False)
 class LiveModel:
-    """A model in memory. It is embedded with where it is: it is never moved, copied or pickled.
+    """A model in memory. It is used as it is, and never moved, copied or pickled.
 
     Attributes:
         model: as ``load_model`` of the HEAR API returns it.
@@ -39,10 +39,10 @@ class LiveModel:
     functions: Any
 
     def code_sha256(self) -> str:
-        """Return a hash of the code that embeds: the two functions, the model and what they use.
+        """Return a hash of the embedding code: the two functions, the model and what they use.
 
-        Installed packages do not count, except the names of the model's layers. Another version of
-        Python gives another hash.
+        Installed packages are not included, except the names of the model's layers. The hash
+        depends on the version of Python.
         """
         code = _Code()
         code.add("scene", self.functions.get_scene_embeddings)
@@ -54,7 +54,7 @@ class LiveModel:
 
     @contextlib.contextmanager
     def borrowed(self) -> Iterator[None]:
-        """Put the model's training mode back at the end, layer by layer."""
+        """Restore the training mode of every layer when the block ends."""
         modes = [(part, part.training) for part in _parts(self.model)]
         try:
             yield
@@ -73,10 +73,10 @@ class _Code:
     def __init__(self) -> None:
         self.found: list[str] = []
         self._seen: set[int] = set()
-        self._kept: list[object] = []  # so that no other object gets an id that was seen
+        self._kept: list[object] = []  # keeps objects alive, so that their ids are not used again
 
     def add(self, name: str, value: object) -> None:
-        """Add what ``name`` stands for: a constant, a function, a class, or an object's class."""
+        """Add the value of ``name``: a constant, a function, a class, or an object's class."""
         if isinstance(value, MethodType | staticmethod | classmethod):
             value = value.__func__
         if isinstance(value, _CONSTANT):
@@ -136,7 +136,7 @@ def _text(code: CodeType) -> str:
 
 
 def _constant(value: object) -> str:
-    """Return a constant's text, the same in every process."""
+    """Return a constant as text that is the same in every process."""
     if isinstance(value, tuple):
         return f"({', '.join(map(_constant, value))})"
     if isinstance(value, frozenset):
@@ -149,7 +149,7 @@ def _assigned_globals(code: CodeType) -> Iterable[str]:
 
 
 def _is_installed(value: object) -> bool:
-    """Whether an object is of the standard library or of an installed package."""
+    """Return whether an object is from the standard library or an installed package."""
     name = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
     top = str(name).partition(".")[0]
     if top in sys.builtin_module_names or top in sys.stdlib_module_names:

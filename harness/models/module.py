@@ -1,9 +1,9 @@
-"""Any module that follows the HEAR API, by import name or by file: options, device, calls, checks.
+"""Load and call any module that follows the HEAR API, given by import name or path.
 
-The HEAR API (https://hearbenchmark.com/hear-api.html) is three functions, ``load_model``,
+The HEAR API (https://hearbenchmark.com/hear-api.html) has three functions, ``load_model``,
 ``get_scene_embeddings`` and ``get_timestamp_embeddings``, and three plain-int attributes of the
-model. :class:`HearModule` is the only place that calls them: it takes and gives numpy arrays, and
-turns whatever a module does against the API into a :class:`~harness.core.errors.UserError`.
+model. :class:`HearModule` is the only place that calls them. It takes and returns numpy arrays, and
+raises a :class:`~harness.core.errors.UserError` if a module violates the API.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ ATTRIBUTES = ("sample_rate", "scene_embedding_size", "timestamp_embedding_size")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What the user named: a HEAR-API module, its checkpoint and the options of ``load_model``.
+    """A model as the user gives it: HEAR-API module, checkpoint and options of ``load_model``.
 
     ``module`` is an import name, the path of a ``.py`` file or that of a package's folder.
-    ``name``, where given, replaces the label in tables. ``live`` is a model that is in memory
-    already; the other fields but ``name`` say nothing then.
+    ``name``, if given, replaces the label in tables. ``live`` is a model in memory; the other
+    fields except ``name`` are then not used.
     """
 
     module: str
@@ -78,7 +78,7 @@ class ModelSpec:
 
 
 def folder_name(label: str) -> str:
-    """A model's label as a folder's name; different labels give different names."""
+    """Return a folder's name for a model's label; different labels give different names."""
     safe = re.sub(r"[^\w.+=-]", "_", label).lstrip(".")
     return safe if safe == label else f"{safe[:80]}-{sha256_of(label)[:6]}"
 
@@ -86,14 +86,14 @@ def folder_name(label: str) -> str:
 def parse_model(text: str) -> ModelSpec:
     """Read ``MODULE[=CHECKPOINT][,KEY=VALUE...]``.
 
-    The key ``name`` is the model's label, as typed; every other one is an option of its
-    ``load_model``, whose value :func:`harness.core.yamltext.option_value` reads. A comma starts a
-    new option only before ``KEY=``, so checkpoint paths may hold commas. ``~`` is the home folder
-    in the module, the checkpoint and values that begin with ``~/``.
+    The key ``name`` is the model's label, as typed. Every other key is an option of ``load_model``,
+    whose value :func:`harness.core.yamltext.option_value` reads. A comma starts a new option only
+    before ``KEY=``, so checkpoint paths may contain commas. ``~`` is the home folder in the module,
+    in the checkpoint and at the beginning of values.
 
     Raises:
-        UserError: no module, an option twice, a value that is missing, ambiguous or not a single
-            one, or a name that cannot be printed.
+        UserError: the module is missing, an option occurs twice, a value is missing, ambiguous or
+            not a single one, or the name cannot be printed.
     """
     head, *pairs = re.split(r",(?=\s*[A-Za-z_]\w*\s*=)", text)
     module, _, checkpoint = (part.strip() for part in head.partition("="))
@@ -106,17 +106,17 @@ def parse_model(text: str) -> ModelSpec:
     for pair in pairs:
         key, _, value = (part.strip() for part in pair.partition("="))
         if key in options:
-            raise UserError(f"The option '{key}' stands twice in the model '{text}'.")
+            raise UserError(f"The option '{key}' occurs twice in the model '{text}'.")
         options[key] = _option_value(key, value)
     name = checked_name(str(options.pop("name", "")))
     return ModelSpec(expand_home(module), expand_home(checkpoint), options, name)
 
 
 def checked_name(name: str) -> str:
-    """Return the name of a model.
+    """Return the name of a model if it is printable.
 
     Raises:
-        UserError: it cannot be printed.
+        UserError: it is not.
     """
     if not name.isprintable():
         raise UserError(f"The name {name!r} of a model must be printable.")
@@ -149,14 +149,14 @@ class HearModule:
     """A loaded HEAR-API module: audio in, checked numpy embeddings out.
 
     Attributes:
-        spec: what was asked for.
-        sample_rate: in Hz, of the audio the model wants.
+        spec: the model as specified by the user.
+        sample_rate: in Hz, of the model's input.
         scene_embedding_size, timestamp_embedding_size: widths of the two kinds of embedding.
-        device: where the model computes, for example ``"cpu"`` or ``"cuda:0"``.
+        device: the model's device, for example ``"cpu"`` or ``"cuda:0"``.
         checkpoint_sha256: of the checkpoint's content, empty without one.
-        frontend_convention: the model's attribute of that name, empty when it has none.
+        frontend_convention: the model's attribute of that name, empty if it has none.
         static_fingerprint: sha256 over the module's name, its source, the options, the content of
-            the state dict and the checkpoint's content: the same in every process.
+            the state dict and the checkpoint's content. It is the same in every process.
     """
 
     def __init__(
@@ -189,10 +189,10 @@ class HearModule:
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 over :attr:`static_fingerprint` and the rounded reference embeddings.
+        """Sha256 over ``static_fingerprint`` and the rounded reference embeddings.
 
-        Rounding may differ between machines where a value is near a step's edge. Where a run's
-        folder knows the model, the fingerprint that it has there is set instead
+        A value near the border of two rounding steps can be rounded differently on another machine.
+        If a run's folder contains the model, its fingerprint there is set instead
         (:mod:`harness.run.models`).
         """
         if not self._fingerprint:
@@ -205,7 +205,7 @@ class HearModule:
 
     @property
     def info(self) -> ModelInfo:
-        """What is recorded of the model."""
+        """The record of the model."""
         options = dict(self.spec.options)
         return ModelInfo(
             label=self.spec.label,
@@ -222,7 +222,7 @@ class HearModule:
         """Return the embeddings of the reference sound, computed once.
 
         Args:
-            spread: measure how far they depend on rounding, too (:mod:`harness.models.reference`).
+            spread: also measure how much they depend on rounding (:mod:`harness.models.reference`).
         """
         if self._reference is None:
             self._reference = embed_reference(self)
@@ -231,7 +231,7 @@ class HearModule:
         return self._reference
 
     def scene(self, audio: np.ndarray) -> np.ndarray:
-        """Embed clips of equal length, one vector each.
+        """Return the scene embeddings of clips of equal length.
 
         Args:
             audio: ``(n, samples)`` float32, mono, in [-1, 1], at ``sample_rate``.
@@ -240,7 +240,7 @@ class HearModule:
             ``(n, scene_embedding_size)`` float32.
 
         Raises:
-            UserError: the module's answer has another type, shape or dtype.
+            UserError: the module's output has another type, shape or dtype.
         """
         answer = self._call(self._scene, audio)
         return self._embeddings(
@@ -248,7 +248,7 @@ class HearModule:
         )
 
     def timestamps(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Embed clips of equal length, one vector a timestamp.
+        """Return the timestamp embeddings of clips of equal length, and their times.
 
         Args:
             audio: as for :meth:`scene`.
@@ -258,8 +258,8 @@ class HearModule:
             rising, at regular spacing.
 
         Raises:
-            UserError: the module's answer has another type, shape or dtype, no timestamp at all,
-                a spacing that is off its mean by more than 1 ms, or times outside the clip or in
+            UserError: the module's output has another type, shape or dtype, or no timestamp; the
+                spacing deviates from its mean by more than 1 ms; times are outside the clip or in
                 another unit.
         """
         function = "get_timestamp_embeddings"
@@ -285,10 +285,10 @@ class HearModule:
         return embeddings, times
 
     def task_options(self, clips: Iterable[np.ndarray]) -> Mapping[str, object]:
-        """Ask the module for options of ``load_model`` that suit a task's training clips.
+        """Return the options of ``load_model`` that the module derives from training clips.
 
         Raises:
-            UserError: the module has no such function, which the HEAR API does not ask for.
+            UserError: the module has no function ``task_options``, which is not in the HEAR API.
         """
         if self._task_options is None:
             raise UserError(
@@ -317,14 +317,14 @@ class HearModule:
 
     def _against(self, function: str, found: str, expected: str) -> UserError:
         return UserError(
-            f"{self.spec.label}: {function} gave {found}; the HEAR API asks for {expected}."
+            f"{self.spec.label}: {function} returned {found}; the HEAR API requires {expected}."
         )
 
 
 def _found(answer: object) -> str:
     shape, dtype = getattr(answer, "shape", None), getattr(answer, "dtype", None)
     if isinstance(answer, np.ndarray):
-        return f"a numpy array {answer.shape}, which is no tensor"
+        return f"a numpy array {answer.shape}, which is not a tensor"
     if shape is None:
         return f"a {type(answer).__name__}"
     return f"{dtype} {tuple(shape)}"
@@ -335,7 +335,7 @@ def _plain_int(model: object, name: str, label: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         found = "missing" if value is None else f"{value!r} ({type(value).__name__})"
         raise UserError(
-            f"{label}: the model's attribute '{name}' is {found}; the HEAR API asks for a "
+            f"{label}: the model's attribute '{name}' is {found}; the HEAR API requires a "
             "positive int, set in load_model or in the model's class."
         )
     return value
@@ -344,19 +344,19 @@ def _plain_int(model: object, name: str, label: str) -> int:
 def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
     """Import the module, call its ``load_model`` and put the model on a device in eval mode.
 
-    ``load_model`` gets the checkpoint as its first argument where there is one, and the options
-    by name. Eval mode is set because dropout or batch statistics would make an embedding depend
-    on chance or on the clips beside it.
+    ``load_model`` gets the checkpoint, if there is one, as its first argument, and the options by
+    name. Eval mode is set because with dropout or batch statistics an embedding would depend on
+    chance or on other clips of the batch.
 
     Args:
-        spec: what to load.
-        device: ``"auto"`` takes CUDA when there is one and the CPU otherwise (Apple's ``"mps"``
-            only by name, since it lacks operators); else a torch device such as ``"cuda:1"``.
+        spec: the model.
+        device: ``"auto"`` selects CUDA if available and the CPU otherwise (never Apple's ``"mps"``,
+            which lacks operators); otherwise a torch device such as ``"cuda:1"``.
 
     Raises:
-        UserError: no such module (with the nearest name), something it imports is missing, a
-            function or attribute of the API is missing or wrong, an option or checkpoint does
-            not exist, ``load_model`` fails, or the device is not there.
+        UserError: the module does not exist (the nearest name is given), something that it imports
+            is missing, a function or attribute of the API is missing or wrong, an option or
+            checkpoint does not exist, ``load_model`` fails, or the device does not exist.
     """
     if spec.live:
         return HearModule(spec, spec.live.functions, spec.live.model, device=None)
@@ -388,16 +388,16 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
 
 
 def load_again(module: HearModule) -> None:
-    """Load a model once more, and compare the two.
+    """Load a model again and check that both are the same.
 
-    Whatever embeds loads the model for itself, in a worker process or another day.
+    Worker processes and later runs load the model again, and must get the same one.
 
     Raises:
-        UserError: ``load_model`` gives another model at each call, or :func:`load_module` fails.
+        UserError: ``load_model`` returns another model at each call, or :func:`load_module` fails.
     """
     if module.spec.live:
         return  # it is never loaded again
-    # Before the second load: that may overwrite a global which the first model reads, too.
+    # Compute this before the second load, which may overwrite a global that the first model reads.
     first = module.reference(spread=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the first load showed them
@@ -415,7 +415,7 @@ def load_again(module: HearModule) -> None:
 
 
 def other_weights(spec: ModelSpec) -> str:
-    """Say what is wrong with a model whose weights are others at each load, and the cure."""
+    """Return the error on a model whose weights differ at each load, with the remedy."""
     what = "load_model gives other weights each time it is called"
     how = "draw the weights with a generator of a fixed seed"
     if spec.checkpoint:
@@ -424,19 +424,23 @@ def other_weights(spec: ModelSpec) -> str:
 
 
 def check_arguments(spec: ModelSpec, load_model: Callable) -> None:
-    """Refuse a checkpoint that is not there and options that ``load_model`` does not know.
+    """Refuse a checkpoint that does not exist and options that ``load_model`` does not have.
 
     Raises:
-        UserError: naming the nearest file or option.
+        UserError: the nearest file or option is named.
     """
     _check_checkpoint(spec)
     _check_options(spec, load_model)
 
 
 def lacking_arguments(spec: ModelSpec, load_model: Callable, checkpoint: str, option: str) -> str:
-    """Say what ``load_model`` needs and is not given, and how to give it; empty where nothing is.
+    """Return which required arguments of ``load_model`` are missing; empty if none are.
 
-    ``checkpoint`` is how a command takes one, ``option`` what stands there before an option.
+    Args:
+        spec: the model.
+        load_model: the module's function.
+        checkpoint: how the command line takes a checkpoint, for the message.
+        option: the text before an option on the command line, for the message.
     """
     lacking = []
     for i, p in enumerate(inspect.signature(load_model).parameters.values()):
@@ -448,8 +452,8 @@ def lacking_arguments(spec: ModelSpec, load_model: Callable, checkpoint: str, op
     if not lacking:
         return ""
     return (
-        f"needs what it is not given: {'; '.join(lacking)}. Give it, or the parameter a default "
-        "value, as the HEAR API asks"
+        f"needs {'; '.join(lacking)}. Give it, or give the parameter a default value, as the HEAR "
+        "API requires"
     )
 
 

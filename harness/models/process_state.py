@@ -1,4 +1,4 @@
-"""State that a whole Python process shares, and that a HEAR module has no business to change."""
+"""Read, compare and restore the state of the Python process that a HEAR module must not change."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import torch
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting that the whole process shares; ``write`` is None where it cannot be put back."""
+    """A setting of the process; ``write`` is None if it cannot be restored."""
 
     read: Callable[[], Any]
     write: Callable[[Any], object] | None = None
 
 
 def _write_device(device: torch.device) -> None:
-    # None removes the mode that a default device installs, which slows every call of torch.
+    # A default device slows every call of torch; None removes it.
     torch.set_default_device(None if device == torch.device("cpu") else device)
 
 
@@ -66,12 +66,12 @@ SETTINGS: dict[str, Setting] = {
 
 
 def settings() -> dict[str, Any]:
-    """The settings of torch, numpy and the process, by name."""
+    """Return the settings of torch, numpy and the process, by name."""
     return {name: setting.read() for name, setting in SETTINGS.items()}
 
 
 def write_settings(values: Mapping[str, Any]) -> None:
-    """Write settings that differ from ``values``, where that is possible."""
+    """Set the settings to ``values``, as far as they can be set."""
     for name, value in values.items():
         setting = SETTINGS[name]
         if setting.write is not None and setting.read() != value:
@@ -79,7 +79,7 @@ def write_settings(values: Mapping[str, Any]) -> None:
 
 
 def changed_settings(before: dict[str, Any]) -> list[str]:
-    """Name the settings that are no longer as they were, with both values."""
+    """Return the names of the changed settings, with both values."""
     now = settings()
     return [
         f"{name} from {before[name]} to {now[name]}" for name in now if now[name] != before[name]
@@ -87,13 +87,13 @@ def changed_settings(before: dict[str, Any]) -> list[str]:
 
 
 def changed_environment(before: Mapping[str, str]) -> list[str]:
-    """Name the environment variables that are not as they were."""
+    """Return the names of the changed environment variables."""
     names = sorted({*before, *os.environ})
     return [name for name in names if before.get(name) != os.environ.get(name)]
 
 
 def random_states() -> dict[str, Any]:
-    """The states of the global random generators, by the library that owns them."""
+    """Return the states of the global random generators, by library."""
     generator = np.random.get_state(legacy=False)  # noqa: NPY002 (the global one is the subject)
     return {
         "torch": torch.get_rng_state().numpy().tobytes(),
@@ -104,9 +104,9 @@ def random_states() -> dict[str, Any]:
 
 @contextmanager
 def restored_random_states(cuda: bool = True) -> Iterator[None]:
-    """Put every global random generator back as it was, whatever happens inside.
+    """Restore every global random generator when the block ends, also after an error.
 
-    ``cuda=False`` leaves those of CUDA alone, and CUDA uninitialised.
+    ``cuda=False`` does not touch CUDA's generators and does not initialise CUDA.
     """
     numpy_state = np.random.get_state()  # noqa: NPY002
     python_state = random.getstate()

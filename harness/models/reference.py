@@ -1,8 +1,8 @@
-"""Reference embeddings: what a model computes for one fixed sound.
+"""Reference embeddings: the embeddings of one fixed sound, which identify a model.
 
-Code, weights and checkpoint do not decide alone what a model computes: weights may lie outside the
-state dict, and code or data may be read from anywhere. Two models with the same reference
-embeddings are taken for the same model.
+The hashes of code, weights and checkpoint are not enough: weights can be outside the state dict,
+and code or data can be read from anywhere. Two models with the same hashes and the same reference
+embeddings are considered the same model.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ import torch
 
 from harness.models.process_state import restored_random_states
 
-# (clips, seconds) of the sound. The others are for models that refuse one clip, or short ones.
+# (clips, seconds) of the sound. The second and third are for models that refuse one or short clips.
 _SOUNDS = ((1, 1.0), (2, 1.0), (1, 10.0))
-# The relative size of a change of the sound that shows how a model amplifies rounding.
+# Relative change of the sound, to measure how much a model amplifies rounding.
 _ROUNDING = 1e-6
 
 # Largest relative difference (root mean square) between embeddings of one model. On one kind of
-# device float32 sums differ in their order. On a GPU, convolutions run in TF32 (1e-3), and some
-# models run in half precision (up to 3e-2). Weights drawn anew differ by 0.1 to 1.4.
+# device the order of float32 sums differs. On a GPU, convolutions run in TF32 (1e-3), and some
+# models run in half precision (up to 3e-2). With newly drawn weights they differ by 0.1 to 1.4.
 TOLERANCE = 1e-4
 TOLERANCE_OF_DEVICES = 0.05
-# Allowed multiple of the model's own spread: in bfloat16, another number of threads changes
-# embeddings by up to 4 times that.
+# Allowed multiple of the model's own spread. In bfloat16, another number of threads changes
+# embeddings by up to 4 times the spread.
 _SPREADS = 20.0
 
-# The code that is hashed: random projections, rounded to steps of this size.
+# The hashed numbers: random projections, rounded to steps of this size.
 _PROJECTIONS = 8
 _STEP = 0.05
 
@@ -42,16 +42,16 @@ _PARTS = ("scene", "timestamps", "times")
 
 
 class Model(Protocol):
-    """What this module needs of :class:`harness.models.module.HearModule`."""
+    """The part of :class:`harness.models.module.HearModule` that this module uses."""
 
     sample_rate: int
     device: str
 
     def scene(self, audio: np.ndarray) -> np.ndarray:
-        """Embed clips, one vector each."""
+        """Return the scene embeddings of clips."""
 
     def timestamps(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Embed clips, one vector a timestamp."""
+        """Return the timestamp embeddings of clips, and their times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,14 +59,14 @@ class ReferenceEmbeddings:
     """Embeddings of the reference sound.
 
     Attributes:
-        scene: ``(n, size)`` float32; None where the model failed on the sound.
-        timestamps: ``(n, t, size)`` float32, likewise.
-        times: ``(n, t)`` float32 in ms, likewise.
-        device: where they were computed, ``"cpu"`` or ``"cuda"`` for example.
-        sound: which of the sounds worked.
-        spread: relative difference between two embeddings of the sound, the second rounded
-            otherwise: what rounding and random numbers drawn at each call change. None where it
-            was not measured.
+        scene: ``(n, size)`` float32; None if the model failed on the sound.
+        timestamps: ``(n, t, size)`` float32; None if the model failed.
+        times: ``(n, t)`` float32 in ms; None if the model failed.
+        device: where they were computed, for example ``"cpu"`` or ``"cuda"``.
+        sound: number of the sound that was used.
+        spread: relative difference between the embeddings of the sound and of a slightly changed
+            one: the effect of rounding and of random numbers drawn at each call. None if it was not
+            measured.
     """
 
     scene: np.ndarray | None
@@ -78,11 +78,11 @@ class ReferenceEmbeddings:
 
     @property
     def empty(self) -> bool:
-        """True where the model failed on the sound altogether."""
+        """Whether the model failed on the sound in both functions."""
         return self.scene is None and self.timestamps is None
 
     def to_bytes(self, **texts: str) -> bytes:
-        """Return them as an npz file, with ``texts``."""
+        """Return the embeddings and ``texts`` as an npz file."""
         parts = {name: getattr(self, name) for name in _PARTS}
         stored: dict[str, Any] = {k: v for k, v in parts.items() if v is not None}
         stored |= {"device": np.str_(self.device), "sound": np.int64(self.sound)}
@@ -95,10 +95,10 @@ class ReferenceEmbeddings:
 
     @staticmethod
     def from_bytes(content: bytes) -> tuple[ReferenceEmbeddings, dict[str, str]]:
-        """Return what :meth:`to_bytes` wrote, and its texts.
+        """Return the embeddings and texts of :meth:`to_bytes`.
 
         Raises:
-            ValueError, KeyError, OSError, zipfile.BadZipFile: it is damaged.
+            ValueError, KeyError, OSError, zipfile.BadZipFile: the content is damaged.
         """
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             entries = {name: stored[name] for name in stored.files}
@@ -110,9 +110,9 @@ class ReferenceEmbeddings:
 
 
 def embed_reference(model: Model) -> ReferenceEmbeddings:
-    """Embed the reference sound with a loaded model.
+    """Return a loaded model's embeddings of the reference sound.
 
-    A part on which the model fails is None: embedding a task names the error and the clip.
+    If the model fails, the part is None. The error is reported when a task is embedded.
     """
     with restored_random_states(cuda=model.device.startswith("cuda")):
         scene, sound = _embed(model, lambda audio: (model.scene(audio),))
@@ -131,13 +131,13 @@ def _embed(
 ) -> tuple[tuple[np.ndarray, ...], int]:
     """Return the embeddings of the first sound that works, and its number."""
     for number, (clips, seconds) in enumerate(_SOUNDS):
-        with contextlib.suppress(Exception):  # a module raises what it likes
+        with contextlib.suppress(Exception):  # a module can raise any exception
             return embed(reference_sound(model.sample_rate, clips, seconds)), number
     return (), 0
 
 
 def with_spread(model: Model, embeddings: ReferenceEmbeddings) -> ReferenceEmbeddings:
-    """Return a model's reference embeddings with their spread, by one call more."""
+    """Return a model's reference embeddings with their spread, from one more call of the model."""
     sound = reference_sound(model.sample_rate, *_SOUNDS[embeddings.sound])
     sound = sound * (1 + _ROUNDING * _uniform(1, sound.shape))
     spread, cuda = 0.0, model.device.startswith("cuda")
@@ -151,7 +151,7 @@ def with_spread(model: Model, embeddings: ReferenceEmbeddings) -> ReferenceEmbed
 
 
 def _seed_generators(cuda: bool) -> None:
-    """Seed the global generators, so that what a call draws is not what the last one drew."""
+    """Seed the global generators, so that a call draws other numbers than the last one."""
     torch.default_generator.manual_seed(1)
     if cuda:
         torch.cuda.manual_seed(1)
@@ -160,9 +160,9 @@ def _seed_generators(cuda: bool) -> None:
 
 
 def reference_sound(sample_rate: int, clips: int, seconds: float) -> np.ndarray:
-    """Return the sound: white noise, in the second half with three tones, another for each clip.
+    """Return the sound: white noise, with three tones in the second half that differ by clip.
 
-    The noise leaves no band and no frame empty: there, rounding would decide a logarithm.
+    The noise fills every band and frame: in an empty one, a logarithm would depend on rounding.
 
     Returns:
         ``(clips, samples)`` float32, the same on every machine.
@@ -179,13 +179,13 @@ def reference_sound(sample_rate: int, clips: int, seconds: float) -> np.ndarray:
 
 
 def _uniform(seed: int, shape: Sequence[int]) -> np.ndarray:
-    """Numbers in [-1, 1), float32; numpy promises the raw stream for all of its versions."""
+    """Return numbers in [-1, 1), float32, from the raw stream, which is equal in all numpys."""
     raw = np.random.PCG64(seed).random_raw(int(np.prod(shape)))
     return (raw.reshape(shape) * 2.0**-63 - 1.0).astype(np.float32)
 
 
 def difference(one: ReferenceEmbeddings, other: ReferenceEmbeddings) -> float:
-    """Return the largest relative difference of their parts; inf where only one has a part."""
+    """Return the largest relative difference of the parts; inf if only one has a part."""
     pairs = [(getattr(one, name), getattr(other, name)) for name in _PARTS]
     if any((a is None) != (b is None) for a, b in pairs):
         return float("inf")
@@ -193,7 +193,10 @@ def difference(one: ReferenceEmbeddings, other: ReferenceEmbeddings) -> float:
 
 
 def difference_of_shared(one: ReferenceEmbeddings, other: ReferenceEmbeddings) -> float:
-    """Return the same, of the parts that both have: some models work on one device alone."""
+    """Return the largest relative difference of the parts that both have.
+
+    Some models fail on some devices.
+    """
     pairs = [(getattr(one, name), getattr(other, name)) for name in _PARTS]
     return _largest([(a, b) for a, b in pairs if a is not None and b is not None])
 
@@ -203,13 +206,13 @@ def _largest(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
 
 
 def tolerance(one: ReferenceEmbeddings, other: ReferenceEmbeddings) -> float:
-    """Return the largest relative difference at which both count as one model's."""
+    """Return the largest relative difference at which both count as the same model's."""
     plain = TOLERANCE if one.device == other.device else TOLERANCE_OF_DEVICES
     return max(plain, *(_SPREADS * (each.spread or 0.0) for each in (one, other)))
 
 
 def _relative(a: np.ndarray, b: np.ndarray) -> float:
-    """Root mean square of the difference, relative to that of ``a``; inf for other shapes."""
+    """Return the root mean square of a - b, relative to that of a; inf if shapes differ."""
     finite = np.isfinite(a)
     if a.shape != b.shape or not np.array_equal(finite, np.isfinite(b)):
         return float("inf")
@@ -221,11 +224,12 @@ def _relative(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def coarse_code(embeddings: ReferenceEmbeddings) -> list[Any]:
-    """Return numbers to hash: other machines get the same ones.
+    """Return rounded numbers to hash, which are almost always the same on other machines.
 
-    Of each part its shape, the logarithm of its root mean square and 8 random projections of it,
-    relative to that, rounded to steps of 0.05. A difference of 1e-6 changes the code of about 3
-    models in 10,000. A difference of some percent changes nearly every code.
+    For each part these are its shape, the logarithm of its root mean square, and 8 random
+    projections divided by the root mean square, rounded to steps of 0.05. A difference of 1e-6
+    changes the numbers of about 3 models in 10,000. A difference of some percent changes those of
+    nearly every model.
     """
     return [
         None if part is None else _code(part) for part in (embeddings.scene, embeddings.timestamps)

@@ -1,10 +1,10 @@
-"""The Python source that a HEAR module consists of: its file, and what its imports lead to.
+"""Find the Python source of a HEAR module: its file and, recursively, the files that it imports.
 
-The import statements anywhere in a file are followed, step by step: inside the module's top-level
-package or, for a single file, beside it; and to code that lies elsewhere and is not installed. What
-they do not lead to, a trainer in a subpackage for instance, has no part in embeddings and does not
-count. Where a file may import by computed names (:mod:`importlib`, ``exec``, ...), its whole
-package counts. Installed packages do not count.
+Import statements anywhere in a file are followed: inside the module's top-level package or, for a
+single file, in its folder; and to code elsewhere that is not installed. Files that are not reached,
+for example a trainer in a subpackage, do not affect embeddings and are not included. If a file can
+import by computed names (:mod:`importlib`, ``exec``, ...), its whole package is included. Installed
+packages are not included.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 
-# With these a file can import what no statement in it names; the two parts of importlib cannot.
+# Modules that can import by computed names, and the parts of importlib that cannot.
 _LOADERS = {"importlib", "pkgutil", "runpy", "imp", "zipimport"}
 _NO_LOADERS = {"importlib.metadata", "importlib.resources"}
 _LOADING_CALLS = {"__import__", "exec", "eval"}
@@ -34,9 +34,8 @@ class Source:
     """The source of a module.
 
     Attributes:
-        files: each file, with a name that does not depend on where the module lies.
-        own: top-level names that the source imports and that the module's own folder defines, each
-            with its file.
+        files: each file, with a name that does not depend on the module's location.
+        own: imported top-level names that the module's own folder defines, each with its file.
     """
 
     files: list[tuple[str, Path]] = field(default_factory=list)
@@ -44,12 +43,12 @@ class Source:
 
 
 def find_source(module: ModuleType) -> Source:
-    """Find the files that a module consists of."""
+    """Return the source files of a module."""
     file = Path(str(module.__file__)).absolute()
     package, root, queue = "", file.parent, [(file, file.parent)]
     if module.__package__:
         root = file.parents[module.__name__.count(".") + hasattr(module, "__path__")]
-        # Not by the module's name: a package that was imported by its path has one of its own.
+        # Do not use the module's name: a package imported by its path has a generated name.
         package = file.relative_to(root).parts[0]
         # Importing a.b.c runs a/__init__.py and a/b/__init__.py too.
         queue = [(path, root) for path in (file, *_files_named(module.__name__, root))]
@@ -80,7 +79,7 @@ def find_source(module: ModuleType) -> Source:
 
 
 def _folder_elsewhere(top: str) -> Path | None:
-    """Return the folder from which a top-level name is imported, if that is not installed."""
+    """Return the folder from which a top-level name is imported; None if it is installed."""
     if top in sys.stdlib_module_names:
         return None
     spec = None
@@ -106,9 +105,9 @@ def _is_installed(folder: Path) -> bool:
 
 
 def _files_named(name: str, root: Path) -> Iterator[Path]:
-    """The files below ``root`` that run when the dotted name is imported.
+    """Yield the files below ``root`` that run when the dotted name is imported.
 
-    The last parts may name what stands inside a file; ``*`` stands for all files of a folder.
+    The last parts can be names defined in a file; ``*`` means all files of a folder.
     """
     place = root
     for part in name.split("."):
@@ -126,7 +125,7 @@ def _files_named(name: str, root: Path) -> Iterator[Path]:
 
 
 def _imports(source: Path, root: Path) -> tuple[set[str], bool]:
-    """All dotted names that a file imports, and whether it may import others by computed names."""
+    """Return all dotted names that a file imports, and whether it can import by computed names."""
     try:
         tree = ast.parse(source.read_bytes())
     except (SyntaxError, ValueError):
@@ -139,7 +138,7 @@ def _imports(source: Path, root: Path) -> tuple[set[str], bool]:
         elif isinstance(node, ast.ImportFrom):
             base = [node.module] if node.module else []
             if node.level:
-                # One level up from a file is the package that it stands in.
+                # One level up from a file is its package.
                 base = [*source.relative_to(root).parts[: -node.level], *base]
             names |= {".".join([*base, alias.name]) for alias in node.names}
         elif isinstance(node, ast.Name):

@@ -1,32 +1,32 @@
-"""What timestamps of a HEAR module must be: milliseconds, rising, regular, within the clip."""
+"""Check that timestamps of a HEAR module are in ms, rise, are regular, and are within the clip."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# hearvalidator 2021.0.6 calls a spacing irregular when it is off by more than this.
+# hearvalidator 2021.0.6 reports an irregular spacing if the deviation is larger than this.
 MAX_SPACING_DEVIATION_MS = 1.0
 
-# hearvalidator refuses any timestamp past the end. Rounding is allowed here: in float32, a
+# hearvalidator refuses any timestamp past the end. Here rounding is allowed: in float32, a
 # timestamp at 20 minutes is a multiple of 0.125 ms.
 _ROUNDING_MS = 1.0
 
-# Units that are mistaken for milliseconds fit their clip to this relative accuracy.
+# Times in another unit are recognised if they match the clip's length to this relative accuracy.
 _UNIT_ACCURACY = 0.2
 
 
 def timestamp_fault(
     times: np.ndarray, milliseconds: float, sample_rate: int
 ) -> tuple[str, str] | None:
-    """Say what is wrong with timestamps.
+    """Return the fault of timestamps, if any.
 
     Args:
         times: ``(n, t)`` float32, of clips of one length.
         milliseconds: the clips' length.
-        sample_rate: in Hz, for a guess of the unit.
+        sample_rate: in Hz, to guess the unit.
 
     Returns:
-        What was found and what is allowed; None if nothing is wrong.
+        What was found and what is allowed; None without a fault.
     """
     if not np.isfinite(times).all():
         return "NaN or inf as a timestamp", "numbers"
@@ -36,7 +36,7 @@ def timestamp_fault(
     unit = likely_unit(times, milliseconds, sample_rate)
     guess = f"; these look like {unit}" if unit else ""
     latest, earliest = float(times.max()), float(times.min())
-    # A clip shorter than a window gets one timestamp, the window's centre.
+    # A clip shorter than a window has one timestamp, the window's centre, maybe past its end.
     if times.shape[1] > 1 and latest > milliseconds + _ROUNDING_MS:
         found = f"a timestamp at {latest:.10g} ms, past the end of {milliseconds:.10g} ms of audio"
         return found, f"milliseconds within the clip{guess}"
@@ -57,7 +57,7 @@ def timestamp_fault(
 
 
 def likely_unit(times: np.ndarray, milliseconds: float, sample_rate: int) -> str:
-    """Return the unit that timestamps ``(n, t)`` are in if it is not ms; empty if it may be."""
+    """Return the unit of timestamps ``(n, t)`` if it is clearly not ms, and otherwise ""."""
     if times.shape[1] < 2:
         return ""
     latest = float(times[:, -1].max())

@@ -1,1 +1,1 @@
-"""``hear-byola validate``: the official hear-validator, and stricter checks of the HEAR API."""
+"""The checks of ``hear-byola validate``: the official hear-validator, and stricter ones."""

@@ -1,9 +1,9 @@
-"""Where a module's timestamps really are, measured with clicks in silence.
+"""Measure the offset of a module's timestamps from the sound, with clicks in silence.
 
-A click of known time changes the embeddings of the timestamps whose window it falls into. Over
-many clicks, the lag ``timestamp - click`` at which a module answers is spread about zero when
-timestamps are the true centres of what their embeddings describe, and about minus half a window
-when they are its start. The weighted median of the lags is that offset.
+A click at a known time changes the embeddings of the timestamps whose window contains it. Over many
+clicks, the lag ``timestamp - click`` of the changed embeddings is centred on zero if timestamps are
+the true centres of their windows, and on minus half a window if they are the windows' starts. The
+offset is the weighted median of the lags.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Long enough to reach every mel band and any hop, short beside every window in use.
+# Long enough to affect every mel band at any hop, and short compared with all common windows.
 CLICK_SECONDS = 0.002
 CLICK_AMPLITUDE = 0.9
-# Weaker answers, beside the strongest to the same click, are the edges of windows, or what
-# attention and normalisation over the whole clip spread over all frames.
+# Responses below this share of the strongest response to a click are ignored: they come from the
+# edges of windows, or from attention and normalisation over the whole clip.
 _ANSWER_FLOOR = 0.5
 
 
 @dataclass(frozen=True)
 class Lag:
-    """How a module's answer to clicks lies about them, in ms.
+    """The distribution of a module's response around clicks, in ms.
 
     Attributes:
-        offset: median of ``timestamp - click``, weighted by the answer's strength; 0 for true
-            centres.
-        spread: between the weighted quartiles.
-        hop: mean spacing of the timestamps.
+        offset: median of ``timestamp - click``, weighted by the strength of the response; 0 for
+            true centres.
+        spread: distance of the weighted quartiles.
+        hop: mean distance of the timestamps.
     """
 
     offset: float
@@ -37,11 +37,11 @@ class Lag:
 
     @property
     def allowed(self) -> float:
-        """The largest offset that measurement alone can leave, in ms.
+        """The largest offset that counts as measurement error, in ms.
 
-        Wider than what random encoders with true centres leave. A timestamp at the start of its
-        window is off by half a window: at least half a hop where windows do not overlap, and about
-        one spread where they do.
+        It is larger than the offsets of random encoders with true centres. A timestamp at the start
+        of its window is off by half a window: at least half a hop if windows do not overlap, and
+        about one spread if they do.
         """
         return max(0.25 * self.hop, 0.2 * self.spread)
 
@@ -49,9 +49,9 @@ class Lag:
 def click_train(
     sample_rate: int, segment_seconds: float, n_clicks: int, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Make silence with one click in the middle half of each segment.
+    """Return silence with one click in the middle half of each segment.
 
-    The places within the segments are stratified, so that the clicks meet a hop at all phases.
+    The positions within the segments are stratified, so that clicks occur at all phases of a hop.
 
     Returns:
         ``(samples,)`` float32 in [-0.9, 0.9], and the clicks' centres ``(n_clicks,)`` in ms.
@@ -68,10 +68,10 @@ def click_train(
 
 
 def measure_lag(embeddings: np.ndarray, timestamps: np.ndarray, clicks: np.ndarray) -> Lag | None:
-    """Measure the offset of timestamps against clicks in silence.
+    """Return the offset of timestamps from clicks in silence.
 
-    A timestamp's answer is the distance of its embedding from the median embedding, which is that
-    of silence when clicks are rare.
+    A timestamp's response is the distance of its embedding from the median embedding, which is that
+    of silence if clicks are rare.
 
     Args:
         embeddings: ``(t, size)``.
@@ -79,8 +79,7 @@ def measure_lag(embeddings: np.ndarray, timestamps: np.ndarray, clicks: np.ndarr
         clicks: ``(n,)`` in ms.
 
     Returns:
-        The lag, or None when clicks are not answered where they are: not at all, or by timestamps
-        all over the clip.
+        The lag, or None if no embedding responds to the clicks, or embeddings all over the clip do.
     """
     embeddings = embeddings.astype(np.float64)
     timestamps = timestamps.astype(np.float64)
@@ -96,7 +95,7 @@ def measure_lag(embeddings: np.ndarray, timestamps: np.ndarray, clicks: np.ndarr
     lag = timestamps - clicks[nearest]
     order = np.argsort(lag)
     lag = lag[order]
-    # An integral over the lag, not a sum: the lags that happen to occur are not evenly spread.
+    # Integrate over the lag instead of summing, because the observed lags are not evenly spaced.
     weight = answer[order] * np.gradient(lag)
     middle_of_mass = (np.cumsum(weight) - weight / 2) / weight.sum()
     low, middle, high = np.interp([0.25, 0.5, 0.75], middle_of_mass, lag)

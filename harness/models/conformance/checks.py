@@ -1,8 +1,8 @@
 """Checks of a HEAR-API module that the official validator does not make.
 
-Each check is a function of a :class:`Subject` that returns what it measured, or raises
-:class:`Failure`, :class:`Doubt` or :class:`Unmeasured`. A fault is found by one check: the others
-look past it.
+Each check is a function of a :class:`Subject` that returns its measurement in words, or raises
+:class:`Failure`, :class:`Doubt` or :class:`Unmeasured`. Each fault is reported by one check and
+ignored by the others.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ from harness.models.timegrid import likely_unit
 SAMPLE_RATES = (16000, 22050, 32000, 44100, 48000)  # HEAR API, "sample_rate"
 SUGGESTED_HOP_MS = 50.0  # HEAR API, "get_timestamp_embeddings"
 
-# Of the largest component of an embedding: above what float32 sums in another order leave.
+# Relative to the largest component of an embedding; above the error of float32 sums in any order.
 TOLERANCE = 1e-5
-# Two sounds that differ by less than this cannot be told apart by any probe in float32.
+# No probe in float32 can distinguish two sounds whose embeddings differ by less than this.
 _LEAST_DIFFERENCE = 1e-4
-# hearvalidator 2021.0.6 calls a spacing irregular when it is off by more than this.
+# hearvalidator 2021.0.6 reports an irregular spacing if the deviation is larger than this.
 SPACING_MS = 1.0
 _LENGTHS = (0.51, 1.07, 2.74, 10.0)  # s; multiples of no usual hop
 N_CLICKS = 32
@@ -47,7 +47,7 @@ SEGMENT_SECONDS = 1.5
 
 
 def check_no_path(subject: Subject) -> str:
-    """``load_model()`` works without a path, as the official validator calls it."""
+    """Check that ``load_model()`` works without a path, as the official validator calls it."""
     if subject.spec.checkpoint or subject.spec.options:
         with restored_random_states():
             subject.api.load_model()
@@ -55,21 +55,21 @@ def check_no_path(subject: Subject) -> str:
 
 
 def check_attributes(subject: Subject) -> str:
-    """Plain ints, and a sample rate of HEAR."""
+    """Check that the attributes are plain ints and the sample rate is one of HEAR's."""
     values = {name: getattr(subject.model, name) for name in ATTRIBUTES}
     for name, value in values.items():
         if type(value) is not int:
             raise Failure(f"{name} is {value!r}, of type {type(value).__name__}, not a plain int")
     if values["sample_rate"] not in SAMPLE_RATES:
         raise Failure(
-            f"sample_rate is {values['sample_rate']}; HEAR audio comes at "
+            f"sample_rate is {values['sample_rate']}; HEAR audio has "
             f"{', '.join(map(str, SAMPLE_RATES))} Hz"
         )
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
 def check_eval_mode(subject: Subject) -> str:
-    """No layer is in training mode."""
+    """Check that no layer is in training mode."""
     if not subject.was_training:
         return "no layer is in training mode"
     names = subject.was_training
@@ -86,7 +86,7 @@ def check_eval_mode(subject: Subject) -> str:
 
 
 def check_outputs(subject: Subject) -> str:
-    """Tensors of numbers and their shapes, at several lengths and batch sizes."""
+    """Check that outputs are finite tensors of the right shapes, for several clips and batches."""
     for n_sounds, seconds in zip((1, 2, 3, 2), _LENGTHS, strict=True):
         audio = subject.noise(n_sounds, seconds)
         scene = subject.scene(audio)
@@ -114,7 +114,7 @@ def _named(*outputs: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def check_dtypes(subject: Subject) -> str:
-    """Embeddings and timestamps are float32."""
+    """Check that embeddings and timestamps are float32."""
     audio = subject.noise(2, 1.0)
     for name, array in _named(subject.scene(audio), *subject.timestamps(audio)):
         if array.dtype != np.float32:
@@ -123,7 +123,7 @@ def check_dtypes(subject: Subject) -> str:
 
 
 def check_grid(subject: Subject) -> str:
-    """Timestamps are regular, within the clip, cover it, and are the same for every clip."""
+    """Check that timestamps are regular, cover the clip, and are the same for every clip."""
     doubts = []
     hops = []
     for seconds in _LENGTHS:
@@ -134,7 +134,7 @@ def check_grid(subject: Subject) -> str:
         if unit := likely_unit(times, end, subject.sample_rate):
             raise Failure(
                 f"timestamps up to {times.max():.6g} for {end:.0f} ms of audio: these look like "
-                f"{unit}; the API asks for milliseconds"
+                f"{unit}; the API requires milliseconds"
             )
         times = times[0]
         if times.max() > end:
@@ -173,7 +173,7 @@ def _judge_hops(hops: list[tuple[float, int]], doubts: list[str]) -> str:
 
 
 def check_batch_mates(subject: Subject) -> str:
-    """A clip has the same embedding alone and beside other clips, at any place in the batch."""
+    """Check that a clip has the same embedding alone and at any position of any batch."""
     clip = 0.3 * subject.noise(1, 2.0)
     loud, quiet = subject.noise(1, 2.0, seed=1), 1e-3 * subject.noise(1, 2.0, seed=2)
     silence = np.zeros_like(clip)
@@ -188,8 +188,8 @@ def check_batch_mates(subject: Subject) -> str:
         worst = max(worst, *map(relative_difference, alone, beside))
     if not worst <= TOLERANCE:
         raise Failure(
-            f"a clip's embedding changes by {worst:.1e} of its size with the clips beside it "
-            f"(allowed {TOLERANCE:.0e}): something is normalised or padded by the batch"
+            f"a clip's embedding changes by {worst:.1e} of its size with the other clips of its "
+            f"batch (allowed {TOLERANCE:.0e}): the model normalises or pads over the batch"
             + _reduced_precision(subject)
         )
     return f"largest relative difference {worst:.1e}"
@@ -198,12 +198,12 @@ def check_batch_mates(subject: Subject) -> str:
 def _reduced_precision(subject: Subject) -> str:
     on_cuda = subject.backend.device.startswith("cuda")
     if on_cuda and torch.backends.cudnn.allow_tf32:
-        return "; on this device convolutions run in TF32, which alone leaves about 1e-3"
+        return "; on this device convolutions run in TF32, which alone gives errors of about 1e-3"
     return ""
 
 
 def check_determinism(subject: Subject) -> str:
-    """The same audio gives the same embedding, whatever the random generators' state."""
+    """Check that embeddings of the same audio do not depend on the random generators' state."""
     audio = subject.noise(2, 2.0)
 
     def embedded(subject: Subject) -> tuple[np.ndarray, np.ndarray]:
@@ -229,7 +229,7 @@ def check_determinism(subject: Subject) -> str:
 
 
 def check_input_untouched(subject: Subject) -> str:
-    """The caller's audio is not changed in place."""
+    """Check that the caller's audio is not changed in place."""
     changed = []
     for function in (subject.api.get_scene_embeddings, subject.api.get_timestamp_embeddings):
 
@@ -249,7 +249,7 @@ def check_input_untouched(subject: Subject) -> str:
 
 
 def check_no_gradient(subject: Subject) -> str:
-    """Embeddings carry no gradient, whose memory grows with every clip that a caller keeps."""
+    """Check that embeddings have no gradient graph, which takes memory for every stored clip."""
     if not isinstance(subject.model, torch.nn.Module):
         raise Unmeasured("not a torch module")
     audio = torch.from_numpy(subject.noise(1, 1.0)).to(subject.backend.device)
@@ -260,14 +260,14 @@ def check_no_gradient(subject: Subject) -> str:
     keeping = [name for name, answer in answers.items() if answer.requires_grad]
     if keeping:
         raise Doubt(
-            f"a graph for gradients is recorded by {' and '.join(keeping)} unless the caller "
-            "forbids it, as the harness does and the official validator does not"
+            f"{' and '.join(keeping)} records a graph for gradients unless the caller disables "
+            "gradients; the harness does this, the official validator does not"
         )
     return "no graph for gradients is recorded"
 
 
 def check_global_state(subject: Subject) -> str:
-    """Neither loading nor embedding changes what the whole process shares."""
+    """Check that neither loading nor embedding changes the state of the whole process."""
     problems = [f"load_model changes {name}" for name in subject.changed_settings]
     doubts = list(subject.other_side_effects)
     audio = subject.noise(1, 1.0)
@@ -293,7 +293,7 @@ def check_global_state(subject: Subject) -> str:
 
 
 def check_sounds_differ(subject: Subject) -> str:
-    """Different sounds have different embeddings."""
+    """Check that different sounds have different embeddings."""
     time = np.arange(subject.seconds(2.0)) / subject.sample_rate
     low, high = (0.5 * np.sin(2 * np.pi * f * time) for f in (300.0, 3000.0))
     noise = subject.noise(1, 2.0)
@@ -315,23 +315,23 @@ def check_sounds_differ(subject: Subject) -> str:
 
 def _check_finite(subject: Subject, audio: np.ndarray, what: str) -> None:
     if not np.isfinite(subject.scene(audio)).all():
-        raise Failure(f"the scene embedding of {what} holds NaN or inf")
+        raise Failure(f"the scene embedding of {what} contains NaN or inf")
     embeddings, times = subject.timestamps(audio)
     if not (np.isfinite(embeddings).all() and np.isfinite(times).all()):
-        raise Failure(f"the timestamp embeddings of {what} hold NaN or inf")
+        raise Failure(f"the timestamp embeddings of {what} contain NaN or inf")
     if not times.size:
         raise Failure(f"no timestamp for {what}")
 
 
 def check_silence(subject: Subject) -> str:
-    """Digital silence has a finite embedding."""
+    """Check that digital silence has finite embeddings."""
     silence = np.zeros((1, subject.seconds(2.0)), np.float32)
     _check_finite(subject, silence, "2 s of digital silence")
     return "digital silence has finite embeddings"
 
 
 def check_full_scale(subject: Subject) -> str:
-    """So has audio that clips at the ends of the range."""
+    """Check that audio at full scale has finite embeddings."""
     square = np.sign(subject.noise(1, 2.0))
     _check_finite(subject, square, "noise clipped to -1 and 1")
     _check_finite(subject, np.ones_like(square), "a constant at full scale")
@@ -339,7 +339,7 @@ def check_full_scale(subject: Subject) -> str:
 
 
 def check_short_clips(subject: Subject) -> str:
-    """Clips shorter than an analysis window work: 10 ms must, one sample should."""
+    """Check clips shorter than an analysis window: 10 ms must work, one sample should."""
     noise = subject.noise(2, 0.1)
     for milliseconds in (100, 25, 10):
         audio = noise[:, : subject.sample_rate * milliseconds // 1000]
@@ -357,7 +357,7 @@ def check_short_clips(subject: Subject) -> str:
 
 
 def check_centres(subject: Subject) -> str:
-    """Timestamps are the centres of what their embeddings describe: clicks in silence say so."""
+    """Check with clicks in silence that timestamps are the centres of their windows."""
     times = subject.timestamps(subject.noise(1, 10.0))[1][0]
     hop = float(np.diff(times).mean()) / 1000 if len(times) > 1 else 10.0
     if hop > 2.0:
@@ -365,24 +365,24 @@ def check_centres(subject: Subject) -> str:
     audio, clicks = click_train(subject.sample_rate, max(SEGMENT_SECONDS, 8 * hop), N_CLICKS)
     embeddings, times = subject.timestamps(audio[None])
     if not np.isfinite(embeddings).all():
-        raise Unmeasured("the embeddings of clicks in silence hold NaN or inf")
+        raise Unmeasured("the embeddings of clicks in silence contain NaN or inf")
     lag = measure_lag(embeddings[0], times[0], clicks)
     if lag is None:
         raise Unmeasured("a click in silence changes no embedding, or embeddings all over the clip")
     if abs(lag.offset) > lag.allowed:
         where = "before" if lag.offset < 0 else "after"
         raise Failure(
-            f"timestamps lie {abs(lag.offset):.1f} ms {where} the sound that their embeddings "
-            f"answer to (allowed {lag.allowed:.1f} ms); a timestamp is the centre of its window, "
-            "not its start"
+            f"timestamps are {abs(lag.offset):.1f} ms {where} the sound that their embeddings "
+            f"respond to (allowed {lag.allowed:.1f} ms); a timestamp must be the centre of its "
+            "window, not its start"
         )
     return (
-        f"{N_CLICKS} clicks are answered {lag.offset:+.1f} ms from where they are "
+        f"the response to {N_CLICKS} clicks is {lag.offset:+.1f} ms from the clicks "
         f"(allowed {lag.allowed:.1f} ms)"
     )
 
 
-# In this order; what a check stands on comes before it.
+# In this order: a check comes after the checks that it depends on.
 CHECKS: dict[str, Callable[[Subject], str]] = {
     "load without a path": check_no_path,
     "attributes": check_attributes,
@@ -402,7 +402,7 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "short clips": check_short_clips,
 }
 
-# No clip can be judged where outputs cannot be worked with, and no place in a clip without a grid.
+# Checks of clips need valid outputs, and checks of times also need a valid timestamp grid.
 _BEFORE_OUTPUTS = ("load without a path", "attributes", "evaluation mode", "outputs")
 LONG_AUDIO = "long audio"
 STANDS_ON: dict[str, tuple[str, ...]] = {

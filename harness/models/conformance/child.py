@@ -1,8 +1,8 @@
-"""One function call in a Python process of its own.
+"""Call a function in a new Python process.
 
-For what must not touch this process: a stand-in put in place of a library, a memory limit, code
-that may die. The child gets this process's ``sys.path`` as it is, so that both find the same
-modules, and a user's ``harness.py`` in the working directory hides nothing.
+It is used for calls that must not affect this process: they replace a library, limit the memory, or
+may crash. The child gets this process's ``sys.path``, so that both find the same modules and a
+user's ``harness.py`` in the working directory is not imported instead of this package.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _BOOT = (
 
 @dataclass(frozen=True)
 class ChildAnswer:
-    """What came back: the function's value (None when the process died first) and its output."""
+    """The function's value (None if the process ended before) and its output."""
 
     value: dict[str, Any] | None
     returncode: int
@@ -34,19 +34,19 @@ class ChildAnswer:
 
     @property
     def death(self) -> str:
-        """How a process without a value ended, in words."""
+        """Description of the end of a process without a value."""
         if self.returncode == -9:
             return "the process was killed, as the system does when memory runs out"
         if self.returncode < 0:
             return f"the process died of signal {-self.returncode}"
-        last = self.stderr.strip().splitlines()[-1:] or ["it said nothing"]
+        last = self.stderr.strip().splitlines()[-1:] or ["no output"]
         return f"the process ended with code {self.returncode}: {last[0]}"
 
 
 def call_in_child(module: str, function: str, request: Mapping[str, Any]) -> ChildAnswer:
     """Call ``module.function(request)``, which returns a dict, in a new Python process.
 
-    Request and value travel as JSON; standard output and error are kept apart from them.
+    Request and value are passed as JSON, separate from standard output and error.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "value.json")
@@ -69,7 +69,7 @@ def call_in_child(module: str, function: str, request: Mapping[str, Any]) -> Chi
 
 
 def answer(call: Mapping[str, Any]) -> None:
-    """Serve one call; runs in the child."""
+    """Answer one call; runs in the child."""
     function = getattr(importlib.import_module(call["module"]), call["function"])
     value = function(call["request"])
     Path(call["value_path"]).write_text(json.dumps(value), "utf-8")

@@ -1,7 +1,7 @@
-"""A long clip in a process of its own: memory, and drift of timestamps.
+"""Check the memory and the drift of timestamps on a long clip, in a separate process.
 
-HEAR's longest clip lasts 20 minutes. Of a slow module a shorter one is embedded, and its half, and
-the memory of 20 minutes is estimated from the difference.
+HEAR's longest clip lasts 20 minutes. For a slow module a shorter clip and its half are embedded,
+and the memory for 20 minutes is estimated from the difference.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tasks.audio import MAX_SECONDS
 MEMORY_LIMIT = 16 * 2**30
 
 SHORT_SECONDS = 100.0
-"""Length of the shorter clip: with clicks at both ends, and a gap between them."""
+"""Length of the shorter clip, which has clicks at both ends and a gap between them."""
 
 
 def embedded_seconds(seconds: float) -> float:
@@ -40,9 +40,9 @@ def embedded_seconds(seconds: float) -> float:
 def check_long_audio(spec: ModelSpec, device: str, seconds: float = MAX_SECONDS) -> str:
     """Embed a long clip, with clicks at its beginning and its end.
 
-    A clip of 20 minutes is embedded both ways. Of a shorter one there are the timestamp embeddings
-    alone, of its half first. The process may use 16 GB, on the GPU or, for a model on the CPU, of
-    the machine's memory.
+    For a clip of 20 minutes, scene and timestamp embeddings are computed. For a shorter clip only
+    timestamp embeddings are computed, first of its half. The process may use 16 GB of GPU memory
+    or, for a model on the CPU, of main memory.
 
     Args:
         spec: the module.
@@ -50,9 +50,9 @@ def check_long_audio(spec: ModelSpec, device: str, seconds: float = MAX_SECONDS)
         seconds: length of the clip, at least 100.
 
     Raises:
-        Doubt: the memory of 20 minutes, estimated from a shorter clip, is above the limit.
-        Failure: out of memory, or any other end of the call; NaN; timestamps that are irregular,
-            run past the end, or drift against the sound.
+        Doubt: the memory for 20 minutes, estimated from a shorter clip, is above the limit.
+        Failure: the call runs out of memory or fails, embeddings contain NaN, or timestamps are
+            irregular, exceed the clip, or drift against the sound.
     """
     request = {"spec": asdict(spec), "device": device, "seconds": seconds}
     answer = call_in_child("harness.models.conformance.long_audio", "examine_here", request)
@@ -66,7 +66,7 @@ def check_long_audio(spec: ModelSpec, device: str, seconds: float = MAX_SECONDS)
 
 
 def examine_here(request: Mapping[str, Any]) -> dict[str, str]:
-    """Make the check in this process, whose memory it limits; only a child should."""
+    """Make the check in this process and limit its memory; to be called in a child only."""
     try:
         subject = load_subject(ModelSpec(**request["spec"]), request["device"])
         with guest_of(subject.api).called():
@@ -116,8 +116,8 @@ def _examine(subject: Subject, seconds: float) -> str:
     needed = f"{(peak - before + grown) / 2**30:.1f} GB"
     if peak + grown > MEMORY_LIMIT:
         raise Doubt(
-            f"of a clip of {seconds:g} s: {told}. 20 minutes would take {needed} or more, and HEAR "
-            f"allows {MEMORY_LIMIT / 2**30:g} GB; --long tries it"
+            f"for a clip of {seconds:g} s: {told}. 20 minutes would take {needed} or more, but "
+            f"HEAR allows {MEMORY_LIMIT / 2**30:g} GB; --long tests it"
         )
     return (
         f"{told}. This was a clip of {seconds:g} s; 20 minutes would take about {needed}, and "
@@ -133,7 +133,11 @@ def _between(
 
 
 def check_grid(times: np.ndarray, duration: float) -> None:
-    """Fail unless the timestamps (ms) are a regular grid inside the clip, to 1 ms throughout."""
+    """Check that timestamps (ms) are a regular grid inside the clip, to 1 ms.
+
+    Raises:
+        Failure: they are not.
+    """
     if len(times) < 2:
         raise Failure("fewer than two timestamps")
     if times[-1] > duration:
@@ -141,7 +145,7 @@ def check_grid(times: np.ndarray, duration: float) -> None:
     regular = np.linspace(times[0], times[-1], len(times))
     off = np.abs(times - regular).max()
     if off > SPACING_MS:
-        raise Failure(f"timestamps stray {off:.1f} ms from a regular grid")
+        raise Failure(f"timestamps deviate by {off:.1f} ms from a regular grid")
     hop = (times[-1] - times[0]) / (len(times) - 1)
     if times[-1] < duration - 2 * hop:
         raise Failure(
@@ -152,7 +156,7 @@ def check_grid(times: np.ndarray, duration: float) -> None:
 
 def _drift(head: Lag | None, tail: Lag | None) -> str:
     if head is None or tail is None:
-        return "clicks are not answered where they are, so drift is not measured"
+        return "embeddings do not respond to clicks where they are, so drift is not measured"
     drift = tail.offset - head.offset
     if abs(drift) > head.allowed:
         raise Failure(
@@ -174,11 +178,11 @@ def _limit_memory(subject: Subject) -> None:
 
 
 def _peak_memory(subject: Subject) -> int:
-    """Most bytes used so far: of the GPU for a model there, else of this process."""
+    """Return the peak memory in bytes so far, of the GPU or, for other models, this process."""
     if subject.backend.device.startswith("cuda"):
         return int(torch.cuda.max_memory_allocated(subject.backend.device))
     status = Path("/proc/self/status")
-    if status.exists():  # getrusage starts a child at what its parent held when it was forked
+    if status.exists():  # in a child, the peak of getrusage includes the parent's at the fork
         return 1024 * int(status.read_text().split("VmHWM:")[1].split()[0])
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak

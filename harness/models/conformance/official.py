@@ -1,8 +1,8 @@
-"""The official hear-validator, run on any HEAR-API module in a process of its own.
+"""Run the official hear-validator on a HEAR-API module, in a separate process.
 
-hearvalidator 2021.0.6 imports TensorFlow for one ``isinstance(model, tf.Module)``. Where
-TensorFlow is not installed, an empty class stands in for ``tf.Module``, in that one process only.
-It also declares Python < 3.9, so that pip silently takes 2021.0.2, whose checks are weaker.
+hearvalidator 2021.0.6 imports TensorFlow for one ``isinstance(model, tf.Module)``. If TensorFlow is
+not installed, an empty class replaces ``tf.Module`` in that process only. The package also declares
+Python < 3.9, so that pip silently installs 2021.0.2, whose checks are weaker.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from harness.models.module import ModelSpec
 VERSION = "2021.0.6"
 INSTALL = f"pip install --no-deps --ignore-requires-python hearvalidator=={VERSION}"
 
-# Given for every model, whatever it does; the check on 20 minutes of audio answers it.
+# The validator prints this for every model; the check on long audio tests it.
 _STANDING_REMINDER = "rounding errors accumulating over longer audio"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the hear-validator said.
+    """The result of the hear-validator.
 
     Attributes:
         outcome: ``"passed"``, ``"refused"`` (an error of the validator), ``"crashed"`` (the
             module raised, or the process died) or ``"absent"`` (not installed).
         message: the error, or the version that was found instead.
         warnings: the validator's own, without the reminder that it gives for every model.
-        tensorflow: the version it ran with; empty when a stand-in took its place.
-        shim: true when the module was wrapped, as its options or its file name need it.
-        transcript: everything that it printed.
+        tensorflow: version of TensorFlow; empty if a replacement was used.
+        shim: whether the module was wrapped, because it has options or was named by its path.
+        transcript: everything that the validator printed.
     """
 
     outcome: str
@@ -53,7 +53,7 @@ class Verdict:
 
 
 def installed_version() -> str:
-    """The version of hearvalidator in this environment; empty when there is none."""
+    """Return the installed version of hearvalidator; empty if it is not installed."""
     try:
         return importlib.metadata.version("hearvalidator")
     except importlib.metadata.PackageNotFoundError:
@@ -61,7 +61,7 @@ def installed_version() -> str:
 
 
 def run_official(spec: ModelSpec, device: str = "auto") -> Verdict:
-    """Run hear-validator 2021.0.6 on a module; never raises for what the module does."""
+    """Run hear-validator 2021.0.6 on a module; errors of the module are part of the verdict."""
     found = installed_version()
     if found != VERSION:
         return Verdict("absent", found)
@@ -78,13 +78,13 @@ def run_official(spec: ModelSpec, device: str = "auto") -> Verdict:
 
 
 def validate_here(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Run the validator in this process; changes it for good, so only a child should."""
+    """Run the validator in this process, which changes it; to be called in a child only."""
     spec = ModelSpec(**request["spec"])
     tensorflow = _tensorflow()
     module = import_hear_module(spec.module)
     name, shim = _importable(spec, module)
     validator: Any = importlib.import_module("hearvalidator.validate")
-    # Its own warnings alone: a warning of the module may name the validator's file as its place.
+    # Collect the validator's own warnings: the module's can have the validator's file as location.
     warned: list[str] = []
     validator.warnings = types.SimpleNamespace(warn=lambda text: warned.append(_one_line(text)))
     outcome, message = "passed", ""
@@ -113,11 +113,11 @@ def _one_line(text: object) -> str:
 
 
 def _tensorflow() -> str:
-    """The installed TensorFlow's version; without one, put a stand-in in place and return ""."""
+    """Return TensorFlow's version; if it is not installed, replace it and return ""."""
     if importlib.util.find_spec("tensorflow") is not None:
         return str(importlib.import_module("tensorflow").__version__)
     stand_in: Any = types.ModuleType("tensorflow")
-    # Whoever asks whether TensorFlow is there looks for a spec, and None is an error.
+    # importlib.util.find_spec raises an error for a module whose spec is None.
     stand_in.__spec__ = importlib.machinery.ModuleSpec("tensorflow", None)
     stand_in.Module = type("Module", (), {})
     sys.modules["tensorflow"] = stand_in
@@ -125,10 +125,10 @@ def _tensorflow() -> str:
 
 
 def _importable(spec: ModelSpec, module: types.ModuleType) -> tuple[str, bool]:
-    """A name that the validator can import, and whether it is a shim's.
+    """Return a name that the validator can import, and whether it is that of a wrapper.
 
-    The validator imports by name and knows no model options: a module named by its path, or one
-    with options, is put under a name of its own, with ``load_model`` given the options.
+    The validator imports modules by name and does not support options. So a module with options, or
+    one named by its path, is wrapped in a module whose ``load_model`` adds the options.
     """
     if not spec.options and spec.module == module.__name__:
         return spec.module, False

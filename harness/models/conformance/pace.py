@@ -1,4 +1,4 @@
-"""How fast a module embeds on this machine, for estimates of what checks take."""
+"""Measure how fast a module embeds on this machine, to estimate the time of checks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _CLIP_SECONDS = 5.0
 
 
 def measure_pace(subject: Subject) -> float | None:
-    """Return the seconds that a module takes for each second of audio, the mean of both functions.
+    """Return the seconds per second of audio that a module takes, the mean of both functions.
 
-    Each function is called twice, and the second call is timed. None: a call fails, which the
-    checks report.
+    Each function is called twice, and the second call is timed. None is returned if a call fails;
+    the checks then report the failure.
     """
     audio = subject.noise(1, _CLIP_SECONDS)
     began = 0.0

@@ -1,4 +1,4 @@
-"""A HEAR-API module under examination: called as the API says, with nothing mended on the way."""
+"""A HEAR-API module under examination, called as the API defines and without corrections."""
 
 from __future__ import annotations
 
@@ -29,33 +29,33 @@ from harness.models.process_state import (
     settings,
 )
 
-# A global generator seeded with this is found so after a call that seeds nothing.
+# If the global generator still has this seed after a call, the call did not seed it.
 _ODD_SEED = 0x5EED_0DD
 
 
 class Failure(Exception):
-    """The module breaks the API; the message says how."""
+    """The module violates the API; the message is a clause that describes how."""
 
 
 class Doubt(Exception):
-    """Not against the API, but likely to cost score or comfort; the message says what."""
+    """The module obeys the API, but has a weakness; the message is a clause that describes it."""
 
 
 class Unmeasured(Exception):
-    """The check does not fit this module; the message says why."""
+    """The check cannot be made on this module; the message is a clause with the reason."""
 
 
 @dataclass
 class Subject:
-    """A module under examination; each call gets a copy of the audio, so one may write into it.
+    """A module under examination. Each call gets a copy of the audio, which it may change.
 
     Attributes:
-        spec: what was asked for.
-        api: the module.
-        model: what its ``load_model`` returned.
+        spec: the module as specified by the user.
+        api: the imported module.
+        model: the return value of its ``load_model``.
         was_training: names of layers found in training mode, which were then put in eval mode.
-        changed_settings: what loading changed of the settings that a process shares.
-        other_side_effects: what loading did to random generators and the environment.
+        changed_settings: settings of the process that loading changed.
+        other_side_effects: effects of loading on random generators and the environment.
         backend: the model's framework and device.
     """
 
@@ -68,23 +68,23 @@ class Subject:
     backend: Backend
 
     def loaded_again(self) -> Subject:
-        """The same with the model of another call of ``load_model``."""
+        """Return a copy with a model from another call of ``load_model``."""
         model = _load(self.api, self.spec)
         backend = backend_of(model, self.spec.label, self.backend.device)
         return replace(self, model=model, backend=backend)
 
     @property
     def sample_rate(self) -> int:
-        """In Hz; of use even where the attribute is not a plain int."""
+        """In Hz, as an int even if the attribute has another type."""
         return int(self.model.sample_rate)
 
     def scene(self, audio: np.ndarray) -> np.ndarray:
-        """Call ``get_scene_embeddings`` with ``(n, samples)``; the answer's own dtype and shape."""
+        """Return the output of ``get_scene_embeddings`` for ``(n, samples)``, unchecked."""
         answer = self.backend.call(self.api.get_scene_embeddings, audio.copy())
         return self._array(answer, "scene")
 
     def timestamps(self, audio: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Call ``get_timestamp_embeddings``: embeddings and timestamps, as they come."""
+        """Return the embeddings and times of ``get_timestamp_embeddings``, unchecked."""
         answer = self.backend.call(self.api.get_timestamp_embeddings, audio.copy())
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
             raise Failure(f"get_timestamp_embeddings returns a {type(answer).__name__}, not a pair")
@@ -97,21 +97,21 @@ class Subject:
         return array
 
     def seconds(self, seconds: float) -> int:
-        """A number of samples."""
+        """Return the number of samples in a number of seconds."""
         return int(seconds * self.sample_rate)
 
     def noise(self, n_sounds: int, seconds: float, seed: int = 0) -> np.ndarray:
-        """White noise ``(n_sounds, samples)`` float32, uniform in [-1, 1)."""
+        """Return white noise ``(n_sounds, samples)`` float32, uniform in [-1, 1)."""
         rng = np.random.default_rng(seed)
         shape = (n_sounds, self.seconds(seconds))
         return rng.uniform(-1, 1, shape).astype(np.float32)
 
 
 def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
-    """Import a module and load its model, as it is, noting what the loading did to the process.
+    """Import a module and load its model without corrections, recording side effects of loading.
 
     Raises:
-        UserError: no such module, checkpoint, option or device.
+        UserError: the module, checkpoint, option or device does not exist.
         Failure: the module lacks a function or a usable attribute, or its ``load_model`` fails.
     """
     api = import_hear_module(spec.module)
@@ -157,12 +157,12 @@ def _load(api: ModuleType, spec: ModelSpec) -> Any:
 
 
 def _training_layers(api: ModuleType, model: object) -> list[str]:
-    """Layers still in training mode when an embedding is made."""
+    """Return the names of layers in training mode when an embedding is computed."""
     if not isinstance(model, torch.nn.Module):
         return []
     if any(layer.training for layer in model.modules()):
-        # A module may choose eval mode at each call instead of in load_model.
-        # What this call raises is for the other checks to report.
+        # A module may set eval mode at each call instead of in load_model. Errors of this call are
+        # reported by the other checks.
         with restored_random_states(), torch.no_grad(), suppress(Exception), exits_refused():
             second = torch.zeros(1, int(model.sample_rate))  # type: ignore[arg-type]
             api.get_scene_embeddings(second, model.cpu())
@@ -170,7 +170,7 @@ def _training_layers(api: ModuleType, model: object) -> list[str]:
 
 
 def said(error: BaseException) -> str:
-    """An exception in one line."""
+    """Return an exception in one line."""
     text = " ".join(str(error).split())
     if isinstance(error, ModuleExit):
         return f"{text}: it tries to end the process"
@@ -178,7 +178,7 @@ def said(error: BaseException) -> str:
 
 
 def relative_difference(a: np.ndarray, b: np.ndarray) -> float:
-    """Largest difference of two arrays, relative to the largest value; inf for other shapes."""
+    """Return the largest difference relative to the largest value; inf if shapes differ."""
     if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return float("inf")
     a, b = a.astype(np.float64), b.astype(np.float64)

@@ -1,4 +1,4 @@
-"""``hear-byola validate``: the official hear-validator, then stricter checks, as one report."""
+"""Run the official hear-validator and the stricter checks, and make one report of them."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tasks.audio import MAX_SECONDS
 OFFICIAL = "hear-validator"
 
 _AUDIO_SECONDS = 300.0
-"""Seconds of audio that all other checks embed, the official validator's included."""
+"""Seconds of audio that all other checks embed, including the official validator's."""
 
 _STARTS = 15.0
-"""Seconds that the processes take to start."""
+"""Seconds that the child processes take to start."""
 
 _WHOLE_WITHIN = 60.0
-"""A module that embeds 20 minutes of audio within so many seconds gets the whole of it."""
+"""Modules that embed 20 minutes of audio within this many seconds are checked on all of it."""
 
 _STATUSES = {"PASS": "passed", "WARN": "warned", "FAIL": "failed", "NOT RUN": "not run"}
 
@@ -43,13 +43,13 @@ class CheckResult:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found about a module.
+    """The results of all checks of a module.
 
     Attributes:
         model: the module's label.
-        device: where it was asked to run.
-        checks: the official validator's line first, then ours.
-        transcript: all that the official validator printed.
+        device: the device that was asked for.
+        checks: the official validator's line, then those of the stricter checks.
+        transcript: the output of the official validator.
     """
 
     model: str
@@ -72,14 +72,14 @@ def validate(
     Args:
         spec: the module, its checkpoint and options.
         device: ``"auto"``, or a torch device.
-        quick: leave the check on long audio out.
-        whole: make that check on 20 minutes of audio, however long it takes. Otherwise a module
-            that would take long gets a shorter clip.
-        progress: told the name of each check before it runs.
-        say: told an estimate of the time that the checks take.
+        quick: leave out the check on long audio.
+        whole: make that check on 20 minutes of audio, however long it takes. Otherwise a slow
+            module is checked on a shorter clip.
+        progress: receives the name of each check before it runs.
+        say: receives an estimate of the time that the checks take.
 
     Raises:
-        UserError: no such module or device. Whatever else is wrong is a line of the report.
+        UserError: the module or device does not exist. All other faults are lines of the report.
     """
     announce = progress or (lambda name: None)
     ours = stricter_checks(spec, device, quick=quick, whole=whole, announce=announce, say=say)
@@ -97,7 +97,7 @@ def stricter_checks(
     whole: bool = False,
     say: Callable[[str], None] | None = None,
 ) -> list[CheckResult]:
-    """Make all the checks of our own; arguments and errors as for :func:`validate`."""
+    """Make the stricter checks; arguments and errors as for :func:`validate`."""
     announce("loading")
     try:
         subject = load_subject(spec, device)
@@ -114,7 +114,7 @@ def stricter_checks(
         announce(name)
         with guest_of(subject.api).called():
             checks.append(_judged(name, partial(check, subject), checks))
-    # The process that embeds the long clip loads a model of its own: one at a time in memory.
+    # The child that embeds the long clip loads the model again; free the memory of this one.
     del subject
     if quick:
         return [*checks, CheckResult(LONG_AUDIO, "NOT RUN", "left out by --quick")]
@@ -132,7 +132,7 @@ def _judged(name: str, check: Callable[[], str], made: Sequence[CheckResult]) ->
     for other in STANDS_ON.get(name, ()):
         if other in failed:
             return CheckResult(
-                name, "NOT RUN", f"not made, since '{other}' failed: mend that first"
+                name, "NOT RUN", f"not made, because '{other}' failed: correct that first"
             )
     try:
         with exits_refused():
@@ -153,18 +153,18 @@ def _official_line(verdict: Verdict) -> CheckResult:
         return CheckResult(
             OFFICIAL,
             "NOT RUN",
-            f"{found} is installed here, and {VERSION} is needed; no plain requirement brings it "
-            f"on a Python of today, so install it with: {INSTALL}",
+            f"{found} is installed, but {VERSION} is needed; pip refuses it on current Python "
+            f"versions, so install it with: {INSTALL}",
         )
     if verdict.tensorflow:
         terms = [f"hearvalidator {VERSION} with TensorFlow {verdict.tensorflow}"]
     else:
         terms = [
-            f"hearvalidator {VERSION}; TensorFlow is not installed, so an empty class stood in for "
+            f"hearvalidator {VERSION}; TensorFlow is not installed, so an empty class replaced "
             "tf.Module, in that process only"
         ]
     if verdict.shim:
-        terms.append("it imports by name and knows no options, so it was given a wrapper with them")
+        terms.append("it imports by name and has no options, so it was given a wrapper module")
     setting = "; ".join(terms)
     if verdict.outcome == "passed":
         if verdict.warnings:
@@ -179,7 +179,7 @@ def _official_line(verdict: Verdict) -> CheckResult:
 
 
 def format_report(report: Report) -> str:
-    """The report as text: a line a check, wrapped; the official transcript after its failure."""
+    """Return the report as text: a line per check; after a failure the validator's transcript."""
     name_width = max(len(check.name) for check in report.checks)
     indent = " " * (name_width + 13)
     lines = [f"{report.model} (device: {report.device})", ""]
@@ -204,7 +204,7 @@ def format_report(report: Report) -> str:
 
 
 def exit_code(report: Report) -> int:
-    """1 when a check failed, else 3 when the official validator was not run, else 0."""
+    """Return 1 if a check failed, 3 if the official validator was not run, and 0 otherwise."""
     if any(check.status == "FAIL" for check in report.checks):
         return 1
     official_ran = all(c.status != "NOT RUN" for c in report.checks if c.name == OFFICIAL)

@@ -198,14 +198,14 @@ def test_a_task_of_the_package_by_its_name(tmp_path):
     ("models", "said"),
     [
         ([], "No model is given"),
-        (3, "A int is not a model"),
+        (3, "A value of type int is not a model"),
         ((SimpleNamespace(get_scene_embeddings=scenes), Net(0)), "lacks get_timestamp_embeddings"),
         (FUNCTIONS, "lacks load_model"),
         ([(FUNCTIONS, Net(0)), (FUNCTIONS, Net(1))], "Two models are called 'Net'.*mapping"),
         ({"a\nb": (FUNCTIONS, Net(0))}, "must be printable"),
         ("hear_byol", "Did you mean 'hear_byola'"),
         ((FUNCTIONS, torch.nn.Linear(2, 2)), "attribute 'sample_rate' is missing"),
-        ((FUNCTIONS, object()), "asks for a torch.nn.Module"),
+        ((FUNCTIONS, object()), "requires a torch.nn.Module"),
     ],
 )
 def test_what_is_no_model_is_refused(task, tmp_path, models, said):

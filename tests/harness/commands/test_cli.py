@@ -146,11 +146,11 @@ def test_a_folder_of_recordings_and_an_empty_one_are_told_what_they_lack(tmp_pat
         assert "It holds 2 recordings: `hear-byola tasks make LABELS.csv wavs" in done.stderr
     (tmp_path / "empty").mkdir()
     done = hear_byola("run", "-m", "./empty", "--suite", "demo")
-    assert "The folder 'empty' is no package: it has no __init__.py" in done.stderr
+    assert "The folder 'empty' is not a package: it has no __init__.py" in done.stderr
     assert "load_model" in done.stderr
     (tmp_path / "empty" / "mine.py").touch()
     done = hear_byola("run", "-m", "./empty", "--suite", "demo")
-    assert "It holds mine.py: give empty/mine.py." in done.stderr
+    assert "It contains mine.py: give empty/mine.py." in done.stderr
 
 
 def test_runs_are_named_in_one_way_by_all_that_read_them(tasks_dir, tmp_path, monkeypatch):

@@ -180,7 +180,7 @@ def test_random_states_notice_a_draw_from_each_generator() -> None:
     ("times", "message"),
     [
         (np.append(np.arange(4000) * 25.0, 100_010.0), "10.0 ms past"),
-        (np.cumsum(np.full(4000, 25.0) + np.linspace(-0.01, 0.01, 4000)), "stray"),
+        (np.cumsum(np.full(4000, 25.0) + np.linspace(-0.01, 0.01, 4000)), "deviate"),
         (np.arange(3900) * 25.0, "before the clip's end"),
         (np.zeros(1), "fewer than two"),
     ],
@@ -275,7 +275,7 @@ def test_the_report_names_the_stand_in_and_lists_every_check() -> None:
     )
     text = format_report(report)
     assert exit_code(report) == 0
-    assert "stood in for tf.Module" in " ".join(text.split())
+    assert "replaced tf.Module" in " ".join(text.split())
     assert [check.name for check in report.checks] == [OFFICIAL, *names[1:-1], LONG_AUDIO]
     assert text.endswith("17 passed, 0 warned, 0 failed, 1 not run")
     assert max(map(len, text.splitlines())) <= 110

@@ -295,8 +295,8 @@ def test_a_failing_load_model_says_why(folder):
     ("text", "said"),
     [
         ("needs", r"'file', a checkpoint \(-m needs=FILE\); 'size', an option \(-m needs,size="),
-        ("needs=w.txt", r"not given: 'size', an option"),
-        ("needs,size=3", r"not given: 'file', a checkpoint .*default value"),
+        ("needs=w.txt", r"needs 'size', an option"),
+        ("needs,size=3", r"needs 'file', a checkpoint .*default value"),
     ],
 )
 def test_what_load_model_asks_for_is_named_with_the_way_to_give_it(folder, text, said):
@@ -365,7 +365,7 @@ def test_calls_are_in_eval_mode_without_gradients(folder):
 )
 def test_scene_embeddings_against_the_api_are_named(folder, returned, found):
     write_module(folder, "odd", f"def get_scene_embeddings(audio, model): return {returned}\n")
-    with pytest.raises(UserError, match=rf"get_scene_embeddings gave .*{found}"):
+    with pytest.raises(UserError, match=rf"get_scene_embeddings returned .*{found}"):
         load("./odd.py").scene(AUDIO)
 
 
@@ -385,7 +385,7 @@ def test_scene_embeddings_against_the_api_are_named(folder, returned, found):
 def test_timestamps_against_the_api_are_named(folder, embeddings, times, found):
     more = f"def get_timestamp_embeddings(audio, model): return {embeddings}, {times}\n"
     write_module(folder, "odd", more)
-    with pytest.raises(UserError, match=rf"get_timestamp_embeddings gave .*{found}"):
+    with pytest.raises(UserError, match=rf"get_timestamp_embeddings returned .*{found}"):
         load("./odd.py").timestamps(AUDIO)
 
 
