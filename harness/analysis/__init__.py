@@ -1,1 +1,1 @@
-"""Reads results: the table, comparisons and their power, published boards."""
+"""Analyse results: the table, comparisons of models, their power, and published boards."""

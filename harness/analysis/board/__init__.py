@@ -1,17 +1,16 @@
-"""Our results among the rows of a published board.
+"""Rank our results among the rows of a published board.
 
-Published scores come without intervals and without predictions. Of an accuracy on a known number
-of clips, two scores can still be compared as two proportions of independent samples: the z test of
-equal proportions with pooled variance, two-sided, each at 5 % (the chi-square test of a 2 × 2 table
-without continuity correction). What it does not tell apart is not separable *by published scores
-alone*, which never means that two models are equal: both were tested on the same clips, and a
-paired test, which needs the predictions of both, sees smaller differences. Of average precision,
-AUC and F, and where the number of clips is not known, published scores give no interval, and
-nothing is claimed.
+Published scores have no intervals and no predictions. Two accuracies on a known number of clips can
+still be compared as proportions of independent samples, by the two-sided z test of equal
+proportions with pooled variance, each at 5 % (the chi-square test of a 2 × 2 table without
+continuity correction). If the difference is not significant, the models are not separable *by
+published scores alone*. This does not mean that they are equal: both were tested on the same clips,
+and a paired test, which needs the predictions of both, can detect smaller differences. For average
+precision, AUC and F, and if the number of clips is not known, no interval and no verdict is given.
 
-A score of a k-fold task is taken for the accuracy over all its clips. It is the mean over folds,
-which is the same where folds are of one size. Scores are compared to six digits, for the published
-ones are rounded to float32.
+The score of a k-fold task is treated as the accuracy over all its clips. It is the mean over folds,
+which is the same if all folds have the same size. Scores are compared to six digits, because
+published scores are rounded to float32.
 """
 
 from __future__ import annotations
@@ -40,26 +39,28 @@ _PAIR = ["model", "task", "other", "value", "other_value", "difference", "p", "v
 
 @dataclass(frozen=True)
 class Leaderboard:
-    """Results among published ones.
+    """Our results among published ones.
 
     Attributes:
         published: the board.
-        models: of the results, by name.
-        placements: one row a model of ours and column: ``model``, ``task``, ``title``, ``metric``,
-            ``status`` (as in :func:`harness.analysis.table.cells.cells`), ``value``, ``ci_low`` and
-            ``ci_high`` of its 95 % interval, ``seed_sd``, ``n_test``, ``rank`` (1 + published
-            models that score higher), ``of`` (published models with a score, and this one),
-            ``n_not_separable`` and ``not_separable``, published models from the best on, joined by
-            ``; ``; ``method``: the test, or why there is none.
-        pairs: one row a model of ours, task and published model with a score: ``model``, ``task``,
-            ``other``, ``value``, ``other_value``, ``difference``, ``p``, ``verdict`` (``higher``,
-            ``lower``, ``not separable by published scores alone`` or ``no interval known``),
-            ``method``.
-        aggregates: one row a model, published or ours, and set of tasks: ``over``, ``model``,
-            ``own``, ``n_tasks`` and ``of_tasks``, ``mean``, ``mean_rank``, ``standardised``; and of
-            models that have every task ``rank_by_mean``, ``rank_by_mean_rank``,
-            ``rank_by_standardised`` and ``of_models`` (:mod:`harness.analysis.board.aggregates`).
-        left_out: what did not enter, a sentence each.
+        models: the names of our models.
+        placements: one row for each model of ours and task of the board: ``model``, ``task``,
+            ``title``, ``metric``, ``status`` (as in :func:`harness.analysis.table.cells.cells`),
+            ``value``, ``ci_low`` and ``ci_high`` of its 95 % interval, ``seed_sd``, ``n_test``,
+            ``rank`` (1 + number of published models with a higher score), ``of`` (number of
+            published models with a score, plus 1), ``n_not_separable`` and ``not_separable`` (the
+            published models, best first, joined by ``; ``); ``method``: the test, or why there is
+            none.
+        pairs: one row for each model of ours, task and published model with a score: ``model``,
+            ``task``, ``other``, ``value``, ``other_value``, ``difference``, ``p``, ``verdict``
+            (``higher``, ``lower``, ``not separable by published scores alone`` or ``no interval
+            known``), ``method``.
+        aggregates: one row for each model, published or ours, and set of tasks: ``over``,
+            ``model``, ``own``, ``n_tasks`` and ``of_tasks``, ``mean``, ``mean_rank``,
+            ``standardised``; for models that have every task also ``rank_by_mean``,
+            ``rank_by_mean_rank``, ``rank_by_standardised`` and ``of_models``
+            (:mod:`harness.analysis.board.aggregates`).
+        left_out: a sentence for each result that is left out.
     """
 
     published: PublishedBoard
@@ -71,11 +72,10 @@ class Leaderboard:
 
 
 def two_proportion_p(one: float, other: float, n: float) -> float:
-    """Return the two-sided p of the z test that two accuracies on ``n`` clips each are equal.
+    """Return the two-sided p-value of the z test that two accuracies on ``n`` clips are equal.
 
-    With groups ``n`` is the effective number, clips divided by the design effect.
-
-    The variance is pooled. Equal accuracies give 1, also where both are 0 or 1.
+    With groups, ``n`` is the effective number: clips divided by the design effect. The variance is
+    pooled. For equal accuracies the p-value is 1, also if both are 0 or 1.
     """
     if one == other:
         return 1.0
@@ -85,25 +85,25 @@ def two_proportion_p(one: float, other: float, n: float) -> float:
 
 
 def board(table: pd.DataFrame, published: PublishedBoard) -> Leaderboard:
-    """Put results among the rows of a published board.
+    """Rank results among the rows of a published board.
 
-    Only rows by the board's protocol enter, on its own task directories, with as many test clips
-    as the task has; what else there is, is left out with a sentence. Every model of ours is ranked
-    by itself among the published ones, whose own ranks and aggregates do not depend on who joins.
+    Rows are used if they have the board's protocol, one of its task directories and the task's
+    number of test clips. Other rows are left out, with a sentence. Each of our models is ranked
+    separately among the published models, whose ranks and aggregates do not depend on ours.
 
     Args:
         table: result rows.
         published: from :func:`harness.analysis.board.published.read_published`.
 
     Raises:
-        UserError: no row is by the board's protocol, or none on its tasks.
+        UserError: no row has the board's protocol, or none is on its tasks.
     """
     left_out = _other_protocols(table, published)
     entered, refused = _enter(headlines(table, published.protocol), published)
     left_out += refused
     if entered.empty:
         raise UserError(
-            "\n  ".join([f"No result is on a task of the board {published.name}:", *left_out])
+            "\n  ".join([f"There is no result on a task of the board {published.name}:", *left_out])
         )
     scored: dict[Any, dict] = {}
     for cell in cells(entered, published.protocol).to_dict("records"):
@@ -124,7 +124,7 @@ def board(table: pd.DataFrame, published: PublishedBoard) -> Leaderboard:
 
 
 def _enter(rows: pd.DataFrame, published: PublishedBoard) -> tuple[pd.DataFrame, list[str]]:
-    """Split rows into those that may stand on the board, and sentences on the others."""
+    """Return the rows that can be on the board, and sentences on the others."""
     entered = []
     refused: dict[tuple[str, str], list[str]] = {}
     for _, of_model in rows.groupby(["task", "model"]):
@@ -142,19 +142,19 @@ def _other_protocols(table: pd.DataFrame, published: PublishedBoard) -> list[str
     others = sorted(set(table.protocol) - {published.protocol})
     if published.protocol not in set(table.protocol):
         raise UserError(
-            f"Only rows by the protocol {published.protocol}, which the scores of the board "
-            f"{published.name} were made by, may stand on it; these are by {', '.join(others)}. "
-            f"Run again with --protocol {published.protocol}: embeddings are kept."
+            f"The board {published.name} needs results of the protocol {published.protocol}, as "
+            f"its scores are; these are of {', '.join(others)}. Run again with --protocol "
+            f"{published.protocol}: embeddings are kept."
         )
     return [
-        f"the rows by {protocol}: the board's scores were made by {published.protocol}, and scores "
-        "of two protocols do not compare"
+        f"the rows of {protocol}: the board's scores are of {published.protocol}, and scores of "
+        "two protocols cannot be compared"
         for protocol in others
     ]
 
 
 def _refusal(rows: pd.DataFrame, published: PublishedBoard) -> str:
-    """Why the rows of a task may not stand on the board; empty where they may."""
+    """Return why the rows of a task cannot be on the board; empty if they can."""
     task = rows.task.iloc[0]
     column = next((c for c in published.columns if task in c.directories), None)
     if column is None:
@@ -178,7 +178,7 @@ def _refusal(rows: pd.DataFrame, published: PublishedBoard) -> str:
 
 
 def _score(scored: Mapping[Any, dict], model: str, column: BoardColumn) -> dict:
-    """A model's score on a column of the board, the mean of its tasks where there are several."""
+    """Return a model's score on a column of the board: the mean over the column's tasks."""
     parts = [scored.get((model, name), {"status": "missing"}) for name in column.directories]
     unlike_done = [part["status"] for part in parts if part["status"] != "done"]
     nothing = dict.fromkeys(("value", "ci_low", "ci_high", "seed_sd", "design_effect"), np.nan)
@@ -214,7 +214,7 @@ def _pairs(own: Mapping[str, Mapping[str, dict]], published: PublishedBoard) -> 
 
 
 def _method(column: BoardColumn) -> str:
-    """The test that published scores of a task allow, or why there is none."""
+    """Return the test that published scores of a task allow, or why there is none."""
     if not isinstance(METRICS.get(column.metric), Accuracy):
         return f"{NO_INTERVAL}: {column.metric}"
     if column.n_test is None:

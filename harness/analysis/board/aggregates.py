@@ -1,20 +1,20 @@
-"""One number for a model on a whole board: three ways, none of which fills in a missing task.
+"""Compute aggregates of a model over a whole board, in three ways, without imputing missing tasks.
 
 ``mean``
-    of the scores of the tasks that the model has.
+    The mean of the scores on the tasks that the model has.
 ``mean_rank``
-    of its ranks on them, each among the published models that have the task; equal scores share
-    the mean of their ranks.
+    The mean of its ranks on these tasks, each among the published models that have the task. Equal
+    scores get the mean of their ranks.
 ``standardised``
-    The HEAR paper's figure (arXiv 2203.03022; hearbenchmark/hear-leaderboard): each task's scores
-    are brought to mean 0 and standard deviation 1 (ddof 0) over models, clipped to [-1, 1], and
-    averaged over tasks. Here mean and deviation are those of the published scores that there are.
-    The original fills missing scores in by regression on the other tasks first; here a missing
-    task is left out, so that the two agree only on boards without gaps.
+    The aggregate of the HEAR paper (arXiv 2203.03022; hearbenchmark/hear-leaderboard): each task's
+    scores are scaled to mean 0 and standard deviation 1 (ddof 0) over models, clipped to [-1, 1],
+    and averaged over tasks. Here mean and deviation are those of the available published scores.
+    The original imputes missing scores by regression on the other tasks; here missing tasks are
+    left out, so both agree only on boards without missing scores.
 
-A model of ours is set against the published models and itself: it does not move them, nor does
-another model of ours. Ranks by an aggregate are among the models that have every task, since means
-over different tasks do not compare.
+Each of our models is compared with the published models only. It does not change their aggregates
+or those of our other models. Only models that have every task are ranked by an aggregate, because
+means over different tasks cannot be compared.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ _LOWER_IS_BETTER = {"mean": False, "mean_rank": True, "standardised": False}
 
 
 def aggregates(own: pd.DataFrame, published: PublishedBoard) -> pd.DataFrame:
-    """Return one row a model, published or ours, over all tasks; then over those all ours have.
+    """Return the aggregates over all tasks, and over the tasks that all our models have.
 
     Args:
         own: our models × the board's tasks, NaN where a score is missing.
         published: the board.
 
     Returns:
-        As :class:`harness.analysis.board.Leaderboard` says.
+        The frame ``aggregates`` of :class:`harness.analysis.board.Leaderboard`.
     """
     tasks = list(published.scores.columns)
     shared = [task for task in tasks if own[task].notna().all()]
     found = [_over(own, published.scores, tasks)]
-    if 1 < len(shared) < len(tasks):  # over one task, they are its placement
+    if 1 < len(shared) < len(tasks):  # for one task, its placement has them
         found.append(_over(own, published.scores, shared))
     return pd.concat(found, ignore_index=True)
 
@@ -70,7 +70,7 @@ def _over(own: pd.DataFrame, scores: pd.DataFrame, tasks: Sequence[str]) -> pd.D
 
 
 def _values(models: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """The aggregates of some models, each against the published scores."""
+    """Return the aggregates of models, each compared with the published scores."""
     spread = scores.std(ddof=0)
     standard = ((models - scores.mean()) / spread.where(spread > 0)).clip(-1, 1)
     return pd.DataFrame(
@@ -84,7 +84,7 @@ def _values(models: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ranks(models: pd.DataFrame, scores: pd.DataFrame) -> pd.DataFrame:
-    """Rank of each model on each task among the published ones other than itself."""
+    """Return the rank of each model on each task among the other published models."""
     ranks = {}
     for task in models:
         known = scores[task].dropna().round(DIGITS).to_numpy()

@@ -1,8 +1,8 @@
-"""Published boards: scores that others measured, with our task directories as columns.
+"""Read published boards: scores measured by others, with our task directories as columns.
 
-The files are ``results/published/*.csv``, copied as they are; the README beside them says where
-each is from and what is odd about it. Which column is which task is said by the task cards alone:
-a column is a card's ``directory``, or the ``board_name`` of cards of the board's suite.
+The files are ``results/published/*.csv``, unchanged copies; the README in that folder gives the
+source and the peculiarities of each. The task cards define the task of each column: its name is a
+card's ``directory``, or the ``board_name`` of cards of the board's suite.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from harness.core.errors import UserError, did_you_mean
 from tasks.cards.builtin import cards
 from tasks.cards.card import Card
 
-# pyproject.toml puts the files there in a wheel; in a checkout they stay where they are.
+# pyproject.toml copies the files there in a wheel.
 _IN_PACKAGE = files("harness") / "published_data"
 _IN_CHECKOUT = Path(__file__).parents[3] / "results" / "published"
 
 
 @dataclass(frozen=True)
 class _File:
-    """How a file of published scores is laid out.
+    """The layout of a file of published scores.
 
     Attributes:
-        title: of the board, for people.
-        name: of the file.
-        suite: of the cards whose ``board_name`` may be a column.
-        protocol: by which the scores were made.
-        label: columns whose cells together are what a row is called.
-        aside: columns that are no task.
-        rows: only rows with these cells.
-        whole: what the file prints for 1.
+        title: title of the board.
+        name: name of the file.
+        suite: suite of the cards whose ``board_name`` can be a column.
+        protocol: protocol of the scores.
+        label: columns whose cells together are a row's name.
+        aside: columns that are not tasks.
+        rows: cells that select the rows.
+        whole: the number in the file that means 1.
     """
 
     title: str
@@ -90,11 +90,12 @@ class BoardColumn:
     """A task of a board.
 
     Attributes:
-        name: our task directory; several that are averaged there are joined by `` + ``.
+        name: our task directory; several directories whose mean the board has are joined by
+            `` + ``.
         title: the column's name in the file.
         directories: the task directories.
-        metric: the task's score.
-        clips: tested on in each directory; None where not known.
+        metric: the task's metric.
+        clips: number of test clips of each directory; None if not known.
         domain: as on the cards.
     """
 
@@ -107,7 +108,7 @@ class BoardColumn:
 
     @property
     def n_test(self) -> int | None:
-        """Clips that the score stands on; None where not known, and of a mean of two tasks."""
+        """Number of test clips; None if not known, and for a mean of two tasks."""
         return self.clips[0] if len(self.clips) == 1 else None
 
 
@@ -117,8 +118,8 @@ class PublishedBoard:
 
     Attributes:
         name: one of ``BOARDS``.
-        title: for people.
-        protocol: by which the scores were made.
+        title: its title.
+        protocol: protocol of the scores.
         columns: its tasks, in the file's order.
         scores: models × ``BoardColumn.name``; accuracies as fractions, NaN where nothing was
             published.
@@ -134,7 +135,7 @@ class PublishedBoard:
 def read_board(name: str) -> pd.DataFrame:
     """Return a published board: models × our task directories, NaN where nothing was published.
 
-    Accuracies are fractions. A column that is the mean of two tasks is called by both, joined by
+    Accuracies are fractions. A column that is the mean of two tasks has both names, joined by
     `` + ``.
 
     Raises:
@@ -145,7 +146,7 @@ def read_board(name: str) -> pd.DataFrame:
 
 @cache
 def read_published(name: str) -> PublishedBoard:
-    """Return a published board with what the task cards say of its columns.
+    """Return a published board, with the tasks of its columns from the task cards.
 
     Raises:
         UserError: there is no such board.
@@ -153,7 +154,7 @@ def read_published(name: str) -> PublishedBoard:
     if name not in _FILES:
         raise UserError(
             f"There is no published board '{name}'.{did_you_mean(name, BOARDS)} "
-            f"There are {', '.join(BOARDS)}."
+            f"The boards are {', '.join(BOARDS)}."
         )
     of = _FILES[name]
     raw = read_file(of.name)
@@ -162,7 +163,7 @@ def read_published(name: str) -> PublishedBoard:
     columns = tuple(
         _column(title, of) for title in raw.columns if title not in (*of.label, *of.aside)
     )
-    # As decimals, for 79.1 / 100 is not 0.791 in floats.
+    # Divide as decimals: 79.1 / 100 is not 0.791 in floats.
     scores = {
         column.name: [
             float(Decimal(text) / of.whole) if text else float("nan") for text in raw[column.title]
@@ -175,14 +176,14 @@ def read_published(name: str) -> PublishedBoard:
 
 
 def read_file(name: str) -> pd.DataFrame:
-    """Return a file of ``results/published`` as it is: every cell a text, empty where it is."""
+    """Return a file of ``results/published`` with every cell as text."""
     folder = _IN_PACKAGE if _IN_PACKAGE.is_dir() else _IN_CHECKOUT
     with (folder / name).open("r", encoding="utf-8") as stream:
         return pd.read_csv(stream, dtype=str, keep_default_na=False)
 
 
 def _labels(cells: pd.DataFrame) -> pd.Index:
-    """Name rows by their cells, with a column's name where the cell is a bare number."""
+    """Return names of rows from their cells; a number is preceded by the column's name."""
     labels = [
         ", ".join(
             f"{column} = {text}" if text.isdigit() else text for column, text in row.items() if text
@@ -195,7 +196,7 @@ def _labels(cells: pd.DataFrame) -> pd.Index:
 def _column(title: str, of: _File) -> BoardColumn:
     found = [card for card in cards().values() if _counts_to(card, title, of)]
     if not found:
-        raise ValueError(f"{of.name}: no task card says that it counts to the column '{title}'")
+        raise ValueError(f"{of.name}: no task card belongs to the column '{title}'")
     return BoardColumn(
         name=" + ".join(card.directory for card in found),
         title=title,

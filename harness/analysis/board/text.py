@@ -1,4 +1,4 @@
-"""A board as tables: where our models stand task by task, and the aggregates of all."""
+"""Format a board as tables: the ranks of our models on each task, and the aggregates."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ TABLES = ("placements", "aggregates", "pairs")
 
 _NOTES = {
     "placements": (
-        "Rank: 1 + published models that score higher, each model by itself among the published "
-        f"ones. {NOT_SEPARABLE.capitalize()}: published models whose accuracy a two-proportion z "
-        "test (unpaired, pooled variance, two-sided, 5 % each, not corrected for many) does not "
-        "tell from ours on so many test clips. That does not make them equal: a paired test, which "
-        "needs their predictions, sees more. Other metrics, and unknown numbers of clips: no "
-        "interval is known, and nothing is claimed."
+        "Rank: 1 + number of published models with a higher score; each of our models is ranked "
+        f"separately. {NOT_SEPARABLE.capitalize()}: published models whose accuracy does not "
+        "differ significantly from ours (two-proportion z test, unpaired, pooled variance, "
+        "two-sided, 5 % each, not corrected for multiple tests). They can still differ: a paired test, which "
+        "needs their predictions, detects smaller differences. For other metrics and unknown "
+        "numbers of clips no interval is known, and no verdict is given."
     ),
     "aggregates": (
-        "Each over the tasks that a model has, none filled in; ranks among the models that have "
-        "all of them. Models that lack tasks stand below, by how many they have: their means are "
-        "over other tasks, and do not compare. Mean rank: of the ranks on the tasks. Standardised: "
-        "scores brought to mean 0 and deviation 1 over the published models of the task, clipped "
-        "to [-1, 1]. Published numbers and ranks do not depend on ours. Bold: ours."
+        "Aggregates are over the tasks that a model has; missing tasks are not imputed. Only "
+        "models that have all tasks are ranked. The others follow, sorted by their number of "
+        "tasks: their means are over other tasks and cannot be compared. Mean rank: mean of the "
+        "ranks on the tasks. Standardised: mean of scores scaled to mean 0 and deviation 1 over "
+        "the published models of the task and clipped to [-1, 1]. Numbers and ranks of published "
+        "models do not depend on ours. Bold: our models."
     ),
     "pairs": "",
 }
@@ -43,20 +44,20 @@ def format_board(found: Leaderboard, style: str = "markdown", tables: Sequence[s
     Args:
         found: the board.
         style: the format; csv has the frames' own columns.
-        tables: among ``TABLES``; none: placements and aggregates, in csv placements.
+        tables: names from ``TABLES``; by default placements and aggregates, as csv placements.
 
     Raises:
-        UserError: an unknown format or table, or a csv of several tables.
+        UserError: the format or a table is unknown, or a csv of several tables is asked for.
     """
     if style not in (*STYLES, "csv"):
         known = ", ".join(sorted([*STYLES, "csv"]))
         raise UserError(f"--format must be one of {known}, not '{style}'.")
     unknown = [name for name in tables if name not in TABLES]
     if unknown:
-        raise UserError(f"There is no table '{unknown[0]}': there are {', '.join(TABLES)}.")
+        raise UserError(f"There is no table '{unknown[0]}'. The tables are {', '.join(TABLES)}.")
     if style == "csv":
         if len(tables) > 1:
-            raise UserError("A csv holds one table: name one by --show.")
+            raise UserError("A csv contains one table: choose one with --show.")
         chosen: pd.DataFrame = getattr(found, tables[0] if tables else "placements")
         return chosen.to_csv(index=False, lineterminator="\n")
     tables = tables or ("placements", "aggregates")
@@ -72,7 +73,7 @@ def format_board(found: Leaderboard, style: str = "markdown", tables: Sequence[s
 
 
 def _not_run(found: Leaderboard) -> list[str]:
-    """Count the tasks that have no row in the placements, a sentence for each model."""
+    """Return a sentence for each model with its number of tasks without a result."""
     missing = found.placements.status == "missing"
     return [
         f"{model} has no result on {n} of {plural(len(found.published.columns), 'task')}."
@@ -82,7 +83,7 @@ def _not_run(found: Leaderboard) -> list[str]:
 
 
 def _shared(found: Leaderboard) -> list[str]:
-    """Name the tasks of the aggregates that are not over all."""
+    """Return a sentence with the tasks of those aggregates that are not over all tasks."""
     placed = found.placements[found.placements.status == "done"]
     n_models = placed.groupby("title", sort=False).model.nunique()
     shared = n_models.index[n_models == len(found.models)]
@@ -94,15 +95,16 @@ def _shared(found: Leaderboard) -> list[str]:
 
 
 def format_paired(found: Leaderboard, runs: Sequence[Path], style: str = "markdown") -> str:
-    """Return the comparison of our models on the board with each other, clip by clip.
+    """Return the paired comparison of our models on the tasks of the board.
 
     Args:
-        found: the board, with two models of ours or more.
-        runs: where their results and predictions are.
+        found: the board, with at least two of our models.
+        runs: the places of their results and predictions.
         style: the format.
 
     Raises:
-        UserError: an unknown format, fewer than two models, or no results in ``runs``.
+        UserError: the format is unknown, there are fewer than two models, or ``runs`` has no
+            results.
     """
     there = set(found.placements.task[found.placements.status == "done"])
     of_board = [d for c in found.published.columns if c.name in there for d in c.directories]

@@ -1,4 +1,4 @@
-"""Whether one model is better than another, on which tasks, and whether that is real.
+"""Test whether one model is better than another, on which tasks, and with what significance.
 
 ``harness.compare`` and ``harness.power`` are :func:`compare` and :func:`plan`.
 """

@@ -1,4 +1,4 @@
-"""Models of one or several runs compared with each other, task by task and over tasks."""
+"""Compare models of one or several runs, on each task and over all tasks."""
 
 from __future__ import annotations
 

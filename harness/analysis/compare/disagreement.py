@@ -1,4 +1,4 @@
-"""Pairs of models of which the mean over tasks favours one, and most tasks the other."""
+"""Find pairs of models of which the mean over tasks favours one, and most tasks the other."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tasks.format.task import short_names
 
 
 def disagreements(pairs: Sequence[ModelPair], ranks: pd.DataFrame) -> list[str]:
-    """Return a sentence or two for each pair whose significant mean contradicts its ranks.
+    """Return sentences on each pair whose significant mean difference contradicts its ranks.
 
     Args:
-        pairs: as compared.
+        pairs: the compared pairs.
         ranks: of all models: ``model``, ``mean_rank``.
     """
     mean_ranks = dict(zip(ranks.model, ranks.mean_rank))
@@ -30,7 +30,7 @@ def disagreements(pairs: Sequence[ModelPair], ranks: pd.DataFrame) -> list[str]:
 
 
 def _contradictions(pair: ModelPair, mean_ranks: dict[str, float]) -> tuple[str, str]:
-    """Return what favours the model that the mean does not: the tasks, the mean ranks; or ""."""
+    """Return clauses on how tasks and mean ranks favour the other model; "" if they do not."""
     winner, loser = _winner(pair)
     values = np.array([each.value for each in pair.averaged.values()])
     against = int((values * pair.over["mean_difference"] < 0).sum())
@@ -59,7 +59,7 @@ def _describe(pair: ModelPair, mean_ranks: dict[str, float]) -> str:
 
 
 def _cause(pair: ModelPair) -> str:
-    """Name the task without which the mean is not significant, or else the largest difference."""
+    """Return a sentence on the task that makes the mean significant, or on the largest one."""
     sign = np.sign(pair.over["mean_difference"])
     order = sorted(pair.averaged, key=lambda task: -sign * pair.averaged[task].value)
     names = dict(zip(pair.averaged, short_names(pair.averaged)))
@@ -76,7 +76,7 @@ def _cause(pair: ModelPair) -> str:
 
 
 def _mean(found: Sequence[PairedDifference]) -> tuple[float, float]:
-    """Return the mean difference and its p."""
+    """Return the mean difference and its p-value."""
     mean = float(np.mean([each.value for each in found]))
     return mean, add_up(mean_parts(found)).p(mean)
 

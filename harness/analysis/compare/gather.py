@@ -1,4 +1,4 @@
-"""Result rows of some runs, each with the predictions behind it or why there are none."""
+"""Gather the result rows of runs, and read the predictions behind them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from harness.results.record import read_record
 from tasks.format.task import short_names
 
 _KEY = ["model_fingerprint", "task", "protocol", "seed", "run_id", "started_at"]
-_MOST_APART = 1e-6  # of a value as it was written and as predictions give it again
+_MOST_APART = 1e-6  # allowed difference of a stored value and the one computed from predictions
 
 
 @dataclass(frozen=True, repr=False)
@@ -42,13 +42,13 @@ class Results:
 
     @property
     def failures(self) -> pd.DataFrame:
-        """The evaluations that failed: ``model``, ``task``, ``protocol``, ``seed``, ``error``."""
+        """The failed evaluations: ``model``, ``task``, ``protocol``, ``seed``, ``error``."""
         failed = self.table[self.table.status == "failed"]
         return failed[["model", "task", "protocol", "seed", "error"]].reset_index(drop=True)
 
     @property
     def has_predictions(self) -> bool:
-        """Whether there are predictions of any row."""
+        """Whether any row has predictions."""
         return any((place / RECORD).is_file() for place in self._evaluations.values())
 
     def __repr__(self) -> str:
@@ -62,11 +62,11 @@ class Results:
         """Return the results on some tasks, named as in tables or by their directories.
 
         Args:
-            only: the tasks to keep; all where none is named.
+            only: the tasks to keep; by default all.
             exclude: the tasks to leave out.
 
         Raises:
-            UserError: a task of which there are no results, or no task that is left.
+            UserError: a task has no results, or no task is left.
         """
         if not only and not exclude:
             return self
@@ -79,7 +79,7 @@ class Results:
         return replace(self, table=table, rows=rows)
 
     def evaluation(self, row: pd.Series) -> Path | None:
-        """Return the folder of the evaluation that a row is of; None where there is no record."""
+        """Return the folder of a row's evaluation; None if it has no record."""
         found = self._evaluations.get(_key(row.run, row.written, row))
         return found if found is not None and (found / RECORD).is_file() else None
 
@@ -91,10 +91,11 @@ class Results:
         """
         place = self.evaluation(row)
         if place is None and Path(row.run).is_file():
-            raise UserError(f"{row.run} holds no predictions. Name the run's folder instead.")
+            raise UserError(f"{row.run} contains no predictions. Name the run's folder instead.")
         if place is None:
             raise UserError(
-                f"{row.run} has no predictions of it: deleted, or of an older version. Run again."
+                f"{row.run} has no predictions of it: they were deleted, or made by an older "
+                "version. Run again."
             )
         if place not in self._measured:
             self._measured[place] = measure(read_record(place))
@@ -102,8 +103,8 @@ class Results:
         apart = not np.isclose(found.value, row.value, rtol=0, atol=_MOST_APART, equal_nan=True)
         if apart or found.metric.name != row.metric:
             raise UserError(
-                f"{place}: its predictions are of another result ({found.metric.name} "
-                f"{found.value:.6g}) than the row ({row.metric} {row.value:.6g}). "
+                f"{place}: its predictions give another result ({found.metric.name} "
+                f"{found.value:.6g}) than its row ({row.metric} {row.value:.6g}). "
                 "Delete that folder and run again."
             )
         return found
@@ -144,10 +145,10 @@ def gather(runs: Path | str | Sequence[Path | str]) -> Results:
 
 
 def choose(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> list[str]:
-    """Return the values of a column that were asked for; tasks also by their short names.
+    """Return the values of a column with these names; tasks can have their short names.
 
     Raises:
-        UserError: there is no such value.
+        UserError: a name has no results.
     """
     known = sorted(set(rows[column]))
     names = dict(zip(known, known))
@@ -160,17 +161,17 @@ def choose(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> list[str]:
         if name not in names:
             raise UserError(
                 f"No results of the {column} '{name}'.{did_you_mean(name, names)} "
-                f"There are {', '.join(known)}."
+                f"Known: {', '.join(known)}."
             )
         chosen.append(names[name])
     return list(dict.fromkeys(chosen))
 
 
 def _refuse_twins(rows: pd.DataFrame, name: str) -> None:
-    """Refuse a name that several models were written under, saying which there are.
+    """Refuse a name that several models share.
 
     Raises:
-        UserError: there are several.
+        UserError: several models have this name; all are listed.
     """
     twins = rows[rows.written == name].sort_values("started_at").groupby("model", sort=False)
     if twins.ngroups:

@@ -1,4 +1,4 @@
-"""How much each test unit moves one model's score, in an order that all models share."""
+"""Compute the influence of each test unit on a model's score, in an order common to all models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.results.predictions import FoldPredictions
 
 
 def influence(metric: str, folds: Sequence[FoldPredictions], units: Units) -> Influence:
-    """Return a model's score and how much each unit moves it.
+    """Return a model's score and the influence of each unit on it.
 
     Args:
         metric: of the task's kind.
@@ -26,7 +26,7 @@ def influence(metric: str, folds: Sequence[FoldPredictions], units: Units) -> In
 
 
 def units_of(folds: Sequence[FoldPredictions], *, grouped: bool = True) -> Units:
-    """Return the test units: the task's groups, or clips where it has none or is not ``grouped``.
+    """Return the test units: the task's groups, or clips without groups or if not ``grouped``.
 
     The clips of event tasks are files.
     """
@@ -35,9 +35,9 @@ def units_of(folds: Sequence[FoldPredictions], *, grouped: bool = True) -> Units
 
 
 def in_order(fold: FoldPredictions) -> FoldPredictions:
-    """Return the fold with its clips in the order of their names; of events the files alone.
+    """Return the fold with its clips, or an event task's files, sorted by name.
 
-    Embeddings that the original kit wrote have the clips in another order than ours.
+    Embeddings written by the original kit have another order of clips.
     """
     order = np.argsort(np.array(fold.clips))
     fold = replace(

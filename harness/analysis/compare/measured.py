@@ -1,4 +1,4 @@
-"""What pairing needs of one probe seed's test predictions."""
+"""Compute from one probe seed's test predictions what a paired comparison needs."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Measured:
 
     Attributes:
         model, seed: as in its result row.
-        task, task_sha256, protocol, metric: what it must have in common with its counterpart.
+        task, task_sha256, protocol, metric: these must be equal in both models of a pair.
         clips: names of the test clips, sorted, per fold.
-        by_unit: the score, and how much each test unit moves it: a group of clips, or a clip.
-        by_clip: the same of single clips; the same object where the task has no groups.
-        correctness: of an accuracy, per fold the share of runs (n,) that have each clip right.
-        runs: how many trained probes the scores of a fold are averaged over.
-        answers: how many clips, labels of clips, or events it is counted from.
-        audio: per fold the rate and hash of the recordings, where they are known.
+        by_unit: the score, and the influence of each test unit: a group of clips, or a clip.
+        by_clip: the same for single clips; the same object if the task has no groups.
+        correctness: of an accuracy, per fold the share of runs (n,) in which each clip is correct.
+        runs: number of trained probes over which the scores of a fold are averaged.
+        answers: number of clips, labels of clips, or events behind the score.
+        audio: per fold the rate and hash of the recordings, if they are known.
         is_random: whether another seed gives another probe. Rows of schema version 1 do not record
             it; it is then assumed.
     """
@@ -62,7 +62,7 @@ class Measured:
 
     @property
     def noun(self) -> str:
-        """What the test units are, in words."""
+        """Word for the test units in messages."""
         return self.units.noun if self.units.grouped else self.metric.clip_noun
 
     @property
@@ -72,20 +72,20 @@ class Measured:
 
     @property
     def decisions(self) -> float:
-        """How many answers probes give, over all folds: clips, or events."""
+        """Number of answers that probes give, clips or events, over all folds."""
         return self.n_clips if self.metric.one_answer_a_clip else self.answers
 
     @property
     def n_clips(self) -> int:
-        """Test clips, of all folds."""
+        """Number of test clips of all folds."""
         return sum(map(len, self.clips))
 
     def ungrouped(self) -> Measured:
-        """Return the same with clips as units, whatever groups the task has."""
+        """Return a copy with clips as units, even if the task has groups."""
         return replace(self, by_unit=self.by_clip)
 
     def same_predictions(self, other: Measured) -> bool:
-        """Whether both have every clip right or wrong alike, or every unit move both alike."""
+        """Return whether both have equal correctness of clips or, else, equal influences."""
         if self.correctness is not None and other.correctness is not None:
             return all(map(np.array_equal, self.correctness, other.correctness))
         return self.value == other.value and np.array_equal(
@@ -94,16 +94,16 @@ class Measured:
 
 
 def measure(record: Record) -> Measured:
-    """Read the test predictions of a finished evaluation, and score them clip by clip.
+    """Return the measurements of a finished evaluation, from its test predictions.
 
     Raises:
-        UserError: they are gone or damaged, or its result rows are.
+        UserError: its predictions or its result rows are missing or damaged.
     """
     metric = find_metric(record.evaluation[0])
     # Not record.rows(): a frame for one row takes longer than all the rest.
     about = next((placed.row for placed in placed_results([record.directory])), None)
     if about is None:
-        raise UserError(f"{record.directory}: its result rows are gone or damaged. Run again.")
+        raise UserError(f"{record.directory}: its result rows are missing or damaged. Run again.")
     folds = [in_order(fold) for fold in record.read_predictions()]
     units, clips = units_of(folds), units_of(folds, grouped=False)
     scored = [metric.fold(fold) for fold in folds]
@@ -129,7 +129,11 @@ def measure(record: Record) -> Measured:
 
 
 def check_paired(measured: Sequence[Measured]) -> None:
-    """Raise UserError unless all are of one task, version, protocol, and the same test clips."""
+    """Check that all have the same task, version, protocol and test clips.
+
+    Raises:
+        UserError: they do not.
+    """
     first = measured[0]
     for other in measured[1:]:
         pair = f"{first.model} and {other.model}"
@@ -150,7 +154,7 @@ def check_paired(measured: Sequence[Measured]) -> None:
                 f"{pair} were tested on different clips of {first.task}. Run both on the same."
             )
         for one, another in zip(first.audio, other.audio):
-            # Of other rates the recordings are other files, of which nothing can be told.
+            # Recordings of other rates are other files, whose hashes cannot be compared.
             if one and another and one[0] == another[0] and one != another:
                 raise UserError(
                     f"{pair} heard different recordings of {first.task}: the clips have the same "

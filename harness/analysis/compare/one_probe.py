@@ -1,4 +1,4 @@
-"""The test and interval of one probe a model: McNemar's, sign flips, or the jackknife's t."""
+"""The test and interval for one probe per model: McNemar's, sign-flip, or the jackknife's t."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def one_probe_test(
 
 
 def is_mcnemars(a: Measured, b: Measured) -> bool:
-    """Whether each clip is right or wrong by each model, and clips are the units."""
+    """Return whether clips are the units and each is correct or wrong for each model."""
     if a.correctness is None or a.units.grouped:
         return False
     return all(np.isin(fold, (-1, 0, 1)).all() for fold in by_clip([a], [b]))
 
 
 def flips(a: Sequence[Measured], b: Sequence[Measured]) -> Flips | None:
-    """Return what the sign-flip test of an accuracy flips; None of another metric."""
+    """Return the input of a sign-flip test of an accuracy; None for other metrics."""
     if a[0].correctness is None:
         return None
     if a[0].units.grouped:
@@ -85,7 +85,7 @@ def _sign_flips(a: Measured, b: Measured) -> SignTest:
 
 
 def by_clip(a: Sequence[Measured], b: Sequence[Measured]) -> list[np.ndarray]:
-    """Per fold the difference (n,) of the clips' mean correctness over seeds."""
+    """Return per fold the difference (n,) of the clips' mean correctness over seeds."""
     sides = [
         [np.mean(fold, axis=0) for fold in zip(*(each.correctness or () for each in side))]
         for side in (a, b)

@@ -1,4 +1,4 @@
-"""Two models compared on every task, and over the tasks."""
+"""Compare two models on every task, and over the tasks."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tasks.format.task import is_synthetic
 A_BETTER, B_BETTER, TIE, UNPAIRED = "a better", "b better", "not separable", "cannot be paired"
 EQUIVALENT = "equivalent"
 NO_VERDICT = "no verdict"
-"""Begins the verdict on models that are paired on too few groups for a test."""
+"""Start of the verdict on models that are paired on too few groups for a test."""
 
 
 @dataclass(frozen=True)
 class TaskScore:
-    """One model on one task: its value over seeds, and what of it can be paired."""
+    """One model on one task: its mean value over seeds, and the seeds that can be paired."""
 
     metric: str
     higher_is_better: bool
@@ -76,7 +76,7 @@ def compare_pair(
         if paired:
             found[task] = paired
     table = pd.DataFrame(rows)
-    # What is made up for calibration must not weigh on the verdicts of what was recorded.
+    # Synthetic tasks must not affect the corrected p-values of recorded ones.
     made_up = table.task.map(is_synthetic)
     for family in (made_up, ~made_up):
         table.loc[family, "p_holm"] = holm(table.p[family])
@@ -176,13 +176,13 @@ def _verdict(row: pd.Series) -> str:
 
 
 def _mean(found: Sequence[PairedDifference], margin: float | None) -> dict:
-    """Mean difference over tasks, which are not resampled: its clips and seeds are."""
+    """Return the mean difference over tasks; clips and seeds are resampled, tasks are not."""
     values = [each.value for each in found]
     mean = float(np.mean(values)) if values else np.nan
     row = {"n_tasks": len(found), "mean_difference": mean}
     parts = mean_parts(found)
     if len(found) < 2 or not parts:
-        # Of one task its own row tells all.
+        # With one task, the task's own row has the result.
         unknown = ("ci_low", "ci_high", "p", "detectable", "p_equivalent")
         return row | dict.fromkeys(unknown, np.nan) | {"method": ""}
     spread = add_up(parts)

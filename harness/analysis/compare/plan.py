@@ -90,7 +90,7 @@ def _comparisons(
         if len(names) > 1:
             found.append(compare(results, names, each, grouped=grouped))
     if not found:
-        raise UserError("Power is that of comparing two models, and the run has only one.")
+        raise UserError("Power needs two models to compare, but the run has only one.")
     return found
 
 

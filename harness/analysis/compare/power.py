@@ -1,4 +1,4 @@
-"""What a comparison of two models can detect, and what test set or seeds a difference needs.
+"""The power of a comparison of two models, and the test set or seeds that a difference needs.
 
 The power against a true difference is that of the test which the comparison makes, with the
 variance that it estimated:
@@ -43,7 +43,7 @@ _SMALLEST, _LARGEST = 1e-7, 1e6  # between these a difference is looked for
 
 @dataclass(frozen=True)
 class Design:
-    """What decides the power of a comparison.
+    """The quantities that determine the power of a comparison.
 
     Attributes:
         parts: the variance of the difference: of the test units, then of training.
@@ -185,7 +185,10 @@ def _errors(freedom: float) -> np.ndarray:
 
 
 def _first(enough: Callable[[int], bool], least: int, most: int) -> int | None:
-    """Return the smallest number that is enough, if more are enough too; None beyond ``most``."""
+    """Return the smallest number that is enough; None if none up to ``most`` is.
+
+    All larger numbers must be enough too.
+    """
     high = least
     while not enough(high):
         if high >= most:

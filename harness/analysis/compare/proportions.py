@@ -1,7 +1,8 @@
-"""Differences of two accuracies on the same clips: an exact test, and an interval.
+"""Test and interval for the difference of two accuracies on the same clips.
 
-A k-fold accuracy is the mean over folds, so a clip of a small fold weighs more. Both functions
-take that into account, and without folds, or with folds of one size, are the textbook's.
+A k-fold accuracy is the mean over folds, so a clip of a small fold has more weight. Test and
+interval take this into account. Without folds, or with folds of one size, they are the standard
+ones.
 """
 
 from __future__ import annotations
@@ -16,15 +17,15 @@ from scipy.optimize import brentq
 from harness.metrics.variance import LEVEL, Part
 
 N_FLIPS = 19_999
-# So many outcomes are enumerated; beyond that signs are drawn.
+# Largest number of outcomes that are enumerated; otherwise signs are drawn.
 _EXACT = 1_000_000
 _BESIDE = 1e-9
-_DIGITS = 12  # to which steps count as equal, and outcomes as at least as large
+_DIGITS = 12  # decimal digits to which steps and outcomes are compared
 
 
 @dataclass(frozen=True)
 class SignTest:
-    """Two-sided p of a sign-flip test, and in words which one it is."""
+    """The two-sided p-value of a sign-flip test, and the test in words."""
 
     p: float
     method: str
@@ -56,12 +57,12 @@ def clip_flips(differences: Sequence[np.ndarray]) -> Flips:
 
 
 def sign_flip_test(differences: Sequence[np.ndarray], seed: int = 0) -> SignTest:
-    """Test whether clip by clip neither of two models is favoured (Fisher 1935, section 21).
+    """Return the sign-flip test of no difference between two models (Fisher 1935, section 21).
 
     Under the null hypothesis a clip's difference is as likely as its opposite. The statistic is
-    the mean over folds of the folds' mean differences. Where every difference is -1, 0 or 1 this
-    is McNemar's test: a fair coin for each clip that one model alone has right. All signs are
-    enumerated where there are few enough distinct outcomes, else 19,999 are drawn.
+    the mean over folds of the folds' mean differences. If every difference is -1, 0 or 1, this is
+    McNemar's test: a fair coin for each clip that only one model classifies correctly. All signs
+    are enumerated if there are few enough distinct outcomes; otherwise 19,999 are drawn.
 
     Args:
         differences: per fold (n,), of the clips' mean correctness, in [-1, 1].
@@ -130,17 +131,17 @@ def attainable_level(n: int) -> float:
 def score_interval(
     differences: Sequence[np.ndarray], design_effect: float = 1.0
 ) -> tuple[float, float]:
-    """95 % score interval of the difference of two accuracies (Tango 1998).
+    """Return the 95 % score interval of the difference of two accuracies (Tango 1998).
 
-    It holds the differences that the score test does not reject at 5 %. With folds, the shares of
-    clips that one model alone has right are means over folds, and the number of clips is Kish's
-    effective number, folds² / sum(1 / clips of a fold) (Kish 1965), which is the number of clips
-    where folds are of one size.
+    It contains the differences that the score test does not reject at 5 %. With folds, the shares
+    of clips that only one model classifies correctly are means over folds, and the number of clips
+    is Kish's effective number, folds² / sum(1 / clips of a fold) (Kish 1965), which is the number
+    of clips if folds have one size.
 
     Args:
         differences: per fold (n,), each -1, 0 or 1.
-        design_effect: how many times larger than independent clips make it the variance is; the
-            effective number is divided by it.
+        design_effect: the variance divided by that of independent clips; the effective number is
+            divided by it.
     """
     critical = float(stats.norm.ppf((1 + LEVEL) / 2))
     first, second = _shares(differences)
@@ -174,7 +175,7 @@ def score_p_within(
 
 
 def _score_error(differences: Sequence[np.ndarray], difference: float, effect: float) -> float:
-    """Standard error of the difference of two accuracies, if this is the true difference."""
+    """Return the standard error of the difference of two accuracies at a true difference."""
     n = _effective_clips(differences) / effect
     first, second = _shares(differences)
     # The maximum of the likelihood, given the difference, has ``second`` at this share.
@@ -190,7 +191,7 @@ def _effective_clips(differences: Sequence[np.ndarray]) -> float:
 
 
 def _shares(differences: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Share of the clips that the first model alone has right, and that the second has."""
+    """Return the shares of clips that only the first, and only the second, model has right."""
     first = np.mean([(fold > 0).mean() for fold in differences])
     second = np.mean([(fold < 0).mean() for fold in differences])
     return float(first), float(second)

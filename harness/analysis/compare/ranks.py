@@ -1,8 +1,8 @@
-"""Several models over several tasks: Holm's correction, mean ranks, Friedman and Nemenyi.
+"""Compare several models over several tasks: Holm's correction, mean ranks, Friedman and Nemenyi.
 
 The procedure is Demšar's (2006, "Statistical comparisons of classifiers over multiple data sets"):
-Friedman's test whether any model differs in rank, then Nemenyi's critical difference of two mean
-ranks. It takes a task as one observation and knows nothing of clips: few tasks tell little.
+Friedman's test of any difference in rank, then Nemenyi's critical difference of two mean ranks. A
+task is one observation and clips are not used, so the power is low with few tasks.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class MeanRanks:
     """Mean ranks over the tasks that all models have.
 
     Attributes:
-        ranks: one row a model, best first: model, mean_rank (1 is best), n_tasks, and
-            ``tie_groups``, letters: models that share one are not told apart.
-        critical_difference: two mean ranks further apart than this differ; None where it cannot be
-            computed.
-        test: the test it stands on, or why there is none, in words.
-        tasks: on how many of how many tasks the ranks stand, and why not on the others, in words.
+        ranks: one row per model, best first: model, mean_rank (1 is best), n_tasks, and
+            ``tie_groups``, letters: models with a common letter do not differ significantly.
+        critical_difference: two mean ranks differ significantly if they are further apart than
+            this; None if it cannot be computed.
+        test: the test behind it, or why there is none, in words.
+        tasks: number of tasks that are ranked, of how many, and why not the others, in words.
     """
 
     ranks: pd.DataFrame
@@ -41,7 +41,7 @@ class MeanRanks:
 
 
 def holm(p: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Adjust p values for looking at all of them (Holm 1979); NaN stays and counts for nothing."""
+    """Return p-values corrected for multiple tests (Holm 1979); NaN is ignored and kept."""
     p = np.asarray(p, dtype=np.float64)
     adjusted = np.full(len(p), np.nan)
     known = np.flatnonzero(~np.isnan(p))
@@ -110,7 +110,7 @@ def nemenyi(n_models: int, n_tasks: int) -> float:
 
 
 def _critical_difference(placed: np.ndarray) -> tuple[float | None, str]:
-    """Critical difference, infinite where no two models differ, and what it stands on."""
+    """Return the critical difference, infinite if no models differ, and its test in words."""
     n_models, n_tasks = placed.shape
     if n_models < 3:
         return None, "no critical difference: it needs three models"
@@ -131,7 +131,7 @@ def _critical_difference(placed: np.ndarray) -> tuple[float | None, str]:
 
 
 def _letters(means: np.ndarray, critical: float) -> list[str]:
-    """Letters of each of some rising mean ranks: one for every longest run within the critical."""
+    """Return letters for rising mean ranks: one letter per longest run within ``critical``."""
     letters = [""] * len(means)
     last = -1
     name = 0

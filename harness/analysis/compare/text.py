@@ -1,4 +1,4 @@
-"""A comparison as text: markdown, CSV, LaTeX, HTML."""
+"""Format a comparison as markdown, CSV, LaTeX or HTML."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ DETECTS = (
 FORMATS = (*STYLES, "csv")
 MEAN = "mean"
 MEAN_IS_ABOUT = (
-    f"{MEAN}: its interval and p are about other clips of these tasks, and not about other tasks; "
-    "a verdict is about one task."
+    f"{MEAN}: its interval and p cover resampling of the clips of these tasks, not of tasks; a "
+    "verdict is about one task."
 )
 
 
@@ -56,7 +56,7 @@ def format_comparisons(comparisons: Sequence[Comparison], style: str = "markdown
 
 
 def _ranked(comparison: Comparison) -> bool:
-    """Whether there are enough models and tasks for ranks to say anything."""
+    """Return whether there are enough models and tasks for ranks."""
     return len(comparison.models) > 2 and bool((comparison.ranks.n_tasks > 1).all())
 
 
@@ -125,7 +125,7 @@ def _ranks(comparison: Comparison) -> Sheet:
         )
     )
     title = f"{comparison.protocol}: ranks"
-    return Sheet(title, ("model", "mean rank", "tasks", "not told apart"), rows)
+    return Sheet(title, ("model", "mean rank", "tasks", "not significantly different"), rows)
 
 
 def _notes(comparison: Comparison) -> list[str]:
@@ -167,7 +167,7 @@ def _notes(comparison: Comparison) -> list[str]:
         if not row.higher_is_better or is_synthetic(row.task)
     ]
     if outside:
-        notes.append(f"Not in a mean, being minimised or synthetic: {', '.join(outside)}.")
+        notes.append(f"Not in a mean, because minimised or synthetic: {', '.join(outside)}.")
     if _ranked(comparison):
         critical = comparison.critical_difference
         said = f" Critical difference of mean ranks: {critical:.2f}." if critical else ""
@@ -177,7 +177,7 @@ def _notes(comparison: Comparison) -> list[str]:
 
 
 def _without_verdict(tasks: pd.DataFrame, names: Mapping[str, str]) -> list[str]:
-    """One clause a reason, for all tasks and pairs that it holds for."""
+    """Return a sentence for each reason, with all its tasks and pairs."""
     notes = []
     for start in (NO_VERDICT, UNPAIRED):
         rows = tasks[tasks.verdict.str.startswith(start)]
@@ -209,7 +209,7 @@ def _counts(over: dict) -> str:
 
 
 def detects_text(difference: float) -> str:
-    """Return the smallest difference that is detected; none is, if it is infinite."""
+    """Return the smallest difference that is detected, "none" if it is infinite."""
     return "none" if np.isinf(difference) else _number(difference)
 
 

@@ -1,4 +1,4 @@
-"""The table of models × tasks: the primary metric of each, and means."""
+"""Format the table of models × tasks: the values of the primary metrics, and their means."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _WIDEST = 6  # tasks side by side in one table of text
 def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Return models × tasks of the primary metrics' values by one protocol, with their mean.
 
-    Values are means over seeds. A cell is NaN where the unit failed, was never run or is
-    undefined; the mean stands on the tasks that are there, and the column ``tasks`` says on how
-    many of how many. Metrics that are minimised, synthetic tasks, and tasks whose values do not
-    compare (``mixed`` of :func:`harness.analysis.table.cells.cells`) stand in the table but not in
-    the mean.
+    Values are means over seeds. A cell is NaN if the evaluation failed, was never run or is
+    undefined. The mean is over the tasks with a value; the column ``tasks`` has their number and
+    the number of all. Tasks with minimised metrics, synthetic tasks, and tasks whose values cannot
+    be compared (``mixed`` of :func:`harness.analysis.table.cells.cells`) are in the table but not
+    in the mean.
 
     Raises:
         UserError: there are no results by the protocol.
@@ -108,7 +108,7 @@ def format_table(
 
 
 def _sheets(long: pd.DataFrame, whole: bool) -> list[Sheet]:
-    """The table of one protocol, in parts where there are too many tasks for one."""
+    """Return the tables of one protocol: several if there are too many tasks for one."""
     protocol = long.protocol.iloc[0]
     columns = list(dict.fromkeys(long.task))
     tasks = [column for column in columns if not is_mean(column)]
@@ -148,7 +148,7 @@ def _metric(cell: Any) -> str:
 
 
 def _text(cell: Any) -> Text:
-    """One row of :func:`harness.analysis.table.cells.cells` as the table shows it."""
+    """Return a row of :func:`harness.analysis.table.cells.cells` as the text of a table's cell."""
     if is_mean(cell.task):
         if cell.status == "missing":
             return Text("-")

@@ -1,4 +1,4 @@
-"""Which models of a results table are baselines."""
+"""Find the baselines among the models of a results table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.core.errors import UserError, did_you_mean
 
 _PACKAGE = "harness.baselines."
 _BYOLA = "hear_byola"
-_MARK = re.compile("@[0-9a-f]{8}$")  # of several models of one name
+_MARK = re.compile("@[0-9a-f]{8}$")  # suffix of models that share a name
 
 
 def baseline_models(table: pd.DataFrame, named: Collection[str] = ()) -> list[str]:
@@ -32,8 +32,8 @@ def baseline_models(table: pd.DataFrame, named: Collection[str] = ()) -> list[st
         if name not in set(table.model):
             models = sorted(set(table.model))
             raise UserError(
-                f"No results of the model '{name}' to be a baseline.{did_you_mean(name, models)} "
-                f"There are {', '.join(models)}."
+                f"The baseline '{name}' has no results.{did_you_mean(name, models)} The models are "
+                f"{', '.join(models)}."
             )
     columns = ["model", "module", "model_options", "checkpoint", "command"]
     known = {

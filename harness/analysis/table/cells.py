@@ -1,4 +1,4 @@
-"""What the table of models × tasks says, as numbers: one row a cell."""
+"""Compute the cells of the table of models × tasks as numbers, one row per cell."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _DOMAINS = ("speech", "music", "environment")  # in this order; others follow by
 
 @dataclass(frozen=True)
 class Marks:
-    """What is not significantly different from the best of its task.
+    """The models that do not differ significantly from the best of their task.
 
     Attributes:
-        near: by (protocol, task), for each model that was compared with the best whether a paired
-            test does not tell the two apart.
+        near: by (protocol, task), for each model that was compared with the best, whether it is not
+            significantly different (paired test).
         rule: the test behind the mark, in words.
-        unpaired: what could not be compared, a sentence each.
+        unpaired: a clause on each model that could not be compared.
     """
 
     near: Mapping[tuple[str, str], Mapping[str, bool]] = field(default_factory=dict)
@@ -48,7 +48,7 @@ def headlines(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
 
 def averaged_tasks(chosen: pd.DataFrame) -> list[str]:
-    """The tasks that a mean stands on: maximised, not synthetic, and tested alike by all."""
+    """Return the tasks of a mean: maximised, not synthetic, and tested alike by all models."""
     maximised = chosen.groupby("task").higher_is_better.all()
     out = mixed_tasks(chosen)
     return [
@@ -59,9 +59,9 @@ def averaged_tasks(chosen: pd.DataFrame) -> list[str]:
 
 
 def mixed_tasks(chosen: pd.DataFrame) -> dict[str, str]:
-    """Say of tasks whose values do not compare which models were tested on what.
+    """Return the tasks whose values cannot be compared, with what each model was tested on.
 
-    An unknown number of test clips is taken for that of the others.
+    An unknown number of test clips is assumed to be that of the others.
     """
     done = chosen[chosen.status == "done"]
     differ = done.groupby("task")[TESTED].nunique().gt(1)
@@ -89,7 +89,7 @@ def _some(names: Sequence[str]) -> str:
 
 
 def mixed_note(found: pd.DataFrame) -> str:
-    """One sentence on the mixed tasks of :func:`cells`; empty where there are none."""
+    """Return a sentence on the mixed tasks of :func:`cells`; empty if there are none."""
     mixed = found[found.mixed != ""]
     said = dict.fromkeys(f"{task} ({why})" for task, why in zip(mixed.task, mixed.mixed))
     if not said:
@@ -98,7 +98,7 @@ def mixed_note(found: pd.DataFrame) -> str:
 
 
 def unpaired_note(marks: Marks) -> str:
-    """One sentence on what could not be compared; empty where all was."""
+    """Return a sentence on the models that could not be compared; empty if there are none."""
     more = len(marks.unpaired) - _NAMED
     shown = "; ".join(marks.unpaired[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
     return f"Not compared, so without a mark: {shown}." if shown else ""
@@ -114,22 +114,23 @@ def cells(
     *,
     grouped: bool = True,
 ) -> pd.DataFrame:
-    """Return one row a model and task by one protocol, and a row a mean.
+    """Return one row per model and task of one protocol, and one per mean.
 
-    Baselines come first. Within them and within the other models, those with the most tasks in
-    their mean come first.
+    Baselines come first. Among them and among the other models, those with the most tasks in their
+    mean come first.
 
     Args:
         table: result rows.
-        protocol: which of them.
-        domains: of task directories. Tasks are put in their order, with a mean over every domain
-            of several tasks; a task that is not among them belongs to ``other``.
-        baselines: models that are baselines beside those that rows tell
+        protocol: the protocol.
+        domains: domain of each task directory. Tasks are sorted by domain, with a mean over every
+            domain of several tasks; a task that is not included belongs to ``other``.
+        baselines: further models that are baselines
             (:func:`harness.analysis.table.baseline_models.baseline_models`).
-        marks: what is not significantly different from the best.
-        unsupported: tasks that the protocol does not support. They get rows too, and count in no
+        marks: the models that do not differ significantly from the best.
+        unsupported: tasks that the protocol does not support. They get rows too, and are in no
             mean.
-        grouped: whether intervals are over test groups, on tasks that have them; else over clips.
+        grouped: whether intervals are over test groups, on tasks that have them; otherwise they are
+            over clips.
 
     Returns:
         ``protocol``, ``model``, ``baseline``, ``task`` (or ``mean``, or ``mean DOMAIN``),
@@ -203,7 +204,7 @@ def _place(task: str, domains: Mapping[str, str] | None) -> tuple[int, str, str]
 
 
 def _scored(chosen: pd.DataFrame, grouped: bool) -> dict[Any, dict]:
-    """What is known of each model and task, over its seeds."""
+    """Return the fields of each model and task, over its seeds."""
     return {place: _over_seeds(rows, grouped) for place, rows in chosen.groupby(["model", "task"])}
 
 
@@ -234,7 +235,7 @@ def _over_seeds(rows: pd.DataFrame, grouped: bool) -> dict:
 
 
 def _means(own: Sequence[dict], averaged: Collection[str], by_domain: bool) -> list[dict]:
-    """The mean over all tasks of a model, and before it over each domain of several."""
+    """Return the means of a model: over each domain of several tasks, and over all tasks."""
     counted = [row for row in own if row["task"] in averaged]
     groups: dict[str, list[dict]] = {}
     for row in counted:
@@ -267,7 +268,7 @@ def _extent(n_tasks: int, of_tasks: int) -> str:
 
 
 def _best(column: pd.DataFrame, lowest: bool) -> pd.Series:
-    """Which values are the best of a column where several models have one."""
+    """Return which values are the best of a column; none if fewer than two models have one."""
     whole = column.n_tasks.isna() | (column.n_tasks == column.of_tasks)
     values = column.value.where(whole).round(EQUAL_DIGITS)
     if values.notna().sum() < 2:
@@ -276,7 +277,7 @@ def _best(column: pd.DataFrame, lowest: bool) -> pd.Series:
 
 
 def is_mean(column: str) -> bool:
-    """Whether ``task`` of :func:`cells` names a mean."""
+    """Return whether ``task`` of :func:`cells` is a mean."""
     return column == MEAN or column.startswith(f"{MEAN} ")
 
 

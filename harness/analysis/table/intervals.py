@@ -1,4 +1,4 @@
-"""The interval of a score over its probe seeds, from result rows alone."""
+"""Compute the interval of a score over its probe seeds from result rows."""
 
 from __future__ import annotations
 
@@ -73,5 +73,5 @@ def interval_text(low: float, high: float) -> str:
     """
     if pd.isna(low) or pd.isna(high):
         return ""
-    # As values: what differs by rounding reads alike.
+    # Round as values are rounded, so that rounding errors do not show.
     return f" [{round(low, EQUAL_DIGITS):.3f}, {round(high, EQUAL_DIGITS):.3f}]"

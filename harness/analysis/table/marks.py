@@ -69,7 +69,7 @@ def find_marks(
 def _measure(
     results: Results, rows: pd.DataFrame, models: Iterable[str]
 ) -> tuple[dict[str, list[Measured]], dict[str, str]]:
-    """What is known of each model's predictions on a task, or why it is not."""
+    """Return what is measured of each model on a task, and why others are missing."""
     found, missing = {}, {}
     for model in models:
         measured, gone = read_measured(results, rows[rows.model == model])
@@ -102,7 +102,7 @@ def _near(
 
 
 def _p(best: Sequence[Measured], other: Sequence[Measured], grouped: bool) -> float | str:
-    """The p of no difference, or why there is none."""
+    """Return the p-value of no difference, or why there is none."""
     try:
         found = difference(best, other, grouped=grouped)
     except UserError as error:

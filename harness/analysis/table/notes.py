@@ -1,4 +1,4 @@
-"""The sentences below a table of models × tasks."""
+"""Write the notes below a table of models × tasks."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ def table_notes(
 
 
 def _notes(long: Sequence[pd.DataFrame], marks: Marks | None) -> list[str]:
-    """What a reader needs to know, in sentences below the table."""
+    """Return the notes that explain the table's values and marks."""
     table = pd.concat(long)
     said = []
     if table.best.any():
-        said.append("Bold: the best of its column; of means, among those over all tasks.")
+        said.append("Bold: the best of its column; for means, the best of those over all tasks.")
     if (table.status == "partial").any():
         said.append(
             f"{PARTIAL}: a mean over fewer tasks than other means; it cannot be compared with them."
@@ -62,7 +62,7 @@ def _notes(long: Sequence[pd.DataFrame], marks: Marks | None) -> list[str]:
         said.append("sd: standard deviation between probe seeds; the value is their mean.")
     if table.baseline.any():
         names = dict.fromkeys(table.model[table.baseline])
-        said.append(f"On top, the baselines: {', '.join(names)}.")
+        said.append(f"The baselines are at the top: {', '.join(names)}.")
     notes = [note for note in (" ".join(said), groups_note(table), mixed_note(table)) if note]
     if table.best.any() and marks is not None:
         notes.append(_marks_note(marks))
@@ -70,12 +70,15 @@ def _notes(long: Sequence[pd.DataFrame], marks: Marks | None) -> list[str]:
 
 
 def shows_spread(cell: Any) -> bool:
-    """Whether seeds spread that the interval of a cell does not include, in rows of version 1."""
+    """Return whether to print the deviation over seeds: the interval does not include it.
+
+    This is so in rows of schema version 1.
+    """
     return bool(cell.seed_sd > 0) and cell.training != MEASURED
 
 
 def intervals_note(table: pd.DataFrame) -> str:
-    """Say what the intervals of :func:`harness.analysis.table.cells.cells` are over."""
+    """Return a note on what the intervals of :func:`harness.analysis.table.cells.cells` cover."""
     return f"[ ]: 95 % confidence interval over {_units(table)}{_training(table)}."
 
 
@@ -92,7 +95,7 @@ def _units(table: pd.DataFrame) -> str:
 
 
 def _training(table: pd.DataFrame) -> str:
-    """Say how intervals include training noise, by protocol and task."""
+    """Return a clause on how intervals include training noise, by protocol and task."""
     shown = table[table.ci_low.notna()]
     ways = {
         MEASURED: "the noise of training, measured over seeds",
@@ -107,7 +110,7 @@ def _training(table: pd.DataFrame) -> str:
 
 
 def _places(shown: pd.DataFrame, way: str) -> list[str]:
-    """The protocols whose intervals include training noise in one way, with the tasks if some."""
+    """Return the protocols whose intervals include training noise in one way, with their tasks."""
     places = []
     for protocol, rows in shown.groupby("protocol"):
         tasks = rows.task[rows.training == way].unique()
@@ -125,7 +128,7 @@ def _ungrouped(grouped: bool) -> list[str]:
 
 
 def groups_note(table: pd.DataFrame) -> str:
-    """Name the tasks with groups, their number of test groups and their median design effect."""
+    """Return a note on tasks with groups: number of test groups and median design effect."""
     rows = table[table.n_groups.notna()]
     if rows.empty:
         return ""
@@ -140,7 +143,7 @@ def groups_note(table: pd.DataFrame) -> str:
 
 
 def _left_out(unsupported: Mapping[str, Collection[str]]) -> list[str]:
-    """Name the tasks that protocols do not support."""
+    """Return a note on the tasks that protocols do not support."""
     said = [
         f"{protocol} does not support {', '.join(short_names(tasks))}"
         for protocol, tasks in unsupported.items()
@@ -149,7 +152,7 @@ def _left_out(unsupported: Mapping[str, Collection[str]]) -> list[str]:
 
 
 def out_of_scale(table: pd.DataFrame) -> list[str]:
-    """Name values of protocols that do not normalise embeddings which need it."""
+    """Return notes on protocols that do not normalise embeddings which need it."""
     rows = latest(table)
     rows = rows[rows.notes.str.contains(OUT_OF_SCALE, regex=False)]
     notes = []
@@ -169,7 +172,7 @@ def out_of_scale(table: pd.DataFrame) -> list[str]:
 
 
 def _twins(table: pd.DataFrame) -> list[str]:
-    """Tell models of one name apart, where :func:`harness.results.latest` had to mark them."""
+    """Return a note on models with the same name, which :func:`harness.results.latest` marks."""
     rows = latest(table).sort_values("started_at")
     marks = [
         model.endswith(f"@{fingerprint[:8]}")
@@ -182,13 +185,13 @@ def _twins(table: pd.DataFrame) -> list[str]:
         f"{m} ({', '.join(filter(None, ran.loc[m]))})" for m in ran.sort_values("started_at").index
     ]
     return [
-        "Of one name, and yet of other weights, source or options (the mark begins the "
-        f"model_fingerprint): {', '.join(told)}."
+        "Models with the same name but other weights, source or options (the mark is the beginning "
+        f"of the model_fingerprint): {', '.join(told)}."
     ]
 
 
 def _failures(table: pd.DataFrame) -> list[str]:
-    """Why there is no value where the table says that it failed."""
+    """Return a note on the evaluations that failed, with their errors."""
     rows = latest(table)
     failed = rows[rows.status == "failed"].drop_duplicates(["model", "task", "protocol"])
     if failed.empty:

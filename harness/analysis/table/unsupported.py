@@ -1,4 +1,4 @@
-"""Which tasks of a results table a protocol does not support."""
+"""Find the tasks of a results table that its protocols do not support."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_results_without_predictions_say_so(run, tmp_path):
     results = harness.load(copied)
     assert not results.has_predictions
     (one, other) = harness.compare(results, ["toy", "logmel"], "linear").tasks.verdict
-    assert f"{copied} holds no predictions. Name the run's folder instead." in one
+    assert f"{copied} contains no predictions. Name the run's folder instead." in one
     assert one == other
 
 

@@ -255,7 +255,7 @@ def test_a_csv_alone_cannot_be_paired_and_the_folder_is_preferred(copied, tmp_pa
     csv = tmp_path / "elsewhere.csv"
     shutil.copy(copied / "results.csv", csv)
     alone = compare([csv], ["logmel", "toy"], "linear")
-    assert alone.tasks.verdict.str.contains("holds no predictions").all()
+    assert alone.tasks.verdict.str.contains("contains no predictions").all()
     both = compare([copied, csv], ["logmel", "toy"], "linear")
     assert both.tasks.p.notna().all()
 
@@ -378,7 +378,7 @@ def test_the_formats_say_the_same(run):
     markdown = format_comparison(found)
     assert "| linear: logmel and toy" in markdown
     assert "| linear: ranks" in markdown
-    assert "Not in a mean, being minimised or synthetic: errors, made_up (synthetic)." in markdown
+    assert "Not in a mean, because minimised or synthetic: errors, made_up (synthetic)." in markdown
     page = ElementTree.fromstring(format_comparison(found, "html"))
     assert len(page.findall(".//table")) == 3
     assert format_comparison(found, "latex").count(r"\begin{tabular}") == 3

@@ -60,7 +60,7 @@ def test_two_models_of_one_name_are_told_apart_below_the_table():
     twins.append(row(model_fingerprint="b" * 64, checkpoint="two.pt", started_at=later))
     said = format_table(frame(twins))
     assert f"m@aaaaaaaa (one.pt, {row().run.started_at}), m@bbbbbbbb (two.pt, {later})" in said
-    assert "Of one name" not in format_table(results())
+    assert "Models with the same name" not in format_table(results())
 
 
 @pytest.mark.parametrize("style", ["markdown", "csv", "latex", "html"])
@@ -188,7 +188,7 @@ def test_which_rows_are_baselines(changes, is_one):
     table = frame([row(**changes)])
     assert baseline_models(table) == [model] * is_one
     assert baseline_models(table, [model]) == [model]
-    with pytest.raises(UserError, match="No results of the model 'not here'"):
+    with pytest.raises(UserError, match="The baseline 'not here' has no results"):
         baseline_models(table, ["not here"])
 
 
