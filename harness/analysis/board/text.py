@@ -22,9 +22,9 @@ _NOTES = {
         "Rank: 1 + number of published models with a higher score; each of our models is ranked "
         f"separately. {NOT_SEPARABLE.capitalize()}: published models whose accuracy does not "
         "differ significantly from ours (two-proportion z test, unpaired, pooled variance, "
-        "two-sided, 5 % each, not corrected for multiple tests). They can still differ: a paired test, which "
-        "needs their predictions, detects smaller differences. For other metrics and unknown "
-        "numbers of clips no interval is known, and no verdict is given."
+        "two-sided, 5 % each, not corrected for multiple tests). They can still differ: a "
+        "paired test, which needs their predictions, detects smaller differences. For other "
+        "metrics and unknown numbers of clips no interval is known, and no verdict is given."
     ),
     "aggregates": (
         "Aggregates are over the tasks that a model has; missing tasks are not imputed. Only "
