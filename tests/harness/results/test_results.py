@@ -311,7 +311,9 @@ def test_a_missing_column_is_refused_where_rows_need_it_and_told_else(tmp_path):
     assert found.n_boot.isna().all()
     assert set(found.notes) == {""}
     table.rename(columns={"value": "values"}).to_csv(tmp_path / "r.csv", index=False)
-    with pytest.raises(UserError, match=r"line 1, lacks the columns value: .* It has 'values'"):
+    with pytest.raises(
+        UserError, match=r"line 1, lacks the columns value: .* It has the unknown column 'values'"
+    ):
         read_csv(tmp_path / "r.csv")
 
 
