@@ -128,9 +128,11 @@ def test_a_task_that_is_there_without_groups_is_named(tmp_path: Path) -> None:
     directory = tmp_path / card("spoken_digit").directory
     (directory / "16000").mkdir(parents=True)
     (directory / METADATA).write_text("{}")
-    assert said_by("spoken_digit", tmp_path, tmp_path)[0].endswith("anew. It has no groups.")
+    assert said_by("spoken_digit", tmp_path, tmp_path)[0].endswith(
+        "prepare it again. It has no groups."
+    )
     (directory / GROUPS).write_text("clip,group\n")
-    assert said_by("spoken_digit", tmp_path, tmp_path)[0].endswith("anew.")
+    assert said_by("spoken_digit", tmp_path, tmp_path)[0].endswith("prepare it again.")
 
 
 def test_a_part_is_not_called_like_the_whole(esc50: Path, tmp_path: Path) -> None:
@@ -326,7 +328,7 @@ def test_what_was_expanded_is_kept_until_the_task_is_done(
 
 def test_a_disk_that_is_too_small_is_named_before_the_work(esc50: Path, tmp_path: Path) -> None:
     # Ten clips of 5 s at this rate are more than any disk holds.
-    with pytest.raises(UserError, match=r"takes 100000\.0 GB"):
+    with pytest.raises(UserError, match=r"needs 100000\.0 GB"):
         prepare("esc50", esc50, tmp_path / "new" / "tasks", rates=(10**12,))
     assert not (tmp_path / "new").exists()
 
