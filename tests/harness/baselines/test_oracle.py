@@ -25,9 +25,9 @@ def heard_at(clip: NewClip, sample_rate: int) -> np.ndarray:
 
 def keys(task: NewTask, kind: str, parts: int) -> dict[str, int]:
     """The column of each label."""
-    notes = notes_of(KINDS[kind], len(task.vocabulary))
+    notes = notes_of(KINDS[kind], len(task.labels))
     places = [round((note - oracle.LOWEST) * parts) for note in notes]
-    return dict(zip(task.vocabulary, places, strict=True))
+    return dict(zip(task.labels, places, strict=True))
 
 
 @pytest.mark.parametrize("sample_rate", [16000, 22050, 44100])
@@ -64,9 +64,9 @@ def test_events_are_heard_to_the_frame(kind, classes, seconds, sample_rate):
     model = oracle.load_model(sample_rate=sample_rate)
     for clip in task.clips[:: max(1, len(task.clips) // 2)]:
         heard = model.frames(heard_at(clip, sample_rate))
-        truth = frame_targets(model.times(len(heard)), clip.events, task.vocabulary)
+        truth = frame_targets(model.times(len(heard)), clip.events, task.labels)
         expected = np.zeros_like(heard)
-        expected[:, [column[label] for label in task.vocabulary]] = truth
+        expected[:, [column[label] for label in task.labels]] = truth
         np.testing.assert_array_equal(heard, expected)
 
 

@@ -154,7 +154,7 @@ def test_only_the_boards_protocol_may_enter():
     ],
 )
 def test_what_is_not_the_published_task_is_left_out_with_a_sentence(changes, said):
-    other = made_up("ESC-50")[0].__dict__ | changes
+    other = made_up("ESC-50")[0].flat() | changes
     found = board(frame([*made_up("Gunshot"), row(**other)]), HEAR)
     assert found.placements.status.value_counts()["done"] == 1
     (sentence,) = found.left_out
@@ -217,7 +217,7 @@ def test_placements_have_the_tasks_that_there_are_and_count_the_others():
 
 def test_beehive_takes_both_directories_and_their_mean():
     one, other = made_up("Beehive")
-    both = [row(**(one.__dict__ | {"value": 0.4})), row(**(other.__dict__ | {"value": 0.6}))]
+    both = [row(**(one.flat() | {"value": 0.4})), row(**(other.flat() | {"value": 0.6}))]
     assert placed(both, "Beehive").value == pytest.approx(0.5)
     assert placed([*made_up("ESC-50"), both[0]], "Beehive").status == "missing"
 
