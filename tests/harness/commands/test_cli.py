@@ -143,7 +143,7 @@ def test_a_folder_of_recordings_and_an_empty_one_are_told_what_they_lack(tmp_pat
         done = hear_byola("run", "-m", "harness.baselines.logmel", "-t", name, "--protocol", "knn")
         assert done.returncode == 2
         assert "task_metadata.json: the file is missing" in done.stderr
-        assert "It holds 2 recordings: `hear-byola tasks make LABELS.csv wavs" in done.stderr
+        assert "It contains 2 recordings: `hear-byola tasks make LABELS.csv wavs" in done.stderr
     (tmp_path / "empty").mkdir()
     done = hear_byola("run", "-m", "./empty", "--suite", "demo")
     assert "The folder 'empty' is not a package: it has no __init__.py" in done.stderr

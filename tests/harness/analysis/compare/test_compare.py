@@ -199,7 +199,7 @@ def test_predictions_of_another_result_than_the_row_are_refused(copied):
         right = np.eye(saved["probabilities"].shape[2], dtype=np.float32)[saved["targets"]][None]
     edit_arrays(directory, probabilities=lambda p: right)
     each = row(compare([copied], ["logmel", "toy"], "linear").tasks, "tiny_scene")
-    assert "are of another result (top1_acc 1) than the row (top1_acc 0" in each.verdict
+    assert "give another result (top1_acc 1) than its row (top1_acc 0" in each.verdict
     assert np.isnan(each.p)
 
 
@@ -216,7 +216,7 @@ def test_the_table_of_a_run_has_its_predictions_and_a_foreign_one_has_none(copie
     own = compare([copied / "results.csv"], ["logmel", "toy"], "linear")
     assert own.tasks.p.notna().all()
     foreign = load(copied).assign(run_id="another")
-    for name, said in (("foreign.csv", "holds no pred"), ("results.csv", "holds no pred")):
+    for name, said in (("foreign.csv", "contains no pred"), ("results.csv", "contains no pred")):
         write_csv(foreign, copied / name)
         found = compare([copied / name], ["logmel", "toy"], "linear")
         assert found.tasks.verdict.str.contains(said).all()
