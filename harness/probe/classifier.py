@@ -17,27 +17,7 @@ if TYPE_CHECKING:
     from harness.metrics.events import Postprocessing
     from harness.probe.folddata import FoldData
     from harness.probe.judge import Judge
-    from harness.probe.protocol import Protocol
-
-Point = tuple[tuple[str, Any], ...]
-"""A grid point: (key, value) pairs, sorted by key. Hashable."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """What one validation found.
-
-    Attributes:
-        score: what selects: the task's first metric, or the loss.
-        loss: the mean cross entropy.
-        choice: the post-processing of events that the score was computed with.
-        ends: whether the score is one that ends training.
-    """
-
-    score: float
-    loss: float
-    choice: Postprocessing | None = None
-    ends: bool = False
+    from harness.probe.units import Point
 
 
 @dataclass(frozen=True)
@@ -45,16 +25,18 @@ class Trial:
     """How a classifier is fitted in one unit.
 
     Attributes:
-        protocol: its grid, for a classifier that searches within a unit, and the order of data.
-        point: the unit's grid point; empty where a unit tries the whole grid.
+        point: the unit's grid point; empty if a unit tries the whole grid.
+        grid: of the protocol, for a classifier that searches within a unit.
+        shuffle: as :attr:`harness.probe.protocol.Protocol.shuffle`.
         judge: scores predictions of the validation split. Selection uses nothing else.
         generator: returns the random generator of a named stream on a device ("cpu", "cuda").
             All randomness comes from these.
         tell: to be called often, with a text on how far the fit is.
     """
 
-    protocol: Protocol
     point: Point
+    grid: Mapping[str, Sequence[Any]]
+    shuffle: bool
     judge: Judge
     generator: Callable[[str, str], torch.Generator]
     tell: Callable[[str], None]

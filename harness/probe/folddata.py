@@ -20,7 +20,6 @@ from harness.core.kinds import EmbeddingType, PredictionType
 from harness.embeddings.heareval import heareval_order
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import frame_targets
-from harness.probe.protocol import Protocol
 from tasks.format.task import Fold, Task, multiclass_targets, multilabel_targets
 
 _CHUNK_ROWS = 4096
@@ -51,13 +50,17 @@ class FoldData:
 
 
 def read_fold(
-    protocol: Protocol,
     task: Task,
     fold: Fold,
     embeddings: Mapping[str, SplitEmbeddings],
     device: str,
+    *,
+    shuffle: bool,
+    standardise: bool,
 ) -> FoldData:
-    """Read a fold's train and validation rows, standardised if the protocol says so.
+    """Read a fold's train and validation rows.
+
+    ``shuffle`` and ``standardise`` are those of :class:`harness.probe.protocol.Protocol`.
 
     Raises:
         UserError: an empty split, embeddings of other clips than the task's, NaN or infinite
@@ -65,7 +68,7 @@ def read_fold(
     """
     for split in (*fold.train, fold.valid, fold.test):
         _check_split(task, split, embeddings)
-    orders = None if protocol.shuffle else heareval_order(task)
+    orders = None if shuffle else heareval_order(task)
     rows = read_rows(task, [embeddings[split] for split in fold.train], orders)
     targets = read_targets(task, [embeddings[split] for split in fold.train], orders)
     if task.embedding_type == EmbeddingType.EVENT and not targets.any():
@@ -73,7 +76,7 @@ def read_fold(
             f"{task.name}: no timestamp of {', '.join(fold.train)} lies in an event, so there is "
             "nothing to learn. Are the events' times, and the model's timestamps, in milliseconds?"
         )
-    mean, scale = standardiser(rows) if protocol.standardise else (None, None)
+    mean, scale = standardiser(rows) if standardise else (None, None)
     valid = [embeddings[fold.valid]]
     return FoldData(
         task,

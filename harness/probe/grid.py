@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.core.errors import UserError, did_you_mean
-from harness.probe.classifier import Point
 from harness.probe.protocol import Protocol
+from harness.probe.units import Point
 from tasks.format.task import Task
 
 GRID_SEED = 42

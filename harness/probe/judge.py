@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -12,10 +13,8 @@ from torch import Tensor
 from harness.core.kinds import EmbeddingType
 from harness.metrics.events import Postprocessing, best_postprocessing, postprocessing_grid
 from harness.metrics.registry import event_metric, find_metric, scene_metric
-from harness.probe.classifier import Check
 from harness.probe.folddata import FoldData, timestamps_of
-from harness.probe.protocol import Protocol, criterion
-from harness.probe.train import loss_of, probabilities_of
+from harness.probe.train import Check, loss_of, probabilities_of
 
 
 class Judge:
@@ -24,13 +23,29 @@ class Judge:
     ``perfect`` is the best score that there can be.
     """
 
-    def __init__(self, protocol: Protocol, data: FoldData) -> None:
-        self.criterion, self.higher_is_better = criterion(protocol, data.task)
+    def __init__(
+        self,
+        data: FoldData,
+        criterion: tuple[str, bool],
+        thresholds: Sequence[float] = (),
+        *,
+        heareval: bool = False,
+    ) -> None:
+        """Take the targets of the validation split.
+
+        Args:
+            data: the fold.
+            criterion: what selects, "loss" or a metric, and whether more of it is better.
+            thresholds: of events, tried with each post-processing; if none, that of the
+                post-processing.
+            heareval: as :attr:`harness.probe.protocol.Protocol.heareval_validation`.
+        """
+        self.criterion, self.higher_is_better = criterion
         if self.criterion == "loss":
             self.perfect = 0.0
         else:
             self.perfect = find_metric(self.criterion).range[1 if self.higher_is_better else 0]
-        self.heareval = protocol.heareval_validation
+        self.heareval = heareval
         self.data = data
         self.targets = torch.from_numpy(data.valid_targets).to(data.train.device)
         self.multiclass = data.valid_targets.dtype == np.int64
@@ -39,7 +54,7 @@ class Judge:
             self.grid = [
                 dataclasses.replace(setting, threshold=threshold)
                 for setting in postprocessing_grid(data.task.event_postprocessing_grid)
-                for threshold in protocol.thresholds or (setting.threshold,)
+                for threshold in thresholds or (setting.threshold,)
             ]
             clips = data.task.clips[data.fold.valid]
             self.reference = {clip.name: clip.events for clip in clips}

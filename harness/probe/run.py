@@ -13,7 +13,7 @@ from harness.embeddings.store import SplitEmbeddings
 from harness.probe.classifier import Trial
 from harness.probe.folddata import generator_seed, read_fold
 from harness.probe.judge import Judge
-from harness.probe.protocol import Protocol
+from harness.probe.protocol import Protocol, criterion
 from harness.probe.units import ProbeUnit, UnitResult
 from tasks.format.task import Task
 
@@ -45,14 +45,27 @@ def run_unit(
     begin = time.perf_counter()
     fold = task.folds[unit.fold]
     device = "cpu" if torch.device(device).type == "mps" else device
-    data = read_fold(protocol, task, fold, embeddings, device)
-    judge = Judge(protocol, data)
+    data = read_fold(
+        task,
+        fold,
+        embeddings,
+        device,
+        shuffle=protocol.shuffle,
+        standardise=protocol.standardise,
+    )
+    judge = Judge(
+        data,
+        criterion(protocol, task),
+        protocol.thresholds,
+        heareval=protocol.heareval_validation,
+    )
     names = [seed, fold.name, unit.point, unit.run]
 
     def generator(stream: str, where: str) -> torch.Generator:
         return torch.Generator(where).manual_seed(generator_seed(*names, stream))
 
-    fitted = protocol.classifier.fit(data, Trial(protocol, unit.point, judge, generator, tell))
+    trial = Trial(unit.point, protocol.grid, protocol.shuffle, judge, generator, tell)
+    fitted = protocol.classifier.fit(data, trial)
     score, loss, choice = fitted.score, fitted.loss, fitted.choice
     if score is None:
         check = judge.of_probabilities(fitted.predict(data.valid))

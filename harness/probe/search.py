@@ -7,10 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from harness.core.errors import UserError
-from harness.probe.classifier import Point
 from harness.probe.grid import grid_points
 from harness.probe.protocol import Protocol, criterion
-from harness.probe.units import ProbeUnit, UnitResult
+from harness.probe.units import Point, ProbeUnit, UnitResult
 from tasks.format.task import Task
 
 

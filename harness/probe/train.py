@@ -18,13 +18,30 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim.adam import adam
 
-from harness.probe.classifier import Check
+from harness.metrics.events import Postprocessing
 
 INITIALIZATIONS: Mapping[str, Callable[..., Tensor]] = {
     "xavier_uniform": nn.init.xavier_uniform_,
     "xavier_normal": nn.init.xavier_normal_,
 }
 _PREDICT_ROWS = 8192  # rows of one forward pass without gradients: bounds memory, changes nothing
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one validation found.
+
+    Attributes:
+        score: what selects: the task's first metric, or the loss.
+        loss: the mean cross entropy.
+        choice: the post-processing of events that the score was computed with.
+        ends: whether the score is one that ends training.
+    """
+
+    score: float
+    loss: float
+    choice: Postprocessing | None = None
+    ends: bool = False
 
 
 @dataclass(frozen=True)

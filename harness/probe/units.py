@@ -15,7 +15,9 @@ import numpy as np
 
 from harness.core.errors import UserError
 from harness.core.files import write_file
-from harness.probe.classifier import Point
+
+Point = tuple[tuple[str, Any], ...]
+"""A grid point: (key, value) pairs, sorted by key. Hashable."""
 
 
 @dataclass(frozen=True)

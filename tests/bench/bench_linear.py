@@ -33,10 +33,10 @@ from sklearn.linear_model import LogisticRegression
 
 from harness.embeddings.store import read_split
 from harness.probe import PROTOCOLS
-from harness.probe.classifier import Check
 from harness.probe.folddata import read_fold
 from harness.probe.linear import LinearPath
 from harness.probe.protocols.linear import fit_until_worse
+from harness.probe.train import Check
 from tasks.format.task import read_task
 
 STRENGTHS = PROTOCOLS["linear"].grid["l2"]
@@ -71,7 +71,7 @@ def stored(embeddings: Path, directory: Path) -> Case:
     task = read_task(directory)
     splits = [read_split(path.parent) for path in sorted(embeddings.glob("*/manifest.json"))]
     found = {split.split: split for split in splits}
-    data = read_fold(PROTOCOLS["linear"], task, task.folds[0], found, "cpu")
+    data = read_fold(task, task.folds[0], found, "cpu", shuffle=True, standardise=True)
     n, size = data.train.shape
     return Case(
         f"{task.name} of {embeddings.parent.name}, {n} x {size}",

@@ -23,7 +23,7 @@ class NearestNeighbours(Classifier):
         """Choose k; see :func:`harness.probe.knn.neighbour_scores`."""
         from harness.probe.knn import neighbour_scores
 
-        ks, judge = trial.protocol.grid["k"], trial.judge
+        ks, judge = trial.grid["k"], trial.judge
         scores = partial(neighbour_scores, data.train, data.train_targets, len(data.task.labels))
         best_k, best = ks[0], math.nan
         curve = []

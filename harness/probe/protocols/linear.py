@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.core.kinds import EmbeddingType
-from harness.probe.classifier import Check, Classifier, FittedClassifier, Trial
+from harness.probe.classifier import Classifier, FittedClassifier, Trial
 from harness.probe.protocol import ALL_KINDS, Protocol
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from harness.probe.folddata import FoldData
     from harness.probe.linear import LinearFit, LinearPath
+    from harness.probe.train import Check
 
 # Frames without any event on which a logistic regression is fitted: as many as there are frames
 # with one, and at least this many.
@@ -41,7 +42,7 @@ class Logistic(Classifier):
             generator = trial.generator("negatives", "cpu")
             rows, targets, counted = _sample_frames(rows, targets, generator)
         path = LinearPath(rows, targets, len(data.task.labels))
-        strengths = trial.protocol.grid["l2"]
+        strengths = trial.grid["l2"]
         fitted, check, curve = fit_until_worse(
             path, strengths, data.valid, judge, judge.better, judge.perfect, trial.tell
         )

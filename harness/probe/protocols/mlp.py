@@ -43,8 +43,8 @@ class MLP(Classifier):
         if settings.hidden_layers and n_rows < 2:
             raise UserError(
                 f"{data.task.name}, fold '{data.fold.name}': the train split has a single row, on "
-                "which batch normalisation is undefined. Protocol "
-                f"'{trial.protocol.name}' needs two."
+                "which batch normalisation is undefined. It "
+                "needs two."
             )
         fitted = fit(
             settings,
@@ -54,7 +54,7 @@ class MLP(Classifier):
             data.valid,
             judge,
             trial.generator,
-            shuffle=trial.protocol.shuffle,
+            shuffle=trial.shuffle,
             higher_is_better=judge.higher_is_better,
             tell=trial.tell,
         )

@@ -24,10 +24,10 @@ from harness.probe import (
     next_units,
     selected_units,
 )
-from harness.probe.folddata import read_fold, read_rows, standardiser
+from harness.probe.folddata import FoldData, read_fold, read_rows, standardiser
 from harness.probe.grid import grid_points
 from harness.probe.run import run_unit
-from tasks.format.task import Task, multiclass_targets
+from tasks.format.task import Fold, Task, multiclass_targets
 
 SPLITS = {"train": balanced(60), "valid": balanced(30), "test": balanced(30)}
 FOLDS = {f"fold0{i}": balanced(21) for i in range(4)}
@@ -40,6 +40,14 @@ EVENT_PROTOCOLS = ("hear2021", "mlp", "linear")
 def result(valid_score: float = 0.5, probabilities: np.ndarray | None = None) -> UnitResult:
     found = np.full((2, 3), 1 / 3, "f4") if probabilities is None else probabilities
     return UnitResult(valid_score, 1.0, 2, [[2, 1.0, 1.0, valid_score]], {}, None, 0.1, found)
+
+
+def fold_of(name: str, task: Task, fold: Fold, embeddings) -> FoldData:
+    """The rows of a fold as a protocol reads them."""
+    how = PROTOCOLS[name]
+    return read_fold(
+        task, fold, embeddings, "cpu", shuffle=how.shuffle, standardise=how.standardise
+    )
 
 
 def run_first(
@@ -143,7 +151,7 @@ def test_rows_stand_in_the_original_kit_s_order() -> None:
     assert orders["fold00"] == [2, 1, 0, 4, 3]
     assert orders["fold01"] == [0, 2, 1, 3]
     fold = task.folds[0]  # tests fold00, validates on fold01
-    data = read_fold(PROTOCOLS["hear2021"], task, fold, embeddings, "cpu")
+    data = fold_of("hear2021", task, fold, embeddings)
     expected = embeddings["fold02"].embeddings[orders["fold02"]]
     np.testing.assert_array_equal(data.train.numpy(), expected)
     np.testing.assert_array_equal(data.valid.numpy(), embeddings["fold01"].embeddings)
@@ -153,7 +161,7 @@ def test_train_folds_follow_each_other_and_targets_follow_the_rows() -> None:
     task, embeddings = class_task(FOLDS, noise=0.0)
     fold = task.folds[1]
     assert (fold.train, fold.valid, fold.test) == (("fold00", "fold03"), "fold02", "fold01")
-    data = read_fold(PROTOCOLS["hear2021"], task, fold, embeddings, "cpu")
+    data = fold_of("hear2021", task, fold, embeddings)
     orders = heareval_order(task)
     targets = [np.array(FOLDS[split])[orders[split]] for split in fold.train]
     np.testing.assert_array_equal(data.train_targets.numpy(), np.concatenate(targets))
@@ -163,7 +171,7 @@ def test_train_folds_follow_each_other_and_targets_follow_the_rows() -> None:
 
 def test_frames_of_a_permuted_clip_stay_in_order_of_time() -> None:
     task, embeddings = event_task(n=4, frames=50)
-    data = read_fold(PROTOCOLS["hear2021"], task, task.folds[0], embeddings, "cpu")
+    data = fold_of("hear2021", task, task.folds[0], embeddings)
     order = heareval_order(task)["train"]
     rows = embeddings["train"].embeddings.reshape(4, 50, -1)
     np.testing.assert_array_equal(data.train.numpy().reshape(rows.shape), rows[order])
@@ -204,15 +212,15 @@ def test_standardisation_is_fitted_on_train_alone() -> None:
         rows = 100 * embeddings[split].embeddings + 7
         others[split] = dataclasses.replace(embeddings[split], embeddings=rows)
     fold = task.folds[0]
-    plain = read_fold(PROTOCOLS["mlp"], task, fold, embeddings, "cpu")
-    scaled = read_fold(PROTOCOLS["mlp"], task, fold, others, "cpu")
+    plain = fold_of("mlp", task, fold, embeddings)
+    scaled = fold_of("mlp", task, fold, others)
     assert torch.equal(plain.train, scaled.train)
     torch.testing.assert_close(plain.train.mean(0), torch.zeros(8), atol=1e-5, rtol=0)
     torch.testing.assert_close(plain.train.std(0, correction=0), torch.ones(8))
     rows = embeddings["train"].embeddings
     expected = (100 * embeddings["test"].embeddings + 7 - rows.mean(0)) / rows.std(0)
     np.testing.assert_allclose(scaled.test().numpy(), expected, rtol=1e-3, atol=1e-3)
-    raw = read_fold(PROTOCOLS["hear2021"], task, fold, embeddings, "cpu")
+    raw = fold_of("hear2021", task, fold, embeddings)
     np.testing.assert_array_equal(raw.test().numpy(), embeddings["test"].embeddings)
 
 
@@ -357,7 +365,7 @@ def test_linear_events_try_thresholds_and_sample_frames_without_events(monkeypat
     monkeypatch.setattr("harness.probe.protocols.linear._LEAST_NEGATIVES", 100)
     task, embeddings = event_task(n=10)
     found = run_first("linear", task, embeddings)
-    targets = read_fold(PROTOCOLS["linear"], task, task.folds[0], embeddings, "cpu").train_targets
+    targets = fold_of("linear", task, task.folds[0], embeddings).train_targets
     positives = int(targets.any(1).sum())
     assert found.params["positive_frames"] == positives
     assert found.params["negative_frames"] == max(positives, 100) < len(targets) - positives

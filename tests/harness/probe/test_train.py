@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
 
-from harness.probe.classifier import Check
 from harness.probe.train import (
+    Check,
     MLPSettings,
     SeededDropout,
     batches,
