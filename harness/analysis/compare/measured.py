@@ -9,10 +9,12 @@ import numpy as np
 
 from harness.analysis.compare.influences import in_order, units_of
 from harness.core.errors import UserError
+from harness.core.kinds import EmbeddingType
 from harness.metrics.jackknife import Influence
 from harness.metrics.metric import AnyMetric
 from harness.metrics.registry import find_metric
 from harness.metrics.units import Units
+from harness.probe.registry import PROTOCOLS
 from harness.results.folder import placed_results
 from harness.results.record import Record
 
@@ -32,7 +34,7 @@ class Measured:
         answers: number of clips, labels of clips, or events behind the score.
         audio: per fold the rate and hash of the recordings, if they are known.
         is_random: whether another seed gives another probe. Rows of schema version 1 do not record
-            it; it is then assumed.
+            it: it is then that of the protocol on scene tasks, and assumed on event tasks.
     """
 
     model: str
@@ -48,7 +50,7 @@ class Measured:
     runs: int = 1
     answers: float = np.inf
     audio: tuple[tuple[int, str] | None, ...] = ()
-    is_random: bool = True
+    is_random: bool = False
 
     @property
     def value(self) -> float:
@@ -124,8 +126,17 @@ def measure(record: Record) -> Measured:
         runs=metric.runs(scored[0]),
         answers=metric.answers(scored),
         audio=tuple(record.audio.get(fold.test) for fold in record.folds),
-        is_random=training_error is None or training_error > 0,
+        is_random=_may_be_random(record, about.probe.protocol)
+        if training_error is None
+        else training_error > 0,
     )
+
+
+def _may_be_random(record: Record, protocol: str) -> bool:
+    known = PROTOCOLS.get(protocol)
+    if known is None or record.embedding_type == EmbeddingType.EVENT:
+        return True
+    return known.classifier.is_random({}, 0)
 
 
 def check_paired(measured: Sequence[Measured]) -> None:

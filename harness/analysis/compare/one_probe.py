@@ -40,11 +40,13 @@ def one_probe_test(
     p = spread.p(value)
     if a.correctness is None:
         if found.variance < FLAT:
-            # Each unit favours the same model, and a sign test counts them.
-            p = min(1.0, 2.0 ** (1 - found.units.n_units)) if value else 1.0
+            # No unit moves the difference. If the score of each unit favours the same model, a sign
+            # test counts the units. It is too small if only some units differ, as those of one
+            # class of a macro mean, so that the t test of as many equal answers has a say as well.
+            sign = min(1.0, 2.0 ** (1 - found.units.n_units)) if value else 1.0
             method = f"sign test, no {a.noun[:-1]} moves the difference"
-            method += ", Wilson's interval of as many equal answers" if half else ""
-            return value - half, value + half, p, method
+            method += ", and t by Wilson's interval of as many equal answers" if half else ""
+            return value - half, value + half, max(p, sign) if half else sign, method
         return value - half, value + half, p, "jackknife t"
     test = _sign_flips(a, b)
     p = max(p, test.p) if effect > 1 else test.p

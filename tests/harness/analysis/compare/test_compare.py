@@ -181,7 +181,7 @@ def test_what_is_damaged_is_left_out_and_the_rest_goes_on(copied):
     found = compare([copied], ["logmel", "toy"], "linear")
     for task, why in (
         ("tiny_scene", "evaluation.json: evaluation is []"),
-        ("tiny_multilabel", "evaluation.json: folds is empty"),
+        ("tiny_multilabel", "evaluation.json: folds is []"),
         ("tiny_kfold", "targets are not of"),
         ("tiny_events", "not 'soon'"),
     ):

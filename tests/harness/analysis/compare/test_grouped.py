@@ -25,6 +25,7 @@ def probe(right: np.ndarray, groups: np.ndarray, **changes) -> Measured:
     made = Measured(
         "m", 0, "task", "abc", "linear", find_metric("top1_acc"), (names,), by_unit, by_clip, shares
     )
+    changes.setdefault("is_random", changes.get("protocol", "linear") != "linear")
     return dataclasses.replace(made, **changes)
 
 

@@ -32,6 +32,7 @@ def accuracy(*folds: np.ndarray, seed: int = 0, **changes) -> Measured:
     made = Measured(
         "m", seed, "task", "abc", "linear", find_metric("top1_acc"), clips, found, found, shares
     )
+    changes.setdefault("is_random", changes.get("protocol", "linear") != "linear")
     return dataclasses.replace(made, **changes)
 
 
@@ -275,6 +276,26 @@ def test_what_cannot_be_told_says_why():
     assert same.low < 0 < same.high
 
 
+def test_a_macro_mean_of_which_one_class_differs_is_no_sign_test_over_all_clips():
+    metric, targets = find_metric("aucroc"), np.arange(16) % 8
+    right = np.eye(8)[targets]
+    flat = right.copy()
+    flat[:, 7] = 0  # one class of two clips is scored at chance, the others perfectly
+    clips = (tuple(map(str, range(16))),)
+    sides = []
+    for scores in (right, flat):
+        folds = [SceneFold(scores[None], targets)]
+        found = metric.influence(folds, clip_units([16]))
+        answers = metric.answers(folds)
+        sides.append(
+            Measured("m", 0, "t", "x", "linear", metric, clips, found, found, answers=answers)
+        )
+    found = difference([sides[0]], [sides[1]])
+    assert found.value == pytest.approx(1 / 16)
+    assert found.low < 0 < found.high
+    assert found.p > 0.05
+
+
 def rare(n: int, positives: int, rng: np.random.Generator) -> list[Measured]:
     """Two equally good models on a task of two classes, one of them rare."""
     targets = (np.arange(n) < positives).astype(int)
@@ -429,7 +450,7 @@ def called_different(
     called = 0
     for _ in range(trials):
         each = [
-            dataclasses.replace(probe, protocol=protocol)
+            dataclasses.replace(probe, protocol=protocol, is_random=protocol != "linear")
             for probe in probes(rng, n, 2 * seeds, 0.9, spread, rng.normal(size=n))
         ]
         called += difference(each[:seeds], each[seeds:]).p < 0.05

@@ -30,9 +30,10 @@ def accuracy(right: np.ndarray, seed: int = 0, protocol: str = "linear") -> Meas
     clips = (tuple(f"{i:05d}" for i in range(len(right))),)
     shares = (np.asarray(right, dtype=float),)
     found = share_influence(shares, clip_units([len(right)]))
-    return Measured(
+    made = Measured(
         "m", seed, "task", "abc", protocol, find_metric("top1_acc"), clips, found, found, shares
     )
+    return dataclasses.replace(made, is_random=protocol != "linear")
 
 
 def scored(value: float, moves: np.ndarray, seed: int = 0) -> Measured:

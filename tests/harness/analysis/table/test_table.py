@@ -204,7 +204,7 @@ def test_baselines_stand_on_top_in_every_format():
     ):
         found = re.findall(pattern, format_table(table, style, baselines=["zoo"]), re.MULTILINE)
         assert found == ["logmel", "zoo", "a"], style
-    assert "baselines: logmel, zoo." in format_table(table, baselines=["zoo"])
+    assert "baselines are at the top: logmel, zoo." in format_table(table, baselines=["zoo"])
 
 
 @pytest.mark.parametrize(
