@@ -5,7 +5,7 @@ It depends on no task and no model.
 - :mod:`~harness.core.errors`: the error for users' mistakes, hints for misspelt names, and advice
   on errors of disks.
 - :mod:`~harness.core.files`: writing files and directories that appear whole or not at all.
-- :mod:`~harness.core.locks`: a claim that ends with the process. It needs a file system with locks.
+- :mod:`hear_byola.core.locks`: a claim that ends with its process, on file systems with locks.
 - :mod:`~harness.core.lease`: a claim on a unit of work that also works between machines without
   locks. It expires when its holder dies, so work can be done twice.
 - :mod:`~harness.core.workers`: a pool of worker processes.

@@ -5,7 +5,8 @@ folder. A unit is claimed by creating ``<unit>.lease``; the holder touches that 
 A lease is stale when it has not been touched for ``EXPIRES_AFTER`` seconds or when it names a
 process of this machine that no longer runs. If a lease is lost, work is done twice, but no file is
 wrong: outputs are renamed into place whole. Locks of the operating system
-(:mod:`harness.core.locks`) are not used, because many network file systems of clusters lack them.
+(:mod:`hear_byola.core.locks`) are not used, because many network file systems of clusters lack
+them.
 """
 
 from __future__ import annotations

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from filelock import FileLock, Timeout
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.checkpoint import read_checkpoint
 from hear_byola.core.errors import UserError
+from hear_byola.core.locks import claimed
 from hear_byola.pretraining.config import differing
 from hear_byola.pretraining.state import replacing
 
@@ -152,16 +152,12 @@ def _is_rank_zero() -> bool:
 
 @contextlib.contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    lock = FileLock(out / ".lock", timeout=_PATIENCE)
     try:
-        lock.acquire()
-    except NotImplementedError:  # a file system without locks
-        pass
-    except Timeout:
-        raise UserError(f"another process is training in {out}.") from None
+        with claimed(out / "run", wait=_PATIENCE) as mine:
+            if not mine:
+                raise UserError(f"another process is training in {out}.")
+            yield
     except OSError as error:
+        if error.filename != str(out):
+            raise
         raise UserError(f"the folder {out} cannot be written ({error.strerror}).") from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from harness.core.errors import UserError
 from harness.core.files import move_directory
-from harness.core.locks import claimed
+from hear_byola.core.locks import claimed
 from tasks.cards.card import Card
 from tasks.fetch.archive import Archive, Locator, read_md5, write_md5
 from tasks.fetch.download import Download, check, drop

@@ -14,7 +14,7 @@ from typing import NoReturn
 from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import move_directory, write_file
-from harness.core.locks import claimed
+from hear_byola.core.locks import claimed
 from tasks.format.newtask import NewClip, NewTask, contradictions, tables
 from tasks.format.provenance import (
     PLAN,

@@ -7,6 +7,7 @@ access, so it is expanded once to an uncompressed tar.
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import posixpath
 import shutil
@@ -22,7 +23,7 @@ from typing import IO
 from harness.core.errors import UserError
 from harness.core.files import file_state, replacing
 from harness.core.hashing import content_sha256
-from harness.core.locks import claimed
+from hear_byola.core.locks import claimed
 
 Say = Callable[[str], None]
 """Called with a line of progress or a warning."""
@@ -189,7 +190,7 @@ def _expanded(archive: Path, room: Path, say: Say) -> Path:
     final = expanded_path(archive, room)
     if final.exists():
         return final
-    with claimed(final, wait=True):
+    with claimed(final, wait=math.inf):
         if final.exists():  # another process has just expanded it
             return final
         say(f"expanding {archive} to {final}, which is removed when the task is complete")

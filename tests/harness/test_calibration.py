@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from support.changed import changed
 
 from harness.analysis.table import format_table
 from harness.models.module import ModelSpec
@@ -150,7 +151,7 @@ def test_every_protocol_is_calibrated_on_every_kind(tmp_path, kind):
 
 
 def test_an_error_rate_that_selects_reaches_zero(tmp_path):
-    plan = dataclasses.replace(
+    plan = changed(
         new_task("events", **EVENTS["events"]),
         evaluation=("segment_1s_er", "event_onset_200ms_fms"),
     )

@@ -127,7 +127,7 @@ def test_the_same_command_again_trains_and_probes_nothing(finished, task):
     assert (out / "results.csv").read_bytes() == before
     changed = [path for path in logs if path.read_bytes() != logs[path]]
     assert [path.parent.parent.name for path in changed] == ["silent"]
-    assert "to do: 1 trainings" in "\n".join(said)
+    assert "to do: 1 training" in "\n".join(said)
 
 
 def test_an_arm_of_another_config_is_not_taken_for_done(finished, task):

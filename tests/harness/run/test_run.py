@@ -196,7 +196,7 @@ def test_a_run_shows_its_own_checkpoint_whatever_else_is_there(tasks, tmp_path, 
 
 def test_two_tasks_of_one_name_are_refused(tasks, tmp_path):
     twin = shutil.copytree(tasks["scene"], tmp_path / tasks["scene"].name)
-    with pytest.raises(UserError, match="two task directories have one name"):
+    with pytest.raises(UserError, match="two task directories have the same name"):
         make_plan(settings(tmp_path / "out", tasks["scene"], twin))
 
 

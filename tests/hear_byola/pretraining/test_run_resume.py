@@ -234,7 +234,7 @@ def test_two_runs_do_not_share_a_folder(
 
 def test_a_folder_that_is_soon_let_go_is_waited_for(audio: Path, tmp_path: Path) -> None:
     fcntl = pytest.importorskip("fcntl")
-    lock = (tmp_path / ".lock").open("w")
+    lock = (tmp_path / ".run.lock").open("w")
     fcntl.flock(lock, fcntl.LOCK_EX)
     threading.Timer(1.0, lock.close).start()
     assert run(audio, tmp_path).is_file()

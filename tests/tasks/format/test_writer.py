@@ -22,7 +22,7 @@ from support import sound_reader
 
 from harness.core import progress
 from harness.core.errors import UserError
-from harness.core.locks import claimed
+from hear_byola.core.locks import claimed
 from tasks.check import check_task
 from tasks.format.tables import Event
 from tasks.format.task import read_task

@@ -16,7 +16,7 @@ from support import corpora
 
 from harness.core.errors import UserError
 from harness.core.files import replacing
-from harness.core.locks import claimed
+from hear_byola.core.locks import claimed
 from tasks.prepare import archive as archives
 from tasks.prepare.archive import close_archives, expanded_path, files_of
 from tasks.prepare.folder import SourceFolder

@@ -129,13 +129,13 @@ def test_an_unknown_number_of_clips_claims_nothing():
 
 
 def test_only_the_boards_protocol_may_enter():
-    with pytest.raises(UserError, match="these are by linear"):
+    with pytest.raises(UserError, match="these are of linear"):
         board(frame(made_up("ESC-50", protocol="linear")), HEAR)
     mixed = made_up("ESC-50", 0.6) + made_up("ESC-50", 0.9, protocol="linear")
     found = board(frame(mixed), HEAR)
     assert found.placements.value.dropna().tolist() == [0.6]
     assert "linear" in found.left_out[0]
-    with pytest.raises(UserError, match="by the protocol byola"):
+    with pytest.raises(UserError, match="of the protocol byola"):
         board(frame(made_up("ESC-50")), read_published("byola-paper"))
 
 

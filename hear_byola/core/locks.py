@@ -1,13 +1,13 @@
 """Exclusive claims on files and folders, which end with the process that holds them.
 
-They are locks of the operating system. For file systems without locks, see
-:mod:`harness.core.lease`.
+They are locks of the operating system, which some network file systems lack.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
-def claimed(place: Path, *, wait: bool = False) -> Iterator[bool]:
+def claimed(place: Path, *, wait: float = 0.0) -> Iterator[bool]:
     """Claim a file or folder for the length of the block; yield False if another process holds it.
 
     The claim is a lock of the operating system on ``<place>.lock``, a hidden file beside the place,
@@ -24,7 +24,7 @@ def claimed(place: Path, *, wait: bool = False) -> Iterator[bool]:
 
     Args:
         place: the file or folder. Its parent folder is made if it does not exist.
-        wait: wait until no other process holds it.
+        wait: seconds to wait until no other process holds it; infinite: without end.
 
     Raises:
         OSError: the lock file cannot be made; the error names its folder.
@@ -34,7 +34,7 @@ def claimed(place: Path, *, wait: bool = False) -> Iterator[bool]:
     path = place.with_name(f".{place.name.lstrip('.')}.lock")
     lock = FileLock(path)
     try:
-        lock.acquire(timeout=-1 if wait else 0)
+        lock.acquire(timeout=-1 if math.isinf(wait) else wait)
     except Timeout:
         yield False
         return

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -8,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.locks import claimed
+from hear_byola.core.locks import claimed
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from harness.core.locks import claimed
+from hear_byola.core.locks import claimed
 
 with claimed(Path(sys.argv[1])) as mine:
     print(mine, flush=True)
@@ -62,3 +63,17 @@ def test_a_folder_that_cannot_be_is_named(tmp_path: Path) -> None:
     with pytest.raises(NotADirectoryError) as caught, claimed(tmp_path / "file" / "place"):
         pass
     assert caught.value.filename == str(tmp_path / "file")
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])
+def test_without_locks_on_the_file_system_every_claim_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with claimed(tmp_path / "place") as mine:
+        assert mine
