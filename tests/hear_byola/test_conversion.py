@@ -92,7 +92,7 @@ def test_nothing_is_assumed_silently(tmp_path: Path, published: Path) -> None:
 def test_a_file_that_is_there_is_replaced_by_force_alone(tmp_path: Path, published: Path) -> None:
     target = tmp_path / "ours.safetensors"
     target.write_text("precious")
-    with pytest.raises(FileExistsError, match=r"ours.safetensors is there already; --force"):
+    with pytest.raises(FileExistsError, match=r"ours.safetensors exists. --force"):
         convert(published, target)
     assert target.read_text() == "precious"
     convert(published, target, force=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hear_byola.wholefile import replacing
+from hear_byola.core.wholefile import replacing
 
 
 def test_a_file_is_replaced_when_the_block_ends(tmp_path: Path) -> None:

@@ -143,7 +143,7 @@ def test_a_checkpoint_that_gives_no_numbers_is_told(tmp_path, scene, checkpoint)
 
 
 def test_what_cannot_be_probed_is_refused_before_training(tmp_path, scene, events):
-    with pytest.raises(UserError, match="needs a task"):
+    with pytest.raises(UserError, match="needs at least one task"):
         TrainingProbe([], tmp_path / "probe")
     with pytest.raises(UserError, match=r"'linaer'.*'linear'"):
         TrainingProbe([scene], tmp_path / "probe", protocol="linaer")
