@@ -13,8 +13,8 @@ from harness.report.panel import ModelPanel, ModelScope, Panel, PanelTable
 from harness.report.texts import number
 from harness.results.record import Record
 
-_KEYS = {2: ("k", "neighbours k"), 3: ("l2", "L2 strength"), 4: ("", "epoch")}
-"""By the length of a curve's rows: what was searched, and what the axis is called."""
+_AXES = {"k": "neighbours k", "l2": "L2 strength", "": "epoch"}
+"""What the axis of a searched key is called; others by the key."""
 
 
 def _make(scope: ModelScope) -> Panel:
@@ -28,7 +28,8 @@ def _make(scope: ModelScope) -> Panel:
     ]
     if not units or not all(unit.curve for _, _, unit in units):
         raise UserError("no validation curve was kept.")
-    key, x_name = _KEYS[len(units[0][2].curve[0])]
+    key = _searched(units[0][2])
+    x_name = _AXES.get(key, key)
     curves = [_curve(unit, key) for _, _, unit in units]
     log = bool(key)
     note = (
@@ -66,6 +67,17 @@ def _probes(records: Sequence[Record], n: int) -> str:
     folds, seeds = len(records[0].folds), len(records)
     of = ((folds, "fold"), (seeds, "seed"), (n // (folds * seeds), "run"))
     return " × ".join(plural(count, noun) for count, noun in of if count > 1)
+
+
+def _searched(unit: UnitResult) -> str:
+    """Return the key whose values a curve is over; "" for epochs."""
+    length = len(unit.curve[0])
+    if length == 4:
+        return ""
+    if length not in (2, 3):
+        raise UserError(f"the validation curve has {length} columns; 2 to 4 can be drawn.")
+    tried = [row[0] for row in unit.curve]
+    return next((key for key, value in unit.params.items() if value in tried), "value")
 
 
 def _curve(unit: UnitResult, key: str) -> Curve:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import pytest
 from support.report_runs import SCENE, records
 
+from harness.core.errors import UserError
 from harness.report.panel import ModelScope
 from harness.report.panels.curves import CURVES
 from harness.report.sounds import Sounds
+from harness.results.record import Record
 
 
 def curves(seeds):
@@ -29,3 +34,19 @@ def test_many_curves_are_counted_by_what_they_come_of(material):
     note = curves([record] * 3).note
     assert note.endswith(" 3 lines, one for each probe: 3 seeds.")
     assert "lines" not in curves([record]).note
+
+
+def test_a_key_of_another_protocol_names_the_axis(material, monkeypatch):
+    seeds = records(material, SCENE)
+    (unit,) = seeds[0].read_probes(seeds[0].folds[0])
+    searched = dataclasses.replace(
+        unit, params={"temperature": 0.5}, curve=[[0.1, 0.3], [0.5, 0.6]]
+    )
+    monkeypatch.setattr(Record, "read_probes", lambda *_: [searched])
+    panel = curves(seeds)
+    assert panel.table.header[2] == "temperature chosen"
+    assert panel.draw(4).axes[0].get_xlabel() == "temperature"
+    odd = dataclasses.replace(searched, curve=[[1.0, 2.0, 3.0, 4.0, 5.0]])
+    monkeypatch.setattr(Record, "read_probes", lambda *_: [odd])
+    with pytest.raises(UserError, match="has 5 columns"):
+        curves(seeds)
