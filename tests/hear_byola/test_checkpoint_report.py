@@ -84,7 +84,7 @@ def test_what_a_foreign_file_does_not_say_is_none(foreign: Path) -> None:
     }  # fmt: skip
     text = format_description(found)
     assert text.count("not recorded") == 5
-    assert "load_model takes slaney with mean -9.660292 and std 4.7219563" in text
+    assert "load_model is slaney with mean -9.660292 and std 4.7219563" in text
     assert "checkpoint convert" in text
 
 
