@@ -143,9 +143,9 @@ def cells(
         (:func:`harness.analysis.table.intervals.seeds_interval`), and ``training``, how that
         includes training noise; ``n_groups`` and ``design_effect`` of the test set; ``seed_sd``,
         the standard deviation (ddof 1) between seeds; ``n_seeds`` and ``seeds_failed``; ``n_tasks``
-        and ``of_tasks`` that a mean stands on; ``best`` of its column, of means among the complete
-        ones; ``near``: whether it is not significantly different from the
-        best, empty where that is not known.
+        and ``of_tasks``, the number of tasks in a mean and in total; ``best``: whether it is the
+        best of its column (a mean: of the complete means); ``near``: whether it is not
+        significantly different from the best, empty if that is not known.
     """
     chosen = headlines(table, protocol)
     spread = seed_spread(chosen).set_index(["model", "task"]).seed_sd

@@ -48,8 +48,8 @@ class ForestRow:
 def forest_figure(differences: Sequence[ForestRow], a: str, b: str, width: float) -> Figure:
     """Draw the difference of two models on every task, with its 95 % interval.
 
-    What is told apart has a circle where ``a`` is better and a square where ``b`` is; what is not,
-    a grey cross. A row of ``kind`` ``mean`` is a diamond below a line.
+    A significant difference has a circle if ``a`` is better and a square if ``b`` is. Any other
+    difference has a grey cross. A row of ``kind`` ``mean`` is a diamond below a line.
 
     Args:
         differences: a row each.
