@@ -24,7 +24,7 @@ $(STAMP): requirements.lock pyproject.toml
 	# The pins are those of Python 3.11; another version gets the newest releases that it can use.
 	$(BIN)/python -m pip install -q --disable-pip-version-check $$($(BIN)/python -c \
 		'import sys; print("-r requirements.lock" if sys.version_info[:2] == (3, 11) else \
-		"hatchling editables -e .[pretrain,report,test,events-oracle]")')
+		"hatchling editables -e .[pretrain,report,transformers,ray,test,events-oracle]")')
 	# hearvalidator declares Python < 3.9 and TensorFlow; for torch models it needs neither.
 	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps \
 		--ignore-requires-python hearvalidator==2021.0.6
@@ -75,7 +75,7 @@ demo: setup
 # Resolves the pins anew, in an environment of its own.
 lock:
 	$(PYTHON) -m venv build/lock
-	build/lock/bin/pip install -q --disable-pip-version-check -e '.[pretrain,report,test,events-oracle]'
+	build/lock/bin/pip install -q --disable-pip-version-check -e '.[pretrain,report,transformers,ray,test,events-oracle]'
 	echo "# What make test and make demo install, on Linux x86-64 with Python 3.11;" \
 		"written by make lock." > requirements.lock
 	build/lock/bin/pip freeze --all --exclude-editable --exclude pip >> requirements.lock
