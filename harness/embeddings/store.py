@@ -18,13 +18,34 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from pydantic import ConfigDict
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import new_directory
+from harness.core.schema import Schema, Whole, read
 
 FORMAT_VERSION = 1
 DTYPES = ("float32", "float16")
+
+
+class _Manifest(Schema):
+    """The fields of ``manifest.json`` that are read again; the others document the work."""
+
+    model_config = ConfigDict(extra="allow")
+
+    format_version: Whole
+    split: str
+    fingerprint: str = ""
+    hop_ms: float | None = None
+    resampled_from: int | None = None
+    n_skipped: int = 0
+    skipped: tuple[str, ...] = ()
+    batch_halvings: int = 0
+    embed_seconds: float | None = None
+    audio_seconds: float | None = None
+    device: str = ""
+    audio: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,15 +161,16 @@ def read_split(directory: Path) -> SplitEmbeddings:
     if not manifest_path.is_file():
         raise UserError(f"There are no embeddings in '{directory}': it has no manifest.json.")
     try:
-        manifest = json.loads(manifest_path.read_bytes())
-        version, split = manifest["format_version"], manifest["split"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise _damaged(directory, f"manifest.json: {error}") from error
-    if version != FORMAT_VERSION:
+        content = json.loads(manifest_path.read_bytes())
+        manifest = read(_Manifest, content, "manifest.json", ValueError)
+    except ValueError as error:
+        raise _damaged(directory, str(error)) from error
+    if manifest.format_version != FORMAT_VERSION:
         raise UserError(
-            f"The embeddings in '{directory}' have format version {version}, and this program "
-            f"reads version {FORMAT_VERSION}: delete the folder and embed again."
+            f"The embeddings in '{directory}' have format version {manifest.format_version}, and "
+            f"this program reads version {FORMAT_VERSION}: delete the folder and embed again."
         )
+    split = manifest.split
     try:
         embeddings = np.load(directory / f"{split}.npy", mmap_mode="r", allow_pickle=False)
         with np.load(directory / f"{split}.index.npz", allow_pickle=False) as index:
@@ -164,7 +186,8 @@ def read_split(directory: Path) -> SplitEmbeddings:
         raise _damaged(
             directory, f"{plural(rows, 'row')}, but {plural(len(timestamps), 'timestamp')}"
         )
-    return SplitEmbeddings(split, clips, embeddings, offsets, timestamps, manifest)
+    known = manifest.model_dump(mode="json", exclude_unset=True)
+    return SplitEmbeddings(split, clips, embeddings, offsets, timestamps, known)
 
 
 def _damaged(directory: Path, reason: str) -> UserError:

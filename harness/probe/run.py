@@ -77,12 +77,12 @@ def run_unit(
         score = -math.inf if judge.higher_is_better else math.inf
     probabilities = fitted.predict(data.test())
     return UnitResult(
-        score,
-        loss,
-        fitted.epoch,
-        fitted.curve,
-        fitted.params,
-        None if choice is None else dataclasses.asdict(choice),
-        time.perf_counter() - begin,
-        probabilities,
+        valid_score=score,
+        valid_loss=loss,
+        epoch=fitted.epoch,
+        curve=fitted.curve,
+        params=fitted.params,
+        postprocessing=None if choice is None else dataclasses.asdict(choice),
+        seconds=time.perf_counter() - begin,
+        probabilities=probabilities,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import math
@@ -12,9 +11,11 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
+from pydantic import ConfigDict, Field, SkipValidation
 
 from harness.core.errors import UserError
 from harness.core.files import write_file
+from harness.core.schema import Schema, read
 
 Point = tuple[tuple[str, Any], ...]
 """A grid point: (key, value) pairs, sorted by key. Hashable."""
@@ -29,8 +30,7 @@ class ProbeUnit:
     run: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class UnitResult:
+class UnitResult(Schema):
     """What a unit found.
 
     Attributes:
@@ -46,23 +46,24 @@ class UnitResult:
         probabilities: float32 (rows of the test split, C).
     """
 
+    model_config = ConfigDict(allow_inf_nan=True, arbitrary_types_allowed=True)
+
     valid_score: float
     valid_loss: float | None
     epoch: int | None
-    curve: list[list[float]]
+    curve: list[list[int | float]]
     params: dict[str, Any]
-    postprocessing: dict[str, float] | None
+    postprocessing: dict[str, int | float] | None
     seconds: float
-    probabilities: np.ndarray
+    probabilities: SkipValidation[np.ndarray] = Field(exclude=True, repr=False)
 
     def to_files(self, directory: Path) -> None:
         """Write ``unit.npz`` and ``unit.json``; the JSON comes last, so what has it is whole."""
         stream = io.BytesIO()
         np.savez_compressed(stream, probabilities=self.probabilities)
         write_file(directory / "unit.npz", stream.getvalue())
-        fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        del fields["probabilities"]
-        write_file(directory / "unit.json", json.dumps(_spell(fields), allow_nan=False) + "\n")
+        fields = _spell(self.model_dump())
+        write_file(directory / "unit.json", json.dumps(fields, allow_nan=False) + "\n")
 
     @staticmethod
     def from_files(directory: Path) -> UnitResult:
@@ -74,7 +75,8 @@ class UnitResult:
         try:
             fields = _unspell(json.loads((directory / "unit.json").read_text()))
             with np.load(directory / "unit.npz", allow_pickle=False) as arrays:
-                return UnitResult(**fields, probabilities=arrays["probabilities"])
+                fields["probabilities"] = arrays["probabilities"]
+            return read(UnitResult, fields, "unit.json", ValueError)
         except (OSError, ValueError, KeyError, TypeError, RecursionError, BadZipFile) as error:
             raise UserError(
                 f"The probe in {directory} is damaged ({error}): delete that folder and run again."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -127,7 +127,9 @@ class Progress:
             for unit in fresh:
                 result = UnitResult.from_files(self.evaluation.probe_directory(unit))
                 # Drop the probabilities: the next probes depend only on validation scores.
-                self._done[unit] = replace(result, probabilities=np.empty((0, 0), np.float32))
+                self._done[unit] = result.model_copy(
+                    update={"probabilities": np.empty((0, 0), np.float32)}
+                )
 
     def _embedding_job(self, unit: EmbeddingUnit) -> Job:
         name = f"{unit.spec.label} · {unit.source.directory.name} · embedding of {unit.split}"

@@ -116,6 +116,9 @@ def cut(path: Path) -> None:
         lambda d: (d / "train.npy").unlink(),
         lambda d: (d / "manifest.json").write_text("{"),
         lambda d: (d / "manifest.json").write_text("{}"),
+        lambda d: (d / "manifest.json").write_text(
+            f'{{"format_version": {FORMAT_VERSION}, "split": "train", "hop_ms": "wide"}}'
+        ),
         lambda d: np.save(d / "train.npy", np.zeros((5, 5), np.float32)),
         lambda d: np.save(d / "train.npy", np.array([{}], dtype=object), allow_pickle=True),
     ],

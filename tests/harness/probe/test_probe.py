@@ -39,7 +39,16 @@ EVENT_PROTOCOLS = ("hear2021", "mlp", "linear")
 
 def result(valid_score: float = 0.5, probabilities: np.ndarray | None = None) -> UnitResult:
     found = np.full((2, 3), 1 / 3, "f4") if probabilities is None else probabilities
-    return UnitResult(valid_score, 1.0, 2, [[2, 1.0, 1.0, valid_score]], {}, None, 0.1, found)
+    return UnitResult(
+        valid_score=valid_score,
+        valid_loss=1.0,
+        epoch=2,
+        curve=[[2, 1.0, 1.0, valid_score]],
+        params={},
+        postprocessing=None,
+        seconds=0.1,
+        probabilities=found,
+    )
 
 
 def fold_of(name: str, task: Task, fold: Fold, embeddings) -> FoldData:
@@ -503,23 +512,33 @@ def test_one_event_split_of_no_event_works() -> None:
 def test_a_result_survives_its_files(tmp_path) -> None:
     for before in (
         UnitResult(
-            -math.inf,
-            None,
-            None,
-            [[2, math.nan, 0.5, -math.inf]],
-            {"lr": 1e-3, "initialization": "xavier_normal", "norm_after_activation": False},
-            {"median_filter_ms": 250.0, "min_duration": 125.0, "threshold": 0.5},
-            1.5,
-            np.arange(6, dtype=np.float32).reshape(2, 3),
+            valid_score=-math.inf,
+            valid_loss=None,
+            epoch=None,
+            curve=[[2, math.nan, 0.5, -math.inf]],
+            params={"lr": 1e-3, "initialization": "xavier_normal", "norm_after_activation": False},
+            postprocessing={"median_filter_ms": 250.0, "min_duration": 125.0, "threshold": 0.5},
+            seconds=1.5,
+            probabilities=np.arange(6, dtype=np.float32).reshape(2, 3),
         ),
         run_first("hear2021", *class_task(SPLITS)),
     ):
         before.to_files(tmp_path)
         after = UnitResult.from_files(tmp_path)
         np.testing.assert_array_equal(after.probabilities, before.probabilities)
-        fields = {f.name for f in dataclasses.fields(before)} - {"probabilities", "curve"}
+        fields = UnitResult.model_fields.keys() - {"probabilities", "curve"}
         assert all(getattr(after, name) == getattr(before, name) for name in fields)
         np.testing.assert_array_equal(after.curve, before.curve)
+
+
+@pytest.mark.parametrize(
+    "damage", ["[]", "{", '{"epoch": 1}', '{"epoch": "last"}'], ids=["list", "cut", "part", "text"]
+)
+def test_a_damaged_result_is_named(tmp_path, damage) -> None:
+    result().to_files(tmp_path)
+    (tmp_path / "unit.json").write_text(damage)
+    with pytest.raises(UserError, match=r"(?s)is damaged .*: delete that folder and run again"):
+        UnitResult.from_files(tmp_path)
 
 
 def test_memory_mapped_rows_are_copied_and_left_alone(tmp_path) -> None:
