@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 import yaml
 
 from hear_byola.checkpoint import FORMAT, read_checkpoint
+from hear_byola.core.hashing import file_sha256
 from hear_byola.encoder import make_encoder
 from hear_byola.frontend import CONVENTIONS, DEFAULT_CONVENTION
 
@@ -89,12 +89,3 @@ def _front_end(description: dict[str, object]) -> str:
 def _row(name: str, text: str) -> str:
     width = 13
     return f"{name:<{width}}" + text.rstrip().replace("\n", "\n" + " " * width)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hear_byola.checkpoint import read_checkpoint, save_checkpoint
-from hear_byola.checkpoint_report import file_sha256
+from hear_byola.core.hashing import file_sha256
 from hear_byola.frontend import CONVENTIONS, DEFAULT_CONVENTION, LogMel
 
 

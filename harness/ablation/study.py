@@ -28,8 +28,8 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict, model_validato
 from harness.ablation.paper import PaperRow, read_paper
 from harness.core.errors import did_you_mean
 from harness.core.files import expand_home
-from harness.core.schema import Flag, Schema, read
 from harness.core.yamltext import load_file
+from hear_byola.core.schema import Flag, Schema, read
 
 _TAKEN = ("results", "embeddings", "probes", "errors", "heareval")
 """What a run's folder holds beside the arms' folders."""

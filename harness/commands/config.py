@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import click
 
 if TYPE_CHECKING:
-    from harness.core.schema import Schema
+    from hear_byola.core.schema import Schema
 
 
 def read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Path | None:
@@ -21,8 +21,8 @@ def read_config(ctx: click.Context, _: click.Parameter, path: Path | None) -> Pa
     """
     if path is None:
         return None
-    from harness.core.schema import read
     from harness.core.yamltext import load_file
+    from hear_byola.core.schema import read
 
     options = [p for p in ctx.command.params if isinstance(p, click.Option) and p.expose_value]
     content = read(_schema(options), load_file(path, "config"), str(path))
@@ -34,7 +34,7 @@ def _schema(options: Iterable[click.Option]) -> type[Schema]:
     """Return a schema with a field for each option."""
     from pydantic import create_model
 
-    from harness.core.schema import Schema
+    from hear_byola.core.schema import Schema
 
     fields: dict[str, Any] = {str(option.name): (_kind(option), None) for option in options}
     return create_model("Config", __base__=Schema, **fields)
@@ -44,7 +44,7 @@ def _kind(option: click.Option) -> Any:
     """Return the annotation of an option's values in YAML."""
     from pydantic import BeforeValidator
 
-    from harness.core.schema import Flag, Whole
+    from hear_byola.core.schema import Flag, Whole
 
     if option.is_flag:
         return Flag

@@ -12,8 +12,8 @@ It depends on no task and no model.
 - :mod:`~harness.core.processes`: the end of a process, in words or with its parent.
 - :mod:`~harness.core.hashing`: hashes of JSON values, contents and files.
 - :mod:`~harness.core.memory`: a cache of facts about files, each valid while its file is unchanged.
-- :mod:`~harness.core.schema`, :mod:`~harness.core.cells`: checks of what people write and of stored
-  tables.
+- :mod:`hear_byola.core.schema`, :mod:`~harness.core.cells`: checks of what people write and of
+  stored tables.
 - :mod:`~harness.core.kinds`: the kinds of task.
 - :mod:`~harness.core.yamltext`: YAML files and options of a command line.
 - :mod:`~harness.core.spelling`: different names that look the same.

@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.core.errors import UserError
 from hear_byola.core.filestate import FileState, file_state
+from hear_byola.core.userfolders import cache_folder, expand_home
 from hear_byola.core.wholefile import replacing
 
 __all__ = [
@@ -31,23 +31,6 @@ __all__ = [
 _MANY = 100
 """Number of files above which the whole file system is synced in one call. Syncing a hundred
 thousand files one by one takes many minutes."""
-
-
-def expand_home(path: str | Path) -> str:
-    """Return a path with a leading ``~`` or ``~user`` replaced by the home folder.
-
-    A shell does this only at the beginning of a word, and not at all in a config file.
-
-    Raises:
-        UserError: there is no such user.
-    """
-    expanded = os.path.expanduser(path)
-    if expanded.startswith("~"):
-        raise UserError(
-            f"{path}: there is no home folder {expanded.partition('/')[0]}. Write ./{path} for a "
-            "file or folder of this name."
-        )
-    return expanded
 
 
 def write_file(path: Path, content: str | bytes) -> None:
@@ -106,17 +89,6 @@ def move_directory(made: Path, final: Path) -> None:
             _sync(path)
     made.rename(final)
     _sync(final.parent)
-
-
-def cache_folder() -> Path:
-    """Return the folder of files that can be made again and are kept between commands.
-
-    ``$HEAR_BYOLA_CACHE``, else ``$XDG_CACHE_HOME/hear-byola``, else ``~/.cache/hear-byola``.
-    """
-    if named := os.environ.get("HEAR_BYOLA_CACHE"):
-        return Path(expand_home(named))
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "hear-byola"
 
 
 def _sync(path: Path) -> None:

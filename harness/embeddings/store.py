@@ -23,7 +23,7 @@ from pydantic import ConfigDict
 from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import new_directory
-from harness.core.schema import Schema, Whole, read
+from hear_byola.core.schema import Schema, Whole, read
 
 FORMAT_VERSION = 1
 DTYPES = ("float32", "float16")

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, SkipValidation
 
 from harness.core.errors import UserError
 from harness.core.files import write_file
-from harness.core.schema import Schema, read
+from hear_byola.core.schema import Schema, read
 
 Point = tuple[tuple[str, Any], ...]
 """A grid point: (key, value) pairs, sorted by key. Hashable."""

@@ -19,13 +19,13 @@ from pydantic import AfterValidator, ConfigDict, Field
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.core.kinds import EmbeddingType, PredictionType
-from harness.core.schema import Schema, Whole, listed, read
 from harness.embeddings.store import SplitEmbeddings, read_split
 from harness.metrics.registry import metrics_of
 from harness.probe import UnitResult
 from harness.results import find_evaluations, read_results
 from harness.results.folder import RECORD
 from harness.results.predictions import FoldPredictions, read_predictions
+from hear_byola.core.schema import Schema, Whole, listed, read
 from tasks.format.spec import Names, PlainName, TaskKind
 from tasks.format.task import Fold, Task
 

@@ -221,7 +221,7 @@ def _append(memory: Path, new: list[tuple[str, FileContents]]) -> None:
     except OSError as error:
         warnings.warn(
             f"{memory} cannot be written ({error.strerror}), so the next start reads all headers "
-            "again. Set XDG_CACHE_HOME to a writable folder.",
+            "again. Set HEAR_BYOLA_CACHE to a writable folder.",
             UserWarning,
             stacklevel=2,
         )

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.core.errors import UserError
 from hear_byola.core.pace import Pace
+from hear_byola.core.userfolders import cache_folder
 from hear_byola.frontend import LogMel
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.corpus import AudioCorpus, scan, tell_skipped
@@ -197,9 +198,8 @@ def duration(seconds: float) -> str:
 
 
 def _memory(audio: Path) -> Path:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hear-byola"
     name = sha256(os.fsencode(audio.resolve())).hexdigest()[:16]
-    return cache / "corpora" / name
+    return cache_folder() / "corpora" / name
 
 
 def _progress(say: Callable[[str], None]) -> Callable[[int, int, int], None]:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field
 
 from harness.core.errors import nearest
 from harness.core.kinds import SplitMode
-from harness.core.schema import Number, Schema, Whole
+from hear_byola.core.schema import Number, Schema, Whole
 from tasks.format.spec import Names, TaskKind, TaskName
 
 CARD = "card.yaml"

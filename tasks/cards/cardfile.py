@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-from harness.core import schema, yamltext
+from harness.core import yamltext
 from harness.core.errors import UserError
 from harness.core.files import write_file
+from hear_byola.core import schema
 from tasks.cards.card import CARD, OPTIONAL, Card
 from tasks.cards.checks import disagreements
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from harness.core.counts import plural
 from harness.core.errors import did_you_mean
-from harness.core.schema import read_fields
+from hear_byola.core.schema import read_fields
 from tasks.format.files import METADATA, Report, TaskFiles
 from tasks.format.groups import GROUPS, derive_groups, parse_groups
 from tasks.format.spec import EmbeddingType, TaskMetadata, disagreements

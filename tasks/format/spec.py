@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict
 
 from harness.core.counts import plural
 from harness.core.kinds import EmbeddingType, PredictionType, SplitMode
-from harness.core.schema import Flag, Schema
+from hear_byola.core.schema import Flag, Schema
 
 __all__ = [
     "FEWEST_FOLDS",

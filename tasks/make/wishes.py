@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.core.errors import UserError, did_you_mean
-from harness.core.schema import Schema, read
 from harness.metrics.registry import find_metric, metrics_of
+from hear_byola.core.schema import Schema, read
 from tasks.audio import MAX_SECONDS
 from tasks.cards.builtin import cards
 from tasks.cards.card import Domain, Licence, Text

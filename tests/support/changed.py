@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from harness.core.schema import Schema
+from hear_byola.core.schema import Schema
 
 Model = TypeVar("Model", bound=Schema)
 

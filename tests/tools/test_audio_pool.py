@@ -20,9 +20,10 @@ import soxr
 from click.testing import CliRunner
 
 from hear_byola.core.errors import UserError
+from hear_byola.core.hashing import file_sha256
 from tools.audio_pool import build as debian
 from tools.audio_pool import decode as pool
-from tools.audio_pool.packages import DebianPackage, fetch, open_deb, read_recipe, sha256_of
+from tools.audio_pool.packages import DebianPackage, fetch, open_deb, read_recipe
 
 needs_dpkg = pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="needs dpkg-deb")
 needs_apt = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt-get")
@@ -62,7 +63,7 @@ def make_deb(
         capture_output=True,
     )
     shutil.rmtree(tree)
-    return DebianPackage(name, version, sha256_of(deb), "CC0", kind)
+    return DebianPackage(name, version, file_sha256(deb), "CC0", kind)
 
 
 @pytest.fixture
@@ -305,7 +306,7 @@ def test_a_damaged_package_is_named(work: Path) -> None:
     make_deb(work / "packages", "one", {"usr/a.wav": encoded(tone(30, channels=2))})
     path = work / "packages/one_1.0-1_all.deb"
     path.write_bytes(path.read_bytes()[:-300_000])
-    cut = DebianPackage("one", "1.0-1", sha256_of(path), "CC0", "music")
+    cut = DebianPackage("one", "1.0-1", file_sha256(path), "CC0", "music")
     with pytest.raises(UserError, match=r"one_1\.0-1_all\.deb cannot be unpacked"):
         debian.build([cut], work)
     with pytest.raises(UserError, match="cannot be unpacked"), open_deb(work / "no.deb"):
@@ -346,7 +347,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Debia
 def test_fetch_downloads_once(mirror: tuple[Path, DebianPackage], work: Path) -> None:
     folder, package = mirror
     path = fetch(package, work / "packages")
-    assert sha256_of(path) == package.sha256
+    assert file_sha256(path) == package.sha256
     shutil.rmtree(folder)
     assert fetch(package, work / "packages") == path
     assert list((work / "packages").iterdir()) == [path]

@@ -32,18 +32,19 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
 from hear_byola.core.errors import UserError
+from hear_byola.core.hashing import file_sha256
+from hear_byola.core.wholefile import replacing
 from tools.audio_pool import decode as pool
 from tools.audio_pool.packages import (
     DebianPackage,
     fetch,
     open_deb,
     read_recipe,
-    sha256_of,
     version_of,
 )
 
@@ -94,7 +95,7 @@ def decode_package(package: DebianPackage, archive: Path, work: Path) -> dict[st
     }
     with open_deb(archive) as tar:
         decoded = pool.decode(tar, package.name, package.kind_of, work / "pool", licence)
-    sha256 = sha256_of(archive)
+    sha256 = file_sha256(archive)
     report = {
         "name": package.name,
         "version": version_of(archive),
@@ -107,8 +108,8 @@ def decode_package(package: DebianPackage, archive: Path, work: Path) -> dict[st
         "unreadable": decoded.unreadable,
         "pieces": decoded.pieces,
     }
-    with _whole(_report_path(package, work)) as file:
-        json.dump(report, file, indent=1)
+    with replacing(_report_path(package, work)) as part:
+        part.write_text(json.dumps(report, indent=1), encoding="utf-8")
     return report
 
 
@@ -174,20 +175,10 @@ def _write_manifest(reports: Sequence[dict[str, Any]], folder: Path) -> dict[str
 def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     if not rows:
         raise UserError("The pool is empty: no package contains a usable recording.")
-    with _whole(path) as file:
+    with replacing(path) as part, part.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[IO[str]]:
-    """Yield a text file to write, which gets its name only when it is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    with part.open("w", encoding="utf-8", newline="") as file:
-        yield file
-    part.replace(path)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hear_byola.core.errors import UserError
+from hear_byola.core.hashing import file_sha256
 from tools.audio_pool.decode import KINDS
 
 
@@ -84,7 +84,7 @@ def fetch(package: DebianPackage, folder: Path, *, any_version: bool = False) ->
     folder.mkdir(parents=True, exist_ok=True)
     held = sorted(folder.glob(f"{package.name}_*.deb"))
     for path in held:
-        if sha256_of(path) == package.sha256:
+        if file_sha256(path) == package.sha256:
             return path
     if any_version and held:
         return held[-1]
@@ -96,7 +96,7 @@ def fetch(package: DebianPackage, folder: Path, *, any_version: bool = False) ->
         )
     with tempfile.TemporaryDirectory(dir=folder) as part:
         path = _download(package, Path(part), any_version)
-        if not any_version and (found := sha256_of(path)) != package.sha256:
+        if not any_version and (found := file_sha256(path)) != package.sha256:
             raise UserError(
                 f"{package.name}={package.version} has the sha256 {found} instead of the pinned "
                 f"{package.sha256}. The mirror has a different file of that version: try another "
@@ -176,12 +176,3 @@ def version_of(archive: Path) -> str:
     return subprocess.run(
         ["dpkg-deb", "--field", str(archive), "Version"], capture_output=True, text=True, check=True
     ).stdout.strip()
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -222,7 +222,7 @@ def test_names_need_not_be_utf8(tmp_path: Path) -> None:
 def test_a_memory_that_cannot_be_written_costs_nothing_but_time(tmp_path: Path) -> None:
     write(tmp_path / "audio/a.wav", noise(1.0))
     (tmp_path / "file").write_text("not a folder")
-    with pytest.warns(UserWarning, match="XDG_CACHE_HOME"):
+    with pytest.warns(UserWarning, match="HEAR_BYOLA_CACHE"):
         corpus = scan(tmp_path / "audio", memory=tmp_path / "file" / "memory")
     assert len(corpus) == 1
 
