@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from harness.core.kinds import EmbeddingType, PredictionType
 from harness.metrics.jackknife import Influence, totals_influence
 from harness.metrics.metric import Metric, Predictions, RunScore
 from harness.metrics.units import Units
@@ -86,9 +87,8 @@ class EventMetric(Metric[EventFold]):
         mistakes: the columns that count errors.
     """
 
-    prediction_types: tuple[str, ...] = ("multilabel",)
-    embedding_type: ClassVar[str] = "event"
-    counted: ClassVar[str] = "events"
+    prediction_types: tuple[PredictionType, ...] = (PredictionType.MULTILABEL,)
+    embedding_type: ClassVar[EmbeddingType] = EmbeddingType.EVENT
     clip_noun: ClassVar[str] = "files"
     one_answer_a_clip: ClassVar[bool] = False
     training_icc: ClassVar[float] = 4e-2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -47,6 +48,21 @@ class Postprocessing:
     median_filter_ms: float = 250.0
     min_duration: float = 125.0
     threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class Frames:
+    """The frames of many clips, one clip after the other.
+
+    Attributes:
+        timestamps: (rows,) ms, rising within a clip.
+        offsets: (n_clips + 1,), clip i has the rows offsets[i]:offsets[i + 1].
+        clips: their names.
+    """
+
+    timestamps: np.ndarray
+    offsets: np.ndarray
+    clips: Sequence[str]
 
 
 def frame_targets(
@@ -98,8 +114,8 @@ def frames_to_events(
         labels: the vocabulary, C names.
         postprocessing: the setting.
     """
-    offsets = np.array([0, len(timestamps)])
-    runs = _runs(probabilities, timestamps, offsets, postprocessing)
+    frames = Frames(timestamps, np.array([0, len(timestamps)]), ("",))
+    runs = _runs(probabilities, frames, postprocessing)
     table = _long_enough(runs, postprocessing.min_duration)
     return [
         Event(labels[table.label[i]], float(table.start[i]), float(table.end[i]))
@@ -125,13 +141,11 @@ def postprocessing_grid(grid: Mapping[str, tuple[float, ...]] | None) -> list[Po
 def best_postprocessing(
     metric: EventMetric,
     probabilities: np.ndarray,
-    timestamps: np.ndarray,
-    offsets: np.ndarray,
-    clips: Sequence[str],
+    frames: Frames,
+    *,
     reference: Mapping[str, Sequence[Event]],
     grid: Sequence[Postprocessing],
     labels: Sequence[str],
-    *,
     original: bool = False,
 ) -> tuple[Postprocessing, float]:
     """Choose the setting with the best value of ``metric`` over all clips.
@@ -142,10 +156,8 @@ def best_postprocessing(
 
     Args:
         metric: the score.
-        probabilities: (rows, C) of all clips one after the other.
-        timestamps: (rows,) ms, rising within a clip.
-        offsets: (n_clips + 1,), clip i has the rows offsets[i]:offsets[i + 1].
-        clips: their names.
+        probabilities: (rows, C), one row for each frame.
+        frames: the frames of all clips.
         reference: clip name -> events.
         grid: the settings to try, at least one.
         labels: the vocabulary, C names.
@@ -154,11 +166,11 @@ def best_postprocessing(
     Returns:
         The setting and its value.
     """
-    files = number_files(clips, reference)
+    files = number_files(frames.clips, reference)
     true_events = event_table(reference, files, {label: c for c, label in enumerate(labels)})
     sign = 1.0 if metric.higher_is_better else -1.0
     candidates = []
-    for setting, table in _tables(probabilities, timestamps, offsets, grid):
+    for setting, table in _tables(probabilities, frames, grid):
         totals = metric.count_tables(table, true_events, len(files)).sum(axis=0)
         goodness = sign * float(metric.values(totals))
         if np.isnan(goodness):
@@ -170,19 +182,14 @@ def best_postprocessing(
 
 
 def _tables(
-    probabilities: np.ndarray,
-    timestamps: np.ndarray,
-    offsets: np.ndarray,
-    grid: Sequence[Postprocessing],
+    probabilities: np.ndarray, frames: Frames, grid: Sequence[Postprocessing]
 ) -> Iterator[tuple[Postprocessing, EventTable]]:
     """Yield each setting's events. Settings that differ only in minimum duration share runs."""
 
-    def frames(setting: Postprocessing) -> tuple[float, float]:
-        return setting.median_filter_ms, setting.threshold
-
-    for _, settings in itertools.groupby(sorted(grid, key=frames), key=frames):
+    of_frames = operator.attrgetter("median_filter_ms", "threshold")
+    for _, settings in itertools.groupby(sorted(grid, key=of_frames), key=of_frames):
         sharing = list(settings)
-        runs = _runs(probabilities, timestamps, offsets, sharing[0])
+        runs = _runs(probabilities, frames, sharing[0])
         for setting in sharing:
             yield setting, _long_enough(runs, setting.min_duration)
 
@@ -192,12 +199,10 @@ def _long_enough(runs: EventTable, min_duration: float) -> EventTable:
     return EventTable(runs.file[keep], runs.label[keep], runs.start[keep], runs.end[keep])
 
 
-def _runs(
-    probabilities: np.ndarray, timestamps: np.ndarray, offsets: np.ndarray, setting: Postprocessing
-) -> EventTable:
+def _runs(probabilities: np.ndarray, frames: Frames, setting: Postprocessing) -> EventTable:
     """Return every run of active frames of all clips, by label, then clip, then time."""
-    active = _active(probabilities, timestamps, offsets, setting)
-    lengths = np.diff(offsets)
+    active = _active(probabilities, frames, setting)
+    lengths = np.diff(frames.offsets)
     clip_of_row = np.repeat(np.arange(len(lengths)), lengths)
     inside = clip_of_row[1:] == clip_of_row[:-1]
     goes_on = active[1:] & active[:-1] & inside[:, None]
@@ -207,7 +212,8 @@ def _runs(
     # In label-major order the i-th begin belongs to the i-th end.
     label, first = _label_major(begins)
     last = _label_major(ends)[1]
-    return EventTable(clip_of_row[first], label, timestamps[first], timestamps[last])
+    times = frames.timestamps
+    return EventTable(clip_of_row[first], label, times[first], times[last])
 
 
 def _label_major(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -217,9 +223,7 @@ def _label_major(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return column[order], row[order]
 
 
-def _active(
-    probabilities: np.ndarray, timestamps: np.ndarray, offsets: np.ndarray, setting: Postprocessing
-) -> np.ndarray:
+def _active(probabilities: np.ndarray, frames: Frames, setting: Postprocessing) -> np.ndarray:
     """Apply median filter and threshold without sorting: bool (rows, C).
 
     ``scipy.ndimage.median_filter`` gives the value of rank w // 2 (from 0, rising) of the w values
@@ -232,8 +236,8 @@ def _active(
     """
     above = probabilities > setting.threshold
     active = above.copy()
-    widths = _filter_widths(timestamps, offsets, setting.median_filter_ms)
-    lengths = np.diff(offsets)
+    widths = _filter_widths(frames, setting.median_filter_ms)
+    offsets, lengths = frames.offsets, np.diff(frames.offsets)
     for width in np.unique(widths[widths > 1]):
         clips = np.flatnonzero(widths == width)
         clip, position = _count_up(clips, lengths[clips] + width - 1)
@@ -257,17 +261,15 @@ def _count_up(values: np.ndarray, times: np.ndarray) -> tuple[np.ndarray, np.nda
     return repeated, np.arange(len(repeated)) - np.repeat(np.cumsum(times) - times, times)
 
 
-def _filter_widths(
-    timestamps: np.ndarray, offsets: np.ndarray, median_filter_ms: float
-) -> np.ndarray:
+def _filter_widths(frames: Frames, median_filter_ms: float) -> np.ndarray:
     """Return the median filter's width in frames for every clip, int64; 1 is no filter.
 
     A clip of one timestamp has no step and needs no filter.
     """
-    widths = np.ones(len(offsets) - 1, dtype=np.int64)
-    for clip, (first, end) in enumerate(itertools.pairwise(offsets)):
+    widths = np.ones(len(frames.offsets) - 1, dtype=np.int64)
+    for clip, (first, end) in enumerate(itertools.pairwise(frames.offsets)):
         if end - first > 1:
-            step = float(np.mean(np.diff(timestamps[first:end])))
+            step = float(np.mean(np.diff(frames.timestamps[first:end])))
             if not step > 0:
                 raise ValueError(f"the timestamps of clip {clip} do not rise: mean step {step} ms")
             widths[clip] = max(round(median_filter_ms / step), 1)

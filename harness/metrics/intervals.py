@@ -16,11 +16,12 @@ A macro mean is then taken over the remaining classes; without a defined fold th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit
 
+from harness.metrics.jackknife import Influence
 from harness.metrics.metric import AnyMetric, Fold, Metric
 from harness.metrics.units import FEW_UNITS, LEAST_FREEDOM, Units, clip_units
 from harness.metrics.variance import (
@@ -55,7 +56,7 @@ class Interval:
     n_boot: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ScoreEstimate:
     """A score, its interval and the quantities behind the interval.
 
@@ -124,11 +125,19 @@ def estimate(
         effect = 1 + allowed / part.variance if allowed else 1.0
         interval = _jeffreys(shares, found.value, effect, seed)
     else:
-        answers = min(metric.answers(folds), found.worth)
-        if units.grouped or metric.one_answer_a_clip:
-            answers = min(answers, units.n_units)
-        interval = _interval(metric, found.value, part, allowed, units, answers)
-    return _estimate(found.value, interval, part, allowed, units, clips.variance)
+        interval = _interval(metric, folds, found, units, allowed)
+    estimated = ScoreEstimate(
+        value=found.value,
+        interval=interval,
+        standard_error=float(np.sqrt(part.variance)),
+        freedom=float(max(part.freedom, 0)),
+        training_error=float(np.sqrt(allowed)),
+    )
+    if not units.grouped:
+        return estimated
+    effect = part.variance / clips.variance if clips.variance > _FLAT**2 else np.nan
+    clip_error = float(np.sqrt(clips.variance))
+    return replace(estimated, n_groups=units.n_units, design_effect=effect, clip_error=clip_error)
 
 
 def t_interval(metric: AnyMetric, value: float, spread: Spread) -> tuple[float, float]:
@@ -149,30 +158,14 @@ def t_interval(metric: AnyMetric, value: float, spread: Spread) -> tuple[float, 
     return float(ends[0]), float(ends[1])
 
 
-def _estimate(
-    value: float, interval: Interval, part: Part, allowed: float, units: Units, clips: float
-) -> ScoreEstimate:
-    """Put the parts of an estimate together; ``clips`` is the variance over single clips."""
-    effect, clip_error = None, None
-    if units.grouped:
-        effect = part.variance / clips if clips > _FLAT**2 else np.nan
-        clip_error = float(np.sqrt(clips))
-    return ScoreEstimate(
-        value,
-        interval,
-        float(np.sqrt(part.variance)),
-        float(max(part.freedom, 0)),
-        float(np.sqrt(allowed)),
-        units.n_units if units.grouped else None,
-        effect,
-        clip_error,
-    )
-
-
 def _interval(
-    metric: AnyMetric, value: float, part: Part, allowed: float, units: Units, answers: float
+    metric: Metric[Fold], folds: Sequence[Fold], found: Influence, units: Units, allowed: float
 ) -> Interval:
-    """Return the interval; ``answers`` counts the equal answers if no unit moves the score."""
+    """Return the t interval, or Wilson's if no unit moves the score; ``allowed`` is for training.
+
+    The units of ``found`` are ``units`` or blocks of them.
+    """
+    value, part = found.value, of_units(found)
     noun = units.noun if units.grouped else metric.clip_noun
     why = _why_none(value, part, units, noun)
     if why:
@@ -181,6 +174,9 @@ def _interval(
     if np.sqrt(part.variance) < _FLAT:
         if not metric.counts_answers:
             return Interval(np.nan, np.nan, f"none: no {noun[:-1]} moves the score", 0)
+        answers = min(metric.answers(folds), found.worth)
+        if units.grouped or metric.one_answer_a_clip:
+            answers = min(answers, units.n_units)
         half = flat_half_width(answers)
         low, high = metric.range
         method = f"no {noun[:-1]} of {units.n_units} moves the score{few}; Wilson's interval of "

@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
 
 import numpy as np
 
@@ -39,8 +38,6 @@ class WeightedClasses:
 @dataclass(frozen=True, kw_only=True)
 class MacroMean(SceneMetric):
     """The mean of a score over the classes on which it is defined."""
-
-    counted: ClassVar[str] = "labels"
 
     @abstractmethod
     def weighted(self, probabilities: np.ndarray, positives: np.ndarray) -> WeightedClasses:

@@ -18,6 +18,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from harness.core.kinds import EmbeddingType, PredictionType
 from harness.metrics.jackknife import Influence
 from harness.metrics.units import Units
 
@@ -67,8 +68,7 @@ class Metric(ABC, Generic[Fold]):
         higher_is_better: False for error rates.
         range: lowest and highest value.
         prediction_types: kinds of task on which it is defined.
-        embedding_type: ``scene`` or ``event``.
-        counted: kind of its answers: ``clips``, ``labels`` of clips, or ``events``.
+        embedding_type: whether it scores clips or events.
         clip_noun: the word for test clips in messages, in the plural.
         one_answer_a_clip: whether a probe gives one answer per clip; otherwise one per event.
         training_icc: correlation of the changes of answers between two trainings of a probe, for
@@ -79,10 +79,9 @@ class Metric(ABC, Generic[Fold]):
     name: str
     higher_is_better: bool = True
     range: tuple[float, float] = (0.0, 1.0)
-    prediction_types: tuple[str, ...] = ("multiclass", "multilabel")
+    prediction_types: tuple[PredictionType, ...] = tuple(PredictionType)
 
-    embedding_type: ClassVar[str]
-    counted: ClassVar[str]
+    embedding_type: ClassVar[EmbeddingType]
     clip_noun: ClassVar[str] = "clips"
     one_answer_a_clip: ClassVar[bool] = True
     training_icc: ClassVar[float]

@@ -9,6 +9,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
+from harness.core.kinds import EmbeddingType, PredictionType
 from harness.metrics.jackknife import Influence, share_influence
 from harness.metrics.metric import Metric, Predictions, RunScore
 from harness.metrics.units import Units
@@ -30,7 +31,7 @@ class SceneFold(NamedTuple):
 class SceneMetric(Metric[SceneFold]):
     """A score of scene predictions that depends only on the order of probabilities."""
 
-    embedding_type: ClassVar[str] = "scene"
+    embedding_type: ClassVar[EmbeddingType] = EmbeddingType.SCENE
     training_icc: ClassVar[float] = 5e-3
     """Trained probes had 0.0004 to 0.0042 on 500 clips and more, and up to 0.0060 on fewer clips,
     where the estimates are imprecise (``results/seed_noise.csv``). The value is an allowance, not
@@ -86,7 +87,6 @@ class Accuracy(SceneMetric):
     """
 
     multilabel_convention: str = ""
-    counted: ClassVar[str] = "clips"
 
     def correct(self, probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Return which clips are correct, bool (n,). Of equal probabilities the first counts.
@@ -107,7 +107,7 @@ class Accuracy(SceneMetric):
 
     def not_primary(self, prediction_type: str) -> str:
         """Return its convention on multilabel tasks."""
-        return self.multilabel_convention if prediction_type == "multilabel" else ""
+        return self.multilabel_convention if prediction_type == PredictionType.MULTILABEL else ""
 
     def score(self, probabilities: np.ndarray, targets: np.ndarray) -> RunScore:
         """Return the share of correct clips; see :meth:`SceneMetric.score`."""

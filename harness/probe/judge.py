@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from harness.core.kinds import EmbeddingType
-from harness.metrics.events import Postprocessing, best_postprocessing, postprocessing_grid
+from harness.metrics.events import Frames, Postprocessing, best_postprocessing, postprocessing_grid
 from harness.metrics.registry import event_metric, find_metric, scene_metric
 from harness.probe.folddata import FoldData, timestamps_of
 from harness.probe.train import Check, loss_of, probabilities_of
@@ -97,12 +97,10 @@ class Judge:
         choice, value = best_postprocessing(
             event_metric(metric),
             probabilities,
-            timestamps_of(split),
-            split.offsets,
-            split.clips,
-            self.reference,
-            self.grid,
-            self.data.task.labels,
+            Frames(timestamps_of(split), split.offsets, split.clips),
+            reference=self.reference,
+            grid=self.grid,
+            labels=self.data.task.labels,
             original=self.heareval,
         )
         return value, choice

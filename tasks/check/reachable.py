@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from harness.metrics.event_metric import EventMetric
-from harness.metrics.events import best_postprocessing, frame_targets, postprocessing_grid
+from harness.metrics.events import Frames, best_postprocessing, frame_targets, postprocessing_grid
 from harness.metrics.registry import METRICS
 from tasks.check.finding import Finding, clips, warning
 from tasks.format.directory import Contents
@@ -108,15 +108,12 @@ def _best(contents: Contents, metric: EventMetric, listed: Sequence[Clip]) -> fl
         times.append(np.arange(0.0, end + HOP_MS, HOP_MS))
         targets.append(frame_targets(times[-1], clip.events, contents.labels))
     offsets = np.cumsum([0, *map(len, times)])
-    grid = postprocessing_grid(contents.fields.get("event_postprocessing_grid"))
     _, value = best_postprocessing(
         metric,
         np.concatenate(targets),
-        np.concatenate(times),
-        offsets,
-        list(reference),
-        reference,
-        grid,
-        contents.labels,
+        Frames(np.concatenate(times), offsets, list(reference)),
+        reference=reference,
+        grid=postprocessing_grid(contents.fields.get("event_postprocessing_grid")),
+        labels=contents.labels,
     )
     return value

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.core.kinds import PredictionType
 from harness.metrics.scene_metric import Accuracy, first_labels
 
 _SEMITONES = 12
@@ -17,7 +18,7 @@ _HIGHEST_NOTE = 127  # of MIDI
 class _Pitch(Accuracy):
     """Accuracy of classes that are MIDI notes."""
 
-    prediction_types: tuple[str, ...] = ("multiclass",)
+    prediction_types: tuple[PredictionType, ...] = (PredictionType.MULTICLASS,)
 
     def vocabulary_fault(self, labels: Sequence[str]) -> str:
         if _are_whole(labels) and all(int(label) <= _HIGHEST_NOTE for label in labels):
@@ -32,7 +33,7 @@ class _Pitch(Accuracy):
 class _Chroma(Accuracy):
     """Accuracy of class indices modulo 12: the chroma, if the vocabulary is contiguous."""
 
-    prediction_types: tuple[str, ...] = ("multiclass",)
+    prediction_types: tuple[PredictionType, ...] = (PredictionType.MULTICLASS,)
 
     def correct(self, probabilities: np.ndarray, targets: np.ndarray) -> np.ndarray:
         predicted = probabilities.argmax(axis=1)

@@ -16,6 +16,7 @@ from support import task_directories
 from harness.core.errors import UserError
 from harness.metrics.event_metric import Event
 from harness.metrics.events import (
+    Frames,
     Postprocessing,
     best_postprocessing,
     frame_targets,
@@ -157,9 +158,7 @@ def three_clips(seed: int) -> dict:
     }
     return {
         "probabilities": np.clip(0.2 + 0.6 * active + noise, 0, 1).astype(np.float32),
-        "timestamps": timestamps,
-        "offsets": offsets,
-        "clips": clips,
+        "frames": Frames(timestamps, offsets, clips),
         "reference": reference,
         "labels": LABELS,
     }
@@ -174,14 +173,15 @@ GRID = [
 @pytest.mark.parametrize("seed", range(3))
 def test_the_choice_is_the_best_of_all_settings_scored_one_by_one(metric, seed):
     case = three_clips(seed)
+    frames = case["frames"]
     scored = []
     for setting in GRID:
         predicted = {
             clip: frames_to_events(
-                case["probabilities"][first:last], case["timestamps"][first:last], LABELS, setting
+                case["probabilities"][first:last], frames.timestamps[first:last], LABELS, setting
             )
-            for clip, first, last in zip(
-                case["clips"], case["offsets"], case["offsets"][1:], strict=False
+            for clip, (first, last) in zip(
+                frames.clips, itertools.pairwise(frames.offsets), strict=True
             )
         }
         counts = event_metric(metric).count(predicted, case["reference"])
