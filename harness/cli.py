@@ -21,6 +21,7 @@ from harness.commands.run import embed, probe, run
 from harness.commands.tasks import tasks
 from harness.commands.validate import validate
 from harness.core.errors import UserError, disk_fault
+from harness.core.forkserver import allow_copies
 
 INTERRUPTED = 130
 
@@ -28,6 +29,7 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line of this process."""
     signal.signal(signal.SIGTERM, _interrupt)
+    allow_copies()
     sys.exit(call(sys.argv[1:]))
 
 

@@ -106,9 +106,11 @@ def probe(options: RunOptions) -> int:
 def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool = False) -> int:
     from harness.analysis.table import format_table
     from harness.commands.progress import RunDisplay
+    from harness.core.forkserver import serve_from_here
     from harness.run.engines import local_engine, worker_devices
     from harness.run.execute import execute, require_embeddings, write_layouts
 
+    serve_from_here()
     out = output_folder(options.out)
     devices = worker_devices(options.device, options.jobs)
     with RunDisplay() as listener:

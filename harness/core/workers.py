@@ -2,8 +2,8 @@
 
 ``concurrent.futures.ProcessPoolExecutor`` drops all its work when one worker dies, does not report
 the exit code, and offers no way to stop running work. ``multiprocessing`` imports the user's script
-again in every worker. This pool starts workers by ``subprocess``: each one is a fresh interpreter
-that imports only what its functions need.
+again in every worker. The workers of this pool import only what their functions need
+(:mod:`harness.core.forkserver`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import queue
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 import traceback
@@ -27,6 +26,7 @@ from multiprocessing.connection import wait
 from typing import Any
 
 from harness.core.errors import UserError
+from harness.core.forkserver import start
 from harness.core.processes import KILL, end_with_parent, ending
 
 _LOOK_EVERY = 1.0
@@ -67,17 +67,23 @@ class Workers:
     Args:
         extra: for each worker, keyword arguments that it adds to every call.
         environment: variables of the workers' environment, besides those of this process.
+        imports: name of a module that all workers need. It is imported once for all, where the
+            system allows it.
 
     Raises:
         UserError: the operating system is not POSIX.
     """
 
     def __init__(
-        self, extra: Sequence[Mapping[str, object]], environment: Mapping[str, str] | None = None
+        self,
+        extra: Sequence[Mapping[str, object]],
+        environment: Mapping[str, str] | None = None,
+        imports: str = "",
     ) -> None:
         if os.name != "posix":
             raise UserError("Worker processes need Linux or macOS. Use --jobs 1.")
         self._environment = {**os.environ, **(environment or {})}
+        self._imports = imports
         self._calls: queue.SimpleQueue[tuple[Future, bytes] | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._processes: set[_Process] = set()
@@ -156,7 +162,7 @@ class Workers:
         with self._lock:
             if self._killed:
                 raise WorkerDied(-KILL)
-            process = _Process(extra, self._environment)
+            process = _Process(extra, self._environment, self._imports)
             self._processes.add(process)
         return process
 
@@ -168,29 +174,14 @@ class Workers:
 
 
 class _Process:
-    """A worker process, used by the thread that started it.
+    """A worker process, used by the thread that started it."""
 
-    The thread must live as long as the process: Linux sends the parent-death signal when the thread
-    ends that started the process.
-    """
-
-    def __init__(self, extra: Mapping[str, object], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, extra: Mapping[str, object], environment: Mapping[str, str], imports: str
+    ) -> None:
         self._socket, theirs = socket.socketpair()
         with theirs:
-            number = theirs.fileno()
-            # The path is set before any import, so that no file of the working directory can be
-            # taken for a module of ours.
-            path = [entry for entry in sys.path if isinstance(entry, str)]
-            code = (
-                f"import sys; sys.path[:] = {path!r}; "
-                f"from harness.core import workers; workers.work({number}, {os.getpid()})"
-            )
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                env=dict(environment),
-                stdin=subprocess.DEVNULL,
-                pass_fds=[number],
-            )
+            self._process = start(work, theirs, environment, imports)
         self._stream = self._socket.makefile("rwb")
         self._extra = extra
 

@@ -62,11 +62,12 @@ class LocalEngine:
 
     def __init__(self, devices: list[str]) -> None:
         self.slots = len(devices)
-        # The workers share the cores. OpenMP and BLAS read these variables at import.
+        # The workers share the cores.
         threads = str(max(1, len(cores()) // self.slots))
         self._workers = Workers(
             [{"device": device} for device in devices],
             {"OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+            imports="harness.run.jobs",
         )
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:

@@ -105,7 +105,7 @@ def _done(
         for order in orders:
             yield _write(order, read, seconds)
         return
-    workers = Workers([{}] * jobs)
+    workers = Workers([{}] * jobs, imports=__name__)
     waiting, pending = iter(orders), set[Future[_Written]]()
     try:
         while True:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 from typing import NoReturn
+
+import numpy as np
+from threadpoolctl import threadpool_info
 
 
 def add(one: int, other: int = 0, **extra: int) -> int:
@@ -23,6 +27,32 @@ def pid(**_: object) -> int:
 def environment(name: str) -> str:
     """Return a variable of the worker's environment."""
     return os.environ.get(name, "")
+
+
+def imported() -> set[str]:
+    """Return the names of the modules that the worker has imported."""
+    return set(sys.modules)
+
+
+def folder() -> str:
+    """Return the working directory."""
+    return os.getcwd()
+
+
+def parent() -> int:
+    """Return the process id of the worker's parent."""
+    return os.getppid()
+
+
+def draw(pause: float) -> float:
+    """Return a random number of numpy's global generator."""
+    time.sleep(pause)
+    return float(np.random.random())  # noqa: NPY002
+
+
+def blas_threads() -> set[int]:
+    """Return the numbers of threads of the loaded libraries of linear algebra."""
+    return {each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"}
 
 
 def sleep_after_mark(mark: Path, seconds: float) -> int:

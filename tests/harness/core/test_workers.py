@@ -42,6 +42,12 @@ def runs(pid: int) -> bool:
         return False
 
 
+def descendants_of(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for path in tasks for child in path.read_text().split()]
+    return [*children, *(each for child in children for each in descendants_of(child))]
+
+
 def test_results_belong_to_their_calls(workers: Workers) -> None:
     futures = [workers.submit(worker_functions.add, i, 100) for i in range(20)]
     assert [future.result() for future in futures] == [i + 100 for i in range(20)]
@@ -200,12 +206,11 @@ def test_workers_end_with_their_parent(tmp_path: Path, how: signal.Signals) -> N
         stderr=subprocess.DEVNULL,
     )
     wait_for(lambda: all(mark.exists() for mark in marks))
-    tasks = Path(f"/proc/{parent.pid}/task").glob("*/children")
-    children = [int(child) for path in tasks for child in path.read_text().split()]
-    assert len(children) == 2
+    descendants = descendants_of(parent.pid)
+    assert len(descendants) == 3  # the server and its copies
     parent.send_signal(how)
     parent.wait(timeout=30)
-    wait_for(lambda: not any(runs(child) for child in children))
+    wait_for(lambda: not any(runs(each) for each in descendants))
 
 
 def test_files_of_the_working_directory_are_not_taken_for_ours(
