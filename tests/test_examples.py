@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from harness.models.conformance.validate import stricter_checks
-from harness.models.module import ModelSpec, load_module
+from harness.models.loading import load_module
+from harness.models.spec import ModelSpec
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 SMALL_HUBERT = str(EXAMPLES / "small_hubert.py")

@@ -19,7 +19,7 @@ from harness.ablation.trainings import Pretrain, Training, finished, train
 from harness.core.counts import plural
 from harness.core.errors import UserError, going_on
 from harness.core.files import write_file
-from harness.models.module import ModelSpec, folder_name
+from harness.models.spec import ModelSpec, folder_name
 from harness.run.engines import local_engine
 from harness.run.execute import execute
 from harness.run.listener import Listener

@@ -10,7 +10,7 @@ from harness.core.errors import UserError, did_you_mean_path
 from harness.core.files import expand_home
 
 if TYPE_CHECKING:
-    from harness.models.module import ModelSpec
+    from harness.models.spec import ModelSpec
 
 
 def output_folder(out: Path) -> Path:
@@ -49,7 +49,7 @@ def divide_runs(words: Iterable[str]) -> tuple[tuple[str, ...], tuple[Path, ...]
 
 def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
     """Return the models of all -m."""
-    from harness.models.module import parse_model
+    from harness.models.spec import parse_model
 
     if not texts:
         raise UserError("Name a model: -m hear_byola, or -m ./my_module.py=weights.pt.")

@@ -46,7 +46,7 @@ def validate(
         raise UserError("--quick leaves out what --long asks for: give one of them.")
     from harness.models.conformance.validate import exit_code, format_report
     from harness.models.conformance.validate import validate as validate_module
-    from harness.models.module import parse_model
+    from harness.models.spec import parse_model
 
     head = f"{module}={checkpoint}" if checkpoint else module
     spec = parse_model(",".join([head, *options]))

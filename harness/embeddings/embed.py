@@ -22,7 +22,8 @@ from harness.core.hashing import sha256_of
 from harness.core.kinds import EmbeddingType
 from harness.embeddings.store import DTYPES, FORMAT_VERSION, SplitWriter
 from harness.models.backends import is_out_of_memory
-from harness.models.module import HearModule, ModelSpec, folder_name
+from harness.models.module import HearModule
+from harness.models.spec import ModelSpec, folder_name
 from tasks.audio import ContentHashes, audio_path, read_ahead, source_rate
 from tasks.format.task import Task
 

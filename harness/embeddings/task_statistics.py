@@ -15,7 +15,8 @@ from collections.abc import Sequence
 
 from harness.core.errors import UserError
 from harness.core.kinds import SplitMode
-from harness.models.module import HearModule, load_module
+from harness.models.loading import load_module
+from harness.models.module import HearModule
 from tasks.audio import audio_path, read_ahead, source_rate
 from tasks.format.task import Task
 

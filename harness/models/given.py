@@ -14,7 +14,8 @@ import torch
 from harness.core.errors import UserError
 from harness.models.guest import Guest, ModuleExit
 from harness.models.live import IN_MEMORY, LiveModel
-from harness.models.module import FUNCTIONS, ModelSpec, checked_name, parse_model
+from harness.models.module import FUNCTIONS
+from harness.models.spec import ModelSpec, checked_name, parse_model
 
 _ALLOWED = (
     "Give a text as for -m, a module with the functions of the HEAR API, or a pair (module, model)"
@@ -26,7 +27,7 @@ def read_models(models: Any, device: str = "cpu") -> tuple[ModelSpec, ...]:
 
     Args:
         models: one model, a list of models, or a mapping from names to models. A model is a text or
-            path as :func:`harness.models.module.parse_model` reads it; a HEAR module, whose
+            path as :func:`harness.models.spec.parse_model` reads it; a HEAR module, whose
             ``load_model()`` is called; or a pair of a HEAR module and a loaded model. Any object
             with the functions is accepted as a module.
         device: for models loaded here. The model of a pair is not moved.

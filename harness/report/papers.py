@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.analysis.compare.gather import choose
 from harness.core.files import write_file
-from harness.models.module import folder_name
+from harness.models.spec import folder_name
 from harness.report.comparison import HOW
 from harness.report.figures.style import save
 from harness.report.material import Material

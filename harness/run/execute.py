@@ -11,7 +11,7 @@ import pandas as pd
 
 from harness.core.errors import UserError, going_on
 from harness.embeddings.heareval import write_layout
-from harness.models.module import folder_name
+from harness.models.spec import folder_name
 from harness.results import find_evaluations, read_results, write_csv
 from harness.run.engines import Engine
 from harness.run.listener import Listener

@@ -21,7 +21,8 @@ from harness.core.errors import UserError
 from harness.core.files import new_directory, write_file
 from harness.core.lease import lease
 from harness.embeddings.embed import embed_split
-from harness.models.module import HearModule, load_module
+from harness.models.loading import load_module
+from harness.models.module import HearModule
 from harness.probe import PROTOCOLS, ProbeUnit, UnitResult, criterion
 from harness.probe.run import run_unit
 from harness.results import write_result

@@ -15,7 +15,8 @@ from pathlib import Path
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.core.hashing import content_sha256, sha256_of
-from harness.models.module import HearModule, load_again, other_weights
+from harness.models.loading import load_again, other_weights
+from harness.models.module import HearModule
 from harness.models.reference import (
     ReferenceEmbeddings,
     difference,

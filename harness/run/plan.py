@@ -21,7 +21,9 @@ from harness.embeddings import heareval
 from harness.embeddings.embed import embedding_directory, embedding_fingerprint
 from harness.embeddings.task_statistics import check_fittable, fit_to_task
 from harness.models.info import ModelInfo
-from harness.models.module import HearModule, ModelSpec, load_module
+from harness.models.loading import load_module
+from harness.models.module import HearModule
+from harness.models.spec import ModelSpec
 from harness.probe import Protocol, supports
 from harness.run.folder import AUDIO_HASHES, CHECKED_AUDIO, UnwritableError
 from harness.run.models import identify

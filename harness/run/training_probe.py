@@ -12,8 +12,8 @@ import pandas as pd
 import torch
 
 from harness.core.errors import UserError
-from harness.models.module import ModelSpec
 from harness.models.process_state import restored_random_states
+from harness.models.spec import ModelSpec
 from harness.run.engines import InlineEngine, worker_devices
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan

@@ -16,7 +16,7 @@ from harness.core.hashing import sha256_of
 from harness.embeddings import heareval
 from harness.embeddings.store import SplitEmbeddings, read_split
 from harness.models.info import ModelInfo
-from harness.models.module import ModelSpec, folder_name
+from harness.models.spec import ModelSpec, folder_name
 from harness.probe import ProbeUnit
 from tasks.format.task import Task, TaskSource
 

@@ -28,7 +28,7 @@ from harness.ablation.differences import ArmScores, difference
 from harness.ablation.scores import task_units
 from harness.analysis.compare.influences import in_order, influence, units_of
 from harness.commands.progress import RunDisplay
-from harness.models.module import parse_model
+from harness.models.spec import parse_model
 from harness.results import write_csv
 from harness.results.predictions import read_predictions
 from harness.run.engines import local_engine, worker_devices

@@ -157,7 +157,8 @@ def embed_plainly(options: dict, event: bool) -> Embed:
 def embed_ours(options: dict) -> Embed:
     from harness.embeddings.embed import embed_split
     from harness.embeddings.store import read_split
-    from harness.models.module import ModelSpec, load_module
+    from harness.models.loading import load_module
+    from harness.models.spec import ModelSpec
     from tasks.audio import ContentHashes
     from tasks.format.task import read_task
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import torch
 
-from harness.models.module import parse_model
+from harness.models.spec import parse_model
 from harness.probe import PROTOCOLS, next_units, selected_units
 from harness.probe.run import run_unit
 from harness.results.predictions import gather

@@ -19,7 +19,7 @@ import pytest
 from support.changed import changed
 
 from harness.analysis.table import format_table
-from harness.models.module import ModelSpec
+from harness.models.spec import ModelSpec
 from harness.probe import PROTOCOLS
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute, write_layouts

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from support import task_directories
 
-from harness.models.module import parse_model
+from harness.models.spec import parse_model
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan

@@ -10,7 +10,7 @@ import pandas as pd
 from support import task_directories
 from support.result_rows import row
 
-from harness.models.module import ModelSpec
+from harness.models.spec import ModelSpec
 from harness.report.material import Material, TaskFacts
 from harness.report.panel import Panel
 from harness.results import frame, load

@@ -60,7 +60,7 @@ def _options(text: str) -> Container[str]:
 
 def _module_in(command: str, model: str) -> str:
     """Return the module that a command names for a model, for rows of schema version 1."""
-    from harness.models.module import parse_model
+    from harness.models.spec import parse_model
 
     try:
         words = shlex.split(command)

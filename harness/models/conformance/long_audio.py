@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 from harness.models.conformance.centres import Lag, click_train, measure_lag
-from harness.models.conformance.checks import N_CLICKS, SEGMENT_SECONDS, SPACING_MS
 from harness.models.conformance.child import call_in_child
+from harness.models.conformance.form import N_CLICKS, SEGMENT_SECONDS, SPACING_MS
 from harness.models.conformance.subject import Doubt, Failure, Subject, load_subject, said
 from harness.models.imports import guest_of
-from harness.models.module import ModelSpec
+from harness.models.spec import ModelSpec
 from tasks.audio import MAX_SECONDS
 
 # HEAR API: "any length up to 20 minutes", embedded "within 16 GB of GPU memory".
@@ -46,7 +46,7 @@ def check_long_audio(spec: ModelSpec, device: str, seconds: float = MAX_SECONDS)
 
     Args:
         spec: the module.
-        device: as for :func:`harness.models.module.load_module`.
+        device: as for :func:`harness.models.loading.load_module`.
         seconds: length of the clip, at least 100.
 
     Raises:

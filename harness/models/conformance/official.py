@@ -21,7 +21,7 @@ from typing import Any
 from harness.models.conformance.child import call_in_child
 from harness.models.conformance.subject import said
 from harness.models.imports import guest_of, import_hear_module
-from harness.models.module import ModelSpec
+from harness.models.spec import ModelSpec
 
 VERSION = "2021.0.6"
 INSTALL = f"pip install --no-deps --ignore-requires-python hearvalidator=={VERSION}"

@@ -12,22 +12,18 @@ import numpy as np
 import torch
 
 from harness.core.errors import UserError
+from harness.models.arguments import check_arguments, lacking_arguments
 from harness.models.backends import Backend, backend_of
 from harness.models.guest import ModuleExit, exits_refused
 from harness.models.imports import guest_of, import_hear_module
-from harness.models.module import (
-    ATTRIBUTES,
-    FUNCTIONS,
-    ModelSpec,
-    check_arguments,
-    lacking_arguments,
-)
+from harness.models.module import ATTRIBUTES, FUNCTIONS
 from harness.models.process_state import (
     changed_environment,
     changed_settings,
     restored_random_states,
     settings,
 )
+from harness.models.spec import ModelSpec
 
 # If the global generator still has this seed after a call, the call did not seed it.
 _ODD_SEED = 0x5EED_0DD

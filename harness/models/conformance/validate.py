@@ -15,7 +15,7 @@ from harness.models.conformance.pace import measure_pace
 from harness.models.conformance.subject import Doubt, Failure, Unmeasured, load_subject, said
 from harness.models.guest import exits_refused
 from harness.models.imports import guest_of
-from harness.models.module import ModelSpec
+from harness.models.spec import ModelSpec
 from tasks.audio import MAX_SECONDS
 
 OFFICIAL = "hear-validator"

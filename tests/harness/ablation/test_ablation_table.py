@@ -18,7 +18,7 @@ from harness.ablation.table import format_study, long_form
 from harness.analysis.compare.ranks import holm
 from harness.core.errors import UserError
 from harness.metrics.units import clip_units
-from harness.models.module import ModelSpec
+from harness.models.spec import ModelSpec
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan

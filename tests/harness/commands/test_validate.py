@@ -25,8 +25,8 @@ from harness.models.conformance.validate import (
     stricter_checks,
     validate,
 )
-from harness.models.module import ModelSpec
 from harness.models.process_state import changed_settings, random_states, settings
+from harness.models.spec import ModelSpec
 
 DEFECTS = Path(__file__).parents[2] / "support" / "defective_module.py"
 

@@ -14,7 +14,8 @@ from harness.core.errors import UserError
 from harness.embeddings import embed
 from harness.embeddings.embed import batches, embed_split, embedding_fingerprint
 from harness.embeddings.store import read_split
-from harness.models.module import ModelSpec, load_module
+from harness.models.loading import load_module
+from harness.models.spec import ModelSpec
 from tasks.audio import ContentHashes, audio_path, read_audio
 from tasks.format.task import Task, read_task, without_clips
 

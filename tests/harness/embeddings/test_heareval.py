@@ -14,7 +14,8 @@ from harness.embeddings.embed import embed_split
 from harness.embeddings.heareval import permutations, read_layout, write_layout
 from harness.embeddings.store import read_split
 from harness.metrics.events import frame_targets
-from harness.models.module import ModelSpec, load_module
+from harness.models.loading import load_module
+from harness.models.spec import ModelSpec
 from tasks.audio import ContentHashes
 from tasks.format.task import read_task, without_clips
 

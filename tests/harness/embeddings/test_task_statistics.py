@@ -11,7 +11,8 @@ from support import task_directories
 import hear_byola
 from harness.core.errors import UserError
 from harness.embeddings.task_statistics import fit_to_task
-from harness.models.module import ModelSpec, load_module
+from harness.models.loading import load_module
+from harness.models.spec import ModelSpec
 from harness.results import latest, load
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute

@@ -18,8 +18,9 @@ from harness.core.errors import UserError
 from harness.models.conformance.subject import load_subject
 from harness.models.conformance.validate import stricter_checks
 from harness.models.guest import Guest, ModuleExit
-from harness.models.module import ModelSpec, load_module
+from harness.models.loading import load_module
 from harness.models.process_state import settings
+from harness.models.spec import ModelSpec
 
 AUDIO = np.random.default_rng(0).uniform(-1, 1, (2, 16000)).astype(np.float32)
 

@@ -17,7 +17,8 @@ from support.hear_modules import write_module
 import hear_byola
 from harness.core.errors import UserError
 from harness.models.imports import source_sha256
-from harness.models.module import ModelSpec, folder_name, load_again, load_module, parse_model
+from harness.models.loading import load_again, load_module
+from harness.models.spec import ModelSpec, folder_name, parse_model
 
 AUDIO = np.random.default_rng(0).uniform(-1, 1, (2, 16000)).astype(np.float32)
 
@@ -42,7 +43,8 @@ def new_process(folder: Path) -> None:
 # What a console script does: its own folder, not the working directory, is first on sys.path.
 LAUNCHER = """
 import sys
-from harness.models.module import load_module, parse_model
+from harness.models.loading import load_module
+from harness.models.spec import parse_model
 print(load_module(parse_model(sys.argv[1]), "cpu").fingerprint)
 """
 

@@ -11,7 +11,7 @@ import pytest
 from support import report_runs, task_directories
 
 from harness.cli import call
-from harness.models.module import parse_model
+from harness.models.spec import parse_model
 from harness.report.papers import write_figures
 from harness.results import write_csv
 from harness.run.engines import InlineEngine

@@ -11,7 +11,7 @@ import pytest
 from support import task_directories
 
 from harness.core.errors import UserError
-from harness.models.module import ModelSpec
+from harness.models.spec import ModelSpec
 from harness.results.record import Record, find_records, read_record
 from harness.run.engines import InlineEngine
 from harness.run.evaluation import evaluate

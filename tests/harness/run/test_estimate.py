@@ -11,7 +11,7 @@ from support import task_directories
 
 from harness.commands import progress as progress_module
 from harness.commands.progress import RunDisplay
-from harness.models.module import ModelSpec
+from harness.models.spec import ModelSpec
 from harness.run import pulse as pulse_module
 from harness.run.engines import InlineEngine
 from harness.run.estimate import Estimate

@@ -12,7 +12,7 @@ from support import task_directories
 from support.hear_modules import write_module
 
 from harness.core.errors import UserError
-from harness.models.module import ModelSpec, load_module
+from harness.models.loading import load_module
 from harness.models.reference import (
     TOLERANCE,
     TOLERANCE_OF_DEVICES,
@@ -23,6 +23,7 @@ from harness.models.reference import (
     embed_reference,
     tolerance,
 )
+from harness.models.spec import ModelSpec
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.models import check_identity, identify

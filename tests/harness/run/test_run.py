@@ -22,7 +22,7 @@ from support.result_rows import row
 from harness.core.errors import UserError
 from harness.core.workers import WorkerDied
 from harness.metrics.registry import scene_metric
-from harness.models.module import ModelSpec, parse_model
+from harness.models.spec import ModelSpec, parse_model
 from harness.results import read_csv, write_csv, write_result
 from harness.run.engines import InlineEngine, LocalEngine
 from harness.run.execute import execute

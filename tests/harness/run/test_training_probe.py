@@ -11,7 +11,7 @@ from support import task_directories
 
 from harness.core.errors import UserError
 from harness.models import process_state
-from harness.models.module import ModelSpec
+from harness.models.spec import ModelSpec
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan

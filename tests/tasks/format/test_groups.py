@@ -11,7 +11,7 @@ from support import task_directories
 
 from harness.analysis.compare.influences import in_order
 from harness.core.errors import UserError
-from harness.models.module import ModelSpec
+from harness.models.spec import ModelSpec
 from harness.results.predictions import FoldPredictions, read_predictions, write_predictions
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute

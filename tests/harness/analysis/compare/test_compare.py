@@ -28,7 +28,7 @@ from harness.analysis.table.marks import find_marks
 from harness.cli import call
 from harness.core.errors import UserError
 from harness.metrics.event_metric import EventMetric
-from harness.models.module import parse_model
+from harness.models.spec import parse_model
 from harness.results import load, seed_spread, write_csv
 from harness.results.record import find_records
 from harness.run.engines import InlineEngine

@@ -21,7 +21,7 @@ from harness.cli import call
 from harness.metrics.jackknife import share_influence
 from harness.metrics.registry import find_metric
 from harness.metrics.units import clip_units
-from harness.models.module import parse_model
+from harness.models.spec import parse_model
 from harness.results import frame, load, write_csv
 from harness.results.record import find_records
 from harness.run.engines import InlineEngine

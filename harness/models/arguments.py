@@ -1,0 +1,68 @@
+"""Check the checkpoint and the options of a model against its module's ``load_model``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+
+from harness.core.errors import UserError, did_you_mean, did_you_mean_path
+from harness.models.spec import ModelSpec
+
+
+def check_arguments(spec: ModelSpec, load_model: Callable) -> None:
+    """Refuse a checkpoint that does not exist and options that ``load_model`` does not have.
+
+    Raises:
+        UserError: the nearest file or option is named.
+    """
+    _check_checkpoint(spec)
+    _check_options(spec, load_model)
+
+
+def lacking_arguments(spec: ModelSpec, load_model: Callable, checkpoint: str, option: str) -> str:
+    """Return which required arguments of ``load_model`` are missing; empty if none are.
+
+    Args:
+        spec: the model.
+        load_model: the module's function.
+        checkpoint: how the command line takes a checkpoint, for the message.
+        option: the text before an option on the command line, for the message.
+    """
+    lacking = []
+    for i, p in enumerate(inspect.signature(load_model).parameters.values()):
+        given = p.name in spec.options or (i == 0 and spec.checkpoint)
+        if given or p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
+            continue
+        how = f"an option ({option}{p.name}=VALUE)" if i else f"a checkpoint ({checkpoint})"
+        lacking.append(f"'{p.name}', {how}")
+    if not lacking:
+        return ""
+    return (
+        f"needs {'; '.join(lacking)}. Give it, or give the parameter a default value, as the HEAR "
+        "API requires"
+    )
+
+
+def _check_options(spec: ModelSpec, load_model: Callable) -> None:
+    parameters = list(inspect.signature(load_model).parameters.values())
+    if any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return
+    named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    # The first parameter is the checkpoint's path, whatever its name.
+    allowed = [name for name in named if name != parameters[0].name]
+    for key in spec.options:
+        if key not in allowed:
+            raise UserError(
+                f"load_model of '{spec.module}' has no option '{key}'."
+                f"{did_you_mean(key, allowed)} Its options: {', '.join(allowed) or 'none'}."
+            )
+
+
+def _check_checkpoint(spec: ModelSpec) -> None:
+    path = Path(spec.checkpoint)
+    if spec.checkpoint and not path.exists():
+        raise UserError(
+            f"The checkpoint '{spec.checkpoint}' of '{spec.module}' does not exist."
+            f"{did_you_mean_path(path)}"
+        )
