@@ -2,8 +2,9 @@
 
 A score is computed again without each unit of its stratum. The squared influences add up to the
 jackknife estimate of the score's variance. For a few units of unequal size it is less biased than
-the linearised estimate (Bell and McCaffrey 2002, CR3). For a paired comparison, the influences of
-two models on the same units are subtracted.
+the linearised estimate (Bell and McCaffrey 2002, CR3). Macro means scale the change of each class
+(CR2 of the same paper, :mod:`harness.metrics.macro_mean`). For a paired comparison, the influences
+of two models on the same units are subtracted.
 """
 
 from __future__ import annotations

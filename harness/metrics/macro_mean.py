@@ -75,12 +75,23 @@ class MacroMean(SceneMetric):
     def influence(self, folds: Sequence[SceneFold], units: Units) -> Influence:
         """Compute the mean with and without each unit, or block of units."""
         units = self.jackknife_units(units)
-        whole, without = [], []
-        for fold, of_clip in zip(folds, units.of_clip, strict=True):
-            scorer = _FoldScorer(self, fold)
-            whole.append(scorer.values(np.ones((len(of_clip), 1)))[0])
-            without.append(scorer.without(of_clip, np.unique(of_clip)))
-        found = values_influence(whole, without, units)
+        scorers = [_FoldScorer(self, fold) for fold in folds]
+        whole = [scorer.by_class(np.ones((scorer.n_clips, 1)))[:, 0] for scorer in scorers]
+        without = []
+        for number, (scorer, of_clip) in enumerate(zip(scorers, units.of_clip, strict=True)):
+            present = np.unique(of_clip)
+            others = np.delete(np.stack(whole), number, axis=0)
+            changes = _changes(
+                whole[number],
+                others,
+                scorer.without(of_clip, present),
+                scorer.shares(units, number),
+            )
+            # values_influence multiplies by this factor, the correction of a single mean.
+            size = units.stratum_sizes[units.stratum[present]]
+            factor = np.sqrt(np.maximum(size - 1, 1) / size)
+            without.append(macro_mean(whole[number][:, None] + changes / factor))
+        found = values_influence([scorer.value() for scorer in scorers], without, units)
         return replace(found, worth=effective_units(folds, units))
 
     def answers(self, folds: Sequence[SceneFold]) -> float:
@@ -121,19 +132,64 @@ class _FoldScorer:
         hot = multi_hot(targets, probabilities.shape[2])
         self._runs = [metric.weighted(run, hot) for run in probabilities]
         self._rows = max(run.n_rows for run in self._runs) + len(hot)
+        self._hot = hot
 
-    def values(self, weights: np.ndarray) -> np.ndarray:
-        """Return the values (b,) under weights (n, b)."""
-        return np.mean([macro_mean(run.scores(weights)) for run in self._runs], axis=0)
+    @property
+    def n_clips(self) -> int:
+        """Number of clips of the fold."""
+        return len(self._hot)
+
+    def value(self) -> float:
+        """Return the macro mean of all clips, averaged over the runs."""
+        weights = np.ones((self.n_clips, 1))
+        return float(np.mean([macro_mean(run.scores(weights)) for run in self._runs]))
+
+    def by_class(self, weights: np.ndarray) -> np.ndarray:
+        """Return the score of each class (C, b) under weights (n, b), averaged over the runs."""
+        return np.mean([run.scores(weights) for run in self._runs], axis=0)
 
     def without(self, of_clip: np.ndarray, present: np.ndarray) -> np.ndarray:
-        """Return the values (units,) without each unit; chunks limit the memory."""
-        return np.concatenate([self.values(w) for w in self._weightings(of_clip, present)])
+        """Return the score of each class without each unit (C, units), in bounded memory."""
+        parts = [self.by_class(w) for w in self._weightings(of_clip, present)]
+        return np.concatenate(parts, axis=1)
+
+    def shares(self, units: Units, fold: int) -> np.ndarray:
+        """Return each unit's share of a class's positives or negatives, the larger, (C, units)."""
+        present = np.unique(units.of_clip[fold])
+        sides = [
+            units.sums(fold, side.astype(np.float64))[present] for side in (self._hot, ~self._hot)
+        ]
+        return np.max([side / np.maximum(side.sum(axis=0), 1) for side in sides], axis=0).T
 
     def _weightings(self, of_clip: np.ndarray, present: np.ndarray) -> Iterator[np.ndarray]:
         chunk = max(1, int(_CHUNK_BYTES / (8 * _ARRAYS_PER_WEIGHTING * self._rows)))
         for start in range(0, len(present), chunk):
             yield (of_clip[:, None] != present[start : start + chunk]).astype(np.float64)
+
+
+def _changes(
+    whole: np.ndarray, others: np.ndarray, without: np.ndarray, shares: np.ndarray
+) -> np.ndarray:
+    """Return the change of each class's score by leaving out each unit, (C, units).
+
+    A unit that has the share h of a class moves the class's mean by 1 / (1 - h) times its
+    influence. The factor sqrt(1 - h) makes the squared changes of a mean add up to its variance
+    without bias (CR2 of Bell and McCaffrey 2002). If a unit contains a class alone in its fold, its
+    change is that to the mean of the class's scores in the other folds. If no other fold has the
+    class, the change is NaN, and the class leaves the mean.
+
+    Args:
+        whole: score of each class (C,).
+        others: scores of the classes in the other folds, (folds - 1, C).
+        without: scores without each unit, (C, units).
+        shares: of the units in the classes, (C, units).
+    """
+    n_others = (~np.isnan(others)).sum(axis=0)
+    total = np.where(np.isnan(others), 0.0, others).sum(axis=0)
+    elsewhere = np.divide(total, n_others, out=np.full(len(whole), np.nan), where=n_others > 0)
+    moved = (without - whole[:, None]) * np.sqrt(1 - shares)
+    replaced = (elsewhere - whole) * np.sqrt(n_others / (n_others + 1))
+    return np.where(np.isnan(without), replaced[:, None], moved)
 
 
 def effective_units(folds: Sequence[SceneFold], units: Units | None = None) -> float:

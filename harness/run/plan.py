@@ -45,7 +45,7 @@ from harness.run.units import (
 from tasks.audio import ContentHashes
 from tasks.format.task import SYNTHETIC, Task, TaskSource, is_synthetic
 
-PROBE_VERSION = 2
+PROBE_VERSION = 3
 """Part of every evaluation's fingerprint; increased when a change of the code changes scores."""
 
 Say = Callable[[str], None]

@@ -16,7 +16,7 @@ from harness.metrics.intervals import Interval, estimate
 from harness.metrics.macro_mean import effective_units
 from harness.metrics.registry import event_metric, find_metric, metrics_of, scene_metric
 from harness.metrics.scene_metric import SceneFold, SceneMetric
-from harness.metrics.units import clip_units, group_units
+from harness.metrics.units import Units, clip_units, group_units
 from harness.metrics.variance import flat_half_width
 
 RANKED = ("mAP", "aucroc", "d_prime")
@@ -94,15 +94,22 @@ def test_the_plug_in_value_of_events_is_the_reported_score(metric):
 # Scene tasks
 
 
-@pytest.mark.parametrize("metric", metrics_of("scene"))
+def units_of(names: list[list[str]], grouped: bool) -> Units:
+    sizes = [len(of_fold) for of_fold in names]
+    return group_units(names, sizes) if grouped else clip_units(sizes)
+
+
+def unit_names(sizes: tuple[int, ...], grouped: bool) -> list[list[str]]:
+    return [[f"{f}-{i % 7 if grouped else i}" for i in range(n)] for f, n in enumerate(sizes)]
+
+
+@pytest.mark.parametrize("metric", ACCURACIES)
 @pytest.mark.parametrize("grouped", [False, True])
 def test_influences_are_those_of_rescoring_without_a_unit(metric, grouped):
     sizes = (40, 24)
     folds = [scene_fold(f, n, runs=2) for f, n in enumerate(sizes)]
-    names = [
-        [f"{f}-{i % 7}" if grouped else f"{f}-{i}" for i in range(n)] for f, n in enumerate(sizes)
-    ]
-    units = group_units(names, sizes) if grouped else clip_units(sizes)
+    names = unit_names(sizes, grouped)
+    units = units_of(names, grouped)
     found = find_metric(metric).influence(folds, units)
 
     def left(without: str) -> float:
@@ -121,6 +128,38 @@ def test_influences_are_those_of_rescoring_without_a_unit(metric, grouped):
         values = np.array([left(name) for name in sorted(set(of_fold))])
         variance += (len(values) - 1) / len(values) * ((values - values.mean()) ** 2).sum()
     assert found.value == pytest.approx(left(""))
+    assert found.variance == pytest.approx(variance)
+    assert found.units.freedom == len({name for of_fold in names for name in of_fold}) - 2
+
+
+@pytest.mark.parametrize("metric", [m for m in metrics_of("scene") if m not in ACCURACIES])
+@pytest.mark.parametrize("grouped", [False, True])
+def test_influences_on_macro_means_are_those_of_rescoring_each_class(metric, grouped):
+    sizes = (40, 24)
+    folds = [scene_fold(f, n, runs=2) for f, n in enumerate(sizes)]
+    names = unit_names(sizes, grouped)
+    units = units_of(names, grouped)
+    found = find_metric(metric).influence(folds, units)
+
+    def by_class(fold: int, without: str) -> np.ndarray:
+        (p, t), kept = folds[fold], np.array([name != without for name in names[fold]])
+        return np.mean([scene_metric(metric).by_class(run[kept], t[kept]) for run in p], axis=0)
+
+    variance = 0.0
+    for fold, of_fold in enumerate(names):
+        whole, targets, moves = by_class(fold, ""), folds[fold].targets, []
+        for unit in sorted(set(of_fold)):
+            inside = np.array([name == unit for name in of_fold])
+            change = by_class(fold, unit) - whole
+            for c in range(len(whole)):
+                has = targets == c
+                shares = [(inside & side).sum() / side.sum() for side in (has, ~has)]
+                change[c] *= np.sqrt(1 - max(shares))
+            moves.append(change.mean() / len(names))
+        variance += ((np.array(moves) - np.mean(moves)) ** 2).sum()
+    assert found.value == pytest.approx(
+        np.mean([by_class(fold, "").mean() for fold in range(len(names))])
+    )
     assert found.variance == pytest.approx(variance)
     assert found.units.freedom == len({name for of_fold in names for name in of_fold}) - 2
 
