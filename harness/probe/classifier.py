@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from harness.metrics.events import Postprocessing
     from harness.probe.folddata import FoldData
     from harness.probe.judge import Judge
+    from harness.probe.partial import Partial
     from harness.probe.units import Point
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial:
     """How a classifier is fitted in one unit.
 
@@ -32,6 +33,7 @@ class Trial:
         generator: returns the random generator of a named stream on a device ("cpu", "cuda").
             All randomness comes from these.
         tell: to be called often, with a text on how far the fit is.
+        partial: keeps what a long fit has done so far.
     """
 
     point: Point
@@ -40,6 +42,7 @@ class Trial:
     judge: Judge
     generator: Callable[[str, str], torch.Generator]
     tell: Callable[[str], None]
+    partial: Partial
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from tasks.format.task import Fold, Task, multiclass_targets, multilabel_targets
 _CHUNK_ROWS = 4096
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FoldData:
     """One fold of a task, its rows on the device that trains.
 
@@ -79,15 +79,15 @@ def read_fold(
     mean, scale = standardiser(rows) if standardise else (None, None)
     valid = [embeddings[fold.valid]]
     return FoldData(
-        task,
-        fold,
-        embeddings,
-        _to_device(rows, mean, scale, device),
-        torch.from_numpy(targets).to(device),
-        _to_device(read_rows(task, valid), mean, scale, device),
-        read_targets(task, valid),
-        mean,
-        scale,
+        task=task,
+        fold=fold,
+        embeddings=embeddings,
+        train=_to_device(rows, mean, scale, device),
+        train_targets=torch.from_numpy(targets).to(device),
+        valid=_to_device(read_rows(task, valid), mean, scale, device),
+        valid_targets=read_targets(task, valid),
+        mean=mean,
+        scale=scale,
     )
 
 

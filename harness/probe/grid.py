@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from harness.core.errors import UserError, did_you_mean
-from harness.probe.protocol import Protocol
+from harness.probe.protocol import Protocol, Search
 from harness.probe.units import Point
 from tasks.format.task import Task
 
@@ -32,7 +32,7 @@ def grid_points(protocol: Protocol, task: Task) -> tuple[Point, ...]:
     (2, 3.2e-3, n) (2, 3.2e-3, u).) A task whose own grid has another number of points gets
     another draw, as there.
     """
-    if protocol.search == "within_unit":
+    if protocol.search == Search.WITHIN_UNIT:
         return ((),)
     grid = _grid(protocol, task)
     keys = sorted(grid)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +14,37 @@ from torch import Tensor
 
 from harness.core.kinds import EmbeddingType
 from harness.metrics.events import Frames, Postprocessing, best_postprocessing, postprocessing_grid
-from harness.metrics.registry import event_metric, find_metric, scene_metric
+from harness.metrics.registry import event_metric, scene_metric
 from harness.probe.folddata import FoldData, timestamps_of
-from harness.probe.train import Check, loss_of, probabilities_of
+from harness.probe.network import loss_of, probabilities_of
+from harness.probe.protocol import perfect_score
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one validation found.
+
+    Attributes:
+        score: what selects: the task's first metric, or the loss.
+        loss: the mean cross entropy.
+        choice: the post-processing of events that the score was computed with.
+        ends: whether the score is one that ends training.
+    """
+
+    score: float
+    loss: float
+    choice: Postprocessing | None = None
+    ends: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields as JSON."""
+        return dataclasses.asdict(self)
+
+    @staticmethod
+    def from_json(fields: Mapping[str, Any]) -> Check:
+        """Return what :meth:`to_json` was called on."""
+        choice = fields["choice"]
+        return Check(**{**fields, "choice": choice and Postprocessing(**choice)})
 
 
 class Judge:
@@ -41,10 +71,7 @@ class Judge:
             heareval: as :attr:`harness.probe.protocol.Protocol.heareval_validation`.
         """
         self.criterion, self.higher_is_better = criterion
-        if self.criterion == "loss":
-            self.perfect = 0.0
-        else:
-            self.perfect = find_metric(self.criterion).range[1 if self.higher_is_better else 0]
+        self.perfect = perfect_score(criterion)
         self.heareval = heareval
         self.data = data
         self.targets = torch.from_numpy(data.valid_targets).to(data.train.device)

@@ -22,6 +22,7 @@ distance of W from the optimum relative to ||W||.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,6 +111,17 @@ class LinearPath:
         weight = fit.weight[:, self.open].T
         bias = fit.bias[self.open] + weight @ self.mean
         return self._fit(fit.l2, torch.cat([weight, bias[:, None]], 1), fit.steps)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the next fits depend on beside the problem."""
+        return {f"solution{i}": u for i, (u, _) in enumerate([*self.before, (self.last, None)])}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from what :meth:`state` returned on an equal problem."""
+        *before, last = (state[name].to(self.rows.device) for name in sorted(state))
+        objective = LogisticObjective(self.rows, self.targets, 0.0, len(last))
+        self.before = [(unknowns, objective.image(unknowns)) for unknowns in before]
+        self.last = last
 
     def _fit(self, l2: float, start: Tensor | None, steps: int = 0) -> LinearFit:
         weight = self.rows.new_zeros(self.rows.shape[1], len(self.share))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from harness.core.kinds import EmbeddingType, PredictionType
@@ -23,6 +24,26 @@ if TYPE_CHECKING:
 MULTICLASS, MULTILABEL = PredictionType.MULTICLASS.value, PredictionType.MULTILABEL.value
 EVENT = EmbeddingType.EVENT.value
 ALL_KINDS = (MULTICLASS, MULTILABEL, EVENT)
+
+
+class Search(str, Enum):
+    """Where grid points are compared.
+
+    ``FIRST_FOLD``: the winner on the first fold is trained anew on the others. ``EACH_FOLD``: every
+    fold chooses on its own validation split. ``WITHIN_UNIT``: each fold too, and one unit tries
+    points in order; the classifier may end early.
+    """
+
+    FIRST_FOLD = "first_fold"
+    EACH_FOLD = "each_fold"
+    WITHIN_UNIT = "within_unit"
+
+
+class SelectBy(str, Enum):
+    """What stops training and selects, on validation: the task's first metric, or the loss."""
+
+    METRIC = "metric"
+    LOSS = "loss"
 
 
 def no_notes(
@@ -48,14 +69,11 @@ class Protocol:
         shuffle: whether a classifier that trains in epochs draws a new order of the rows for each.
             If not, the rows have the one order in which the original kit stores its embeddings.
         n_points: how many points of the shuffled grid are tried.
-        search: ``first_fold`` (the winner on the first fold is trained anew on the others),
-            ``each_fold`` (every fold chooses on its own validation split) or ``within_unit`` (each
-            fold too, and one unit tries points in order; the classifier may end early).
+        search: where grid points are compared.
         thresholds: event thresholds tried on validation with each post-processing. If there are
             none, the task's post-processing has one (0.5 by default).
         runs: how often each fold is trained, with other seeds; scores are averaged.
-        select_by: what stops training and selects, on validation: the task's first ``metric``, or
-            the ``loss``.
+        select_by: what stops training and selects, on validation.
         task_overrides: whether a task's own grid, and its wish to select by loss, are obeyed.
         heareval_validation: whether validation is that of heareval 2021.1.3: its values of metrics
             that are undefined in part, and one that is NaN or infinite ends the training of a grid
@@ -71,10 +89,10 @@ class Protocol:
     standardise: bool = True
     shuffle: bool = True
     n_points: int = 1
-    search: str = "each_fold"
+    search: Search = Search.EACH_FOLD
     runs: int = 1
     thresholds: tuple[float, ...] = ()
-    select_by: str = "metric"
+    select_by: SelectBy = SelectBy.METRIC
     task_overrides: bool = False
     heareval_validation: bool = False
     notes: Callable[
@@ -105,7 +123,13 @@ def supports(protocol: Protocol, task: Task) -> bool:
 def criterion(protocol: Protocol, task: Task) -> tuple[str, bool]:
     """Return what selects, "loss" or a metric, and whether more of it is better."""
     by_task = protocol.task_overrides and not task.use_scoring_for_early_stopping
-    if by_task or protocol.select_by == "loss":
+    if by_task or protocol.select_by == SelectBy.LOSS:
         return "loss", False
     metric = find_metric(task.primary_metric)
     return metric.name, metric.higher_is_better
+
+
+def perfect_score(criterion: tuple[str, bool]) -> float:
+    """Return the best score that a criterion (as returned by :func:`criterion`) can have."""
+    name, higher_is_better = criterion
+    return 0.0 if name == "loss" else find_metric(name).range[1 if higher_is_better else 0]

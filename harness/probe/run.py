@@ -13,6 +13,7 @@ from harness.embeddings.store import SplitEmbeddings
 from harness.probe.classifier import Trial
 from harness.probe.folddata import generator_seed, read_fold
 from harness.probe.judge import Judge
+from harness.probe.partial import Partial
 from harness.probe.protocol import Protocol, criterion
 from harness.probe.units import ProbeUnit, UnitResult
 from tasks.format.task import Task
@@ -26,6 +27,7 @@ def run_unit(
     seed: int,
     device: str = "cpu",
     tell: Callable[[str], None] = lambda _: None,
+    partial: Partial | None = None,
 ) -> UnitResult:
     """Train a unit on its fold's train split, select on validation, predict the test split.
 
@@ -38,6 +40,8 @@ def run_unit(
         device: as torch names it. Probes of ``mps`` run on the CPU: they are small, and Apple's
             GPUs have no double precision.
         tell: called with a text on how far the training is, often.
+        partial: keeps what a long training has done so far. A training that was kept goes on, with
+            the result of one that was not stopped.
 
     Raises:
         UserError: data on which the probe is not defined, by task, fold and reason.
@@ -64,7 +68,15 @@ def run_unit(
     def generator(stream: str, where: str) -> torch.Generator:
         return torch.Generator(where).manual_seed(generator_seed(*names, stream))
 
-    trial = Trial(unit.point, protocol.grid, protocol.shuffle, judge, generator, tell)
+    trial = Trial(
+        point=unit.point,
+        grid=protocol.grid,
+        shuffle=protocol.shuffle,
+        judge=judge,
+        generator=generator,
+        tell=tell,
+        partial=partial or Partial(),
+    )
     fitted = protocol.classifier.fit(data, trial)
     score, loss, choice = fitted.score, fitted.loss, fitted.choice
     if score is None:

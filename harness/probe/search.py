@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from harness.core.errors import UserError
 from harness.probe.grid import grid_points
-from harness.probe.protocol import Protocol, criterion
+from harness.probe.protocol import Protocol, Search, criterion, perfect_score
 from harness.probe.units import Point, ProbeUnit, UnitResult
 from tasks.format.task import Task
 
@@ -17,9 +17,14 @@ def next_units(
     protocol: Protocol, task: Task, done: Mapping[ProbeUnit, UnitResult]
 ) -> list[ProbeUnit]:
     """Return the units that may run now; none when the protocol is finished."""
-    points, folds, runs = grid_points(protocol, task), len(task.folds), range(protocol.runs)
-    searched = 1 if protocol.search == "first_fold" else folds
-    units = [ProbeUnit(fold, p, run) for fold in range(searched) for p in points for run in runs]
+    folds, runs = len(task.folds), range(protocol.runs)
+    searched = 1 if protocol.search == Search.FIRST_FOLD else folds
+    units = [
+        ProbeUnit(fold, point, run)
+        for fold in range(searched)
+        for point in _candidates(protocol, task, done, fold)
+        for run in runs
+    ]
     missing = [unit for unit in units if unit not in done]
     if missing or searched == folds:
         return missing
@@ -29,9 +34,9 @@ def next_units(
 
 
 def number_of_units(protocol: Protocol, task: Task) -> int:
-    """Return how many units the protocol has on a task."""
+    """Return how many units the protocol has on a task at most."""
     points, folds = len(grid_points(protocol, task)), len(task.folds)
-    trainings = points + folds - 1 if protocol.search == "first_fold" else points * folds
+    trainings = points + folds - 1 if protocol.search == Search.FIRST_FOLD else points * folds
     return trainings * protocol.runs
 
 
@@ -45,7 +50,8 @@ def selected_units(
     """
     selected = []
     for fold in range(len(task.folds)):
-        winner = _winner(protocol, task, done, 0 if protocol.search == "first_fold" else fold)
+        searched = 0 if protocol.search == Search.FIRST_FOLD else fold
+        winner = _winner(protocol, task, done, searched)
         units = [ProbeUnit(fold, winner, run) for run in range(protocol.runs)]
         if not all(np.isfinite(done[unit].probabilities).all() for unit in units):
             raise UserError(
@@ -62,11 +68,31 @@ def _winner(
 ) -> Point:
     """Return the best point on a fold's validation split, the first tried among equals."""
     _, higher = criterion(protocol, task)
-    points = grid_points(protocol, task)
 
     def value(point: Point) -> float:
-        runs = [done[ProbeUnit(fold, point, run)].valid_score for run in range(protocol.runs)]
-        mean = float(np.mean(runs))
+        mean = float(np.mean(_scores(protocol, done, fold, point)))
         return mean if higher else -mean
 
-    return max(points, key=value)
+    return max(_candidates(protocol, task, done, fold), key=value)
+
+
+def _candidates(
+    protocol: Protocol, task: Task, done: Mapping[ProbeUnit, UnitResult], fold: int
+) -> Sequence[Point]:
+    """Return the points that can win on a fold, in the order in which they are tried.
+
+    The points after one with a perfect score cannot: at best they tie, and the first of equals
+    wins.
+    """
+    points, perfect = grid_points(protocol, task), perfect_score(criterion(protocol, task))
+    for number, point in enumerate(points):
+        if _scores(protocol, done, fold, point) == [perfect] * protocol.runs:
+            return points[: number + 1]
+    return points
+
+
+def _scores(
+    protocol: Protocol, done: Mapping[ProbeUnit, UnitResult], fold: int, point: Point
+) -> list[float]:
+    units = [ProbeUnit(fold, point, run) for run in range(protocol.runs)]
+    return [done[unit].valid_score for unit in units if unit in done]

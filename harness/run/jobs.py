@@ -24,6 +24,7 @@ from harness.embeddings.embed import embed_split
 from harness.models.loading import load_module
 from harness.models.module import HearModule
 from harness.probe import PROTOCOLS, ProbeUnit, UnitResult, criterion
+from harness.probe.partial import Partial
 from harness.probe.run import run_unit
 from harness.results import write_result
 from harness.results.predictions import gather, write_predictions
@@ -70,12 +71,21 @@ def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
         if mine:
             task, embeddings = evaluation.embeddings.load()
             protocol = PROTOCOLS[evaluation.protocol]
+            partial = Partial(directory.with_name(f"{directory.name}.partial"))
             with _one_thread(), pulse(directory) as tell:
                 result = run_unit(
-                    protocol, unit, task, embeddings, evaluation.seed, device=device, tell=tell
+                    protocol,
+                    unit,
+                    task,
+                    embeddings,
+                    evaluation.seed,
+                    device=device,
+                    tell=tell,
+                    partial=partial,
                 )
             with new_directory(directory) as temporary:
                 result.to_files(temporary)
+            partial.remove()
     return directory.is_dir()
 
 

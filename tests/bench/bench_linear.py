@@ -34,9 +34,9 @@ from sklearn.linear_model import LogisticRegression
 from harness.embeddings.store import read_split
 from harness.probe import PROTOCOLS
 from harness.probe.folddata import read_fold
+from harness.probe.judge import Check
 from harness.probe.linear import LinearPath
 from harness.probe.protocols.linear import fit_until_worse
-from harness.probe.train import Check
 from tasks.format.task import read_task
 
 STRENGTHS = PROTOCOLS["linear"].grid["l2"]
@@ -86,16 +86,28 @@ def accuracy(case: Case, predicted: np.ndarray) -> float:
     return float((predicted == case.valid_classes).mean())
 
 
+class Scorer:
+    """The judge of our side."""
+
+    perfect = 1.0
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+
+    def __call__(self, logits: torch.Tensor) -> Check:
+        return Check(accuracy(self.case, logits.argmax(1).numpy()), 0.0)
+
+    def better(self, score: float, best: float) -> bool:
+        return score > best
+
+
 def ours(case: Case) -> tuple[float, float, np.ndarray]:
     """Best validation accuracy, its strength, and its decisions."""
     rows, valid = torch.from_numpy(case.rows), torch.from_numpy(case.valid_rows)
 
-    def judge(logits: torch.Tensor) -> Check:
-        return Check(accuracy(case, logits.argmax(1).numpy()), 0.0)
-
     n_classes = 1 + int(max(case.classes.max(), case.valid_classes.max()))
     path = LinearPath(rows, torch.from_numpy(case.classes), n_classes)
-    fit, check, _ = fit_until_worse(path, STRENGTHS, valid, judge, np.greater, 1.0)
+    fit, check, _ = fit_until_worse(path, STRENGTHS, valid, Scorer(case))  # type: ignore[arg-type]
     return check.score, fit.l2, fit.logits(valid).argmax(1).numpy()
 
 

@@ -22,6 +22,7 @@ import torch
 
 from harness.models.spec import parse_model
 from harness.probe import PROTOCOLS, next_units, selected_units
+from harness.probe.protocol import Search
 from harness.probe.run import run_unit
 from harness.results.predictions import gather
 from harness.run.evaluation import evaluate
@@ -32,7 +33,7 @@ VARIANTS = {
     "hear2021": {},
     "inputs standardised": {"standardise": True},
     "rows shuffled each epoch": {"shuffle": True},
-    "grid searched on every fold": {"search": "each_fold"},
+    "grid searched on every fold": {"search": Search.EACH_FOLD},
     "undefined score does not end training": {"heareval_validation": False},
     "whole grid of 16": {"n_points": 16},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harness.probe.protocol import MULTICLASS, Protocol
+from harness.probe.protocol import MULTICLASS, Protocol, SelectBy
 from harness.probe.protocols.mlp import MLP
 
 # One layer, Adam, up to 200 epochs, patience 10. The paper does not say what must gain on
@@ -26,5 +26,5 @@ byola = Protocol(
         "patience": (10,),
     },
     runs=10,
-    select_by="loss",
+    select_by=SelectBy.LOSS,
 )

@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.core.kinds import EmbeddingType
 from harness.metrics.registry import find_metric
-from harness.probe.protocol import ALL_KINDS, Protocol
+from harness.probe.protocol import ALL_KINDS, Protocol, Search
 from harness.probe.protocols.mlp import HEAR_GRID, MLP
 from tasks.format.files import VOCABULARY
 from tasks.format.task import Task
@@ -51,7 +51,7 @@ hear2021 = Protocol(
     standardise=False,
     shuffle=False,
     n_points=8,
-    search="first_fold",
+    search=Search.FIRST_FOLD,
     task_overrides=True,
     heareval_validation=True,
     notes=_mended,

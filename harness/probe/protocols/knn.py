@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from harness.probe.classifier import Classifier, FittedClassifier, Trial
-from harness.probe.protocol import MULTICLASS, MULTILABEL, Protocol
+from harness.probe.protocol import MULTICLASS, MULTILABEL, Protocol, Search
 
 if TYPE_CHECKING:
     from harness.probe.folddata import FoldData
@@ -33,7 +33,10 @@ class NearestNeighbours(Classifier):
             if judge.better(score, best):
                 best_k, best = k, score
         return FittedClassifier(
-            lambda rows: next(scores(rows, [best_k])), best, curve=curve, params={"k": best_k}
+            predict=lambda rows: next(scores(rows, [best_k])),
+            score=best,
+            curve=curve,
+            params={"k": best_k},
         )
 
     def is_random(self, params: Mapping[str, Any], n_rows: int) -> bool:
@@ -48,5 +51,5 @@ knn = Protocol(
     classifier=NearestNeighbours(),
     grid={"k": (1, 5, 20, 50)},
     n_points=4,
-    search="within_unit",
+    search=Search.WITHIN_UNIT,
 )

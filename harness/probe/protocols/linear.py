@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from harness.core.kinds import EmbeddingType
 from harness.probe.classifier import Classifier, FittedClassifier, Trial
-from harness.probe.protocol import ALL_KINDS, Protocol
+from harness.probe.protocol import ALL_KINDS, Protocol, Search
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from harness.probe.folddata import FoldData
+    from harness.probe.judge import Check, Judge
     from harness.probe.linear import LinearFit, LinearPath
-    from harness.probe.train import Check
+    from harness.probe.partial import Partial
 
 # Frames without any event on which a logistic regression is fitted: as many as there are frames
 # with one, and at least this many.
@@ -42,15 +44,14 @@ class Logistic(Classifier):
             generator = trial.generator("negatives", "cpu")
             rows, targets, counted = _sample_frames(rows, targets, generator)
         path = LinearPath(rows, targets, len(data.task.labels))
-        strengths = trial.grid["l2"]
         fitted, check, curve = fit_until_worse(
-            path, strengths, data.valid, judge, judge.better, judge.perfect, trial.tell
+            path, trial.grid["l2"], data.valid, judge, trial.tell, trial.partial
         )
         return FittedClassifier(
-            lambda rows: judge.probabilities(fitted.logits(rows)),
-            check.score,
-            check.loss,
-            check.choice,
+            predict=lambda rows: judge.probabilities(fitted.logits(rows)),
+            score=check.score,
+            loss=check.loss,
+            choice=check.choice,
             curve=curve,
             params={
                 "l2": fitted.l2,
@@ -71,10 +72,9 @@ def fit_until_worse(
     path: LinearPath,
     strengths: Sequence[float],
     valid: Tensor,
-    judge: Callable[[Tensor], Check],
-    better: Callable[[float, float], bool],
-    perfect: float,
+    judge: Judge,
     tell: Callable[[str], None] = lambda _: None,
+    partial: Partial | None = None,
 ) -> tuple[LinearFit, Check, list[list[float]]]:
     """Fit from strong to weak, and refine the fit that is best on validation.
 
@@ -89,9 +89,8 @@ def fit_until_worse(
         strengths: from strong to weak.
         valid: rows of the validation split.
         judge: scores their logits.
-        better: whether its first score is strictly better than its second.
-        perfect: the best score there can be.
         tell: called with a text on how far the path is.
+        partial: keeps the path after a strength, so that a path that was stopped goes on.
 
     Returns:
         the refined fit, its check, and a row (strength, loss, score) for each strength tried.
@@ -99,19 +98,52 @@ def fit_until_worse(
     best: tuple[LinearFit, Check] | None = None
     curve: list[list[float]] = []
     worse = 0
-    for l2 in strengths:
-        fitted = path.fit(l2)
+    if partial and (kept := partial.load()):
+        best, curve, worse = _restore(path, *kept)
+    for l2 in strengths[len(curve) :]:
         tell(f"strength {len(curve) + 1} of at most {len(strengths)}")
+        fitted = path.fit(l2)
         check = judge(fitted.logits(valid))
         curve.append([l2, check.loss, check.score])
-        if best is None or better(check.score, best[1].score):
+        if best is None or judge.better(check.score, best[1].score):
             best = fitted, check
-        worse = worse + 1 if better(best[1].score, check.score) else 0
-        if worse == _WORSE_STRENGTHS or check.score == perfect:
+        worse = worse + 1 if judge.better(best[1].score, check.score) else 0
+        if worse == _WORSE_STRENGTHS or check.score == judge.perfect:
             break
+        if partial and partial.due():
+            _keep(partial, path, *best, curve, worse)
     assert best is not None
     refined = path.refine(best[0])
     return refined, judge(refined.logits(valid)), curve
+
+
+def _keep(
+    partial: Partial,
+    path: LinearPath,
+    best: LinearFit,
+    check: Check,
+    curve: list[list[float]],
+    worse: int,
+) -> None:
+    """Keep all that the rest of a path depends on."""
+    fields = {f.name: getattr(best, f.name) for f in dataclasses.fields(best)}
+    tensors = {"weight": fields.pop("weight"), "bias": fields.pop("bias")}
+    found = {"fit": fields, "check": check.to_json(), "curve": curve, "worse": worse}
+    partial.save(found, {**tensors, **path.state()})
+
+
+def _restore(
+    path: LinearPath, fields: dict[str, Any], tensors: dict[str, Tensor]
+) -> tuple[tuple[LinearFit, Check], list[list[float]], int]:
+    """Restore the path; return the best fit with its check, the curve, and the worse strengths."""
+    from harness.probe.judge import Check
+    from harness.probe.linear import LinearFit
+
+    device = path.rows.device
+    weight, bias = (tensors.pop(name).to(device) for name in ("weight", "bias"))
+    path.restore(tensors)
+    best = LinearFit(**fields["fit"], weight=weight, bias=bias)
+    return (best, Check.from_json(fields["check"])), fields["curve"], fields["worse"]
 
 
 def _sample_frames(
@@ -139,6 +171,6 @@ linear = Protocol(
     # Of the mean loss; scikit-learn's C = 1 / (rows * l2). Strongest first, so that it wins ties.
     grid={"l2": tuple(10.0 ** (1 - 7 * i / 11) for i in range(12))},
     n_points=12,
-    search="within_unit",
+    search=Search.WITHIN_UNIT,
     thresholds=(0.05, *(i / 10 for i in range(1, 10))),
 )

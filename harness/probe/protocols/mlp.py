@@ -36,39 +36,33 @@ class MLP(Classifier):
     name = "mlp"
 
     def fit(self, data: FoldData, trial: Trial) -> FittedClassifier:
-        """Train at the unit's grid point; see :func:`harness.probe.train.fit`."""
-        from harness.probe.train import MLPSettings, fit, predict
+        """Train at the unit's grid point; see :class:`harness.probe.train.MLPTraining`."""
+        from harness.probe.train import Examples, MLPSettings, MLPTraining
 
         settings, judge, n_rows = MLPSettings(**dict(trial.point)), trial.judge, len(data.train)
         if settings.hidden_layers and n_rows < 2:
             raise UserError(
                 f"{data.task.name}, fold '{data.fold.name}': the train split has a single row, on "
-                "which batch normalisation is undefined. It "
-                "needs two."
+                "which batch normalisation is undefined. It needs two."
             )
-        fitted = fit(
-            settings,
-            data.train,
-            data.train_targets,
-            len(data.task.labels),
-            data.valid,
-            judge,
-            trial.generator,
-            shuffle=trial.shuffle,
-            higher_is_better=judge.higher_is_better,
-            tell=trial.tell,
+        examples = Examples(
+            rows=data.train,
+            targets=data.train_targets,
+            n_outputs=len(data.task.labels),
+            valid_rows=data.valid,
         )
+        fitted = MLPTraining(settings, examples, trial).run()
         params = dict(trial.point)
         if n_rows % settings.batch_size == 1 and n_rows > 1:
             params["last_row_joined"] = True  # reported, since the original kit fails there
         return FittedClassifier(
-            lambda rows: judge.probabilities(predict(fitted.probe, rows)),
-            fitted.check.score,
-            fitted.check.loss,
-            fitted.check.choice,
-            fitted.epoch,
-            [list(row) for row in fitted.curve],
-            params,
+            predict=lambda rows: judge.probabilities(fitted.probe.predict(rows)),
+            score=fitted.check.score,
+            loss=fitted.check.loss,
+            choice=fitted.check.choice,
+            epoch=fitted.epoch,
+            curve=fitted.curve,
+            params=params,
         )
 
     def is_random(self, params: Mapping[str, Any], n_rows: int) -> bool:

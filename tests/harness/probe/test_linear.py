@@ -6,9 +6,9 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from harness.probe import lbfgs, linear
+from harness.probe.judge import Check
 from harness.probe.linear import LinearFit, LinearPath
 from harness.probe.protocols.linear import fit_until_worse
-from harness.probe.train import Check
 
 STRENGTHS = [1.0, 1e-2, 1e-4]
 
@@ -211,12 +211,16 @@ def test_a_path_ends_when_validation_has_fallen(scores, tried: int, best: int) -
     strengths = [10.0**-i for i in range(7)]
     left = iter([*scores[:tried], 0.25])
 
-    def better(score: float, best: float) -> bool:
-        return score > best or (np.isnan(best) and not np.isnan(score))
+    class Scripted:
+        perfect = 1.0
 
-    fit, check, curve = fit_until_worse(
-        path, strengths, rows, lambda _: Check(next(left), 0.0), better, 1.0
-    )
+        def __call__(self, logits: torch.Tensor) -> Check:
+            return Check(next(left), 0.0)
+
+        def better(self, score: float, best: float) -> bool:
+            return score > best or (np.isnan(best) and not np.isnan(score))
+
+    fit, check, curve = fit_until_worse(path, strengths, rows, Scripted())
     assert [row[0] for row in curve] == strengths[:tried]
     assert fit.l2 == strengths[best]
     assert check.score == 0.25  # of the refined fit

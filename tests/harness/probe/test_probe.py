@@ -249,7 +249,10 @@ def test_the_first_fold_s_winner_is_trained_anew_on_the_others() -> None:
     protocol, task = PROTOCOLS["hear2021"], class_task(FOLDS, task_specific_param_grid={})[0]
     first = next_units(protocol, task, {})
     assert [unit.fold for unit in first] == [0] * 8
-    done = {unit: result(s) for unit, s in zip(first, [1, 3, 5, 5, 4, 2, 1, 1], strict=True)}
+    done = {
+        unit: result(s)
+        for unit, s in zip(first, [0.1, 0.3, 0.5, 0.5, 0.4, 0.2, 0.1, 0.1], strict=True)
+    }
     assert next_units(protocol, task, {unit: done[unit] for unit in first[:6]}) == first[6:]
     winner = first[2].point  # of equals, the first that was tried
     others = next_units(protocol, task, done)
@@ -258,6 +261,33 @@ def test_the_first_fold_s_winner_is_trained_anew_on_the_others() -> None:
     assert next_units(protocol, task, done) == []
     expected = [[ProbeUnit(fold, winner)] for fold in range(4)]
     assert selected_units(protocol, task, done) == expected
+
+
+@pytest.mark.parametrize("name", ["hear2021", "mlp"])
+def test_points_after_a_perfect_one_are_not_trained(name: str) -> None:
+    protocol, task = PROTOCOLS[name], class_task(FOLDS, task_specific_param_grid={})[0]
+    first = [unit for unit in next_units(protocol, task, {}) if unit.fold == 0]
+    scores = [0.9, 0.5, 1.0, 1.0, 0.9, 1.0, 0.7, 0.8]
+    whole = {unit: result(score) for unit, score in zip(first, scores, strict=True)}
+    done = {unit: whole[unit] for unit in first if unit in (first[2], first[5])}
+    missing = [unit for unit in next_units(protocol, task, done) if unit.fold == 0]
+    assert missing == first[:2]
+    done |= {unit: whole[unit] for unit in missing}
+    others = [unit for unit in next_units(protocol, task, done) if unit.fold > 0]
+    assert others == [unit for unit in next_units(protocol, task, whole) if unit.fold > 0]
+    found = {unit: result(0.5) for unit in others}
+    assert selected_units(protocol, task, done | found) == selected_units(
+        protocol, task, whole | found
+    )
+    assert selected_units(protocol, task, done | found)[0] == [first[2]]
+
+
+def test_a_perfect_error_rate_or_loss_is_zero() -> None:
+    for changes in ({"use_scoring_for_early_stopping": False}, {"evaluation": ("segment_1s_er",)}):
+        task, _ = event_task(**changes, task_specific_param_grid={})
+        units = next_units(PROTOCOLS["hear2021"], task, {})
+        assert len(next_units(PROTOCOLS["hear2021"], task, {units[0]: result(1.0)})) == 7
+        assert next_units(PROTOCOLS["hear2021"], task, {units[0]: result(0.0)}) == []
 
 
 def test_every_fold_chooses_for_itself() -> None:

@@ -19,6 +19,7 @@ from harness.core.errors import UserError
 from harness.core.hashing import sha256_of
 from harness.metrics.registry import scene_metric
 from harness.probe import PROTOCOLS, Protocol, find_protocol, next_units, selected_units
+from harness.probe.protocol import SelectBy
 from harness.probe.run import run_unit
 from tasks.format.task import multiclass_targets
 
@@ -66,8 +67,8 @@ def added(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Protocol]
     sys.modules.pop("harness.probe.protocols.nearest_mean", None)
 
 
-@pytest.mark.parametrize("select_by", ["metric", "loss"])
-def test_a_protocol_is_one_module(added: Protocol, select_by: str) -> None:
+@pytest.mark.parametrize("select_by", SelectBy)
+def test_a_protocol_is_one_module(added: Protocol, select_by: SelectBy) -> None:
     protocol = dataclasses.replace(added, select_by=select_by)
     task, embeddings = class_task(SPLITS, noise=0.2)
     (unit,) = next_units(protocol, task, {})
@@ -75,7 +76,7 @@ def test_a_protocol_is_one_module(added: Protocol, select_by: str) -> None:
     metric = scene_metric("top1_acc")
     assert metric.score(found.probabilities, multiclass_targets(task, "test")).value == 1
     # What a classifier did not judge itself is judged on validation.
-    assert found.valid_score == (1 if select_by == "metric" else found.valid_loss)
+    assert found.valid_score == (1 if select_by == SelectBy.METRIC else found.valid_loss)
     assert 0 < found.valid_loss < np.log(3)
     assert selected_units(protocol, task, {unit: found}) == [[unit]]
 

@@ -23,6 +23,7 @@ from harness.core.errors import UserError
 from harness.core.workers import WorkerDied
 from harness.metrics.registry import scene_metric
 from harness.models.spec import ModelSpec, parse_model
+from harness.probe.partial import Partial
 from harness.results import read_csv, write_csv, write_result
 from harness.run.engines import InlineEngine, LocalEngine
 from harness.run.execute import execute
@@ -494,6 +495,15 @@ def test_a_run_killed_at_any_moment_goes_on_to_the_same_results(tasks, tmp_path)
     table = read_csv(out / "results.csv")
     assert table.value.tolist() == expected.value.tolist()
     assert not list(out.rglob("*.lease"))
+
+
+def test_the_state_of_a_long_probe_is_removed_when_it_is_done(tasks, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(Partial, "due", lambda self: seen.append(self._path) or True)
+    run(settings(tmp_path / "kept", tasks["scene"], protocols=("byola",)))
+    assert len({*seen}) == 10
+    assert all(path.suffix == ".partial" and path.with_suffix("").is_dir() for path in seen)
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 TINY_MODULE = """
