@@ -11,19 +11,13 @@ from harness.core.files import expand_home
 from tasks.cards.builtin import card, card_of_directory, cards, is_card, suites
 from tasks.cards.card import Card
 from tasks.cards.cardfile import card_in, misplaced
-from tasks.demo import demo_directory, demo_names
+from tasks.demo import demo_directory
 from tasks.format.files import METADATA
-from tasks.format.spec import part_of
-from tasks.format.task import SYNTHETIC, TaskSource
-from tasks.make.summary import SUITE as OWN
+from tasks.format.task import TaskSource
+from tasks.ways import MADE_BY, is_built_in, none_of, ways_to_get
 
 Found = tuple[Path, str]
 """A task directory and its suite ("" if it has no card)."""
-
-_DEFAULT_TASKS_DIR = Path("tasks")  # of the commands' --tasks-dir
-
-_MADE_BY = {OWN: "tasks make", SYNTHETIC: "tasks make --synthetic KIND"}
-"""The suites whose tasks users make, and the command that makes one."""
 
 
 def find_task(name: str, tasks_dir: Path) -> Found:
@@ -94,8 +88,7 @@ def find_sources(
         found += find_suite(suite, tasks_dir)
     if not found:
         raise UserError(
-            "No task is named. Name tasks, task directories or a suite: -t TASK, -t DIRECTORY or "
-            "--suite demo."
+            "No task is named. Name tasks or task directories by --task, or a suite by --suite."
         )
     unique = {
         directory: TaskSource(directory, card_suite, group_pattern=group_pattern(directory))
@@ -113,20 +106,12 @@ def suite_in(suite: str, tasks_dir: Path) -> tuple[Card, ...]:
         UserError: there is no such suite.
     """
     here = cards_in(tasks_dir, suite)
-    if here or suite in _MADE_BY:
+    if here or suite in MADE_BY:
         return here
     if suite in suites():
         return suites()[suite]
     own = sorted({each.suite for each in cards_in(tasks_dir)})
     raise _no_suite(suite, [*own, *sorted(suites())])
-
-
-def none_of(suite: str, tasks_dir: Path) -> str:
-    """Return a sentence that a suite whose tasks users make has no task."""
-    return (
-        f"{tasks_dir} contains no task of the suite {suite}. `hear-byola {_MADE_BY[suite]}` makes "
-        "one."
-    )
 
 
 def cards_of_suite(suite: str) -> tuple[Card, ...]:
@@ -208,22 +193,6 @@ def place_of(each: Card, tasks_dir: Path) -> Path | None:
     return directory if (directory / METADATA).is_file() else None
 
 
-def whereabouts(name: str, each: Card, tasks_dir: Path) -> str:
-    """Return a text with the location of a card's task, or with the commands that get it."""
-    place = directory_of(name, tasks_dir)
-    if place is None or place.resolve().name != each.directory:
-        place = place_of(each, tasks_dir)
-    if place is not None:
-        return f"Here: {place}"
-    where = [] if is_built_in(each) else [f"Not in {tasks_dir}."]
-    return "\n".join([*where, *ways_to_get([each], tasks_dir)])
-
-
-def is_built_in(each: Card) -> bool:
-    """Return whether the task comes with the package."""
-    return each.name in demo_names()
-
-
 def directories(tasks_dir: Path) -> list[Path]:
     """Return the task directories in a folder, by name; none if the folder does not exist."""
     if not tasks_dir.is_dir():
@@ -257,35 +226,6 @@ def directory_of(name: str, tasks_dir: Path) -> Path | None:
         listed = ", ".join(path.name for path in matches)
         raise UserError(f"'{name}' matches several tasks in {tasks_dir}: {listed}. Name one.")
     return matches[0] if matches else None
-
-
-def ways_to_get(absent: Sequence[Card], tasks_dir: Path) -> list[str]:
-    """Return a line for each way to get tasks that are not in ``tasks_dir``."""
-    # Imported here, because the modules of the corpora take long to import.
-    from tasks.prepare.registry import CORPORA
-
-    where = "" if tasks_dir == _DEFAULT_TASKS_DIR else f" --tasks-dir {tasks_dir}"
-    to_fetch = " ".join(each.name for each in absent if each.published)
-    unpublished = [each for each in absent if not each.published]
-    to_prepare = [each.name for each in unpublished if each.name in CORPORA]
-    lines = [f"Comes with the package: {each.name}." for each in unpublished if is_built_in(each)]
-    if to_fetch:
-        lines.append(f"Published: `hear-byola tasks fetch {to_fetch}{where}`.")
-    if to_prepare:
-        lines.append(
-            f"Made from a corpus in DIR, by `hear-byola tasks prepare NAME --source DIR{where}`: "
-            f"{', '.join(to_prepare)}."
-        )
-    for each in unpublished:
-        if each.name not in CORPORA and not is_built_in(each):
-            lines.append(
-                f"Not published, and no command makes it: put {each.directory} into {tasks_dir}."
-            )
-    for each in absent:
-        part = tasks_dir / part_of(each.task).name
-        if (part / METADATA).is_file():
-            lines.append(f"There is a part of {each.name}, with fewer clips: {part.name}.")
-    return lines
 
 
 def _suite_of(directory: Path) -> str:

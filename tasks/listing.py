@@ -7,7 +7,8 @@ from pathlib import Path
 
 from tasks.cards.builtin import cards
 from tasks.cards.card import Card
-from tasks.find import cards_in, directories, is_built_in, none_of, place_of, suite_in
+from tasks.find import cards_in, directories, place_of, suite_in
+from tasks.ways import is_built_in, none_of
 
 _HEADER = ("NAME", "SUITE", "VERSION", "KIND", "FOLDS", "CLIPS", "HOURS", "METRIC", "HERE", "TITLE")
 _RIGHT = ("FOLDS", "CLIPS", "HOURS")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tasks.cards.card import Card
 from tasks.cards.cardfile import to_yaml, write_card
-from tasks.find import directory_of, find_card, whereabouts
+from tasks.find import directory_of, find_card, place_of
 from tasks.format.task import read_task
+from tasks.ways import is_built_in, ways_to_get
 
 
 def show_task(name: str, tasks_dir: Path) -> tuple[str, str]:
@@ -23,7 +25,7 @@ def show_task(name: str, tasks_dir: Path) -> tuple[str, str]:
     """
     found = find_card(name, tasks_dir)
     if found is not None:
-        return write_card(found), whereabouts(name, found, tasks_dir)
+        return write_card(found), _whereabouts(name, found, tasks_dir)
     directory = directory_of(name, tasks_dir) or Path(name)
     return to_yaml(describe(directory)), f"Here, without a card: {directory}"
 
@@ -53,3 +55,14 @@ def describe(directory: Path) -> dict[str, object]:
         "metrics": task.evaluation,
         "split_clips": sizes,
     }
+
+
+def _whereabouts(name: str, each: Card, tasks_dir: Path) -> str:
+    """Return a text with the location of a card's task, or with the commands that get it."""
+    place = directory_of(name, tasks_dir)
+    if place is None or place.resolve().name != each.directory:
+        place = place_of(each, tasks_dir)
+    if place is not None:
+        return f"Here: {place}"
+    where = [] if is_built_in(each) else [f"Not in {tasks_dir}."]
+    return "\n".join([*where, *ways_to_get([each], tasks_dir)])

@@ -58,8 +58,9 @@ def list_tasks(tasks_dir: Path | str = "tasks", suite: str | None = None) -> pd.
     Raises:
         UserError: no such suite.
     """
-    from tasks.find import is_built_in, place_of
+    from tasks.find import place_of
     from tasks.listing import known_tasks
+    from tasks.ways import is_built_in
 
     folder = Path(expand_home(str(tasks_dir)))
     rows = [

@@ -8,7 +8,8 @@ from pathlib import Path
 from harness.core.errors import UserError
 from tasks.cards.builtin import card
 from tasks.cards.card import Card
-from tasks.find import cards_of_suite, ways_to_get
+from tasks.find import cards_of_suite
+from tasks.ways import ways_to_get
 
 
 def published_among(

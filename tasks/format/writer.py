@@ -34,6 +34,7 @@ __all__ = [
     "NewTask",
     "Read",
     "check_rates",
+    "names_left_out",
     "refuse_bad",
     "write_task",
 ]
@@ -58,6 +59,19 @@ def refuse_bad(bad: Bad, cure: str = "Correct or remove them") -> NoReturn:
     shown = [f"{name}: {reason}" for name, reason in bad]
     first = f"{_clips(len(bad))} cannot be used. {cure}, and run again: the other clips are kept."
     raise UserError("\n  ".join([first, *shown]))
+
+
+def names_left_out(bad: Bad, say: Callable[[str], None], *, skip: bool, cure: str) -> set[str]:
+    """Return the names of clips that are left out, and report each with its reason.
+
+    Raises:
+        UserError: ``skip`` is not set; ``cure`` is the advice.
+    """
+    if not skip:
+        refuse_bad(bad, cure)
+    for name, reason in bad:
+        say(f"left out: {name}: {reason}")
+    return {name for name, _ in bad}
 
 
 def check_rates(rates: Sequence[int]) -> None:

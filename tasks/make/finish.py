@@ -12,7 +12,7 @@ from tasks.cards.card import CARD
 from tasks.cards.cardfile import add_card, card_in
 from tasks.format.files import METADATA
 from tasks.format.newtask import NewTask
-from tasks.format.writer import LEFT_OUT, Bad, refuse_bad, write_task
+from tasks.format.writer import LEFT_OUT, Bad, names_left_out, write_task
 from tasks.make.plan import TaskPlan
 from tasks.make.recordings import read_recording
 from tasks.make.wishes import Wishes
@@ -26,11 +26,9 @@ def finish(plan: TaskPlan, tasks_dir: Path, *, jobs: int, say: Callable[[str], N
     """
 
     def without(bad: Bad) -> NewTask:
-        if not plan.wishes.skip_bad:
-            refuse_bad(bad, "Correct them, remove them from the table or give --skip-bad")
-        for name, reason in bad:
-            say(f"left out: {name}: {reason}")
-        return plan.without({plan.files[name] for name, _ in bad}).task
+        cure = "Correct them, remove them from the table or give --skip-bad"
+        names = names_left_out(bad, say, skip=plan.wishes.skip_bad, cure=cure)
+        return plan.without({plan.files[name] for name in names}).task
 
     directory = write_task(
         plan.task,

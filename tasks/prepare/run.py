@@ -18,8 +18,9 @@ from tasks.format.groups import GROUPS, derive_groups, misfit
 from tasks.format.newtask import NewClip, NewTask
 from tasks.format.spec import SPLITS, fold_names, part_of
 from tasks.format.task import UNLIKE_CARD
-from tasks.format.writer import LEFT_OUT, Bad, check_rates, refuse_bad, write_task
+from tasks.format.writer import LEFT_OUT, Bad, check_rates, names_left_out, write_task
 from tasks.prepare.archive import Say, close_archives
+from tasks.prepare.corpus import Corpus
 from tasks.prepare.folder import SourceFolder
 from tasks.prepare.registry import CORPORA
 from tasks.prepare.sound import read_sound
@@ -61,14 +62,7 @@ def prepare(
         UserError: the corpus cannot be prepared, is not in the folder, or has unreadable files;
             the disk is too small; or as :func:`tasks.format.writer.write_task`.
     """
-    corpus = CORPORA.get(name)
-    if corpus is None:
-        if (known := cards().get(name)) is not None and known.published is not None:
-            raise UserError(f"'{name}' is published: `hear-byola tasks fetch {name}` gets it.")
-        raise UserError(
-            f"No corpus can be prepared as '{name}'.{did_you_mean(name, CORPORA)} "
-            f"There are {', '.join(CORPORA)}."
-        )
+    corpus = _find_corpus(name)
     check_rates(rates)
     about, rates = card(name), tuple(rates) or (corpus.rate,)
     directory = tasks_dir / about.directory
@@ -82,31 +76,19 @@ def prepare(
         listed = corpus.clips(folder, say)
         clips = [_in_one_form(clip) for clip in listed if clip.source is not None]
         clips = _in_groups(clips, about, say)
-        task = _task(about, clips)
-        for line in (
-            *_missing(listed),
-            *differences(clips, about),
-            *_lacking(clips, task.splits),
-            *_alike(task.labels),
-        ):
+        for line in _missing(listed):
             say(line)
 
         def without(bad: Bad) -> NewTask:
-            if not skip_bad:
-                refuse_bad(bad, "Replace them or give --skip-bad")
-            for clip, reason in bad:
-                say(f"{clip}: {reason}")
-            names = {name for name, _ in bad}
-            left = [clip for clip in clips if clip.name not in names]
+            cure = "Replace them or give --skip-bad"
+            names = names_left_out(bad, say, skip=skip_bad, cure=cure)
             say(f"left out: {len(bad):,} of {plural(len(clips), 'clip')}, which cannot be used")
-            for line in (*differences(left, about), *_lacking(left, task.splits)):
-                say(line)
-            shorter = _task(about, left)
+            shorter = _task(about, [clip for clip in clips if clip.name not in names], say)
             extra = {**shorter.extra, LEFT_OUT: sorted(names)}
             return shorter.model_copy(update={"extra": extra})
 
         written = write_task(
-            task,
+            _task(about, clips, say),
             tasks_dir,
             read_sound,
             rates=rates,
@@ -120,6 +102,18 @@ def prepare(
         folder.close()
         close_archives()
     return written
+
+
+def _find_corpus(name: str) -> Corpus:
+    corpus = CORPORA.get(name)
+    if corpus is not None:
+        return corpus
+    if (known := cards().get(name)) is not None and known.published is not None:
+        raise UserError(f"'{name}' is published: `hear-byola tasks fetch {name}` gets it.")
+    raise UserError(
+        f"No corpus can be prepared as '{name}'.{did_you_mean(name, CORPORA)} "
+        f"There are {', '.join(CORPORA)}."
+    )
 
 
 def differences(clips: Sequence[NewClip], about: Card) -> list[str]:
@@ -149,20 +143,24 @@ def _labels(clips: Sequence[NewClip]) -> set[str]:
     return {label for clip in clips for label in clip.labels}
 
 
-def _task(about: Card, clips: Sequence[NewClip]) -> NewTask:
+def _task(about: Card, clips: Sequence[NewClip], say: Say) -> NewTask:
+    """Return the task of some clips, and report how it differs from its card."""
     called = about.task
     if any(here < _WHOLE * (there or 0) for _, here, there in _sizes(clips, about)):
         called = part_of(called)
-    unlike = differences(clips, about)
+    unlike, labels = differences(clips, about), tuple(sorted(_labels(clips)))
+    splits = fold_names(about.folds) if about.folds else SPLITS
+    for line in (*unlike, *_lacking(clips, splits), *_alike(labels)):
+        say(line)
     return NewTask(
         **dict(called),
         embedding_type=about.embedding_type,
         prediction_type=about.prediction_type,
         split_mode=about.split_mode,
-        splits=fold_names(about.folds) if about.folds else SPLITS,
+        splits=splits,
         evaluation=about.metrics,
         sample_duration=about.clip_seconds,
-        labels=tuple(sorted(_labels(clips))),
+        labels=labels,
         clips=tuple(sorted(clips, key=lambda clip: clip.name)),
         extra={"prepared_from": [dict(source) for source in about.sources]}
         | ({UNLIKE_CARD: unlike} if unlike else {}),

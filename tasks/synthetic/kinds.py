@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tasks.format.spec import (
     EmbeddingType,
@@ -14,7 +14,7 @@ from tasks.format.spec import (
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Kind:
     """The properties of all tasks of a kind, and their default sizes.
 
@@ -43,10 +43,32 @@ class Kind:
     use_scoring_for_early_stopping: bool = True
 
 
-_SCENE, _EVENT = EmbeddingType
-_MULTICLASS, _MULTILABEL = PredictionType
-_SPLITS, _FOLDS, _GIVEN_FOLDS = SplitMode
-_CLASS_METRICS = ("top1_acc", "mAP", "d_prime", "aucroc")
+_MULTICLASS = Kind(
+    name="multiclass",
+    embedding_type=EmbeddingType.SCENE,
+    prediction_type=PredictionType.MULTICLASS,
+    split_mode=SplitMode.TRAINVALTEST,
+    evaluation=("top1_acc", "mAP", "d_prime", "aucroc"),
+    clips=320,
+    classes=8,
+    seconds=1.0,
+)
+_KFOLD = replace(
+    _MULTICLASS, name="kfold", split_mode=SplitMode.NEW_SPLIT_KFOLD, clips=160, classes=4, folds=5
+)
+# Set up like HEAR's DCASE 2016 task.
+_EVENTS = Kind(
+    name="events",
+    embedding_type=EmbeddingType.EVENT,
+    prediction_type=PredictionType.MULTILABEL,
+    split_mode=SplitMode.TRAINVALTEST,
+    evaluation=("event_onset_200ms_fms", "segment_1s_er"),
+    clips=60,
+    classes=6,
+    seconds=8.0,
+    rest_ms=300.0,
+    sound_ms=(500.0, 800.0),
+)
 
 # With these numbers of clips and classes, every test split combines each class with the decoy of
 # each class equally often (see tasks.synthetic.plan). `pitch` is an exception: it would need 576
@@ -54,54 +76,33 @@ _CLASS_METRICS = ("top1_acc", "mAP", "d_prime", "aucroc")
 KINDS: Mapping[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("multiclass", _SCENE, _MULTICLASS, _SPLITS, _CLASS_METRICS, 320, 8, 1.0),
-        Kind(
-            "multilabel",
-            _SCENE,
-            _MULTILABEL,
-            _SPLITS,
-            ("mAP", "d_prime", "aucroc"),
-            320,
-            8,
-            1.0,
-        ),
-        Kind(
-            "pitch",
-            _SCENE,
+        _MULTICLASS,
+        replace(
             _MULTICLASS,
-            _SPLITS,
-            ("pitch_acc", "chroma_acc"),
-            480,
-            24,
-            1.0,
+            name="multilabel",
+            prediction_type=PredictionType.MULTILABEL,
+            evaluation=("mAP", "d_prime", "aucroc"),
+        ),
+        replace(
+            _MULTICLASS,
+            name="pitch",
+            evaluation=("pitch_acc", "chroma_acc"),
+            clips=480,
+            classes=24,
             pitched=True,
         ),
-        Kind("kfold", _SCENE, _MULTICLASS, _FOLDS, _CLASS_METRICS, 160, 4, 1.0, 5),
-        Kind("presplit", _SCENE, _MULTICLASS, _GIVEN_FOLDS, _CLASS_METRICS, 160, 4, 1.0, 5),
-        # Set up like HEAR's DCASE 2016 task.
-        Kind(
-            "events",
-            _EVENT,
-            _MULTILABEL,
-            _SPLITS,
-            ("event_onset_200ms_fms", "segment_1s_er"),
-            60,
-            6,
-            8.0,
-            rest_ms=300.0,
-            sound_ms=(500.0, 800.0),
-        ),
+        _KFOLD,
+        replace(_KFOLD, name="presplit", split_mode=SplitMode.PRESPLIT_KFOLD),
+        _EVENTS,
         # Set up like HEAR's MAESTRO task: folds, early stopping on the loss, its own grids.
-        Kind(
-            "notes",
-            _EVENT,
-            _MULTILABEL,
-            _FOLDS,
-            ("event_onset_50ms_fms", "event_onset_offset_50ms_20perc_fms"),
-            60,
-            12,
-            6.0,
-            5,
+        replace(
+            _EVENTS,
+            name="notes",
+            split_mode=SplitMode.NEW_SPLIT_KFOLD,
+            evaluation=("event_onset_50ms_fms", "event_onset_offset_50ms_20perc_fms"),
+            classes=12,
+            seconds=6.0,
+            folds=5,
             pitched=True,
             rest_ms=150.0,
             sound_ms=(200.0, 600.0),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,24 @@ RATES = (16_000, 48_000)
 # Amplitudes. The sum of three labels and their decoys stays below full scale.
 _ANSWER_LEVELS = (0.05, 0.15)
 _DECOY_LEVELS = (0.02, 0.04)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Design:
+    """The kind of a task, and all its sizes.
+
+    Attributes:
+        sizes: number of clips of each split.
+        notes: the note of each label.
+        seconds: length of every clip.
+    """
+
+    kind: Kind
+    sizes: Mapping[str, int]
+    notes: Sequence[float]
+    labels: tuple[str, ...]
+    seconds: float
+    seed: int
 
 
 def make_synthetic(
@@ -99,23 +118,22 @@ def new_task(
             f"There are {', '.join(KINDS)}."
         )
     what = KINDS[kind]
-    n_clips = what.clips if clips is None else clips
-    n_classes = what.classes if classes is None else classes
     length = what.seconds if seconds is None else seconds
     n_folds = what.folds if folds is None else folds
     if seed < 0:
         raise UserError(f"--seed must be 0 or more, not {seed}.")
     Wishes(name or kind, seconds=length).check()
-    notes = notes_of(what, n_classes)
-    labels = _names(what, notes)
-    sizes = _split_sizes(n_clips, n_folds)
-    said = _plan(what, sizes, n_classes, notes, length, seed)
-    new_clips = [
-        _clip(what, f"{split}-{i:05d}.wav", split, each, notes, labels, length, seed)
-        for split in sizes
-        for i, each in enumerate(said[split])
-    ]
-    tested = [_truth(said[split], n_classes) for split in (sizes if n_folds else ["test"])]
+    notes = notes_of(what, what.classes if classes is None else classes)
+    design = _Design(
+        kind=what,
+        sizes=_split_sizes(what.clips if clips is None else clips, n_folds),
+        notes=notes,
+        labels=_names(what, notes),
+        seconds=length,
+        seed=seed,
+    )
+    said = _plan(design)
+    tested = [_truth(said[split], len(notes)) for split in (said if n_folds else ["test"])]
     return NewTask(
         task_name=name or kind,
         version=VERSION,
@@ -123,11 +141,15 @@ def new_task(
         embedding_type=what.embedding_type,
         prediction_type=what.prediction_type,
         split_mode=_split_mode(what, n_folds),
-        splits=tuple(sizes),
+        splits=tuple(said),
         evaluation=what.evaluation,
         sample_duration=length,
-        labels=labels,
-        clips=tuple(new_clips),
+        labels=design.labels,
+        clips=tuple(
+            _clip(design, split, i, each)
+            for split, clips_of_split in said.items()
+            for i, each in enumerate(clips_of_split)
+        ),
         evaluation_params=what.evaluation_params,
         use_scoring_for_early_stopping=what.use_scoring_for_early_stopping,
         extra={
@@ -177,17 +199,12 @@ def _names(kind: Kind, notes: Sequence[float]) -> tuple[str, ...]:
     return tuple(f"tone{i:0{digits}d}" for i in range(len(notes)))
 
 
-def _plan(
-    kind: Kind,
-    sizes: dict[str, int],
-    classes: int,
-    notes: Sequence[float],
-    seconds: float,
-    seed: int,
-) -> dict[str, list[Said]]:
+def _plan(design: _Design) -> dict[str, list[Said]]:
+    kind, sizes, seconds = design.kind, design.sizes, design.seconds
+    classes = len(design.notes)
     sets = label_sets(kind, classes)
-    shortest = shortest_sound_ms(kind, notes, sets)
-    generators = {split: _generator(seed, kind, i) for i, split in enumerate(sizes)}
+    shortest = shortest_sound_ms(kind, design.notes, sets)
+    generators = {split: _generator(design, i) for i, split in enumerate(sizes)}
     if kind.embedding_type == EmbeddingType.SCENE:
         if 1000 * seconds < shortest:
             raise UserError(
@@ -202,7 +219,7 @@ def _plan(
     return {s: plan_events(n, slots, sets, generators[s]) for s, n in sizes.items()}
 
 
-def _check_size(kind: Kind, sizes: dict[str, int], needed: int) -> None:
+def _check_size(kind: Kind, sizes: Mapping[str, int], needed: int) -> None:
     """Raise UserError if a split is too small for every answer and a decoy of another clip."""
     split = min(sizes, key=lambda name: sizes[name])
     if sizes[split] < needed:
@@ -214,27 +231,19 @@ def _check_size(kind: Kind, sizes: dict[str, int], needed: int) -> None:
         )
 
 
-def _generator(seed: int, kind: Kind, stream: int) -> np.random.Generator:
-    return np.random.default_rng([seed, list(KINDS).index(kind.name), stream])
+def _generator(design: _Design, stream: int) -> np.random.Generator:
+    return np.random.default_rng([design.seed, list(KINDS).index(design.kind.name), stream])
 
 
-def _clip(
-    kind: Kind,
-    name: str,
-    split: str,
-    said: Said,
-    notes: Sequence[float],
-    labels: Sequence[str],
-    seconds: float,
-    seed: int,
-) -> NewClip:
-    rng = np.random.default_rng([seed, *name.encode()])
+def _clip(design: _Design, split: str, number: int, said: Said) -> NewClip:
+    name, labels = f"{split}-{number:05d}.wav", design.labels
+    rng = np.random.default_rng([design.seed, *name.encode()])
     tones = [
-        *_tones(said.answer, notes, frequency, _ANSWER_LEVELS, rng),
-        *_tones(said.decoy, notes, decoy_frequency, _DECOY_LEVELS, rng),
+        *_tones(said.answer, design.notes, frequency, _ANSWER_LEVELS, rng),
+        *_tones(said.decoy, design.notes, decoy_frequency, _DECOY_LEVELS, rng),
     ]
-    recipe = Recipe(seconds, tuple(tones), int(rng.integers(2**31)))
-    if kind.embedding_type == EmbeddingType.SCENE:
+    recipe = Recipe(design.seconds, tuple(tones), int(rng.integers(2**31)))
+    if design.kind.embedding_type == EmbeddingType.SCENE:
         (sound,) = said.answer
         return NewClip(name, split, recipe, labels=tuple(labels[i] for i in sound.labels))
     events = [

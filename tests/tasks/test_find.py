@@ -16,10 +16,11 @@ from harness.core.errors import UserError
 from tasks.cards.builtin import card, cards, suites
 from tasks.cards.card import CARD
 from tasks.cards.cardfile import read_card, write_card
-from tasks.find import find_card, find_suite, find_task, ways_to_get
+from tasks.find import find_card, find_suite, find_task
 from tasks.format.task import read_task
 from tasks.listing import list_tasks
 from tasks.show import show_task
+from tasks.ways import ways_to_get
 
 
 def put(tasks_dir: Path, *names: str) -> None:
