@@ -87,9 +87,7 @@ def find_sources(
     if suite:
         found += find_suite(suite, tasks_dir)
     if not found:
-        raise UserError(
-            "No task is named. Name tasks or task directories by --task, or a suite by --suite."
-        )
+        raise UserError("No task is named. Give --task (a name or a directory) or --suite.")
     unique = {
         directory: TaskSource(directory, card_suite, group_pattern=group_pattern(directory))
         for directory, card_suite in found

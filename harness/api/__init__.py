@@ -1,5 +1,7 @@
 """What ``import harness`` offers. docs/python.md shows it in use."""
 
+# ruff: noqa: F401 (harness re-exports these names)
+
 from harness.analysis.compare import Comparison
 from harness.analysis.compare.gather import Results
 from harness.api.evaluating import evaluate
@@ -7,21 +9,3 @@ from harness.api.lists import list_metrics, list_protocols, list_tasks
 from harness.api.reading import compare, format_table, load, power, table, write_report
 from harness.core.errors import UserError
 from tasks.format.task import Task, read_task
-
-__all__ = [
-    "Comparison",
-    "Results",
-    "Task",
-    "UserError",
-    "compare",
-    "evaluate",
-    "format_table",
-    "list_metrics",
-    "list_protocols",
-    "list_tasks",
-    "load",
-    "power",
-    "read_task",
-    "table",
-    "write_report",
-]

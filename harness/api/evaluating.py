@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from harness.analysis.compare.gather import Results, gather
+from harness.api.wording import naming_arguments
 from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import expand_home
 from tasks.format.task import Task
 
 
+@naming_arguments
 def evaluate(
     models: Any,
     tasks: Path | str | Task | Sequence[Path | str | Task] = (),
@@ -76,16 +78,8 @@ def evaluate(
     devices = worker_devices(device, jobs)
     specs = read_models(models, devices[0])
     live = [spec for spec in specs if spec.live]
-    if live and len(devices) > 1:
-        raise UserError(
-            f"The model '{live[0].label}' is in the memory of this process, and worker processes "
-            "cannot use it. Give jobs=1, or a module and a checkpoint as text."
-        )
-    if live and task_statistics:
-        raise UserError(
-            f"The model '{live[0].label}' is loaded already, and task_statistics loads a model for "
-            "each task. Leave it out, or give a module and a checkpoint as text."
-        )
+    if live:
+        _check_live(live[0].label, devices, task_statistics)
     names = tuple(str(each.directory if isinstance(each, Task) else each) for each in _list(tasks))
     folder = Path(expand_home(str(out)))
     if folder.is_file():
@@ -107,17 +101,29 @@ def evaluate(
     )
     listener = Printer() if progress else Listener()
     with contextlib.ExitStack() as stack:
-        for spec in specs:
-            if spec.live:
-                stack.enter_context(spec.live.borrowed())
+        for spec in live:
+            stack.enter_context(spec.live.borrowed())
         plan = make_plan(settings, listener.say)
         summary = execute(plan, local_engine(devices), folder, command, listener)
     if summary.failures:
         failed = "; ".join(f"{name}: {error}" for name, error in summary.failures)
-        warnings.warn(
-            f"{plural(len(summary.failures), 'evaluation')} failed: {failed}", stacklevel=2
-        )
+        number = plural(len(summary.failures), "evaluation")
+        warnings.warn(f"{number} failed: {failed}", stacklevel=3)
     return gather(summary.places)
+
+
+def _check_live(label: str, devices: Sequence[str], task_statistics: bool) -> None:
+    """Raise UserError for options that a model in memory excludes."""
+    if len(devices) > 1:
+        raise UserError(
+            f"The model '{label}' is in the memory of this process, and worker processes cannot "
+            "use it. Give jobs=1, or a module and a checkpoint as text."
+        )
+    if task_statistics:
+        raise UserError(
+            f"The model '{label}' is loaded already, and task_statistics loads a model for each "
+            "task. Leave it out, or give a module and a checkpoint as text."
+        )
 
 
 def _list(value: Any) -> list[Any]:

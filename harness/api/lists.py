@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from harness.api.wording import naming_arguments
 from harness.core.files import expand_home
 
 
@@ -43,6 +44,7 @@ def list_metrics() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@naming_arguments
 def list_tasks(tasks_dir: Path | str = "tasks", suite: str | None = None) -> pd.DataFrame:
     """Return the tasks that have a card.
 

@@ -15,6 +15,7 @@ from harness.analysis.table import format_table as format_rows
 from harness.analysis.table import wide
 from harness.analysis.table.cells import Marks
 from harness.analysis.table.marks import find_marks
+from harness.api.wording import naming_arguments
 from harness.core.errors import UserError
 from harness.core.files import expand_home
 from harness.results import COLUMNS
@@ -24,6 +25,7 @@ Runs = Results | Path | str | Sequence[Path | str]
 """Results, or what :func:`load` reads."""
 
 
+@naming_arguments
 def load(runs: Path | str | Sequence[Path | str]) -> Results:
     """Read results.
 
@@ -43,6 +45,7 @@ def load(runs: Path | str | Sequence[Path | str]) -> Results:
     return gather([expand_home(str(run)) for run in listed])
 
 
+@naming_arguments
 def table(results: Runs, protocol: str | None = None) -> pd.DataFrame:
     """Return the primary metric of each task by model.
 
@@ -65,6 +68,7 @@ def table(results: Runs, protocol: str | None = None) -> pd.DataFrame:
     return wide(rows, protocol or known[0])
 
 
+@naming_arguments
 def format_table(
     results: Runs,
     style: str = "markdown",
@@ -96,6 +100,7 @@ def format_table(
     return format_rows(rows, style, domains(folder), baselines, found, grouped=grouped)
 
 
+@naming_arguments
 def compare(
     results: Runs,
     models: Sequence[str],
@@ -131,6 +136,7 @@ def compare(
     )
 
 
+@naming_arguments
 def power(
     results: Runs,
     models: Sequence[str] = (),
@@ -164,6 +170,7 @@ def power(
     return plan(_read(results), models, protocol, difference, power, seeds=seeds, grouped=grouped)
 
 
+@naming_arguments
 def write_report(
     results: Runs,
     out: Path | str = "report.html",

@@ -12,23 +12,22 @@ from pathlib import Path
 import click
 
 from harness.commands import options
-from harness.commands.arguments import output_folder
+from harness.commands.arguments import as_user_errors, output_folder
 from harness.commands.output import report_failures
-from harness.core.errors import UserError
 
 
 @click.command(cls=options.Command)
 @click.argument("study", type=options.FilePath(path_type=Path))
 @options.out_option(
-    help="Folder of the study; what is there is not done again.  [default: runs/NAME]",
+    help="Folder of the study; finished work is not repeated.  [default: runs/NAME]",
 )
 @click.option(
     "--audio",
     type=options.FilePath(path_type=Path),
-    help="What to train on, instead of the study's.",
+    help="Audio to train on, instead of the study's.",
 )
 @options.tasks_dir
-@click.option("--jobs", type=int, help="Trainings at once.  [default: one, or one a GPU]")
+@click.option("--jobs", type=int, help="Trainings at a time.  [default: one, or one per GPU]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 def ablate(
     study: Path,
@@ -38,10 +37,10 @@ def ablate(
     jobs: int | None,
     device: str,
 ) -> int:
-    """Train a study's arms × seeds, benchmark all, and set each against the reference arm.
+    """Train a study's arms × seeds, evaluate all, and compare each with the reference arm.
 
-    STUDY is a YAML file. Ends with a table, which OUT/table.md and table.csv keep. The same
-    command after a stop goes on where it was. Exit code 1: an arm failed, the others were finished.
+    STUDY is a YAML file. The table at the end is also in OUT/table.md and OUT/table.csv. After a
+    stop, the same command resumes. Exit code 1: an arm failed, and the others were finished.
     """
     from harness.ablation import Trainer
     from harness.ablation import ablate as run_study
@@ -104,7 +103,7 @@ def _pretrain_arm(
     # "1," is the device of number 1 to Lightning, where "1" would be one device.
     machines = Machines("gpu" if kind == "cuda" else kind, f"{index}," if index else 1)
     checkpoint = pretrain(source, make_config(config), out, name, machines=machines, say=say)
-    # What it would go on from is fifty times its size, and a study has many arms.
+    # The state to resume from is fifty times the checkpoint's size, and a study has many arms.
     (out / STATE).unlink(missing_ok=True)
     return checkpoint
 
@@ -118,10 +117,8 @@ def _audio(source: Path, say: Callable[[str], None]) -> str:
 def _trained_on(checkpoint: Path) -> str:
     from hear_byola.checkpoint import read_checkpoint
 
-    try:
+    with as_user_errors("Delete its folder, and the arm is trained again."):
         return read_checkpoint(checkpoint).data_sha256
-    except (OSError, ValueError) as error:
-        raise UserError(f"{error} Delete its folder, and the arm is trained again.") from error
 
 
 def _untrained(config: Mapping[str, object]) -> Mapping[str, object]:

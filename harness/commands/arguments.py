@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,15 @@ def existing(path: Path) -> Path:
     if not path.exists():
         raise UserError(f"'{path}' does not exist.{did_you_mean_path(path)}")
     return path
+
+
+@contextlib.contextmanager
+def as_user_errors(advice: str = "") -> Iterator[None]:
+    """Raise UserError, with advice at its end, for what hear_byola raises for a user's mistake."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        raise UserError(f"{error} {advice}".rstrip()) from error
 
 
 _OF_A_RUN = ("results.csv", "results")

@@ -7,37 +7,35 @@ from pathlib import Path
 import click
 
 from harness.commands.arguments import chosen_runs
-from harness.commands.options import Command, FilePath, table_format
+from harness.commands.options import Command, runs_argument, table_format
 from harness.core.errors import UserError
 
 
 @click.command(cls=Command)
-@click.argument("paths", nargs=-1, type=FilePath(path_type=Path))
+@runs_argument
 @click.option(
     "--board",
     "name",
     default="hear2021",
     show_default=True,
-    help="hear2021, audiontt or byola-paper: results/published/README.md says what they are.",
+    help="hear2021, audiontt or byola-paper: results/published/README.md describes them.",
 )
 @click.option(
     "--show",
     "tables",
     multiple=True,
     type=click.Choice(["placements", "aggregates", "pairs", "paired"]),
-    help="placements: our rank task by task; aggregates: one number for a model, of all models; "
-    "pairs: ours against each published model, by scores; paired: ours against each other, clip by "
-    "clip. Repeatable.  [default: placements and aggregates, and paired where PATHS have "
-    "predictions of several models; of a csv, placements]",
+    help="placements: the rank of our models on each task; aggregates: one number for each model; "
+    "pairs: our models against each published one, by scores; paired: our models against each "
+    "other, clip by clip. Repeatable.  [default: placements and aggregates, and paired if RUN has "
+    "predictions of several models; with --format csv: placements]",
 )
 @table_format
 def board(paths: tuple[Path, ...], name: str, tables: tuple[str, ...], style: str) -> None:
-    """Rank the results of PATHS, results.csv files or runs' folders, among published ones.
+    """Rank the results of each RUN among published ones: a run's folder, or a results.csv.
 
-    Without PATHS: the folder runs.
-
-    Only rows by the protocol that the published scores were made by may stand on a board, and only
-    on the published task directories.
+    Without RUN: the folder runs. A board contains only rows of the protocol and of the task
+    directories that the published scores were made with.
     """
     from harness.analysis.board import board as place
     from harness.analysis.board.published import read_published
@@ -54,7 +52,7 @@ def board(paths: tuple[Path, ...], name: str, tables: tuple[str, ...], style: st
     )
     shown = tuple(table for table in tables if table != "paired")
     if style == "csv" and len(tables) > 1:
-        raise UserError("A csv holds one table: name one by --show.")
+        raise UserError("A csv contains one table: choose one with --show.")
     parts = []
     if shown or not tables:
         parts.append(format_board(found, style, shown))

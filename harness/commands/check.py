@@ -14,16 +14,15 @@ from harness.commands.output import say
 @click.argument("names", nargs=-1, required=True)
 @tasks_dir
 @click.option(
-    "--sample-rate", type=click.IntRange(min=1), help="Also ask for audio at this rate, in Hz."
+    "--sample-rate", type=click.IntRange(min=1), help="Also require audio at this rate, in Hz."
 )
-@click.option("--no-audio", is_flag=True, help="Read the tables alone, not the audio.")
+@click.option("--no-audio", is_flag=True, help="Check only the tables, not the audio.")
 @click.option(
     "--pairs",
     type=FilePath(dir_okay=False, path_type=Path),
-    help="Write every pair of copies that is found to this CSV file, in place of an earlier such "
-    "table.",
+    help="CSV file for every pair of copies that is found; replaces an earlier such file.",
 )
-@click.option("--verify", is_flag=True, help="Hear all audio again, trusting no memory of it.")
+@click.option("--verify", is_flag=True, help="Check all audio again, and ignore stored results.")
 def check(
     names: tuple[str, ...],
     tasks_dir: Path,
@@ -37,8 +36,8 @@ def check(
     NAMES are task directories, or tasks as `hear-byola run -t` names them.
 
     Compares a directory with its card, decodes every clip, and searches for recordings that are in
-    two splits. Copies with the same samples are all found. Copies that were made quieter, padded,
-    coded again or made noisier are searched for approximately; docs/tasks.md gives the measured
+    two splits. All copies with the same samples are found. The search for copies that were made
+    quieter, padded, coded again or made noisier is approximate; docs/tasks.md gives the measured
     recall. Results for each file are kept, so a second check is quick.
     """
     from harness.commands.display import CountDisplay

@@ -1,18 +1,15 @@
-"""``hear-byola checkpoint``: what checkpoint files hold, and foreign ones in our format."""
+"""``hear-byola checkpoint``: show checkpoints, and convert foreign ones to our format."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
-from harness.commands.arguments import existing
+from harness.commands.arguments import as_user_errors, existing
 from harness.commands.options import FilePath, Group
 from harness.commands.output import say
-from harness.core.errors import UserError
 
 
 @click.group(cls=Group)
@@ -24,14 +21,14 @@ def checkpoint() -> None:
 @click.argument("path", type=FilePath(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def show(path: Path, as_json: bool) -> None:
-    """Print what a checkpoint holds, and what it says of its origin.
+    """Print what a checkpoint contains, with its recorded origin.
 
-    PATH is a file in our format, or any other with the weights of a BYOL-A encoder: what such a
-    file does not say is null in JSON.
+    PATH is a file in our format, or any other file with the weights of a BYOL-A encoder. In JSON,
+    null is a value that the file does not record.
     """
     from hear_byola.checkpoint_report import describe, format_description
 
-    with _told():
+    with as_user_errors():
         description = describe(existing(path))
     click.echo(json.dumps(description, indent=2) if as_json else format_description(description))
 
@@ -47,16 +44,16 @@ def show(path: Path, as_json: bool) -> None:
 @click.option(
     "--mean",
     type=float,
-    help="Of the log-mel; with --std.  [default: -9.660292 for slaney, -5.4919195 for htk]",
+    help="Mean of the log-mel; needs --std.  [default: -9.660292 for slaney, -5.4919195 for htk]",
 )
 @click.option(
     "--std",
     type=float,
-    help="Of the log-mel; with --mean.  [default: 4.7219563 for slaney, 5.0389895 for htk]",
+    help="Its standard deviation; needs --mean.  [default: 4.7219563 for slaney, 5.0389895 for htk]",
 )
-@click.option("--licence", default="", help="Of the weights, to be written into the file.")
-@click.option("--data", default="", help="What they were trained on, to be written into the file.")
-@click.option("--force", is_flag=True, help="Replace OUT if it is there.")
+@click.option("--licence", default="", help="Licence of the weights, for the new file.")
+@click.option("--data", default="", help="Training data, for the new file.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def convert(
     source: Path,
     target: Path,
@@ -67,14 +64,14 @@ def convert(
     data: str,
     force: bool,
 ) -> None:
-    """Write the weights of IN, a published .pth file for instance, as OUT, a .safetensors file.
+    """Write the weights of IN, for example a published .pth file, to OUT, a .safetensors file.
 
-    A file in our format says which mel filterbank and statistics its weights need; IN does not,
-    so the options do. What is assumed for want of one is printed.
+    A file in our format records the mel filterbank and the statistics of its weights. IN does not,
+    so the options give them. Values that are assumed without an option are printed.
     """
     from hear_byola.conversion import convert as convert_file
 
-    with _told():
+    with as_user_errors():
         notes = convert_file(
             existing(source),
             target,
@@ -88,12 +85,3 @@ def convert(
     for note in notes:
         say(f"Note: {note}")
     click.echo(f"wrote {target}")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Tell what hear_byola raises for a user's mistake as one."""
-    try:
-        yield
-    except (OSError, ValueError) as error:
-        raise UserError(str(error)) from error

@@ -14,11 +14,11 @@ from harness.core.files import expand_home
 @click.command(cls=options.Command)
 @click.argument("names", nargs=-1)
 @options.tasks_dir
-@click.option("--suite", help="All published tasks of a suite, for instance `hear2021`.")
+@click.option("--suite", help="All published tasks of a suite, for example `hear2021`.")
 @click.option(
     "--mirror",
     metavar="URL|DIR",
-    help="Take the archives from here: a folder with copies of them, or its address.",
+    help="Folder with copies of the archives, or its web address, to take them from.",
 )
 @click.option("--keep-archive", is_flag=True, help="Keep downloads, in TASKS_DIR/archives.")
 @click.option(
@@ -26,7 +26,7 @@ from harness.core.files import expand_home
     type=click.IntRange(min=1),
     default=3,
     show_default=True,
-    help="Tasks to fetch side by side.",
+    help="Tasks to fetch at a time.",
 )
 def fetch(
     names: tuple[str, ...],
@@ -38,9 +38,9 @@ def fetch(
 ) -> int:
     """Download published tasks, and verify those that are here.
 
-    NAMES are tasks of `hear-byola tasks list`. A broken or stopped download goes on where it was
-    when the command is run again. Each archive is checked by size and md5 as its record lists
-    them, and a task directory appears whole or not at all.
+    NAMES are tasks of `hear-byola tasks list`. Running the command again resumes an interrupted
+    download. Each archive is checked by the size and md5 that its record lists, and a task
+    directory appears complete or not at all.
     """
     from harness.commands.fetch_progress import FetchDisplay
     from tasks.fetch import fetch as fetch_tasks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,39 +53,27 @@ class MakeOptions:
         """Return what is asked of a task of recordings."""
         from tasks.make.wishes import Wishes
 
-        return Wishes(
-            name=name,
-            version=self.version,
-            seconds=self.seconds,
-            folds=self.folds,
-            seed=self.seed,
-            prediction_type=self.prediction_type,
-            metrics=self.metrics,
-            rates=self.rates,
-            title=self.title,
-            domain=self.domain,
-            licence=self.licence,
-            skip_bad=self.skip_bad,
-        )
+        given = {option.name: getattr(self, option.name) for option in fields(Wishes)}
+        return Wishes(**given | {"name": name})
 
 
 @click.command("make", cls=options.Command)
 @click.argument("labels", type=options.FilePath(path_type=Path), required=False)
 @click.argument("audio_dir", type=options.FilePath(path_type=Path), required=False)
-@click.option("--name", help="What the task is called.  [default with --synthetic: its kind]")
+@click.option("--name", help="Name of the task.  [default with --synthetic: its kind]")
 @click.option(
     "--synthetic",
     metavar="KIND",
-    help="Make up a task whose answers are known, instead: multiclass, multilabel, pitch, kfold, "
-    "presplit, events or notes.",
+    help="Make a task of generated sounds with known answers instead: multiclass, multilabel, "
+    "pitch, kfold, presplit, events or notes.",
 )
-@click.option("--clips", type=click.IntRange(min=1), help="Of a synthetic task: in all splits.")
-@click.option("--classes", type=click.IntRange(min=1), help="Of a synthetic task.")
-@click.option("--version", default="v1", show_default=True, help="The task's version.")
+@click.option("--clips", type=click.IntRange(min=1), help="Clips of a synthetic task in all.")
+@click.option("--classes", type=click.IntRange(min=1), help="Classes of a synthetic task.")
+@click.option("--version", default="v1", show_default=True, help="Version of the task.")
 @click.option(
     "--seconds",
     type=float,
-    help="Cut or zero-pad every clip at its end to this.  [default: leave lengths alone]",
+    help="Cut or zero-pad every clip at its end to this length.  [default: keep each length]",
 )
 @click.option(
     "--folds",
@@ -97,38 +85,38 @@ class MakeOptions:
     type=click.IntRange(min=0),
     default=0,
     show_default=True,
-    help="Of the choice of splits.",
+    help="Random seed of the splits.",
 )
 @click.option(
     "--prediction-type",
     type=click.Choice([each.value for each in PredictionType]),
     callback=lambda _, __, value: value and PredictionType(value),
-    help="[default: multilabel where a file has several labels]",
+    help="[default: multilabel if a file has several labels]",
 )
 @click.option(
     "--metric",
     "metrics",
     multiple=True,
-    help="Repeatable; the first is the score.  [default: HEAR's for such tasks]",
+    help="Metric; the first is the task's score. Repeatable.  [default: HEAR's for such tasks]",
 )
 @options.rates
-@click.option("--title", help="The task's name for people, on its card.")
-@click.option("--domain", help="On its card: speech, music.  [default: other]")
+@click.option("--title", help="Title of the task, on its card.")
+@click.option("--domain", help="Domain on its card, for example speech.  [default: other]")
 @click.option("--licence", help="SPDX name of the recordings' licence, on its card.")
 @options.tasks_dir
 @options.jobs
 @click.option(
-    "--skip-bad", is_flag=True, help="Leave recordings out that are missing or cannot be read."
+    "--skip-bad", is_flag=True, help="Leave out recordings that are missing or cannot be read."
 )
 @options.settings(MakeOptions)
 def make(chosen: MakeOptions) -> None:
     """Make a task of the recordings in AUDIO_DIR that the table LABELS names.
 
     LABELS is a CSV file with the columns file and label; for events also onset and offset, in
-    seconds. Several labels of a file stand on rows of their own, or between semicolons. It may
-    give each file's split (train, valid, test) or fold, and its group (a speaker, a recording).
-    A group is kept in one split, and confidence intervals are computed over groups. Stopped at any
-    moment, the same command goes on.
+    seconds. Several labels of a file are on separate rows, or in one cell with semicolons between.
+    The table may give each file's split (train, valid, test) or fold, and its group (a speaker, a
+    recording). A group is kept in one split, and confidence intervals are computed over groups.
+    After a stop, the same command resumes.
     """
     if chosen.synthetic is not None:
         click.echo(_make_synthetic(chosen, chosen.synthetic))

@@ -12,21 +12,19 @@ from harness.core.counts import plural
 
 
 @click.command(cls=Command)
-@click.argument(
-    "paths", metavar="FILE_OR_RUN...", nargs=-1, required=True, type=FilePath(path_type=Path)
-)
+@click.argument("paths", metavar="RUN...", nargs=-1, required=True, type=FilePath(path_type=Path))
 @out_option(
     required=True,
     metavar="OUT.csv",
     help="The CSV to write; never one of the inputs.",
 )
-@click.option("--overwrite", is_flag=True, help="Write over OUT where it is there.")
+@click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 def merge(paths: tuple[Path, ...], out: Path, overwrite: bool) -> None:
-    """Join results CSVs and runs' folders in OUT.
+    """Join the results of each RUN in OUT: a run's folder, or a results.csv.
 
-    Of rows that tell the same thing the newest is kept, and those left out are named. The parts of
-    a run with --shard on several machines are put together so. Predictions stay where they are:
-    what needs them, like comparing clip by clip, needs the runs' folders.
+    Of several rows of one evaluation, the newest is kept, and the others are listed. This joins the
+    parts of a run with --shard on several machines. Predictions are not copied: commands that need
+    them, such as comparisons, need the runs' folders.
     """
     from harness.results import write_csv
     from harness.results.merge import check_output, describe_left_out

@@ -109,7 +109,7 @@ tasks_dir = click.option(
     type=FilePath(file_okay=False, path_type=Path),
     default=Path("tasks"),
     show_default=True,
-    help="The folder that holds task directories.",
+    help="Folder that contains task directories.",
 )
 
 table_format = click.option(
@@ -122,21 +122,23 @@ table_format = click.option(
 
 some_tasks = together(
     click.option(
-        "-t", "--task", "tasks", multiple=True, metavar="TASK", help="This task alone. Repeatable."
+        "-t", "--task", "tasks", multiple=True, metavar="TASK", help="Only this task. Repeatable."
     ),
     click.option(
-        "--exclude", multiple=True, metavar="TASK", help="Leave this task out. Repeatable."
+        "--exclude", multiple=True, metavar="TASK", help="Leave out this task. Repeatable."
     ),
 )
 
 ungrouped = click.option(
     "--ungrouped",
     is_flag=True,
-    help="Take clips as independent, also on tasks with groups. Intervals are then too narrow.",
+    help="Treat clips as independent, also on tasks with groups. Intervals are then too narrow.",
 )
 
 compared = together(
-    click.option("--protocol", help="By which results.  [default: all that the models share]"),
+    click.option(
+        "--protocol", help="Protocol of the results.  [default: all that the models share]"
+    ),
     some_tasks,
     ungrouped,
 )
@@ -149,6 +151,8 @@ baseline = click.option(
     help="A model, as tables name it, that is a baseline and comes first, like the modules of "
     "harness.baselines and untrained hear_byola. Repeatable.",
 )
+
+runs_argument = click.argument("paths", nargs=-1, metavar="[RUN]...", type=FilePath(path_type=Path))
 
 run_option = click.option(
     "--run",
@@ -179,7 +183,7 @@ jobs = click.option(
     "--jobs",
     type=click.IntRange(min=1),
     callback=_or_all_cores,
-    help="Worker processes.  [default: one a core]",
+    help="Worker processes.  [default: one per core]",
 )
 
 chosen = together(
@@ -190,7 +194,7 @@ chosen = together(
         multiple=True,
         metavar="MODULE[=CHECKPOINT][,KEY=VALUE]...",
         help="A HEAR-API module: an import name, a .py file or a package's folder, its checkpoint, "
-        "and options for its load_model. The option `name` is what tables call it. Of a VALUE, "
+        "and options for its load_model. The option `name` is its name in tables. In a VALUE, "
         f"{yamltext.RULE}. Repeatable.",
     ),
     click.option(
@@ -201,7 +205,7 @@ chosen = together(
         metavar="TASK|DIR",
         help="A task directory, the name of one in --tasks-dir, or a built-in task. Repeatable.",
     ),
-    click.option("--suite", help="All tasks of a suite, for instance `demo`."),
+    click.option("--suite", help="All tasks of a suite, for example `demo`."),
     tasks_dir,
 )
 
@@ -209,26 +213,26 @@ workers = together(
     out_option(
         default=Path("runs"),
         show_default=True,
-        help="Where embeddings, predictions and results.csv go; what is there is not done again.",
+        help="Folder of embeddings, predictions and results.csv; finished work is not repeated.",
     ),
-    click.option("--jobs", type=int, help="Worker processes.  [default: one a core, or one a GPU]"),
+    click.option("--jobs", type=int, help="Worker processes.  [default: one per core, or per GPU]"),
     click.option(
         "--device", default="auto", show_default=True, help="auto, cpu, mps, cuda or cuda:N."
     ),
-    click.option("--skip-bad", is_flag=True, help="Leave clips out whose audio is bad."),
+    click.option("--skip-bad", is_flag=True, help="Leave out clips with bad audio."),
     click.option(
         "--task-statistics",
         is_flag=True,
         help="Fit a model's input statistics to each task's training split, as the BYOL-A paper "
         "does; for modules that have `task_options`, and tasks with a training split.",
     ),
-    click.option("--verify", is_flag=True, help="Hash all audio again, trusting no memory of it."),
+    click.option("--verify", is_flag=True, help="Hash all audio again, and ignore stored hashes."),
     click.option(
         "--dtype",
         type=click.Choice(["float32", "float16"]),
         default="float32",
         show_default=True,
-        help="How embeddings are stored.",
+        help="Number format of stored embeddings.",
     ),
     click.option(
         "--shard",
@@ -245,14 +249,14 @@ probes = together(
         multiple=True,
         default=("hear2021",),
         show_default=True,
-        help="How embeddings are probed; see below. Repeatable.",
+        help="Protocol of the probes; see below. Repeatable.",
     ),
     click.option(
         "--seeds",
         type=int,
         default=1,
         show_default=True,
-        help="Repeat every probe with this many seeds; grids and splits stay.",
+        help="Train every probe with this many seeds, on the same grids and splits.",
     ),
 )
 

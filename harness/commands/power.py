@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from harness.commands.arguments import chosen_runs
-from harness.commands.options import Command, FilePath, compared, run_option, table_format
+from harness.commands.options import Command, compared, run_option, runs_argument, table_format
 
 
 @click.command(cls=Command)
-@click.argument("paths", nargs=-1, metavar="RUN...", type=FilePath(path_type=Path))
+@runs_argument
 @run_option
 @click.option(
     "-m",

@@ -16,12 +16,12 @@ from harness.commands.output import say
     "--source",
     type=options.FilePath(path_type=Path),
     required=True,
-    help="Folder that holds the corpus, unpacked or in its archives.",
+    help="Folder with the corpus, unpacked or in its archives.",
 )
 @options.tasks_dir
 @options.rates
 @options.jobs
-@click.option("--skip-bad", is_flag=True, help="Leave sounds out that cannot be read.")
+@click.option("--skip-bad", is_flag=True, help="Leave out sounds that cannot be read.")
 def prepare(
     name: str,
     source: Path,
@@ -30,9 +30,9 @@ def prepare(
     jobs: int,
     skip_bad: bool,
 ) -> None:
-    """Make a task directory from a corpus as its publisher packs it.
+    """Make a task directory from a corpus as its publisher distributes it.
 
-    Stopped at any moment, the same command goes on. NAME is one of nsynth_instrument,
+    After a stop, the same command resumes. NAME is one of nsynth_instrument,
     urbansound8k, voxceleb1, voxforge, speech_commands_v2_12, speech_commands_v2_35,
     speech_commands_5h, speech_commands_full, spoken_digit and esc50.
     """

@@ -50,9 +50,9 @@ class PretrainOptions:
     "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Replace a field. Repeatable."
 )
 @out_option(
-    help="Folder of the run; a run that is there goes on.  [default: runs/pretrain/CONFIG]",
+    help="Folder of the run; an unfinished run is resumed.  [default: runs/pretrain/CONFIG]",
 )
-@click.option("--resume", is_flag=True, help="Refuse to start anew where nothing is to go on from.")
+@click.option("--resume", is_flag=True, help="Fail if there is no run to resume.")
 @click.option(
     "--start",
     type=FilePath(path_type=Path),
@@ -60,9 +60,12 @@ class PretrainOptions:
 )
 @click.option("--accelerator", default="auto", show_default=True, help="auto, cpu, gpu or mps.")
 @click.option(
-    "--devices", default="auto", show_default=True, help="How many, or which (0,2), on a machine."
+    "--devices",
+    default="auto",
+    show_default=True,
+    help="How many of each machine, or which (0,2).",
 )
-@click.option("--nodes", type=int, default=1, show_default=True, help="Machines.")
+@click.option("--nodes", type=int, default=1, show_default=True, help="Number of machines.")
 @click.option(
     "--probe-task",
     "probe_tasks",
@@ -79,7 +82,7 @@ def pretrain(options: PretrainOptions) -> int:
 
     AUDIO is a folder of recordings or of tar shards (first folder below it: kind of audio), a text
     or CSV list, or a tar file. The run's folder gets the checkpoint, its curves, and the state
-    that the same command goes on from after a stop.
+    from which the same command resumes after a stop.
     """
     try:
         from pytorch_lightning.utilities.rank_zero import rank_zero_only

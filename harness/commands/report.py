@@ -14,22 +14,21 @@ from harness.commands.output import say
 from harness.core.counts import plural
 
 _about = together(
-    click.argument("paths", type=FilePath(path_type=Path), nargs=-1),
+    options.runs_argument,
     click.option(
         "--model",
         "models",
         multiple=True,
         metavar="MODEL",
-        help="A model, as tables name it, that has panels on every task and is compared. "
-        "Repeatable: the others are compared with the one that is named first, and those that are "
-        "named come first. Without it they are compared with the best. Up to eight models are all "
-        "shown; of more, those named, the best and baselines.",
+        help="A model, as tables name it, that has panels on every task. Repeatable. The others "
+        "are compared with the first of them, and with the best model if none is named. Up to "
+        "eight models are all shown; of more, those named, the best and baselines.",
     ),
     click.option(
         "--protocol",
         "protocols",
         multiple=True,
-        help="Rows of this protocol alone. Repeatable.",
+        help="Only results of this protocol. Repeatable.",
     ),
     baseline,
     tasks_dir,
@@ -38,7 +37,7 @@ _about = together(
 
 @dataclass(frozen=True)
 class _About:
-    """What both commands are about."""
+    """The options of both commands."""
 
     paths: tuple[Path, ...]
     models: tuple[str, ...]
@@ -72,30 +71,30 @@ class FigureOptions(_About):
     type=FilePath(dir_okay=False, path_type=Path),
     default=Path("report.html"),
     show_default=True,
-    help="The page.",
+    help="File of the page.",
 )
-@click.option("--title", default="Results", show_default=True, help="Its heading.")
+@click.option("--title", default="Results", show_default=True, help="Heading of the page.")
 @click.option(
     "--audio-mb",
     type=click.FloatRange(min=0),
     default=8.0,
     show_default=True,
-    help="Embed recordings up to this size in all. Others are linked from where the page is, and "
-    "play only while it and the tasks stay there.",
+    help="Embed recordings up to this total size in MB. Others are linked, and play only while the "
+    "page and the tasks stay in their folders.",
 )
 @click.option(
     "--marks/--no-marks",
     default=True,
-    help="Whether the table marks models that are not significantly different from the best of a "
-    "task. Needs predictions.",
+    help="Mark models that are not significantly different from the best of a task. Needs "
+    "predictions.",
 )
 @settings(ReportOptions)
 def report(chosen: ReportOptions) -> None:
-    """Write one HTML page about PATHS: run folders, or results CSVs.
+    """Write one HTML page about each RUN: a run's folder, or a results.csv.
 
-    It is opened from disk, without a network, and holds the table, a figure of all scores, panels
-    for each task, the comparison of models, the worst mistakes with players, and the provenance of
-    every row.
+    Without RUN: the folder runs. The page opens from disk, without a network. It contains the
+    table, a figure of all scores, panels for each task, the comparison of models, the worst
+    mistakes with players, and the provenance of every row.
     """
     from harness.api.reading import write_report
 
@@ -119,7 +118,7 @@ def report(chosen: ReportOptions) -> None:
     type=FilePath(file_okay=False, path_type=Path),
     default=Path("figures"),
     show_default=True,
-    help="The folder.",
+    help="Folder of the figures.",
 )
 @click.option(
     "--width",
@@ -137,10 +136,10 @@ def report(chosen: ReportOptions) -> None:
     show_default=True,
     help="Repeatable.",
 )
-@click.option("-t", "--task", "tasks", multiple=True, help="Of this task alone. Repeatable.")
+@click.option("-t", "--task", "tasks", multiple=True, help="Only figures of this task. Repeatable.")
 @settings(FigureOptions)
 def figures(chosen: FigureOptions) -> None:
-    """Write the figures of the report about PATHS for a paper, and captions.md beside them."""
+    """Write the figures of the report about each RUN for a paper, with captions.md."""
     from harness.api.reading import need_report_packages
 
     need_report_packages()
@@ -158,4 +157,4 @@ def figures(chosen: FigureOptions) -> None:
         say=say,
     )
     files = plural(len(written), "file")
-    click.echo(f"{files} in {chosen.out}; captions.md says what the figures show")
+    click.echo(f"{files} in {chosen.out}; captions.md describes the figures")

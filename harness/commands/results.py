@@ -11,10 +11,10 @@ from harness.commands.board import board
 from harness.commands.compare import compare
 from harness.commands.merge import merge
 from harness.commands.options import (
-    FilePath,
     Group,
     baseline,
     run_option,
+    runs_argument,
     some_tasks,
     table_format,
     tasks_dir,
@@ -30,7 +30,7 @@ def results() -> None:
 
 
 @results.command("table")
-@click.argument("paths", nargs=-1, metavar="RUN...", type=FilePath(path_type=Path))
+@runs_argument
 @run_option
 @table_format
 @some_tasks
@@ -39,8 +39,8 @@ def results() -> None:
 @click.option(
     "--marks/--no-marks",
     default=True,
-    help="Whether models that are not significantly different from the best of a task are marked. "
-    "Needs predictions in RUN.",
+    help="Mark models that are not significantly different from the best of a task. Needs "
+    "predictions in RUN.",
 )
 @ungrouped
 def results_table(

@@ -68,9 +68,9 @@ class RunOptions:
 def run(options: RunOptions) -> int:
     """Embed, probe and score models on tasks; end with a table and results.csv.
 
-    Every unit of work is saved as it finishes: the same command after a stop or a crash goes on
-    where it was. Exit code 0: all done; 1: something failed, the rest was finished; 2: wrong use,
-    or a model or a task that cannot be used, and nothing was run.
+    Every unit of work is saved when it finishes: after a stop or a crash, the same command resumes.
+    Exit code 0: all done; 1: something failed, and the rest was finished; 2: wrong arguments, or a
+    model or a task that cannot be used, and nothing was run.
     """
     return _execute(options)
 
@@ -82,7 +82,7 @@ def run(options: RunOptions) -> int:
 @config
 @settings(RunOptions)
 def embed(options: RunOptions) -> int:
-    """Embed tasks with models, and stop there."""
+    """Embed tasks with models, without probing."""
     return _execute(options, embed_only=True)
 
 
@@ -133,7 +133,7 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
         click.echo(text, nl=False)
         click.echo(f"\n{out / 'results.csv'}")
         if len(options.models) > 1:
-            click.echo(f"Which differences are real: hear-byola results compare A B {out}")
+            click.echo(f"To test the differences: hear-byola results compare A B {out}")
     return report_failures(summary.failures)
 
 

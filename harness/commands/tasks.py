@@ -21,9 +21,9 @@ def tasks() -> None:
 
 @tasks.command("list")
 @options.tasks_dir
-@click.option("--suite", help="The tasks of this suite alone, for instance `hear2021`.")
+@click.option("--suite", help="Only tasks of this suite, for example `hear2021`.")
 def tasks_list(tasks_dir: Path, suite: str | None) -> None:
-    """List the tasks with a card, which of them are here, and other task directories."""
+    """List the tasks with a card, whether each is here, and other task directories."""
     from tasks.listing import list_tasks
 
     click.echo(list_tasks(tasks_dir, suite))
@@ -35,8 +35,8 @@ def tasks_list(tasks_dir: Path, suite: str | None) -> None:
 def tasks_show(name: str, tasks_dir: Path) -> None:
     """Show a task: its name in `tasks list`, or its directory.
 
-    Prints the task's card as YAML or, of a directory without a card, what its tables say. Where
-    the task is, or how to get it, goes to standard error.
+    Prints the task's card as YAML; for a directory without a card, the fields that its tables give.
+    The location of the task, or how to get it, is printed on standard error.
     """
     from tasks.show import show_task
 

@@ -43,7 +43,7 @@ def validate(
     not run.
     """
     if quick and whole:
-        raise UserError("--quick leaves out what --long asks for: give one of them.")
+        raise UserError("--quick leaves out the check that --long extends: give one of them.")
     from harness.models.conformance.validate import exit_code, format_report
     from harness.models.conformance.validate import validate as validate_module
     from harness.models.spec import parse_model

@@ -1,1 +1,1 @@
-"""Task cards: one YAML file per task, with the task's properties and origin."""
+"""Task cards: one YAML file per task in ``data``, with the task's properties and origin."""

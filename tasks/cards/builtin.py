@@ -1,4 +1,4 @@
-"""Read the cards that come with the package: the YAML files beside this module.
+"""Read the cards that come with the package: the YAML files in ``data``.
 
 A card has every field of :class:`tasks.cards.card.Card`; unknown values are ``null``. To add a
 task, add its file.
@@ -16,7 +16,7 @@ from harness.core.errors import UserError, did_you_mean
 from tasks.cards.card import Card
 from tasks.cards.cardfile import read_card_file
 
-_FOLDER = Path(__file__).parent
+_FOLDER = Path(__file__).with_name("data")
 
 
 @cache

@@ -20,7 +20,7 @@ NAME = "demo_guitar_chord"
 
 def text_with(**changes: Any) -> str:
     """The guitar card's YAML with fields changed, added, or (with ...) removed."""
-    fields = yaml.safe_load((files("tasks.cards") / f"{NAME}.yaml").read_text()) | changes
+    fields = yaml.safe_load((files("tasks.cards") / "data" / f"{NAME}.yaml").read_text()) | changes
     return yaml.safe_dump({key: value for key, value in fields.items() if value is not ...})
 
 

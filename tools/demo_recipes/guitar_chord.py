@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
+from tasks.format.spec import SplitMode
 from tools.demo_recipes.layout import DemoClip, DemoTask, SourceRecording
 from tools.demo_recipes.sonic_pi import Samples
 from tools.demo_recipes.sound import add_noise, at_level, cut, fade, random_stretch, read
@@ -70,10 +70,7 @@ def build(work: Path) -> DemoTask:
     return DemoTask(
         task_name="demo_guitar_chord",
         title="Guitar chords over drums",
-        embedding_type=EmbeddingType.SCENE,
-        prediction_type=PredictionType.MULTICLASS,
         split_mode=SplitMode.PRESPLIT_KFOLD,
-        evaluation=("top1_acc", "mAP", "d_prime", "aucroc"),
         sample_duration=_SECONDS,
         labels=tuple(sorted(chords)),
         splits=tuple(splits),

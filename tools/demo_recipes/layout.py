@@ -11,7 +11,7 @@ from pathlib import Path
 from pydantic import ConfigDict, SkipValidation
 
 from tasks.format.groups import GROUPS, groups_table
-from tasks.format.spec import TaskSpec
+from tasks.format.spec import EmbeddingType, Names, PredictionType, SplitMode, TaskSpec
 from tools.demo_recipes.sound import Sound, below_full_scale
 from tools.demo_recipes.sources import PinnedPackage
 from tools.demo_recipes.vorbis import encode
@@ -65,6 +65,10 @@ class DemoTask(TaskSpec):
 
     version: str = "v1"
     mode: str = "full"
+    embedding_type: EmbeddingType = EmbeddingType.SCENE
+    prediction_type: PredictionType = PredictionType.MULTICLASS
+    split_mode: SplitMode = SplitMode.TRAINVALTEST
+    evaluation: Names = ("top1_acc", "mAP", "d_prime", "aucroc")
     title: str
     clips: SkipValidation[Mapping[str, Sequence[DemoClip]]]
     licence: str

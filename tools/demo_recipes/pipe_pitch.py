@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
 from tools.demo_recipes.layout import DemoClip, DemoTask, SourceRecording
 from tools.demo_recipes.organ import BLOWER, Organ
 from tools.demo_recipes.sound import (
@@ -103,9 +102,6 @@ def build(work: Path) -> DemoTask:
     return DemoTask(
         task_name="demo_pipe_pitch",
         title="Pitch of organ pipes",
-        embedding_type=EmbeddingType.SCENE,
-        prediction_type=PredictionType.MULTICLASS,
-        split_mode=SplitMode.TRAINVALTEST,
         evaluation=("pitch_acc", "chroma_acc"),
         sample_duration=_SECONDS,
         labels=tuple(str(note) for note in _NOTES),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
+from tasks.format.spec import PredictionType
 from tools.demo_recipes.layout import DemoClip, DemoTask
 from tools.demo_recipes.sonic_pi import Samples
 from tools.demo_recipes.sound import RATE, Sound, at_level, cut, fade, random_stretch
@@ -55,9 +55,7 @@ def build(work: Path) -> DemoTask:
     return DemoTask(
         task_name="demo_sample_mix",
         title="Musical sounds in a mix",
-        embedding_type=EmbeddingType.SCENE,
         prediction_type=PredictionType.MULTILABEL,
-        split_mode=SplitMode.TRAINVALTEST,
         evaluation=("mAP", "d_prime", "aucroc"),
         sample_duration=_SECONDS,
         labels=tuple(_KINDS),

@@ -10,13 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.format.spec import (
-    EmbeddingType,
-    EvaluationParams,
-    PostprocessingGrid,
-    PredictionType,
-    SplitMode,
-)
+from tasks.format.spec import EmbeddingType, EvaluationParams, PostprocessingGrid, PredictionType
 from tools.demo_recipes.layout import DemoClip, DemoTask
 from tools.demo_recipes.open_sfx import SoundSet
 from tools.demo_recipes.sonic_pi import Samples
@@ -72,7 +66,6 @@ def build(work: Path) -> DemoTask:
         title="Sounds of transport",
         embedding_type=EmbeddingType.EVENT,
         prediction_type=PredictionType.MULTILABEL,
-        split_mode=SplitMode.TRAINVALTEST,
         evaluation=("event_onset_200ms_fms", "segment_1s_er"),
         sample_duration=_SECONDS,
         labels=tuple(sorted(_EVENTS["train"])),

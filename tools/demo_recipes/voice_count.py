@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.format.spec import EmbeddingType, PredictionType, SplitMode
 from tools.demo_recipes.layout import DemoClip, DemoTask, SourceRecording
 from tools.demo_recipes.sound import RATE, Sound, add_noise, at_level, cut, fade, resample, trim
 from tools.demo_recipes.voices import Voice, all_voices
@@ -51,10 +50,6 @@ def build(work: Path) -> DemoTask:
     return DemoTask(
         task_name="demo_voice_count",
         title="Number of people talking",
-        embedding_type=EmbeddingType.SCENE,
-        prediction_type=PredictionType.MULTICLASS,
-        split_mode=SplitMode.TRAINVALTEST,
-        evaluation=("top1_acc", "mAP", "d_prime", "aucroc"),
         sample_duration=_SECONDS,
         labels=tuple(str(count) for count in _COUNTS),
         splits=tuple(_VOICES),

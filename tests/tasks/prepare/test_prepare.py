@@ -159,7 +159,7 @@ def test_a_hundredth_of_the_clips_or_of_the_test_makes_a_part(
         for i, split in enumerate(splits)
         if i not in lost
     ]
-    task = run._task(about, clips)
+    task = run._task(about, clips, print)
     assert task.task_name == ("voxforge_part" if is_part else "voxforge")
     assert task.extra[UNLIKE_CARD][0] == (
         f"unlike the card of voxforge: {200 - len(lost)} clips here, 200 on the card"
