@@ -57,10 +57,9 @@ def load_model(
             `hear_byola.encoder.random_encoder`); requires a seed.
         hop_ms: time between timestamp embeddings: 40 (default), 20, 10; 80 with encoder 2020.
         precision: of the encoder's arithmetic: "float32" (default), or half precision, "bf16" or
-            "fp16". Half precision changes embeddings by about 0.7 % ("fp16": 0.08 %). It is meant
-            for GPUs and, "bf16", for CPUs with AVX512-BF16 or AMX. Other CPUs round the results of
-            float32 arithmetic in the same places, which takes as long as float32. The front end
-            and the pooling over time stay in float32.
+            "fp16", which changes embeddings by about 0.7 % ("fp16": 0.08 %). It is meant for GPUs
+            and, "bf16", for CPUs with AVX512-BF16 or AMX; other CPUs only imitate its rounding and
+            are not faster. The front end and the pooling over time stay in float32.
         **unknown: no other option exists; the error names the nearest one.
 
     Returns:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from hear_byola.checkpoint import read_checkpoint, save_checkpoint
+from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from hear_byola.core.hashing import file_sha256
 from hear_byola.frontend import CONVENTIONS, DEFAULT_CONVENTION, LogMel
 
@@ -68,23 +69,24 @@ def convert(
         licence=licence,
     )
     save_checkpoint(target, complete)
-    notes = []
-    if convention is None:
-        notes.append(
-            f"The file does not record its mel filterbank; {name} is assumed, as for the published "
-            "weights. --convention sets another."
+    return list(_notes(complete, convention is None, mean is None))
+
+
+def _notes(made: Checkpoint, convention_assumed: bool, statistics_assumed: bool) -> Iterator[str]:
+    if convention_assumed:
+        yield (
+            f"The file does not record its mel filterbank; {made.convention} is assumed, as for "
+            "the published weights. --convention sets another."
         )
-    if mean is None:
-        notes.append(
-            f"The file does not record its statistics; mean {complete.mean} and std {complete.std} "
-            f"are assumed, which the authors of BYOL-A printed with {name}. --mean and --std set "
-            "others."
+    if statistics_assumed:
+        yield (
+            f"The file does not record its statistics; mean {made.mean} and std {made.std} are "
+            f"assumed, which the authors of BYOL-A printed with {made.convention}. --mean and "
+            "--std set others."
         )
-    notes.append(
-        "Conversion does not change the licence of the weights"
-        + ("." if licence else ". The new file records none; --licence records it.")
+    yield "Conversion does not change the licence of the weights" + (
+        "." if made.licence else ". The new file records none; --licence records it."
     )
-    return notes
 
 
 def _check_target(source: Path, target: Path, force: bool) -> None:

@@ -77,9 +77,9 @@ def evaluate(
 
     devices = worker_devices(device, jobs)
     specs = read_models(models, devices[0])
-    live = [spec for spec in specs if spec.live]
+    live = [(spec.label, spec.live) for spec in specs if spec.live]
     if live:
-        _check_live(live[0].label, devices, task_statistics)
+        _check_live(live[0][0], devices, task_statistics)
     names = tuple(str(each.directory if isinstance(each, Task) else each) for each in _list(tasks))
     folder = Path(expand_home(str(out)))
     if folder.is_file():
@@ -101,8 +101,8 @@ def evaluate(
     )
     listener = Printer() if progress else Listener()
     with contextlib.ExitStack() as stack:
-        for spec in live:
-            stack.enter_context(spec.live.borrowed())
+        for _, model in live:
+            stack.enter_context(model.borrowed())
         plan = make_plan(settings, listener.say)
         summary = execute(plan, local_engine(devices), folder, command, listener)
     if summary.failures:

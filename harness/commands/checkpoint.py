@@ -49,7 +49,8 @@ def show(path: Path, as_json: bool) -> None:
 @click.option(
     "--std",
     type=float,
-    help="Its standard deviation; needs --mean.  [default: 4.7219563 for slaney, 5.0389895 for htk]",
+    help="Standard deviation of the log-mel; needs --mean.  [default: 4.7219563 for slaney, "
+    "5.0389895 for htk]",
 )
 @click.option("--licence", default="", help="Licence of the weights, for the new file.")
 @click.option("--data", default="", help="Training data, for the new file.")

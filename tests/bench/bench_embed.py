@@ -19,10 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -30,6 +27,9 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from child import machine
+from child import measured as measured_in_child
 
 if TYPE_CHECKING:
     import numpy as np
@@ -217,22 +217,8 @@ def name_of(row: dict) -> str:
 
 def measured(options: argparse.Namespace, child: str) -> list[dict]:
     """What `measure` prints in a process of its own."""
-    command = [sys.executable, __file__, "--child", child, "--audio", str(options.audio)]
-    command += ["--precision", options.precision]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{child} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc") else ():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    return f"{model}, {os.cpu_count()} cores"
+    words = ["--audio", str(options.audio), "--precision", options.precision]
+    return measured_in_child(__file__, child, words)
 
 
 def spread(values: Sequence[float]) -> str:

@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from child import machine
+from child import measured as measured_in_child
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -180,23 +180,9 @@ def measure(options: argparse.Namespace) -> None:
 
 def measured(options: argparse.Namespace, child: str) -> dict:
     """What `measure` finds in a process of its own."""
-    command = [sys.executable, __file__, "--child", child]
-    command += [word for name in NUMBERS for word in (f"--{name}", str(getattr(options, name)))]
-    command += ["--phases"] if options.phases else []
-    environment = {**os.environ, "OMP_NUM_THREADS": str(options.threads)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(f"{child} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    for line in Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc") else ():
-        if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    return f"{model}, {os.cpu_count()} cores"
+    words = [word for name in NUMBERS for word in (f"--{name}", str(getattr(options, name)))]
+    words += ["--phases"] if options.phases else []
+    return measured_in_child(__file__, child, words, options.threads)
 
 
 def spread(values: list[float]) -> str:
