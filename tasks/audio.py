@@ -100,7 +100,8 @@ def decode(path: Path, rate: int | None = None) -> tuple[np.ndarray, AudioInfo]:
             minutes, has another rate, or has samples that are NaN or infinite.
     """
     with open_sound(path) as sound:
-        info = _info(sound)
+        encoding = f"{sound.format} {sound.subtype}"
+        info = AudioInfo(sound.frames, sound.samplerate, sound.channels, encoding)
         if faults := _header_faults(info, rate):
             raise BadAudio(path, " ".join(faults))
         audio = read_frames(path, sound)
@@ -264,7 +265,3 @@ def _header_faults(info: AudioInfo, rate: int | None) -> list[str]:
     if info.seconds > MAX_SECONDS:
         faults.append(f"is {info.seconds:.1f} s long; HEAR models take at most {MAX_SECONDS:g} s.")
     return faults
-
-
-def _info(file: soundfile.SoundFile) -> AudioInfo:
-    return AudioInfo(file.frames, file.samplerate, file.channels, f"{file.format} {file.subtype}")

@@ -43,11 +43,7 @@ def known_tasks(tasks_dir: Path, suite: str | None = None) -> list[Card]:
         UserError: there is no such suite.
     """
     chosen = suite_in(suite, tasks_dir) if suite else (*cards().values(), *cards_in(tasks_dir))
-    return sorted(chosen, key=_place_in_list)
-
-
-def _place_in_list(each: Card) -> tuple[str, str, str]:
-    return each.suite, each.name, each.directory
+    return sorted(chosen, key=lambda each: (each.suite, each.name, each.directory))
 
 
 def _row(each: Card, tasks_dir: Path) -> tuple[str, ...]:

@@ -55,11 +55,8 @@ def check_audio(
 def _other_rates(rates: Sequence[int], rate: int) -> str:
     if len(rates) == 1:
         return ""
-    return f" Without the folder {rate}, audio of another rate ({_list(rates, rate)}) is resampled."
-
-
-def _list(rates: Sequence[int], without: int) -> str:
-    return ", ".join(str(rate) for rate in rates if rate != without)
+    others = ", ".join(str(other) for other in rates if other != rate)
+    return f" Without the folder {rate}, audio of another rate ({others}) is resampled."
 
 
 def _check_folder(

@@ -14,10 +14,9 @@ import numpy as np
 
 from tasks.check.finding import AlikeClips, Finding, clips
 from tasks.check.fingerprint import SIZE, from_text, nearest
-from tasks.check.labels import labels_of
 from tasks.check.likeness import SAME, likeness
 from tasks.check.sound import Progress, Sounds, in_threads
-from tasks.format.tables import Clip
+from tasks.format.tables import Clip, labels_of
 
 CANDIDATE = 0.6
 """Minimum similarity of two fingerprints for their waveforms to be compared."""

@@ -14,7 +14,7 @@ from tasks.check.finding import Finding, clips, error, listing, warning
 from tasks.format.directory import Contents
 from tasks.format.files import METADATA, VOCABULARY
 from tasks.format.spec import FEWEST_FOLDS, EmbeddingType, PredictionType, SplitMode
-from tasks.format.tables import Clip
+from tasks.format.tables import Clip, labels_of
 from tasks.format.task import folds_of
 
 
@@ -85,7 +85,7 @@ def _check_known(file: str, listed: Sequence[Clip], labels: Sequence[str]) -> It
     read_as = {reading(label): label for label in reversed(labels)}
     unknown: dict[str, list[str]] = defaultdict(list)
     for clip in listed:
-        for label in labels_of(clip) - known:
+        for label in set(labels_of(clip)) - known:
             unknown[label].append(clip.name)
     for label, names in unknown.items():
         hint = did_you_mean(label, labels)
@@ -157,7 +157,9 @@ def _check_coverage(contents: Contents) -> Iterator[Finding]:
 
     Macro means leave such labels out.
     """
-    present = {split: _present(listed) for split, listed in contents.clips.items()}
+    present = {
+        split: set().union(*map(labels_of, listed)) for split, listed in contents.clips.items()
+    }
     everywhere = set().union(*present.values())
     unused = [label for label in contents.labels if label not in everywhere]
     if unused:
@@ -186,12 +188,3 @@ def _check_coverage(contents: Contents) -> Iterator[Finding]:
 def _lack(absent: Sequence[str], contents: Contents) -> str:
     have = "has" if len(absent) == 1 else "have"
     return f"{len(absent)} of {plural(len(contents.labels), 'label')} ({listing(absent)}) {have}"
-
-
-def _present(listed: Sequence[Clip]) -> set[str]:
-    return set().union(*map(labels_of, listed))
-
-
-def labels_of(clip: Clip) -> set[str]:
-    """Return the labels of a clip or of its events."""
-    return {*clip.labels, *(event.label for event in clip.events)}

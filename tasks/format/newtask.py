@@ -16,7 +16,7 @@ from harness.core.errors import did_you_mean
 from tasks.format.files import METADATA, VOCABULARY
 from tasks.format.groups import GROUPS, groups_table
 from tasks.format.spec import EmbeddingType, PredictionType, TaskSpec
-from tasks.format.tables import Event
+from tasks.format.tables import Event, labels_of
 
 _LONGEST_NAME = 255  # bytes, of a file on the usual file systems
 
@@ -92,7 +92,7 @@ def _problem(task: NewTask, clip: NewClip, labels: Collection[str]) -> str:
         return f"it has {has}, but clips of this task have {needs}."
     if not event and task.prediction_type == PredictionType.MULTICLASS and len(clip.labels) != 1:
         return f"it has {len(clip.labels)} labels; a multiclass task needs exactly one."
-    for label in (*clip.labels, *(one.label for one in clip.events)):
+    for label in labels_of(clip):
         if label not in labels:
             return f"the vocabulary lacks its label '{label}'."
     return ""

@@ -96,14 +96,11 @@ def _lacks_groups(there: Provenance, plan: Provenance) -> bool:
 
 
 def _add_groups(directory: Path, task: NewTask, plan: Provenance) -> None:
-    names = {clip for split in task.splits for clip in _listed_in(directory / f"{split}.json")}
+    tables = [json.loads((directory / f"{split}.json").read_bytes()) for split in task.splits]
+    names = {clip for table in tables for clip in table}
     groups = {clip.name: clip.group for clip in task.clips if clip.name in names}
     write_file(directory / GROUPS, groups_table(groups))
     store_provenance(directory, plan)
-
-
-def _listed_in(split_file: Path) -> dict[str, object]:
-    return dict(json.loads(split_file.read_bytes()))
 
 
 def store_provenance(directory: Path, plan: Provenance) -> None:

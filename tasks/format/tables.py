@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from harness.metrics.event_metric import Event
 from tasks.format.files import VOCABULARY, Report, TaskFiles, json_kind
@@ -30,6 +31,23 @@ class Clip:
     labels: tuple[str, ...] = ()
     events: tuple[Event, ...] = ()
     group: str = ""
+
+
+class HasLabels(Protocol):
+    """A clip or recording: labels in scene tasks, events in event tasks."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Its labels."""
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """Its events."""
+
+
+def labels_of(clip: HasLabels) -> list[str]:
+    """Return the labels, or the label of each event."""
+    return [*clip.labels, *(event.label for event in clip.events)]
 
 
 def read_vocabulary(files: TaskFiles) -> tuple[str, ...]:

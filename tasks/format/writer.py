@@ -46,10 +46,6 @@ _SHOWN = 10
 _LOWEST_RATE = 8000
 
 
-def _silent(_: str) -> None:
-    pass
-
-
 Bad = Sequence[tuple[str, str]]
 """The name of each clip that cannot be used, and the reason."""
 
@@ -57,7 +53,8 @@ Bad = Sequence[tuple[str, str]]
 def refuse_bad(bad: Bad, cure: str = "Correct or remove them") -> NoReturn:
     """Raise the error for clips that cannot be used."""
     shown = [f"{name}: {reason}" for name, reason in bad]
-    first = f"{_clips(len(bad))} cannot be used. {cure}, and run again: the other clips are kept."
+    count = plural(len(bad), "clip")
+    first = f"{count} cannot be used. {cure}, and run again: the other clips are kept."
     raise UserError("\n  ".join([first, *shown]))
 
 
@@ -83,10 +80,6 @@ def check_rates(rates: Sequence[int]) -> None:
         )
 
 
-def _clips(number: int) -> str:
-    return plural(number, "clip")
-
-
 def write_task(
     task: NewTask,
     tasks_dir: Path,
@@ -94,7 +87,7 @@ def write_task(
     *,
     rates: Sequence[int],
     jobs: int = 1,
-    say: Callable[[str], None] = _silent,
+    say: Callable[[str], None] = lambda _: None,
     without: Callable[[Bad], NewTask] = refuse_bad,
     seconds: float | None = None,
     elsewhere: str = "give the new task a different name or version",
@@ -251,7 +244,7 @@ def _write_clips(
     if outcome.clipped:
         one = len(outcome.clipped) == 1
         say(
-            f"{_clips(len(outcome.clipped))} {'was' if one else 'were'} louder than full scale and "
-            f"{'is' if one else 'are'} clipped, for example '{outcome.clipped[0]}'"
+            f"{plural(len(outcome.clipped), 'clip')} {'was' if one else 'were'} louder than full "
+            f"scale and {'is' if one else 'are'} clipped, for example '{outcome.clipped[0]}'"
         )
     return outcome.bad

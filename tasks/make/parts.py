@@ -12,6 +12,7 @@ import numpy as np
 from harness.core.counts import plural
 from harness.core.errors import UserError
 from tasks.format.spec import FEWEST_FOLDS, SPLITS, SplitMode, fold_names
+from tasks.format.tables import labels_of
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled, Labels
 from tasks.make.splitting import split_groups
@@ -137,11 +138,6 @@ def _choose(
         )
     chosen = split_groups(counts, groups, shares, seed)
     return {one.file: names[part] for one, part in zip(recordings, chosen, strict=True)}
-
-
-def labels_of(one: Labelled) -> list[str]:
-    """Return the labels of a scene, or the label of each event."""
-    return [*one.labels, *(event.label for event in one.events)]
 
 
 def _check_enough(labels: Labels, recordings: Sequence[Labelled], folds: int | None) -> None:

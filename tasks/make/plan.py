@@ -18,13 +18,13 @@ from tasks.audio import MAX_SECONDS
 from tasks.cards.card import Card
 from tasks.format.newtask import NewClip, NewTask
 from tasks.format.spec import EmbeddingType, PredictionType
-from tasks.format.tables import Event
+from tasks.format.tables import Event, labels_of
 from tasks.format.writer import LEFT_OUT
 from tasks.make.faults import Faults
 from tasks.make.labels import Labelled, Labels, read_labels, rename_times
-from tasks.make.parts import Parts, find_parts, labels_of
+from tasks.make.parts import Parts, find_parts
 from tasks.make.recordings import Header, look_into
-from tasks.make.summary import card_of, describe, describe_sound, label_names
+from tasks.make.summary import card_of, describe, describe_sound
 from tasks.make.wishes import Wishes
 
 MODE = "full"
@@ -63,7 +63,7 @@ class TaskPlan:
         clips = tuple(clip for clip in self.task.clips if self.files[clip.name] not in files)
         if len(clips) == len(self.task.clips):
             return self
-        found = {label for clip in clips for label in label_names(clip)}
+        found = {label for clip in clips for label in labels_of(clip)}
         left_out = sorted({*self.task.extra.get(LEFT_OUT, ()), *files})  # type: ignore[misc]
         task = self.task.model_copy(
             update={

@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Sequence
 from harness.core.counts import plural
 from tasks.cards.card import Card
 from tasks.cards.cardfile import read_card, write_card
-from tasks.format.newtask import NewClip, NewTask
+from tasks.format.newtask import NewTask
+from tasks.format.tables import labels_of
 from tasks.make.recordings import Header
 from tasks.make.wishes import Wishes
 
@@ -59,7 +60,7 @@ def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
 def describe(task: NewTask, card: Card, note: str) -> str:
     """Return lines on a task's kind and splits; ``note`` is a phrase on how splits were made."""
     sizes = Counter(clip.split for clip in task.clips)
-    having = Counter((clip.split, label) for clip in task.clips for label in label_names(clip))
+    having = Counter((clip.split, label) for clip in task.clips for label in set(labels_of(clip)))
     labels = plural(len(task.labels), "label")
     lines = [
         f"{task.task_name}: {task.embedding_type}, {task.prediction_type}; "
@@ -84,11 +85,6 @@ def describe_sound(headers: Collection[Header], rates: Sequence[int]) -> str:
         f"recordings of {', '.join(map(str, own))} Hz, written at {', '.join(map(str, rates))} Hz; "
         f"the shortest lasts {min(lengths):.3g} s, the longest {max(lengths):.3g} s"
     )
-
-
-def label_names(clip: NewClip) -> set[str]:
-    """Return the labels of a clip, or of its events."""
-    return {*clip.labels, *(event.label for event in clip.events)}
 
 
 def _range(numbers: list[int]) -> str:

@@ -74,7 +74,11 @@ def prepare(
     folder = SourceFolder(source, tasks_dir, say, corpus.tops)
     try:
         listed = corpus.clips(folder, say)
-        clips = [_in_one_form(clip) for clip in listed if clip.source is not None]
+        clips = [
+            dataclasses.replace(clip, labels=tuple(map(composed, clip.labels)))
+            for clip in listed
+            if clip.source is not None
+        ]
         clips = _in_groups(clips, about, say)
         for line in _missing(listed):
             say(line)
@@ -175,10 +179,6 @@ def _in_groups(clips: list[NewClip], about: Card, say: Say) -> list[NewClip]:
     if odd:
         say(misfit(odd))
     return [dataclasses.replace(clip, group=groups.get(clip.name, "")) for clip in clips]
-
-
-def _in_one_form(clip: NewClip) -> NewClip:
-    return dataclasses.replace(clip, labels=tuple(map(composed, clip.labels)))
 
 
 def _alike(vocabulary: Sequence[str]) -> list[str]:

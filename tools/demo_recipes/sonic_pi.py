@@ -30,11 +30,6 @@ class Samples:
                 if file.startswith("etc/samples/") and (self._folder / f"{name}.flac").exists():
                     self._recordings[name] = _recording(name, stanza)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        """The samples with author and licence in the package, sorted."""
-        return tuple(sorted(self._recordings))
-
     def recording(self, name: str) -> SourceRecording:
         """Return the file of a sample with its author and licence."""
         return self._recordings[name]

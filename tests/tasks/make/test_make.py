@@ -57,6 +57,14 @@ def make(tmp_path: Path, folder: Path) -> Make:
     return make
 
 
+def making(table: Path, tasks_dir: Path, *more: object) -> tuple[object, ...]:
+    """The words of a command that makes a task of a table beside its recordings."""
+    return (
+        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
+        "--tasks-dir", tasks_dir, *more,
+    )  # fmt: skip
+
+
 def labels_of(n: int = 30, kinds: str = "abc") -> str:
     return "file,label\n" + "".join(f"{i:02d}.wav,{kinds[i % len(kinds)]}\n" for i in range(n))
 
@@ -478,10 +486,7 @@ def tones(folder: Path) -> Path:
 
 def made(tmp_path: Path, *options: str) -> tuple[int, str, str]:
     table = tones(tmp_path / "sounds")
-    return hear_byola(
-        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
-        "--tasks-dir", tmp_path / "tasks", *options,
-    )  # fmt: skip
+    return hear_byola(*making(table, tmp_path / "tasks", *options))
 
 
 def test_from_a_folder_of_recordings_to_a_score(tmp_path: Path) -> None:
@@ -615,10 +620,7 @@ def test_a_recording_that_cannot_be_decoded_is_named_and_can_be_mended(tmp_path:
     table = tones(tmp_path / "sounds")
     flac = tmp_path / "sounds" / "low" / "1.flac"
     whole = damage(flac)
-    arguments = (
-        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
-        "--tasks-dir", tmp_path / "tasks",
-    )  # fmt: skip
+    arguments = making(table, tmp_path / "tasks")
     code, out, err = hear_byola(*arguments)
     assert code == 2
     assert "low_1.wav: " in err
@@ -641,10 +643,7 @@ def damage(flac: Path) -> bytes:
 def test_a_row_that_is_left_out_leaves_the_other_clips_as_they_are(tmp_path: Path) -> None:
     table = tones(tmp_path / "sounds")
     damage(tmp_path / "sounds" / "low" / "1.flac")
-    arguments = (
-        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
-        "--tasks-dir", tmp_path / "tasks",
-    )  # fmt: skip
+    arguments = making(table, tmp_path / "tasks")
     code, _, err = hear_byola(*arguments)
     assert code == 2
     assert "remove them from the table or give --skip-bad, and run again" in err
@@ -659,10 +658,7 @@ def test_sounds_that_cannot_be_decoded_are_left_out_when_asked(tmp_path: Path) -
     table = tones(tmp_path / "sounds")
     whole = damage(tmp_path / "sounds" / "low" / "1.flac")
     (tmp_path / "sounds" / "low" / "2.ogg").unlink()
-    arguments = (
-        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
-        "--tasks-dir", tmp_path / "tasks", "--skip-bad",
-    )  # fmt: skip
+    arguments = making(table, tmp_path / "tasks", "--skip-bad")
     code, out, err = hear_byola(*arguments)
     assert code == 0, err
     directory = Path(out.strip())
@@ -690,10 +686,7 @@ def test_groups_go_from_the_table_into_the_predictions(tmp_path: Path) -> None:
     grouped = [f"{header},group", *(f"{row},tape {i % 10}" for i, row in enumerate(rows))]
     table.write_text("\n".join(grouped) + "\n")
     tasks_dir, runs = tmp_path / "tasks", tmp_path / "runs"
-    code, out, err = hear_byola(
-        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
-        "--tasks-dir", tasks_dir,
-    )  # fmt: skip
+    code, out, err = hear_byola(*making(table, tasks_dir))
     assert code == 0, err
     assert "train: 18 clips of 6 groups, 6 of each label" in err
     assert "warning: groups.csv: the test has 2 groups. Below 6, no confidence interval" in err
@@ -725,10 +718,7 @@ def test_given_splits_that_divide_groups_are_warned_of(tmp_path: Path) -> None:
     splits = ("train", "train", "train", "valid", "test")
     lines = [f"{row},{splits[i % 5]},tape {i % 10 // 2}" for i, row in enumerate(rows)]
     table.write_text("\n".join([f"{header},split,group", *lines]) + "\n")
-    code, _, err = hear_byola(
-        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
-        "--tasks-dir", tmp_path / "tasks",
-    )  # fmt: skip
+    code, _, err = hear_byola(*making(table, tmp_path / "tasks"))
     assert code == 0, err
     assert "warning: groups.csv: 2 of 5 groups are in several splits" in err
     assert "Probes are tested on groups that are also in training" in err
@@ -741,10 +731,7 @@ def test_what_the_check_would_find_is_said_before_any_audio_is_written(tmp_path:
     table.write_text(
         "\n".join([f"{header},split", *(f"{row},{split[row.split(',')[1]]}" for row in rows)])
     )
-    _, _, err = hear_byola(
-        "tasks", "make", table, table.parent, "--name", "mine", "--jobs", "1",
-        "--tasks-dir", tmp_path / "tasks",
-    )  # fmt: skip
+    _, _, err = hear_byola(*making(table, tmp_path / "tasks"))
     told = [line for line in err.splitlines() if line.startswith("warning: train.json")]
     assert told == [
         "warning: train.json: 2 of 3 labels ('high', 'middle') have no clip in this split."
