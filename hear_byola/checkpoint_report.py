@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from hear_byola.checkpoint import FORMAT, read_checkpoint
-from hear_byola.core.hashing import file_sha256
+from hear_byola.core.filestate import file_sha256
 from hear_byola.encoder import make_encoder
 from hear_byola.frontend import CONVENTIONS, DEFAULT_CONVENTION
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from hear_byola.core.hashing import file_sha256
+from hear_byola.core.filestate import file_sha256
 from hear_byola.frontend import CONVENTIONS, DEFAULT_CONVENTION, LogMel
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from hear_byola.core.hashing import file_sha256
+from hear_byola.core.filestate import file_sha256
 
 __all__ = ["content_sha256", "file_sha256", "sha256_of"]
 

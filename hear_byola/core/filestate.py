@@ -1,7 +1,8 @@
-"""Detect whether a file has changed, without opening it."""
+"""Identify the content of a file: by its hash, or by a state that needs no opening."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from pathlib import Path
@@ -46,3 +47,16 @@ def file_state(path: str | Path) -> FileState:
     """
     status = os.stat(path)
     return FileState(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+def file_sha256(path: str | Path) -> str:
+    """Return the sha256 of a file's content in hexadecimal.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    digest = hashlib.sha256()
+    with open(path, "rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

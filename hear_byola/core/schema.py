@@ -21,21 +21,7 @@ from pydantic import (
 )
 
 from hear_byola.core.errors import UserError
-from hear_byola.core.faults import NotOneOf, fault_sentences, is_model, one_of_these
-
-__all__ = [
-    "Flag",
-    "Model",
-    "NotOneOf",
-    "Number",
-    "Schema",
-    "Whole",
-    "listed",
-    "one_of",
-    "one_of_these",
-    "read",
-    "read_fields",
-]
+from hear_byola.core.faults import NotOneOf, fault_sentences, is_model
 
 
 class Schema(BaseModel):

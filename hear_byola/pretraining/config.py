@@ -11,13 +11,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, fie
 
 from hear_byola.core import yamltext
 from hear_byola.core.errors import UserError, did_you_mean
+from hear_byola.core.faults import one_of_these
 from hear_byola.core.schema import (
     Flag,
     Number,
     Schema,
     Whole,
     one_of,
-    one_of_these,
     read,
 )
 from hear_byola.encoder import ENCODERS, INITS

@@ -16,27 +16,6 @@ from harness.core.counts import plural
 from harness.core.kinds import EmbeddingType, PredictionType, SplitMode
 from hear_byola.core.schema import Flag, Schema
 
-__all__ = [
-    "FEWEST_FOLDS",
-    "SPLITS",
-    "EmbeddingType",
-    "EvaluationParams",
-    "Names",
-    "PlainName",
-    "PostprocessingGrid",
-    "PredictionType",
-    "SplitMode",
-    "TaskKind",
-    "TaskMetadata",
-    "TaskName",
-    "TaskSpec",
-    "disagreements",
-    "fold_names",
-    "is_number",
-    "is_plain_name",
-    "part_of",
-]
-
 SPLITS = ("train", "valid", "test")
 """The splits of a task without folds."""
 

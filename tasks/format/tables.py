@@ -33,20 +33,15 @@ class Clip:
     group: str = ""
 
 
-class HasLabels(Protocol):
-    """A clip or recording: labels in scene tasks, events in event tasks."""
-
+class _Labelled(Protocol):
     @property
-    def labels(self) -> tuple[str, ...]:
-        """Its labels."""
-
+    def labels(self) -> tuple[str, ...]: ...
     @property
-    def events(self) -> tuple[Event, ...]:
-        """Its events."""
+    def events(self) -> tuple[Event, ...]: ...
 
 
-def labels_of(clip: HasLabels) -> list[str]:
-    """Return the labels, or the label of each event."""
+def labels_of(clip: _Labelled) -> list[str]:
+    """Return the labels of a clip or recording, or the label of each of its events."""
     return [*clip.labels, *(event.label for event in clip.events)]
 
 

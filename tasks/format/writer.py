@@ -15,7 +15,7 @@ from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import move_directory, write_file
 from hear_byola.core.locks import claimed
-from tasks.format.newtask import NewClip, NewTask, contradictions, tables
+from tasks.format.newtask import NewTask, contradictions, tables
 from tasks.format.provenance import (
     PLAN,
     Provenance,
@@ -26,18 +26,6 @@ from tasks.format.provenance import (
     stored_provenance,
 )
 from tasks.format.wavs import Order, Read, write_wavs
-
-__all__ = [
-    "LEFT_OUT",
-    "Bad",
-    "NewClip",
-    "NewTask",
-    "Read",
-    "check_rates",
-    "names_left_out",
-    "refuse_bad",
-    "write_task",
-]
 
 LEFT_OUT = "left_out"
 """Key of the metadata that lists the recordings left out because they could not be read."""

@@ -20,7 +20,7 @@ import soxr
 from click.testing import CliRunner
 
 from hear_byola.core.errors import UserError
-from hear_byola.core.hashing import file_sha256
+from hear_byola.core.filestate import file_sha256
 from tools.audio_pool import build as debian
 from tools.audio_pool import decode as pool
 from tools.audio_pool.packages import DebianPackage, fetch, open_deb, read_recipe

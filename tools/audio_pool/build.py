@@ -37,7 +37,7 @@ from typing import Any
 import click
 
 from hear_byola.core.errors import UserError
-from hear_byola.core.hashing import file_sha256
+from hear_byola.core.filestate import file_sha256
 from hear_byola.core.wholefile import replacing
 from tools.audio_pool import decode as pool
 from tools.audio_pool.packages import (

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from hear_byola.core.errors import UserError
-from hear_byola.core.hashing import file_sha256
+from hear_byola.core.filestate import file_sha256
 from tools.audio_pool.decode import KINDS
 
 

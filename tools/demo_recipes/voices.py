@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zipfile
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from functools import cached_property
@@ -13,12 +12,6 @@ from tools.demo_recipes.layout import SourceRecording
 from tools.demo_recipes.sound import Sound, read
 from tools.demo_recipes.sources import PinnedPackage, fetch
 
-_CORE_VERSION = "1.6.1-1"
-_ENGLISH = "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d"
-_FRENCH = "8d4e1bc32ed5ba7fbda40841ca1825ed20cc6232724a473c90f8bb0e53e6073e"
-_ITALIAN = "5a26638089e134b8ac39363fe249c5c93c50cd8bfdc9b2499ae61ec4a35e2fcb"
-_RUSSIAN = "ccbfaebfa450b7a9ddf644ae0f3d1e9017d5df7c0aebe816e946345589d38201"
-_MENARDI = "3094530d98f8758ac275572d59624c41f60969fef883f34f4886d144f3dfeb21"
 _GAME = PinnedPackage(
     "debian",
     "0ad-data",
@@ -27,25 +20,8 @@ _GAME = PinnedPackage(
 )
 
 
-class Voice(ABC):
-    """The recordings of one voice."""
-
-    @property
-    @abstractmethod
-    def files(self) -> tuple[str, ...]:
-        """The recordings, sorted."""
-
-    @abstractmethod
-    def sound(self, file: str) -> Sound:
-        """Decode a recording."""
-
-    @abstractmethod
-    def recording(self, file: str) -> SourceRecording:
-        """Return a recording with its author and licence."""
-
-
 @dataclass(frozen=True)
-class Prompts(Voice):
+class Prompts:
     """A package of Asterisk's telephone prompts, 8 kHz."""
 
     work: Path
@@ -78,7 +54,7 @@ class Prompts(Voice):
 
 
 @dataclass(frozen=True)
-class GameVoice(Voice):
+class GameVoice:
     """The recordings of the men or of the women of one people in 0 A.D."""
 
     work: Path
@@ -107,65 +83,53 @@ class GameVoice(Voice):
         )
 
 
+Voice = Prompts | GameVoice
+
+
+def _core(language: str, sha256: str) -> PinnedPackage:
+    name = f"asterisk-core-sounds-{language}-wav"
+    return PinnedPackage("debian", name, "1.6.1-1", sha256)
+
+
+_PROMPTS = {
+    "english_f": (
+        _core("en", "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d"),
+        *("en_US_f_Allison", "Allison Smith", "CC-BY-SA-3.0", "http://www.theivrvoice.com"),
+    ),
+    "french_f": (
+        _core("fr", "8d4e1bc32ed5ba7fbda40841ca1825ed20cc6232724a473c90f8bb0e53e6073e"),
+        *("fr_CA_f_June", "June Wallack", "CC-BY-SA-3.0", "http://www.junewallack.com"),
+    ),
+    "italian_m": (
+        _core("it", "5a26638089e134b8ac39363fe249c5c93c50cd8bfdc9b2499ae61ec4a35e2fcb"),
+        *("it_IT_m_Carlo", "Carlo Flora", "CC-BY-3.0", "http://www.carloflora.com"),
+    ),
+    "russian_f": (
+        _core("ru", "ccbfaebfa450b7a9ddf644ae0f3d1e9017d5df7c0aebe816e946345589d38201"),
+        *("ru_RU_f_IvrvoiceRU", "provided by Maxim Topal", "CC-BY-3.0", ""),
+    ),
+    "italian_f": (
+        PinnedPackage(
+            "debian",
+            "asterisk-prompt-it-menardi-wav",
+            "1:1.4.22+mm20110907-3.1",
+            "3094530d98f8758ac275572d59624c41f60969fef883f34f4886d144f3dfeb21",
+        ),
+        *("it_IT_f_Menardi", "Marco Menardi and Paola Dal Zot", "CC-BY-SA-3.0"),
+        "http://www.voip.ammdomus.it",
+    ),
+}
+"""The package, voice, author, licence and address of each voice of telephone prompts."""
+
+_PEOPLE = {"greek": "f", "latin": "fm", "napatan": "fm", "persian": "fm"}
+_SEXES = {"f": "female", "m": "male"}
+
+
 def all_voices(work: Path) -> dict[str, Voice]:
     """Return the twelve voices by name, such as ``english_f`` and ``persian_m``."""
-
-    def core(language: str, sha256: str) -> PinnedPackage:
-        name = f"asterisk-core-sounds-{language}-wav"
-        return PinnedPackage("debian", name, _CORE_VERSION, sha256)
-
-    menardi = PinnedPackage(
-        "debian", "asterisk-prompt-it-menardi-wav", "1:1.4.22+mm20110907-3.1", _MENARDI
-    )
-    prompts = {
-        "english_f": Prompts(
-            work,
-            core("en", _ENGLISH),
-            "en_US_f_Allison",
-            "Allison Smith",
-            "CC-BY-SA-3.0",
-            "http://www.theivrvoice.com",
-        ),
-        "french_f": Prompts(
-            work,
-            core("fr", _FRENCH),
-            "fr_CA_f_June",
-            "June Wallack",
-            "CC-BY-SA-3.0",
-            "http://www.junewallack.com",
-        ),
-        "italian_m": Prompts(
-            work,
-            core("it", _ITALIAN),
-            "it_IT_m_Carlo",
-            "Carlo Flora",
-            "CC-BY-3.0",
-            "http://www.carloflora.com",
-        ),
-        "russian_f": Prompts(
-            work,
-            core("ru", _RUSSIAN),
-            "ru_RU_f_IvrvoiceRU",
-            "provided by Maxim Topal",
-            "CC-BY-3.0",
-            "",
-        ),
-        "italian_f": Prompts(
-            work,
-            menardi,
-            "it_IT_f_Menardi",
-            "Marco Menardi and Paola Dal Zot",
-            "CC-BY-SA-3.0",
-            "http://www.voip.ammdomus.it",
-        ),
+    prompts = {name: Prompts(work, *origin) for name, origin in _PROMPTS.items()}
+    return prompts | {
+        f"{people}_{sex}": GameVoice(work, people, _SEXES[sex])
+        for people, sexes in _PEOPLE.items()
+        for sex in sexes
     }
-    people = (
-        ("greek", "female"),
-        ("latin", "female"),
-        ("latin", "male"),
-        ("napatan", "female"),
-        ("napatan", "male"),
-        ("persian", "female"),
-        ("persian", "male"),
-    )
-    return prompts | {f"{who}_{sex[0]}": GameVoice(work, who, sex) for who, sex in people}

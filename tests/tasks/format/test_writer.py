@@ -24,9 +24,10 @@ from harness.core import progress
 from harness.core.errors import UserError
 from hear_byola.core.locks import claimed
 from tasks.check import check_task
+from tasks.format.newtask import NewClip, NewTask
 from tasks.format.tables import Event
 from tasks.format.task import read_task
-from tasks.format.writer import NewClip, NewTask, write_task
+from tasks.format.writer import write_task
 
 SPLITS = ("train", "valid", "test")
 
@@ -374,7 +375,8 @@ def test_many_bad_clips_are_counted_and_each_is_named_once(tmp_path: Path) -> No
 KILLED = """
 from pathlib import Path
 from support import sound_reader
-from tasks.format.writer import NewClip, NewTask, write_task
+from tasks.format.newtask import NewClip, NewTask
+from tasks.format.writer import write_task
 
 if __name__ == "__main__":
     clips = tuple(
@@ -599,7 +601,8 @@ import resource, sys
 from pathlib import Path
 from support import sound_reader
 from harness.core.errors import UserError
-from tasks.format.writer import NewClip, NewTask, write_task
+from tasks.format.newtask import NewClip, NewTask
+from tasks.format.writer import write_task
 clips = tuple(
     NewClip(f"{{split}}.wav", split, ({log!r}, 1), ("a",)) for split in ("train", "valid", "test")
 )
