@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from harness.core.counts import first_of
 from harness.metrics.event_metric import EventMetric
 from harness.metrics.events import Frames, best_postprocessing, frame_targets, postprocessing_grid
 from harness.metrics.registry import METRICS
@@ -36,11 +37,10 @@ def check_overlaps(contents: Contents) -> Iterator[Finding]:
             for name, pairs in merged.items()
             for one, other in pairs
         ]
-        more = len(shown) - _SHOWN
         yield warning(
             f"{split}.json",
             f"{clips(list(merged))}: events of one label overlap or touch "
-            f"({'; '.join(shown[:_SHOWN])}{f'; and {more} more' if more > 0 else ''}). "
+            f"({'; '.join(first_of(shown, _SHOWN))}). "
             "Frame-wise predictions cannot separate them and give one event: merge them.",
         )
 

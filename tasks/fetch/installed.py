@@ -15,7 +15,7 @@ from pathlib import Path
 
 from rich.filesize import decimal
 
-from harness.core.counts import plural
+from harness.core.counts import abridged, plural
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from tasks.cards.card import Card
@@ -100,9 +100,7 @@ def verify(directory: Path, card: Card) -> Inventory | None:
         ],
     }
     findings = [
-        f"{len(names)} {what} ({', '.join(names[:2])}{', ...' if len(names) > 2 else ''})"
-        for what, names in wrong.items()
-        if names
+        f"{len(names)} {what} ({abridged(names, 2)})" for what, names in wrong.items() if names
     ]
     if findings:
         raise UserError(

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field, SkipValidation
 
+from harness.core.counts import first_of
 from harness.core.errors import UserError, did_you_mean
 from harness.core.hashing import content_sha256
 from tasks.format.directory import read_contents
@@ -183,10 +184,8 @@ def read_task(directory: Path, group_pattern: str = "") -> Task:
         group_pattern,
     )
     if problems:
-        shown = problems[:_SHOWN]
-        if len(problems) > _SHOWN:
-            shown.append(f"and {len(problems) - _SHOWN} more")
-        raise UserError("\n  ".join([f"The task directory {directory} cannot be read:", *shown]))
+        first = f"The task directory {directory} cannot be read:"
+        raise UserError("\n  ".join([first, *first_of(problems, _SHOWN)]))
     return Task(
         directory=directory,
         labels=contents.labels,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from harness.core.counts import plural
+from harness.core.counts import first_of, plural
 from harness.core.errors import UserError
 from harness.core.files import move_directory, write_file
 from hear_byola.core.locks import claimed
@@ -136,10 +136,8 @@ def write_task(
 
 def _refuse_contradictions(task: NewTask, rates: Sequence[int]) -> None:
     if problems := list(contradictions(task, rates)):
-        shown = problems[:_SHOWN]
-        if len(problems) > _SHOWN:
-            shown.append(f"and {len(problems) - _SHOWN} more")
-        raise UserError("\n  ".join([f"{task.name} cannot be written:", *shown]))
+        first = f"{task.name} cannot be written:"
+        raise UserError("\n  ".join([first, *first_of(problems, _SHOWN)]))
 
 
 def _refuse_small_disk(

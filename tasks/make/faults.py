@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from harness.core.counts import abridged, first_of
 from harness.core.errors import UserError
 
 _SHOWN = 20
@@ -32,15 +33,13 @@ class Faults:
             f"{places(where)}: {reason}" if all(where) else reason
             for reason, where in lines.items()
         ]
-        shown = told[:_SHOWN]
-        if len(told) > _SHOWN:
-            shown.append(f"and {len(told) - _SHOWN} more")
-        raise UserError("\n  ".join([f"{self._path} cannot be used:", *shown]))
+        first = f"{self._path} cannot be used:"
+        raise UserError("\n  ".join([first, *first_of(told, _SHOWN)]))
 
 
 def places(lines: list[int]) -> str:
     """Return line numbers as text: ``line 3`` or ``9 lines (1, 2, 4, ...)``."""
-    shown = ", ".join(map(str, lines[:_LINES_SHOWN]))
+    shown = abridged(list(map(str, lines)), _LINES_SHOWN)
     if len(lines) > _LINES_SHOWN:
-        return f"{len(lines)} lines ({shown}, ...)"
+        return f"{len(lines)} lines ({shown})"
     return f"line{'s' * (len(lines) > 1)} {shown}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
+from harness.core.counts import first_of
 from harness.core.spelling import alike, composed, difference, quoted
 from tasks.make.cells import BETWEEN_LABELS
 from tasks.make.faults import Faults, places
@@ -79,7 +80,6 @@ class Spellings:
         """Return the first sets of names as text, each name with its lines."""
         shown = [
             " and ".join(f"{quoted(name)} on {places(sorted(lines[name]))}" for name in of_one)
-            for of_one in names[:_SHOWN]
+            for of_one in names
         ]
-        more = len(names) - _SHOWN
-        return "; ".join(shown) + (f"; and {more} more" if more > 0 else "")
+        return "; ".join(first_of(shown, _SHOWN))

@@ -14,7 +14,7 @@ from fnmatch import fnmatch, translate
 from pathlib import Path
 from typing import NoReturn
 
-from harness.core.counts import plural
+from harness.core.counts import abridged, plural
 from harness.core.errors import UserError, did_you_mean_path
 from harness.core.progress import Pace
 from tasks.prepare.archive import SUFFIXES, Expanded, File, Say, expanded_path, files_of
@@ -100,7 +100,7 @@ class SourceFolder:
         """Raise the UserError for a missing corpus, with what was looked for and what was found."""
         in_archives = f" and in archives named {' or '.join(archives)}" if archives else ""
         tops = sorted({name.partition("/")[0] for name in self._files})
-        there = ", ".join(tops[:_SHOWN]) + (", ..." if len(tops) > _SHOWN else "")
+        there = abridged(tops, _SHOWN)
         raise UserError(
             f"{self.path} does not contain {corpus}: looked for {wanted} in it, in all folders "
             f"below{in_archives}; found "

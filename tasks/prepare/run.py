@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from harness.core.counts import plural
+from harness.core.counts import abridged, plural
 from harness.core.errors import UserError, did_you_mean
 from harness.core.spelling import alike, composed, difference, quoted
 from tasks.audio import present_rates
@@ -193,10 +193,9 @@ def _missing(listed: Sequence[NewClip]) -> list[str]:
     missing = [clip.name for clip in listed if clip.source is None]
     if not missing:
         return []
-    shown = ", ".join(missing[:_SHOWN]) + (", ..." if len(missing) > _SHOWN else "")
     return [
         f"missing: {len(missing):,} of {plural(len(listed), 'clip')} that the corpus lists "
-        f"({shown}); the task is made from the others"
+        f"({abridged(missing, _SHOWN)}); the task is made from the others"
     ]
 
 
@@ -208,7 +207,7 @@ def _lacking(clips: Sequence[NewClip], splits: Sequence[str]) -> list[str]:
     labels, lines = _labels(clips), []
     for split in splits:
         if lacking := sorted(labels - here[split]):
-            shown = ", ".join(lacking[:_SHOWN]) + (", ..." if len(lacking) > _SHOWN else "")
+            shown = abridged(lacking, _SHOWN)
             classes = plural(len(labels), "class", "classes")
             lines.append(f"{split} has no clip of {len(lacking)} of {classes}: {shown}")
     return lines

@@ -9,7 +9,7 @@ import pytest
 
 import harness
 import tasks
-from harness.core.counts import plural
+from harness.core.counts import abridged, first_of, plural
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,11 @@ def test_no_message_spells_a_length_with_a_fixed_plural():
     ]
     allowed = ("they count as {len(same)} groups",)  # two or more by construction
     assert [line for line in found if not any(each in line for each in allowed)] == []
+
+
+def test_long_lists_show_their_first() -> None:
+    assert first_of("abc", 3) == ["a", "b", "c"]
+    assert first_of("abcde", 3) == ["a", "b", "c", "and 2 more"]
+    assert abridged("abc", 3) == "a, b, c"
+    assert abridged("abcd", 3) == "a, b, c, ..."
+    assert abridged("", 3) == ""
