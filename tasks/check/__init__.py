@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from harness.core.counts import plural
 from harness.core.memory import FileMemory
 from tasks.check.audio import check_audio, check_names, rates_to_hear
 from tasks.check.duplicates import check_copies, check_copies_within, check_near_copies
@@ -17,10 +18,9 @@ from tasks.format.directory import Contents, read_contents
 
 __all__ = ["AlikeClips", "Finding", "check_task", "format_findings"]
 
-Compare = Callable[[Contents, Mapping[int, float]], Iterable[tuple[str, str, str]]]
+Compare = Callable[[Contents, Mapping[int, float]], Iterable[Finding]]
 """Compares a task with its card. It takes the contents of the directory and, by decoded sample
-rate, the total length of the valid clips in seconds; it returns the severity, file and reason of
-each difference."""
+rate, the total length of the valid clips in seconds."""
 
 
 def check_task(
@@ -74,8 +74,12 @@ def check_task(
                     dict.fromkeys(_copies(directory, contents, heard, closely, progress))
                 )
             findings.extend(check_unit(contents, _lengths(heard)))
-            seconds = {rate: _seconds(rate, sounds) for rate, sounds in heard.items()}
-            findings.extend(Finding(*found) for found in compare(contents, seconds))
+            seconds = {
+                rate: sum(sound.frames for split in sounds.values() for sound in split.values())
+                / rate
+                for rate, sounds in heard.items()
+            }
+            findings.extend(compare(contents, seconds))
     except OSError as fault:  # for example a folder without read permission
         report(str(fault.filename or ""), f"cannot be read ({fault.strerror}).")
     return sorted(findings, key=lambda finding: finding.severity)  # stable: "error" < "warning"
@@ -105,22 +109,14 @@ def _lengths(heard: Mapping[int, Sounds]) -> dict[str, dict[str, float]]:
     return lengths
 
 
-def _seconds(rate: int, sounds: Sounds) -> float:
-    return sum(sound.frames for split in sounds.values() for sound in split.values()) / rate
-
-
 def format_findings(directory: Path, findings: Sequence[Finding], note: str = "") -> str:
     """Return findings as text, with their count; ``note`` ends the first line."""
     if not findings:
         return f"{directory}: no findings{note}"
     errors = sum(finding.severity == "error" for finding in findings)
     warnings = len(findings) - errors
-    lines = [f"{directory}: {_count(errors, 'error')}, {_count(warnings, 'warning')}{note}"]
+    lines = [f"{directory}: {plural(errors, 'error')}, {plural(warnings, 'warning')}{note}"]
     for finding in findings:
         where = f"{finding.file}: " if finding.file else ""
         lines.append(f"  {finding.severity}: {where}{finding.reason}")
     return "\n".join(lines)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

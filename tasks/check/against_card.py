@@ -6,33 +6,19 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from tasks.audio import present_rates
 from tasks.cards.builtin import card_of_directory
 from tasks.cards.card import Card
 from tasks.cards.cardfile import card_in
+from tasks.check.finding import Finding
 from tasks.format.directory import Contents
 from tasks.format.files import METADATA, VOCABULARY
 
 _HOURS_SLACK = 0.01  # relative; cards and papers round the hours
 _FEWEST_HOURS = 0.0001  # the last digit of hours on a card
 _SECONDS_SLACK = 0.01
-
-
-class CardDifference(NamedTuple):
-    """A difference between a task directory and its card.
-
-    Attributes:
-        severity: ``error`` if the task's score is of a different kind than the card's, ``warning``
-            if only the clips or labels differ.
-        file: relative to the task directory; "" for the directory itself.
-        reason: a sentence.
-    """
-
-    severity: str
-    file: str
-    reason: str
 
 
 def card_for(directory: Path) -> Card | None:
@@ -48,8 +34,10 @@ def card_for(directory: Path) -> Card | None:
 
 def compare(
     card: Card, directory: Path, contents: Contents, seconds: Mapping[int, float]
-) -> Iterator[CardDifference]:
+) -> Iterator[Finding]:
     """Yield every difference between the readable parts of a directory and the known card fields.
+
+    It is an error if the task's score is of a different kind than the card's, else a warning.
 
     Args:
         card: the card of the task.
@@ -63,7 +51,7 @@ def compare(
     yield from _metadata(card, directory)
 
 
-def _kind(card: Card, fields: Mapping[str, Any]) -> Iterator[CardDifference]:
+def _kind(card: Card, fields: Mapping[str, Any]) -> Iterator[Finding]:
     for key in ("embedding_type", "prediction_type", "split_mode"):
         if key in fields and fields[key] != getattr(card, key):
             yield _differs("error", METADATA, key, fields[key], card, getattr(card, key))
@@ -85,7 +73,7 @@ def _kind(card: Card, fields: Mapping[str, Any]) -> Iterator[CardDifference]:
             )
 
 
-def _sizes(card: Card, contents: Contents) -> Iterator[CardDifference]:
+def _sizes(card: Card, contents: Contents) -> Iterator[Finding]:
     sizes = {split: len(listed) for split, listed in contents.clips.items()}
     splits = contents.fields.get("splits", ())
     known = [(f"{split}.json", sizes.get(split), card.split_clips.get(split)) for split in splits]
@@ -101,7 +89,7 @@ def _sizes(card: Card, contents: Contents) -> Iterator[CardDifference]:
         yield _differs("warning", VOCABULARY, "number of labels", count, card, card.classes)
 
 
-def _sound(card: Card, directory: Path, seconds: Mapping[int, float]) -> Iterator[CardDifference]:
+def _sound(card: Card, directory: Path, seconds: Mapping[int, float]) -> Iterator[Finding]:
     for rate, length in seconds.items():
         hours = length / 3600.0
         slack = max(_HOURS_SLACK * (card.hours or 0.0), _FEWEST_HOURS)
@@ -115,7 +103,7 @@ def _sound(card: Card, directory: Path, seconds: Mapping[int, float]) -> Iterato
         yield _differs("warning", "", "audio's sample rate in Hz", text, card, published)
 
 
-def _metadata(card: Card, directory: Path) -> Iterator[CardDifference]:
+def _metadata(card: Card, directory: Path) -> Iterator[Finding]:
     if card.metadata_md5 is None or not (directory / METADATA).is_file():
         return
     md5 = hashlib.md5((directory / METADATA).read_bytes(), usedforsecurity=False).hexdigest()
@@ -131,7 +119,5 @@ def _published_rate(card: Card) -> int | None:
 
 def _differs(
     severity: str, file: str, what: str, here: object, card: Card, there: object
-) -> CardDifference:
-    return CardDifference(
-        severity, file, f"the {what} is {here}; the card {card.name} has {there}."
-    )
+) -> Finding:
+    return Finding(severity, file, f"the {what} is {here}; the card {card.name} has {there}.")

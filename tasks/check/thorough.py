@@ -16,7 +16,7 @@ from tasks.cards.card import CARD
 from tasks.cards.cardfile import misplaced
 from tasks.check import check_task
 from tasks.check.against_card import card_for, compare
-from tasks.check.finding import Finding
+from tasks.check.finding import Finding, error, warning
 from tasks.check.groups import count_groups
 from tasks.check.sound import Progress
 from tasks.fetch.installed import unlike_published
@@ -102,20 +102,18 @@ class _Comparison:
             self.group_pattern = group_pattern(directory)
         self.note = ""
 
-    def __call__(
-        self, contents: Contents, seconds: Mapping[int, float]
-    ) -> Iterator[tuple[str, str, str]]:
+    def __call__(self, contents: Contents, seconds: Mapping[int, float]) -> Iterator[Finding]:
         for table in unlike_published(self._directory):
-            yield "warning", table, "is not as it was published and fetched."
+            yield warning(table, "is not as it was published and fetched.")
         try:
             card = card_for(self._directory)
-        except UserError as error:
-            yield "error", CARD, str(error)
+        except UserError as fault:
+            yield error(CARD, str(fault))
             return
         groups = count_groups(contents)
         named = f"card: {card.name if card else 'none'}"
         self.note = f" ({named}; groups: {groups})" if groups else f" ({named})"
-        if card is not None and (fault := misplaced(card, self._directory)):
-            yield "warning", CARD, fault
+        if card is not None and (sentence := misplaced(card, self._directory)):
+            yield warning(CARD, sentence)
         if card is not None:
             yield from compare(card, self._directory, contents, seconds)

@@ -21,7 +21,8 @@ from harness.core.errors import UserError
 from tasks.cards.builtin import card
 from tasks.cards.card import CARD, Card, ZenodoArchive
 from tasks.cards.cardfile import write_card
-from tasks.check.against_card import CardDifference, card_for, compare
+from tasks.check.against_card import card_for, compare
+from tasks.check.finding import Finding
 from tasks.demo import demo_directory, demo_names
 from tasks.fetch.archive import Archive
 from tasks.fetch.installed import write_record
@@ -95,14 +96,14 @@ def test_another_kind_of_task_is_an_error(tmp_path: Path, case: str) -> None:
     task, its_card = task_and_card(tmp_path)
     changes, reason = ERRORS[case]
     (found,) = differences(task, changed(its_card, **changes))
-    assert found == CardDifference("error", "task_metadata.json", f"the {reason}.")
+    assert found == Finding("error", "task_metadata.json", f"the {reason}.")
 
 
 def test_another_number_of_folds_is_an_error(tmp_path: Path) -> None:
     task, its_card = task_and_card(tmp_path, "kfold")
     (found,) = differences(task, changed(its_card, folds=5))
-    assert found[0] == "error"
-    assert found[2] == "the number of folds is 3; the card tiny has 5."
+    assert found.severity == "error"
+    assert found.reason == "the number of folds is 3; the card tiny has 5."
 
 
 WARNINGS: dict[str, tuple[dict[str, Any], str, str]] = {
@@ -146,22 +147,22 @@ def test_more_or_less_or_other_material_is_a_warning(tmp_path: Path, case: str) 
     task, its_card = task_and_card(tmp_path)
     changes, file, reason = WARNINGS[case]
     (found,) = differences(task, changed(its_card, **changes), {16000: 12.0})
-    assert found == CardDifference("warning", file, f"the {reason}.")
+    assert found == Finding("warning", file, f"the {reason}.")
 
 
 def test_other_metadata_than_published_is_a_warning(tmp_path: Path) -> None:
     task, its_card = task_and_card(tmp_path)
     task_directories.edit_metadata(task, note="mine")
     (found,) = differences(task, its_card)
-    assert (found[0], found[1]) == ("warning", "task_metadata.json")
-    assert f"has {its_card.metadata_md5}." in found[2]
+    assert (found.severity, found.file) == ("warning", "task_metadata.json")
+    assert f"has {its_card.metadata_md5}." in found.reason
 
 
 def test_clips_without_a_common_length_are_compared(tmp_path: Path) -> None:
     task, its_card = task_and_card(tmp_path)
     task_directories.edit_metadata(task, sample_duration=None)
     (found,) = differences(task, changed(its_card, metadata_md5=None))
-    assert "sample_duration is null" in found[2]
+    assert "sample_duration is null" in found.reason
 
 
 def test_what_cannot_be_read_is_not_compared(tmp_path: Path) -> None:
