@@ -112,7 +112,7 @@ def test_probe_reads_what_embed_made_and_the_other_layout(finished, tasks_dir, t
     [
         (("rum",), "Did you mean 'run'"),
         (("run",), "Name a model"),
-        (("run", "-m", "hear_byola"), "Name tasks"),
+        (("run", "-m", "hear_byola"), "No task is named. Give --task"),
         (("run", "-m", "x", "-t", "demo_guitar_chort"), "Did you mean 'demo_guitar_chord'"),
         (("run", "-m", "hear_byola", "--suite", "dem"), "Did you mean 'demo'"),
         (("run", "--shard", "3/2", "-m", "hear_byola", "--suite", "demo"), "--shard must be"),
