@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 from support import sound_files, task_directories
+from support.command_line import Done, hear_byola
 
-from harness.cli import call, cli
+from harness.cli import cli
 from harness.probe import PROTOCOLS
 from harness.results import read_csv
-
-
-@dataclass(frozen=True)
-class Done:
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def hear_byola(*arguments: str | Path) -> Done:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = call([str(argument) for argument in arguments])
-    return Done(code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")

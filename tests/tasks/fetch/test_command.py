@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import pickle
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 from types import MappingProxyType
 
 import pytest
 from support.archives import RECORD, Sample, made_sample
 from support.changed import changed
+from support.command_line import hear_byola
 from support.record_server import cut, hang, refuse
 
 import tasks.cards.builtin
-from harness.cli import call
 from tasks.cards.builtin import card, cards
 from tasks.cards.card import Card
 
@@ -45,26 +42,18 @@ def unpublished(each: Card) -> Card:
     return changed(each, name="unpublished", published=None)
 
 
-def hear_byola_fetch(*arguments: str | Path) -> tuple[int, str, str]:
-    """Return exit code, standard output and standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = call(["tasks", "fetch", *map(str, arguments)])
-    return code, out.getvalue(), err.getvalue()
-
-
 def test_names_are_fetched_and_their_directories_printed(samples, tmp_path):
-    code, out, err = hear_byola_fetch("two", "one", "--tasks-dir", tmp_path / "t")
+    code, out, err = hear_byola("tasks", "fetch", "two", "one", "--tasks-dir", tmp_path / "t")
     assert code == 0, err
     assert out.splitlines() == [f"{tmp_path}/t/two-v1-full", f"{tmp_path}/t/one-v1-full"]
     assert "two: installed" in err
-    again = hear_byola_fetch("two", "one", "--tasks-dir", tmp_path / "t")
+    again = hear_byola("tasks", "fetch", "two", "one", "--tasks-dir", tmp_path / "t")
     assert again[:2] == (0, out)
     assert "as it was installed" in again[2]
 
 
 def test_a_suite_is_fetched_without_what_is_not_published(samples, tmp_path):
-    code, out, err = hear_byola_fetch("--suite", "made", "one", "--tasks-dir", tmp_path)
+    code, out, err = hear_byola("tasks", "fetch", "--suite", "made", "one", "--tasks-dir", tmp_path)
     assert code == 0, err
     assert len(out.splitlines()) == 3
     assert "left out: unpublished" in err
@@ -72,7 +61,7 @@ def test_a_suite_is_fetched_without_what_is_not_published(samples, tmp_path):
 
 def test_names_without_an_archive_are_told_of_and_the_others_fetched(samples, tmp_path):
     names = ("one", "unpublished", "demo_guitar_chord")
-    code, out, err = hear_byola_fetch(*names, "--tasks-dir", tmp_path)
+    code, out, err = hear_byola("tasks", "fetch", *names, "--tasks-dir", tmp_path)
     assert (code, out) == (0, f"{tmp_path}/one-v1-full\n")
     assert "left out: unpublished, demo_guitar_chord" in err
     assert "Comes with the package: demo_guitar_chord." in err
@@ -81,7 +70,9 @@ def test_names_without_an_archive_are_told_of_and_the_others_fetched(samples, tm
 
 def test_failures_are_listed_and_the_others_finished(samples, server, tmp_path):
     server.faults[samples[1].file] = [refuse(404)]
-    code, out, err = hear_byola_fetch("--suite", "made", "--tasks-dir", tmp_path, "--jobs", "2")
+    code, out, err = hear_byola(
+        "tasks", "fetch", "--suite", "made", "--tasks-dir", tmp_path, "--jobs", "2"
+    )
     assert code == 1
     assert sorted(out.splitlines()) == [f"{tmp_path}/one-v1-full", f"{tmp_path}/three-v1-full"]
     listed = err[err.index("1 failed:") :].splitlines()
@@ -104,7 +95,7 @@ def test_failures_are_listed_and_the_others_finished(samples, server, tmp_path):
     ],
 )
 def test_wrong_use_is_a_sentence_and_exit_code_2(samples, server, tmp_path, arguments, words):
-    code, _, err = hear_byola_fetch(*arguments, "--tasks-dir", tmp_path)
+    code, _, err = hear_byola("tasks", "fetch", *arguments, "--tasks-dir", tmp_path)
     assert code == 2
     assert words in err
     assert server.seen == []
@@ -113,7 +104,7 @@ def test_wrong_use_is_a_sentence_and_exit_code_2(samples, server, tmp_path, argu
 def test_without_a_terminal_progress_is_plain_lines(samples, server, tmp_path, monkeypatch):
     monkeypatch.setattr("harness.commands.fetch_progress._LINE_EVERY", 0.0)
     server.faults[samples[0].file] = [cut(2000)]
-    code, _, err = hear_byola_fetch("one", "--tasks-dir", tmp_path)
+    code, _, err = hear_byola("tasks", "fetch", "one", "--tasks-dir", tmp_path)
     assert code == 0
     size = len(samples[0].content) / 1000
     assert f"one: downloading, 2.0 kB of {size:.1f} kB" in err

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import re
@@ -19,8 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 from support import sound_files
+from support.command_line import hear_byola
 
-from harness.cli import call
 from harness.core.errors import UserError
 from harness.metrics.registry import metrics_of
 from harness.results import read_csv
@@ -74,13 +72,6 @@ def splits_of(plan: TaskPlan) -> dict[str, list[str]]:
         split: [clip.name for clip in plan.task.clips if clip.split == split]
         for split in plan.task.splits
     }
-
-
-def hear_byola(*arguments: str | Path) -> tuple[int, str, str]:
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = call([str(argument) for argument in arguments])
-    return code, out.getvalue(), err.getvalue()
 
 
 # The plan --------------------------------------------------------------------------------------
