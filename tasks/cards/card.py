@@ -133,40 +133,9 @@ class _Listing(Schema):
 
 
 class Card(TaskKind, _Listing):
-    """The properties of one task directory. Unknown values are None, in the file ``null``.
+    """The properties of one task directory: docs/tasks.md, section Cards, describes each field.
 
-    Attributes:
-        name: the task's name on the command line; the card's file is ``<name>.yaml``. It is the
-            directory's task name, followed by ``_<mode>`` if several modes have cards.
-        title: the task's name in tables and pages.
-        board_name: the task's column on a published board; tasks that share one are averaged
-            there. None if the task is on no board.
-        suite: the suite that the task belongs to.
-        directory: name of the task directory, ``<task_name>-<version>-<mode>``.
-        domain: ``speech``, ``music``, ``environment`` or another word.
-        embedding_type: ``scene`` or ``event``.
-        prediction_type: ``multiclass`` or ``multilabel``.
-        split_mode: ``trainvaltest``, ``new_split_kfold`` or ``presplit_kfold``.
-        folds: number of folds; None with ``trainvaltest``.
-        clip_seconds: length of every clip in seconds; None if lengths differ.
-        clips: number of clips in all splits.
-        n_test: number of test clips; with folds, the number of all clips.
-        classes: number of labels in the vocabulary.
-        hours: hours of audio in all splits, after padding and trimming.
-        metrics: names of metrics; the first is the task's score.
-        published: the archive of the task directory; None if it is not published.
-        sources: the files or packages that the task was made from.
-        licence: SPDX expression of the licence of the clips; None if none is stated.
-        citation: BibTeX entry.
-        oddities: caveats of the task's scores, one or two sentences each, with the source if it is
-            not in ``facts_from``.
-        published_scores: lowest and highest published value of the first metric, in its own
-            unit (accuracies are fractions).
-        facts_from: sources of the card's facts.
-        split_clips: number of clips of each split for which it is known.
-        metadata_md5: MD5 of the directory's task_metadata.json; None if unknown.
-        group_pattern: regular expression that matches every clip's name and captures its group,
-            used for a directory without groups.csv; None if names do not contain groups.
+    Unknown values are None, in the file ``null``.
     """
 
     # The order of the fields in the file: those of the last base, of the first base, of this class.
