@@ -26,16 +26,16 @@ def test_the_wheel_holds_packages_data_and_licence_and_no_tests(wheel):
     tops = {name.split("/")[0] for name in names if ".dist-info" not in name}
     assert tops == {"hear_byola", "harness", "tasks"}
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    stored = {p.relative_to(CHECKOUT).as_posix() for p in (CHECKOUT / "tasks").rglob("*.ogg")}
-    assert stored
-    assert stored <= set(names)
+    for kind in ("*.ogg", "*.yaml"):
+        stored = {p.relative_to(CHECKOUT).as_posix() for p in (CHECKOUT / "tasks").rglob(kind)}
+        assert stored
+        assert stored <= set(names)
     assert {f"hear_byola/weights/byola-512{end}" for end in (".safetensors", ".png")} <= set(names)
     assert "hear_byola/weights/README.md" in names
     published = {p.name for p in (CHECKOUT / "results" / "published").iterdir()}
     assert len(published) > 3
     assert {f"harness/published_data/{name}" for name in published} <= set(names)
     assert {f"{package}/py.typed" for package in tops} <= set(names)
-    assert {f"tasks/{p.name}" for p in (CHECKOUT / "tasks").glob("*.yaml")} <= set(names)
 
 
 def test_the_installed_wheel_runs_a_demo_task_elsewhere(wheel, tmp_path):
