@@ -56,7 +56,13 @@ def ablate(
     devices = worker_devices(device, jobs)
     configure = partial(_configure, devices=devices)
     trainer = Trainer(
-        configure, differing, _pretrain_arm, _audio, _trained_on, "hear_byola", _untrained
+        configure=configure,
+        differing=differing,
+        pretrain=_pretrain_arm,
+        audio=_audio,
+        trained_on=_trained_on,
+        module="hear_byola",
+        untrained=_untrained,
     )
     with RunDisplay() as listener:
         outcome = run_study(

@@ -76,7 +76,7 @@ class Labels:
     spellings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Row:
     line: int
     file: str
@@ -181,8 +181,14 @@ def _row(line: int, cells: dict[str, str], event: bool, faults: Faults) -> _Row 
         start, end = (round(1000 * float(cells[name]), 6) for name in ("onset", "offset"))
         happening = Event(cells["label"], start, end)
     place = SPLIT_CALLED[cells["split"].casefold()] if "split" in cells else cells.get("fold", "")
-    file = posixpath.normpath(cells["file"])
-    return _Row(line, file, labels, happening, place, cells.get("group", ""))
+    return _Row(
+        line=line,
+        file=posixpath.normpath(cells["file"]),
+        labels=labels,
+        event=happening,
+        place=place,
+        group=cells.get("group", ""),
+    )
 
 
 @dataclass

@@ -41,7 +41,7 @@ _LIKE_GROUP = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TaskPlan:
     """A task to be written, its sample rates in Hz, its card and a description of a few lines.
 
@@ -135,9 +135,16 @@ def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], No
     }
     card = card_of(task, wishes, seconds.values())
     rates = _rates(wishes.rates, headers)
-    about = describe(task, card, parts.note) + "\n" + describe_sound(headers.values(), rates)
-    files = {clip.name: one.file for clip, one in zip(task.clips, recordings, strict=True)}
-    return TaskPlan(task, rates, card, about, wishes, files, seconds)
+    sound = describe_sound(headers.values(), rates)
+    return TaskPlan(
+        task=task,
+        rates=rates,
+        card=card,
+        description=f"{describe(task, card, parts.note)}\n{sound}",
+        wishes=wishes,
+        files={clip.name: one.file for clip, one in zip(task.clips, recordings, strict=True)},
+        seconds=seconds,
+    )
 
 
 def _tell_columns(labels: Labels, say: Callable[[str], None]) -> None:
