@@ -6,7 +6,7 @@ import contextlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.analysis.compare.gather import Results, gather
 from harness.api.wording import naming_arguments
@@ -14,6 +14,9 @@ from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import expand_home
 from tasks.format.task import Task
+
+if TYPE_CHECKING:
+    from harness.run.plan import Settings
 
 
 @naming_arguments
@@ -67,19 +70,16 @@ def evaluate(
     Warns:
         UserWarning: evaluations failed; ``failures`` of the results lists them.
     """
-    from harness.api.printer import Printer
     from harness.models.given import read_models
-    from harness.run.engines import local_engine, worker_devices
-    from harness.run.execute import execute
-    from harness.run.listener import Listener
-    from harness.run.plan import Settings, make_plan
+    from harness.run.engines import worker_devices
+    from harness.run.plan import Settings
     from tasks.find import find_sources
 
     devices = worker_devices(device, jobs)
     specs = read_models(models, devices[0])
-    live = [(spec.label, spec.live) for spec in specs if spec.live]
-    if live:
-        _check_live(live[0][0], devices, task_statistics)
+    for spec in specs:
+        if spec.live:
+            _check_live(spec.label, devices, task_statistics)
     names = tuple(str(each.directory if isinstance(each, Task) else each) for each in _list(tasks))
     folder = Path(expand_home(str(out)))
     if folder.is_file():
@@ -99,16 +99,27 @@ def evaluate(
         f"harness.evaluate({[spec.label for spec in specs]}, {list(names)}, suite={suite!r}, "
         f"protocols={list(settings.protocols)}, seeds={seeds})"
     )
+    return _run(settings, devices, command, progress)
+
+
+def _run(settings: Settings, devices: list[str], command: str, progress: bool) -> Results:
+    from harness.api.printer import Printer
+    from harness.run.engines import local_engine
+    from harness.run.execute import execute
+    from harness.run.listener import Listener
+    from harness.run.plan import make_plan
+
     listener = Printer() if progress else Listener()
     with contextlib.ExitStack() as stack:
-        for _, model in live:
-            stack.enter_context(model.borrowed())
+        for spec in settings.models:
+            if spec.live:
+                stack.enter_context(spec.live.borrowed())
         plan = make_plan(settings, listener.say)
-        summary = execute(plan, local_engine(devices), folder, command, listener)
+        summary = execute(plan, local_engine(devices), settings.out, command, listener)
     if summary.failures:
         failed = "; ".join(f"{name}: {error}" for name, error in summary.failures)
         number = plural(len(summary.failures), "evaluation")
-        warnings.warn(f"{number} failed: {failed}", stacklevel=3)
+        warnings.warn(f"{number} failed: {failed}", stacklevel=4)
     return gather(summary.places)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import os
 import re
 from collections import Counter
@@ -14,14 +13,14 @@ from pathlib import Path
 from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.hashing import content_sha256
-from tasks.audio import MAX_SECONDS
 from tasks.cards.card import Card
 from tasks.format.newtask import NewClip, NewTask
 from tasks.format.spec import EmbeddingType, PredictionType
 from tasks.format.tables import Event, labels_of
 from tasks.format.writer import LEFT_OUT
 from tasks.make.faults import Faults
-from tasks.make.labels import Labelled, Labels, read_labels, rename_times
+from tasks.make.labels import Labelled, Labels, read_labels
+from tasks.make.notices import tell_columns, tell_cut, tell_dropped
 from tasks.make.parts import Parts, find_parts
 from tasks.make.recordings import Header, look_into
 from tasks.make.summary import card_of, describe, describe_sound
@@ -34,11 +33,6 @@ RATES = (16000, 22050, 32000, 44100, 48000)
 
 _LONGEST_NAME = 120  # bytes; longer file names are shortened
 _SHOWN = 3
-_SLACK = 1e-3  # seconds that may be cut off a recording without a warning
-_LIKE_GROUP = (
-    "speaker", "singer", "player", "artist", "album", "subject", "participant", "patient", "source",
-    "session", "recording", "instrument",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +87,7 @@ def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], No
     wishes.check()
     faults = Faults(table)
     labels = read_labels(table, faults)
-    _tell_columns(labels, say)
+    tell_columns(labels, say)
     headers, bad = look_into(folder, labels.recordings, wishes.seconds, faults, say)
     for one, reason in bad:
         if wishes.skip_bad:
@@ -102,9 +96,9 @@ def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], No
             faults.add(one.line, reason)
     faults.refuse()
     there = [one for one in labels.recordings if one.file in headers]
-    _tell_cut(headers, wishes.seconds, say)
+    tell_cut(headers, wishes.seconds, say)
     recordings = [_cut(one, wishes.seconds) for one in there]
-    _tell_dropped(there, recordings, wishes.seconds, say)
+    tell_dropped(there, recordings, wishes.seconds, say)
     prediction_type = _prediction_type(labels, recordings, wishes.prediction_type, say)
     parts = find_parts(labels, recordings, wishes.folds, wishes.seed)
     task = NewTask(
@@ -147,46 +141,6 @@ def plan_task(table: Path, folder: Path, wishes: Wishes, say: Callable[[str], No
     )
 
 
-def _tell_columns(labels: Labels, say: Callable[[str], None]) -> None:
-    like_group = [name for name in labels.unused if name in _LIKE_GROUP and not labels.grouped]
-    if labels.unused:
-        named = f"column{'s' * (len(labels.unused) > 1)} {', '.join(labels.unused)}"
-        advice = "".join(
-            f"; rename {name} to group to keep each in one split" for name in like_group[:1]
-        )
-        if labels.embedding_type == EmbeddingType.SCENE and (times := rename_times(labels.unused)):
-            advice += f"; for a task of events, {times} (seconds from the start of the file)"
-        say(f"{labels.path}: not used: the {named}{advice}")
-    for note in labels.spellings:
-        say(f"{labels.path}: {note}")
-    if not (labels.grouped or labels.places):
-        say(
-            f"{labels.path} has no column group: clips of one speaker or recording may be in "
-            "several splits"
-        )
-
-
-def _tell_cut(
-    headers: Mapping[str, Header], seconds: float | None, say: Callable[[str], None]
-) -> None:
-    """Warn of recordings that are longer than the clips made from them."""
-    if seconds is None:
-        return
-    cut = {file: each.seconds for file, each in headers.items() if each.seconds > seconds + _SLACK}
-    if cut:
-        longest = max(cut, key=cut.__getitem__)
-        all_of_it = (
-            f"--seconds {math.ceil(100 * cut[longest]) / 100:g} keeps all of it"
-            if cut[longest] <= MAX_SECONDS - 0.01
-            else f"clips of tasks last at most {MAX_SECONDS:g} s"
-        )
-        say(
-            f"warning: {len(cut)} of {plural(len(headers), 'recording')} "
-            f"{'is' if len(cut) == 1 else 'are'} cut to {seconds:g} s; the longest, '{longest}', "
-            f"lasts {cut[longest]:.2f} s: {all_of_it}"
-        )
-
-
 def _cut(one: Labelled, seconds: float | None) -> Labelled:
     """Return a recording with its events cut at ``seconds``, without those that start later."""
     if seconds is None:
@@ -202,19 +156,6 @@ def _cut(one: Labelled, seconds: float | None) -> Labelled:
         events=tuple(event for event, _ in kept),
         event_lines=tuple(line for _, line in kept),
     )
-
-
-def _tell_dropped(
-    before: Sequence[Labelled],
-    after: Sequence[Labelled],
-    seconds: float | None,
-    say: Callable[[str], None],
-) -> None:
-    dropped = sum(len(one.events) for one in before) - sum(len(one.events) for one in after)
-    if dropped:
-        events = plural(dropped, "event starts", "events start")
-        left = "is" if dropped == 1 else "are"
-        say(f"{events} after {seconds:g} s, where clips are cut, and {left} left out")
 
 
 def _prediction_type(

@@ -43,10 +43,9 @@ def prepare(
 ) -> Path:
     """Write the task directory of a corpus, or resume an incomplete one; return its path.
 
-    If the directory of the whole task exists with all requested rates, it is not changed and the
-    corpus is not read. A task from a part of the corpus is named ``<task_name>_part``. Differences
-    between a task and its card are listed in ``unlike_card`` of the metadata and in the notes of
-    its results.
+    A directory of the whole task with all requested rates is not changed. A task from a part of the
+    corpus is named ``<task_name>_part``. ``unlike_card`` of the metadata, and the notes of results,
+    list the differences between a task and its card.
 
     Args:
         name: name of the task's card.
@@ -55,8 +54,7 @@ def prepare(
         rates: sample rates in Hz; if empty, the rate of the corpus in :data:`CORPORA`.
         jobs: number of worker processes.
         skip_bad: leave out sounds that cannot be read; ``say`` reports each.
-        say: called with the progress, missing files of the corpus, and differences between the
-            task and its card.
+        say: called with the progress, missing files, and differences from the card.
 
     Raises:
         UserError: the corpus cannot be prepared, is not in the folder, or has unreadable files;
@@ -66,10 +64,8 @@ def prepare(
     check_rates(rates)
     about, rates = card(name), tuple(rates) or (corpus.rate,)
     directory = tasks_dir / about.directory
-    if (directory / METADATA).is_file() and set(rates) <= set(present_rates(directory)):
-        grouped = about.group_pattern or (directory / GROUPS).exists()
-        hint = "" if grouped else " It has no groups."
-        say(f"{directory} already exists; delete it to prepare it again.{hint}")
+    if _is_there(directory, rates):
+        say(_already(directory, about))
         return directory
     folder = SourceFolder(source, tasks_dir, say, corpus.tops)
     try:
@@ -118,6 +114,16 @@ def _find_corpus(name: str) -> Corpus:
         f"No corpus can be prepared as '{name}'.{did_you_mean(name, CORPORA)} "
         f"There are {', '.join(CORPORA)}."
     )
+
+
+def _is_there(directory: Path, rates: Sequence[int]) -> bool:
+    return (directory / METADATA).is_file() and set(rates) <= set(present_rates(directory))
+
+
+def _already(directory: Path, about: Card) -> str:
+    grouped = about.group_pattern or (directory / GROUPS).exists()
+    hint = "" if grouped else " It has no groups."
+    return f"{directory} already exists; delete it to prepare it again.{hint}"
 
 
 def differences(clips: Sequence[NewClip], about: Card) -> list[str]:

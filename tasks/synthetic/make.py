@@ -154,14 +154,18 @@ def new_task(
         use_scoring_for_early_stopping=what.use_scoring_for_early_stopping,
         extra={
             "suite": SYNTHETIC,
-            SYNTHETIC: {
-                "kind": kind,
-                "seed": seed,
-                "chance": {name: find_metric(name).chance(tested) for name in what.evaluation},
-                "best": {name: find_metric(name).best(tested) for name in what.evaluation},
-            },
+            SYNTHETIC: {"kind": kind, "seed": seed, **_scores(what, tested)},
         },
     )
+
+
+def _scores(kind: Kind, tested: Sequence[np.ndarray]) -> dict[str, dict[str, float]]:
+    """Return the score of chance and the best score of each metric, by the truth of the tests."""
+    metrics = [find_metric(name) for name in kind.evaluation]
+    return {
+        "chance": {metric.name: metric.chance(tested) for metric in metrics},
+        "best": {metric.name: metric.best(tested) for metric in metrics},
+    }
 
 
 def _card(task: NewTask, kind: str) -> Card:
