@@ -32,7 +32,7 @@ _GRACE = 10.0  # seconds that running clips get to finish when the others are ca
 
 
 @dataclass(frozen=True)
-class Order:
+class WavOrder:
     """A sound to be written: its name for messages, its source, and (rate, path) of each file."""
 
     name: str
@@ -52,7 +52,7 @@ class WrittenWavs:
 
 
 def write_wavs(
-    orders: Sequence[Order],
+    orders: Sequence[WavOrder],
     read: Read,
     seconds: float | None,
     *,
@@ -81,7 +81,7 @@ def write_wavs(
         missing = tuple((rate, path) for rate, path in order.files if not _is_whole(path))
         outcome.kept += len(order.files) - len(missing)
         if missing:
-            todo.append(Order(order.name, order.source, missing))
+            todo.append(WavOrder(order.name, order.source, missing))
     countdown = Countdown(len(todo), say)
     with closing(_done(todo, read, seconds, min(jobs, len(todo)))) as done:
         for order, reason, clips in done:
@@ -94,12 +94,12 @@ def write_wavs(
     return outcome
 
 
-_Written = tuple[Order, str, bool]
+_Written = tuple[WavOrder, str, bool]
 """An order, the reason why it failed or "", and whether samples of it were clipped."""
 
 
 def _done(
-    orders: Sequence[Order], read: Read, seconds: float | None, jobs: int
+    orders: Sequence[WavOrder], read: Read, seconds: float | None, jobs: int
 ) -> Generator[_Written, None, None]:
     if jobs <= 1:
         for order in orders:
@@ -124,7 +124,7 @@ def _done(
         workers.close(grace=_GRACE)
 
 
-def _write(order: Order, read: Read, seconds: float | None) -> _Written:
+def _write(order: WavOrder, read: Read, seconds: float | None) -> _Written:
     try:
         mono, rate = _mono(*read(order.source))
         sounds = [(path, to, _fitted(mono, rate, to, seconds)) for to, path in order.files]

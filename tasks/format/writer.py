@@ -25,7 +25,7 @@ from tasks.format.provenance import (
     store_provenance,
     stored_provenance,
 )
-from tasks.format.wavs import Order, Read, write_wavs
+from tasks.format.wavs import Read, WavOrder, write_wavs
 
 LEFT_OUT = "left_out"
 """Key of the metadata that lists the recordings left out because they could not be read."""
@@ -215,7 +215,7 @@ def _write_clips(
         for split in task.splits:
             (folder / str(rate) / split).mkdir(parents=True, exist_ok=True)
     orders = [
-        Order(
+        WavOrder(
             clip.name,
             clip.source,
             tuple((rate, folder / str(rate) / clip.split / clip.name) for rate in rates),

@@ -59,7 +59,7 @@ def test_written_cards_read_well() -> None:
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS.keys())
 def test_a_card_may_ask_for_every_metric_of_its_kind(metric: AnyMetric) -> None:
-    kind = {"embedding_type": metric.embedding_type}
+    kind = {"embedding_type": str(metric.embedding_type)}
     kind["prediction_type"] = "multilabel" if kind["embedding_type"] == "event" else "multiclass"
     read = read_card(text_with(metrics=[metric.name], published_scores=None, **kind), NAME)
     assert read.metrics == (metric.name,)
