@@ -127,9 +127,3 @@ def criterion(protocol: Protocol, task: Task) -> tuple[str, bool]:
         return "loss", False
     metric = find_metric(task.primary_metric)
     return metric.name, metric.higher_is_better
-
-
-def perfect_score(criterion: tuple[str, bool]) -> float:
-    """Return the best score that a criterion (as returned by :func:`criterion`) can have."""
-    name, higher_is_better = criterion
-    return 0.0 if name == "loss" else find_metric(name).range[1 if higher_is_better else 0]
