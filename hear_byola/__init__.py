@@ -10,7 +10,7 @@ Example:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -18,7 +18,13 @@ if TYPE_CHECKING:
 
     from hear_byola.model import ByolA
 
-__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model", "task_options"]
+__all__ = [
+    "get_layer_embeddings",
+    "get_scene_embeddings",
+    "get_timestamp_embeddings",
+    "load_model",
+    "task_options",
+]
 
 
 def load_model(
@@ -54,7 +60,7 @@ def load_model(
             values that the authors of BYOL-A printed with each.
         seed: seed of random weights; they are the same on every machine.
         init: initialisation of random weights, "pytorch" (default) or "contrast" (see
-            `hear_byola.encoder.random_encoder`); requires a seed.
+            `hear_byola.random_weights.random_encoder`); requires a seed.
         hop_ms: time between timestamp embeddings: 40 (default), 20, 10; 80 with encoder 2020.
         precision: of the encoder's arithmetic: "float32" (default), or half precision, "bf16" or
             "fp16", which changes embeddings by about 0.7 % ("fp16": 0.08 %). It is meant for GPUs
@@ -138,6 +144,36 @@ def get_timestamp_embeddings(audio: Tensor, model: ByolA) -> tuple[Tensor, Tenso
 
     with no_grad():
         return model.timestamp_embeddings(audio)
+
+
+def get_layer_embeddings(
+    audio: Tensor, model: ByolA, layers: Sequence[int], timestamps: bool
+) -> tuple[list[Tensor], Tensor | None]:
+    """Return the embeddings of several layers, computed together in float32.
+
+    Layer 0 is the log-mel spectrogram, layers 1 to b are the outputs of the b convolution blocks,
+    and the last is the embedding. Their frames are averaged to the times of the embeddings.
+
+    Args:
+        audio: as for `get_scene_embeddings`.
+        model: result of `load_model`, in eval mode; `model.layer_sizes` has the width of each
+            layer.
+        layers: numbers of layers.
+        timestamps: whether to return timestamp embeddings instead of scene embeddings.
+
+    Returns:
+        For each layer, float32 (n_sounds, size) or (n_sounds, n_timestamps, size); and the
+        timestamps in milliseconds, float32 (n_sounds, n_timestamps), or None.
+
+    Raises:
+        ValueError: as `get_scene_embeddings`.
+    """
+    from torch import no_grad
+
+    with no_grad():
+        if timestamps:
+            return model.timestamp_layers(audio, layers)
+        return model.scene_layers(audio, layers), None
 
 
 def task_options(clips: Iterable[Tensor], model: ByolA) -> dict[str, float]:

@@ -6,7 +6,6 @@ each time step (2020: arXiv 2103.06695; 2022: arXiv 2204.07402).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import ClassVar
 
@@ -88,6 +87,13 @@ class Encoder(nn.Module):
         Returns:
             (batch, n, CHANNELS * MEL_BANDS // window), n = (frames - window) // stride + 1.
         """
+        x = mel
+        for block in self._blocks(mel, stride):
+            x = block
+        return _over_time(x)
+
+    def _blocks(self, mel: Tensor, stride: int | None) -> Iterator[Tensor]:
+        """Yield the output of each block, (batch, CHANNELS, mel, frames)."""
         x, dilation = mel, 1
         steps = self.pool_steps(stride)
         for (conv, norm), step in zip(self.convolutions(), steps, strict=True):
@@ -97,7 +103,39 @@ class Encoder(nn.Module):
             x = nn.functional.relu(norm(x))
             x = nn.functional.max_pool2d(x, 2, stride=(2, step), dilation=(1, dilation))
             dilation *= 3 - step
-        return x.permute(0, 3, 2, 1).flatten(2)
+            yield x
+
+    @property
+    def layer_sizes(self) -> list[int]:
+        """Width of each layer: the log-mel, the output of each block, and the embedding."""
+        blocks = [CHANNELS * MEL_BANDS // 2 ** (block + 1) for block in range(self.blocks)]
+        return [MEL_BANDS, *blocks, self.d]
+
+    def layers(self, mel: Tensor, stride: int | None = None) -> list[Tensor]:
+        """All layers at the times of the outputs.
+
+        Block b halves time b times, so that an output pools several of its frames. Their mean is
+        that layer's frame; likewise of the mel frames.
+
+        Args:
+            mel, stride: as for `forward`.
+
+        Returns:
+            For each layer (batch, n, size), with n as in `local_features`.
+        """
+        step = stride or self.window
+        n = (mel.shape[-1] - self.window) // step + 1
+        found, resolution, x = [], 1, mel
+        for block, (x, pool_step) in enumerate(
+            zip([mel, *self._blocks(mel, stride)], [1, *self.pool_steps(stride)], strict=True)
+        ):
+            # Frames of this block are `resolution` mel frames apart and pool 2**block.
+            resolution *= pool_step
+            frames, every = _over_time(x), step // resolution
+            begins = range(0, self.window // resolution, 2**block // resolution)
+            pooled = [frames[:, begin : begin + (n - 1) * every + 1 : every] for begin in begins]
+            found.append(torch.stack(pooled).mean(0))
+        return [*found, self.head(_over_time(x))]
 
     def convolutions(self) -> Iterator[tuple[nn.Conv2d, BatchNorm]]:
         """Yield the convolution of each block and the BatchNorm after it."""
@@ -139,6 +177,11 @@ class Encoder(nn.Module):
     def joined(self, local: Tensor, perceptron: Tensor) -> Tensor:
         """Embeddings over time from the local features and what the perceptron makes of them."""
         return perceptron
+
+
+def _over_time(x: Tensor) -> Tensor:
+    """(batch, channels, mel, frames) as (batch, frames, mel * channels), the channel fastest."""
+    return x.permute(0, 3, 2, 1).flatten(2)
 
 
 class Encoder2020(Encoder):
@@ -197,73 +240,6 @@ def restore_encoder(version: str, d: int, state: Mapping[str, Tensor]) -> Encode
         encoder = make_encoder(version, d)
     encoder.load_state_dict(state)
     return encoder
-
-
-INITS = ("pytorch", "contrast")
-
-
-def random_encoder(version: str, d: int | None, seed: int, init: str = "pytorch") -> Encoder:
-    """An untrained encoder whose weights depend on the seed alone.
-
-    The numbers come from a generator of their own on the CPU, whose uniform stream is the same on
-    every machine, and the global generators are left as they were.
-
-    Args:
-        version: "2020" or "2022".
-        d: embedding size; by default the smallest published.
-        seed: a whole number.
-        init: "pytorch", its own distribution, U(-1/sqrt(fan_in), 1/sqrt(fan_in)) for weights and
-            biases; or "contrast": kernels of He's variance (arXiv 1502.01852) less their mean, so
-            that they answer to differences within a patch and not to its level, and the perceptron
-            an identity (arXiv 1504.00941), which hands on what the convolutions found. Biases are
-            0 then.
-
-    Raises:
-        ValueError: an unknown version, size or init, or a seed that is no whole number.
-    """
-    if not isinstance(seed, int):
-        raise ValueError(f"seed={seed!r}: it must be a whole number.")
-    if init not in INITS:
-        raise ValueError(f"unknown init {init!r}: it must be one of {list(INITS)}.")
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        encoder = make_encoder(version, d)
-    generator = torch.Generator().manual_seed(seed)
-    fill = _fill_pytorch if init == "pytorch" else _fill_contrast
-    for layer in encoder.modules():
-        if isinstance(layer, nn.Conv2d | nn.Linear):
-            fill(layer, generator)
-    return encoder
-
-
-def _fill_pytorch(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
-    bound = layer.weight[0].numel() ** -0.5
-    for parameter in layer.parameters():
-        _fill_uniform(parameter, bound, generator)
-
-
-def _fill_contrast(layer: nn.Conv2d | nn.Linear, generator: torch.Generator) -> None:
-    if layer.bias is not None:
-        nn.init.zeros_(layer.bias)
-    if isinstance(layer, nn.Linear):
-        nn.init.eye_(layer.weight)
-        return
-    _fill_uniform(layer.weight, math.sqrt(6 / layer.weight[0].numel()), generator)
-    with torch.no_grad():
-        for kernel in layer.weight:
-            # The order of torch's sum depends on the CPU; the exact sum does not.
-            kernel.copy_(kernel.double() - math.fsum(kernel.flatten().tolist()) / kernel.numel())
-
-
-def _fill_uniform(parameter: Tensor, bound: float, generator: torch.Generator) -> None:
-    """As `nn.init.uniform_` from -bound to bound, with the same bits on every CPU.
-
-    torch scales the draws in float32, with one rounding or two as the CPU has it. The product of
-    two float32 numbers is exact in float64.
-    """
-    draws = torch.rand(parameter.shape, generator=generator, dtype=torch.float32).double()
-    limit = float(torch.tensor(bound, dtype=torch.float32))
-    with torch.no_grad():
-        parameter.copy_(draws * (2 * limit) - limit)
 
 
 def pool_over_time(pieces: Iterable[Tensor]) -> Tensor:

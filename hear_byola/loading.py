@@ -9,10 +9,11 @@ import torch
 
 from hear_byola.checkpoint import Checkpoint, read_checkpoint
 from hear_byola.core.errors import did_you_mean
-from hear_byola.encoder import random_encoder, restore_encoder
+from hear_byola.encoder import restore_encoder
 from hear_byola.frontend import DEFAULT_CONVENTION, LogMel
 from hear_byola.inference import PRECISIONS, has_arithmetic
 from hear_byola.model import DEFAULT_HOP_MS, ByolA
+from hear_byola.random_weights import random_encoder
 
 SHIPPED = Path(__file__).parent / "weights" / "byola-512.safetensors"
 _OPTIONS = ("encoder", "d", "convention", "mean", "std", "seed", "init", "hop_ms", "precision")

@@ -24,12 +24,13 @@ computed from k as integers: nothing accumulates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
 
+from hear_byola.core.precision import full_precision_convolutions
 from hear_byola.encoder import Encoder, pool_over_time
 from hear_byola.frontend import HOP, SAMPLE_RATE, LogMel
 from hear_byola.inference import PRECISIONS, InferenceForm
@@ -71,26 +72,6 @@ def grid_times(first: int, hop: int, count: int) -> Tensor:
     return (samples.double() * 1000 / SAMPLE_RATE).float()
 
 
-@contextmanager
-def full_precision_convolutions() -> Iterator[None]:
-    """Convolve in float32 on CUDA, where cuDNN rounds to TF32 unless told otherwise.
-
-    TF32 keeps 10 bits of the mantissa, and whether it is used depends on the algorithm chosen for
-    a batch size, so that a clip's embedding could change in the third digit with its mates. The
-    setting is put back on the way out.
-    """
-    # The setting per operation came with PyTorch 2.9, and the older one must not be mixed with it.
-    per_operation = getattr(torch.backends.cudnn, "conv", None)
-    owner = per_operation or torch.backends.cudnn
-    name, value = ("fp32_precision", "ieee") if per_operation else ("allow_tf32", False)
-    before = getattr(owner, name)
-    setattr(owner, name, value)
-    try:
-        yield
-    finally:
-        setattr(owner, name, before)
-
-
 class ByolA(nn.Module):
     """BYOL-A with the attributes that the HEAR API asks for.
 
@@ -103,6 +84,7 @@ class ByolA(nn.Module):
     Attributes:
         sample_rate: 16000.
         scene_embedding_size, timestamp_embedding_size: d.
+        layer_sizes: width of each layer (`Encoder.layer_sizes`).
         hop_ms: time between timestamp embeddings, milliseconds.
         frontend_convention: name of the mel filterbank's convention.
         frames_per_pass: mel frames that are computed together; bounds the memory, not the result.
@@ -133,6 +115,7 @@ class ByolA(nn.Module):
         self.sample_rate = SAMPLE_RATE
         self.scene_embedding_size = encoder.d
         self.timestamp_embedding_size = encoder.d
+        self.layer_sizes = encoder.layer_sizes
         self.hop_ms = float(hop_ms)
         self.frontend_convention = frontend.convention
         self.frames_per_pass = FRAMES_PER_PASS
@@ -157,13 +140,21 @@ class ByolA(nn.Module):
         Returns:
             float32 (clips, d).
         """
+        return self._scenes(audio, self._encode(), self.scene_embedding_size)
+
+    def scene_layers(self, audio: Tensor, layers: Sequence[int]) -> list[Tensor]:
+        """Maximum plus mean over time of each layer (`Encoder.layers`), float32 (clips, size)."""
+        sizes = [self.layer_sizes[layer] for layer in layers]
+        scenes = self._scenes(audio, self._encode_layers(layers), sum(sizes))
+        return list(scenes.split(sizes, dim=-1))
+
+    def _scenes(self, audio: Tensor, encode: Encode, size: int) -> Tensor:
         self._check(audio)
         window, samples = self.encoder.window, audio.shape[1]
         first, count = 0, samples // HOP + 1
         if count < window:
             first, count = samples // 2 - self._centre, window
-        scenes = audio.new_empty((len(audio), self.scene_embedding_size), dtype=torch.float32)
-        encode = self._encode()
+        scenes = audio.new_empty((len(audio), size), dtype=torch.float32)
         for clips in self._batches(audio, count):
             outputs = self._outputs(encode, audio[clips], first, count, window)
             scenes[clips] = pool_over_time(outputs)
@@ -179,13 +170,24 @@ class ByolA(nn.Module):
             Embeddings, float32 (clips, n, d), and the centres of what they describe, float32
             (clips, n), in milliseconds.
         """
+        return self._timestamps(audio, self._encode(), self.timestamp_embedding_size)
+
+    def timestamp_layers(self, audio: Tensor, layers: Sequence[int]) -> tuple[list[Tensor], Tensor]:
+        """The frames of each layer (`Encoder.layers`), (clips, n, size), and the times (clips, n).
+
+        The memory for all of them is taken at once.
+        """
+        sizes = [self.layer_sizes[layer] for layer in layers]
+        embeddings, times = self._timestamps(audio, self._encode_layers(layers), sum(sizes))
+        return list(embeddings.split(sizes, dim=-1)), times
+
+    def _timestamps(self, audio: Tensor, encode: Encode, size: int) -> tuple[Tensor, Tensor]:
         self._check(audio)
         window, stride = self.encoder.window, round(self.hop_ms * SAMPLE_RATE / 1000) // HOP
         start, n = time_grid(audio.shape[1], stride * HOP, self._centre)
         count = (n - 1) * stride + window
-        size = (len(audio), n, self.timestamp_embedding_size)
-        embeddings = audio.new_empty(size, dtype=torch.float32)
-        encode, first = self._encode(), start - self._centre
+        embeddings = audio.new_empty((len(audio), n, size), dtype=torch.float32)
+        first = start - self._centre
         for clips in self._batches(audio, count):
             done = 0
             for piece in self._outputs(encode, audio[clips], first, count, stride):
@@ -202,6 +204,15 @@ class ByolA(nn.Module):
         if form is None or not form.is_current():
             form = self._inference = InferenceForm(self.encoder, PRECISIONS[self.precision])
         return form
+
+    def _encode_layers(self, layers: Sequence[int]) -> Encode:
+        """Return the encoder's layers side by side, in float32."""
+
+        def encode(mel: Tensor, stride: int) -> Tensor:
+            found = self.encoder.layers(mel, stride)
+            return torch.cat([found[layer] for layer in layers], dim=-1)
+
+        return encode
 
     def _check(self, audio: Tensor) -> None:
         if self.training:

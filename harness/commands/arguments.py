@@ -62,7 +62,9 @@ def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
     from harness.models.spec import parse_model
 
     if not texts:
-        raise UserError("Name a model: -m hear_byola, or -m ./my_module.py=weights.pt.")
+        raise UserError(
+            "Name a model: -m hear_byola, -m ./my_module.py=weights.pt, or -m transformers=FOLDER."
+        )
     return tuple(parse_model(text) for text in texts)
 
 

@@ -2,8 +2,9 @@
 
 EXAMPLES = {
     "run": (
-        "hear-byola run -m hear_byola -m harness.baselines.logmel --suite demo --protocol linear",
-        "hear-byola run -m hear_byola=my.safetensors -m ./my_module.py=w.pt,layer=6 \\\n"
+        "hear-byola run -m hear_byola -m logmel --suite demo --protocol linear",
+        "hear-byola run -m transformers=./my_hubert,layer=all -m logmel --suite demo",
+        "hear-byola run -m hear_byola=my.safetensors -m ./my_module.py=w.pt,d=512 \\\n"
         "      --tasks-dir tasks -t esc50 -t dcase2016_task2 --seeds 3",
     ),
     "embed": (
@@ -26,7 +27,8 @@ EXAMPLES = {
     ),
     "validate": (
         "hear-byola validate hear_byola",
-        "hear-byola validate ./my_module.py -m weights.pt -o layer=6",
+        "hear-byola validate transformers=facebook/wav2vec2-base",
+        "hear-byola validate ./my_module.py -m weights.pt -o d=512",
     ),
     "checkpoint show": (
         "hear-byola checkpoint show my.safetensors",

@@ -194,7 +194,9 @@ chosen = together(
         multiple=True,
         metavar="MODULE[=CHECKPOINT][,KEY=VALUE]...",
         help="A HEAR-API module: an import name, a .py file or a package's folder, its checkpoint, "
-        "and options for its load_model. The option `name` is its name in tables. In a VALUE, "
+        "and options for its load_model. Built in: hear_byola, logmel, random, "
+        "transformers=NAME_OR_FOLDER, torchaudio=PIPELINE (docs/models.md). The option `name` is "
+        "its name in tables; `layer=all` evaluates all layers. In a VALUE, "
         f"{yamltext.RULE}. Repeatable.",
     ),
     click.option(

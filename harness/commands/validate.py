@@ -39,8 +39,8 @@ def validate(
 ) -> int:
     """Check a module against the HEAR API: the official validator, then stricter checks.
 
-    Exit code 0: all passed; 1: a check failed; 3: the official validator is not installed and was
-    not run.
+    MODULE is as for `hear-byola run -m`. Exit code 0: all passed; 1: a check failed; 3: the
+    official validator is not installed and was not run.
     """
     if quick and whole:
         raise UserError("--quick leaves out the check that --long extends: give one of them.")

@@ -163,6 +163,7 @@ def _manifest(
         "skipped": skipped,
         "dtype": dtype,
         "device": module.device,
+        "layers": {str(layer): columns for layer, columns in module.layers.items()},
         "harness_version": metadata.version("hear-byola"),
         "torch_version": torch.__version__,
     }

@@ -4,12 +4,17 @@ A folder contains ``<split>.npy`` (one row per clip or timestamp), ``<split>.ind
 names, the first row of each clip, timestamps in ms) and ``manifest.json``. It is written under a
 temporary name, synced to the disk and renamed, so a folder under its final name is complete.
 Temporary folders of killed processes are never read. No file is a pickle.
+
+If a model embeds several layers, a row contains their embeddings one after the other, and the
+manifest has the columns of each. The path :func:`layer_path` opens one layer.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -46,6 +51,7 @@ class _Manifest(Schema):
     audio_seconds: float | None = None
     device: str = ""
     audio: Mapping[str, Any] = {}
+    layers: Mapping[str, tuple[int, int]] = {}
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,12 +157,19 @@ def write_split(
         writer.finish(clips, offsets, timestamps, manifest)
 
 
+def layer_path(directory: Path, layer: int) -> Path:
+    """Return the path that opens one layer of a folder with several."""
+    return directory / f"layer-{layer}"
+
+
 def read_split(directory: Path) -> SplitEmbeddings:
-    """Open a finished folder; the embeddings stay on disk, memory-mapped.
+    """Open a finished folder, or one of its layers; the embeddings stay on disk, memory-mapped.
 
     Raises:
         UserError: the folder does not exist, has another format version, or its files do not match.
     """
+    if layer := re.fullmatch(r"layer-(\d+)", directory.name):
+        return _layer(directory.parent, layer[1])
     manifest_path = directory / "manifest.json"
     if not manifest_path.is_file():
         raise UserError(f"There are no embeddings in '{directory}': it has no manifest.json.")
@@ -188,6 +201,14 @@ def read_split(directory: Path) -> SplitEmbeddings:
         )
     known = manifest.model_dump(mode="json", exclude_unset=True)
     return SplitEmbeddings(split, clips, embeddings, offsets, timestamps, known)
+
+
+def _layer(directory: Path, layer: str) -> SplitEmbeddings:
+    whole = read_split(directory)
+    columns = whole.manifest.get("layers", {}).get(layer)
+    if columns is None:
+        raise _damaged(directory, f"it has no layer {layer}")
+    return dataclasses.replace(whole, embeddings=whole.embeddings[:, slice(*columns)])
 
 
 def _damaged(directory: Path, reason: str) -> UserError:

@@ -5,19 +5,30 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from harness.core.errors import UserError, did_you_mean, did_you_mean_path
+from harness.models.layers import OPTION, offers_layers
 from harness.models.spec import ModelSpec
 
 
-def check_arguments(spec: ModelSpec, load_model: Callable) -> None:
+def names_checkpoints(module: Any) -> bool:
+    """Return whether a module's checkpoints can be names, for example those of a hub.
+
+    Such a module sets ``CHECKPOINT_IS_NAMED``. It needs a checkpoint, and checks it itself.
+    """
+    return bool(getattr(module, "CHECKPOINT_IS_NAMED", False))
+
+
+def check_arguments(spec: ModelSpec, module: Any) -> None:
     """Refuse a checkpoint that does not exist and options that ``load_model`` does not have.
 
     Raises:
         UserError: the nearest file or option is named.
     """
-    _check_checkpoint(spec)
-    _check_options(spec, load_model)
+    if not names_checkpoints(module):
+        _check_checkpoint(spec)
+    _check_options(spec, module)
 
 
 def lacking_arguments(spec: ModelSpec, load_model: Callable, checkpoint: str, option: str) -> str:
@@ -44,13 +55,14 @@ def lacking_arguments(spec: ModelSpec, load_model: Callable, checkpoint: str, op
     )
 
 
-def _check_options(spec: ModelSpec, load_model: Callable) -> None:
-    parameters = list(inspect.signature(load_model).parameters.values())
+def _check_options(spec: ModelSpec, module: Any) -> None:
+    parameters = list(inspect.signature(module.load_model).parameters.values())
     if any(p.kind is p.VAR_KEYWORD for p in parameters):
         return
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     # The first parameter is the checkpoint's path, whatever its name.
     allowed = [name for name in named if name != parameters[0].name]
+    allowed += [OPTION] * (offers_layers(module) and OPTION not in allowed)
     for key in spec.options:
         if key not in allowed:
             raise UserError(

@@ -17,9 +17,11 @@ class ModelInfo(ColumnGroup):
         options: of ``load_model``, as JSON; empty without options.
         fingerprint: hash of source, options, weights, checkpoint and reference embeddings.
         checkpoint, checkpoint_sha256: path as given by the user, and hash; empty without one.
+        checkpoint_revision: commit of a checkpoint of a hub, or name of the file; empty otherwise.
+        layer: number of the layer, if the embeddings are those of one of several layers.
         frontend_convention: the mel filterbank; empty if the model does not declare it.
         sample_rate: in Hz; None if it is not known.
-        module: the HEAR module as given by the user; empty in rows of schema version 1.
+        module: import name or path of the HEAR module; empty in rows of schema version 1.
     """
 
     label: Annotated[Name, Field(alias="model")]
@@ -30,3 +32,5 @@ class ModelInfo(ColumnGroup):
     frontend_convention: str = ""
     sample_rate: Count | None = None
     module: str = ""
+    checkpoint_revision: str = ""
+    layer: Count | None = None

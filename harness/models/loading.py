@@ -8,6 +8,7 @@ from harness.core.errors import UserError
 from harness.models.arguments import check_arguments, lacking_arguments
 from harness.models.guest import ModuleExit
 from harness.models.imports import guest_of, import_hear_module
+from harness.models.layers import options_of_load
 from harness.models.module import FUNCTIONS, HearModule
 from harness.models.reference import difference, tolerance
 from harness.models.spec import ModelSpec
@@ -38,7 +39,7 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
         raise UserError(
             f"The module '{spec.module}' is not a HEAR-API module: it lacks {', '.join(missing)}."
         )
-    check_arguments(spec, module.load_model)
+    check_arguments(spec, module)
     lacking = lacking_arguments(
         spec, module.load_model, f"-m {spec.module}=FILE", f"-m {spec.module},"
     )
@@ -47,7 +48,7 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
     try:
         arguments = (spec.checkpoint,) if spec.checkpoint else ()
         with guest_of(module).called():
-            model = module.load_model(*arguments, **spec.options)
+            model = module.load_model(*arguments, **options_of_load(spec, module))
     except ModuleExit as error:
         raise UserError(
             f"load_model of '{spec.module}' tried to end the process ({error})."

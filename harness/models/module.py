@@ -8,6 +8,7 @@ raises a :class:`~harness.core.errors.UserError` if a module violates the API.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterable, Mapping
 from types import ModuleType
@@ -19,8 +20,9 @@ from harness.core.errors import UserError
 from harness.core.hashing import sha256_of
 from harness.models.backends import Backend, backend_of
 from harness.models.guest import Guest, ModuleExit
-from harness.models.imports import checkpoint_sha256, guest_of, source_sha256
+from harness.models.imports import checkpoint_sha256, guest_of, import_name, source_sha256
 from harness.models.info import ModelInfo
+from harness.models.layers import OPTION, LayerFunctions, chosen_layers, columns
 from harness.models.reference import (
     ReferenceEmbeddings,
     coarse_code,
@@ -43,7 +45,11 @@ class HearModule:
         scene_embedding_size, timestamp_embedding_size: widths of the two kinds of embedding.
         device: the model's device, for example ``"cpu"`` or ``"cuda:0"``.
         checkpoint_sha256: of the checkpoint's content, empty without one.
+        checkpoint_revision: the model's attribute of that name, empty if it has none: the commit of
+            a checkpoint of a hub.
         frontend_convention: the model's attribute of that name, empty if it has none.
+        layers: first column of each layer that the model embeds, and the one after its last; empty
+            unless the option ``layer`` chooses some.
         static_fingerprint: sha256 over the module's name, its source, the options, the content of
             the state dict and the checkpoint's content. It is the same in every process.
     """
@@ -55,20 +61,25 @@ class HearModule:
         self._backend: Backend = backend_of(model, spec.label, device)
         self._guest = Guest(spec.label) if spec.live else guest_of(module)
         self.device = self._backend.device
-        self._scene: Callable = module.get_scene_embeddings
-        self._timestamps: Callable = module.get_timestamp_embeddings
+        self.layers = columns(layers := chosen_layers(spec, module, model))
+        functions = LayerFunctions(module, layers, spec.label) if layers else module
+        self._scene: Callable = functions.get_scene_embeddings
+        self._timestamps: Callable = functions.get_timestamp_embeddings
         self._task_options: Callable | None = None
         if not spec.live:  # the options are for load_model
             self._task_options = getattr(module, "task_options", None)
         sizes = [_plain_int(model, name, spec.label) for name in ATTRIBUTES]
         self.sample_rate, self.scene_embedding_size, self.timestamp_embedding_size = sizes
+        if layers:
+            self.scene_embedding_size = self.timestamp_embedding_size = sum(layers.values())
         self.frontend_convention = str(getattr(model, "frontend_convention", ""))
         self.checkpoint_sha256 = checkpoint_sha256(spec.checkpoint)
+        self.checkpoint_revision = str(getattr(model, "checkpoint_revision", ""))
         self._fingerprint = ""
         self._reference: ReferenceEmbeddings | None = None
         self.static_fingerprint = sha256_of(
             {
-                "module": short_name(spec.module),
+                "module": short_name(import_name(spec.module)),
                 "source": spec.live.code_sha256() if spec.live else source_sha256(module),
                 "options": json.loads(json.dumps(dict(spec.options), default=str)),
                 "weights": self._backend.weights_sha256(),
@@ -95,16 +106,29 @@ class HearModule:
     @property
     def info(self) -> ModelInfo:
         """The record of the model."""
-        options = dict(self.spec.options)
         return ModelInfo(
             label=self.spec.label,
             fingerprint=self.fingerprint,
-            options=json.dumps(options, sort_keys=True, default=str) if options else "",
+            options=_json(self.spec.options),
             checkpoint=self.spec.checkpoint,
             checkpoint_sha256=self.checkpoint_sha256,
             frontend_convention=self.frontend_convention,
             sample_rate=self.sample_rate,
-            module=self.spec.module,
+            module=import_name(self.spec.module),
+            checkpoint_revision=self.checkpoint_revision,
+        )
+
+    def layer_info(self, layer: int) -> ModelInfo:
+        """Return the record of a layer as a model of its own, ``NAME@LAYER``."""
+        options = {name: value for name, value in self.spec.options.items() if name != OPTION}
+        label = dataclasses.replace(self.spec, options=options).label
+        return self.info.model_copy(
+            update={
+                "label": f"{label}@{layer}",
+                "fingerprint": sha256_of([self.fingerprint, layer]),
+                "options": _json({**options, OPTION: layer}),
+                "layer": layer,
+            }
         )
 
     def reference(self, *, spread: bool = False) -> ReferenceEmbeddings:
@@ -208,6 +232,10 @@ class HearModule:
         return UserError(
             f"{self.spec.label}: {function} returned {found}; the HEAR API requires {expected}."
         )
+
+
+def _json(options: Mapping[str, object]) -> str:
+    return json.dumps(dict(options), sort_keys=True, default=str) if options else ""
 
 
 def _found(answer: object) -> str:

@@ -12,6 +12,7 @@ from harness.core.errors import UserError
 from harness.core.files import expand_home
 from harness.core.hashing import sha256_of
 from harness.core.yamltext import option_value, unquoted
+from harness.models.imports import built_in_modules
 from harness.models.live import LiveModel
 
 
@@ -37,7 +38,9 @@ class ModelSpec:
             return self.name
         label = short_name(self.module)
         if self.checkpoint:
-            label += f"/{Path(self.checkpoint).stem}"
+            path = Path(self.checkpoint)
+            # Names of models on a hub can contain dots that begin no suffix: whisper-tiny.en.
+            label += f"/{path.name if self.module in built_in_modules() else path.stem}"
         if self.options:
             label += "(" + ",".join(f"{k}={v}" for k, v in sorted(self.options.items())) + ")"
         return label

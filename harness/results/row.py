@@ -18,21 +18,24 @@ from harness.core.cells import Amount, ColumnGroup, Count, Name, TrueOrFalse
 from harness.metrics.registry import REPORTED
 from harness.models.info import ModelInfo
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _COLUMNS = """
     schema_version run_id model model_options model_fingerprint checkpoint checkpoint_sha256
     frontend_convention task task_version task_sha256 suite protocol seed split metric is_primary
     higher_is_better value ci_low ci_high ci_method n_boot standard_error freedom training_error
     n_groups design_effect clip_error fold_std n_train n_valid n_test n_skipped n_classes
     n_classes_scored embedding_size hop_ms sample_rate resampled_from selected_params embed_seconds
-    probe_seconds audio_seconds device status error notes module task_kind harness_version
-    torch_version command started_at
+    probe_seconds audio_seconds device status error notes module task_kind
+    checkpoint_revision layer harness_version torch_version command started_at
 """
 COLUMNS = _COLUMNS.split()
 """The columns of a results CSV, in order."""
 
 _ADDED = "module task_kind standard_error freedom training_error n_groups design_effect clip_error"
-ADDED: Mapping[str, int] = dict.fromkeys(_ADDED.split(), 2)
+ADDED: Mapping[str, int] = {
+    **dict.fromkeys(_ADDED.split(), 2),
+    **dict.fromkeys(("checkpoint_revision", "layer"), 3),
+}
 """The schema version in which each column was added; columns of the first version are absent."""
 
 KEY = ["task", "protocol", "model", "model_fingerprint", "seed", "split", "metric"]

@@ -7,6 +7,7 @@ reported at once. It also lists the units that are done (:mod:`harness.run.units
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,17 +128,18 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
             module = fit_to_task(module, task)
             identify(module, settings.out, check_load=False)
         stored = _stored_embeddings(settings, module, source, task, hashes)
-        evaluations += _evaluations(
-            module.info,
-            stored,
-            task,
-            protocols,
-            read=[unit.directory.name for unit in stored.units],
-            suite=source.suite,
-            seeds=settings.seeds,
-            out=settings.out,
-            fitted=settings.task_statistics,
-        )
+        for info, embeddings in _layers(module, stored):
+            evaluations += _evaluations(
+                info,
+                embeddings,
+                task,
+                protocols,
+                read=embeddings.identity(),
+                suite=source.suite,
+                seeds=settings.seeds,
+                out=settings.out,
+                fitted=settings.task_statistics,
+            )
     with contextlib.suppress(OSError):  # if not saved, the next run hashes all audio again
         hashes.save()
     return Plan(evaluations, unsupported)
@@ -242,6 +244,16 @@ def _stored_embeddings(
             EmbeddingUnit(module.spec, module.fingerprint, source, split, directory, settings.dtype)
         )
     return StoredEmbeddings(source, tuple(units))
+
+
+def _layers(
+    module: HearModule, stored: StoredEmbeddings
+) -> Iterator[tuple[ModelInfo, StoredEmbeddings]]:
+    """Yield a model and its embeddings, or each of the layers that it embeds as a model."""
+    if not module.layers:
+        yield module.info, stored
+    for layer in module.layers:
+        yield module.layer_info(layer), dataclasses.replace(stored, layer=layer)
 
 
 def _evaluations(

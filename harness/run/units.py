@@ -14,7 +14,7 @@ from pathlib import Path
 from harness.core.files import FileState, file_state
 from harness.core.hashing import sha256_of
 from harness.embeddings import heareval
-from harness.embeddings.store import SplitEmbeddings, read_split
+from harness.embeddings.store import SplitEmbeddings, layer_path, read_split
 from harness.models.info import ModelInfo
 from harness.models.spec import ModelSpec, folder_name
 from harness.probe import ProbeUnit
@@ -35,10 +35,11 @@ class EmbeddingUnit:
 
 @dataclass(frozen=True)
 class StoredEmbeddings:
-    """Embeddings of a task in our own store."""
+    """Embeddings of a task in our own store: of a model, or of one of its layers."""
 
     source: TaskSource
     units: tuple[EmbeddingUnit, ...]
+    layer: int | None = None
 
     def missing(self) -> list[EmbeddingUnit]:
         """Return the units that are not done."""
@@ -46,11 +47,19 @@ class StoredEmbeddings:
 
     def paths(self) -> list[Path]:
         """Return the folders of the embeddings."""
-        return [unit.directory for unit in self.units]
+        return [path for _, path in self.by_split()]
 
     def by_split(self) -> list[tuple[str, Path]]:
         """Return each split's folder."""
-        return [(unit.split, unit.directory) for unit in self.units]
+        places = ((unit.split, unit.directory) for unit in self.units)
+        if self.layer is None:
+            return list(places)
+        return [(split, layer_path(directory, self.layer)) for split, directory in places]
+
+    def identity(self) -> list[str]:
+        """Return what identifies the embeddings in the fingerprint of an evaluation."""
+        part = [] if self.layer is None else [f"layer {self.layer}"]
+        return [unit.directory.name for unit in self.units] + part
 
     def task(self) -> Task:
         """Return the task."""
@@ -58,7 +67,7 @@ class StoredEmbeddings:
 
     def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
         """Return the task and its embeddings by split, memory-mapped."""
-        return self.task(), {unit.split: read_split(unit.directory) for unit in self.units}
+        return self.task(), {split: read_split(path) for split, path in self.by_split()}
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from hear_byola.encoder import Encoder, pool_over_time, random_encoder
+from hear_byola.encoder import Encoder, pool_over_time
 from hear_byola.frontend import HOP, MEL_BANDS, LogMel
 from hear_byola.pretraining import fused
 from hear_byola.pretraining.augment import Augmentations
@@ -20,6 +20,7 @@ from hear_byola.pretraining.collapse import VectorSpread, spread
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.crops import CROP_SAMPLES
 from hear_byola.pretraining.distributed import synchronise
+from hear_byola.random_weights import random_encoder
 
 FRAMES = CROP_SAMPLES // HOP + 1
 """Frames of a crop of 0.95 s: 96."""

@@ -20,8 +20,9 @@ from hear_byola.core.schema import (
     one_of,
     read,
 )
-from hear_byola.encoder import ENCODERS, INITS
+from hear_byola.encoder import ENCODERS
 from hear_byola.frontend import CONVENTIONS
+from hear_byola.random_weights import INITS
 
 _SHIPPED = files("hear_byola.pretraining") / "configs"
 # Names that other trainers use for the length of a run.

@@ -14,7 +14,7 @@ from torch import Tensor
 
 import hear_byola
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from hear_byola.encoder import random_encoder
+from hear_byola.random_weights import random_encoder
 
 State = dict[str, Tensor]
 

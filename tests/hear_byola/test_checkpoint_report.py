@@ -10,7 +10,7 @@ import yaml
 
 from hear_byola.checkpoint import Checkpoint, save_checkpoint
 from hear_byola.checkpoint_report import describe, format_description
-from hear_byola.encoder import random_encoder
+from hear_byola.random_weights import random_encoder
 
 CONFIG = {"batch_size": 64, "augmentations": ["mixup", "random_resize_crop"], "fraction": 0.5}
 

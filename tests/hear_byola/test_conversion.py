@@ -11,8 +11,8 @@ import torch
 import hear_byola
 from hear_byola.checkpoint import read_checkpoint
 from hear_byola.conversion import convert
-from hear_byola.encoder import random_encoder
 from hear_byola.frontend import CONVENTIONS
+from hear_byola.random_weights import random_encoder
 
 SIZES = [("2020", 512), ("2020", 1024), ("2020", 2048), ("2022", 2048), ("2022", 3072)]
 AUDIO = torch.rand(2, 8000, generator=torch.Generator().manual_seed(0)) - 0.5

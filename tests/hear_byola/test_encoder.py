@@ -8,7 +8,8 @@ import torch
 from support.plain_encoder import naive_frames, naive_scene
 from torch import Tensor
 
-from hear_byola.encoder import ENCODERS, Encoder, make_encoder, pool_over_time, random_encoder
+from hear_byola.encoder import ENCODERS, Encoder, make_encoder, pool_over_time
+from hear_byola.random_weights import random_encoder
 
 ALL = [("2020", 512), ("2020", 1024), ("2020", 2048), ("2022", 2048), ("2022", 3072)]
 SMALLEST = [("2020", 512), ("2022", 2048)]

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 import hear_byola
-from hear_byola.encoder import Encoder, random_encoder
+from hear_byola.encoder import Encoder
 from hear_byola.inference import PRECISIONS, InferenceForm, has_arithmetic
 from hear_byola.model import ByolA
+from hear_byola.random_weights import random_encoder
 
 VERSIONS = [("2020", 512), ("2020", 2048), ("2022", 2048), ("2022", 3072)]
 

@@ -10,7 +10,7 @@ import torch
 
 import hear_byola
 from hear_byola.checkpoint import Checkpoint, save_checkpoint
-from hear_byola.encoder import random_encoder
+from hear_byola.random_weights import random_encoder
 
 
 @pytest.fixture

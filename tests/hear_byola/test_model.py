@@ -12,8 +12,9 @@ from support.plain_encoder import naive_frames, naive_scene
 from torch import Tensor
 
 import hear_byola
+from hear_byola.core.precision import full_precision_convolutions
 from hear_byola.frontend import CONVENTIONS, LOG_FLOOR
-from hear_byola.model import ByolA, full_precision_convolutions
+from hear_byola.model import ByolA
 
 V1 = {"encoder": "2020", "d": 512}
 V2 = {"encoder": "2022", "d": 2048}

@@ -13,11 +13,11 @@ import torch.distributed as dist
 from support.sound_files import noise, write
 from torch import nn
 
-from hear_byola.encoder import random_encoder
 from hear_byola.pretraining.augment import post_norm
 from hear_byola.pretraining.config import PretrainConfig, make_config
 from hear_byola.pretraining.distributed import batch_moments, synchronise
 from hear_byola.pretraining.fused import local_features
+from hear_byola.random_weights import random_encoder
 
 FIELDS: Mapping[str, object] = {
     "batch_size": 4,

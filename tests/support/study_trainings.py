@@ -18,7 +18,7 @@ import torch
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
-from hear_byola.encoder import random_encoder
+from hear_byola.random_weights import random_encoder
 
 DEFAULTS: Mapping[str, object] = {
     "seed": 0,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from harness.models.arguments import names_checkpoints
 from harness.models.conformance.centres import click_train, measure_lag
 from harness.models.conformance.subject import (
     Doubt,
@@ -29,6 +30,8 @@ SEGMENT_SECONDS = 1.5
 
 def check_no_path(subject: Subject) -> str:
     """Check that ``load_model()`` works without a path, as the official validator calls it."""
+    if names_checkpoints(subject.api):
+        raise Unmeasured("the module loads models of a toolkit by name, and has no default")
     if subject.spec.checkpoint or subject.spec.options:
         with restored_random_states():
             subject.api.load_model()

@@ -16,6 +16,7 @@ from harness.models.arguments import check_arguments, lacking_arguments
 from harness.models.backends import Backend, backend_of
 from harness.models.guest import ModuleExit, exits_refused
 from harness.models.imports import guest_of, import_hear_module
+from harness.models.layers import options_of_load
 from harness.models.module import ATTRIBUTES, FUNCTIONS
 from harness.models.process_state import (
     changed_environment,
@@ -116,7 +117,7 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
     missing = [name for name in FUNCTIONS if not callable(getattr(api, name, None))]
     if missing:
         raise Failure(f"the module lacks {', '.join(missing)}")
-    check_arguments(spec, api.load_model)
+    check_arguments(spec, api)
     if lacking := lacking_arguments(spec, api.load_model, "-m FILE", "-o "):
         raise Failure(f"load_model {lacking}")
     with guest.called():
@@ -149,7 +150,7 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
 
 def _load(api: ModuleType, spec: ModelSpec) -> Any:
     path = (spec.checkpoint,) if spec.checkpoint else ()
-    return api.load_model(*path, **spec.options)
+    return api.load_model(*path, **options_of_load(spec, api))
 
 
 def _training_layers(api: ModuleType, model: object) -> list[str]:

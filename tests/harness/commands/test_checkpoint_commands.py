@@ -11,8 +11,8 @@ import torch
 from harness.cli import call
 from harness.commands.checkpoint import convert
 from hear_byola.checkpoint import read_checkpoint
-from hear_byola.encoder import random_encoder
 from hear_byola.frontend import CONVENTIONS, DEFAULT_CONVENTION
+from hear_byola.random_weights import random_encoder
 
 
 @pytest.fixture

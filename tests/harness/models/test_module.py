@@ -16,7 +16,7 @@ from support.hear_modules import write_module
 
 import hear_byola
 from harness.core.errors import UserError
-from harness.models.imports import source_sha256
+from harness.models.imports import built_in_modules, source_sha256
 from harness.models.loading import load_again, load_module
 from harness.models.spec import ModelSpec, folder_name, parse_model
 
@@ -200,7 +200,8 @@ def test_another_process_whose_folder_hides_nothing_of_ours_gives_the_same_finge
     [
         ("hear-byola", "hear_byola"),
         ("hearbyola", "hear_byola"),
-        ("logmel", "harness.baselines.logmel"),
+        ("logmell", "logmel"),
+        ("torchaudo", "torchaudio"),
         ("harness.baselines.logmell", "harness.baselines.logmel"),
         ("my_modul", "my_module"),
         ("json.decodr", "json.decoder"),
@@ -210,6 +211,29 @@ def test_an_unknown_module_gets_the_nearest_name(folder, wrong, right):
     write_module(folder, "my_module")
     with pytest.raises(UserError, match=rf"no module '{wrong}'.*'{right}'"):
         load(wrong)
+
+
+def test_built_in_modules_have_short_names(folder):
+    assert set(built_in_modules()) == {"logmel", "oracle", "random", "torchaudio", "transformers"}
+    short, full = load("logmel"), load("harness.baselines.logmel")
+    assert (short.spec.label, full.spec.label) == ("logmel", "harness.baselines.logmel")
+    assert short.info.module == full.info.module == "harness.baselines.logmel"
+    assert short.fingerprint == full.fingerprint
+    seeds = [load(text) for text in ("random", "random,seed=2")]
+    same = load("hear_byola,seed=1")
+    np.testing.assert_array_equal(seeds[0].scene(AUDIO), same.scene(AUDIO))
+    assert not np.array_equal(seeds[0].scene(AUDIO), seeds[1].scene(AUDIO))
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "own"), [("", "logmel", "./logmel.py"), ("logmel", "__init__", "./logmel")]
+)
+def test_a_short_name_that_is_a_module_of_the_user_too_is_refused(folder, place, name, own):
+    write_module(folder / place, name)
+    with pytest.raises(UserError, match=f"'logmel' is a built-in module.*Give {own} for"):
+        load("logmel")
+    assert load(own).scene_embedding_size == 3
+    assert load("harness.baselines.logmel").scene_embedding_size != 3
 
 
 @pytest.mark.parametrize("name", ["my_encoder", "codecs_kr", "jsonn"])

@@ -17,7 +17,7 @@ from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
 from harness.run.training_probe import TrainingProbe
 from hear_byola.checkpoint import Checkpoint, save_checkpoint
-from hear_byola.encoder import random_encoder
+from hear_byola.random_weights import random_encoder
 from tasks.format.task import TaskSource
 
 

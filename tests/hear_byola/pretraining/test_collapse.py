@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hear_byola.encoder import pool_over_time, random_encoder
+from hear_byola.encoder import pool_over_time
 from hear_byola.frontend import LogMel
 from hear_byola.pretraining.collapse import MOST_VECTORS, VectorSpread, is_collapsed, spread
+from hear_byola.random_weights import random_encoder
 
 
 def normal(n: int, dim: int, seed: int = 0) -> Tensor:

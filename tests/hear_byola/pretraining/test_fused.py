@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hear_byola.encoder import Encoder, random_encoder
+from hear_byola.encoder import Encoder
 from hear_byola.pretraining.fused import local_features
+from hear_byola.random_weights import random_encoder
 
 BOTH = pytest.mark.parametrize(("version", "d"), [("2020", 512), ("2022", 2048)])
 CONSTANTS = pytest.mark.parametrize("value", [0.0, 1.5, -3.0])

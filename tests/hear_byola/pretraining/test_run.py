@@ -16,8 +16,8 @@ from support.whole_run import CPU, rows, run, state
 from hear_byola import load_model
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from hear_byola.core.errors import UserError
-from hear_byola.encoder import random_encoder
 from hear_byola.pretraining.run import Machines, pretrain
+from hear_byola.random_weights import random_encoder
 
 
 def test_a_run_leaves_a_checkpoint_with_all_that_it_needs(audio: Path, whole: Path) -> None:

@@ -1,0 +1,183 @@
+"""The wav2vec 2.0 pipelines of torchaudio as a HEAR module: ``-m torchaudio=WAV2VEC2_BASE``.
+
+These are wav2vec 2.0, XLSR, HuBERT, WavLM, and their versions that were fine-tuned for speech
+recognition, of which the encoder is used. Weights come through the cache of ``torch.hub``
+(``TORCH_HOME``), or from a file.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torchaudio
+from torch import Tensor
+from torch.nn import functional as F
+
+from harness.models.frames import CHUNK_LENGTH_S, HOP_MS, FrameEncoder, FrameModel, Geometry
+
+CHECKPOINT_IS_NAMED = True
+"""The first argument of ``load_model`` is the name of a pipeline, and is always needed."""
+
+_CONTEXT_S = 2.5
+"""As in the adapter of transformers: the convolution of positions sees 1.28 s to each side."""
+
+
+class PipelineEncoder(FrameEncoder):
+    """A ``Wav2Vec2Model`` of torchaudio.
+
+    Layer 0 is the input of the first block of the transformer, layer k the output of block k.
+
+    Args:
+        model: the model, in eval mode.
+        rate: sample rate in Hz.
+        normalise: scale each clip to zero mean and unit variance, as the pipeline does.
+    """
+
+    def __init__(self, model: Any, rate: int, normalise: bool) -> None:
+        super().__init__()
+        self.model = model
+        self.rate = rate
+        self._normalise = normalise
+        hop, window = 1, 1
+        for block in model.feature_extractor.conv_layers:
+            window += (block.conv.kernel_size[0] - 1) * hop
+            hop *= block.conv.stride[0]
+        self.geometry = Geometry(
+            hop=hop,
+            centre=(window - 1) / 2,
+            window=window,
+            least=window,
+            context=round(_CONTEXT_S * rate / hop),
+        )
+        self.size = model.encoder.feature_projection.projection.out_features
+        self.sizes = (self.size,) * (len(model.encoder.transformer.layers) + 1)
+
+    def prepare(self, audio: Tensor) -> Tensor:
+        """Normalise each clip, if the pipeline does so."""
+        return F.layer_norm(audio, audio.shape[1:]) if self._normalise else audio
+
+    def frames(self, audio: Tensor, layers: Sequence[int] | None) -> list[Tensor]:
+        """See :meth:`FrameEncoder.frames`."""
+        audio = audio.to(next(self.model.parameters()).dtype)
+        features, _ = self.model.feature_extractor(audio, None)
+        projected = self.model.encoder.feature_projection(features)
+        transformer = self.model.encoder.transformer
+        if layers is None:
+            # This ends with a layer normalisation in models that normalise before each block.
+            return [transformer(projected).float()]
+        first = [transformer._preprocess(projected)] if 0 in layers else [None]
+        hidden = [*first, *transformer.get_intermediate_outputs(projected)]
+        return [hidden[layer].float() for layer in layers]
+
+
+def load_model(
+    model_file_path: str = "",
+    *,
+    weights: str = "",
+    precision: str = "float32",
+    hop_ms: float = HOP_MS,
+    chunk_length_s: float = CHUNK_LENGTH_S,
+) -> FrameModel:
+    """Load a pipeline.
+
+    Args:
+        model_file_path: name of a pipeline in ``torchaudio.pipelines``.
+        weights: a state dict of the pipeline's model, written by ``torch.save``. Default: the
+            pipeline's own weights, from the cache of ``torch.hub`` or downloaded.
+        precision: ``"float32"``, ``"bf16"`` or ``"fp16"``; embeddings are float32 in any case.
+        hop_ms: largest distance of timestamps.
+        chunk_length_s: longer audio is encoded in chunks of this length, which overlap.
+
+    Returns:
+        The model on the CPU, in eval mode.
+
+    Raises:
+        ValueError: there is no such pipeline, it is no encoder, its weights cannot be read, or an
+            option has a value that is not allowed.
+    """
+    bundle = _bundle(model_file_path)
+    with torch.random.fork_rng(devices=[]):
+        model, revision = _model(bundle, model_file_path, weights)
+    model.aux = None  # the layer of letters of a model for speech recognition
+    model.requires_grad_(False)
+    encoder = PipelineEncoder(model, int(bundle.sample_rate), bool(bundle._normalize_waveform))
+    return FrameModel(
+        encoder,
+        precision=precision,
+        hop_ms=hop_ms,
+        chunk_length_s=chunk_length_s,
+        checkpoint_revision=revision,
+    ).eval()
+
+
+def get_scene_embeddings(audio: Tensor, model: FrameModel) -> Tensor:
+    """Return one embedding for each clip; see :mod:`harness.models.frames`."""
+    with torch.no_grad():
+        return model.scene_embeddings(audio)
+
+
+def get_timestamp_embeddings(audio: Tensor, model: FrameModel) -> tuple[Tensor, Tensor]:
+    """Return embeddings over time and their centres in ms; see :mod:`harness.models.frames`."""
+    with torch.no_grad():
+        return model.timestamp_embeddings(audio)
+
+
+def get_layer_embeddings(
+    audio: Tensor, model: FrameModel, layers: Sequence[int], timestamps: bool
+) -> tuple[list[Tensor], Tensor | None]:
+    """Return the embeddings of layers, and timestamps or None."""
+    with torch.no_grad():
+        if timestamps:
+            return model.timestamp_layers(audio, layers)
+        return model.scene_layers(audio, layers), None
+
+
+def _bundle(name: str) -> Any:
+    pipelines = torchaudio.pipelines
+    known = {
+        each: bundle
+        for each in dir(pipelines)
+        if isinstance(bundle := getattr(pipelines, each), pipelines.Wav2Vec2Bundle)
+    }
+    if name in known:
+        return known[name]
+    close = difflib.get_close_matches(name.upper(), known, 1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    if not name:
+        raise ValueError("no pipeline is named, for example -m torchaudio=WAV2VEC2_BASE.")
+    if hasattr(pipelines, name):
+        raise ValueError(f"the pipeline {name} is no encoder. Those that are: {', '.join(known)}.")
+    raise ValueError(
+        f"torchaudio.pipelines has no '{name}'.{hint} The encoders are {', '.join(known)}."
+    )
+
+
+def _model(bundle: Any, name: str, weights: str) -> tuple[Any, str]:
+    """Return the model of a pipeline with its weights, and the name of their file."""
+    if not weights:
+        try:
+            model = bundle.get_model(dl_kwargs={"progress": False})
+        except (OSError, RuntimeError) as error:
+            folder = Path(torch.hub.get_dir()) / "checkpoints"
+            raise ValueError(
+                f"the weights of {name} cannot be downloaded or read ({error}). Put the file "
+                f"{Path(bundle._path).name} into {folder}, or give weights=FILE."
+            ) from error
+        return getattr(model, "model", model), bundle._path
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(f"weights={weights} is no readable state dict: {error}") from error
+    kinds = {"Wav2Vec2": torchaudio.models.wav2vec2_model, "WavLM": torchaudio.models.wavlm_model}
+    model = kinds[bundle._model_type](**bundle._params)
+    lacking = model.load_state_dict(state, strict=False).missing_keys
+    if lacking := [key for key in lacking if not key.startswith("aux.")]:
+        raise ValueError(
+            f"weights={weights} does not contain all weights of {name}: {lacking[0]} and "
+            f"{len(lacking) - 1} more are missing."
+        )
+    return model, ""

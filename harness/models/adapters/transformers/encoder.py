@@ -1,0 +1,78 @@
+"""A model of Hugging Face transformers as a frame encoder; its kinds are the sibling modules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from harness.models.frames import FrameEncoder
+
+
+class HubEncoder(FrameEncoder):
+    """A model and its own feature extractor.
+
+    A kind of model is a subclass, which sets ``geometry``, ``size`` and ``sizes``.
+
+    Class attributes:
+        loader: name of the class of transformers that loads the model.
+
+    Args:
+        model: what ``loader`` returned.
+        extractor: the model's feature extractor.
+    """
+
+    loader: ClassVar[str] = "AutoModel"
+
+    def __init__(self, model: Any, extractor: Any) -> None:
+        super().__init__()
+        self.model = model
+        self.extractor = extractor
+        self.config = model.config
+        self.rate = int(extractor.sampling_rate)
+
+    def frames(self, audio: Tensor, layers: Sequence[int] | None) -> list[Tensor]:
+        """See :meth:`FrameEncoder.frames`."""
+        inputs = self.inputs(audio)
+        if layers is None:
+            return [self.output_frames(self.run(inputs).last_hidden_state).float()]
+        hidden = self.run(inputs, output_hidden_states=True).hidden_states
+        return [self.time_frames(hidden[layer]).float() for layer in layers]
+
+    def pooled(self, audio: Tensor) -> Tensor:
+        """See :meth:`FrameEncoder.pooled`."""
+        return self.run(self.inputs(audio)).pooler_output.float()
+
+    def run(self, inputs: Mapping[str, Tensor], **options: bool) -> Any:
+        """Return the output of the model."""
+        return self.model(**inputs, **options)
+
+    def inputs(self, audio: Tensor) -> dict[str, Tensor]:
+        """Return the model's inputs for clips, made by its feature extractor."""
+        features = self.extracted(audio)
+        return {name: self.cast(value) for name, value in features.items()}
+
+    def extracted(self, audio: Tensor, **options: object) -> Mapping[str, Tensor]:
+        """Return what the feature extractor makes of clips ``(n, samples)``, on the CPU."""
+        clips = list(audio.float().cpu().numpy())
+        return self.extractor(clips, sampling_rate=self.rate, return_tensors="pt", **options)
+
+    def cast(self, value: Tensor) -> Tensor:
+        """Return an input on the model's device and, if it is floating point, in its precision."""
+        weight = next(self.model.parameters())
+        dtype = weight.dtype if value.is_floating_point() else value.dtype
+        return value.to(weight.device, dtype)
+
+    def time_frames(self, hidden: Tensor) -> Tensor:
+        """Return the hidden state of a layer as frames ``(n, t, size)``."""
+        return hidden
+
+    def output_frames(self, hidden: Tensor) -> Tensor:
+        """Return the last hidden state as frames ``(n, t, size)``."""
+        return self.time_frames(hidden)
+
+    def _set_sizes(self, size: int, n_blocks: int) -> None:
+        """Set the sizes of a transformer: its blocks, and their input as layer 0."""
+        self.size = size
+        self.sizes = (size,) * (n_blocks + 1)

@@ -1,0 +1,50 @@
+"""The kinds of models of Hugging Face transformers that are supported, by their ``model_type``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from harness.models.adapters.transformers.clap import ClapAudio
+from harness.models.adapters.transformers.encodec import EncodecEncoder
+from harness.models.adapters.transformers.encoder import HubEncoder
+from harness.models.adapters.transformers.spectrogram import (
+    AudioSpectrogramTransformer,
+    Wav2Vec2Bert,
+    WhisperEncoder,
+)
+from harness.models.adapters.transformers.waveform import Waveform
+
+KINDS: dict[str, type[HubEncoder]] = {
+    "wav2vec2": Waveform,
+    "hubert": Waveform,
+    "wavlm": Waveform,
+    "unispeech": Waveform,
+    "unispeech-sat": Waveform,
+    "data2vec-audio": Waveform,
+    "sew": Waveform,
+    "wav2vec2-bert": Wav2Vec2Bert,
+    "whisper": WhisperEncoder,
+    "audio-spectrogram-transformer": AudioSpectrogramTransformer,
+    "clap": ClapAudio,
+    "clap_audio_model": ClapAudio,
+    "encodec": EncodecEncoder,
+}
+
+
+def kind_of(config: Any) -> type[HubEncoder]:
+    """Return the kind of a model with this configuration.
+
+    A model with code of its own is a :class:`Waveform` if its configuration has the fields of one.
+
+    Raises:
+        ValueError: the model is of no kind that is supported.
+    """
+    kind = KINDS.get(config.model_type)
+    if kind is not None:
+        return kind
+    if hasattr(config, "conv_kernel") and hasattr(config, "conv_stride"):
+        return Waveform
+    raise ValueError(
+        f"A model of the type '{config.model_type}' is not supported. Types that are: "
+        f"{', '.join(KINDS)}, and custom code whose configuration has conv_kernel and conv_stride."
+    )

@@ -1,0 +1,87 @@
+"""Transformers on a log-mel spectrogram: wav2vec2-BERT, Whisper's encoder and AST.
+
+Mel frames of the Kaldi kind (wav2vec2-BERT, AST) see 400 samples and lie 160 samples apart, at
+16 kHz. The first begins at the first sample.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from harness.models.adapters.transformers.encoder import HubEncoder
+from harness.models.frames import Geometry
+
+_MEL_WINDOW, _MEL_HOP = 400, 160
+
+
+class Wav2Vec2Bert(HubEncoder):
+    """wav2vec2-BERT: each frame is a stack of ``stride`` mel frames.
+
+    The feature extractor normalises each mel band over the audio of a pass.
+    """
+
+    def __init__(self, model: Any, extractor: Any) -> None:
+        super().__init__(model, extractor)
+        stack = int(extractor.stride)
+        window = _MEL_WINDOW + (stack - 1) * _MEL_HOP
+        self.geometry = Geometry(
+            hop=stack * _MEL_HOP,
+            centre=window / 2,
+            window=window,
+            least=window,
+            context=round(2.5 * self.rate / (stack * _MEL_HOP)),
+        )
+        self._set_sizes(self.config.hidden_size, self.config.num_hidden_layers)
+
+
+class WhisperEncoder(HubEncoder):
+    """Whisper's encoder, whose input is always 30 s: shorter audio is padded with silence.
+
+    Mel frame j is centred at sample ``hop_length j``. The second convolution keeps every other
+    frame, so that output k is centred at mel frame 2k.
+    """
+
+    loader = "WhisperModel"
+
+    def __init__(self, model: Any, extractor: Any) -> None:
+        super().__init__(model.get_encoder(), extractor)
+        hop = 2 * int(extractor.hop_length)
+        self.geometry = Geometry(
+            hop=hop,
+            centre=0,
+            window=1,
+            most=int(extractor.n_samples),
+            context=round(2.5 * self.rate / hop),
+        )
+        self._set_sizes(self.config.d_model, self.config.encoder_layers)
+
+
+class AudioSpectrogramTransformer(HubEncoder):
+    """AST: patches of mel bands and mel frames; shorter audio is padded to ``max_length`` frames.
+
+    A frame is the mean over the patches of one time. The first two tokens are no patches. The
+    pooled output is the mean of these two.
+    """
+
+    def __init__(self, model: Any, extractor: Any) -> None:
+        super().__init__(model, extractor)
+        config = self.config
+        patch, stride = config.patch_size, config.time_stride
+        window = _MEL_WINDOW + (patch - 1) * _MEL_HOP
+        self._bands = (config.num_mel_bins - patch) // config.frequency_stride + 1
+        self.geometry = Geometry(
+            hop=stride * _MEL_HOP,
+            centre=window / 2,
+            window=window,
+            least=_MEL_WINDOW,
+            most=_MEL_WINDOW + (int(extractor.max_length) - 1) * _MEL_HOP,
+            context=10,
+        )
+        self._set_sizes(config.hidden_size, config.num_hidden_layers)
+        self.pooled_size = self.size
+
+    def time_frames(self, hidden: Tensor) -> Tensor:
+        """Return the mean over mel bands."""
+        return hidden[:, 2:].unflatten(1, (self._bands, -1)).mean(1)

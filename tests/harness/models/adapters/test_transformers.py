@@ -1,0 +1,417 @@
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("transformers")
+
+import transformers as hf
+from support.tiny_transformers import TINY, save_tiny
+
+from harness.core.errors import UserError
+from harness.models.adapters.transformers import (
+    get_layer_embeddings,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+    load_model,
+)
+from harness.models.conformance.validate import stricter_checks
+from harness.models.frames import FrameModel
+from harness.models.loading import load_module
+from harness.models.spec import parse_model
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The folder of a tiny model, saved once."""
+    root = tmp_path_factory.mktemp("tiny")
+
+    def folder(name: str) -> Path:
+        return root / name if (root / name).exists() else save_tiny(name, root / name)
+
+    return folder
+
+
+def sound(model: FrameModel, seconds: float, n: int = 2, seed: int = 0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(n, int(seconds * model.sample_rate), generator=generator) - 0.5
+
+
+# Each function below returns the library's own frames (n, t, size) of 16, 24 or 48 kHz audio, made
+# with its classes and its feature extractor alone, without those that are padding.
+
+
+def by_auto_model(folder: Path, audio: torch.Tensor) -> torch.Tensor:
+    extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
+    inputs = extractor(list(audio.numpy()), sampling_rate=16000, return_tensors="pt")
+    return hf.AutoModel.from_pretrained(folder).eval()(**inputs).last_hidden_state
+
+
+def by_ctc_encoder(folder: Path, audio: torch.Tensor) -> torch.Tensor:
+    extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
+    inputs = extractor(list(audio.numpy()), sampling_rate=16000, return_tensors="pt")
+    model = hf.AutoModel.from_pretrained(folder).eval()
+    assert model.adapter is not None
+    return model(**inputs, output_hidden_states=True).hidden_states[-1]
+
+
+def by_sew(folder: Path, audio: torch.Tensor) -> torch.Tensor:
+    frames = by_auto_model(folder, audio)
+    return frames[:, : frames.shape[1] // 2 * 2]  # an odd last frame is padding
+
+
+def by_whisper(folder: Path, audio: torch.Tensor) -> torch.Tensor:
+    extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
+    inputs = extractor(list(audio.numpy()), sampling_rate=16000, return_tensors="pt")
+    encoder = hf.WhisperForConditionalGeneration.from_pretrained(folder).eval().model.encoder
+    frames = encoder(inputs.input_features).last_hidden_state
+    return frames[:, : -(-audio.shape[1] // 320)]
+
+
+def by_ast(folder: Path, audio: torch.Tensor) -> torch.Tensor:
+    tokens = by_auto_model(folder, audio)[:, 2:]
+    mel_frames = (audio.shape[1] - 400) // 160 + 1
+    return tokens.reshape(len(audio), 12, 101, -1).mean(1)[:, : (mel_frames - 16) // 10 + 1]
+
+
+def by_clap(folder: Path, audio: torch.Tensor) -> torch.Tensor:
+    extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
+    inputs = extractor(list(audio.numpy()), sampling_rate=48000, return_tensors="pt")
+    inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])
+    model = hf.ClapModel.from_pretrained(folder).eval()
+    image = model.audio_model(**inputs).last_hidden_state  # (n, size, 2 bands, 32 times)
+    seconds = audio.shape[1] / 48000
+    centres = (32 * np.arange(32) + 15.5) * 1000 / 1023 / 100
+    return image.mean(2)[..., : int((centres < seconds).sum())].transpose(1, 2)
+
+
+def by_encodec(folder: Path, audio: torch.Tensor) -> torch.Tensor:
+    import torchaudio
+
+    audio = torchaudio.functional.resample(audio, 48000, 24000)
+    model = hf.EncodecModel.from_pretrained(folder).eval()
+    return model.encoder(audio[:, None]).transpose(1, 2)
+
+
+def by_stereo_encodec(folder: Path, audio: torch.Tensor) -> torch.Tensor:
+    scale = audio.square().mean(1, keepdim=True).sqrt() + 1e-8
+    stereo = (audio / scale)[:, None].repeat(1, 2, 1)
+    return hf.EncodecModel.from_pretrained(folder).eval().encoder(stereo).transpose(1, 2)
+
+
+LIBRARY: dict[str, Callable[[Path, torch.Tensor], torch.Tensor]] = {
+    **dict.fromkeys(TINY, by_auto_model),
+    "wav2vec2-ctc": by_ctc_encoder,
+    "sew": by_sew,
+    "whisper": by_whisper,
+    "ast": by_ast,
+    "clap": by_clap,
+    "clap-fused": by_clap,
+    "encodec": by_encodec,
+    "encodec-stereo": by_stereo_encodec,
+}
+
+# Distance of timestamps in ms, and the first one.
+TIMES = {
+    **dict.fromkeys(TINY, (20.0, 199.5 / 16)),
+    "sew": (40.0, 359.5 / 16),
+    "wav2vec2-bert": (20.0, 17.5),
+    "whisper": (20.0, 0.0),
+    "ast": (50.0, 25.0),
+    **dict.fromkeys(("clap", "clap-fused"), (15014.6628 / 48 / 7, 15014.6628 / 48 / 14)),
+    "encodec": (320 / 24, 240.5 / 24),
+    "encodec-stereo": (320 / 48, 155.5 / 48),
+}
+
+
+def quick_first(*names: str) -> list:
+    """All models; those that are not named are slow tests."""
+    return [name if name in names else pytest.param(name, marks=pytest.mark.slow) for name in TINY]
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float = 1e-5) -> None:
+    torch.testing.assert_close(
+        found, expected, rtol=0, atol=tolerance * float(expected.abs().max())
+    )
+
+
+@pytest.mark.parametrize(
+    "name", quick_first("wav2vec2", "wav2vec2-ctc", "sew", "wav2vec2-bert", "ast", "clap")
+)
+def test_a_scene_embedding_is_the_mean_of_the_librarys_frames(saved, name):
+    folder = saved(name)
+    model = load_model(str(folder))
+    audio = sound(model, 0.9)
+    with torch.no_grad():
+        expected = LIBRARY[name](folder, audio)
+    assert expected.shape[1] in (
+        n := model.encoder.geometry.count(int(0.9 * model.encoder.rate)),
+        2 * n,
+    )
+    found = get_scene_embeddings(audio, model)
+    assert found.shape == (2, model.scene_embedding_size)
+    assert_close(found, expected.mean(1))
+
+
+@pytest.mark.parametrize("name", quick_first("wav2vec2", "wav2vec2-bert"))
+def test_timestamps_are_regular_centres_that_cover_the_clip(saved, name):
+    model = load_model(str(saved(name)))
+    hop, first = TIMES[name]
+    for seconds in (0.4, 0.907, 1.0):
+        embeddings, times = get_timestamp_embeddings(sound(model, seconds), model)
+        assert embeddings.shape == (*times.shape, model.timestamp_embedding_size)
+        expected = first + hop * np.arange(times.shape[1])
+        np.testing.assert_allclose(times[0].numpy(), expected, atol=0.02)
+        assert 1000 * seconds - hop - 0.1 <= float(times[0, -1]) <= 1000 * seconds
+
+
+@pytest.mark.parametrize("name", ["wav2vec2", "wav2vec2-bert"])
+def test_timestamp_embeddings_are_the_librarys_frames(saved, name):
+    folder = saved(name)
+    model = load_model(str(folder))
+    # As long as 45 whole windows: nothing is padded.
+    audio = sound(model, model.encoder.geometry.samples(45) / 16000)
+    with torch.no_grad():
+        expected = LIBRARY[name](folder, audio)
+    embeddings, times = get_timestamp_embeddings(audio, model)
+    assert times.shape == (2, 45)
+    assert_close(embeddings, expected)
+
+
+@pytest.mark.parametrize("name", quick_first("wav2vec2", "wav2vec2-bert"))
+def test_a_clip_does_not_depend_on_its_batch_mates(saved, name):
+    model = load_model(str(saved(name)))
+    audio = sound(model, 0.7, n=3) * torch.tensor([[0.3], [1.0], [0.0]])
+    alone = get_scene_embeddings(audio[:1], model), get_timestamp_embeddings(audio[:1], model)[0]
+    assert_close(get_scene_embeddings(audio, model)[:1], alone[0])
+    assert_close(get_timestamp_embeddings(audio, model)[0][:1], alone[1])
+
+
+@pytest.mark.parametrize("name", quick_first("wav2vec2", "wav2vec2-bert"))
+def test_short_and_silent_clips_have_embeddings(saved, name):
+    model = load_model(str(saved(name)))
+    for audio in (sound(model, 0.01), torch.zeros(1, model.sample_rate // 5), sound(model, 1e-4)):
+        embeddings, times = get_timestamp_embeddings(audio, model)
+        assert get_scene_embeddings(audio, model).isfinite().all()
+        assert embeddings.isfinite().all()
+        assert times.shape[1] >= 1
+        assert float(times.min()) >= 0
+        assert float(times.max()) <= max(1000 * audio.shape[1] / model.sample_rate, 0.1)
+
+
+@pytest.mark.slow
+def test_chunks_of_a_recurrent_encoder_nearly_equal_the_whole(saved):
+    whole = load_model(str(saved("encodec")), chunk_length_s=60)
+    chunks = load_model(str(saved("encodec")), chunk_length_s=6)
+    audio = sound(whole, 17.3, n=1)
+    assert_close(get_scene_embeddings(audio, chunks), get_scene_embeddings(audio, whole), 1e-3)
+    found, times = get_timestamp_embeddings(audio, chunks)
+    expected, same = get_timestamp_embeddings(audio, whole)
+    assert torch.equal(times, same)
+    assert_close(found, expected, 1e-3)
+
+
+def test_chunks_equal_the_whole_where_a_frame_sees_less_than_the_overlap(saved):
+    """The first hidden state; after it, attention sees the whole chunk."""
+    folder = str(saved("wav2vec2-large"))
+    audio = sound(load_model(folder), 17.3, n=1)
+    whole, chunks = (load_model(folder, chunk_length_s=length) for length in (60, 6))
+    for timestamps in (True, False):
+        (expected,), times = get_layer_embeddings(audio, whole, [0], timestamps)
+        (found,), same = get_layer_embeddings(audio, chunks, [0], timestamps)
+        assert_close(found, expected)
+        assert (times is None) or torch.equal(times, same)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["ast", "clap"])
+def test_the_models_own_pooled_output(saved, name):
+    folder = saved(name)
+    model = load_model(str(folder), pooling="model")
+    audio = sound(model, 0.9)
+    extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
+    inputs = extractor(list(audio.numpy()), sampling_rate=model.sample_rate, return_tensors="pt")
+    with torch.no_grad():
+        if name == "ast":
+            expected = hf.ASTModel.from_pretrained(folder).eval()(**inputs).pooler_output
+        else:
+            tower = hf.ClapAudioModelWithProjection.from_pretrained(folder).eval()
+            expected = tower(**inputs).audio_embeds
+    assert model.scene_embedding_size == expected.shape[1]
+    assert_close(get_scene_embeddings(audio, model), expected)
+    long = get_scene_embeddings(sound(model, 23.0, n=1), model)
+    assert long.shape == (1, expected.shape[1])
+
+
+@pytest.mark.parametrize("name", quick_first("wav2vec2"))
+def test_layers_are_the_librarys_hidden_states(saved, name):
+    model = load_model(str(saved(name)))
+    if not model.layer_sizes:
+        pytest.skip("it has one layer")
+    audio = sound(model, 0.8)
+    numbers = range(len(model.layer_sizes))
+    scenes, none = get_layer_embeddings(audio, model, numbers, False)
+    frames, times = get_layer_embeddings(audio, model, numbers, True)
+    assert none is None
+    assert [scene.shape for scene in scenes] == [(2, size) for size in model.layer_sizes]
+    assert [f.shape for f in frames] == [(*times.shape, size) for size in model.layer_sizes]
+    output = get_scene_embeddings(audio, model)
+    if name == "ast":  # its output has another layer normalisation
+        output = model.encoder.model.layernorm(output)
+        return
+    if name not in ("sew", "clap", "clap-fused"):
+        assert_close(scenes[-1], output)
+    one, _ = get_layer_embeddings(audio, model, [1], False)
+    assert_close(one[0], scenes[1])
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.01)])
+def test_half_precision_is_close(saved, precision, tolerance):
+    whole = load_model(str(saved("wav2vec2")))
+    half = load_model(str(saved("wav2vec2")), precision=precision)
+    audio = sound(whole, 0.5)
+    found = get_scene_embeddings(audio, half)
+    assert found.dtype == torch.float32
+    assert_close(found, get_scene_embeddings(audio, whole), tolerance)
+
+
+# Loading
+
+
+def test_a_model_is_a_module_with_the_name_of_its_folder(saved, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(saved("wav2vec2"), tmp_path / "tiny.en")
+    module = load_module(parse_model("transformers=./tiny.en"), "cpu")
+    info = module.info
+    assert (info.label, info.sample_rate) == ("transformers/tiny.en", 16000)
+    assert info.module == "harness.models.adapters.transformers"
+    assert len(info.checkpoint_sha256) == 64
+    again = load_module(parse_model("transformers=./tiny.en"), "cpu")
+    assert again.fingerprint == module.fingerprint
+    other = load_module(parse_model("transformers=./tiny.en,chunk_length_s=20"), "cpu")
+    assert other.fingerprint != module.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("transformers", "no model is named"),
+        ("transformers=./absent", r"no folder './absent'"),
+        ("transformers=empty", r"no config\.json"),
+        ("transformers=whole,revision=main", "no revisions"),
+        ("transformers=whole,pooling=model", "no pooled output"),
+        ("transformers=whole,pooling=max", "one of mean, model"),
+        ("transformers=whole,precision=int8", "one of float32, bf16, fp16"),
+        ("transformers=whole,chunk_length_s=1", "at least 5.0"),
+        ("transformers=whole,layr=3", r"no option 'layr'"),
+        ("transformers=unheard", "no feature extractor"),
+        ("transformers=parts", "does not contain all weights.*encoder.layers.0"),
+        ("transformers=text", "type 'bert' is not supported.*wav2vec2"),
+    ],
+)
+def test_a_wrong_model_is_refused(saved, tmp_path, monkeypatch, text, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    for name in ("whole", "unheard", "parts"):
+        shutil.copytree(saved("wav2vec2"), tmp_path / name)
+    (tmp_path / "unheard/preprocessor_config.json").unlink()
+    weights = tmp_path / "parts/model.safetensors"
+    from safetensors.torch import load_file, save_file
+
+    kept = {k: v for k, v in load_file(weights).items() if "layers.0" not in k}
+    save_file(kept, weights, {"format": "pt"})
+    hf.BertConfig().save_pretrained(tmp_path / "text")
+    with pytest.raises(UserError, match=said):
+        load_module(parse_model(text), "cpu")
+
+
+def test_weights_that_only_training_uses_may_be_absent(saved, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    folder = shutil.copytree(saved("wav2vec2"), tmp_path / "model")
+    state = load_file(folder / "model.safetensors")
+    del state["masked_spec_embed"]
+    save_file(state, folder / "model.safetensors", {"format": "pt"})
+    first, second = (load_module(parse_model(f"transformers={folder}"), "cpu") for _ in range(2))
+    assert first.fingerprint == second.fingerprint
+
+
+CUSTOM = """
+from transformers import HubertConfig, HubertModel
+class OwnConfig(HubertConfig):
+    model_type = "own_model"
+class OwnModel(HubertModel):
+    config_class = OwnConfig
+"""
+
+
+def test_code_of_a_model_runs_only_if_it_is_trusted(saved, tmp_path, monkeypatch):
+    import json
+
+    monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "m"))
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    folder = shutil.copytree(saved("hubert"), tmp_path / "own")
+    (folder / "own.py").write_text(CUSTOM)
+    config = json.loads((folder / "config.json").read_text())
+    config |= {
+        "model_type": "own_model",
+        "architectures": ["OwnModel"],
+        "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"},
+    }
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="trust_remote_code=true"):
+        load_module(parse_model(f"transformers={folder}"), "cpu")
+    own = load_module(parse_model(f"transformers={folder},trust_remote_code=true"), "cpu")
+    known = load_module(parse_model(f"transformers={saved('hubert')}"), "cpu")
+    audio = RNG.uniform(-1, 1, (1, 8000)).astype(np.float32)
+    np.testing.assert_allclose(own.scene(audio), known.scene(audio), rtol=1e-5, atol=1e-6)
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+OFFLINE = """
+import sys
+from harness.models.loading import load_module
+from harness.models.spec import parse_model
+info = load_module(parse_model(sys.argv[1]), "cpu").info
+print(info.label, info.checkpoint_revision, info.checkpoint)
+"""
+
+
+@pytest.mark.slow
+def test_the_hubs_cache_is_used_without_a_connection(saved, tmp_path):
+    model = tmp_path / "hub" / "models--some--tiny"
+    shutil.copytree(saved("wav2vec2"), model / "snapshots" / COMMIT)
+    (model / "refs").mkdir()
+    (model / "refs" / "main").write_text(COMMIT)
+    environment = os.environ | {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1"}
+
+    def run(text: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, "-c", OFFLINE, text],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    for text in ("transformers=some/tiny", f"transformers=some/tiny,revision={COMMIT}"):
+        done = run(text)
+        assert done.returncode == 0, done.stderr
+        assert COMMIT in done.stdout.split()
+    assert "from the hub or its cache" in run("transformers=some/absent").stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TINY)
+def test_the_checks_of_validate_pass(saved, name):
+    spec = parse_model(f"transformers={saved(name)}")
+    checks = stricter_checks(spec, "cpu", quick=False, announce=lambda name: None)
+    assert [f"{c.name}: {c.detail}" for c in checks if c.status == "FAIL"] == []
+    assert {c.name: c.status for c in checks}["true centres"] in ("PASS", "NOT RUN")

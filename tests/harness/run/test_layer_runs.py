@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support import task_directories
+
+from harness.models.spec import parse_model
+from harness.report.material import Material
+from harness.report.panel import TaskScope
+from harness.report.panels.layers import LAYERS
+from harness.results import load
+from harness.results.record import find_records
+from harness.run.engines import InlineEngine
+from harness.run.execute import execute
+from harness.run.plan import Settings, TaskSource, make_plan
+
+LAYERED = """
+from harness.baselines import logmel
+from harness.baselines.logmel import *
+
+CALLS = []
+
+
+def load_model(path=""):
+    model = logmel.load_model()
+    model.layer_sizes = [6, model.scene_embedding_size]
+    return model
+
+
+def get_layer_embeddings(audio, model, layers, timestamps):
+    CALLS.append(len(audio))
+    times = None
+    if timestamps:
+        whole, times = get_timestamp_embeddings(audio, model)
+    else:
+        whole = get_scene_embeddings(audio, model)
+    return [whole[..., : model.layer_sizes[layer]] for layer in layers], times
+"""
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of both layers of a model and of the model that is its last layer."""
+    root = tmp_path_factory.mktemp("layers")
+    (root / "layered.py").write_text(LAYERED)
+    tasks = [
+        task_directories.make_task(root / "tasks", "scene", n=16, seconds=0.5),
+        task_directories.make_task(root / "tasks", "events", n=6, seconds=2.0),
+    ]
+    settings = Settings(
+        models=(
+            parse_model(f"{root / 'layered.py'},layer=all,name=two"),
+            parse_model("logmel"),
+        ),
+        tasks=tuple(TaskSource(directory, "tiny") for directory in tasks),
+        protocols=("linear",),
+        out=root / "run",
+    )
+    plan = make_plan(settings)
+    execute(plan, InlineEngine("cpu"), settings.out)
+    assert all(evaluation.directory.is_dir() for evaluation in make_plan(settings))
+    return settings.out
+
+
+def test_layers_are_models_in_rows(run):
+    rows = load(run)
+    assert set(rows.status) == {"done"}
+    assert set(rows.model) == {"two@0", "two@1", "logmel"}
+    assert set(rows[rows.model == "two@1"].layer) == {1}
+    assert rows[rows.model == "logmel"].layer.isna().all()
+    assert rows.groupby("model").model_fingerprint.nunique().tolist() == [1, 1, 1]
+    assert rows.model_fingerprint.nunique() == 3
+    sizes = rows.groupby("model").embedding_size.first()
+    assert sizes["two@0"] == 6
+    assert sizes["two@1"] == sizes["logmel"]
+
+
+def test_a_layer_scores_as_the_model_that_it_is(run):
+    rows = load(run).set_index(["task", "metric", "split"])
+    last, same = (rows[rows.model == model].value.sort_index() for model in ("two@1", "logmel"))
+    np.testing.assert_array_equal(last, same)
+    first = rows[rows.model == "two@0"].value.sort_index()
+    assert not np.array_equal(first, last)
+
+
+def test_one_pass_embeds_all_layers(run):
+    stores = [path.parent for path in (run / "embeddings").glob("*/*/*/manifest.json")]
+    models = {store.parent.parent.name for store in stores}
+    assert len(models) == 2  # both layers are in one store
+    for record in find_records(run):
+        for split in record.embeddings:
+            found = record.read_embeddings(split)
+            assert found.embeddings.shape[1] == int(record.rows().embedding_size.iloc[0])
+
+
+def test_the_report_draws_scores_by_layer(run):
+    material = Material(load(run), (), {})
+    task = material.tasks("linear")[0]
+    panels = LAYERS.panels(TaskScope(material, "linear", task, {}))
+    assert len(panels) == 1
+    table = panels[0].table
+    assert table is not None
+    assert [row[:2] for row in table.rows] == [("two", "0"), ("two", "1")]
+    assert panels[0].draw is not None
+    (axis,) = panels[0].draw(5.0).axes
+    assert axis.get_xlabel() == "layer"
+    assert [list(line.get_xdata()) for line in axis.lines] == [[0.0, 1.0]]
