@@ -64,7 +64,7 @@ test-cpus: setup
 
 # hear2021 depends on a seed: three of them measure the noise of training. One is trained on the
 # event task, where a probe takes minutes.
-DEMO = $(BIN)/hear-byola run --out runs/demo -m hear_byola -m harness.baselines.logmel,name=logmel \
+DEMO = $(BIN)/hear-byola run --out runs/demo -m hear_byola -m logmel \
 	-m hear_byola,seed=1,name=hear_byola-random
 SCENES = guitar_chord pipe_pitch sample_mix voice_count
 demo: setup
