@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.cards.card import Card
+from tasks.cards.card import OWN, Card
 from tasks.demo import demo_names
 from tasks.format.files import METADATA
 from tasks.format.spec import part_of
 from tasks.format.task import SYNTHETIC
-from tasks.make.summary import SUITE as OWN
 
 _DEFAULT_TASKS_DIR = Path("tasks")  # of the commands' --tasks-dir
 

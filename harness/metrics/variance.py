@@ -19,8 +19,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, stats
 
+from harness.metrics.distributions import normal_quantile, t_quantile, t_tail
 from harness.metrics.jackknife import Influence
 
 LEVEL = 0.95
@@ -86,18 +86,20 @@ class Spread:
             return np.nan
         if len(self.parts) == 1:
             (part,) = self.parts
-            return float(2 * stats.t.sf(abs(value) / np.sqrt(part.variance), part.freedom))
+            return float(2 * t_tail(abs(value) / np.sqrt(part.variance), part.freedom))
         if self._half_width(_LEAST_P / 2) <= abs(value):
             return _LEAST_P
 
         def beyond(tail: float) -> float:
             return self._half_width(tail) - abs(value)
 
-        return 2 * float(optimize.brentq(beyond, _LEAST_P / 2, 0.5, xtol=_LEAST_P / 2))
+        from scipy.optimize import brentq  # slow to import
+
+        return 2 * float(brentq(beyond, _LEAST_P / 2, 0.5, xtol=_LEAST_P / 2))
 
     def _half_width(self, tail: float) -> float:
         """Return half the width of the interval that leaves out ``tail`` on either side."""
-        widths = [stats.t.isf(tail, part.freedom) ** 2 * part.variance for part in self.parts]
+        widths = [t_quantile(tail, part.freedom) ** 2 * part.variance for part in self.parts]
         return float(np.sqrt(sum(widths)))
 
 
@@ -176,7 +178,7 @@ def of_equal_answers(answers: float, freedom: float) -> Part:
     Its 95 % interval has the half-width :func:`flat_half_width`.
     """
     half = flat_half_width(answers)
-    return Part(float((half / stats.t.ppf((1 + LEVEL) / 2, freedom)) ** 2), freedom)
+    return Part(float((half / t_quantile((1 + LEVEL) / 2, freedom)) ** 2), freedom)
 
 
 def flat_half_width(answers: float) -> float:
@@ -184,7 +186,7 @@ def flat_half_width(answers: float) -> float:
 
     The other end of the interval is the share itself.
     """
-    critical = float(stats.norm.ppf((1 + LEVEL) / 2))
+    critical = float(normal_quantile((1 + LEVEL) / 2))
     return critical**2 / (answers + critical**2)
 
 

@@ -19,6 +19,9 @@ CARD = "card.yaml"
 DOMAINS = ("speech", "voice", "music", "environment", "other", "synthetic")
 """The domains in use. A card may name another one; near misspellings of these are rejected."""
 
+OWN = "own"
+"""Suite of the tasks that users make."""
+
 _MISSPELT = 0.8  # similarity of names in which one or two letters differ
 _MOST = 2**53  # the largest whole number up to which float64 represents every whole number
 

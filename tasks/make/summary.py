@@ -7,15 +7,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
 from harness.core.counts import plural
-from tasks.cards.card import Card
+from tasks.cards.card import OWN, Card
 from tasks.cards.cardfile import read_card, write_card
 from tasks.format.newtask import NewTask
 from tasks.format.tables import labels_of
 from tasks.make.recordings import Header
 from tasks.make.wishes import Wishes
-
-SUITE = "own"
-"""Suite of the tasks that users make."""
 
 
 def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
@@ -32,7 +29,7 @@ def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
         name=task.task_name,
         title=wishes.title or task.task_name,
         board_name=None,
-        suite=SUITE,
+        suite=OWN,
         directory=task.name,
         domain=wishes.domain or "other",
         embedding_type=task.embedding_type,

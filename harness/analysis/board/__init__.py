@@ -21,12 +21,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from harness.analysis.board.aggregates import DIGITS, aggregates
 from harness.analysis.board.published import BoardColumn, PublishedBoard
 from harness.analysis.table.cells import cells, headlines
 from harness.core.errors import UserError
+from harness.metrics.distributions import normal_tail
 from harness.metrics.registry import METRICS
 from harness.metrics.scene_metric import Accuracy
 
@@ -81,7 +81,7 @@ def two_proportion_p(one: float, other: float, n: float) -> float:
         return 1.0
     pooled = (one + other) / 2
     z = (one - other) / np.sqrt(pooled * (1 - pooled) * 2 / n)
-    return float(2 * stats.norm.sf(abs(z)))
+    return float(2 * normal_tail(abs(z)))
 
 
 def board(table: pd.DataFrame, published: PublishedBoard) -> Leaderboard:

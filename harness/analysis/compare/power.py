@@ -25,11 +25,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from scipy import optimize, stats
 
 from harness.analysis.compare.paired import PairedDifference
 from harness.analysis.compare.proportions import Flips, attainable_level, mcnemar_power
 from harness.analysis.compare.ranks import SIGNIFICANCE
+from harness.metrics.distributions import chi2_quantile, normal_tail
 from harness.metrics.registry import find_metric
 from harness.metrics.units import LEAST_FREEDOM
 from harness.metrics.variance import Part, add_up
@@ -85,7 +85,9 @@ class Design:
             if high > min(self.largest, _LARGEST):
                 return np.inf
             high *= 2
-        smallest = optimize.brentq(lambda d: self.power(d) - power, high / 2, high, xtol=1e-9)
+        from scipy.optimize import brentq  # slow to import
+
+        smallest = brentq(lambda d: self.power(d) - power, high / 2, high, xtol=1e-9)
         return float(smallest) if smallest <= self.largest else np.inf
 
     def units_for(self, difference: float, power: float = POWER) -> int | None:
@@ -169,9 +171,9 @@ def _t_power(parts: tuple[Part, ...], difference: float, level: float) -> float:
     error = np.sqrt(total.variance)
     critical, shift = spread.half_width(1 - level) / error, difference / error
     if total.freedom > _MOST_FREEDOM:
-        return float(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift))
+        return float(normal_tail(critical - shift) + normal_tail(critical + shift))
     critical = critical * _errors(total.freedom)
-    return float(np.mean(stats.norm.sf(critical - shift) + stats.norm.cdf(-critical - shift)))
+    return float(np.mean(normal_tail(critical - shift) + normal_tail(critical + shift)))
 
 
 @lru_cache(maxsize=64)
@@ -181,7 +183,7 @@ def _errors(freedom: float) -> np.ndarray:
     The mean over them is the noncentral t distribution, which scipy cannot compute far from 0.
     """
     ranks = (np.arange(1000) + 0.5) / 1000
-    return np.sqrt(stats.chi2.ppf(ranks, freedom) / freedom)
+    return np.sqrt(chi2_quantile(ranks, freedom) / freedom)
 
 
 def _first(enough: Callable[[int], bool], least: int, most: int) -> int | None:

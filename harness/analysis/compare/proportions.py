@@ -7,19 +7,25 @@ ones.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from scipy.optimize import brentq
 
+from harness.metrics.distributions import (
+    binomial,
+    binomial_quantile,
+    binomial_tail,
+    normal_quantile,
+    normal_tail,
+)
 from harness.metrics.variance import LEVEL, Part
 
 N_FLIPS = 19_999
 # Largest number of outcomes that are enumerated; otherwise signs are drawn.
 _EXACT = 1_000_000
 _BESIDE = 1e-9
+_ROOT_TO = 1e-12  # the last step of a search for a root
 _DIGITS = 12  # decimal digits to which steps and outcomes are compared
 
 
@@ -95,11 +101,11 @@ def _exact(levels: np.ndarray, counts: np.ndarray, observed: float) -> float:
     for k in order[:-1]:
         heads = np.arange(counts[k] + 1)
         sums = (sums[:, None] + levels[k] * (2 * heads - counts[k])).reshape(-1)
-        chances = (chances[:, None] * stats.binom.pmf(heads, counts[k], 0.5)).reshape(-1)
+        chances = (chances[:, None] * binomial(heads, counts[k], 0.5)).reshape(-1)
     last, n = levels[order[-1]], counts[order[-1]]
     # Heads of the most frequent level that carry a sum to at least +observed, by symmetry doubled.
     needed = np.ceil(np.round(((observed - sums) / last + n) / 2, _DIGITS // 2))
-    upper = float((chances * stats.binom.sf(needed - 1, n, 0.5)).sum())
+    upper = float((chances * binomial_tail(needed - 1, n, 0.5)).sum())
     return min(1.0, 2 * upper)
 
 
@@ -113,13 +119,13 @@ def mcnemar_power(flips: Flips, difference: float) -> float:
     share = max(flips.share, difference / size)
     favoured = (1 + difference / (share * size)) / 2
     n = max(round(flips.n), 1)
-    low, high = stats.binom.ppf((1e-9, 1 - 1e-9), n, share)
+    low, high = binomial_quantile((1e-9, 1 - 1e-9), n, share)
     differing = np.arange(low, high + 1)
     # So many of them must favour one model.
-    least = stats.binom.isf((1 - LEVEL) / 2, differing, 0.5)
-    rejected = stats.binom.sf(least, differing, favoured)
-    rejected += stats.binom.cdf(differing - least - 1, differing, favoured)
-    return float((stats.binom.pmf(differing, n, share) * rejected).sum())
+    least = binomial_quantile((1 + LEVEL) / 2, differing, 0.5)
+    rejected = binomial_tail(least, differing, favoured)
+    rejected += 1 - binomial_tail(differing - least - 1, differing, favoured)
+    return float((binomial(differing, n, share) * rejected).sum())
 
 
 def attainable_level(n: int) -> float:
@@ -143,7 +149,7 @@ def score_interval(
         design_effect: the variance divided by that of independent clips; the effective number is
             divided by it.
     """
-    critical = float(stats.norm.ppf((1 + LEVEL) / 2))
+    critical = float(normal_quantile((1 + LEVEL) / 2))
     first, second = _shares(differences)
     found = first - second
 
@@ -152,9 +158,29 @@ def score_interval(
         return sign * (difference - found) - critical * error
 
     # The excess is 0 at the value itself where nothing varies, and negative beside it.
-    low = brentq(excess, -1.0, found - _BESIDE, args=(-1,)) if found > -1 else -1.0
-    high = brentq(excess, found + _BESIDE, 1.0, args=(1,)) if found < 1 else 1.0
+    low = _root(lambda d: excess(d, -1), found - _BESIDE, -1.0) if found > -1 else -1.0
+    high = _root(lambda d: excess(d, 1), found + _BESIDE, 1.0) if found < 1 else 1.0
     return low, high
+
+
+def _root(function: Callable[[float], float], below: float, above: float) -> float:
+    """Return the root of a function between an argument where it is negative and one where not.
+
+    The Illinois method (Dowell and Jarratt 1971). ``scipy.optimize`` takes longer to import than
+    all intervals of a table together.
+    """
+    value_below, value_above = function(below), function(above)
+    last = np.inf
+    while value_above and abs(last - above) > _ROOT_TO:
+        last = above
+        middle = above - value_above * (above - below) / (value_above - value_below)
+        value = function(middle)
+        if value * value_above < 0:
+            below, value_below = above, value_above
+        else:
+            value_below /= 2
+        above, value_above = middle, value
+    return above
 
 
 def score_p_within(
@@ -171,7 +197,7 @@ def score_p_within(
     first, second = _shares(differences)
     inside = [margin + first - second, margin - first + second]
     errors = [_score_error(differences, end, design_effect) for end in (-margin, margin)]
-    return float(max(stats.norm.sf(np.array(inside) / np.array(errors))))
+    return float(max(normal_tail(np.array(inside) / np.array(errors))))
 
 
 def _score_error(differences: Sequence[np.ndarray], difference: float, effect: float) -> float:

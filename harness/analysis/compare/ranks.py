@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from harness.core.counts import plural
 from harness.results.frames import EQUAL_DIGITS, TESTED
@@ -90,7 +89,7 @@ def rank_models(values: pd.DataFrame, ascending: pd.Series) -> MeanRanks:
     complete = values.dropna(axis="columns")
     n_models, n_tasks = complete.shape
     signs = np.where(ascending[complete.columns], -1.0, 1.0)
-    placed = stats.rankdata(complete.to_numpy().round(EQUAL_DIGITS) * signs, axis=0)
+    placed = (complete.round(EQUAL_DIGITS) * signs).rank().to_numpy()
     means = placed.mean(axis=1) if n_tasks else np.full(n_models, np.nan)
     table = pd.DataFrame({"model": complete.index, "mean_rank": means, "n_tasks": n_tasks})
     table = table.sort_values("mean_rank", kind="stable").reset_index(drop=True)
@@ -105,6 +104,8 @@ def rank_models(values: pd.DataFrame, ascending: pd.Series) -> MeanRanks:
 
 def nemenyi(n_models: int, n_tasks: int) -> float:
     """Return the critical difference of two mean ranks at 5 % (Demšar 2006, section 3.2.2)."""
+    from scipy import stats  # slow to import
+
     quantile = stats.studentized_range.ppf(1 - SIGNIFICANCE, n_models, np.inf) / np.sqrt(2)
     return float(quantile * np.sqrt(n_models * (n_models + 1) / (6 * n_tasks)))
 
@@ -122,6 +123,8 @@ def _critical_difference(placed: np.ndarray) -> tuple[float | None, str]:
         )
     if (placed == placed[0]).all():
         return np.inf, "all models tie on every task"
+    from scipy import stats  # slow to import
+
     friedman = stats.friedmanchisquare(*placed)
     said = f"Friedman chi2 = {friedman.statistic:.2f}, p = {friedman.pvalue:.2g}, "
     said += plural(n_tasks, "task")
