@@ -1,8 +1,8 @@
-"""An ablation study: every arm is trained with every seed and benchmarked, and a table is made.
+"""Run an ablation study: train every arm with every seed, benchmark the models, write the table.
 
-What a folder holds: ``ARM/seedK/`` (a training, with its checkpoint), what a run leaves there
-(``results.csv``, ``results/``, ``embeddings/``, ``probes/``), ``table.md`` and ``table.csv``. What
-is finished is not done again, so that the same command goes on after a stop.
+The folder of a study contains ``ARM/seedK/`` (a training with its checkpoint), the files of a run
+(``results.csv``, ``results/``, ``embeddings/``, ``probes/``), ``table.md`` and ``table.csv``. The
+same command resumes: what is finished is not done again.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from tasks.format.task import TaskSource
 
 @dataclass(frozen=True)
 class Trainer:
-    """What a study has to know of training; the command line brings it.
+    """The functions by which a study trains; the command line provides them.
 
     Attributes:
-        configure: a base config and overrides to all fields, plain as JSON has them; UserError
-            where a field is wrong.
-        differing: the fields in which two configs would give other weights, in words.
-        pretrain: trains; a new process must be able to import it.
-        audio: a hash of what there is to train on; UserError where it cannot be trained on.
-        trained_on: that hash of what a checkpoint was trained on; empty where it does not say.
-        module: the HEAR-API module that takes the checkpoints.
-        untrained: the options that make that module an untrained model of a config.
+        configure: returns all fields of a config as JSON values, from a base config and overrides;
+            raises UserError for a wrong field.
+        differing: returns the fields by which two configs give different weights, in words.
+        pretrain: trains; see :data:`harness.ablation.trainings.Pretrain`.
+        audio: returns a hash of the audio; raises UserError if it cannot be trained on.
+        trained_on: returns that hash for the audio of a checkpoint; empty if it is not recorded.
+        module: the HEAR-API module that loads the checkpoints.
+        untrained: returns the module's options for an untrained model of a config.
     """
 
     configure: Callable[[str, Mapping[str, object]], Mapping[str, object]]
@@ -53,7 +53,7 @@ class Trainer:
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """How a study ended: its table as markdown, and (name, error) of what failed."""
+    """The table of a study as markdown, and (name, error) of each failure."""
 
     table: str
     failures: tuple[tuple[str, str], ...]
@@ -61,7 +61,7 @@ class StudyOutcome:
 
 @dataclass(frozen=True)
 class _Model:
-    """A row of the results to be: one arm with one seed."""
+    """One arm with one seed."""
 
     arm: Arm
     seed: int
@@ -81,24 +81,24 @@ def ablate(
     listener: Listener | None = None,
     say: Callable[[str], None] = lambda _: None,
 ) -> StudyOutcome:
-    """Train what is not trained, evaluate what is not evaluated, and write the table.
+    """Train and evaluate all arms that are not finished, and write the table.
 
-    An arm that fails is reported, and the others go on.
+    A failed arm is reported; the others go on.
 
     Args:
         study: from :func:`harness.ablation.study.read_study`.
-        tasks: to benchmark on.
+        tasks: the tasks of the benchmark.
         out: the folder of the study.
-        trainer: what trains.
-        training_devices: one training at a time on each.
-        devices: of the evaluations' workers.
-        command: what was typed, for the rows.
-        listener: told how the evaluations go.
-        say: told how the trainings go.
+        trainer: the functions that train.
+        training_devices: devices with one training at a time each.
+        devices: devices of the evaluations' workers.
+        command: the command line, for the result rows.
+        listener: gets the progress of the evaluations.
+        say: gets lines on the progress of the trainings.
 
     Raises:
-        UserError: anything wrong with the study, its configs, audio or tasks, before any training;
-            arms that were trained on different audio.
+        UserError: the study, its configs, audio or tasks have a fault (before any training), or
+            arms were trained on different audio.
     """
     models = _models(study, out, trainer)
     if not study.audio.exists() and not all(model.arm.untrained for model in models):
@@ -107,7 +107,7 @@ def ablate(
         _check_one_audio(models, trainer, now=trainer.audio(study.audio, say))
     waiting = [model.training for model in models if _checkpoint(model, trainer) is None]
     if waiting:
-        # A plan for a model that need not be trained checks tasks, audio and protocols.
+        # Plan a model that needs no training, to check tasks, audio and protocols first.
         stand_in = ModelSpec(trainer.module, options=trainer.untrained(models[0].config))
         make_plan(Settings((stand_in,), tuple(tasks), study.protocols, out=out), say)
         say(f"to do: {plural(len(waiting), 'training')} of {study.audio}")
@@ -131,7 +131,7 @@ def ablate(
 
 
 def _models(study: Study, out: Path, trainer: Trainer) -> list[_Model]:
-    """Every arm with every seed; all arms get their first seed before any gets its second."""
+    """Return every arm with every seed, the first seeds of all arms before the second seeds."""
     models = []
     for arm in study.arms:
         for seed in arm.seeds:
@@ -148,7 +148,7 @@ def _models(study: Study, out: Path, trainer: Trainer) -> list[_Model]:
 
 
 def _check_distinct(study: Study, models: Sequence[_Model], trainer: Trainer) -> None:
-    """Refuse two arms that would be one, which is a slip in the study."""
+    """Refuse two arms with equal configs, which are a mistake in the study."""
     trained = [model for model in models if not model.arm.untrained]
     for one, other in itertools.combinations(trained, 2):
         if one.arm is not other.arm and not trainer.differing(one.config, other.config):
@@ -159,7 +159,7 @@ def _check_distinct(study: Study, models: Sequence[_Model], trainer: Trainer) ->
 
 
 def _check_one_audio(models: Sequence[_Model], trainer: Trainer, now: str = "") -> None:
-    """Refuse arms that differ in what they were trained on, or from what the next would be."""
+    """Refuse arms that were trained on different audio, or on other audio than there is ``now``."""
     folders: dict[str, list[Path]] = {now: []} if now else {}
     for model in models:
         checkpoint = _checkpoint(model, trainer)
@@ -173,13 +173,13 @@ def _check_one_audio(models: Sequence[_Model], trainer: Trainer, now: str = "") 
     others = [str(out) for audio, trained in folders.items() if audio != apart for out in trained]
     raise UserError(
         f"These were trained on other audio than {'there is now' if now else 'the other arms'}: "
-        f"{', '.join(others)}. Arms can be compared where all heard the same: put back the audio "
-        "that changed, delete these folders to train them again, or name another --out."
+        f"{', '.join(others)}. Arms can be compared only if all are trained on the same audio: "
+        "restore the audio, delete these folders to train them again, or name another --out."
     )
 
 
 def _checkpoint(model: _Model, trainer: Trainer) -> str | None:
-    """The checkpoint to load; empty for what needs none, None for what is not trained yet."""
+    """Return the checkpoint; empty for an untrained arm, None if it is not trained yet."""
     if model.arm.untrained:
         return ""
     path = finished(model.training, trainer.differing)

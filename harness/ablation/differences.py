@@ -1,22 +1,21 @@
-"""How far two ways to train differ, with a 95 % interval over training seeds and test units.
+"""Differences of two arms of a study, with 95 % intervals over training seeds and test units.
 
-The estimand is the difference between two arms if both were trained with all seeds and tested on
-all units (groups, or clips) of the tasks' kind. It varies for two reasons, whose variances are
-added:
+The estimand is the difference between two arms that are trained with all seeds and tested on all
+units (groups, or clips) of such tasks. Its variance is the sum of two:
 
-- test units: the jackknife over units that all models of a task share
-  (:mod:`harness.analysis.compare.influences`), so that what makes a clip hard for everyone cancels.
-  The tasks themselves are fixed.
-- seeds: the variance of each arm's own seeds over their number. The half-width is the t quantile at
-  Welch's degrees of freedom (Welch 1947, Satterthwaite 1946: seeds - 1 for an arm, those of the
-  units for a task; :mod:`harness.metrics.variance`).
+- test units: the jackknife over the units that all models of a task share
+  (:mod:`harness.analysis.compare.influences`). Clips that are difficult for both arms cancel. The
+  tasks are fixed.
+- seeds: the variance of each arm's seeds, divided by their number. The degrees of freedom are those
+  of Welch and Satterthwaite (:mod:`harness.metrics.variance`): seeds - 1 for an arm, and those of
+  the units for a task.
 
-With two seeds an arm the interval is wide. The slow tests of this module simulate its coverage and
-require 92 of 100; where the seeds of one arm spread five times as much as the other's, 90 with
-three seeds an arm and 88 with two.
+With two seeds per arm the interval is wide. The slow tests of this module simulate its coverage and
+require 92 %; if the standard deviation of one arm's seeds is five times that of the other's, they
+require 90 % with three seeds per arm and 88 % with two.
 
-Not covered: another pretraining corpus, another split of a task, other tasks, and that many arms
-are compared at once; within one arm's tasks Holm's correction is applied.
+Intervals do not cover another pretraining corpus, another split of a task, or other tasks, and are
+not corrected for several arms. Holm's correction is over the tasks of one arm.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ from harness.metrics.jackknife import Influence
 from harness.metrics.units import LEAST_FREEDOM, Units
 from harness.metrics.variance import add_up, between_seeds, of_units, scaled
 
-# By how many of the two arms have several seeds.
+# Indexed by the number of arms, of two, that have several seeds.
 _COVERED = (
-    "test units alone: one seed an arm",
-    "seeds and test units, seeds of the arm with one assumed to vary as the other's",
+    "test units alone: one seed per arm",
+    "seeds and test units, both arms' seeds assumed to have the same variance",
     "seeds and test units",
 )
 
@@ -44,28 +43,28 @@ class ArmScores:
     """Scores of one arm's seeds on tasks.
 
     Attributes:
-        values: (seeds, tasks); NaN where there is none.
-        moves: per task (seeds, units): how much each test unit moves each seed's score; NaN where
-            there is none.
+        values: (seeds, tasks); NaN if missing.
+        moves: per task (seeds, units): influence of each test unit on each seed's score; NaN if
+            missing.
     """
 
     values: np.ndarray
     moves: tuple[np.ndarray, ...]
 
     def complete(self, tasks: Sequence[int]) -> np.ndarray:
-        """Rows of the seeds that have a score on each of some tasks."""
+        """Return the rows of the seeds that have a score on each of some tasks."""
         return np.flatnonzero(~np.isnan(self.values[:, np.array(tasks, int)]).any(axis=1))
 
     def means(self, tasks: Sequence[int]) -> np.ndarray:
-        """Mean over some tasks for each seed that has them all."""
+        """Return the mean over some tasks of each seed that has them all."""
         return self.values[np.ix_(self.complete(tasks), np.array(tasks, int))].mean(axis=1)
 
 
 @dataclass(frozen=True)
 class ArmDifference:
-    """A difference of two arms; NaN where it cannot be told.
+    """A difference of two arms; NaN if it cannot be computed.
 
-    ``method`` says what the interval covers; ``p`` is two-sided, of no difference.
+    ``method`` contains the test and what the interval covers; ``p`` is two-sided.
     """
 
     value: float
@@ -77,9 +76,9 @@ class ArmDifference:
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """How far seeds of one arm lie apart: standard deviation (ddof 1), and the largest difference.
+    """Standard deviation (ddof 1) and largest difference of one arm's seeds.
 
-    NaN with fewer than two seeds.
+    Both are NaN with fewer than two seeds.
     """
 
     sd: float
@@ -89,12 +88,12 @@ class NoiseFloor:
 def difference(
     arm: ArmScores, other: ArmScores, tasks: Sequence[int], units: Sequence[Units]
 ) -> ArmDifference:
-    """Return ``arm`` less ``other`` in the mean over some tasks.
+    """Return ``arm`` minus ``other`` in the mean over some tasks.
 
     Args:
-        arm, other: on the same tasks.
-        tasks: columns to take; only seeds that have them all count.
-        units: of every task's test set.
+        arm, other: scores on the same tasks.
+        tasks: the columns of the tasks; only seeds that have all of them are used.
+        units: the test units of every task.
     """
     chosen = list(tasks)
     sides = [(each, each.complete(chosen)) for each in (arm, other)]
@@ -119,7 +118,7 @@ def difference(
 
 
 def noise_floor(arm: ArmScores, tasks: Sequence[int]) -> NoiseFloor:
-    """Return how far an arm's seeds lie apart in the mean over some tasks."""
+    """Return the noise floor of an arm in the mean over some tasks."""
     means = arm.means(tasks)
     if len(means) < 2:
         return NoiseFloor(np.nan, np.nan)
@@ -127,10 +126,10 @@ def noise_floor(arm: ArmScores, tasks: Sequence[int]) -> NoiseFloor:
 
 
 def ordering(found: ArmDifference, floor: NoiseFloor, p: float) -> str:
-    """Say in words whether a difference orders its two arms.
+    """Return in words whether a difference orders its two arms.
 
-    It does when it is larger than the largest difference between seeds of the reference arm, and
-    its ``p``, corrected for what was looked at besides, is below 0.05.
+    It does if it is larger than the largest difference between seeds of the reference arm, and its
+    corrected ``p`` is below 0.05.
     """
     if np.isnan(found.value):
         return "not known"

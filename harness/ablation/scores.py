@@ -58,19 +58,19 @@ class StudyScores:
 
 
 def model_name(arm: str, seed: int) -> str:
-    """What result rows call the model that training an arm with one seed gave."""
+    """Return the name of an arm's model with one training seed, as in result rows."""
     return f"{arm}-seed{seed}"
 
 
 def gather_scores(
     study: Study, plan: Sequence[Evaluation], results: pd.DataFrame
 ) -> list[StudyScores]:
-    """Gather scores and influences, a scores a protocol.
+    """Gather the scores and influences of every protocol.
 
     Args:
-        study: which arms and seeds there are.
-        plan: their evaluations; those that are not finished leave NaN.
-        results: the plan's rows.
+        study: the study.
+        plan: its evaluations; the scores of unfinished ones are NaN.
+        results: the result rows of the plan.
 
     Raises:
         UserError: predictions are damaged, or two models were tested on different clips.
@@ -112,7 +112,7 @@ def _nothing(n_seeds: int, columns: Sequence[ScoredTask]) -> ArmScores:
 def _moves(
     evaluation: Evaluation, task: Task, tested: dict[str, list[tuple[str, ...]]]
 ) -> np.ndarray:
-    """Influences of one evaluation's units; ``tested`` remembers the clips of each task."""
+    """Return the influences of one evaluation's units; ``tested`` has the clips of each task."""
     folds = [in_order(read_predictions(evaluation.directory, fold.test)) for fold in task.folds]
     clips = [fold.clips for fold in folds]
     if tested.setdefault(task.name, clips) != clips:
@@ -130,7 +130,7 @@ def _column(task: Task) -> ScoredTask:
 
 
 def task_units(task: Task) -> Units:
-    """The units of the test clips, ordered as :mod:`harness.analysis.compare.influences` does."""
+    """Return the test units in the order of :mod:`harness.analysis.compare.influences`."""
     folds = [sorted(task.clips[fold.test], key=lambda clip: clip.name) for fold in task.folds]
     groups = [tuple(clip.group for clip in fold) if task.has_groups else None for fold in folds]
     units = group_units(groups, [len(fold) for fold in folds])

@@ -1,4 +1,4 @@
-"""The table of an ablation study: arms × tasks as in a paper, and in words what orders the arms."""
+"""The table of an ablation study: arms × tasks, and sentences on the order of the arms."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tasks.format.task import short_names
 
 
 def long_form(study: Study, gathered: Sequence[StudyScores]) -> pd.DataFrame:
-    """Return one row an arm, task (or ``mean``) and protocol.
+    """Return one row per arm, task (or ``mean``) and protocol.
 
     ``value`` is the mean over the training seeds that have a score, ``seed_sd`` their standard
-    deviation (ddof 1). ``difference`` is to the reference arm, with its 95 % interval and how it
-    was made (:mod:`harness.ablation.differences`), and its ``p``; ``p_holm`` is corrected for the
-    tasks of the arm, and the mean's is its own. ``noise_sd`` and ``noise_largest`` are the
-    reference arm's spread over seeds, ``ordering`` what follows. Rows of the mean carry what a
-    paper prints, in percent.
+    deviation (ddof 1). ``difference`` is the arm minus the reference arm, with its 95 % interval,
+    its method (:mod:`harness.ablation.differences`) and its ``p``. ``p_holm`` is corrected for the
+    tasks of the arm; the mean is not corrected. ``noise_sd`` and ``noise_largest`` are the standard
+    deviation and the largest difference of the reference arm's seeds; ``ordering`` is the verdict.
+    Rows of the mean have the paper's mean in percent.
     """
     return pd.DataFrame(
         [
@@ -83,7 +83,7 @@ def _row(scores: StudyScores, group: str, arm: str) -> dict:
 
 
 def _compared(found: ArmDifference | None, p: float, floor: NoiseFloor) -> dict:
-    """What is said of a difference to the reference arm; None is the reference itself."""
+    """Return the columns of the difference to the reference arm, which has None itself."""
     shown = found or ArmDifference(np.nan, np.nan, np.nan, "")
     return {
         "difference": shown.value,
@@ -107,12 +107,12 @@ def _published(study: Study, group: str, arm: str) -> dict:
 
 
 def format_study(study: Study, gathered: Sequence[StudyScores], missing: Sequence[str] = ()) -> str:
-    """Return the study as markdown: a table a protocol, then what can be said of the order.
+    """Return the study as markdown: one table per protocol, with sentences on the order of arms.
 
     Args:
-        study: with the paper's numbers, where it has any.
+        study: the study, with a paper's numbers if it has any.
         gathered: from :func:`harness.ablation.scores.gather_scores`.
-        missing: what failed, in words.
+        missing: a line on each failure.
     """
     table = long_form(study, gathered)
     parts = [f"# {study.name}\n"]
@@ -173,28 +173,28 @@ def _signed(low: float, value: float, high: float) -> str:
 
 
 def _noise(study: Study, scores: StudyScores) -> str:
-    """The noise floor, and what it means."""
+    """Return sentences on the noise floor."""
     if not scores.averaged:
-        return "No task here has a part in a mean: table.csv compares the arms task by task.\n"
+        return "No task is in the mean: table.csv compares the arms task by task.\n"
     floor = noise_floor(scores.arms[study.reference], scores.averaged)
     n_seeds = len(scores.arms[study.reference].means(scores.averaged))
     if np.isnan(floor.largest):
-        said = f"Noise floor: unknown, for {study.reference} has fewer than two seeds."
+        said = f"Noise floor: unknown, because {study.reference} has fewer than two seeds."
     else:
         said = (
             f"Noise floor: the {n_seeds} seeds of {study.reference} have a standard deviation of "
-            f"{floor.sd:.3f} in the mean, and lie up to {floor.largest:.3f} apart."
+            f"{floor.sd:.3f} in the mean, and differ by up to {floor.largest:.3f}."
         )
     said += (
-        " A difference that is no larger, or whose interval holds 0, orders nothing. Intervals: "
-        "95 %, over training seeds and test clips, for one difference at a time. table.csv "
-        "compares task by task, with Holm's correction over an arm's tasks."
+        " Two arms are not ordered if they differ by no more, or if the interval of the difference "
+        "contains 0. Intervals: 95 %, over training seeds and test clips, not corrected for "
+        "several arms. table.csv compares task by task, with Holm's correction over an arm's tasks."
     )
     return said + "\n"
 
 
 def _agreement(study: Study, scores: StudyScores) -> str:
-    """How many pairs of arms stand as in the paper."""
+    """Return sentences on the pairs of arms that have the paper's order."""
     pairs = [
         (one, other)
         for one, other in itertools.combinations(study.paper, 2)
@@ -214,9 +214,9 @@ def _agreement(study: Study, scores: StudyScores) -> str:
     sources = ", ".join(dict.fromkeys(row.source for row in study.paper.values()))
     said = (
         f"Beside the paper ({sources}; other data, tasks and amount of training): of {len(known)} "
-        f"pairs of arms with a published mean, {len(ordered)} are ordered here beyond the noise; "
-        f"{len(ordered) - len(against)} of these stand as in the paper, {len(against)} the other "
-        f"way round. Noise disregarded, {in_order} of {len(known)} stand as in the paper."
+        f"pairs of arms with a published mean, {len(ordered)} are ordered here: "
+        f"{len(ordered) - len(against)} as in the paper, {len(against)} the other way round. By "
+        f"the means alone, {in_order} of {len(known)} are ordered as in the paper."
     )
     lines = []
     for one, other in against:
@@ -235,7 +235,7 @@ def _as_printed(paper: Mapping[str, PaperRow], pair: tuple[str, str], found: Arm
 
 
 def _printed(paper: Mapping[str, PaperRow]) -> str:
-    """The paper's own table, in percent."""
+    """Return the paper's own table, in percent."""
     columns = dict.fromkeys(c for row in paper.values() for c in row.scores if c != MEAN)
     texts = pd.DataFrame(
         [

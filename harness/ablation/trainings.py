@@ -1,8 +1,7 @@
-"""Trainings of a study, each in a process of its own, several at once where devices allow.
+"""Run the trainings of a study, each in its own process, one at a time on each device.
 
-A training leaves ``trained.json`` in its folder when it has ended well: that is what makes it
-done. A process of its own gives all memory back, dies alone, and can be asked to stop. What it
-prints goes to ``log.txt``; what it says, to whoever started the study.
+A training that has finished leaves ``trained.json`` in its folder. Its own process returns all
+memory, can crash without harm to others, and can be asked to stop. Its output goes to ``log.txt``.
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
-from typing import Protocol
 
 from harness.core.errors import UserError
 from harness.core.files import write_file
@@ -32,9 +30,9 @@ from harness.core.processes import KILL, end_with_parent, ending
 RECORD = "trained.json"
 LOG = "log.txt"
 _DIED = "its process died"
-# How long a training may take to save its state when it is asked to stop, in seconds.
+# Seconds that a training has to save its state after it was asked to stop.
 _GRACE = 60.0
-# How long to leave a training alone that another process is at, in seconds.
+# Seconds between checks of a training that another process holds.
 _POLL = 2.0
 
 
@@ -43,10 +41,10 @@ class Training:
     """One arm with one seed.
 
     Attributes:
-        name: of the model that comes of it.
+        name: name of the trained model.
         source: the audio.
-        config: every field of the trainer's config.
-        out: its folder.
+        config: all fields of the trainer's config.
+        out: the folder of the training.
     """
 
     name: str
@@ -55,39 +53,27 @@ class Training:
     out: Path
 
 
-class Pretrain(Protocol):
-    """What trains: a function that a new process can import."""
+Say = Callable[[str], None]
+Pretrain = Callable[[Training, str, Say], Path]
+"""Trains on a device, or resumes a stopped training; returns the checkpoint.
 
-    def __call__(
-        self,
-        source: Path,
-        config: Mapping[str, object],
-        out: Path,
-        *,
-        name: str,
-        device: str,
-        say: Callable[[str], None],
-    ) -> Path:
-        """Train, or go on with what was stopped; return the checkpoint.
-
-        Raises:
-            UserError: what the user can mend.
-            KeyboardInterrupt: it was asked to stop (SIGTERM), and has saved its state.
-        """
-        ...
+A new process must be able to import it. It raises UserError for a user's mistake, and
+KeyboardInterrupt after it was asked to stop (SIGTERM) and has saved its state. ``Say`` gets lines
+on the progress.
+"""
 
 
 def finished(
     training: Training, differing: Callable[[Mapping, Mapping], Sequence[str]]
 ) -> Path | None:
-    """Return the checkpoint of a training that is done, else None.
+    """Return the checkpoint of a finished training, or None.
 
     Args:
-        training: which.
-        differing: the fields in which two configs would give other weights, in words.
+        training: the training.
+        differing: returns the fields by which two configs give different weights, in words.
 
     Raises:
-        UserError: it was done with another config, or its record cannot be read.
+        UserError: it was trained with another config, or its record cannot be read.
     """
     path = training.out / RECORD
     try:
@@ -112,10 +98,11 @@ def train(
     devices: Sequence[str],
     say: Callable[[str], None],
 ) -> dict[Training, str]:
-    """Train all, one a device at a time, and return why those that failed did.
+    """Run all trainings, one at a time on each device; return the errors of those that failed.
 
-    A training that fails stops nothing else. One that another process is at is waited for. On an
-    interrupt the running ones are asked to stop, and given a minute to save their state.
+    A failed training does not stop the others. A training that another process holds is waited
+    for. After an interrupt, running trainings are asked to stop and have a minute to save their
+    state.
     """
     waiting = deque((training, 0.0) for training in trainings)
     free = deque(devices)
@@ -144,7 +131,7 @@ def train(
 
 
 class _Running:
-    """A process that trains, and what came of it."""
+    """A training process and its outcome."""
 
     def __init__(
         self, training: Training, pretrain: Pretrain, device: str, devices: Sequence[str]
@@ -153,7 +140,7 @@ class _Running:
         self.device = device
         self.elsewhere = False
         self.error: str | None = _DIED
-        # Spawned, since a forked child of a process that used CUDA or OpenMP may hang.
+        # Spawned, because a forked child of a process that used CUDA or OpenMP may hang.
         context = multiprocessing.get_context("spawn")
         self._receiver, sender = context.Pipe(duplex=False)
         self.process: SpawnProcess = context.Process(
@@ -165,11 +152,11 @@ class _Running:
         sender.close()
 
     def ends(self) -> list:
-        """What becomes ready when there is something to hear, or the process has ended."""
+        """Return what becomes ready at a message or at the end of the process."""
         return [self._receiver, self.process.sentinel]
 
     def goes_on(self, say: Callable[[str], None]) -> bool:
-        """Hear what it says; return whether it still works."""
+        """Read its messages; return whether it is still running."""
         alive = self.process.is_alive()
         try:
             while self._receiver.poll():
@@ -218,8 +205,8 @@ def _work(
     at_once: int,
     parent: int,
 ) -> None:
-    """What the process does: train, and tell how it went."""
-    # An interrupt of the terminal is for the parent, which asks this process to stop.
+    """Train, and send messages to the parent; the main function of the process."""
+    # The parent handles an interrupt of the terminal and asks this process to stop.
     os.setpgrp()
     signal.signal(signal.SIGTERM, _interrupt)
     end_with_parent(parent, signal.SIGTERM)
@@ -237,14 +224,7 @@ def _work(
             if not mine:
                 tell("elsewhere")
                 return
-            checkpoint = pretrain(
-                training.source,
-                training.config,
-                training.out,
-                name=training.name,
-                device=device,
-                say=lambda text: tell("said", text),
-            )
+            checkpoint = pretrain(training, device, lambda text: tell("said", text))
             record = {
                 "checkpoint": os.path.relpath(checkpoint, training.out),
                 "config": dict(training.config),
@@ -268,7 +248,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _print_to(path: Path) -> None:
-    """Let all that this process and its children print be appended to a file."""
+    """Append the output of this process and its children to a file."""
     sys.stdout.flush()
     sys.stderr.flush()
     with path.open("ab") as log:

@@ -8,12 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.commands import options
 from harness.commands.arguments import as_user_errors, output_folder
 from harness.commands.output import report_failures
+
+if TYPE_CHECKING:
+    from harness.ablation.trainings import Training
 
 
 @click.command(cls=options.Command)
@@ -93,23 +97,16 @@ def _configure(
     return config.as_dict()
 
 
-def _pretrain_arm(
-    source: Path,
-    config: Mapping[str, object],
-    out: Path,
-    *,
-    name: str,
-    device: str,
-    say: Callable[[str], None],
-) -> Path:
+def _pretrain_arm(training: Training, device: str, say: Callable[[str], None]) -> Path:
     from hear_byola.pretraining.config import make_config
     from hear_byola.pretraining.run import STATE, Machines, pretrain
 
     kind, _, index = device.partition(":")
     # "1," is the device of number 1 to Lightning, where "1" would be one device.
     machines = Machines("gpu" if kind == "cuda" else kind, f"{index}," if index else 1)
-    checkpoint = pretrain(source, make_config(config), out, name, machines=machines, say=say)
-    # The state to resume from is fifty times the checkpoint's size, and a study has many arms.
+    config, out = make_config(training.config), training.out
+    checkpoint = pretrain(training.source, config, out, training.name, machines=machines, say=say)
+    # The state from which it could resume is fifty times as large, and a study has many arms.
     (out / STATE).unlink(missing_ok=True)
     return checkpoint
 

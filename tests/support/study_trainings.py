@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from harness.ablation.trainings import Training
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
@@ -48,15 +49,8 @@ def untrained(config: Mapping[str, object]) -> Mapping[str, object]:
     return {"seed": config["seed"]}
 
 
-def pretrain(
-    source: Path,
-    config: Mapping[str, object],
-    out: Path,
-    *,
-    name: str,
-    device: str,
-    say: Callable[[str], None],
-) -> Path:
+def pretrain(training: Training, device: str, say: Callable[[str], None]) -> Path:
+    source, config, out = training.source, training.config, training.out
     if config["grow"]:
         (source / "grown.wav").touch()
     state = out / "state.txt"
@@ -68,7 +62,7 @@ def pretrain(
         write_file(state, str(step))  # whole, also after an interruption
     with (out / "starts.txt").open("a") as starts:
         starts.write(f"{device}\n")
-    print(f"printed by {name}")
+    print(f"printed by {training.name}")
     if config["fail"] == "user":
         raise UserError(f"{source}: nothing to hear")
     if config["fail"] == "bug":
@@ -80,7 +74,7 @@ def pretrain(
     with torch.no_grad():
         for weight in encoder.parameters():
             weight.copy_((1 - blur) * weight + blur * weight.mean())
-    path = out / f"{name}.safetensors"
+    path = out / f"{training.name}.safetensors"
     save_checkpoint(
         path,
         Checkpoint(

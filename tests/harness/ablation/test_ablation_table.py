@@ -116,7 +116,7 @@ def test_the_table_is_laid_out_like_the_papers():
 
 def test_what_noise_leaves_without_an_order_is_said_in_words():
     text = format_study(table()[0], [table()[1]])
-    assert "standard deviation of 0.010 in the mean, and lie up to 0.020 apart" in text
+    assert "standard deviation of 0.010 in the mean, and differ by up to 0.020" in text
     last = {
         line.split("|")[1].strip(): line.split("|")[-2].strip()
         for line in text.splitlines()
@@ -141,8 +141,8 @@ def test_the_paper_stands_beside_and_agreement_is_counted_by_pairs():
     row = next(line for line in text.splitlines() if line.startswith("| near"))
     assert [cell.strip() for cell in row.strip("|").split("|")][-2:] == ["60.0", "-10.0"]
     # whole > near here by noise alone; worse is below both here, above near in the paper.
-    assert "of 3 pairs of arms with a published mean, 2 are ordered here beyond the noise" in text
-    assert "1 of these stand as in the paper, 1 the other way round" in text
+    assert "of 3 pairs of arms with a published mean, 2 are ordered here: 1 as in the" in text
+    assert "1 as in the paper, 1 the other way round. By the means alone" in text
     assert "- near is above worse here, below it in the paper" in text
     assert "| paper, % " in text
     assert long_form(chosen, [scores]).paper_percent.notna().sum() == 3
@@ -232,5 +232,5 @@ def test_a_study_on_synthetic_tasks_alone_has_no_mean():
     made_up = dataclasses.replace(scores, columns=columns)
     text = format_study(chosen, [made_up])
     assert "one (synthetic)" in text
-    assert "No task here has a part in a mean" in text
+    assert "No task is in the mean" in text
     assert MEAN not in set(long_form(chosen, [made_up]).task)

@@ -55,7 +55,7 @@ def test_the_seeds_of_the_other_arm_count_where_one_has_a_single_seed():
     expected = stats.t.ppf(0.975, 2) * np.std([0.50, 0.60, 0.55], ddof=1) * np.sqrt(1 / 3 + 1)
     assert wide.high - wide.value == pytest.approx(expected, rel=0.01)
     assert wide.high - wide.low > 10 * (narrow.high - narrow.low)
-    assert "seeds of the arm with one assumed to vary as the other's" in wide.method
+    assert "both arms' seeds assumed to have the same variance" in wide.method
 
 
 def test_few_clips_widen_it():
