@@ -39,7 +39,7 @@ def coloured_models(material: Material, protocol: str, most: int = MOST_MODELS) 
 
 
 def compared_models(material: Material, protocol: str) -> list[str]:
-    """Return the models that are compared: all where there are few, else the first of a few."""
+    """Return the models that are compared: all if there are few, else the first few."""
     few = len(ranked_models(material, protocol)) <= MOST_MODELS
     return coloured_models(material, protocol, MOST_MODELS if few else _COMPARED)
 
@@ -47,8 +47,8 @@ def compared_models(material: Material, protocol: str) -> list[str]:
 def task_models(material: Material, protocol: str, task: str) -> tuple[tuple[str, ...], str]:
     """Return the models with panels on a task, and a note on those left out.
 
-    All models where there are at most ``MOST_MODELS``; else the named models, the best, baselines,
-    and others by score. Baselines come last.
+    If there are more than ``MOST_MODELS``, they are the named models, the best, baselines, and
+    others by score. Baselines come last.
     """
     found = material.cells(protocol)
     found = found[(found.task == task) & (found.status == "done")]

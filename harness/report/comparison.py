@@ -1,4 +1,4 @@
-"""The comparison of a report's models, and the notes on it."""
+"""Compare the models of a report, with notes on the comparison."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from harness.report.panel import ComparisonScope
 def compare_models(material: Material, protocol: str) -> ComparisonScope:
     """Compare the models of a protocol on every task.
 
-    Up to three models are compared each with each, more with the first of them: the one that was
-    named first, or else the best. Up to eight are all compared.
+    Of up to three models every pair is compared. More models are compared with the first: the one
+    that was named first, or else the best. Up to eight models are all compared.
     """
     models = compared_models(material, protocol)
     paired = {model for by, _, model in material.records if by == protocol}
@@ -33,7 +33,7 @@ def compare_models(material: Material, protocol: str) -> ComparisonScope:
 
 
 def _reference(material: Material, compared: Sequence[str]) -> Sequence[str]:
-    """A sentence about the model that the others are compared with, where it was named."""
+    """Return a sentence on the model that the others are compared with, if it was named."""
     named = [model for model in material.named if model in compared]
     if not named:
         return ()
@@ -42,9 +42,9 @@ def _reference(material: Material, compared: Sequence[str]) -> Sequence[str]:
 
 
 HOW = (
-    "Differences with 95 % intervals, paired clip by clip. Circles and squares are told "
-    "apart after Holm's correction over tasks, grey crosses are not. The diamond is the mean over "
-    "the tasks; its interval and p are about other clips of these tasks, and not about other tasks."
+    "Differences with 95 % intervals, paired clip by clip. Circles and squares are significant "
+    "after Holm's correction over tasks, grey crosses are not. The diamond is the mean over tasks; "
+    "its interval and p cover resampling of clips, not of tasks."
 )
 
 
@@ -53,7 +53,7 @@ def _why_not(material: Material, models: Sequence[str]) -> str:
         return "Fewer than two models have results here, so nothing is compared."
     if not any(path.is_dir() for path in material.runs):
         return (
-            "Models are compared clip by clip, from the predictions in a run's folder; this report "
-            "was made from a results CSV alone."
+            "Models are compared clip by clip, which needs the predictions in a run's folder. This "
+            "report was made from a results CSV alone."
         )
-    return "Models are compared clip by clip, and fewer than two have predictions here."
+    return "Models are compared clip by clip, but fewer than two have predictions here."

@@ -1,4 +1,4 @@
-"""What a report is made of: rows of all runs, and the evaluations whose predictions are there."""
+"""The input of a report: the rows of all runs, and the evaluations with predictions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.analysis.compare.gather import Results
-from harness.analysis.compare.gather import gather as gather_results
+from harness.analysis.compare.gather import Results, choose, read_runs
 from harness.analysis.table.baseline_models import baseline_models
 from harness.analysis.table.cells import cells, headlines
-from harness.core.errors import UserError, did_you_mean
+from harness.core.errors import UserError
 from harness.results import COLUMNS
 from harness.results.predictions import FoldPredictions
 from harness.results.record import Record, read_record
@@ -26,13 +25,13 @@ from tasks.find import cards_in
 
 @dataclass(frozen=True)
 class TaskFacts:
-    """What a task's card says of it.
+    """Fields of a task's card.
 
     Attributes:
-        title: a name for people.
-        domain: ``speech``, ``music``, ``environment`` and the like; empty where there is no card.
-        suite: to which it belongs.
-        oddities: what to know before trusting a score, a sentence or two each.
+        title: title of the task.
+        domain: ``speech``, ``music``, ``environment`` and the like; empty without a card.
+        suite: its suite.
+        oddities: peculiarities of the task that affect scores.
     """
 
     title: str
@@ -43,18 +42,17 @@ class TaskFacts:
 
 @dataclass(frozen=True)
 class Material:
-    """What is reported.
+    """The results of a report.
 
     Attributes:
         rows: the newest rows, models as tables name them.
-        runs: folders and files that they are from.
-        records: evaluations with predictions, a record a seed, by (protocol, task, model).
-        facts: of tasks.
+        runs: the folders and files of the rows.
+        records: evaluations with predictions, one per seed, by (protocol, task, model).
         baselines: models that are baselines.
-        named: models that the user wants to see; the first is what the others are compared with.
-        unread: what could not be read, a sentence each.
-        results: the rows with their predictions, as they are compared; None where rows were made
-            otherwise, and nothing is compared.
+        named: models that the user named; the others are compared with the first.
+        unread: a sentence on each evaluation that cannot be read.
+        results: the rows with their predictions; None if nothing is compared.
+        facts: fields of the tasks' cards.
     """
 
     rows: pd.DataFrame
@@ -70,7 +68,7 @@ class Material:
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """Those of the rows, the one with most tasks first."""
+        """The protocols of the rows, the one with most tasks first."""
         counted = self.rows.groupby("protocol").task.nunique()
         return tuple(sorted(counted.index, key=lambda name: (-counted[name], name)))
 
@@ -79,7 +77,7 @@ class Material:
         return tuple(sorted(set(self.headlines(protocol).task)))
 
     def fact(self, task: str) -> TaskFacts:
-        """What is known of a task; its name alone where there is no card."""
+        """Return the fields of a task's card; without a card, its name as the title."""
         return self.facts.get(task) or TaskFacts(title=task.rsplit("-", 2)[0])
 
     def headlines(self, protocol: str) -> pd.DataFrame:
@@ -97,7 +95,7 @@ class Material:
 
 
 def with_cards(material: Material, tasks_dir: Path) -> Material:
-    """Return the material with what the cards of its tasks say.
+    """Return the material with the fields of its tasks' cards.
 
     Cards are the package's, those in ``tasks_dir``, and those in the directories that were
     evaluated.
@@ -132,32 +130,20 @@ def gather(
     """Read runs and results CSVs.
 
     Args:
-        runs: run folders or results CSVs, or what was gathered of them.
-        protocols: which to keep; all where none is named.
-        models: to be shown on every task, as tables name them; the first is the reference of the
-            comparison.
-        baselines: models that are baselines beside the built-in ones.
+        runs: results, or folders of runs and results CSVs.
+        protocols: the protocols to report; by default all.
+        models: models with panels on every task, as tables name them; the others are compared with
+            the first.
+        baselines: further models that are baselines.
 
     Raises:
-        UserError: nothing there, not results, a protocol, model or baseline that no row has.
+        UserError: there are no results, or no row has a named protocol, model or baseline.
     """
-    results = runs if isinstance(runs, Results) else gather_results(runs)
+    results = read_runs(runs)
     table = results.table
-    for name in protocols:
-        if name not in set(table.protocol):
-            known = sorted(set(table.protocol))
-            raise UserError(
-                f"No row is by protocol '{name}'.{did_you_mean(name, known)} "
-                f"There are {', '.join(known)}."
-            )
+    protocols = choose(table, "protocol", protocols)
     rows = table[table.protocol.isin(protocols)] if protocols else table
-    for name in models:
-        if name not in set(rows.model):
-            known = sorted(set(rows.model))
-            raise UserError(
-                f"No row is of a model '{name}'.{did_you_mean(name, known)} "
-                f"There are {', '.join(known)}."
-            )
+    models = choose(rows, "model", models)
     unread: list[str] = []
     records = _records(results, protocols, unread)
     rows = rows[COLUMNS].reset_index(drop=True)
@@ -175,9 +161,9 @@ def gather(
 def _records(
     results: Results, protocols: Sequence[str], unread: list[str]
 ) -> dict[tuple[str, str, str], tuple[Record, ...]]:
-    """The evaluations of what tables call a model, where every seed of it has one.
+    """Return the records of each model's seeds, if every seed has one.
 
-    One that is damaged is named and left out.
+    Damaged records are left out and added to ``unread``.
     """
     wanted = results.rows[results.rows.status == "done"]
     if protocols:

@@ -1,4 +1,4 @@
-"""The table of models × tasks as the page shows it."""
+"""Make the table of models × tasks that the page shows."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from harness.analysis.table.cells import (
-    MEAN,
-    Marks,
-    averaged_tasks,
-    cells,
-    mixed_note,
-    unpaired_note,
-)
+from harness.analysis.table.cells import MEAN, Marks, averaged_tasks, cells, mixed_note
 from harness.analysis.table.intervals import interval_text
-from harness.analysis.table.notes import groups_note, intervals_note, out_of_scale
+from harness.analysis.table.notes import (
+    BOLD,
+    SPREAD,
+    groups_note,
+    intervals_note,
+    marks_note,
+    out_of_scale,
+)
+from harness.analysis.versions import version_notes
 from harness.core.counts import plural
 from harness.report.material import Material
 from harness.report.texts import number
@@ -30,12 +31,12 @@ class TaskColumn:
     """A task.
 
     Attributes:
-        task: its directory's name.
-        name: a short one.
-        metric: its score; ``mixed`` where the models were not tested alike.
-        domain, suite: empty where there is no card.
-        averaged: whether the mean stands on it.
-        lower: whether less is better.
+        task: the name of its directory.
+        name: its short name.
+        metric: its primary metric; ``mixed`` if the models were not tested alike.
+        domain, suite: empty without a card.
+        averaged: whether it is in the mean.
+        lower: whether lower is better.
     """
 
     task: str
@@ -49,10 +50,15 @@ class TaskColumn:
 
 @dataclass(frozen=True)
 class ScoreCell:
-    """A score: its value (None where there is none), as text, and what stands behind it.
+    """A score.
 
-    ``best`` of its column; ``near``: not significantly different from the best; ``said`` is the
-    cell in words.
+    Attributes:
+        value: None if there is no score.
+        text: the value as text, or why there is none.
+        rest: interval, standard deviation and failures as text.
+        best: whether it is the best of its column.
+        near: whether it is not significantly different from the best.
+        said: the cell in words.
     """
 
     value: float | None
@@ -65,7 +71,7 @@ class ScoreCell:
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean over so many tasks; None where there is none. ``best``: of those over all tasks."""
+    """A mean over some tasks, or None; ``best``: whether it is the best of the complete means."""
 
     value: float | None
     n_tasks: int
@@ -74,7 +80,7 @@ class Mean:
 
 @dataclass(frozen=True)
 class Row:
-    """A model: its means, as ``Overview.means`` has them, and its scores."""
+    """A model: its means, in the order of ``Overview.means``, and its scores."""
 
     model: str
     baseline: bool
@@ -84,10 +90,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Overview:
-    """The table of one protocol, baselines and then the best mean first, and how to read it.
+    """The table of one protocol with its notes. Baselines come first, then the best means.
 
-    ``means``: the domains that there are means over, and on how many tasks a complete one stands;
-    the first, without a name, is over all.
+    ``means`` has the domain of each mean and the number of its tasks; the first mean, without a
+    domain, is over all tasks.
     """
 
     protocol: str
@@ -97,7 +103,7 @@ class Overview:
     notes: tuple[str, ...]
 
     def parts(self) -> list[tuple[list[int], list[int]]]:
-        """Divide the columns into parts that fit on paper: places of means and of tasks, each."""
+        """Divide the columns into parts that fit on paper: for each, places of means and tasks."""
         columns = [(place, -1) for place in range(len(self.means))]
         columns += [(-1, place) for place in range(len(self.columns))]
         cuts = np.array_split(columns, -(-len(columns) // _ON_PAPER))
@@ -111,12 +117,14 @@ def overview(material: Material, protocol: str, marks: Marks | None) -> Overview
     """Make the table of one protocol.
 
     Args:
-        material: what is reported.
-        protocol: which.
-        marks: what is not significantly different from the best, where that was compared.
+        material: the results.
+        protocol: the protocol.
+        marks: the models that do not differ significantly from the best; None for no marks.
     """
     domains = {task: fact.domain for task, fact in material.facts.items() if fact.domain}
-    found = cells(material.rows, protocol, domains, material.baselines, marks)
+    found = cells(
+        material.rows, protocol, domains=domains, baselines=material.baselines, marks=marks
+    )
     singles = found[found.n_tasks.isna()]
     tasks = list(dict.fromkeys(singles.task))
     metrics = singles.metric.where(singles.mixed == "", "mixed").groupby(singles.task).first()
@@ -158,6 +166,7 @@ def overview(material: Material, protocol: str, marks: Marks | None) -> Overview
     notes = (
         *_notes(singles, marks),
         *out_of_scale(material.rows[material.rows.protocol == protocol]),
+        *version_notes(headlines),
     )
     return Overview(protocol, columns, over, tuple(rows), notes)
 
@@ -201,18 +210,11 @@ def _notes(singles: pd.DataFrame, marks: Marks | None) -> tuple[str, ...]:
     if groups := groups_note(singles):
         notes.append(groups)
     if singles.seed_sd.notna().any():
-        notes.append("sd: standard deviation between probe seeds, whose mean the value is.")
+        notes.append(SPREAD)
     if mixed := mixed_note(singles):
         notes.append(mixed)
     if singles.best.any():
-        notes.append("Bold: the best of its column; of means, among those over all tasks.")
-        if marks is not None and marks.near:
-            notes.append(f"†: {marks.rule}")
-        elif marks is None or not marks.unpaired:
-            notes.append(
-                "No model is marked as not significantly different from the best: that takes "
-                "predictions of single clips, in a run's folder."
-            )
-        if marks is not None and marks.unpaired:
-            notes.append(unpaired_note(marks))
+        notes.append(BOLD)
+        if marks is not None:
+            notes.append(marks_note(marks))
     return tuple(notes)

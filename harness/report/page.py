@@ -41,12 +41,12 @@ def write_page(
     """Write the report of some results as one self-contained HTML file.
 
     Args:
-        material: what is reported.
+        material: the results.
         out: the file.
-        title: of the page.
-        audio_bytes: of recordings that are embedded; others are linked, relative to the page.
-        marks: what is not significantly different from the best of its task.
-        say: gets a line for each part that is done, with the seconds since the start.
+        title: title of the page.
+        audio_bytes: size of recordings to embed; others are linked, relative to the page.
+        marks: the models that do not differ significantly from the best of their task.
+        say: gets a line for each finished part, with the seconds since the start.
     """
     began = time.monotonic()
     figures = _Figures()
@@ -113,13 +113,13 @@ def _breakable(text: object) -> Markup:
 
 
 def _prose(text: object) -> Markup:
-    """A sentence, with what stands in backticks as code."""
+    """Return a sentence as HTML, with text in backticks as code."""
     cut = str(escape(without_folders(str(text))))
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", cut))
 
 
 def _parts() -> Mapping[str, object]:
-    """Style and script, and what the page may load: its own script, and nothing from a network."""
+    """Return style, script, and a policy by which the page loads nothing from a network."""
     folder = files("harness.report") / _PARTS
     script = (folder / "page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -135,7 +135,7 @@ def _parts() -> Mapping[str, object]:
 
 
 def _ids(tasks: Iterable[str]) -> Mapping[str, str]:
-    """An anchor for each task, readable and unlike the others."""
+    """Return a readable, unique anchor for each task."""
     found: dict[str, str] = {}
     for task in tasks:
         anchor = "task-" + re.sub(r"[^\w.-]+", "-", task, flags=re.ASCII)

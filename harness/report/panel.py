@@ -148,7 +148,7 @@ Scope = TypeVar("Scope")
 
 @dataclass(frozen=True)
 class PanelKind(Generic[Scope]):
-    """A kind of panel; a subclass says in which section of the report it is shown.
+    """A kind of panel; its subclass is the section of the report that shows it.
 
     Attributes:
         name: the id of its panels, and part of file names.

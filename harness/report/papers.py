@@ -28,7 +28,7 @@ def write_figures(
     """Write every figure of a report, and return the files.
 
     They are in ``out/PROTOCOL`` (all tasks, comparisons) and ``out/PROTOCOL/TASK``;
-    ``out/captions.md`` says what each shows.
+    ``out/captions.md`` has their captions.
 
     Args:
         material: what is reported.

@@ -85,7 +85,7 @@ def task_sections(
         material: what there is.
         audio_bytes: of recordings that may be embedded in all; each section gets its share.
         folder: of the page, from which other recordings are linked.
-        tasks: which; all where none is named.
+        tasks: which; by default all.
     """
     places = [
         (protocol, task)

@@ -1,7 +1,7 @@
-"""Recordings for the page: embedded while there is room, else linked from where the page stands.
+"""Embed recordings in the page up to a size, and link the others.
 
-A run's folder may come from someone else, and says itself which files are its recordings. So only
-what lies in a task's directory is shown, and nothing else of the machine on which the page is made.
+A run's folder can come from someone else, and it names its recordings. Only files in a task's
+directory are shown, so that no other file of the machine can get into the page.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from tasks.audio import decode, nearest_rate, present_rates
 from tasks.format.files import METADATA
 
 MOST_SECONDS = 15.0
-"""Of a longer recording the beginning is embedded."""
+"""Only the beginning of a longer recording is embedded."""
 _BEST_RATE = 48000
-_LOSSLESS_BYTES = 150_000  # up to so many, FLAC: quick to make, and nothing is lost
+_LOSSLESS_BYTES = 150_000  # larger sounds are encoded as MP3
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Player:
     Attributes:
         name: of the clip.
         source: a ``data:`` address, or one relative to the page; empty where there is no recording.
-        note: what the player is not: a beginning, a link, or nothing at all.
+        note: whether it plays a beginning or a link; or why there is no recording.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Player:
 
     @property
     def linked(self) -> bool:
-        """Whether it plays only where the page can reach the recording's file."""
+        """Whether it plays only if the page can reach the recording's file."""
         return bool(self.source) and not self.source.startswith("data:")
 
 
@@ -52,8 +52,8 @@ class Sounds:
     """Embeds recordings until a number of bytes is used up.
 
     Args:
-        room: bytes of audio, before base64 adds a third.
-        folder: of the page, from which the others are linked.
+        room: bytes of audio to embed, before base64 adds a third.
+        folder: folder of the page, to which links are relative.
     """
 
     def __init__(self, room: int, folder: Path = Path()) -> None:
@@ -73,7 +73,7 @@ class Sounds:
             return Player(clip, "", str(error))
         self._kept[path] = (content, kind, note)
         if len(content) > self._room:
-            return Player(clip, self._link(path), "linked, not embedded: for want of room")
+            return Player(clip, self._link(path), "linked, not embedded, because of its size")
         self._room -= len(content)
         text = base64.b64encode(content).decode()
         return Player(clip, f"data:{kind};base64,{text}", note)
@@ -104,7 +104,7 @@ def recording(record: Record, split: str, clip: str) -> Path:
 
 
 def _encoded(path: Path) -> tuple[bytes, str, str]:
-    """A file's beginning as FLAC where that is small, else as MP3, which every browser plays."""
+    """Return the beginning of a file as FLAC if that is small, else as MP3."""
     audio, info = decode(path)
     note = ""
     if info.seconds > MOST_SECONDS:

@@ -1,4 +1,4 @@
-"""How a model does on the classes of a task: scores of each, and what it takes for what."""
+"""Draw the scores of a task's classes, and a confusion matrix."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from harness.report.figures.style import (
 )
 
 MOST_CLASSES = 24
-"""More are not read in one figure."""
+"""Largest number of classes in one figure."""
 LABEL_LETTERS = 22
-"""Of a class's name are shown."""
-_NUMBERED = 12  # up to so many classes have room for numbers in their cells
+"""Longest label of a class."""
+_NUMBERED = 12  # with more classes, the cells have no numbers
 _ROW_INCHES = 0.18
 _APART_INCHES = 0.045  # between two models, so that equal values are both visible
-_LEAST_SHARE = 0.005  # is drawn: it rounds to 1 %
+_LEAST_SHARE = 0.005  # smaller shares, which round to 0 %, are not drawn
 
 
 @styled
@@ -43,7 +43,7 @@ def classes_figure(
 
     Args:
         values: classes × models, in the order in which they are drawn; NaN where undefined.
-        metric: says what the axis shows.
+        metric: label of the axis.
         width: in inches.
         series: numbers of the models' colours and markers; their places if empty.
     """
@@ -76,8 +76,8 @@ def classes_figure(
 def confusion_figure(shares: np.ndarray, labels: Sequence[str], width: float) -> Figure:
     """Draw a confusion matrix: a row a true class, a column a predicted one.
 
-    The deeper a cell's colour, the larger its share; what is right lies on the diagonal and has
-    another colour than what is wrong. Up to twelve classes have the shares in percent too.
+    The deeper a cell's colour, the larger its share. The diagonal, with the correct predictions,
+    has its own colour. Up to twelve classes have the shares in percent too.
 
     Args:
         shares: (C, C), each row the shares of its class's clips; a class without clips has zeros.

@@ -1,4 +1,4 @@
-"""What the validation split said while a probe was trained or searched."""
+"""Draw validation scores of a probe over epochs or searched values."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class Curve:
     Attributes:
         x: epochs, or the values that were searched.
         score: at each of them.
-        valid_loss, train_loss: at each of them; empty where there are none.
-        chosen: the ``x`` that was chosen; None where that is not known.
+        valid_loss, train_loss: at each of them; empty if there are none.
+        chosen: the ``x`` that was chosen; None if it is not known.
     """
 
     x: tuple[float, ...]
@@ -35,11 +35,11 @@ class Curve:
 def curves_figure(
     curves: Sequence[Curve], x_name: str, score_name: str, width: float, log: bool = False
 ) -> Figure:
-    """Draw scores and, below, losses; a line a curve, and a dot at what was chosen.
+    """Draw scores and, below, losses: one line per curve, with a dot at the chosen value.
 
     Args:
-        curves: of the folds and seeds.
-        x_name, score_name: say what the axes show.
+        curves: the curves of the folds and seeds.
+        x_name, score_name: labels of the axes.
         width: in inches.
         log: whether the searched values are on a logarithmic axis.
     """
@@ -74,7 +74,7 @@ def curves_figure(
 
 
 def _logarithmic(axis: Axes, values: Sequence[float]) -> None:
-    """Name the searched values themselves where they are few, else powers of ten."""
+    """Label the searched values if they are few, else powers of ten."""
     axis.set_xscale("log")
     axis.xaxis.set_minor_locator(NullLocator())
     if len(values) <= _FEW:

@@ -1,4 +1,4 @@
-"""Two models compared: a forest plot of their differences."""
+"""Draw a forest plot of the differences of two models."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _ROW_INCHES = 0.2
 
 @dataclass(frozen=True)
 class ForestRow:
-    """A difference on one task, above 0 where the first model is better.
+    """A difference on one task, above 0 if the first model is better.
 
     Attributes:
-        name: of the task.
+        name: name of the task.
         value: the difference.
-        low, high: ends of its 95 % interval; NaN where there is none.
-        kind: which is better: ``a``, ``b``, or ``neither``; or ``mean``, over tasks.
+        low, high: ends of its 95 % interval; NaN if there is none.
+        kind: the better model, ``a``, ``b``, or ``neither``; ``mean`` for the mean over tasks.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Names as labels: short, on one line, and different where the names are."""
+"""Shorten names to labels of one line; different names get different labels."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def printable(text: str) -> str:
 
 
 def shorten(names: Sequence[str], most: int = 26) -> list[str]:
-    """Return names of at most so many letters on one line, of which different ones stay different.
+    """Return labels of at most ``most`` characters on one line, different for different names.
 
-    Long ones are cut in the middle, or where they agree, if else they would look the same. Labels
-    are longer than ``most`` where nothing shorter tells all names apart.
+    Long names are cut in the middle, or in the part that they share if the labels would be equal.
+    Labels are longer than ``most`` if no shorter ones are different.
     """
     names = [re.sub(r"[\t\n\r]", "\ufffd", printable(name)) for name in names]
     different = set(names)
@@ -34,20 +34,20 @@ def _labels(names: Collection[str], most: int) -> dict[str, str]:
         alike[_cut(name, most)].append(name)
     found: dict[str, str] = {}
     for label, group in alike.items():
-        found |= {group[0]: label} if len(group) == 1 else _told_apart(group, most)
+        found |= {group[0]: label} if len(group) == 1 else _distinguished(group, most)
     return found
 
 
 def _cut(name: str, most: int) -> str:
-    """A name without its middle."""
+    """Return a name without its middle."""
     if len(name) <= most:
         return name
     head = (most - 1) // 2
     return f"{name[:head]}…{name[head + 1 - most :]}"
 
 
-def _told_apart(names: Sequence[str], most: int) -> dict[str, str]:
-    """Labels with what differs in the middle, and a part of what the names share around it."""
+def _distinguished(names: Sequence[str], most: int) -> dict[str, str]:
+    """Return labels with the part that differs, and pieces of the shared parts around it."""
     before = _beginning(names)
     after = _beginning([name[len(before) :][::-1] for name in names])  # read backwards
     middles = {name: name[len(before) : len(name) - len(after)] for name in names}
@@ -58,14 +58,14 @@ def _told_apart(names: Sequence[str], most: int) -> dict[str, str]:
 
 
 def _beginning(names: Sequence[str]) -> str:
-    """With what all names begin: what the first and the last in order begin with."""
+    """Return the common beginning of all names: that of the first and the last in order."""
     first, last = min(names), max(names)
     agree = (one == other for one, other in zip(first, last))
     return first[: sum(takewhile(bool, agree))]
 
 
 def _shared(text: str, room: int) -> str:
-    """The start of a text, and the letters at its end that belong to the word that differs."""
+    """Return the start of a text, and its last letters if they belong to the differing word."""
     if len(text) <= room:
         return text
     word = re.split(r"[\W_]", text)[-1]

@@ -1,4 +1,4 @@
-"""Mean ranks over tasks, with the difference that is told apart."""
+"""Draw mean ranks over tasks with the critical difference."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ def ranks_figure(
 ) -> Figure:
     """Draw the mean ranks of models.
 
-    Up to twelve stand on one axis, the best on the left, with bars that join those that are not
-    told apart (Demšar 2006, section 3.2.2). More have a row each, with a bar as long as the
-    critical difference: where two bars do not overlap, their models are told apart.
+    Up to twelve models are on one axis, the best on the left. Bars join models that do not differ
+    significantly (Demšar 2006, section 3.2.2). More than twelve have a row each, with a bar as long
+    as the critical difference: models whose bars do not overlap differ significantly.
 
     Args:
         ranks: mean rank by model, 1 being the best.
-        ties: groups of models that are not told apart.
+        ties: groups of models that do not differ significantly.
         width: in inches.
-        critical: the smallest difference of mean ranks that is told apart; None for none.
+        critical: the smallest significant difference of mean ranks; None if there is none.
     """
     ranks = ranks.sort_values(kind="stable")
     if len(ranks) > MOST_IN_DIAGRAM:
@@ -116,7 +116,7 @@ def _diagram(
 
 
 def _draw_axis(axis: Axes, n: int, margin: float, width: float, y: float) -> None:
-    """The axis of ranks from 1 to n, with as many ticks as there is room for."""
+    """Draw the axis of ranks from 1 to n, with as many ticks as fit."""
     room = width - 2 * margin
     axis.plot([margin, width - margin], [y, y], color=INK, linewidth=0.9)
     step = int(np.ceil((n - 1) * _TICK_INCHES / room))

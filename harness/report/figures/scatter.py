@@ -20,9 +20,9 @@ from harness.report.figures.style import (
 )
 
 MOST_LABELS = len(SERIES)
-"""So many labels have a colour and marker of their own; the others are grey."""
+"""Number of labels with a colour and marker of their own; other labels are grey."""
 _FEW = 4
-"""More panels are put in three columns."""
+"""With more panels, there are three columns."""
 
 
 @styled
@@ -32,12 +32,12 @@ def map_figure(
     shown: Sequence[str],
     width: float,
 ) -> Figure:
-    """Draw a panel a model; axes have no numbers, since their unit means nothing.
+    """Draw one panel per model; axes have no numbers, because their unit has no meaning.
 
     Args:
         points: of each model, (n, 2).
         labels: of each model's points, n.
-        shown: the labels that are told apart, at most ``MOST_LABELS``.
+        shown: the labels that have a colour, at most ``MOST_LABELS``.
         width: in inches.
     """
     columns = min(len(points), 2 if len(points) <= _FEW else 3)

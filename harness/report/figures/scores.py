@@ -29,10 +29,10 @@ class ModelScore:
 
     Attributes:
         model: its name.
-        value: mean over seeds; NaN where there is none.
-        low, high: ends of the 95 % interval; NaN where there is none.
+        value: mean over seeds; NaN if there is none.
+        low, high: ends of the 95 % interval; NaN if there is none.
         baseline: whether the model is one.
-        seeds: the values of single seeds, drawn as ticks where there are several.
+        seeds: the values of single seeds, drawn as ticks if there are several.
     """
 
     model: str
@@ -55,7 +55,7 @@ def scores_figure(
 
     Args:
         scores: a row each.
-        metric: says what the axis shows.
+        metric: label of the axis.
         width: in inches.
         board: published scores by model, drawn as a row of ticks below ours; None for none.
         board_title: names that row.

@@ -38,9 +38,9 @@ class ModelScores:
 
     Attributes:
         model: its name.
-        values: scores by task, (tasks,); NaN where there is none.
-        low, high: ends of the 95 % intervals, (tasks,); NaN where there is none.
-        mean: mean over tasks; NaN where there is none, or where it lacks tasks.
+        values: scores by task, (tasks,); NaN if there is none.
+        low, high: ends of the 95 % intervals, (tasks,); NaN if there is none.
+        mean: mean over tasks; NaN if there is none or if it lacks tasks.
         lacking: such as "17 of 19", if the model lacks tasks; else empty.
         baseline: whether the model is a baseline.
         series: number of its colour and marker; None for a grey dot without an interval.

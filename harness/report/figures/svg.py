@@ -1,4 +1,4 @@
-"""A figure as SVG inside a page: it follows the page's colours and letters, and is small."""
+"""Write a figure as small SVG that uses the colours and the font of its page."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from harness.report.figures.style import VARIABLES, to_bytes
 _SVG = "http://www.w3.org/2000/svg"
 _HREF = "{http://www.w3.org/1999/xlink}href"
 _NUMBER = re.compile(r"-?\d+\.\d{3,}")
-# The page's style sheet says these; font sizes stay, since they are the figure's own.
+# The page's style sheet sets these; font sizes are the figure's own.
 _PAGES = {"font-family", "stroke-miterlimit"}
 _DEFAULTS = {
     ("stroke-linejoin", "miter"),
@@ -56,7 +56,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
 
 
 def _drop_style_sheets(root: ElementTree.Element) -> None:
-    """Take out rules for all paths: in a page they would reach other figures."""
+    """Remove rules for all paths, which would apply to other figures of the page."""
     for parent in list(root.iter()):
         for child in list(parent):
             if child.tag == f"{{{_SVG}}}style":
@@ -68,7 +68,7 @@ def _drop_style_sheets(root: ElementTree.Element) -> None:
 
 
 def _name_ids(root: ElementTree.Element, name: str) -> None:
-    """Give ids that are referred to short names of this figure, and drop the others."""
+    """Give ids that are used unique short names, and remove the others."""
     text = " ".join(value for element in root.iter() for value in element.attrib.values())
     referred = set(re.findall(r"#([\w.-]+)", text))
     ids = [e.attrib["id"] for e in root.iter() if e.attrib.get("id") in referred]
@@ -121,7 +121,7 @@ def _style(style: str) -> str:
 
 
 def _hoist_styles(group: ElementTree.Element) -> None:
-    """Say once on a group what all of its many marks say."""
+    """Move the style that all marks of a group share to the group."""
     marks = [child for child in group if child.tag == f"{{{_SVG}}}use"]
     styles = {mark.get("style") for mark in marks}
     if len(marks) < 2 or len(marks) != len(group) or len(styles) != 1 or group.get("style"):
@@ -132,7 +132,7 @@ def _hoist_styles(group: ElementTree.Element) -> None:
 
 
 def _unwrap_groups(parent: ElementTree.Element) -> None:
-    """Replace groups that say nothing by what is in them."""
+    """Replace groups without attributes by their content."""
     kept: list[ElementTree.Element] = []
     for child in parent:
         _unwrap_groups(child)

@@ -23,7 +23,7 @@ from harness.results.record import Record
 
 
 def _make(scope: TaskScope) -> Panel:
-    """Draw the score of every class for some models; one that cannot be read is named."""
+    """Draw the score of every class for some models; name the models that cannot be read."""
     records, first_record = scope.records, scope.some_record
     metric = first_record.evaluation[0]
     numbers = dict(
@@ -58,7 +58,7 @@ def _make(scope: TaskScope) -> Panel:
     first = str(table.columns[0])
     table = table.sort_values(first, ascending=False, kind="stable")
     drawn = table
-    note = f"A row a class, ordered by {first}."
+    note = f"One row per class, ordered by {first}."
     if len(table) > MOST_CLASSES:
         half = MOST_CLASSES // 2
         drawn = pd.concat([table.iloc[:half], table.iloc[-half:]])
@@ -92,14 +92,14 @@ CLASSES = TaskPanel(
 
 
 def _shown(metric: str, record: Record) -> AnyMetric:
-    """The metric that is shown of single classes: the task's, where it suits the task's kind."""
+    """Return the metric shown for each class: the task's, or mAP if it has a convention."""
     found = find_metric(metric)
-    # A convention about clips with several labels says nothing of a class.
+    # A convention for clips with several labels does not apply to one class.
     return find_metric("mAP") if found.not_primary(record.prediction_type) else found
 
 
 def _counts(record: Record, fold: FoldPredictions) -> np.ndarray:
-    """On how many test clips, or events, the scores (C,) of one fold stand."""
+    """Return the number of test clips, or events, of each class (C,) of one fold."""
     if record.embedding_type == EmbeddingType.EVENT:
         found = [e.label for events in (fold.reference or {}).values() for e in events]
         return np.array([found.count(label) for label in record.labels])

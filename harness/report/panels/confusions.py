@@ -47,7 +47,7 @@ CONFUSIONS = ModelPanel(
 
 
 def _most_confused(counts: np.ndarray, labels: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Counts of the classes with most mistakes, the others put together in a last one."""
+    """Return the counts of the classes with most mistakes; the last class is all others."""
     if len(labels) <= MOST_CLASSES:
         return counts, list(labels)
     wrong = counts.sum(axis=0) + counts.sum(axis=1) - 2 * np.diag(counts)

@@ -1,4 +1,4 @@
-"""The panel of a probe's validation scores: while it was trained, or over what was searched."""
+"""The panel of a probe's validation scores over epochs or searched values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.report.texts import number
 from harness.results.record import Record
 
 _AXES = {"k": "neighbours k", "l2": "L2 strength", "": "epoch"}
-"""What the axis of a searched key is called; others by the key."""
+"""Labels of the axes of searched keys; other keys are their own label."""
 
 
 def _make(scope: ModelScope) -> Panel:
@@ -63,7 +63,7 @@ CURVES = ModelPanel("curve", "Validation of the selected probe", _make, order=20
 
 
 def _probes(records: Sequence[Record], n: int) -> str:
-    """What a number of probes comes of: folds, times seeds, times runs on each."""
+    """Return the number of folds, seeds and runs behind a number of probes."""
     folds, seeds = len(records[0].folds), len(records)
     of = ((folds, "fold"), (seeds, "seed"), (n // (folds * seeds), "run"))
     return " × ".join(plural(count, noun) for count, noun in of if count > 1)

@@ -17,7 +17,7 @@ from tasks.format.task import is_synthetic, short_names
 
 
 def _make(scope: ComparisonScope) -> Panel | list[Panel]:
-    """Draw the differences of each compared pair of models, or tell why there is none."""
+    """Draw the differences of each compared pair of models, or say why there are none."""
     if scope.found is None:
         return Panel(scope.why_not)
     pairs = scope.found.overall[["a", "b"]].itertuples(index=False, name=None)
@@ -28,7 +28,7 @@ DIFFERENCES = ComparisonPanel("differences", "Differences", _make, order=10)
 
 
 def _forest(found: Comparison, a: str, b: str) -> Panel:
-    """The differences of one pair, turned so that above 0 is better for ``a``."""
+    """Draw the differences of one pair; above 0, ``a`` is better."""
     tasks = found.tasks[(found.tasks.a == a) & (found.tasks.b == b)]
     names = dict(zip(tasks.task, short_names(tasks.task)))
     name, title = f"forest-{a}-{b}", f"{a} against {b}"
@@ -42,7 +42,7 @@ def _forest(found: Comparison, a: str, b: str) -> Panel:
     rows.sort(key=lambda each: -each.value)
     notes = []
     if not paired.higher_is_better.all():
-        notes.append("(lower): less is better, and the sign is turned.")
+        notes.append("(lower): lower is better; the sign of the difference is reversed.")
     if cannot:
         notes.append(f"Not paired: {'; '.join(cannot)}.")
     (over,) = found.overall[(found.overall.a == a) & (found.overall.b == b)].to_dict("records")
@@ -70,7 +70,7 @@ def _mean_of(over: dict[Any, Any]) -> str:
 
 
 def _counts(over: dict[Any, Any], synthetic: Sequence[str]) -> str:
-    """On how many tasks each model of a pair is better."""
+    """Return on how many tasks each model of a pair is better."""
     counted = over["wins"] + over["losses"] + over["ties"]
     said = f"{over['a']} is better on {over['wins']}, {over['b']} on {over['losses']}; on "
     said += f"{over['ties']} of {plural(counted, 'task')} "

@@ -15,7 +15,7 @@ from harness.report.panel import Panel, PanelTable, TaskPanel, TaskScope
 from harness.results.record import Record
 
 MOST_POINTS = 2000
-"""In all panels together; of more, so many are drawn by a fixed seed, the same of each model."""
+"""Most points in all panels; of more, the same random ones are drawn for each model."""
 _SEVERAL = "several"
 _NONE = "none"
 
@@ -55,10 +55,14 @@ def _make(scope: TaskScope) -> Panel:
         "two directions in which standardised embeddings vary most (principal components)."
     )
     if others:
-        first = ", of equally frequent ones the first in the task's list" if tied else ""
-        note += f" The {len(shown)} most frequent of {len(known)} labels are told apart{first}."
+        first = " (of equally frequent labels, the first in the task's list)" if tied else ""
+        note += f" Colours mark the {len(shown)} most frequent of {len(known)} labels{first}."
     if set(counted) & {_SEVERAL, _NONE}:
-        note += " Grey: several labels at once, or none."
+        note += (
+            " Grey also marks several labels at once, or none."
+            if others
+            else " Grey: several labels at once, or none."
+        )
     if unread:
         note += " Left out: " + " ".join(unread)
     lines = tuple((model, f"{100 * share:.0f}") for model, share in explained.items())
@@ -104,7 +108,7 @@ def principal_components(rows: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _embedded(record: Record) -> tuple[np.ndarray, list[str]]:
-    """Test embeddings of all folds with the name of each row's label."""
+    """Return the test embeddings of all folds, and the name of each row's label."""
     rows: list[np.ndarray] = []
     names: list[str] = []
     width = 0

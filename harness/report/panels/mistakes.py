@@ -1,9 +1,10 @@
-"""The panel of a model's worst mistakes, to be listened to."""
+"""The panel of a model's worst mistakes, with players."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from harness.core.kinds import PredictionType
 from harness.metrics.registry import event_metric
 from harness.report.material import mean_probabilities
 from harness.report.panel import ModelPanel, ModelScope, Panel, PanelTable
@@ -11,12 +12,12 @@ from harness.report.sounds import Player
 
 MOST_CLIPS = 5
 _HEADERS = {
-    "multiclass": ("clip", "listen", "true", "predicted"),
-    "multilabel": ("clip", "listen", "missed most", "wrongly found most"),
+    PredictionType.MULTICLASS: ("clip", "listen", "true", "predicted"),
+    PredictionType.MULTILABEL: ("clip", "listen", "missed most", "wrongly found most"),
 }
 _NOTES = {
-    "multiclass": "Wrong clips with the widest gap between the predicted and the true class.",
-    "multilabel": "Clips in which an absent label is put furthest above a present one.",
+    PredictionType.MULTICLASS: "Wrong clips with the largest gap of predicted and true class.",
+    PredictionType.MULTILABEL: "Clips in which an absent label is furthest above a present one.",
 }
 
 
@@ -33,7 +34,8 @@ def _clip_mistakes(scope: ModelScope) -> Panel:
     kind = record.prediction_type
     found = []
     for split, clips, probabilities, targets in mean_probabilities(records):
-        true, wrong, gap = (_gaps if kind == "multiclass" else _label_gaps)(probabilities, targets)
+        gaps = _gaps if kind == PredictionType.MULTICLASS else _label_gaps
+        true, wrong, gap = gaps(probabilities, targets)
         found += [
             (float(gap[i]), split, clips[i], probabilities[i], int(true[i]), int(wrong[i]))
             for i in np.flatnonzero(gap > 0)
@@ -57,17 +59,17 @@ def _clip_mistakes(scope: ModelScope) -> Panel:
 
 
 def _gaps(p: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """True class, predicted class, and by how much the second is above the first: (n,) each."""
+    """Return true class, predicted class, and the difference of their probabilities: (n,) each."""
     every = np.arange(len(p))
     predicted = p.argmax(axis=1)
     gap = p[every, predicted] - p[every, targets]
-    # Where both are equal the first class wins, which is a mistake of no width.
+    # Of equal probabilities the first class is predicted: a mistake with a gap of 0.
     gap = np.where(predicted == targets, 0.0, np.maximum(gap, 1e-12))
     return targets, predicted, gap
 
 
 def _label_gaps(p: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The present label ranked lowest (-1: none), the absent one ranked highest, and their gap."""
+    """Return the lowest present label (-1: none), the highest absent one, and their gap."""
     present = targets > 0
     lowest = np.where(present, p, np.inf).argmin(axis=1)
     highest = np.where(present, -np.inf, p).argmax(axis=1)
@@ -107,7 +109,7 @@ def _event_mistakes(scope: ModelScope) -> Panel:
     header = ("recording", "listen", *(_COUNTED.get(name, name) for name in names))
     numbers = frozenset(range(2, len(names) + 2))
     return Panel(
-        f"Test recordings with most mistakes, as {scope.metric} counts them.",
+        f"Test recordings with most mistakes, counted as for {scope.metric}.",
         table=PanelTable(f"The worst recordings of {scope.model}", header, rows, numbers),
         shown=True,
     )

@@ -14,18 +14,22 @@ from harness.report.texts import number
 
 
 def _make(scope: ComparisonScope) -> Panel:
-    """Draw the mean ranks of all models on the tasks that all have."""
+    """Draw the mean ranks of all models over the tasks that all models have."""
     rows = scope.material.headlines(scope.protocol)
     ranking = rank_rows(rows, sorted(set(rows.model)))
     ranks = ranking.ranks.set_index("model").mean_rank.dropna()
     if len(ranks) < 2:
-        why = f"they stand on {ranking.tasks}" if len(ranking.ranks) > 1 else "there is one model"
+        why = (
+            f"they are computed over {ranking.tasks}"
+            if len(ranking.ranks) > 1
+            else "there is one model"
+        )
         return Panel(f"There are no ranks: {why}.")
     critical = ranking.critical_difference
-    note = f"Of {plural(len(ranks), 'model')} over {ranking.tasks}. 1 is the best. "
+    note = f"{plural(len(ranks), 'model')}, ranked over {ranking.tasks}. 1 is the best. "
     bars = "joined by a bar" if len(ranks) <= MOST_IN_DIAGRAM else "whose bars overlap"
     if critical is not None:
-        note += f"Models {bars} differ by less than the critical difference. "
+        note += f"Models {bars} do not differ significantly. "
     note += f"{ranking.test[:1].upper()}{ranking.test[1:]}."
     groups = _tie_groups(ranking.ranks) if critical is not None else []
     letters = ranking.ranks.set_index("model").tie_groups
@@ -42,7 +46,7 @@ RANKS = ComparisonPanel("ranks", "Mean ranks", _make, order=20)
 
 
 def _tie_groups(ranks: pd.DataFrame) -> list[list[str]]:
-    """Models that share a letter, a list for each letter."""
+    """Return the models that share a letter, a list for each letter."""
     groups: dict[str, list[str]] = {}
     for row in ranks.itertuples():
         for letter in re.findall(r"[a-z]|\[\d+\]", str(row.tie_groups)):

@@ -30,9 +30,8 @@ def _make(scope: TaskScope) -> Panel:
     lacking = found[found.status != "done"]
     note = " ".join(
         [
-            f"{metric}, {'higher' if higher else 'lower'} is better; lines are 95 % intervals over "
-            f"test clips.",
-            *(["Hollow squares are baselines."] if done.baseline.any() else []),
+            f"{metric}, {'higher' if higher else 'lower'} is better. Lines are 95 % intervals.",
+            *(["Hollow marks are baselines."] if done.baseline.any() else []),
             *(["Ticks are single seeds."] if any(len(s.seeds) > 1 for s in scores) else []),
             *(
                 [f"Purple ticks: the {title} board, and its best as a number."]
@@ -60,7 +59,7 @@ SCORES = TaskPanel("scores", "Scores", _make, order=10)
 
 
 def _published(protocol: str, task: str) -> tuple[str, pd.Series]:
-    """Return title and scores of a board that has a task by a protocol; empty where none has."""
+    """Return title and scores of a board that has a task by a protocol; empty if none has."""
     for name in BOARDS:
         board = read_published(name)
         if board.protocol == protocol and task in board.scores:

@@ -20,7 +20,7 @@ def _make(scope: ProtocolScope) -> Panel | tuple[()]:
     """
     material, protocol = scope.material, scope.protocol
     domains = {task: fact.domain for task, fact in material.facts.items() if fact.domain}
-    found = cells(material.rows, protocol, domains, material.baselines)
+    found = cells(material.rows, protocol, domains=domains, baselines=material.baselines)
     names = dict(zip(every := material.tasks(protocol), short_names(every), strict=True))
     done = found[found.n_tasks.isna() & (found.status == "done") & (found.mixed == "")]
     metrics = done.groupby("task").metric.first()

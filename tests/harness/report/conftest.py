@@ -25,6 +25,6 @@ def material(run_folder: Path) -> Material:
 @pytest.fixture(scope="session")
 def page(material: Material, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("page") / "report.html"
-    marks = find_marks(material.rows, material.runs[0], results=material.results)
+    marks = find_marks(material.rows, material.results)
     write_page(material, out, title="Tiny <tasks>", audio_bytes=1_000_000, marks=marks)
     return out

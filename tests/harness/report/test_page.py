@@ -143,7 +143,7 @@ def test_provenance_has_every_hash_and_command(read, run_folder):
 @pytest.mark.slow
 def test_equal_results_give_equal_pages(material, page, tmp_path):
     again = tmp_path / "again.html"
-    marks = find_marks(material.rows, material.runs[0], results=material.results)
+    marks = find_marks(material.rows, material.results)
     write_page(material, again, title="Tiny <tasks>", audio_bytes=1_000_000, marks=marks)
     assert again.read_bytes() == page.read_bytes()
 

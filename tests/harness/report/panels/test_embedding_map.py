@@ -64,6 +64,6 @@ def test_a_map_says_which_of_equally_frequent_labels_it_tells_apart(material, mo
         return drawn_map(material, {"logmel": [record]}).note
 
     monkeypatch.setattr("harness.report.panels.embedding_map.MOST_LABELS", 2)
-    said = "The 2 most frequent of 4 labels are told apart"
+    said = "Colours mark the 2 most frequent of 4 labels"
     assert f"{said}, of equally frequent ones the first in the task's list." in note([4, 4, 4, 4])
     assert f"{said}." in note([6, 6, 2, 2])

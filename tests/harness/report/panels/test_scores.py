@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from support.result_rows import row
 
-from harness.analysis.board.published import read_board
+from harness.analysis.board.published import read_published
 from harness.report.material import Material
 from harness.report.panel import TaskScope
 from harness.report.panels.scores import SCORES
@@ -18,7 +18,7 @@ def test_scores_stand_beside_the_published_board():
     ]
     material = Material(frame(rows), (), {})
     panel = SCORES.make(TaskScope(material, "hear2021", task, {}))
-    board = read_board("hear2021")[task].dropna()
+    board = read_published("hear2021").scores[task].dropna()
     assert "HEAR 2021 board" in panel.note
     published = [each for each in panel.table.rows if str(each[0]).startswith("HEAR 2021: ")]
     assert len(published) == len(board) > 20
