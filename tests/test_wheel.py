@@ -54,8 +54,8 @@ def test_the_installed_wheel_runs_a_demo_task_elsewhere(wheel, tmp_path):
     )
     assert found.count(str(site)) == 2
     boards = (
-        "from harness.analysis.board.published import BOARDS, read_board;"
-        "print([len(read_board(name)) for name in BOARDS])"
+        "from harness.analysis.board.published import BOARDS, read_published;"
+        "print([len(read_published(name).scores) for name in BOARDS])"
     )
     rows = subprocess.check_output(
         [sys.executable, "-c", boards], env=environment, cwd=elsewhere, text=True

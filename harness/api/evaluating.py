@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.analysis.compare.gather import Results, gather
+from harness.analysis.compare.gather import Results, load
 from harness.api.wording import naming_arguments
 from harness.core.counts import plural
 from harness.core.errors import UserError
@@ -120,7 +120,7 @@ def _run(settings: Settings, devices: list[str], command: str, progress: bool) -
         failed = "; ".join(f"{name}: {error}" for name, error in summary.failures)
         number = plural(len(summary.failures), "evaluation")
         warnings.warn(f"{number} failed: {failed}", stacklevel=4)
-    return gather(summary.places)
+    return load(summary.places)
 
 
 def _check_live(label: str, devices: Sequence[str], task_statistics: bool) -> None:

@@ -1,4 +1,4 @@
-"""Results in Python: load them, and make tables, comparisons and reports of them."""
+"""Results in Python: tables and reports."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.analysis.compare import Comparison, plan
 from harness.analysis.compare import compare as compare_results
-from harness.analysis.compare.gather import Results, gather
+from harness.analysis.compare.gather import Runs, read_runs
+from harness.analysis.compare.gather import load as load_results
+from harness.analysis.compare.plan import power as plan_power
 from harness.analysis.table import format_table as format_rows
 from harness.analysis.table import wide
 from harness.analysis.table.cells import Marks
@@ -21,28 +22,9 @@ from harness.core.files import expand_home
 from harness.results import COLUMNS
 from tasks.find import domains
 
-Runs = Results | Path | str | Sequence[Path | str]
-"""Results, or what :func:`load` reads."""
-
-
-@naming_arguments
-def load(runs: Path | str | Sequence[Path | str]) -> Results:
-    """Read results.
-
-    Args:
-        runs: a run's folder or a results CSV, or several. A CSV alone has no predictions, which
-            comparisons need.
-
-    Raises:
-        UserError: a path does not exist or holds no results, with file and line.
-
-    Warns:
-        UserWarning: two runs have different values of one evaluation; the newest counts.
-    """
-    listed = [runs] if isinstance(runs, str | Path) else list(runs)
-    if not listed:
-        raise UserError("No results are named. Give a run's folder or a results CSV.")
-    return gather([expand_home(str(run)) for run in listed])
+load = naming_arguments(load_results)
+compare = naming_arguments(compare_results)
+power = naming_arguments(plan_power)
 
 
 @naming_arguments
@@ -61,7 +43,7 @@ def table(results: Runs, protocol: str | None = None) -> pd.DataFrame:
     Raises:
         UserError: no results by the protocol, or several protocols and none is named.
     """
-    rows = _read(results).table[COLUMNS]
+    rows = read_runs(results).table[COLUMNS]
     known = sorted(set(rows.protocol))
     if protocol is None and len(known) > 1:
         raise UserError(f"The results have several protocols. Name one of {', '.join(known)}.")
@@ -91,86 +73,15 @@ def format_table(
     Raises:
         UserError: an unknown style or baseline.
     """
-    read = _read(results)
+    read = read_runs(results)
     rows = read.table[COLUMNS]
     found = Marks() if marks else None
     if marks and read.has_predictions:
-        found = find_marks(rows, (), read, grouped=grouped)
+        found = find_marks(rows, read, grouped=grouped)
     folder = Path(expand_home(str(tasks_dir)))
     return format_rows(rows, style, domains(folder), baselines, found, grouped=grouped)
 
 
-@naming_arguments
-def compare(
-    results: Runs,
-    models: Sequence[str],
-    protocol: str | None = None,
-    tasks: Sequence[str] | None = None,
-    *,
-    all_pairs: bool = False,
-    grouped: bool = True,
-    margin: float | None = None,
-) -> Comparison:
-    """Compare models clip by clip: differences with intervals and p values.
-
-    Args:
-        results: results with predictions.
-        models: two or more, as tables name them; the others are compared with the first.
-        protocol: needed if the models share several.
-        tasks: names of tasks; all by default.
-        all_pairs: compare every two models.
-        grouped: use the groups of tasks as independent units; otherwise clips.
-        margin: also test whether models are equivalent, that is differ by less than this.
-
-    Raises:
-        UserError: a model, task or protocol without results, or fewer than two models.
-    """
-    return compare_results(
-        _read(results),
-        models,
-        protocol,
-        tasks,
-        all_pairs=all_pairs,
-        grouped=grouped,
-        margin=margin,
-    )
-
-
-@naming_arguments
-def power(
-    results: Runs,
-    models: Sequence[str] = (),
-    protocol: str | None = None,
-    difference: float | None = None,
-    power: float = 0.8,
-    *,
-    seeds: int | None = None,
-    grouped: bool = True,
-) -> pd.DataFrame:
-    """Return the smallest difference that each comparison detects, and what others would need.
-
-    Args:
-        results: results with predictions.
-        models: the others are compared with the first; by default all with the one of the best mean
-            rank.
-        protocol: by default every protocol that the models share.
-        difference: a true difference of scores, for which ``power``, ``units_needed`` and
-            ``seeds_needed`` are computed.
-        power: the probability of detecting a true difference.
-        seeds: plan for this many probe seeds of each model, two or more.
-        grouped: use the groups of tasks as independent units; otherwise clips.
-
-    Returns:
-        One row a protocol, pair of models and task, and one for their ``mean``. ``detectable`` is
-        the smallest difference that would be detected.
-
-    Raises:
-        UserError: as :func:`compare`.
-    """
-    return plan(_read(results), models, protocol, difference, power, seeds=seeds, grouped=grouped)
-
-
-@naming_arguments
 def write_report(
     results: Runs,
     out: Path | str = "report.html",
@@ -209,12 +120,12 @@ def write_report(
     from harness.report.material import with_cards
     from harness.report.page import write_page
 
-    read, page = _read(results), Path(expand_home(str(out)))
+    read, page = read_runs(results), Path(expand_home(str(out)))
     material = gather_material(read, protocols, models, baselines)
     material = with_cards(material, Path(expand_home(str(tasks_dir))))
-    found = None
+    found = Marks() if marks else None
     if marks and material.records:
-        found = find_marks(material.rows, (), read)
+        found = find_marks(material.rows, read)
     write_page(material, page, title=title, audio_bytes=int(audio_mb * 1e6), marks=found, say=say)
     return page
 
@@ -226,7 +137,3 @@ def need_report_packages() -> None:
             raise UserError(
                 f"This takes {name}, which is not installed: pip install 'hear-byola[report]'"
             )
-
-
-def _read(results: Runs) -> Results:
-    return results if isinstance(results, Results) else load(results)

@@ -40,11 +40,11 @@ def board(paths: tuple[Path, ...], name: str, tables: tuple[str, ...], style: st
     from harness.analysis.board import board as place
     from harness.analysis.board.published import read_published
     from harness.analysis.board.text import format_board, format_paired
-    from harness.analysis.compare.gather import gather
+    from harness.analysis.compare.gather import load
     from harness.results import COLUMNS
 
     paths = chosen_runs(*paths)
-    results = gather(paths)
+    results = load(paths)
     found = place(results.table[COLUMNS], read_published(name))
     several = len(found.models) > 1
     paired = "paired" in tables or (

@@ -40,11 +40,11 @@ def compare(
     tasks; with three models or more also mean ranks.
     """
     from harness.analysis.compare import compare_all, format_comparisons
-    from harness.analysis.compare.gather import gather
+    from harness.analysis.compare.gather import load
+    from harness.analysis.compare.pair import PairOptions
 
     models, named = divide_runs(words)
-    results = gather(chosen_runs(*named, *runs)).of_tasks(tasks, exclude)
-    found = compare_all(
-        results, models, protocol, all_pairs=all_pairs, grouped=not ungrouped, margin=margin
-    )
+    results = load(chosen_runs(*named, *runs)).of_tasks(tasks, exclude)
+    options = PairOptions(grouped=not ungrouped, margin=margin)
+    found = compare_all(results, models, protocol, all_pairs=all_pairs, options=options)
     click.echo(format_comparisons(found, style), nl=False)

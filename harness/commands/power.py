@@ -59,9 +59,10 @@ def power(
     Without RUN: the folder runs. It depends on the pair of models, the task's test clips or groups,
     and the probe seeds. With --difference: how many clips, groups or seeds it would take.
     """
-    from harness.analysis.compare.gather import gather
-    from harness.analysis.compare.plan import format_power, plan
+    from harness.analysis.compare.gather import load
+    from harness.analysis.compare.plan import format_power
+    from harness.analysis.compare.plan import power as plan
 
-    results = gather(chosen_runs(*paths, *runs)).of_tasks(tasks, exclude)
+    results = load(chosen_runs(*paths, *runs)).of_tasks(tasks, exclude)
     rows = plan(results, models, protocol, difference, power, seeds=seeds, grouped=not ungrouped)
     click.echo(format_power(rows, style), nl=False)

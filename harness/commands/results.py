@@ -58,7 +58,7 @@ def results_table(
 
     Without RUN: the folder runs.
     """
-    from harness.api.reading import format_table, load
+    from harness.api import format_table, load
 
     results = load(chosen_runs(*paths, *runs)).of_tasks(tasks, exclude)
     text = format_table(

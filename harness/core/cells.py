@@ -50,8 +50,12 @@ class ColumnGroup(Schema):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: object) -> None:
-        fields = cls.model_fields.items()
-        cls._optional = frozenset(name for name, field in fields if field.default is None)
+        cls._optional = frozenset(
+            key
+            for name, field in cls.model_fields.items()
+            if field.default is None
+            for key in (name, field.alias or name)
+        )
 
     @model_validator(mode="before")
     @classmethod

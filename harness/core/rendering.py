@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from harness.core.errors import UserError
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 NEAR = "†"
@@ -54,6 +56,12 @@ class Sheet:
 def plain(text: str) -> str:
     """Return a text on one line, with line breaks and control characters replaced by spaces."""
     return _CONTROL.sub(" ", text)
+
+
+def check_format(style: str) -> None:
+    """Raise UserError if a format is unknown."""
+    if style not in FORMATS:
+        raise UserError(f"--format must be one of {', '.join(FORMATS)}, not '{style}'.")
 
 
 def render(sheets: Sequence[Sheet], notes: Sequence[str], style: str) -> str:
@@ -185,3 +193,6 @@ STYLES: Mapping[str, Callable[[Sequence[Sheet], Sequence[str]], str]] = {
     "latex": _latex,
     "html": _html,
 }
+
+FORMATS = (*STYLES, "csv")
+"""The formats of tables."""

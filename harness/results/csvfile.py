@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness.core.counts import plural
+from harness.core.counts import first_of, plural
 from harness.core.errors import UserError, did_you_mean_path
 from harness.core.files import write_file
 from harness.core.rendering import plain
@@ -200,19 +200,14 @@ def _check_header(path: Path, header: Sequence[str]) -> None:
     if missing:
         strange = f" It has the unknown column '{unknown[0]}'." if unknown else ""
         raise UserError(
-            f"{path}, line 1, lacks the columns {_listed(missing)}: is it a results.csv?{strange} "
-            f"If so, {_ANEW}"
+            f"{path}, line 1, lacks the columns {', '.join(first_of(missing, _NAMED))}: is it a "
+            f"results.csv?{strange} If so, {_ANEW}"
         )
     if unknown:
         warnings.warn(
-            f"{path}: unknown columns are ignored: {_listed(unknown)}.",
+            f"{path}: unknown columns are ignored: {', '.join(first_of(unknown, _NAMED))}.",
             stacklevel=4,
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def _check_length(place: str, cells: Sequence[str], header: Sequence[str]) -> None:

@@ -66,6 +66,12 @@ def latest(table: pd.DataFrame) -> pd.DataFrame:
     return newest.assign(model=newest.model.where(~newest.model.isin(_twins(newest)), marked))
 
 
+def primary(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the newest rows of primary metrics over all test folds."""
+    rows = latest(table)
+    return rows[(rows.split == "all") & rows.is_primary]
+
+
 def _computed_elsewhere(rows: pd.DataFrame, same: list[str]) -> pd.Series:
     """Return which failures have a finished row with equal values in the columns ``same``."""
     of_what = pd.MultiIndex.from_frame(rows[same])

@@ -13,7 +13,6 @@ from dataclasses import asdict
 from pathlib import Path, PurePath
 from typing import Annotated, Any
 
-import pandas as pd
 from pydantic import AfterValidator, ConfigDict, Field
 
 from harness.core.errors import UserError
@@ -22,7 +21,6 @@ from harness.core.kinds import EmbeddingType, PredictionType
 from harness.embeddings.store import SplitEmbeddings, read_split
 from harness.metrics.registry import metrics_of
 from harness.probe import UnitResult
-from harness.results import find_evaluations, read_results
 from harness.results.folder import RECORD
 from harness.results.predictions import FoldPredictions, read_predictions
 from hear_byola.core.schema import Schema, Whole, listed, read
@@ -115,10 +113,6 @@ class Record(_Evaluated):
     probes: Mapping[str, tuple[Path, ...]]
     audio: Mapping[str, tuple[int, str]]
 
-    def rows(self) -> pd.DataFrame:
-        """Return its result rows, as :func:`harness.results.frame` types them."""
-        return read_results([self.directory])
-
     def read_predictions(self) -> list[FoldPredictions]:
         """Read the test predictions of every fold.
 
@@ -198,19 +192,6 @@ def write_record(
 
 def _within(run: Path, path: Path) -> str:
     return path.relative_to(run).as_posix()
-
-
-def find_records(run: Path) -> Iterator[Record]:
-    """Find the finished evaluations of a run's folder, or a part of it, in order of their names.
-
-    Evaluations of older versions of the harness have no ``evaluation.json`` and are skipped.
-
-    Raises:
-        UserError: an ``evaluation.json`` is damaged, or of another format version.
-    """
-    for directory in find_evaluations(run):
-        if (directory / RECORD).is_file():
-            yield read_record(directory)
 
 
 def read_record(directory: Path) -> Record:

@@ -26,7 +26,7 @@ _COLUMNS = """
     n_groups design_effect clip_error fold_std n_train n_valid n_test n_skipped n_classes
     n_classes_scored embedding_size hop_ms sample_rate resampled_from selected_params embed_seconds
     probe_seconds audio_seconds device status error notes module task_kind
-    checkpoint_revision layer harness_version torch_version command started_at
+    checkpoint_revision layer probe_version harness_version torch_version command started_at
 """
 COLUMNS = _COLUMNS.split()
 """The columns of a results CSV, in order."""
@@ -34,7 +34,7 @@ COLUMNS = _COLUMNS.split()
 _ADDED = "module task_kind standard_error freedom training_error n_groups design_effect clip_error"
 ADDED: Mapping[str, int] = {
     **dict.fromkeys(_ADDED.split(), 2),
-    **dict.fromkeys(("checkpoint_revision", "layer"), 3),
+    **dict.fromkeys(("checkpoint_revision", "layer", "probe_version"), 3),
 }
 """The schema version in which each column was added; columns of the first version are absent."""
 
@@ -105,9 +105,13 @@ class EmbeddingInfo(ColumnGroup):
 
 
 class ProbeInfo(ColumnGroup):
-    """The probes: protocol, seed, numbers of clips, selected parameters as JSON."""
+    """The probes: protocol, seed, numbers of clips, selected parameters as JSON.
+
+    ``version`` is that of the code of probes and scores; versions 1 and 2 of the schema lack it.
+    """
 
     protocol: Name
+    version: Annotated[Count | None, Field(alias="probe_version")] = None
     seed: Count
     n_train: Count | None = None
     n_valid: Count | None = None

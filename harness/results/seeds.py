@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from harness.results.frames import TESTED, latest
+from harness.results.frames import TESTED, primary
 
 _PLACE = ["model", "task", "protocol"]
 
@@ -26,8 +26,7 @@ def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
         over seeds of the ends of each seed's 95 % interval over clips. The last four are NaN if
         the seeds differ in metric, test clips or version of the task.
     """
-    rows = latest(table)
-    rows = rows[(rows.split == "all") & rows.is_primary]
+    rows = primary(table)
     spread = rows.groupby(_PLACE).agg(
         n_seeds=("value", "count"),
         value=("value", "mean"),

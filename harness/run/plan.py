@@ -38,6 +38,7 @@ from harness.run.preflight import (
     tell_ungrouped,
 )
 from harness.run.units import (
+    PROBE_VERSION,
     EmbeddingUnit,
     Evaluation,
     HearevalEmbeddings,
@@ -45,9 +46,6 @@ from harness.run.units import (
 )
 from tasks.audio import ContentHashes
 from tasks.format.task import SYNTHETIC, Task, TaskSource, is_synthetic
-
-PROBE_VERSION = 3
-"""Part of every evaluation's fingerprint; increased when a change of the code changes scores."""
 
 Say = Callable[[str], None]
 """Called with a sentence on each step that takes time, and on each thing left out."""

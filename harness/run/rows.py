@@ -25,7 +25,7 @@ from harness.results.row import (
     TaskInfo,
 )
 from harness.run.evaluation import Value
-from harness.run.units import Evaluation
+from harness.run.units import PROBE_VERSION, Evaluation
 from tasks.format.task import Fold, Task
 
 
@@ -86,7 +86,7 @@ def failure_row(evaluation: Evaluation, run: RunInfo, task: Task, error: str) ->
         model=evaluation.model,
         task=_task_info(evaluation, task),
         embedding=EmbeddingInfo(),
-        probe=ProbeInfo(protocol=evaluation.protocol, seed=evaluation.seed),
+        probe=ProbeInfo(protocol=evaluation.protocol, version=PROBE_VERSION, seed=evaluation.seed),
         measurement=Measurement(
             split="all",
             metric=task.primary_metric,
@@ -127,6 +127,7 @@ def _probe_info(
 
     return ProbeInfo(
         protocol=evaluation.protocol,
+        version=PROBE_VERSION,
         seed=evaluation.seed,
         n_train=clips([split for fold, _ in chosen for split in fold.train]),
         n_valid=clips([fold.valid for fold, _ in chosen]),

@@ -20,6 +20,9 @@ from harness.models.spec import ModelSpec, folder_name
 from harness.probe import ProbeUnit
 from tasks.format.task import Task, TaskSource
 
+PROBE_VERSION = 3
+"""Version of what probes and scores compute; part of the fingerprint of every evaluation."""
+
 
 @dataclass(frozen=True)
 class EmbeddingUnit:

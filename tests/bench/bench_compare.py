@@ -53,11 +53,21 @@ def accuracy() -> None:
     scores = rng.normal(size=(1, 5000, 50)) + 2 * np.eye(50)[targets]
     measure("interval", lambda: estimate(find_metric("top1_acc"), [SceneFold(scores, targets)]))
     right = (rng.random((2, 5000)) < [[0.8], [0.78]]).astype(float)
-    clips = (tuple(f"{i}" for i in range(5000)),)
-    found = [share_influence([row], clip_units([5000])) for row in right]
     a, b = (
-        Measured("m", 0, "t", "", "linear", find_metric("top1_acc"), clips, each, each, (row,))
-        for row, each in zip(right, found, strict=True)
+        Measured(
+            model="m",
+            seed=0,
+            task="t",
+            task_sha256="",
+            protocol="linear",
+            metric=find_metric("top1_acc"),
+            clips=(tuple(map(str, range(5000))),),
+            by_unit=found,
+            by_clip=found,
+            correctness=(row,),
+        )
+        for row in right
+        for found in [share_influence([row], clip_units([5000]))]
     )
     measure("paired difference", lambda: difference([a], [b]))
 

@@ -38,7 +38,8 @@ from harness.metrics.units import clip_units
 from harness.probe import PROTOCOLS, ProbeUnit
 from harness.probe.grid import grid_points
 from harness.probe.run import run_unit
-from harness.results.record import Record, find_records
+from harness.results import find_evaluations
+from harness.results.record import Record, read_record
 from tasks.format.task import read_task
 
 SUBSETS = (50, 88, 200, 500, 1000, 2000, 5000)
@@ -78,7 +79,16 @@ def seed_of(record: Record, seed: int, correctness: list[np.ndarray]) -> Measure
     shares = tuple(fold.astype(float) for fold in correctness)
     found = share_influence(shares, clip_units([len(fold) for fold in shares]))
     return Measured(
-        "model", seed, record.task, "", "mlp", accuracy_of(record), clips, found, found, shares
+        model="model",
+        seed=seed,
+        task=record.task,
+        task_sha256="",
+        protocol="mlp",
+        metric=accuracy_of(record),
+        clips=clips,
+        by_unit=found,
+        by_clip=found,
+        correctness=shares,
     )
 
 
@@ -110,7 +120,7 @@ def rates(record: Record, right: list[np.ndarray], trained: dict) -> Iterator[di
                 threes.append(difference(*sides).p < SIGNIFICANCE)
         yield {
             "task": record.task,
-            "model": record.rows().model.iloc[0],
+            "model": record.directory.parent.parent.name,
             **trained,
             "n_clips": size,
             "n_seeds": n_seeds,
@@ -138,7 +148,7 @@ def main() -> None:
     options = parser.parse_args()
     rows: list[dict] = []
     done = set()
-    for record in find_records(options.run):
+    for record in map(read_record, find_evaluations(options.run)):
         key = (record.task, record.directory.parent.parent.name)
         if key in done or not isinstance(find_metric(record.evaluation[0]), Accuracy):
             continue

@@ -132,21 +132,11 @@ class PublishedBoard:
     scores: pd.DataFrame
 
 
-def read_board(name: str) -> pd.DataFrame:
-    """Return a published board: models × our task directories, NaN where nothing was published.
-
-    Accuracies are fractions. A column that is the mean of two tasks has both names, joined by
-    `` + ``.
-
-    Raises:
-        UserError: there is no such board.
-    """
-    return read_published(name).scores.copy()
-
-
 @cache
 def read_published(name: str) -> PublishedBoard:
     """Return a published board, with the tasks of its columns from the task cards.
+
+    The result is shared by all callers, so do not change it.
 
     Raises:
         UserError: there is no such board.

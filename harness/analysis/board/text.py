@@ -13,7 +13,7 @@ from harness.analysis.compare import compare, format_comparison
 from harness.analysis.table.intervals import interval_text
 from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.core.rendering import STYLES, Sheet, Text, render
+from harness.core.rendering import Sheet, Text, check_format, render
 
 TABLES = ("placements", "aggregates", "pairs")
 
@@ -49,9 +49,7 @@ def format_board(found: Leaderboard, style: str = "markdown", tables: Sequence[s
     Raises:
         UserError: the format or a table is unknown, or a csv of several tables is asked for.
     """
-    if style not in (*STYLES, "csv"):
-        known = ", ".join(sorted([*STYLES, "csv"]))
-        raise UserError(f"--format must be one of {known}, not '{style}'.")
+    check_format(style)
     unknown = [name for name in tables if name not in TABLES]
     if unknown:
         raise UserError(f"There is no table '{unknown[0]}'. The tables are {', '.join(TABLES)}.")

@@ -1,4 +1,4 @@
-"""Find pairs of models of which the mean over tasks favours one, and most tasks the other."""
+"""Find pairs of models whose mean over tasks favours one, and most tasks the other."""
 
 from __future__ import annotations
 

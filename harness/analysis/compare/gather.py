@@ -12,6 +12,7 @@ import pandas as pd
 from harness.analysis.compare.measured import Measured, measure
 from harness.core.counts import plural
 from harness.core.errors import UserError, did_you_mean
+from harness.core.files import expand_home
 from harness.results import find_evaluations, frame, latest, read_rows
 from harness.results.folder import RECORD, placed_results
 from harness.results.newest import warn_of_runs_that_differ
@@ -24,15 +25,15 @@ _MOST_APART = 1e-6  # allowed difference of a stored value and the one computed 
 
 @dataclass(frozen=True, repr=False)
 class Results:
-    """Result rows of some runs, and the evaluations that they are of.
+    """Result rows of some runs, and the folders of their evaluations.
 
-    What was measured once is remembered, so one object should serve all that is made of a run.
+    Measurements are remembered, so use one object for all that is computed from a run.
 
     Attributes:
-        table: the newest rows, as :func:`harness.results.latest` gives and names them, with the
-            columns ``written`` (the model's name before it was told from a twin) and ``run`` (a
-            run's folder or CSV).
-        rows: of these the primary metrics over all test folds.
+        table: the newest rows, as :func:`harness.results.latest` returns them, with the columns
+            ``written`` (the model's name without the mark of a twin) and ``run`` (the run's folder
+            or CSV).
+        rows: the rows of primary metrics over all test folds.
     """
 
     table: pd.DataFrame
@@ -84,7 +85,7 @@ class Results:
         return found if found is not None and (found / RECORD).is_file() else None
 
     def measure(self, row: pd.Series) -> Measured:
-        """Measure what a row's predictions are; a second time from memory.
+        """Return the measurements of a row's predictions; a second call returns the same object.
 
         Raises:
             UserError: they are missing, damaged, or give another value than the row's.
@@ -110,25 +111,39 @@ class Results:
         return found
 
 
+Runs = Results | Path | str | Sequence[Path | str]
+"""Results, or what :func:`load` reads."""
+
+
+def read_runs(runs: Runs) -> Results:
+    """Return results as they are, and read what else is named."""
+    return runs if isinstance(runs, Results) else load(runs)
+
+
 def _key(run: object, model: str, row: pd.Series | Mapping[str, object]) -> tuple:
     return (str(run), model, *(row[column] for column in _KEY))
 
 
-def gather(runs: Path | str | Sequence[Path | str]) -> Results:
-    """Read the rows of runs: folders, parts of them, or CSV files; one or several.
+def load(runs: Path | str | Sequence[Path | str]) -> Results:
+    """Read the rows of runs.
 
-    Of a CSV predictions are known where it is the ``results.csv`` of a run's folder.
+    Args:
+        runs: folders of runs or parts of them, or results CSVs; one or several. The ``results.csv``
+            in a run's folder has the run's predictions. Any other CSV has none.
 
     Warns:
-        UserWarning: two runs tell different values of the same thing; the newest counts.
+        UserWarning: two runs have different values of one evaluation; the newest is used.
 
     Raises:
-        UserError: nothing there, or not results; two rows of one run contradict each other.
+        UserError: a path does not exist or contains no results, with file and line; two rows of one
+            run contradict each other.
     """
-    named = [runs] if isinstance(runs, Path | str) else runs
-    # A row that stands in a table alone and in a folder too is that of the folder: latest keeps
-    # the last of equals.
-    ordered = sorted(dict.fromkeys(map(Path, named)), key=lambda run: not run.is_file())
+    named = [runs] if isinstance(runs, Path | str) else list(runs)
+    if not named:
+        raise UserError("No results are named. Give a run's folder or a results CSV.")
+    paths = dict.fromkeys(Path(expand_home(str(run))) for run in named)
+    # Folders come last, because latest keeps the last of equal rows, and a folder has predictions.
+    ordered = sorted(paths, key=lambda run: not run.is_file())
     tables, evaluations, everything = [], {}, []
     for run in ordered:
         read = list(placed_results(find_evaluations(run)))
@@ -156,7 +171,7 @@ def choose(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> list[str]:
         names = {**dict(zip(short_names(known), known)), **names}
     chosen = []
     for name in wanted:
-        if column == "model" and name not in names:
+        if column == "model" and name not in names and "written" in rows:
             _refuse_twins(rows, name)
         if name not in names:
             raise UserError(
@@ -184,7 +199,7 @@ def _refuse_twins(rows: pd.DataFrame, name: str) -> None:
 
 
 def read_measured(results: Results, rows: pd.DataFrame) -> tuple[list[Measured], list[str]]:
-    """Measure the seeds of one model on one task: what could be read, and why others could not."""
+    """Return the measured seeds of one model on one task, and a clause on each of the others."""
     found, missing = [], []
     for row in rows.sort_values("seed").itertuples():
         if row.status == "failed":

@@ -19,7 +19,7 @@ from harness.results.folder import placed_results
 from harness.results.record import Record
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measured:
     """One probe seed of one model on one task, in its primary metric.
 
@@ -102,7 +102,6 @@ def measure(record: Record) -> Measured:
         UserError: its predictions or its result rows are missing or damaged.
     """
     metric = find_metric(record.evaluation[0])
-    # Not record.rows(): a frame for one row takes longer than all the rest.
     about = next((placed.row for placed in placed_results([record.directory])), None)
     if about is None:
         raise UserError(f"{record.directory}: its result rows are missing or damaged. Run again.")

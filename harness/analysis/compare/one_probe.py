@@ -41,8 +41,8 @@ def one_probe_test(
     if a.correctness is None:
         if found.variance < FLAT:
             # No unit moves the difference. If the score of each unit favours the same model, a sign
-            # test counts the units. It is too small if only some units differ, as those of one
-            # class of a macro mean, so that the t test of as many equal answers has a say as well.
+            # test counts the units. Its p is too small if only some units differ, such as those of
+            # one class of a macro mean, so the larger p of this and the t test is used.
             sign = min(1.0, 2.0 ** (1 - found.units.n_units)) if value else 1.0
             method = f"sign test, no {a.noun[:-1]} moves the difference"
             method += ", and t by Wilson's interval of as many equal answers" if half else ""

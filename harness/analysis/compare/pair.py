@@ -23,16 +23,42 @@ NO_VERDICT = "no verdict"
 """Start of the verdict on models that are paired on too few groups for a test."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class PairOptions:
+    """How two models are compared.
+
+    Attributes:
+        grouped: use the groups of tasks as independent units; otherwise clips.
+        margin: also test whether the difference is smaller than this, between 0 and 1.
+
+    Raises:
+        UserError: the margin is not between 0 and 1.
+    """
+
+    grouped: bool = True
+    margin: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.margin is not None and not 0 < self.margin < 1:
+            raise UserError(f"The margin must be between 0 and 1, not {self.margin:g}.")
+
+
+DEFAULT = PairOptions()
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskScore:
-    """One model on one task: its mean value over seeds, and the seeds that can be paired."""
+    """One model on one task: its mean value over seeds, and the seeds that can be paired.
+
+    ``missing`` has a clause on each seed that cannot.
+    """
 
     metric: str
     higher_is_better: bool
     task_sha256: str
     value: float
     measured: tuple[Measured, ...]
-    missing: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
 
 class ModelPair(NamedTuple):
@@ -41,8 +67,8 @@ class ModelPair(NamedTuple):
     Attributes:
         rows: of ``Comparison.tasks``.
         over: the row of ``Comparison.overall``.
-        differences: of the tasks on which the models were paired.
-        averaged: those of them that are in the mean.
+        differences: by task, if the models were paired on it.
+        averaged: those that are in the mean over tasks.
     """
 
     rows: pd.DataFrame
@@ -56,23 +82,20 @@ def compare_pair(
     a: str,
     b: str,
     grid: Mapping[tuple[str, str], TaskScore | None],
-    *,
-    grouped: bool = True,
-    margin: float | None = None,
+    options: PairOptions = DEFAULT,
 ) -> ModelPair:
     """Compare two models on all tasks, and over them.
 
     Args:
         tasks: in the order of the rows.
         a, b: the models.
-        grid: by model and task what there is; None where a model was not run.
-        grouped: use the groups of tasks that have them.
-        margin: smaller differences are equivalent.
+        grid: the scores by model and task; None if a model was not run on a task.
+        options: how they are compared.
     """
     rows, found = [], {}
     for task in tasks:
-        row, paired = _row(task, a, b, grid[a, task], grid[b, task], grouped, margin)
-        rows.append(row)
+        row, paired = _row({a: grid[a, task], b: grid[b, task]}, options)
+        rows.append({"task": task} | row)
         if paired:
             found[task] = paired
     table = pd.DataFrame(rows)
@@ -92,7 +115,7 @@ def compare_pair(
     over = {
         "a": a,
         "b": b,
-        **_mean(list(averaged.values()), margin),
+        **_mean(list(averaged.values()), options.margin),
         "left_out": ", ".join(task for task in tasks if task not in averaged),
         "wins": int(counts.get(A_BETTER, 0)),
         "losses": int(counts.get(B_BETTER, 0)),
@@ -112,18 +135,12 @@ def mean_parts(found: Sequence[PairedDifference]) -> tuple[Part, ...]:
 
 
 def _row(
-    task: str,
-    a: str,
-    b: str,
-    one: TaskScore | None,
-    other: TaskScore | None,
-    grouped: bool,
-    margin: float | None,
+    cells: Mapping[str, TaskScore | None], options: PairOptions
 ) -> tuple[dict, PairedDifference | None]:
-    cells = {a: one, b: other}
+    """Return the row of two models on one task, and their difference if they can be paired."""
+    (a, one), (b, other) = cells.items()
     known = [cell for cell in cells.values() if cell]
     row = {
-        "task": task,
         "metric": known[0].metric if known else "",
         "higher_is_better": known[0].higher_is_better if known else True,
         "a": a,
@@ -149,7 +166,9 @@ def _row(
     if not one.measured or not other.measured:
         return row | {"verdict": f"{UNPAIRED}: {'; '.join(missing)}"}, None
     try:
-        found = difference(one.measured, other.measured, grouped=grouped, margin=margin)
+        found = difference(
+            one.measured, other.measured, grouped=options.grouped, margin=options.margin
+        )
     except UserError as error:
         return row | {"difference": np.nan, "verdict": f"{UNPAIRED}: {error}"}, None
     row |= {

@@ -3,46 +3,46 @@
 Units are the task's groups of clips, or its clips (:mod:`harness.metrics.units`). Test and interval
 depend on what there is:
 
-- One probe a model, an accuracy, no groups: exact McNemar test, Tango's score interval
-  (:mod:`harness.analysis.compare.proportions`). The same with runs of a probe averaged within a
-  seed: a sign-flip permutation of the clips' mean differences, and a t interval to which half a
-  clip a model is added.
-- One probe a model, an accuracy, groups: a sign-flip permutation of the groups' total differences,
-  and a t interval.
-- One probe a model, another metric: t test and interval on the jackknife's standard error over
-  units. Without groups half an answer a model is added (a label of a clip, an event).
-- Several probe seeds of a model, any metric: the same t interval, of the scores' means over seeds,
+- One probe per model, an accuracy, no groups: the exact McNemar test and Tango's score interval
+  (:mod:`harness.analysis.compare.proportions`). If runs of a probe are averaged within a seed: a
+  sign-flip permutation of the clips' mean differences, and a t interval for which half a clip is
+  added for each model.
+- One probe per model, an accuracy, groups: a sign-flip permutation of the groups' total
+  differences, and a t interval.
+- One probe per model, another metric: t test and t interval with the jackknife's standard error
+  over units. Without groups half an answer (a label of a clip, an event) is added for each model.
+- Several probe seeds of a model, any metric: the same t interval for the scores' means over seeds,
   with the variance between seeds added (:mod:`harness.metrics.variance`). If one model has several
   seeds and the other has one, both are assumed to have the same variance.
 
-Degrees of freedom: :func:`harness.metrics.variance.of_units`. With fewer than six groups, or files
-or clips of a metric that is no accuracy, there is no interval and no p. If no unit moves the
-difference, as of two perfect models, the width is that of Wilson's interval of as many equal
-answers.
+:func:`harness.metrics.variance.of_units` gives the degrees of freedom. With fewer than six groups
+(for metrics other than accuracies: files or clips) there is no interval and no p. If no unit moves
+the difference, for example of two perfect models, the width is that of Wilson's interval for as
+many equal answers.
 
-Seeds whose predictions are all equal count as one probe, if they do so on both sides; by a
-protocol with randomness equal seeds beside others that differ are seeds without a spread.
+Seeds with equal predictions count as one probe if the seeds of both models are equal. If a protocol
+is random and only one model's seeds are equal, they are seeds with a variance of 0.
 
-With one probe a model, test units alone distinguish two trained probes, not two models: on a
-thousand clips two seeds of one model are called different far more often than in 5 of 100 trials
-(``results/seed_noise.csv``, column ``clips_alone``), since many of their answers change together.
-So where a protocol is random, an allowance is added: the variance over independent clips times
-``ICC * n`` for n clips whose changes have the correlation ICC (the design effect of Kish 1965,
-less 1). In k-fold n is a fold's clips, since each fold has probes of its own, and runs that are
-averaged divide it. One seed cannot measure its own ICC, so the coverage of such intervals is
-approximate, and they are wide: of 5,000 clips, 15 % right by one model alone, differences below
-0.055 stay undecided, where clips alone would decide at 0.011. Several seeds measure their spread
-and need no allowance.
+With one probe per model, resampling of test units compares two trained probes, not two models. On a
+thousand clips, two seeds of one model are then called different far more often than in 5 of 100
+trials (``results/seed_noise.csv``, column ``clips_alone``), because many of their answers change
+together. If a protocol is random, an allowance is therefore added: the variance over independent
+clips times ``ICC * n`` for n clips whose changes have the correlation ICC (the design effect of
+Kish 1965, minus 1). In a k-fold task n is the number of clips of a fold, because each fold has its
+own probes. Averaged runs divide the allowance. One seed cannot measure its own ICC, so the coverage
+of such intervals is approximate. They are wide: with 5,000 clips, of which one model alone has 15 %
+right, differences below 0.055 are not significant, while clips alone would give 0.011. Several
+seeds measure their variance and need no allowance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.analysis.compare.measured import Measured, check_paired, measure
+from harness.analysis.compare.measured import Measured, check_paired
 from harness.analysis.compare.one_probe import FLAT, by_clip, flips, is_mcnemars, one_probe_test
 from harness.analysis.compare.proportions import Flips, clip_part, score_p_within
 from harness.metrics.intervals import TRAINING_ALLOWED
@@ -57,39 +57,38 @@ from harness.metrics.variance import (
     training_allowance,
 )
 from harness.results.frames import EQUAL_DIGITS
-from harness.results.record import Record
 
-# Of a clip, or of another answer that a score is counted from, where no seeds add a variance: as in
-# the Jeffreys interval of one proportion; Bonett and Price (2012) add a whole one, with which the
-# interval of averaged runs is wider than asked.
+# Answers (clips, labels, events) that are added for each model if no seeds add a variance, as in
+# the Jeffreys interval of a proportion. Bonett and Price (2012) add 1, which makes the interval of
+# averaged runs wider than needed.
 _ADDED = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PairedDifference:
-    """``a`` less ``b`` in the primary metric of one task; NaN where it cannot be told.
+    """``a`` minus ``b`` in the primary metric of one task.
 
     Attributes:
-        value: the difference of the reported scores, means over seeds.
-        low, high: its 95 % interval.
-        p: two-sided, of no difference.
-        method: test and interval in words, and what they cover.
-        n_clips: test clips, of all folds; files, of an event task.
-        seeds: probe seeds of ``a`` and ``b``.
-        parts: what its variance is made of, for a mean over tasks and for power: first the part of
-            the test units, then those of training.
-        n_groups: test groups; None where clips are the units.
+        value: the difference of the reported scores, which are means over seeds.
+        low, high: its 95 % interval; NaN if there is none.
+        p: two-sided p-value of no difference; NaN if there is none.
+        method: test and interval in words, and what they cover; or why there are none.
+        n_clips: number of test clips (of files, in an event task) of all folds.
+        seeds: number of probe seeds of ``a`` and ``b``.
+        parts: the parts of its variance, for a mean over tasks and for power: that of the test
+            units, then those of training.
+        n_groups: number of test groups; None if clips are the units.
         design_effect: variance over groups divided by that over single clips.
-        flips: of an accuracy, what a sign-flip test flips, for its power.
-        p_equivalent: of a difference of a margin or more, by two one-sided tests; NaN without a
-            margin.
+        flips: input of the sign-flip test of an accuracy, for its power.
+        p_equivalent: p-value of a difference of at least the margin, by two one-sided tests; NaN
+            without a margin.
     """
 
     value: float
-    low: float
-    high: float
-    p: float
-    method: str
+    low: float = np.nan
+    high: float = np.nan
+    p: float = np.nan
+    method: str = ""
     n_clips: int
     seeds: tuple[int, int]
     parts: tuple[Part, ...] = ()
@@ -99,19 +98,6 @@ class PairedDifference:
     p_equivalent: float = np.nan
 
 
-def paired_difference(a: Sequence[Record], b: Sequence[Record]) -> PairedDifference:
-    """Compare two models on one task by one protocol.
-
-    Args:
-        a, b: the records of one model's probe seeds, one or more.
-
-    Raises:
-        UserError: predictions are missing, or the two cannot be paired: another task, another
-            version of it, other test clips, another protocol.
-    """
-    return difference([measure(record) for record in a], [measure(record) for record in b])
-
-
 def difference(
     a: Sequence[Measured],
     b: Sequence[Measured],
@@ -119,25 +105,28 @@ def difference(
     grouped: bool = True,
     margin: float | None = None,
 ) -> PairedDifference:
-    """Compare what was measured; as :func:`paired_difference`.
+    """Compare two models on one task by one protocol.
 
     Args:
-        a, b: one model's probe seeds each.
+        a, b: the probe seeds of one model each, one or more.
         grouped: use the task's groups as units, if it has any; otherwise clips are the units.
-        margin: test whether the difference is smaller than this, too.
+        margin: also test whether the difference is smaller than this.
+
+    Raises:
+        UserError: the models cannot be paired, because task, version of the task, test clips or
+            protocol differ.
     """
     check_paired([*a, *b])
     if not grouped:
         a, b = ([each.ungrouped() for each in side] for side in (a, b))
-    seeds = (len(a), len(b))
-    n_clips = a[0].n_clips
-    n_groups = a[0].units.count if a[0].units.grouped else None
     means = [np.mean([each.value for each in side]) for side in (a, b)]
     value = round(float(means[0] - means[1]), EQUAL_DIGITS)
-    why = _why_none(value, a[0]) or _why_none(value, b[0])
-    if why:
-        nan = (np.nan,) * 3
-        return PairedDifference(value, *nan, f"none: {why}", n_clips, seeds, (), n_groups)
+    n_groups = a[0].units.count if a[0].units.grouped else None
+    untested = PairedDifference(
+        value=value, n_clips=a[0].n_clips, seeds=(len(a), len(b)), n_groups=n_groups
+    )
+    if why := _why_none(value, a[0]) or _why_none(value, b[0]):
+        return replace(untested, method=f"none: {why}")
     repeated = len(a) > 1 and len(b) > 1
     equal = [all(map(each[0].same_predictions, each)) for each in (a, b)]
     a, b = (
@@ -163,24 +152,24 @@ def difference(
         if margin and is_mcnemars(a[0], b[0]):
             p_equivalent = score_p_within(by_clip(a, b), margin, effect)
         covered = _units_text(a[0]) + f", with an {TRAINING_ALLOWED}" * (allowed > 0)
-    return PairedDifference(
-        value,
-        max(low, -a[0].metric.largest_difference),
-        min(high, a[0].metric.largest_difference),
-        p,
-        f"{method}; over {covered}",
-        n_clips,
-        seeds,
-        parts,
-        n_groups,
-        parts[0].variance / clips.variance if n_groups and clips.variance > FLAT else None,
-        flips(a, b),
-        p_equivalent,
+    largest = a[0].metric.largest_difference
+    return replace(
+        untested,
+        low=max(low, -largest),
+        high=min(high, largest),
+        p=p,
+        method=f"{method}; over {covered}",
+        parts=parts,
+        design_effect=parts[0].variance / clips.variance
+        if n_groups and clips.variance > FLAT
+        else None,
+        flips=flips(a, b),
+        p_equivalent=p_equivalent,
     )
 
 
 def _why_none(value: float, measured: Measured) -> str:
-    """Return why two models cannot be compared; empty where they can."""
+    """Return why two models cannot be compared; empty if they can."""
     units = measured.units
     if np.isnan(value):
         return "a score is undefined"
@@ -231,7 +220,7 @@ def _subtract(a: Sequence[Influence], b: Sequence[Influence]) -> Influence:
 
 def _seeds_text(a: Sequence[Measured], b: Sequence[Measured]) -> str:
     text = f"seeds ({len(a)} and {len(b)}"
-    return text + (")" if min(len(a), len(b)) > 1 else ", taken to spread alike)")
+    return text + (")" if min(len(a), len(b)) > 1 else ", assumed to have the same variance)")
 
 
 def _units_text(measured: Measured) -> str:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from harness.analysis.compare.comparison import Comparison, compare, compare_all
-from harness.analysis.compare.gather import Results, choose, gather
+from harness.analysis.compare.gather import Results, Runs, choose, read_runs
+from harness.analysis.compare.pair import PairOptions
 from harness.analysis.compare.power import POWER, Design
 from harness.analysis.compare.ranks import rank_rows
-from harness.analysis.compare.text import FORMATS, MEAN, detects_text
+from harness.analysis.compare.text import MEAN, detects_text
 from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.core.rendering import Sheet, Text, render
+from harness.core.rendering import Sheet, Text, check_format, render
 from harness.metrics.registry import find_metric
 from harness.metrics.variance import scaled
 from tasks.format.task import short_names
 
 
-def plan(
-    runs: Path | str | Sequence[Path | str] | Results,
+def power(
+    results: Runs,
     models: Sequence[str] = (),
     protocol: str | None = None,
     difference: float | None = None,
@@ -32,30 +32,33 @@ def plan(
     seeds: int | None = None,
     grouped: bool = True,
 ) -> pd.DataFrame:
-    """Return what each comparison of a run can detect, and what a difference would need.
+    """Return the smallest difference that each comparison detects, and what others would need.
 
     Args:
-        runs: as of :func:`harness.analysis.compare.compare`.
+        results: results with predictions, or what :func:`harness.load` reads.
         models: the others are compared with the first; by default all with the one of the best mean
             rank.
         protocol: by default every protocol that the models share.
-        difference: a true difference, in the task's metric.
-        power: probability of detecting it.
-        seeds: plan for this many probe seeds of each model, two or more; by default those there.
-        grouped: use the groups of tasks that have them.
+        difference: a true difference in the task's metric, for which ``power``, ``units_needed``
+            and ``seeds_needed`` are computed.
+        power: the probability of detecting a true difference.
+        seeds: plan for this many probe seeds of each model, two or more; by default the seeds of
+            the results.
+        grouped: use the groups of tasks as independent units; otherwise clips.
 
     Returns:
-        One row a protocol, pair and task, and one of the task ``mean``: ``protocol``, ``task``,
-        ``metric``, ``a``, ``b``, ``unit`` (``groups``, ``clips`` or ``files``), ``n_units``,
-        ``seeds_a``, ``seeds_b``, ``target_power``, ``detectable`` (infinite if no difference is);
-        then for ``difference``: its ``power`` now, ``units_needed`` with these seeds, and
-        ``seeds_needed`` of each model on this test set (empty if no number is enough, or if
-        training adds no noise: ``training_noise``, its standard deviation in the difference).
+        One row per protocol, pair of models and task, and one for their ``mean``: ``protocol``,
+        ``task``, ``metric``, ``a``, ``b``, ``unit`` (``groups``, ``clips`` or ``files``),
+        ``n_units``, ``seeds_a``, ``seeds_b``, ``target_power``, ``detectable``, the smallest
+        difference that would be detected (infinite if none would). For ``difference``: its
+        ``power`` now, ``units_needed`` with these seeds, and ``seeds_needed`` of each model on this
+        test set (empty if no number is enough or training adds no noise); ``training_noise``: its
+        standard deviation in the difference.
 
     Raises:
-        UserError: fewer than two models, or as :func:`harness.analysis.compare.compare`.
+        UserError: as :func:`harness.compare`.
     """
-    results = runs if isinstance(runs, Results) else gather(runs)
+    results = read_runs(results)
     asked = _Asked(difference, power, seeds)
     rows = []
     for found in _comparisons(results, models, protocol, grouped):
@@ -80,7 +83,8 @@ def _comparisons(
     results: Results, models: Sequence[str], protocol: str | None, grouped: bool
 ) -> list[Comparison]:
     if len(models) > 1:
-        return compare_all(results, models, protocol, grouped=grouped)
+        options = PairOptions(grouped=grouped)
+        return compare_all(results, models, protocol, options=options)
     found = []
     wanted = choose(results.rows, "protocol", [protocol]) if protocol else None
     for each in wanted or sorted(set(results.rows.protocol)):
@@ -156,13 +160,12 @@ def _blank(found: Comparison, pair: Mapping[Any, Any], asked: _Asked) -> dict[st
 
 
 def format_power(rows: pd.DataFrame, style: str = "markdown") -> str:
-    """Return the rows of :func:`plan` as text: a table a protocol and pair of models, or a CSV.
+    """Return the rows of :func:`power` as text: a table a protocol and pair of models, or a CSV.
 
     Raises:
         UserError: an unknown format.
     """
-    if style not in FORMATS:
-        raise UserError(f"--format must be one of {', '.join(FORMATS)}, not '{style}'.")
+    check_format(style)
     if style == "csv":
         return rows.to_csv(index=False, lineterminator="\n")
     pairs = rows.groupby(["protocol", "a", "b"], sort=False)
@@ -220,7 +223,7 @@ def _notes(rows: pd.DataFrame) -> list[str]:
             f"needed: for {target} power at this difference. test set: with these seeds, and with "
             "clips or groups like those of the test set. seeds: probe seeds of each model, on this "
             "test set; - if training adds no noise. Both are approximate, since variances are "
-            "estimated; with one seed a model the training noise is an allowance."
+            "estimated; with one seed per model, training noise is an allowance."
         )
     neither = rows[rows.power.notna() & rows.units_needed.isna() & rows.seeds_needed.isna()]
     if len(neither[neither.training_noise > 0]):

@@ -91,9 +91,9 @@ class Design:
         return float(smallest) if smallest <= self.largest else np.inf
 
     def units_for(self, difference: float, power: float = POWER) -> int | None:
-        """Return how many groups or clips a difference needs, with these seeds; None if no number.
+        """Return how many groups or clips a difference needs with these seeds; None if none do.
 
-        Units are taken to be as large, and to vary, as those of the test set.
+        Units are assumed to have the size and variance of those of the test set.
         """
         least = LEAST_FREEDOM + 1 if self.flips is None or self.flips.grouped else 2
 
@@ -103,7 +103,7 @@ class Design:
         return _first(enough, least, _MOST_UNITS)
 
     def seeds_for(self, difference: float, power: float = POWER) -> int | None:
-        """Return how many probe seeds a model a difference needs on this test set.
+        """Return how many probe seeds of each model a difference needs on this test set.
 
         None if no number is enough, or if training adds no noise.
         """
@@ -128,7 +128,7 @@ class Design:
         return any(np.isfinite(part.freedom) for part in self.parts[1:])
 
     def _parts_at(self, difference: float) -> tuple[Part, ...]:
-        """Return the parts, if this is the true difference: some clips must make it."""
+        """Return the parts for a true difference, which some clips must differ for."""
         if self.flips is None or self.flips.grouped:
             return self.parts
         size = max(self.flips.size, difference)
@@ -145,7 +145,7 @@ class Design:
         return dataclasses.replace(self, parts=parts, flips=flips, n_units=n_units)
 
     def with_seeds(self, seeds: int) -> Design:
-        """Return the design with two or more seeds of both models, whose spread is then measured.
+        """Return the design with two or more seeds of both models, whose variance is measured.
 
         Without training noise seeds change nothing.
         """

@@ -45,7 +45,7 @@ class Flips:
         n: number of groups; of clips the effective number over folds (:func:`score_interval`).
         grouped: whether they are groups.
         share: of the clips, those on which the models differ.
-        size: root mean square of these clips' differences; 1 where none differs.
+        size: root mean square of these clips' differences; 1 if none differs.
     """
 
     n: float
@@ -157,7 +157,7 @@ def score_interval(
         error = _score_error(differences, difference, design_effect)
         return sign * (difference - found) - critical * error
 
-    # The excess is 0 at the value itself where nothing varies, and negative beside it.
+    # If nothing varies, the excess is 0 at the value itself, and negative beside it.
     low = _root(lambda d: excess(d, -1), found - _BESIDE, -1.0) if found > -1 else -1.0
     high = _root(lambda d: excess(d, 1), found + _BESIDE, 1.0) if found < 1 else 1.0
     return low, high

@@ -13,15 +13,13 @@ from harness.analysis.compare.pair import A_BETTER, B_BETTER, NO_VERDICT, UNPAIR
 from harness.analysis.compare.power import POWER
 from harness.analysis.compare.ranks import SIGNIFICANCE
 from harness.core.counts import plural
-from harness.core.errors import UserError
-from harness.core.rendering import STYLES, Sheet, Text, render
+from harness.core.rendering import Sheet, Text, check_format, render
 from tasks.format.task import is_synthetic, short_names
 
 DETECTS = (
     "detects: the smallest true difference that this comparison would detect with "
     f"{100 * POWER:g} % power (two-sided, 5 %, before Holm's correction)."
 )
-FORMATS = (*STYLES, "csv")
 MEAN = "mean"
 MEAN_IS_ABOUT = (
     f"{MEAN}: its interval and p cover resampling of the clips of these tasks, not of tasks; a "
@@ -37,8 +35,7 @@ def format_comparison(comparison: Comparison, style: str = "markdown") -> str:
     Raises:
         UserError: an unknown format.
     """
-    if style not in FORMATS:
-        raise UserError(f"--format must be one of {', '.join(FORMATS)}, not '{style}'.")
+    check_format(style)
     if style == "csv":
         return long_form(comparison).to_csv(index=False, lineterminator="\n")
     sheets = [_pair(comparison, over) for over in comparison.overall.to_dict("records")]

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from harness.analysis.compare.gather import choose
 from harness.analysis.table.cells import MEAN, Marks, cells, is_mean
 from harness.analysis.table.intervals import interval_text
 from harness.analysis.table.notes import shows_spread, table_notes
 from harness.analysis.table.unsupported import unsupported_tasks
-from harness.core.errors import UserError, did_you_mean
-from harness.core.rendering import PARTIAL, STYLES, Sheet, Text, render
+from harness.core.rendering import PARTIAL, Sheet, Text, check_format, render
 from harness.results.frames import EQUAL_DIGITS
 from tasks.format.task import short_names
 
@@ -33,12 +33,7 @@ def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     Raises:
         UserError: there are no results by the protocol.
     """
-    known = sorted(set(table.protocol))
-    if protocol not in known:
-        raise UserError(
-            f"No results by protocol '{protocol}'.{did_you_mean(protocol, known)} "
-            f"There are {', '.join(known)}."
-        )
+    (protocol,) = choose(table, "protocol", [protocol])
     long = cells(table, protocol)
     means = long[long.task == MEAN].set_index("model")
     found = long[long.n_tasks.isna()].pivot(index="model", columns="task", values="value")
@@ -59,28 +54,23 @@ def format_table(
 ) -> str:
     """Return the table of every protocol in the rows, as markdown, csv, latex or html.
 
-    The csv is :func:`cells`, numbers in columns of their own. The others show values to three
-    digits with their interval, and with several seeds their standard deviation;
-    ``failed`` marks a unit that failed, ``undefined`` a metric that the test split does not define,
-    a dash what was never run or is not supported by the protocol. A task that not all models were
-    tested on alike is headed ``mixed``, and each of its values has its metric. More than six
-    tasks are put below each other, by domain.
+    The csv has the columns of :func:`cells`. The other formats show values to three digits with
+    their interval. ``failed`` marks a failed evaluation, ``undefined`` a metric that is undefined
+    on the test split, and a dash what was never run or is not supported by the protocol. A task on
+    which models were not tested alike has the heading ``mixed``, and each of its values has its
+    metric. More than six tasks are divided among several tables, by domain.
 
     Args:
         table: result rows.
         style: the format.
-        domains, baselines, marks: as :func:`cells` takes them; without ``marks`` nothing is said
-            of marks.
-        unsupported: by protocol, tasks that it does not support; by default those that the rows
-            tell.
-        grouped: as :func:`cells` takes it.
+        domains, baselines, marks, grouped: as for :func:`cells`; without ``marks`` there is no note
+            on marks.
+        unsupported: by protocol, tasks that it does not support; by default those of the rows.
 
     Raises:
         UserError: an unknown format.
     """
-    if style not in (*STYLES, "csv"):
-        known = ", ".join(sorted([*STYLES, "csv"]))
-        raise UserError(f"--format must be one of {known}, not '{style}'.")
+    check_format(style)
     if table.empty:  # a part of a run that is divided among too many
         return "No results.\n"
     if unsupported is None:
@@ -89,10 +79,10 @@ def format_table(
         cells(
             table,
             protocol,
-            domains,
-            baselines,
-            marks,
-            unsupported.get(protocol, ()),
+            domains=domains,
+            baselines=baselines,
+            marks=marks,
+            unsupported=unsupported.get(protocol, ()),
             grouped=grouped,
         )
         for protocol in sorted(set(table.protocol))

@@ -11,7 +11,8 @@ from typing import Any
 
 import pandas as pd
 
-from harness.core.errors import UserError, did_you_mean
+from harness.analysis.compare.gather import choose
+from harness.core.errors import UserError
 
 _PACKAGE = "harness.baselines."
 _BYOLA = "hear_byola"
@@ -28,20 +29,13 @@ def baseline_models(table: pd.DataFrame, named: Collection[str] = ()) -> list[st
     Raises:
         UserError: a name that no row has.
     """
-    for name in named:
-        if name not in set(table.model):
-            models = sorted(set(table.model))
-            raise UserError(
-                f"The baseline '{name}' has no results.{did_you_mean(name, models)} The models are "
-                f"{', '.join(models)}."
-            )
     columns = ["model", "module", "model_options", "checkpoint", "command"]
     known = {
         row.model
         for row in table[columns].drop_duplicates().itertuples()
         if _is_built_in(row.module or _module_in(row.command, row.model), row)
     }
-    return sorted(known | set(named))
+    return sorted(known | set(choose(table, "model", named)))
 
 
 def _is_built_in(module: str, row: Any) -> bool:

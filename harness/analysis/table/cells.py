@@ -12,9 +12,9 @@ import pandas as pd
 
 from harness.analysis.table.baseline_models import baseline_models
 from harness.analysis.table.intervals import seeds_interval
-from harness.core.counts import plural
+from harness.core.counts import first_of, plural
 from harness.results import latest, seed_spread
-from harness.results.frames import EQUAL_DIGITS, TESTED
+from harness.results.frames import EQUAL_DIGITS, TESTED, primary
 from tasks.format.task import is_synthetic
 
 MEAN = "mean"
@@ -43,8 +43,8 @@ class Marks:
 
 def headlines(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
     """Return the newest rows of primary metrics over all folds, by one protocol."""
-    rows = latest(table)
-    return rows[(rows.protocol == protocol) & (rows.split == "all") & rows.is_primary]
+    rows = primary(table)
+    return rows[rows.protocol == protocol]
 
 
 def averaged_tasks(chosen: pd.DataFrame) -> list[str]:
@@ -80,12 +80,7 @@ def _tested(rows: pd.DataFrame, differ: Sequence[str]) -> str:
             "task_sha256": f"version {row['task_sha256'][:8]}",
         }
         models.setdefault(", ".join(said[name] for name in differ), []).append(row["model"])
-    return "; ".join(f"{_some(who)}: {test}" for test, who in models.items())
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return "; ".join(f"{', '.join(first_of(who, _NAMED))}: {test}" for test, who in models.items())
 
 
 def mixed_note(found: pd.DataFrame) -> str:
@@ -94,24 +89,25 @@ def mixed_note(found: pd.DataFrame) -> str:
     said = dict.fromkeys(f"{task} ({why})" for task, why in zip(mixed.task, mixed.mixed))
     if not said:
         return ""
-    return f"Mixed, not tested alike, so without a best and in no mean: {'; '.join(said)}."
+    return (
+        f"Mixed: not all models were tested alike, so no best, and in no mean: {'; '.join(said)}."
+    )
 
 
 def unpaired_note(marks: Marks) -> str:
     """Return a sentence on the models that could not be compared; empty if there are none."""
-    more = len(marks.unpaired) - _NAMED
-    shown = "; ".join(marks.unpaired[:_NAMED]) + (f"; and {more} more" if more > 0 else "")
+    shown = "; ".join(first_of(marks.unpaired, _NAMED))
     return f"Not compared, so without a mark: {shown}." if shown else ""
 
 
 def cells(
     table: pd.DataFrame,
     protocol: str,
+    *,
     domains: Mapping[str, str] | None = None,
     baselines: Collection[str] = (),
     marks: Marks | None = None,
     unsupported: Collection[str] = (),
-    *,
     grouped: bool = True,
 ) -> pd.DataFrame:
     """Return one row per model and task of one protocol, and one per mean.
@@ -134,26 +130,25 @@ def cells(
 
     Returns:
         ``protocol``, ``model``, ``baseline``, ``task`` (or ``mean``, or ``mean DOMAIN``),
-        ``domain``, ``metric``; ``mixed``: of a task whose values do not compare, since they are of
-        several metrics, test sets or versions, which models were tested on what, else empty;
-        ``status``: ``done``, ``failed``, ``undefined`` on this test split, ``mixed`` between seeds,
-        ``unsupported`` by the protocol, or ``missing``; of a mean ``done``, ``partial`` where it
-        covers fewer tasks than there are, or ``missing``; ``value``, the mean over seeds;
-        ``ci_low`` and ``ci_high`` of its 95 % interval
+        ``domain``, ``metric``; ``mixed``: if the values of a task cannot be compared, what each
+        model was tested on, else empty; ``status``: ``done``, ``failed``, ``undefined`` on this
+        test split, ``mixed`` between seeds, ``unsupported`` by the protocol, or ``missing``; for a
+        mean ``done``, ``partial`` (over fewer tasks than there are) or ``missing``; ``value``, the
+        mean over seeds; ``ci_low`` and ``ci_high`` of its 95 % interval
         (:func:`harness.analysis.table.intervals.seeds_interval`), and ``training``, how that
         includes training noise; ``n_groups`` and ``design_effect`` of the test set; ``seed_sd``,
         the standard deviation (ddof 1) between seeds; ``n_seeds`` and ``seeds_failed``; ``n_tasks``
         and ``of_tasks``, the number of tasks in a mean and in total; ``best``: whether it is the
-        best of its column (a mean: of the complete means); ``near``: whether it is not
-        significantly different from the best, empty if that is not known.
+        best of its column (of the complete means); ``near``: whether it is not significantly
+        different from the best, empty if that is not known.
     """
     chosen = headlines(table, protocol)
-    spread = seed_spread(chosen).set_index(["model", "task"]).seed_sd
-    on_top = baseline_models(latest(table), baselines)
     tasks = sorted({*chosen.task, *unsupported}, key=lambda task: _place(task, domains))
     scored = _scored(chosen, grouped)
-    mixed = mixed_tasks(chosen)
+    spread = seed_spread(chosen).set_index(["model", "task"]).seed_sd
+    described = _described(chosen, tasks, domains)
     averaged = averaged_tasks(chosen)
+    on_top = baseline_models(latest(table), baselines)
     n_scored = Counter(
         model
         for (model, task), cell in scored.items()
@@ -162,19 +157,10 @@ def cells(
     models = sorted(
         set(chosen.model), key=lambda model: (model not in on_top, -n_scored[model], model)
     )
-    metrics = chosen.sort_values("status").groupby("task").metric.first()  # done before failed
-    metrics = metrics.reindex(tasks, fill_value="")
-    unlike = chosen[chosen.task.isin(mixed)].groupby(["model", "task"])
-    own_metrics = unlike.metric.unique().map("/".join)
     rows: list[dict] = []
     for model in models:
         own = [
-            {
-                "task": task,
-                "domain": _domain(task, domains),
-                "metric": own_metrics.get((model, task), "") if task in mixed else metrics[task],
-                "mixed": mixed.get(task, ""),
-            }
+            described[model, task]
             | scored.get((model, task), _UNSUPPORTED if task in unsupported else _MISSING)
             | {"seed_sd": spread.get((model, task), np.nan)}
             for task in tasks
@@ -191,6 +177,30 @@ def cells(
     for column in ("n_tasks", "of_tasks", "n_seeds", "seeds_failed", "n_groups"):
         found[column] = found[column].astype("Int64")
     return found
+
+
+def _described(
+    chosen: pd.DataFrame, tasks: Sequence[str], domains: Mapping[str, str] | None
+) -> dict[tuple[str, str], dict]:
+    """Return domain, metric and comparability of each model and task.
+
+    If a task is mixed, each model has its own metrics; otherwise the task has one.
+    """
+    mixed = mixed_tasks(chosen)
+    metrics = chosen.sort_values("status").groupby("task").metric.first()  # done before failed
+    own_metrics = chosen.groupby(["model", "task"]).metric.unique().map("/".join)
+    return {
+        (model, task): {
+            "task": task,
+            "domain": _domain(task, domains),
+            "metric": (
+                own_metrics.get((model, task), "") if task in mixed else metrics.get(task, "")
+            ),
+            "mixed": mixed.get(task, ""),
+        }
+        for model in set(chosen.model)
+        for task in tasks
+    }
 
 
 def _domain(task: str, domains: Mapping[str, str] | None) -> str:
@@ -218,7 +228,7 @@ def _over_seeds(rows: pd.DataFrame, grouped: bool) -> dict:
     }
     if done.empty:
         return found | {"status": "failed"}
-    if done[TESTED].nunique().gt(1).any():
+    if len(done) > 1 and done[TESTED].nunique().gt(1).any():
         return found | {"status": "mixed"}
     if done.value.isna().any():
         return found | {"status": "undefined"}

@@ -19,9 +19,9 @@ class SeedsInterval(NamedTuple):
     """A 95 % interval of the mean over seeds.
 
     Attributes:
-        low, high: its ends; NaN where there is none.
-        training: how it includes training noise: ``seeds`` measured it, ``allowance``, or empty
-            where the protocol is not random or a row of an older version does not tell.
+        low, high: its ends; NaN if there is none.
+        training: how it includes training noise: ``seeds`` (measured) or ``allowance``; empty if
+            the protocol is not random or the rows have an older schema version.
     """
 
     low: float
@@ -39,9 +39,8 @@ def seeds_interval(rows: pd.DataFrame, *, grouped: bool = True) -> SeedsInterval
         rows: finished rows of one model, task and protocol, a row a probe seed.
         grouped: whether test groups are the units, on tasks that have them; otherwise clips.
     """
-    ends = (
-        rows[["ci_low", "ci_high"]].mean().where(rows[["ci_low", "ci_high"]].count() == len(rows))
-    )
+    # NaN if a seed has no interval.
+    low, high = rows[["ci_low", "ci_high"]].to_numpy(np.float64).mean(axis=0)
     errors, freedom = rows.standard_error, rows.freedom
     over_clips = not grouped and rows.n_groups.notna().any()
     if over_clips:
@@ -49,10 +48,10 @@ def seeds_interval(rows: pd.DataFrame, *, grouped: bool = True) -> SeedsInterval
         freedom = rows.n_test.astype(float) - 1
     elif len(rows) == 1 or rows.value.nunique() == 1:
         allowed = (rows.training_error > 0).any()
-        return SeedsInterval(ends.ci_low, ends.ci_high, ALLOWED if allowed else "")
+        return SeedsInterval(low, high, ALLOWED if allowed else "")
     # Too few groups for an interval over groups may be enough clips for one over clips.
     if errors.isna().any() or (rows.ci_low.isna().any() and not over_clips):
-        return SeedsInterval(ends.ci_low, ends.ci_high, "")
+        return SeedsInterval(low, high, "")
     parts = [Part(float((errors**2).mean()), float(freedom.min()))]
     training = ""
     if rows.value.nunique() > 1:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from harness.analysis.compare.gather import Results, gather, read_measured
+from harness.analysis.compare.gather import Results, Runs, read_measured, read_runs
 from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.paired import difference
 from harness.analysis.compare.ranks import SIGNIFICANCE, holm
@@ -24,27 +23,20 @@ RULE = (
 )
 
 
-def find_marks(
-    table: pd.DataFrame,
-    runs: Path | Sequence[Path],
-    results: Results | None = None,
-    *,
-    grouped: bool = True,
-) -> Marks:
-    """Compare the models of each task and protocol with the best of them, of several all.
+def find_marks(table: pd.DataFrame, results: Runs, *, grouped: bool = True) -> Marks:
+    """Compare the models of each task and protocol with the best model, or with all best ones.
 
     Args:
         table: result rows.
-        runs: where they were read: a run's folder, or the ``results.csv`` in it; or several.
-        results: what they hold, where that was gathered before; ``runs`` is not read then.
-        grouped: use the groups of tasks that have them.
+        results: results with predictions of these rows, or what :func:`harness.load` reads.
+        grouped: use the groups of tasks as independent units; otherwise clips.
 
     Returns:
-        Marks for the tasks of which the best model and at least one other have predictions. Where
-        the run is gone, or its predictions, there are none.
+        Marks for the tasks on which the best model and at least one other have predictions. There
+        are none if the results cannot be read.
     """
     try:
-        results = results or gather(runs)
+        results = read_runs(results)
     except UserError:
         return Marks()
     near: dict[tuple[str, str], dict[str, bool]] = {}

@@ -9,14 +9,19 @@ import pandas as pd
 
 from harness.analysis.table.cells import Marks, mixed_note, unpaired_note
 from harness.analysis.table.intervals import ALLOWED, MEASURED
+from harness.analysis.versions import version_notes
+from harness.core.counts import first_of
+from harness.core.kinds import EmbeddingType
 from harness.core.rendering import NEAR, PARTIAL
 from harness.metrics.registry import metrics_of
 from harness.metrics.units import FEW_UNITS
 from harness.results import latest
-from harness.results.frames import OUT_OF_SCALE
+from harness.results.frames import OUT_OF_SCALE, primary
 from tasks.format.task import short_names
 
-_SHOWN = 3  # failures spelt out
+_SHOWN = 3  # failures that are listed
+BOLD = "Bold: the best of its column; for means, the best of those over all tasks."
+SPREAD = "sd: standard deviation between probe seeds; the value is their mean."
 
 
 def table_notes(
@@ -32,7 +37,8 @@ def table_notes(
     Args:
         table: result rows.
         long: :func:`harness.analysis.table.cells.cells` of each protocol.
-        marks: what is not significantly different from the best; without them no note is made.
+        marks: the models that do not differ significantly from the best; without them no note is
+            made.
         unsupported: by protocol, tasks that it does not support.
         grouped: whether intervals are over test groups.
     """
@@ -41,6 +47,7 @@ def table_notes(
         *_notes(long, marks),
         *_left_out(unsupported),
         *out_of_scale(table),
+        *version_notes(primary(table)),
         *_twins(table),
         *_failures(table),
     ]
@@ -51,7 +58,7 @@ def _notes(long: Sequence[pd.DataFrame], marks: Marks | None) -> list[str]:
     table = pd.concat(long)
     said = []
     if table.best.any():
-        said.append("Bold: the best of its column; for means, the best of those over all tasks.")
+        said.append(BOLD)
     if (table.status == "partial").any():
         said.append(
             f"{PARTIAL}: a mean over fewer tasks than other means; it cannot be compared with them."
@@ -59,13 +66,13 @@ def _notes(long: Sequence[pd.DataFrame], marks: Marks | None) -> list[str]:
     if table.ci_low.notna().any():
         said.append(intervals_note(table))
     if any(map(shows_spread, table.itertuples())):
-        said.append("sd: standard deviation between probe seeds; the value is their mean.")
+        said.append(SPREAD)
     if table.baseline.any():
         names = dict.fromkeys(table.model[table.baseline])
         said.append(f"The baselines are at the top: {', '.join(names)}.")
     notes = [note for note in (" ".join(said), groups_note(table), mixed_note(table)) if note]
     if table.best.any() and marks is not None:
-        notes.append(_marks_note(marks))
+        notes.append(marks_note(marks))
     return notes
 
 
@@ -85,7 +92,7 @@ def intervals_note(table: pd.DataFrame) -> str:
 def _units(table: pd.DataFrame) -> str:
     shown = table[table.ci_low.notna()]
     clips = shown[shown.n_groups.isna()]
-    files = clips.metric.isin(list(metrics_of("event")))
+    files = clips.metric.isin(list(metrics_of(EmbeddingType.EVENT)))
     units = [
         "test groups" if len(clips) < len(shown) else "",
         "test clips" if (~files).any() else "",
@@ -160,13 +167,13 @@ def out_of_scale(table: pd.DataFrame) -> list[str]:
         found = found.drop_duplicates(["model", "task"])
         said = [
             f"{row.model} on {row.task} ({fault.partition('; ')[0]})"
-            for row in found.head(_SHOWN).itertuples()
+            for row in found.itertuples()
             for fault in [row.notes.partition(f"{OUT_OF_SCALE}: ")[2]]
         ]
-        more = f", and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
         notes.append(
             f"{protocol} does not normalise its inputs, and fails on embeddings of such a scale: "
-            f"{', '.join(said)}{more}. Compare with `--protocol linear` or `mlp`, which do."
+            f"{', '.join(first_of(said, _SHOWN))}. Compare with `--protocol linear` or `mlp`, which "
+            "do."
         )
     return notes
 
@@ -199,20 +206,18 @@ def _failures(table: pd.DataFrame) -> list[str]:
     said = [
         f"{row.model} on {row.task} by {row.protocol}"
         + (f" ({row.error.rstrip('.')})" if row.error else "")
-        for row in failed.head(_SHOWN).itertuples()
+        for row in failed.itertuples()
     ]
-    more = f", and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""
-    return [f"Failed: {', '.join(said)}{more}."]
+    return [f"Failed: {', '.join(first_of(said, _SHOWN))}."]
 
 
-def _marks_note(marks: Marks) -> str:
+def marks_note(marks: Marks) -> str:
+    """Return a note on the marks, or why there are none."""
+    said = "No model is marked as not significantly different from the best"
     if any(near for of_task in marks.near.values() for near in of_task.values()):
         said = f"{NEAR}: {marks.rule}"
     elif marks.rule:
-        said = "No model is marked as not significantly different from the best."
+        said += "."
     else:
-        said = (
-            "No model is marked as not significantly different from the best: that takes clip by "
-            "clip predictions, which `hear-byola results table` reads from a run's folder."
-        )
+        said += ", because that needs the predictions in a run's folder."
     return f"{said} {unpaired_note(marks)}".rstrip()

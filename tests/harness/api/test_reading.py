@@ -92,7 +92,7 @@ def test_a_report_is_written(run, tmp_path):
         (lambda run: harness.compare(run, ["toy", "logmell"]), "Did you mean 'logmel'"),
         (lambda run: harness.compare(run, ["toy", "logmel"]), "Choose a protocol"),
         (lambda run: harness.format_table(run, "markdow"), "markdow"),
-        (lambda run: harness.write_report(run, models=["bol"]), "No row is of a model 'bol'"),
+        (lambda run: harness.write_report(run, models=["bol"]), "No results of the model 'bol'"),
     ],
 )
 def test_mistakes_are_user_errors(run, call, said):

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from support.result_rows import row
 
 from harness.analysis.board import NOT_SEPARABLE, UNPAIRED, board, two_proportion_p
-from harness.analysis.board.published import BoardColumn, PublishedBoard, read_board, read_published
+from harness.analysis.board.published import BoardColumn, PublishedBoard, read_published
 from harness.analysis.board.text import format_board
 from harness.cli import call
 from harness.core.errors import UserError
@@ -369,4 +369,4 @@ def test_ours_are_paired_with_each_other_where_predictions_are_and_else_that_is_
 
 
 def test_a_published_board_has_no_row_that_is_ours():
-    assert "made-up" not in read_board("hear2021").index
+    assert "made-up" not in read_published("hear2021").scores.index

@@ -15,22 +15,19 @@ import soundfile
 from support import task_directories
 from support.erring_runs import make_errors_run
 from support.hear_modules import write_module
+from support.records import records_of
 
-from harness.analysis.compare import (
-    compare,
-    compare_all,
-    format_comparison,
-    paired_difference,
-    plan,
-)
-from harness.analysis.compare.gather import gather
+import harness
+from harness.analysis.compare import compare, compare_all, format_comparison
+from harness.analysis.compare.measured import measure
+from harness.analysis.compare.paired import difference
+from harness.analysis.compare.plan import power
 from harness.analysis.table.marks import find_marks
 from harness.cli import call
 from harness.core.errors import UserError
 from harness.metrics.event_metric import EventMetric
 from harness.models.spec import parse_model
 from harness.results import load, seed_spread, write_csv
-from harness.results.record import find_records
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, make_plan
@@ -91,10 +88,10 @@ def row(found: pd.DataFrame, task: str) -> pd.Series:
 def test_every_task_is_compared_as_its_records_are(run):
     found = compare([run], ["logmel", "toy"], "linear")
     assert len(found.tasks) == 6
-    records = {(r.directory.parent.parent.name, r.task): r for r in find_records(run)
+    records = {(r.directory.parent.parent.name, r.task): r for r in records_of(run)
                if r.directory.name.startswith("linear")}  # fmt: skip
     for each in found.tasks.itertuples():
-        alone = paired_difference([records["logmel", each.task]], [records["toy", each.task]])
+        alone = difference(*([measure(records[model, each.task])] for model in ("logmel", "toy")))
         assert (each.difference, each.ci_low, each.p) == (alone.value, alone.low, alone.p)
         assert each.difference == pytest.approx(each.value_a - each.value_b)
         assert each.p <= each.p_holm
@@ -233,7 +230,7 @@ def test_what_was_gathered_is_measured_once(run, monkeypatch):
         return count(*arguments)
 
     monkeypatch.setattr(EventMetric, "count", counting)
-    results = gather([run])
+    results = harness.load([run])
     found = compare(results, ["logmel", "toy"], "linear", ["tiny_events"])
     assert len(matched) == 2  # a fold and a run of each model
     again = compare(results, ["toy", "logmel"], "linear", ["tiny_events"])
@@ -268,7 +265,7 @@ def edit_rows(directory: Path, **changes) -> None:
 
 
 def test_one_run_may_be_named_alone_and_as_text(run):
-    assert gather(str(run)).rows.equals(gather([run]).rows)
+    assert harness.load(str(run)).rows.equals(harness.load([run]).rows)
 
 
 def test_copies_of_a_run_that_contradict_each_other_are_refused(copied, run, tmp_path):
@@ -278,7 +275,7 @@ def test_copies_of_a_run_that_contradict_each_other_are_refused(copied, run, tmp
     write_csv(table, tmp_path / "edited.csv")
     for order in ([run, tmp_path / "edited.csv"], [tmp_path / "edited.csv", run]):
         with pytest.raises(UserError, match=r"are of one run .* but have different values"):
-            gather(order)
+            harness.load(order)
 
 
 def test_runs_that_tell_different_values_are_told_of(copied, run, tmp_path):
@@ -287,7 +284,7 @@ def test_runs_that_tell_different_values_are_told_of(copied, run, tmp_path):
     table.loc[table.metric == "segment_1s_er", "value"] += 1e-9
     write_csv(table, tmp_path / "later.csv")
     with pytest.warns(UserWarning, match=f"have different values of .*{tmp_path / 'later.csv'}"):
-        gather([run, tmp_path / "later.csv"])
+        harness.load([run, tmp_path / "later.csv"])
 
 
 def test_a_name_of_two_models_is_refused_with_both(copied, tmp_path):
@@ -409,7 +406,23 @@ def test_a_single_seed_of_trained_probes_is_warned_of(run):
     allowed = found.tasks[found.tasks.method.str.contains("allowance")].task
     assert sorted(name.split("-")[0] for name in allowed) == ["tiny_events"]
     (warning,) = found.warnings
-    assert "One probe seed a model on tiny_events:" in warning
+    assert "One probe seed per model on tiny_events:" in warning
+
+
+def test_models_of_different_probe_versions_are_named(copied):
+    file = evaluation(copied, "toy", "tiny_scene") / "result.json"
+    content = json.loads(file.read_text())
+    now = content["rows"][0]["probe_version"]
+    for each in content["rows"]:
+        each["probe_version"] = now - 1
+    file.write_text(json.dumps(content))
+    found = compare([copied], ["logmel", "toy"], "linear")
+    (said,) = (each for each in found.warnings if "probe versions" in each)
+    assert f"Version {now}: " in said
+    assert f"Older: toy on tiny_scene-v1-full ({now - 1})." in said
+    assert said in format_comparison(found)
+    others = compare([copied], ["logmel", "toy"], "linear", ["tiny_events"]).warnings
+    assert not any("probe versions" in each for each in others)
 
 
 def test_protocols_that_not_all_models_share_are_named(copied):
@@ -499,11 +512,11 @@ def test_each_comparison_has_what_it_could_detect(run):
 
 
 def test_power_is_of_each_pair_with_the_best_model_or_of_those_named(run):
-    rows = plan([run], protocol="linear")
+    rows = power([run], protocol="linear")
     best = compare([run], MODELS, "linear").ranks.model[0]
     assert set(rows.a) == {best}
     assert set(rows.b) == set(MODELS) - {best}
-    rows = plan([run], ["logmel", "toy"], "linear", difference=0.3, power=0.9)
+    rows = power([run], ["logmel", "toy"], "linear", difference=0.3, power=0.9)
     found = compare([run], ["logmel", "toy"], "linear").tasks.set_index("task")
     assert rows.task.tolist() == [*found.index, "mean"]
     assert set(rows.protocol) == {"linear"}
@@ -515,7 +528,7 @@ def test_power_is_of_each_pair_with_the_best_model_or_of_those_named(run):
     assert (tasks.n_units[enough] >= tasks.units_needed[enough]).all()
     events = row(rows, "tiny_events")
     assert (events.unit, events.training_noise > 0) == ("files", True)
-    planned = plan([run], ["logmel", "toy"], "linear", difference=0.3, seeds=5)
+    planned = power([run], ["logmel", "toy"], "linear", difference=0.3, seeds=5)
     assert row(planned, "tiny_events").seeds_a == 5
     assert row(planned, "tiny_scene").seeds_a == 1  # its probes have no randomness
 
@@ -544,12 +557,12 @@ def test_power_needs_two_models(copied):
         shutil.rmtree(copied / "results" / model)
     (copied / "results.csv").unlink()
     with pytest.raises(UserError, match="the run has only one"):
-        plan([copied])
+        power([copied])
 
 
 def test_what_cannot_be_paired_has_no_power(copied):
     next(evaluation(copied, "toy", "tiny_scene").glob("*.npz")).unlink()
-    rows = plan([copied], ["logmel", "toy"], "linear", difference=0.1)
+    rows = power([copied], ["logmel", "toy"], "linear", difference=0.1)
     each = row(rows, "tiny_scene")
     assert np.isnan(each.detectable)
     assert pd.isna(each.units_needed)

@@ -18,7 +18,7 @@ def pair(values: Mapping[str, float], error: float = 0.01) -> ModelPair:
     """Models a and b with these differences, each with this standard error."""
     found = {
         f"{task}-v1-full": PairedDifference(
-            value, 0, 0, 0, "", 100, (1, 1), (Part(error**2, 200.0),)
+            value=value, n_clips=100, seeds=(1, 1), parts=(Part(error**2, 200.0),)
         )
         for task, value in values.items()
     }

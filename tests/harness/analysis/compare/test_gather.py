@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from support.result_rows import row
 
-from harness.analysis.compare.gather import gather
+from harness.analysis.compare.gather import load
 from harness.results import frame, write_csv, write_result
 
 
@@ -25,13 +25,13 @@ def run(tmp_path) -> Path:
 
 @pytest.mark.parametrize("part", ["", "results", "results/model", "results.csv", ".."])
 def test_a_run_and_its_parts_have_predictions(run, part):
-    assert gather(run / part).has_predictions
+    assert load(run / part).has_predictions
 
 
 def test_a_table_beside_a_run_has_none(run):
-    assert not gather(run / "foreign.csv").has_predictions
+    assert not load(run / "foreign.csv").has_predictions
     write_csv(frame([row()]), run.parent / "results.csv")
-    assert not gather(run.parent / "results.csv").has_predictions
+    assert not load(run.parent / "results.csv").has_predictions
     (evaluation,) = run.rglob("evaluation.json")
     evaluation.unlink()
-    assert not gather(run).has_predictions
+    assert not load(run).has_predictions

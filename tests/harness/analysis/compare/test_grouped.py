@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy import stats
+from support.probe_seeds import accuracy_seed, probe_seed
 
 from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.paired import difference
-from harness.metrics.jackknife import share_influence
 from harness.metrics.registry import find_metric
 from harness.metrics.scene_metric import SceneFold
 from harness.metrics.units import clip_units, group_units
-
-
-def probe(right: np.ndarray, groups: np.ndarray, **changes) -> Measured:
-    """A probe seed by which clips of one test split it has right."""
-    shares = (np.asarray(right, dtype=float),)
-    names = tuple(f"{i:05d}" for i in range(len(right)))
-    by_unit = share_influence(shares, group_units([groups.astype(str)], [len(right)]))
-    by_clip = share_influence(shares, clip_units([len(right)]))
-    made = Measured(
-        "m", 0, "task", "abc", "linear", find_metric("top1_acc"), (names,), by_unit, by_clip, shares
-    )
-    changes.setdefault("is_random", changes.get("protocol", "linear") != "linear")
-    return dataclasses.replace(made, **changes)
 
 
 def speakers(differences: list[float], size: int = 100) -> tuple[Measured, Measured]:
@@ -36,7 +21,7 @@ def speakers(differences: list[float], size: int = 100) -> tuple[Measured, Measu
         a[row, : int(0.5 * size) + round(size * max(each, 0))] = 1
         b[row, : int(0.5 * size) + round(size * max(-each, 0))] = 1
     groups = np.repeat(np.arange(len(differences)), size)
-    return probe(a.ravel(), groups), probe(b.ravel(), groups)
+    return accuracy_seed(a.ravel(), groups=[groups]), accuracy_seed(b.ravel(), groups=[groups])
 
 
 def test_six_speakers_are_six_answers():
@@ -86,25 +71,7 @@ def test_folds_weigh_as_the_score_does():
     sizes = (40, 90)
     shares = [[rng.integers(0, 2, n).astype(float) for n in sizes] for _ in range(2)]
     groups = [(np.arange(n) // 5 + 100 * f).astype(str) for f, n in enumerate(sizes)]
-    units = group_units(groups, sizes)
-    names = tuple(tuple(f"{f}-{i:03d}" for i in range(n)) for f, n in enumerate(sizes))
-    sides = []
-    for side in shares:
-        by_unit, by_clip = (share_influence(side, each) for each in (units, clip_units(sizes)))
-        sides.append(
-            Measured(
-                "m",
-                0,
-                "task",
-                "abc",
-                "linear",
-                find_metric("top1_acc"),
-                names,
-                by_unit,
-                by_clip,
-                tuple(side),
-            )
-        )
+    sides = [accuracy_seed(*side, groups=groups) for side in shares]
     found = difference([sides[0]], [sides[1]])
     totals = [
         np.array([(x - y)[g == name].sum() / len(g) / 2 for name in dict.fromkeys(g)])
@@ -119,7 +86,10 @@ def test_seeds_add_their_variance_to_that_of_the_groups():
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(30), 10)
     seeds = [
-        [probe(rng.random(300) < chance, groups, seed=s, protocol="mlp") for s in range(3)]
+        [
+            accuracy_seed(rng.random(300) < chance, groups=[groups], seed=s, protocol="mlp")
+            for s in range(3)
+        ]
         for chance in (0.8, 0.6)
     ]
     found = difference(*seeds)
@@ -153,7 +123,7 @@ def false_positives(n_groups: int, size: int, icc: float, trials: int) -> tuple[
     called, missed = 0, 0
     for _ in range(trials):
         a, b, groups = correlated(rng, n_groups, size, icc)
-        found = difference([probe(a, groups)], [probe(b, groups)])
+        found = difference([accuracy_seed(a, groups=[groups])], [accuracy_seed(b, groups=[groups])])
         called += found.p < 0.05
         missed += not found.low <= 0 <= found.high
     return called / trials, missed / trials
@@ -183,7 +153,6 @@ def test_false_positives_of_macro_metrics_over_groups(metric, icc):
     called = 0
     groups = np.repeat(np.arange(20), 10)
     units, clips = group_units([groups.astype(str)], [200]), clip_units([200])
-    names = (tuple(f"{i:03d}" for i in range(200)),)
     for _ in range(600):
         targets = rng.integers(0, 3, 200)
         sides = []
@@ -194,19 +163,6 @@ def test_false_positives_of_macro_metrics_over_groups(metric, icc):
             by_unit, by_clip = (
                 find_metric(metric).influence(fold, each) for each in (units, clips)
             )
-            sides.append(
-                Measured(
-                    "m",
-                    0,
-                    "task",
-                    "abc",
-                    "linear",
-                    find_metric(metric),
-                    names,
-                    by_unit,
-                    by_clip,
-                    answers=200,
-                )
-            )
+            sides.append(probe_seed(by_unit, by_clip, metric=metric, answers=200))
         called += difference([sides[0]], [sides[1]]).p < 0.05
     assert called / 600 <= 0.06 + 0.02

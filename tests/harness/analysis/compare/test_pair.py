@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.probe_seeds import accuracy_seed
 
-from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.pair import TaskScore, compare_pair
-from harness.metrics.jackknife import share_influence
-from harness.metrics.registry import find_metric
-from harness.metrics.units import clip_units
 
 
 def cell(task: str, *right: float) -> TaskScore:
-    clips = (tuple(f"{i:04d}" for i in range(len(right))),)
-    each = (np.array(right),)
-    found = share_influence(each, clip_units([len(right)]))
-    seed = Measured(
-        "m", 0, task, "abc", "linear", find_metric("top1_acc"), clips, found, found, each
+    seed = accuracy_seed(np.array(right), task=task)
+    return TaskScore(
+        metric="top1_acc",
+        higher_is_better=True,
+        task_sha256="abc",
+        value=seed.value,
+        measured=(seed,),
     )
-    return TaskScore("top1_acc", True, "abc", found.value, (seed,), ())
 
 
 def test_a_task_that_cannot_be_paired_takes_no_part_in_the_mean():

@@ -9,45 +9,26 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn.metrics import average_precision_score
+from support.probe_seeds import accuracy_seed, probe_seed
 
 from harness.analysis.compare.influences import in_order, influence, units_of
 from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.paired import difference
 from harness.core.errors import UserError
 from harness.metrics.event_metric import Event, EventCounts
-from harness.metrics.jackknife import Influence, share_influence
+from harness.metrics.jackknife import Influence
 from harness.metrics.registry import event_metric, find_metric
 from harness.metrics.scene_metric import SceneFold
-from harness.metrics.units import clip_units, group_units
+from harness.metrics.units import clip_units
 from harness.results.predictions import FoldPredictions
 
 F_MEASURE = "event_onset_200ms_fms"
 
 
-def accuracy(*folds: np.ndarray, seed: int = 0, **changes) -> Measured:
-    """A probe seed by what share of runs has each clip right."""
-    clips = tuple(tuple(f"{f}-{i:04d}" for i in range(len(fold))) for f, fold in enumerate(folds))
-    shares = tuple(map(np.asarray, folds))
-    found = share_influence(shares, clip_units([len(fold) for fold in folds]))
-    made = Measured(
-        "m", seed, "task", "abc", "linear", find_metric("top1_acc"), clips, found, found, shares
-    )
-    changes.setdefault("is_random", changes.get("protocol", "linear") != "linear")
-    return dataclasses.replace(made, **changes)
-
-
-def grouped(side: Measured, *groups: Sequence[str]) -> Measured:
-    """The same probe seed on a task with groups."""
-    shares = side.correctness or ()
-    units = group_units(groups, [len(fold) for fold in shares])
-    return dataclasses.replace(side, by_unit=share_influence(shares, units))
-
-
 def moved(metric: str, value: float, moves: np.ndarray | float, n: int, seed: int = 0) -> Measured:
     """A probe seed of another metric by how much each clip moves its score."""
     found = Influence(value, np.zeros(n) + moves, clip_units([n]))
-    clips = (tuple(f"{i:04d}" for i in range(n)),)
-    return Measured("m", seed, "task", "abc", "linear", find_metric(metric), clips, found, found)
+    return probe_seed(found, metric=metric, seed=seed)
 
 
 def right(rng: np.random.Generator, chance: float, *sizes: int) -> list[np.ndarray]:
@@ -57,14 +38,14 @@ def right(rng: np.random.Generator, chance: float, *sizes: int) -> list[np.ndarr
 def test_one_probe_a_model_is_mcnemars_and_tangos():
     rng = np.random.default_rng(0)
     (a,), (b,) = right(rng, 0.8, 200), right(rng, 0.6, 200)
-    found = difference([accuracy(a)], [accuracy(b)])
+    found = difference([accuracy_seed(a)], [accuracy_seed(b)])
     first, second = int((a > b).sum()), int((a < b).sum())
     assert found.value == pytest.approx(a.mean() - b.mean())
     assert found.p == pytest.approx(stats.binomtest(first, first + second).pvalue)
     assert found.low < found.value < found.high
     assert found.method == "exact McNemar, Tango's score interval; over 200 clips"
     assert (found.n_clips, found.seeds) == (200, (1, 1))
-    turned = difference([accuracy(b)], [accuracy(a)])
+    turned = difference([accuracy_seed(b)], [accuracy_seed(a)])
     assert (turned.value, turned.low, turned.high, turned.p) == pytest.approx(
         (-found.value, -found.high, -found.low, found.p)
     )
@@ -73,8 +54,8 @@ def test_one_probe_a_model_is_mcnemars_and_tangos():
 def test_seeds_without_effect_count_as_one_probe():
     rng = np.random.default_rng(0)
     a, b = right(rng, 0.8, 30, 40), right(rng, 0.6, 30, 40)
-    once = difference([accuracy(*a)], [accuracy(*b)])
-    thrice = difference([accuracy(*a, seed=s) for s in range(3)], [accuracy(*b)])
+    once = difference([accuracy_seed(*a)], [accuracy_seed(*b)])
+    thrice = difference([accuracy_seed(*a, seed=s) for s in range(3)], [accuracy_seed(*b)])
     assert (thrice.low, thrice.p) == (once.low, once.p)
     assert thrice.seeds == (3, 1)
 
@@ -82,20 +63,20 @@ def test_seeds_without_effect_count_as_one_probe():
 def test_equal_seeds_beside_others_that_differ_are_known_to_have_no_spread():
     rng = np.random.default_rng(0)
     (a,), (*b,) = right(rng, 0.9, 200), right(rng, 0.7, 200, 200, 200)
-    steady = [accuracy(a, seed=s, protocol="mlp") for s in range(3)]
-    varying = [accuracy(each, seed=s, protocol="mlp") for s, each in enumerate(b)]
+    steady = [accuracy_seed(a, seed=s, protocol="mlp") for s in range(3)]
+    varying = [accuracy_seed(each, seed=s, protocol="mlp") for s, each in enumerate(b)]
     found = difference(steady, varying)
     assert "seeds (3 and 3)" in found.method
     turned = a.copy()
     turned[0] = 1 - turned[0]
-    nearly = difference([*steady[:2], accuracy(turned, seed=2, protocol="mlp")], varying)
+    nearly = difference([*steady[:2], accuracy_seed(turned, seed=2, protocol="mlp")], varying)
     assert found.high - found.low == pytest.approx(nearly.high - nearly.low, rel=0.05)
 
 
 def test_seeds_that_all_agree_need_no_allowance():
     rng = np.random.default_rng(0)
     (a,), (b,) = right(rng, 0.8, 200), right(rng, 0.6, 200)
-    sides = [[accuracy(x, seed=s, protocol="mlp") for s in range(3)] for x in (a, b)]
+    sides = [[accuracy_seed(x, seed=s, protocol="mlp") for s in range(3)] for x in (a, b)]
     assert "exact McNemar" in difference(*sides).method
     assert "allowance" not in difference(*sides).method
     assert "allowance" in difference(sides[0][:1], sides[1]).method
@@ -104,7 +85,7 @@ def test_seeds_that_all_agree_need_no_allowance():
 def test_averaged_runs_are_a_permutation_of_signs():
     rng = np.random.default_rng(0)
     a, b = (rng.binomial(10, chance, 300) / 10 for chance in (0.55, 0.5))
-    found = difference([accuracy(a)], [accuracy(b)])
+    found = difference([accuracy_seed(a)], [accuracy_seed(b)])
     scipys = stats.permutation_test(
         (a, b), lambda x, y, axis: np.mean(x - y, axis=axis), permutation_type="samples",
         n_resamples=4999, rng=rng, vectorized=True,
@@ -131,7 +112,7 @@ def test_one_seed_beside_several_is_taken_to_spread_as_they_do():
     found = difference(several, [moved("mAP", 0.44, 0.0, 500)])
     half = stats.t.ppf(0.975, 2) * 0.02 * np.sqrt(1 / 3 + 1)
     assert found.high - found.value == pytest.approx(half)
-    assert "taken to spread alike" in found.method
+    assert "seeds (3 and 1, assumed to have the same variance)" in found.method
 
 
 def test_what_is_guessed_of_one_seed_is_bounded_beside_the_clips():
@@ -166,9 +147,9 @@ def test_equivalence_is_two_one_sided_t_tests():
 def test_equivalence_of_seeds_and_of_groups_is_of_the_t_interval_shown():
     rng = np.random.default_rng(0)
     (*a,), (*b,) = right(rng, 0.8, 90, 90, 90), right(rng, 0.8, 90, 90, 90)
-    seeds = [[accuracy(each, seed=s) for s, each in enumerate(side)] for side in (a, b)]
+    seeds = [[accuracy_seed(each, seed=s) for s, each in enumerate(side)] for side in (a, b)]
     groups = [f"{i % 15}" for i in range(90)]
-    by_group = [[grouped(accuracy(side[0]), groups)] for side in (a, b)]
+    by_group = [[accuracy_seed(side[0], groups=[groups])] for side in (a, b)]
     for sides in (seeds, by_group):
         found = difference(*sides)
         farther = max(-found.low, found.high)
@@ -189,9 +170,7 @@ def test_map_has_the_error_of_scipys_paired_bootstrap():
     sides = []
     for fold in folds:
         measured = influence("mAP", [fold], units_of([fold]))
-        sides.append(
-            dataclasses.replace(moved("mAP", 0.0, 0.0, n), by_unit=measured, by_clip=measured)
-        )
+        sides.append(probe_seed(measured, metric="mAP"))
     found = difference([sides[0]], [sides[1]])
 
     def statistic(index: np.ndarray) -> float:
@@ -248,13 +227,13 @@ def test_clips_in_another_order_are_paired_by_name():
     ],
 )
 def test_what_does_not_belong_together_is_refused(changes, named):
-    one = accuracy(np.ones(9))
+    one = accuracy_seed(np.ones(9))
     with pytest.raises(UserError, match=named):
         difference([one], [dataclasses.replace(one, model="n", **changes)])
 
 
 def test_what_cannot_be_told_says_why():
-    each = accuracy(np.ones(1), np.ones(1))
+    each = accuracy_seed(np.ones(1), np.ones(1))
     found = difference([each], [each])
     assert np.isnan(found.p)
     assert found.method == "none: a test set of one clip a fold"
@@ -270,7 +249,7 @@ def test_what_cannot_be_told_says_why():
     same = difference([flat[0]], [flat[0]])
     assert (same.value, same.p) == (0.0, 1.0)
     assert (same.low, same.high) == pytest.approx((wilsons.low - 1, 1 - wilsons.low), abs=0.003)
-    alike = accuracy(np.ones(40))
+    alike = accuracy_seed(np.ones(40))
     same = difference([alike], [alike])
     assert (same.value, same.p) == (0.0, 1.0)
     assert same.low < 0 < same.high
@@ -281,15 +260,12 @@ def test_a_macro_mean_of_which_one_class_differs_is_no_sign_test_over_all_clips(
     right = np.eye(8)[targets]
     flat = right.copy()
     flat[:, 7] = 0  # one class of two clips is scored at chance, the others perfectly
-    clips = (tuple(map(str, range(16))),)
     sides = []
     for scores in (right, flat):
         folds = [SceneFold(scores[None], targets)]
         found = metric.influence(folds, clip_units([16]))
         answers = metric.answers(folds)
-        sides.append(
-            Measured("m", 0, "t", "x", "linear", metric, clips, found, found, answers=answers)
-        )
+        sides.append(probe_seed(found, metric="aucroc", answers=answers))
     found = difference([sides[0]], [sides[1]])
     assert found.value == pytest.approx(1 / 16)
     assert found.low < 0 < found.high
@@ -304,13 +280,8 @@ def rare(n: int, positives: int, rng: np.random.Generator) -> list[Measured]:
     for _ in range(2):
         folds = [SceneFold((shared + rng.normal(size=(n, 2)))[None], targets)]
         found = find_metric("aucroc").influence(folds, clip_units([n]))
-        side = moved("aucroc", found.value, 0.0, n)
-        known = {
-            "by_unit": found,
-            "by_clip": found,
-            "answers": find_metric("aucroc").answers(folds),
-        }
-        sides.append(dataclasses.replace(side, **known))
+        answers = find_metric("aucroc").answers(folds)
+        sides.append(probe_seed(found, metric="aucroc", answers=answers))
     return sides
 
 
@@ -350,9 +321,7 @@ def event_side(counts: np.ndarray) -> Measured:
     names = ("true_positives", "false_positives", "misses")
     folds = [[EventCounts(tuple(map(str, range(len(counts)))), names, counts)]]
     found = event_metric(F_MEASURE).influence(folds, clip_units([len(counts)]))
-    side = moved(F_MEASURE, found.value, 0.0, len(counts))
-    answers = event_metric(F_MEASURE).answers(folds)
-    return dataclasses.replace(side, by_unit=found, by_clip=found, answers=answers)
+    return probe_seed(found, metric=F_MEASURE, answers=event_metric(F_MEASURE).answers(folds))
 
 
 def event_coverage(n: int, skills: tuple[float, float], trials: int, alarms: float = 2) -> float:
@@ -399,7 +368,7 @@ def probes(
     """Seeds of one model: each has a skill of its own, the model finds some clips easy."""
     own = 0.3 * rng.normal(size=n)
     return [
-        accuracy(
+        accuracy_seed(
             (skill + spread * rng.normal() + easiness + own + 0.2 * rng.normal(size=n) > 0) * 1.0,
             seed=seed,
         )
@@ -479,12 +448,13 @@ def test_one_seed_a_model_is_allowed_for_where_seeds_matter():
     rng = np.random.default_rng(0)
     (a,), (b,) = right(rng, 0.8, 2000), right(rng, 0.77, 2000)
     narrow, wide = (
-        difference([accuracy(a, protocol=p)], [accuracy(b, protocol=p)]) for p in ("linear", "mlp")
+        difference([accuracy_seed(a, protocol=p)], [accuracy_seed(b, protocol=p)])
+        for p in ("linear", "mlp")
     )
     assert wide.high - wide.low == pytest.approx(np.sqrt(11) * (narrow.high - narrow.low), rel=0.02)
     assert "allowance for training noise" in wide.method
     averaged = difference(
-        [accuracy(a, protocol="byola", runs=10)], [accuracy(b, protocol="byola", runs=10)]
+        [accuracy_seed(a, protocol="byola", runs=10)], [accuracy_seed(b, protocol="byola", runs=10)]
     )
     factor = (averaged.high - averaged.low) / (narrow.high - narrow.low)
     assert factor == pytest.approx(np.sqrt(2), rel=0.02)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from scipy import stats
+from support.probe_seeds import accuracy_seed, probe_seed
 
 from harness.analysis.compare.measured import Measured
 from harness.analysis.compare.paired import PairedDifference, difference
@@ -18,38 +19,17 @@ from harness.analysis.compare.proportions import (
     mcnemar_power,
     sign_flip_test,
 )
-from harness.metrics.jackknife import Influence, share_influence
-from harness.metrics.registry import find_metric
-from harness.metrics.units import clip_units, group_units
+from harness.metrics.jackknife import Influence
+from harness.metrics.units import clip_units
 from harness.metrics.variance import Part
 
 Sides = tuple[list[Measured], list[Measured]]
 
 
-def accuracy(right: np.ndarray, seed: int = 0, protocol: str = "linear") -> Measured:
-    clips = (tuple(f"{i:05d}" for i in range(len(right))),)
-    shares = (np.asarray(right, dtype=float),)
-    found = share_influence(shares, clip_units([len(right)]))
-    made = Measured(
-        "m", seed, "task", "abc", protocol, find_metric("top1_acc"), clips, found, found, shares
-    )
-    return dataclasses.replace(made, is_random=protocol != "linear")
-
-
 def scored(value: float, moves: np.ndarray, seed: int = 0) -> Measured:
     """A seed of a metric that is no accuracy."""
-    n = len(moves)
-    found = Influence(value, moves, clip_units([n]))
-    clips = (tuple(f"{i:05d}" for i in range(n)),)
-    return Measured(
-        "m", seed, "task", "abc", "linear", find_metric("mAP"), clips, found, found, answers=10 * n
-    )
-
-
-def grouped(side: Measured, groups: np.ndarray) -> Measured:
-    shares = side.correctness or ()
-    units = group_units([[str(g) for g in groups]], [len(groups)])
-    return dataclasses.replace(side, by_unit=share_influence(shares, units))
+    found = Influence(value, moves, clip_units([len(moves)]))
+    return probe_seed(found, metric="mAP", seed=seed, answers=10 * len(moves))
 
 
 def test_one_t_test_is_the_noncentral_t():
@@ -81,14 +61,14 @@ def test_mcnemars_power_is_that_of_all_outcomes():
 
 
 def test_equal_models_still_need_six_clips_for_a_difference():
-    alike = accuracy(np.ones(200))
+    alike = accuracy_seed(np.ones(200))
     smallest = Design.of(difference([alike], [alike]), "top1_acc").smallest_difference()
     # Six clips that differ, all alike, are the fewest that McNemar's test rejects.
     assert stats.binom.sf(5, 200, smallest) == pytest.approx(0.8, abs=1e-6)
 
 
 def test_a_test_set_may_be_too_small_for_any_difference():
-    alike = accuracy(np.ones(5))
+    alike = accuracy_seed(np.ones(5))
     assert Design.of(difference([alike], [alike]), "top1_acc").smallest_difference() == np.inf
     wide = Design((Part(0.25, 5.0),), largest=1.0)
     assert wide.smallest_difference() == np.inf
@@ -118,7 +98,7 @@ def test_more_clips_and_more_seeds_detect_less():
 
 def test_seeds_that_were_not_repeated_are_planned_from_the_allowance():
     rng = np.random.default_rng(0)
-    a, b = (accuracy(rng.random(500) < p, protocol="mlp") for p in (0.8, 0.7))
+    a, b = (accuracy_seed(rng.random(500) < p, protocol="mlp") for p in (0.8, 0.7))
     one = Design.of(difference([a], [b]), "top1_acc")
     assert len(one.parts) == 2
     three = one.with_seeds(3)
@@ -168,7 +148,7 @@ def clip_test_set(n: int, seeds: int = 1, spread: float = 0.0, share: float = 0.
                 right = base | (draw > 0.7)
                 change = rng.random(n) < abs(moved[side, seed])
                 right = (right | change) if moved[side, seed] > 0 else (right & ~change)
-                sides[side].append(accuracy(right, seed))
+                sides[side].append(accuracy_seed(right, seed=seed))
         return sides
 
     return make
@@ -184,7 +164,7 @@ def group_test_set(k: int, m: int, spread: float):
         b = np.where(same, draw < 0.5, rng.random((k, m)) < 0.5)
         # Half of the clips are answered alike: the gap must come from the others.
         groups = np.repeat(np.arange(k), m)
-        return [grouped(accuracy(a.ravel()), groups)], [grouped(accuracy(b.ravel()), groups)]
+        return tuple([accuracy_seed(each.ravel(), groups=[groups])] for each in (a, b))
 
     return make
 

@@ -44,7 +44,11 @@ def comparison(n_tasks: int, low: float = 0.0) -> Comparison:
     overall = pd.DataFrame([{"a": a, "b": b, **over, **counts} for a, b in pairs])
     ranks = pd.DataFrame({"model": ["a", "b", "c"], "mean_rank": 2.0, "n_tasks": 1})
     return Comparison(
-        "linear", ("a", "b", "c"), pd.DataFrame(tasks), overall, ranks, None, "", "", ()
+        protocol="linear",
+        models=("a", "b", "c"),
+        tasks=pd.DataFrame(tasks),
+        overall=overall,
+        ranks=ranks,
     )
 
 

@@ -10,20 +10,18 @@ import numpy as np
 import pytest
 from scipy import stats
 from support import hear_modules, task_directories
+from support.probe_seeds import accuracy_seed
+from support.records import records_of
 from support.result_rows import row
 
-from harness.analysis.compare.gather import gather
+import harness
 from harness.analysis.compare.measured import Measured
 from harness.analysis.table import format_table
 from harness.analysis.table.cells import cells
 from harness.analysis.table.marks import _near, find_marks
 from harness.cli import call
-from harness.metrics.jackknife import share_influence
-from harness.metrics.registry import find_metric
-from harness.metrics.units import clip_units
 from harness.models.spec import parse_model
 from harness.results import frame, load, write_csv
-from harness.results.record import find_records
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
@@ -53,7 +51,7 @@ def finished(tmp_path_factory) -> Path:
 
 def right(run: Path, model: str) -> np.ndarray:
     """Which test clips a model has right."""
-    (record,) = (r for r in find_records(run) if r.rows().model.iloc[0] == model)
+    (record,) = records_of(run / "results" / model)
     (fold,) = record.read_predictions()
     return fold.probabilities[0].argmax(axis=1) == fold.targets
 
@@ -162,16 +160,12 @@ def test_marks_do_not_depend_on_which_of_two_equal_models_is_named_first(tmp_pat
 
 def one_seed(n: int, hits: Iterable[int]) -> Measured:
     right = np.isin(np.arange(n), list(hits)).astype(float)
-    clips = (tuple(f"{i:04d}" for i in range(n)),)
-    found = share_influence([right], clip_units([n]))
-    return Measured(
-        "m", 0, "task", "abc", "linear", find_metric("top1_acc"), clips, found, found, (right,)
-    )
+    return accuracy_seed(right)
 
 
 def test_a_run_that_was_gathered_is_not_read_again(finished, tmp_path):
-    table, results = load(finished), gather([finished])
-    assert find_marks(table, tmp_path, results) == find_marks(table, finished)
+    table, results = load(finished), harness.load([finished])
+    assert find_marks(table, results) == find_marks(table, finished)
 
 
 def test_without_a_run_nothing_is_compared(tmp_path):
@@ -179,7 +173,7 @@ def test_without_a_run_nothing_is_compared(tmp_path):
     marks = find_marks(table, tmp_path)
     assert not marks.near
     text = format_table(table, marks=marks)
-    assert "No model is marked as not significantly different from the best: that takes" in text
+    assert "different from the best, because that needs the predictions in a run's folder." in text
 
 
 def test_what_is_read_twice_is_warned_of_once(finished, tmp_path, capsys):

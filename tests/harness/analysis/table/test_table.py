@@ -50,7 +50,9 @@ def test_wide_holds_primary_values_of_one_protocol():
 
 
 def test_a_protocol_that_was_not_run_is_met_with_the_nearest():
-    with pytest.raises(UserError, match=r"No results by protocol 'linar'. Did you mean 'linear'"):
+    with pytest.raises(
+        UserError, match=r"No results of the protocol 'linar'. Did you mean 'linear'"
+    ):
         wide(results(), "linar")
 
 
@@ -188,7 +190,7 @@ def test_which_rows_are_baselines(changes, is_one):
     table = frame([row(**changes)])
     assert baseline_models(table) == [model] * is_one
     assert baseline_models(table, [model]) == [model]
-    with pytest.raises(UserError, match="The baseline 'not here' has no results"):
+    with pytest.raises(UserError, match="No results of the model 'not here'"):
         baseline_models(table, ["not here"])
 
 
@@ -263,7 +265,7 @@ def test_domains_order_the_tasks_and_have_means_where_they_have_several():
 def test_a_mean_of_a_domain_leaves_nothing_out_silently():
     rows = [row(model="a", task=task) for task in DOMAINS]
     rows += [row(model="b", task="s1-v1-full", value=0.9), row(model="b", task="m1-v1-full")]
-    found = cells(frame(rows), "linear", DOMAINS).set_index(["model", "task"])
+    found = cells(frame(rows), "linear", domains=DOMAINS).set_index(["model", "task"])
     speech = found.loc[("b", "mean speech")]
     assert (speech.value, speech.n_tasks, speech.of_tasks) == (0.9, 1, 2)
     assert not speech.best
@@ -341,7 +343,7 @@ def test_a_task_that_not_all_were_tested_on_alike_has_no_best_and_no_part_in_a_m
         f"0.600 {metric} [0.500, 0.700]",
         "**0.200** (1/1)",
     ]
-    assert f"without a best and in no mean: t-v1-full ({said})." in text
+    assert f"tested alike, so no best, and in no mean: t-v1-full ({said})." in text
     for style in ("latex", "html"):
         assert "Mixed" in format_table(frame(rows), style)
     read = pd.read_csv(io.StringIO(format_table(frame(rows), "csv"))).set_index(["model", "task"])
@@ -372,7 +374,7 @@ def test_seeds_that_were_not_tested_alike_have_no_mean():
 
 def test_a_mixed_task_names_few_of_many_models():
     rows = [row(model=f"m{i}", n_test=9 + i // 5) for i in range(6)]
-    assert "(m0, m1, m2 and 2 more: 9 clips; m5: 10 clips)" in format_table(frame(rows))
+    assert "(m0, m1, m2, and 2 more: 9 clips; m5: 10 clips)" in format_table(frame(rows))
 
 
 @pytest.mark.parametrize("style", ["markdown", "latex", "html"])
@@ -433,12 +435,12 @@ def many():
 
 def test_forty_models_on_twentyfive_tasks_stay_readable():
     table, domains = many()
-    for known in (domains, None):
-        text = format_table(table, domains=known)
+    texts = [format_table(table, domains=known) for known in (domains, None)]
+    for text in texts:
         assert max(map(len, text.split("Bold:")[0].splitlines())) < 200
         for task in domains:
             assert text.count(f" {task.removesuffix('-v1-full')} ") == 1
-    parts = format_table(table, domains=domains).split("\n\n")
+    parts = texts[0].split("\n\n")
     titles = [part.split("|")[1].strip() for part in parts if part.startswith("|")]
     assert titles == [
         *("linear: speech",) * 2, *("linear: music",) * 2, *("linear: environment",) * 2,
@@ -464,6 +466,21 @@ def test_failures_say_why():
     assert "marked" not in text
     many = [row(task=f"t{i}-v1-full", value=None, status="failed", error="x") for i in range(5)]
     assert ", and 2 more." in format_table(frame(many))
+
+
+@pytest.mark.parametrize(("older", "named"), [(1, "1"), (None, "not recorded")])
+def test_scores_of_different_probe_versions_are_named(older, named):
+    new = [row(model=m, task=t, probe_version=2) for m in "ab" for t in ("t-v1-full", "u-v1-full")]
+    old = row(model="c", probe_version=older)
+    said = (
+        "linear: scores of different probe versions, which cannot be compared. Version 2: a, b. "
+        f"Older: c on t-v1-full ({named}). Run these again; embeddings are kept."
+    )
+    assert said in format_table(frame([*new, old]))
+    # Versions are compared within a protocol.
+    other = row(model="c", protocol="knn", probe_version=older)
+    for rows in (new, [*new, other], [old]):
+        assert "probe versions" not in format_table(frame(rows))
 
 
 def test_the_command_puts_several_runs_in_one_table(tmp_path, capsys):
