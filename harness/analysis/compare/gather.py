@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -159,7 +159,7 @@ def load(runs: Path | str | Sequence[Path | str]) -> Results:
     return Results(table, primary, evaluations)
 
 
-def choose(rows: pd.DataFrame, column: str, wanted: Sequence[str]) -> list[str]:
+def choose(rows: pd.DataFrame, column: str, wanted: Iterable[str]) -> list[str]:
     """Return the values of a column with these names; tasks can have their short names.
 
     Raises:

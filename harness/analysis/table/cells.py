@@ -149,16 +149,8 @@ def cells(
     described = _described(chosen, tasks, domains)
     averaged = averaged_tasks(chosen)
     on_top = baseline_models(latest(table), baselines)
-    n_scored = Counter(
-        model
-        for (model, task), cell in scored.items()
-        if task in averaged and cell["status"] == "done"
-    )
-    models = sorted(
-        set(chosen.model), key=lambda model: (model not in on_top, -n_scored[model], model)
-    )
     rows: list[dict] = []
-    for model in models:
+    for model in _ordered(scored, averaged, on_top):
         own = [
             described[model, task]
             | scored.get((model, task), _UNSUPPORTED if task in unsupported else _MISSING)
@@ -177,6 +169,19 @@ def cells(
     for column in ("n_tasks", "of_tasks", "n_seeds", "seeds_failed", "n_groups"):
         found[column] = found[column].astype("Int64")
     return found
+
+
+def _ordered(
+    scored: Mapping[tuple[str, str], dict], averaged: Collection[str], on_top: Collection[str]
+) -> list[str]:
+    """Return the models, baselines first; then those with the most tasks in their mean."""
+    n_scored = Counter(
+        model
+        for (model, task), cell in scored.items()
+        if task in averaged and cell["status"] == "done"
+    )
+    models = {model for model, _ in scored}
+    return sorted(models, key=lambda model: (model not in on_top, -n_scored[model], model))
 
 
 def _described(

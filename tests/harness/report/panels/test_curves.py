@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from support.report_runs import SCENE, records
 
@@ -39,14 +37,13 @@ def test_many_curves_are_counted_by_what_they_come_of(material):
 def test_a_key_of_another_protocol_names_the_axis(material, monkeypatch):
     seeds = records(material, SCENE)
     (unit,) = seeds[0].read_probes(seeds[0].folds[0])
-    searched = dataclasses.replace(
-        unit, params={"temperature": 0.5}, curve=[[0.1, 0.3], [0.5, 0.6]]
-    )
+    changes = {"params": {"temperature": 0.5}, "curve": [[0.1, 0.3], [0.5, 0.6]]}
+    searched = unit.model_copy(update=changes)
     monkeypatch.setattr(Record, "read_probes", lambda *_: [searched])
     panel = curves(seeds)
     assert panel.table.header[2] == "temperature chosen"
     assert panel.draw(4).axes[0].get_xlabel() == "temperature"
-    odd = dataclasses.replace(searched, curve=[[1.0, 2.0, 3.0, 4.0, 5.0]])
+    odd = searched.model_copy(update={"curve": [[1.0, 2.0, 3.0, 4.0, 5.0]]})
     monkeypatch.setattr(Record, "read_probes", lambda *_: [odd])
     with pytest.raises(UserError, match="has 5 columns"):
         curves(seeds)
