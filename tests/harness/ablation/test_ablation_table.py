@@ -130,7 +130,7 @@ def test_what_noise_leaves_without_an_order_is_said_in_words():
 def test_one_seed_of_the_reference_gives_no_order_at_all():
     chosen, made = table(scores={"whole": [[0.6, 0.7, 0.5]], "worse": SCORES["worse"]})
     text = format_study(chosen, [made])
-    assert "Noise floor: unknown, for whole has fewer than two seeds." in text
+    assert "Noise floor: unknown, because whole has fewer than two seeds." in text
     assert "no noise floor with one seed" in text
     assert "lower" not in text
 
