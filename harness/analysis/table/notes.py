@@ -172,8 +172,8 @@ def out_of_scale(table: pd.DataFrame) -> list[str]:
         ]
         notes.append(
             f"{protocol} does not normalise its inputs, and fails on embeddings of such a scale: "
-            f"{', '.join(first_of(said, _SHOWN))}. Compare with `--protocol linear` or `mlp`, which "
-            "do."
+            f"{', '.join(first_of(said, _SHOWN))}. Compare with `--protocol linear` or `mlp`, "
+            "which do."
         )
     return notes
 
