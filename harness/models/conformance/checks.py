@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from harness.models.conformance import form, independence, sounds
 from harness.models.conformance.subject import Subject
+from harness.models.layers import offers_layers
 
 # In this order: a check comes after the checks that it depends on.
 CHECKS: dict[str, Callable[[Subject], str]] = {
@@ -32,11 +33,20 @@ CHECKS: dict[str, Callable[[Subject], str]] = {
     "short clips": sounds.check_short_clips,
 }
 
+LAYERS = "layers"
+
+
+def checks_of(module: object) -> dict[str, Callable[[Subject], str]]:
+    """Return the checks of a module; layers are checked if it offers them, which is optional."""
+    return {**CHECKS, LAYERS: form.check_layers} if offers_layers(module) else CHECKS
+
+
 # Checks of clips need valid outputs, and checks of times also need a valid timestamp grid.
 _BEFORE_OUTPUTS = ("load without a path", "attributes", "evaluation mode", "outputs")
 LONG_AUDIO = "long audio"
 STANDS_ON: dict[str, tuple[str, ...]] = {
     **{name: ("outputs",) for name in CHECKS if name not in _BEFORE_OUTPUTS},
     "true centres": ("outputs", "timestamp grid"),
+    LAYERS: ("outputs", "timestamp grid"),
     LONG_AUDIO: ("outputs", "timestamp grid"),
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
+from harness.core.errors import UserError
 from harness.models.arguments import names_checkpoints
 from harness.models.conformance.centres import click_train, measure_lag
 from harness.models.conformance.subject import (
@@ -14,6 +16,7 @@ from harness.models.conformance.subject import (
     Subject,
     Unmeasured,
 )
+from harness.models.layers import OPTION, LayerFunctions, chosen_layers
 from harness.models.module import ATTRIBUTES
 from harness.models.process_state import restored_random_states
 from harness.models.timegrid import likely_unit
@@ -154,6 +157,30 @@ def _judge_hops(hops: list[tuple[float, int]], doubts: list[str]) -> str:
     if doubts:
         raise Doubt("; ".join(doubts))
     return f"every {hop:.3f} ms, regular, the same for every clip, from end to end"
+
+
+def check_layers(subject: Subject) -> str:
+    """Check the sizes and the timestamps of the layers that a module offers."""
+    if getattr(subject.model, "layer_sizes", None) == []:
+        raise Unmeasured("this model of the module has none")
+    spec = dataclasses.replace(subject.spec, options={OPTION: "all"}, name="the module")
+    try:
+        layers = chosen_layers(spec, subject.api, subject.model)
+        functions = LayerFunctions(subject.api, layers, spec.label)
+        audio = subject.noise(2, 1.07)
+        scene = subject.backend.call(functions.get_scene_embeddings, audio.copy())
+        found, times = subject.backend.call(functions.get_timestamp_embeddings, audio.copy())
+    except UserError as error:
+        raise Failure(str(error)) from error
+    arrays = [np.asarray(subject.backend.array(each)) for each in (scene, found, times)]
+    for name, array in _named(*arrays):
+        if array.dtype != np.float32:
+            raise Failure(f"{name} of layers are not float32 tensors")
+        if not np.isfinite(array).all():
+            raise Failure(f"{name} of layers contain NaN or inf")
+    if not np.array_equal(arrays[2], subject.timestamps(audio)[1]):
+        raise Failure("layers have other timestamps than the embeddings")
+    return f"{len(layers)} layers of {', '.join(map(str, layers.values()))} values"
 
 
 def check_centres(subject: Subject) -> str:

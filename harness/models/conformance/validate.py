@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from harness.core.progress import rough_duration
-from harness.models.conformance.checks import CHECKS, LONG_AUDIO, STANDS_ON
+from harness.models.conformance.checks import LONG_AUDIO, STANDS_ON, checks_of
 from harness.models.conformance.long_audio import SHORT_SECONDS, check_long_audio, embedded_seconds
 from harness.models.conformance.official import INSTALL, VERSION, Verdict, run_official
 from harness.models.conformance.pace import measure_pace
@@ -110,7 +110,7 @@ def stricter_checks(
         audio = _AUDIO_SECONDS + (0 if quick else embedded_seconds(seconds))
         say(f"this takes about {rough_duration(_STARTS + pace * audio)}")
     checks: list[CheckResult] = []
-    for name, check in CHECKS.items():
+    for name, check in checks_of(subject.api).items():
         announce(name)
         with guest_of(subject.api).called():
             checks.append(_judged(name, partial(check, subject), checks))

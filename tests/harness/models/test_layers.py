@@ -8,7 +8,12 @@ import torch
 from support.hear_modules import write_module
 
 import hear_byola
+from harness.baselines import logmel
 from harness.core.errors import UserError
+from harness.models.conformance.checks import LAYERS as LAYERS_CHECK
+from harness.models.conformance.checks import checks_of
+from harness.models.conformance.form import check_layers
+from harness.models.conformance.subject import Failure, load_subject
 from harness.models.layers import LayerFunctions
 from harness.models.loading import load_module
 from harness.models.spec import parse_model
@@ -90,6 +95,28 @@ def test_layers_against_the_rules_are_refused(tmp_path, returned):
     module = load_module(parse_model(f"{path},layer=all"), "cpu")
     with pytest.raises(UserError, match="get_layer_embeddings returned"):
         module.scene(AUDIO)
+
+
+def test_validate_checks_the_layers_that_a_module_offers(tmp_path, toy):
+    assert check_layers(load_subject(parse_model(toy), "cpu")) == "3 layers of 3, 2, 5 values"
+    assert LAYERS_CHECK in checks_of(hear_byola)
+    assert LAYERS_CHECK not in checks_of(logmel)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[3, 2, 5]", "[3, 2, 6.5]", "layer_sizes is"),
+        ("model.layer_sizes[k]), float(k)", "4), float(k)", "returned tensors of the shapes"),
+        ("float(k)) for", "float('nan')) for", "contain NaN"),
+        ("[1] if timestamps", "[1] + 1 if timestamps", "other timestamps"),
+    ],
+)
+def test_validate_fails_layers_against_the_rules(tmp_path, old, new, said):
+    assert old in LAYERS
+    path = write_module(tmp_path, "toy", LAYERS.replace(old, new))
+    with pytest.raises(Failure, match=said):
+        check_layers(load_subject(parse_model(str(path)), "cpu"))
 
 
 def test_an_option_layer_of_load_model_has_precedence(tmp_path):
