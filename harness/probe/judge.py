@@ -15,9 +15,9 @@ from torch import Tensor
 from harness.core.kinds import EmbeddingType
 from harness.metrics.events import Frames, Postprocessing, best_postprocessing, postprocessing_grid
 from harness.metrics.registry import event_metric, scene_metric
-from harness.probe.criterion import perfect_score
 from harness.probe.folddata import FoldData, timestamps_of
 from harness.probe.network import loss_of, probabilities_of
+from harness.probe.perfect import perfect_score
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from harness.core.errors import UserError
-from harness.probe.criterion import perfect_score
 from harness.probe.grid import grid_points
+from harness.probe.perfect import perfect_score
 from harness.probe.protocol import Protocol, Search, criterion
 from harness.probe.units import Point, ProbeUnit, UnitResult
 from tasks.format.task import Task
