@@ -1,4 +1,4 @@
-"""The values of a criterion, by which probes are selected: a metric or the loss."""
+"""The best score that a probe can have, which ends searches: a later one can only tie."""
 
 from __future__ import annotations
 
