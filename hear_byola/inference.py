@@ -6,27 +6,37 @@ Embeddings equal those of the plain module up to rounding (1e-5 of the largest v
 - ReLU follows the max-pool, on a quarter of the values. The two commute.
 - In memory, the channel is the fastest dimension, then mel, then time. Convolutions and pools on a
   CPU are fastest in this order, and flattening for the perceptron copies nothing.
+- On a CPU, oneDNN computes all layers, with weights in its own order. PyTorch gives linear layers
+  to MKL, which takes twice as long on an AMD processor, and a small convolution of one image to a
+  kernel that takes twice as long.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, max_pool2d, pad
+from torch.nn.functional import conv2d, linear
+
+from hear_byola.core.heap import keep_freed_memory
 
 if TYPE_CHECKING:
     from hear_byola.encoder import BatchNorm, Encoder
 
-# One freed block of this size makes glibc keep freed memory up to twice the size. Otherwise the
-# spectrograms and activations of clips of a few seconds are mapped anew at each call, and page
-# faults take a fifth of the time. It adapts to no block over 32 MiB.
-_ADAPT_BYTES = 31 << 20
+# Of every so many rows of the perceptron's weights, one is compared at each call.
+_COMPARED_ROWS = 64
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+# Operators that PyTorch's compiler calls. They are absent where PyTorch has no oneDNN.
+_ONEDNN = (
+    "_reorder_convolution_weight",
+    "_convolution_pointwise",
+    "_reorder_linear_weight",
+    "_linear_pointwise",
+    "_is_mkldnn_bf16_supported",
+)
 _CPU_BFLOAT16 = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
 
 
@@ -59,30 +69,34 @@ class InferenceForm:
         if emulated is None:
             emulated = not has_arithmetic(precision, weight.device)
         self._encoder = encoder
-        self._layers = list(encoder.convolutions())
         self._half = precision != torch.float32
         self._emulated = self._half and emulated
         self._precision = precision if self._half else weight.dtype
         self._arithmetic = weight.dtype if self._emulated else self._precision
-        self._folded = [tensor.detach().clone() for tensor in self._sources()]
-        self._copied = _versions(encoder.fc.parameters())
-        self._kernels = [self._kernel(*layers) for layers in self._layers]
-        self._perceptron = self._rounded_perceptron() if self._half else encoder.fc
+        self._convolutions = list(encoder.convolutions())
+        self._linears = [layer for layer in encoder.fc if isinstance(layer, nn.Linear)]
+        self._folded = [tensor.detach().clone() for tensor in self._compared()]
+        self._versions = _versions(encoder.fc.parameters())
+        self._blocks = [self._block(*layers) for layers in self._convolutions]
+        self._perceptron = [self._layer(each.weight, each.bias) for each in self._linears]
         if weight.device.type == "cpu":
-            torch.empty(_ADAPT_BYTES, dtype=torch.uint8)
+            keep_freed_memory()
+
+    def __reduce__(self) -> tuple:
+        """Copy by building again: packed weights cannot be copied."""
+        precision = self._precision if self._half else torch.float32
+        return type(self), (self._encoder, precision, self._emulated)
 
     def is_current(self) -> bool:
         """Return whether the encoder still has the weights that this form was built from.
 
-        Folded weights are compared by value, so that no way of writing to them is missed. In
-        float32 the perceptron is not copied. In half precision it is, and is too large to compare
-        at every call: the versions are compared that PyTorch counts for each tensor.
+        Folded weights are compared by value, so that no way of writing to them is missed. The
+        perceptron is too large for this at every call: some of its rows are compared, and the
+        versions that PyTorch counts for each tensor.
         """
-        if self._half and _versions(self._encoder.fc.parameters()) != self._copied:
-            return False
-        return all(
+        return _versions(self._encoder.fc.parameters()) == self._versions and all(
             now.device == then.device and torch.equal(now, then)
-            for now, then in zip(self._sources(), self._folded, strict=True)
+            for now, then in zip(self._compared(), self._folded, strict=True)
         )
 
     def __call__(self, mel: Tensor, stride: int | None = None) -> Tensor:
@@ -98,72 +112,92 @@ class InferenceForm:
         local = self.local_features(mel, stride)
         out = local
         for layer in self._perceptron:
-            out = layer(out)
-            if isinstance(layer, nn.ReLU):
-                out = self._rounded(out)
+            out = self._rounded(layer(out).relu_())
         return self._encoder.joined(local, out).to(mel.dtype)
 
     def local_features(self, mel: Tensor, stride: int | None = None) -> Tensor:
         """As `Encoder.local_features`, in the type that the form computes in."""
-        steps = self._encoder.pool_steps(stride)
-        frames = self._rounded(mel[:, 0].mT.to(self._arithmetic))
-        x = self._first_block(frames, steps[0])
-        dilation = 3 - steps[0]
-        for (weight, bias), step in zip(self._kernels[1:], steps[1:], strict=True):
-            spread = (dilation, 1)
-            x = conv2d(x, weight, bias, padding=spread, dilation=spread)
-            x = self._pooled(x, step, dilation)
+        frames = self._rounded(mel[:, 0].mT.to(self._arithmetic)).contiguous()
+        # Permuted, as the kernels: with one channel, PyTorch tells the layout by the strides.
+        x, dilation = frames[..., None].permute(0, 3, 1, 2), 1
+        for block, step in zip(self._blocks, self._encoder.pool_steps(stride), strict=True):
+            x = _pooled(block(x, (dilation, 1)), step, dilation)
+            x = self._rounded(x.relu_())
             dilation *= 3 - step
         return x.permute(0, 2, 3, 1).flatten(2)
-
-    def _first_block(self, mel: Tensor, step: int) -> Tensor:
-        """Apply the first block to (batch, frames, MEL_BANDS).
-
-        PyTorch leaves a small convolution of a single image to a kernel that is half as fast. So a
-        single clip is divided into two images, whose ends overlap by what the convolution sees.
-        """
-        clips, frames = mel.shape[:2]
-        divided = clips == 1 and step == 2
-        part = (frames // 2 + 1) // 2 * 2 if divided else frames
-        mel = pad(mel, (1, 1, 1, max(1, 2 * part + 1 - frames) if divided else 1))
-        if divided:
-            mel = torch.cat([mel[:, : part + 2], mel[:, part : 2 * part + 2]])
-        x = conv2d(mel[..., None].permute(0, 3, 1, 2), *self._kernels[0])
-        x = self._pooled(x, step, 1)
-        if divided:
-            whole = x.permute(0, 2, 3, 1).flatten(0, 1)[None, : frames // 2]
-            x = whole.permute(0, 3, 1, 2)
-        return x
-
-    def _pooled(self, x: Tensor, step: int, dilation: int) -> Tensor:
-        x = max_pool2d(x, 2, stride=(step, 2), dilation=(dilation, 1))
-        return self._rounded(x.relu_())
 
     def _rounded(self, x: Tensor) -> Tensor:
         return x.to(self._precision).to(self._arithmetic) if self._emulated else x
 
-    def _sources(self) -> Iterator[Tensor]:
-        """Yield the tensors that are folded."""
-        for layers in self._layers:
+    def _compared(self) -> Iterator[Tensor]:
+        """Yield the tensors whose values `is_current` compares."""
+        for layers in self._convolutions:
             yield from _sources_of(*layers)
+        for layer in self._linears:
+            yield layer.weight[::_COMPARED_ROWS]
 
-    def _kernel(self, conv: nn.Conv2d, norm: BatchNorm) -> tuple[Tensor, Tensor]:
-        """Return the folded kernel (out, in, time, mel), channels last, and the folded bias."""
+    def _block(self, conv: nn.Conv2d, norm: BatchNorm) -> _Layer:
+        """Return the folded convolution, with a kernel (out, in, time, mel) in channels last."""
         tensors = (tensor.detach().double() for tensor in _sources_of(conv, norm))
         weight, bias, scale, shift, mean, variance = tensors
         scale = scale / (variance + norm.eps).sqrt()
         kernel = (weight * scale[:, None, None, None]).permute(0, 3, 2, 1).contiguous()
-        # Permuted, not converted: with one input channel, PyTorch tells the layout by the strides.
-        return self._cast(kernel.permute(0, 3, 1, 2)), self._cast((bias - mean) * scale + shift)
+        return self._layer(kernel.permute(0, 3, 1, 2), (bias - mean) * scale + shift)
 
-    def _rounded_perceptron(self) -> nn.Sequential:
-        perceptron = copy.deepcopy(self._encoder.fc).requires_grad_(False)
-        for parameter in perceptron.parameters():
-            parameter.data = self._cast(parameter.data)
-        return perceptron
+    def _layer(self, weight: Tensor, bias: Tensor) -> _Layer:
+        return _Layer(*(self._rounded(t.detach().to(self._arithmetic)) for t in (weight, bias)))
 
-    def _cast(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._precision).to(self._arithmetic)
+
+def _pooled(x: Tensor, step: int, dilation: int) -> Tensor:
+    """Return the maximum of 2 x 2 values of (batch, channels, time, mel), in channels last.
+
+    PyTorch's own pool takes twice as long on a CPU: it also writes where each maximum was.
+
+    Args:
+        x: in channels last.
+        step: frames between two outputs.
+        dilation: frames between the two that are compared.
+    """
+    x = x.permute(0, 2, 3, 1)
+    stop = x.shape[1] - dilation
+    x = torch.maximum(x[:, :stop:step], x[:, dilation::step])
+    return torch.maximum(x[:, :, ::2], x[:, :, 1::2]).permute(0, 3, 1, 2)
+
+
+class _Layer:
+    """A linear layer or a convolution whose output has the size of its input."""
+
+    def __init__(self, weight: Tensor, bias: Tensor) -> None:
+        self._weight, self._bias = weight, bias
+        self._convolves = weight.ndim == 4
+        self._packed = _is_onednn(weight)
+        if self._packed:
+            reorder = torch.ops.mkldnn._reorder_linear_weight
+            if self._convolves:
+                reorder = torch.ops.mkldnn._reorder_convolution_weight
+            self._weight = reorder(weight)
+
+    def __call__(self, x: Tensor, dilation: tuple[int, int] = (1, 1)) -> Tensor:
+        weight, bias = self._weight, self._bias
+        if not self._convolves:
+            if self._packed:
+                return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+            return linear(x, weight, bias)
+        if self._packed:
+            return torch.ops.mkldnn._convolution_pointwise(
+                x, weight, bias, dilation, (1, 1), dilation, 1, "none", [], ""
+            )
+        return conv2d(x, weight, bias, padding=dilation, dilation=dilation)
+
+
+def _is_onednn(weight: Tensor) -> bool:
+    """Return whether oneDNN computes with these weights."""
+    if weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
+        return False
+    known = all(hasattr(torch.ops.mkldnn, name) for name in _ONEDNN)
+    if weight.dtype == torch.bfloat16:
+        return known and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return known and weight.dtype == torch.float32
 
 
 def _sources_of(conv: nn.Conv2d, norm: BatchNorm) -> tuple[Tensor, ...]:

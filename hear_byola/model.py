@@ -41,6 +41,8 @@ from hear_byola.inference import PRECISIONS, InferenceForm
 # call), and 256 take 1.1 times as long. 1024 frames also give the perceptron over 100 rows a pass:
 # with 12 rows, reading the weights of d = 2048 takes as long as the arithmetic.
 FRAMES_PER_PASS = 1024
+# A GPU is busy only with more: 32,768 frames take 512 MiB in the first block, in float32.
+GPU_PASSES = 32
 DEFAULT_HOP_MS = 40.0
 # The encoder, or a form of it: log-mel (batch, 1, MEL_BANDS, frames) and a stride to embeddings.
 Encode = Callable[[Tensor, int], Tensor]
@@ -87,7 +89,8 @@ class ByolA(nn.Module):
         layer_sizes: width of each layer (`Encoder.layer_sizes`).
         hop_ms: time between timestamp embeddings, milliseconds.
         frontend_convention: name of the mel filterbank's convention.
-        frames_per_pass: mel frames that are computed together; bounds the memory, not the result.
+        frames_per_pass: mel frames that are computed together on a CPU, `GPU_PASSES` times as many
+            on a GPU; bounds the memory, not the result.
 
     Raises:
         ValueError: a hop that this encoder does not offer, or an unknown precision.
@@ -243,8 +246,11 @@ class ByolA(nn.Module):
 
     def _batches(self, audio: Tensor, count: int) -> Iterator[slice]:
         """The clips that go through together: as many as fit a pass, at least one."""
-        size = max(1, self.frames_per_pass // count)
+        size = max(1, self._frames_at_once(audio) // count)
         return (slice(row, row + size) for row in range(0, len(audio), size))
+
+    def _frames_at_once(self, audio: Tensor) -> int:
+        return self.frames_per_pass * (GPU_PASSES if audio.is_cuda else 1)
 
     def _outputs(
         self, encode: Encode, audio: Tensor, first: int, count: int, stride: int
@@ -262,7 +268,7 @@ class ByolA(nn.Module):
         """
         window = self.encoder.window
         n = (count - window) // stride + 1
-        step = max(1, self.frames_per_pass // (stride * len(audio)))
+        step = max(1, self._frames_at_once(audio) // (stride * len(audio)))
         for begin in range(0, n, step):
             end = min(begin + step, n)
             left = max(0, begin * stride - window)

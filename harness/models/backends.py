@@ -50,8 +50,11 @@ class TorchBackend:
         self._model = model.eval()
 
     def call(self, function: Callable, audio: np.ndarray) -> Any:  # noqa: D102
+        clips, on_gpu = torch.from_numpy(audio), self._device.type == "cuda"
+        if on_gpu:  # it reads page-locked memory directly
+            clips = clips.pin_memory()
         with torch.no_grad():
-            return function(torch.from_numpy(audio).to(self._device), self._model)
+            return function(clips.to(self._device, non_blocking=on_gpu), self._model)
 
     def fit(self, function: Callable, clips: Iterable[np.ndarray]) -> dict[str, object]:  # noqa: D102
         tensors = (torch.from_numpy(clip).to(self._device) for clip in clips)

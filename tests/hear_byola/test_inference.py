@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 import warnings
 from collections.abc import Callable
 
@@ -151,10 +152,18 @@ def change_the_perceptron(model: ByolA) -> None:
         model.encoder.fc[3].weight.mul_(-0.5)
 
 
+def move_the_perceptron_as_an_average(model: ByolA) -> None:
+    state = other_state()
+    for name, parameter in model.encoder.named_parameters():
+        if name.startswith("fc"):
+            parameter.data.mul_(0.5).add_(state[name], alpha=0.5)
+
+
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 @pytest.mark.parametrize(
     "change",
     [
+        move_the_perceptron_as_an_average,
         train_a_step,
         fine_tune_in_eval_mode,
         estimate_statistics,
@@ -179,10 +188,14 @@ def test_changed_weights_are_used(change: Callable[[ByolA], object], precision: 
     assert torch.equal(hear_byola.get_scene_embeddings(audio, untouched), old)
 
 
-def test_a_copy_has_weights_of_its_own() -> None:
+@pytest.mark.parametrize(
+    "copy_of", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))]
+)
+def test_a_copy_has_weights_of_its_own(copy_of: Callable[[ByolA], ByolA]) -> None:
     model = hear_byola.load_model(seed=0)
-    hear_byola.get_scene_embeddings(sound(), model)
-    copied = copy.deepcopy(model)
+    before = hear_byola.get_scene_embeddings(sound(), model)
+    copied = copy_of(model)
+    assert torch.equal(hear_byola.get_scene_embeddings(sound(), copied), before)
     copied.encoder.load_state_dict(other_state())
     assert_as_plain(copied, sound())
     assert_as_plain(model, sound())
