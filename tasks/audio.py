@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,8 @@ def source_rate(task: Task, sample_rate: int) -> int:
 
 def audio_path(task: Task, split: str, clip_name: str, rate: int) -> Path:
     """Return the path of a clip at a sample rate."""
-    return task.directory / str(rate) / split / clip_name
+    # One path in place of three: a task can have a million clips.
+    return Path(f"{task.directory}/{rate}/{split}/{clip_name}")
 
 
 def decode(path: Path, rate: int | None = None) -> tuple[np.ndarray, AudioInfo]:
@@ -166,6 +167,11 @@ def read_frames(
         raise BadAudio(path, str(error)) from error
 
 
+def resampled_length(frames: int, rate: int, sample_rate: int) -> int:
+    """Return how many samples :func:`read_audio` returns of ``frames`` at ``rate`` Hz."""
+    return (2 * frames * sample_rate + rate) // (2 * rate)  # soxr rounds half up
+
+
 def read_audio(path: Path, sample_rate: int) -> np.ndarray:
     """Return a clip as HEAR models take it: mono float32 (n_samples,), [-1, 1], ``sample_rate`` Hz.
 
@@ -185,9 +191,14 @@ def read_audio(path: Path, sample_rate: int) -> np.ndarray:
 
 
 def read_ahead(
-    paths: Sequence[Path], sample_rate: int, *, threads: int = 2, ahead: int = 64
+    paths: Sequence[Path],
+    sample_rate: int,
+    *,
+    threads: int = 2,
+    ahead: int = 64,
+    read: Callable[[Path, int], np.ndarray] = read_audio,
 ) -> Generator[np.ndarray, None, None]:
-    """Yield :func:`read_audio` of each path, in order; threads decode clips in advance.
+    """Yield ``read`` of each path, in order; threads decode and resample clips in advance.
 
     At most ``ahead`` clips are decoded in advance, or about 512 MB of them if they are long, but
     always one. An error is raised when the clip's turn comes. Closing the generator, or an error,
@@ -204,7 +215,7 @@ def read_ahead(
             size = _expected_bytes(waiting[0])
             if pending and held + size > _AHEAD_BYTES:
                 return
-            pending.append((pool.submit(read_audio, waiting.popleft(), sample_rate), size))
+            pending.append((pool.submit(read, waiting.popleft(), sample_rate), size))
             held += size
 
     try:

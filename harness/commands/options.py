@@ -230,6 +230,14 @@ workers = together(
     ),
     click.option("--verify", is_flag=True, help="Hash all audio again, and ignore stored hashes."),
     click.option(
+        "--cache-audio",
+        type=click.FloatRange(min=0),
+        default=0.0,
+        metavar="GB",
+        help="Keep up to this many GB of resampled audio in --out, for further models. An hour at "
+        "16 kHz takes 0.23 GB.",
+    ),
+    click.option(
         "--dtype",
         type=click.Choice(["float32", "float16"]),
         default="float32",

@@ -47,6 +47,7 @@ class RunOptions:
     skip_bad: bool
     task_statistics: bool
     verify: bool
+    cache_audio: float
     dtype: str
     shard: tuple[int, int]
     # Embeddings do not depend on the protocol; this one supports every kind of task.
@@ -162,6 +163,7 @@ def _plan(options: RunOptions, out: Path, listener: Listener) -> Plan:
         skip_bad=options.skip_bad,
         task_statistics=options.task_statistics,
         verify=options.verify,
+        cache_audio=options.cache_audio,
         shard=options.shard,
     )
     return make_plan(chosen, listener.say)

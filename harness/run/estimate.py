@@ -9,7 +9,6 @@ from pathlib import Path
 from harness.core.progress import rough_duration
 from harness.probe import PROTOCOLS, number_of_units
 from harness.run.units import EmbeddingUnit, Evaluation
-from tasks.format.task import Task
 
 Kind = tuple[str, ...]
 """Units of equal cost have the same kind; units of similar cost have a common beginning."""
@@ -43,13 +42,10 @@ class Estimate:
     ) -> None:
         self._slots = slots
         self._spent: dict[Kind, list[float]] = {}
-        tasks: dict[Path, Task] = {}
         self._parts: dict[Path, _Part] = {}
         for unit in units:
-            where = unit.source.directory
-            task = tasks.setdefault(where, tasks.get(where) or unit.source.read())
-            seconds = len(task.clips[unit.split]) * (task.sample_duration or 1.0)
-            self._parts[unit.directory] = _Part(("embed", unit.spec.label, task.name), seconds)
+            kind = ("embed", unit.spec.label, unit.source.directory.name)
+            self._parts[unit.directory] = _Part(kind, unit.seconds)
         sizes: dict[tuple[str, str], int] = {}
         for evaluation in evaluations:
             name = (evaluation.protocol, evaluation.task_name)
@@ -66,12 +62,11 @@ class Estimate:
             part: the folder of the split, or of the evaluation that the unit belongs to.
             seconds: of work.
             whole: whether the part is done.
-            share: amount of the part's work that the unit did; ignored for a split.
+            share: amount of the part's work that the unit did: seconds of audio, or probes.
         """
         found = self._parts.get(part)
         if found is None:
             return
-        share = found.amount if found.kind[0] == "embed" else share
         found.done += share
         for length in range(1, len(found.kind) + 1):
             spent = self._spent.setdefault(found.kind[:length], [0.0, 0.0])

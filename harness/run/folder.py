@@ -13,6 +13,9 @@ AUDIO_HASHES = "audio-hashes.json"
 CHECKED_AUDIO = "checked-audio.json"
 """The audio files that passed the checks."""
 
+RESAMPLED_AUDIO = "resampled-audio"
+"""The folder of audio at the sample rates of models (:mod:`tasks.audio_cache`)."""
+
 
 class UnwritableError(UserError):
     """A run's folder cannot be written."""

@@ -7,6 +7,7 @@ one step. It returns whether the unit is done; False means that another process 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import time
 import warnings
@@ -18,9 +19,11 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from harness.core.errors import UserError
-from harness.core.files import new_directory, write_file
+from harness.core.files import FileState, file_state, new_directory, write_file
 from harness.core.lease import lease
+from harness.embeddings.chunks import Chunk, embed_chunk, join_chunks
 from harness.embeddings.embed import embed_split
+from harness.embeddings.embedder import Read
 from harness.models.loading import load_module
 from harness.models.module import HearModule
 from harness.probe import PROTOCOLS, ProbeUnit, UnitResult, criterion
@@ -31,12 +34,14 @@ from harness.results.predictions import gather, write_predictions
 from harness.results.record import write_record
 from harness.results.row import RunInfo
 from harness.run.evaluation import depends_on_seed, evaluate, predicted_scores
-from harness.run.folder import AUDIO_HASHES
+from harness.run.folder import AUDIO_HASHES, RESAMPLED_AUDIO
 from harness.run.models import check_identity
 from harness.run.pulse import pulse
 from harness.run.rows import result_rows
 from harness.run.units import EmbeddingUnit, Evaluation
-from tasks.audio import ContentHashes
+from tasks.audio import ContentHashes, read_audio, source_rate
+from tasks.audio_cache import AudioCache
+from tasks.format.task import Task, TaskSource
 
 
 def timed(function: Callable[..., bool], *arguments: Any, device: str) -> tuple[bool, float]:
@@ -46,22 +51,54 @@ def timed(function: Callable[..., bool], *arguments: Any, device: str) -> tuple[
 
 
 def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
-    """Embed one split."""
+    """Embed one split, or join its chunks."""
     with _claimed(unit.directory) as mine:
         if mine:
-            module = _module(unit, out, device)
-            hashes = ContentHashes(out / AUDIO_HASHES)
-            task = unit.source.read()
+            module, hashes, task = _module(unit, out, device), _hashes(out), _task(unit.source)
+            if unit.chunks:
+                join_chunks(
+                    unit.directory, unit.chunks, task, unit.split, module, hashes, dtype=unit.dtype
+                )
+                return True
             with pulse(unit.directory) as tell:
                 progress = _counter(tell, len(task.clips[unit.split]))
                 made = embed_split(
-                    task, unit.split, module, out, hashes, dtype=unit.dtype, progress=progress
+                    task,
+                    unit.split,
+                    module,
+                    out,
+                    hashes,
+                    dtype=unit.dtype,
+                    progress=progress,
+                    read=_read(unit, out, task, module),
                 )
             if made != unit.directory:
                 raise UserError(
                     f"The audio of {unit.source.directory.name} changed during the run. Run again."
                 )
     return unit.directory.is_dir()
+
+
+def embed_part(out: Path, unit: EmbeddingUnit, chunk: Chunk, *, device: str) -> bool:
+    """Embed one chunk of a split."""
+    if unit.directory.is_dir():
+        return True  # another process has joined the chunks
+    with _claimed(chunk.directory) as mine:
+        if mine:
+            module, hashes, task = _module(unit, out, device), _hashes(out), _task(unit.source)
+            with pulse(chunk.directory) as tell:
+                progress = _counter(tell, len(chunk.clips))
+                embed_chunk(
+                    chunk,
+                    task,
+                    unit.split,
+                    module,
+                    hashes,
+                    dtype=unit.dtype,
+                    progress=progress,
+                    read=_read(unit, out, task, module),
+                )
+    return chunk.directory.is_dir()
 
 
 def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
@@ -157,6 +194,27 @@ def _claimed(directory: Path) -> Iterator[bool]:
         return
     with lease(directory) as mine:
         yield mine and not directory.is_dir()
+
+
+# Reading a table or a memory of 100,000 clips takes as long as embedding hundreds of them.
+_hashes = functools.lru_cache(maxsize=1)(lambda out: ContentHashes(out / AUDIO_HASHES))
+_tasks: dict[tuple[str, tuple[FileState, ...]], Task] = {}
+
+
+def _task(source: TaskSource) -> Task:
+    tables = sorted((*source.directory.glob("*.json"), *source.directory.glob("*.csv")))
+    key = (repr(source), tuple(map(file_state, tables)))
+    if key not in _tasks:
+        _tasks.clear()
+        _tasks[key] = source.read()
+    return _tasks[key]
+
+
+def _read(unit: EmbeddingUnit, out: Path, task: Task, module: HearModule) -> Read:
+    """Return the function that reads the audio of a unit; only resampled audio is cached."""
+    if not unit.cached or source_rate(task, module.sample_rate) == module.sample_rate:
+        return read_audio
+    return AudioCache(out / RESAMPLED_AUDIO, unit.cached, _hashes(out)).read
 
 
 _loaded: dict[tuple[str, str, str], HearModule] = {}

@@ -19,13 +19,13 @@ from harness.core.errors import UserError
 from harness.core.hashing import sha256_of
 from harness.core.memory import FileMemory
 from harness.embeddings import heareval
-from harness.embeddings.embed import embedding_directory, embedding_fingerprint
 from harness.embeddings.task_statistics import check_fittable, fit_to_task
 from harness.models.info import ModelInfo
 from harness.models.loading import load_module
 from harness.models.module import HearModule
 from harness.models.spec import ModelSpec
 from harness.probe import Protocol, supports
+from harness.run.embedding_units import stored_embeddings
 from harness.run.folder import AUDIO_HASHES, CHECKED_AUDIO, UnwritableError
 from harness.run.models import identify
 from harness.run.preflight import (
@@ -39,7 +39,6 @@ from harness.run.preflight import (
 )
 from harness.run.units import (
     PROBE_VERSION,
-    EmbeddingUnit,
     Evaluation,
     HearevalEmbeddings,
     StoredEmbeddings,
@@ -70,6 +69,7 @@ class Settings:
         task_statistics: fit each model to the training split of each task
             (:mod:`harness.embeddings.task_statistics`).
         verify: check and hash all audio again, even if the run's folder has its hashes.
+        cache_audio: GB of resampled audio that the run's folder keeps for further models.
         shard: (i, n), counted from 1: every n-th pair of model and task from the i-th on.
     """
 
@@ -82,6 +82,7 @@ class Settings:
     skip_bad: bool = False
     task_statistics: bool = False
     verify: bool = False
+    cache_audio: float = 0.0
     shard: tuple[int, int] = (1, 1)
 
 
@@ -119,13 +120,22 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
     if settings.task_statistics:
         check_fittable(tasks)
     hashes = ContentHashes(settings.out / AUDIO_HASHES, verify=settings.verify)
+    memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
     evaluations: list[Evaluation] = []
-    for module, source in _pairs(settings, sources, say):
+    for module, source in _pairs(settings, sources, memory, say):
         task = source.read()
         if settings.task_statistics:
             module = fit_to_task(module, task)
             identify(module, settings.out, check_load=False)
-        stored = _stored_embeddings(settings, module, source, task, hashes)
+        stored = stored_embeddings(
+            module,
+            source,
+            settings.out,
+            hashes,
+            memory,
+            dtype=settings.dtype,
+            cached=settings.cache_audio * 1e9,
+        )
         for info, embeddings in _layers(module, stored):
             evaluations += _evaluations(
                 info,
@@ -194,10 +204,9 @@ def _unsupported(
 
 
 def _pairs(
-    settings: Settings, sources: Sequence[TaskSource], say: Say
+    settings: Settings, sources: Sequence[TaskSource], memory: FileMemory, say: Say
 ) -> Iterator[tuple[HearModule, TaskSource]]:
     """Yield the pairs of model and task of this shard, with audio checked at the model's rate."""
-    memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
     checked: dict[int, list[TaskSource]] = {}
     number, (shard, n_shards) = 0, settings.shard
     for spec in settings.models:
@@ -229,19 +238,6 @@ def _load(spec: ModelSpec, out: Path, *, alone: bool) -> HearModule:
             f"{error}\nNothing was run, because all models must load before work starts. Correct "
             "this one, or leave it out."
         ) from error
-
-
-def _stored_embeddings(
-    settings: Settings, module: HearModule, source: TaskSource, task: Task, hashes: ContentHashes
-) -> StoredEmbeddings:
-    units = []
-    for split in task.splits:
-        fingerprint = embedding_fingerprint(task, split, module, hashes, dtype=settings.dtype)
-        directory = embedding_directory(settings.out, module.spec, task, split, fingerprint)
-        units.append(
-            EmbeddingUnit(module.spec, module.fingerprint, source, split, directory, settings.dtype)
-        )
-    return StoredEmbeddings(source, tuple(units))
 
 
 def _layers(

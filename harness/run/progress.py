@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -89,14 +89,15 @@ class Progress:
         return self.failed
 
     def next_jobs(self) -> list[Job]:
-        """Return the jobs that can be done now, in any order.
+        """Return the jobs that can be done now, the longest first.
 
         Raises:
             UserError: the files of a finished probe are damaged.
         """
         missing = self.evaluation.embeddings.missing()
         if missing:
-            return [self._embedding_job(unit) for unit in missing]
+            ready = [job for unit in missing for job in self._embedding_jobs(unit)]
+            return sorted(ready, key=lambda job: job.share, reverse=True)
         if self._run.embed_only:
             return []
         units = self._next_probes()
@@ -131,9 +132,10 @@ class Progress:
                     update={"probabilities": np.empty((0, 0), np.float32)}
                 )
 
-    def _embedding_job(self, unit: EmbeddingUnit) -> Job:
+    def _embedding_jobs(self, unit: EmbeddingUnit) -> list[Job]:
+        """Return the missing chunks of a split; the split itself once they are done."""
         name = f"{unit.spec.label} · {unit.source.directory.name} · embedding of {unit.split}"
-        return Job(
+        whole = Job(
             key=unit.directory,
             name=name,
             function=jobs.embed,
@@ -141,7 +143,22 @@ class Progress:
             finished=partial(self._run.listener.embedded, unit),
             part=unit.directory,
             part_name=name,
+            share=0.0 if unit.chunks else unit.seconds,
         )
+        alone = replace(unit, chunks=())
+        parts = [
+            replace(
+                whole,
+                key=chunk.directory,
+                function=jobs.embed_part,
+                arguments=(self._run.out, alone, chunk),
+                finished=lambda: None,
+                share=chunk.seconds,
+            )
+            for chunk in unit.chunks
+            if not chunk.directory.is_dir()
+        ]
+        return parts or [whole]
 
     def _probe_job(self, unit: ProbeUnit) -> Job:
         evaluation = self.evaluation

@@ -14,6 +14,7 @@ from pathlib import Path
 from harness.core.files import FileState, file_state
 from harness.core.hashing import sha256_of
 from harness.embeddings import heareval
+from harness.embeddings.chunks import Chunk
 from harness.embeddings.store import SplitEmbeddings, layer_path, read_split
 from harness.models.info import ModelInfo
 from harness.models.spec import ModelSpec, folder_name
@@ -26,7 +27,13 @@ PROBE_VERSION = 3
 
 @dataclass(frozen=True)
 class EmbeddingUnit:
-    """One model on one split of one task; ``directory`` exists when it is done."""
+    """One model on one split of one task; ``directory`` exists when it is done.
+
+    Attributes:
+        cached: most bytes of resampled audio that the run's folder keeps.
+        seconds: length of the audio; 0 if the unit was done when the run was planned.
+        chunks: the parts of a long split, which are embedded before the unit joins them.
+    """
 
     spec: ModelSpec
     model_fingerprint: str
@@ -34,6 +41,9 @@ class EmbeddingUnit:
     split: str
     directory: Path
     dtype: str = "float32"
+    cached: float = 0.0
+    seconds: float = 0.0
+    chunks: tuple[Chunk, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 from threadpoolctl import threadpool_limits
 
 from harness.core.memory import FileMemory
-from tasks.audio import BadAudio, decode
+from tasks.audio import BadAudio, decode, open_sound
 from tasks.check.fingerprint import fingerprint, to_text
 from tasks.format.tables import Clip
 
@@ -98,6 +98,19 @@ def hear(
                 ear.progress("decoding clips", done, total)
             heard[rate][split] = sounds
     return heard
+
+
+def clip_frames(path: Path, memory: FileMemory) -> int:
+    """Return the number of samples of a file, from the stored properties or its header.
+
+    Raises:
+        BadAudio: the file cannot be opened.
+    """
+    sound = _remembered(str(path), memory, closely=False)
+    if sound is None:
+        with open_sound(path) as opened:
+            return opened.frames
+    return sound.frames
 
 
 def _hear_folder(

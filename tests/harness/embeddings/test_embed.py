@@ -11,8 +11,10 @@ from support import task_directories
 from support.hear_modules import write_module
 
 from harness.core.errors import UserError
-from harness.embeddings import embed
-from harness.embeddings.embed import batches, embed_split, embedding_fingerprint
+from harness.embeddings import batches as batches_module
+from harness.embeddings.batches import Limits, batches
+from harness.embeddings.embed import embed_split
+from harness.embeddings.fingerprint import embedding_fingerprint
 from harness.embeddings.store import read_split
 from harness.models.loading import load_module
 from harness.models.spec import ModelSpec
@@ -52,7 +54,7 @@ def clip_audio(task: Task, name: str) -> np.ndarray:
 
 @given(st.lists(st.integers(1, 6), max_size=40), st.integers(1, 30), st.integers(0, 40))
 def test_batches_hold_every_clip_once_with_its_likes(lengths, call_samples, waiting_samples):
-    made = list(batches((np.full(n, n) for n in lengths), call_samples, waiting_samples))
+    made = list(batches((np.full(n, n) for n in lengths), Limits(call_samples, waiting_samples)))
     order = [i for batch in made for i in batch.clips]
     assert sorted(order) == list(range(len(lengths)))
     for batch in made:
@@ -73,13 +75,13 @@ def test_few_samples_wait(lengths, call_samples, waiting_samples):
             taken_in[0] += n
             yield np.zeros(n)
 
-    for batch in batches(audio(), call_samples, waiting_samples):
+    for batch in batches(audio(), Limits(call_samples, waiting_samples)):
         assert taken_in[0] - given_out[0] <= max(waiting_samples, call_samples) + call_samples + 6
         given_out[0] += batch.samples
 
 
 def test_clips_of_one_length_fill_a_call():
-    made = list(batches(iter([np.zeros(4)] * 7), 12, 100))
+    made = list(batches(iter([np.zeros(4)] * 7), Limits(12, 100)))
     assert [len(batch.clips) for batch in made] == [3, 3, 1]
 
 
@@ -266,8 +268,8 @@ def test_what_is_done_is_not_done_again(tmp_path):
 def test_the_result_does_not_depend_on_the_size_of_a_call(tmp_path, monkeypatch):
     task, module = make(tmp_path), toy(tmp_path)
     whole = run(task, module, tmp_path / "a")
-    monkeypatch.setattr(embed, "CPU_CALL_SECONDS", 0.1)
-    monkeypatch.setattr(embed, "WAITING_SECONDS", 0.6)
+    monkeypatch.setattr(batches_module, "CPU_CALL_SECONDS", 0.1)
+    monkeypatch.setattr(batches_module, "WAITING_SECONDS", 0.6)
     single = run(task, module, tmp_path / "b")
     np.testing.assert_allclose(whole.embeddings, single.embeddings, rtol=1e-6)
 

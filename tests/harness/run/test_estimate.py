@@ -39,10 +39,10 @@ def test_the_time_left_follows_from_what_was_done(chosen):
     estimate = Estimate(units, plan, slots=1)
     assert estimate.left() == ""
     # All splits have as many seconds of audio: one took 10 s, five are left.
-    estimate.took(units[0].directory, 10.0, whole=True)
+    estimate.took(units[0].directory, 10.0, whole=True, share=units[0].seconds)
     assert estimate.left() == "more than 50 s left"
     for unit in units[1:]:
-        estimate.took(unit.directory, 10.0, whole=True)
+        estimate.took(unit.directory, 10.0, whole=True, share=unit.seconds)
     scene, _ = (e for e in plan if e.protocol == "linear")
     estimate.took(scene.directory, 20.0, whole=False, share=1.0)
     assert estimate.left() == "more than 60 s left"  # three folds of the other task
@@ -52,7 +52,7 @@ def test_the_time_left_follows_from_what_was_done(chosen):
             estimate.took(evaluation.directory, 1.0, whole=False, share=1.0)
     assert estimate.left() == "about 62 s left"
     several = Estimate(units, plan, slots=2)
-    several.took(units[0].directory, 10.0, whole=True)
+    several.took(units[0].directory, 10.0, whole=True, share=units[0].seconds)
     assert several.left() == "more than 25 s left"
 
 

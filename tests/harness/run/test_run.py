@@ -21,10 +21,12 @@ from support.result_rows import row
 
 from harness.core.errors import UserError
 from harness.core.workers import WorkerDied
+from harness.embeddings import chunks
 from harness.metrics.registry import scene_metric
 from harness.models.spec import ModelSpec, parse_model
 from harness.probe.partial import Partial
 from harness.results import read_csv, write_csv, write_result
+from harness.run import jobs
 from harness.run.engines import InlineEngine, LocalEngine
 from harness.run.execute import execute
 from harness.run.listener import Listener
@@ -448,6 +450,44 @@ class DyingEngine(InlineEngine):
             future.set_exception(WorkerDied(self.code))
             return future
         return super().submit(function, *arguments)
+
+
+class Recording(InlineEngine):
+    def __init__(self) -> None:
+        super().__init__("cpu")
+        self.units: list[str] = []
+
+    def submit(self, function, *arguments):
+        self.units.append(arguments[0].__name__)
+        return super().submit(function, *arguments)
+
+
+def test_workers_share_a_long_split_and_a_stop_loses_a_chunk(tmp_path, monkeypatch):
+    task = task_directories.make_task(tmp_path, "scene", n=24, seconds=1.0)
+
+    def stores(out: Path) -> dict[str, bytes]:
+        files = sorted((out / "embeddings").rglob("*.np[yz]"))
+        return {str(file.relative_to(out)): file.read_bytes() for file in files}
+
+    whole = settings(tmp_path / "whole", task)
+    run(whole)
+    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 10.0)
+    shared, counting = settings(tmp_path / "shared", task), Counting()
+    plan = make_plan(shared)
+    assert [len(unit.chunks) for unit in plan[0].embeddings.units] == [2, 2, 2]
+    execute(plan, LocalEngine(["cpu"] * 2), shared.out, "test", counting)
+    assert counting.done["embedded"] == 3
+    assert stores(shared.out) == stores(whole.out)
+    # A run that stopped goes on with the chunks that are missing.
+    stopped = settings(tmp_path / "stopped", task)
+    plan = make_plan(stopped)
+    unit = plan[0].embeddings.units[0]
+    jobs.embed_part(stopped.out, unit, unit.chunks[0], device="cpu")
+    engine = Recording()
+    execute(make_plan(stopped), engine, stopped.out, "test", embed_only=True)
+    assert (engine.units.count("embed_part"), engine.units.count("embed")) == (5, 3)
+    assert stores(stopped.out) == stores(whole.out)
+    assert not list(stopped.out.rglob("*-chunks"))
 
 
 def test_a_job_whose_worker_died_once_is_tried_again(tasks, tmp_path):

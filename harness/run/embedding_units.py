@@ -1,0 +1,70 @@
+"""Plan the embedding units of one model on one task; a long split is divided into chunks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from harness.core.kinds import EmbeddingType
+from harness.core.memory import FileMemory
+from harness.embeddings.chunks import delete_chunks, plan_chunks
+from harness.embeddings.fingerprint import (
+    audio_sha256s,
+    embedding_directory,
+    embedding_fingerprint,
+)
+from harness.models.module import HearModule
+from harness.run.units import EmbeddingUnit, StoredEmbeddings
+from tasks.audio import ContentHashes, audio_path, resampled_length, source_rate
+from tasks.check.sound import clip_frames
+from tasks.format.task import Task, TaskSource
+
+
+def stored_embeddings(
+    module: HearModule,
+    source: TaskSource,
+    out: Path,
+    hashes: ContentHashes,
+    memory: FileMemory,
+    *,
+    dtype: str,
+    cached: float,
+) -> StoredEmbeddings:
+    """Return the embeddings of one model on one task, done or not.
+
+    Args:
+        module: the model, identified.
+        source: the task, with checked audio.
+        out: the run's folder.
+        hashes: the hashes of audio files.
+        memory: what the check found out about audio files.
+        dtype: of stored embeddings.
+        cached: most bytes of resampled audio that the run's folder keeps.
+    """
+    task, units = source.read(), []
+    for split in task.splits:
+        fingerprint = embedding_fingerprint(task, split, module, hashes, dtype=dtype)
+        directory = embedding_directory(out, module.spec, task, split, fingerprint)
+        unit = EmbeddingUnit(
+            module.spec, module.fingerprint, source, split, directory, dtype, cached
+        )
+        if directory.is_dir():
+            delete_chunks(directory)  # a process that joined them was stopped
+        else:
+            unit = _divided(unit, task, module.sample_rate, hashes, memory)
+        units.append(unit)
+    return StoredEmbeddings(source, tuple(units))
+
+
+def _divided(
+    unit: EmbeddingUnit, task: Task, sample_rate: int, hashes: ContentHashes, memory: FileMemory
+) -> EmbeddingUnit:
+    """Return a unit with the length of its audio, and with chunks if that is long."""
+    rate = source_rate(task, sample_rate)
+    clips = task.clips[unit.split]
+    paths = [audio_path(task, unit.split, clip.name, rate) for clip in clips]
+    samples = [resampled_length(clip_frames(p, memory), rate, sample_rate) for p in paths]
+    audio = audio_sha256s(task, unit.split, rate, hashes)
+    event = task.embedding_type == EmbeddingType.EVENT
+    chunks = plan_chunks(unit.directory, samples, audio, sample_rate, event=event)
+    return replace(unit, seconds=sum(samples) / sample_rate, chunks=chunks)
