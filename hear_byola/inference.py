@@ -109,11 +109,14 @@ class InferenceForm:
         Returns:
             (batch, n, d), in mel's type.
         """
-        local = self.local_features(mel, stride)
+        return self.head(self.local_features(mel, stride)).to(mel.dtype)
+
+    def head(self, local: Tensor) -> Tensor:
+        """As `Encoder.head`, in the type that the form computes in."""
         out = local
         for layer in self._perceptron:
             out = self._rounded(layer(out).relu_())
-        return self._encoder.joined(local, out).to(mel.dtype)
+        return self._encoder.joined(local, out)
 
     def local_features(self, mel: Tensor, stride: int | None = None) -> Tensor:
         """As `Encoder.local_features`, in the type that the form computes in."""

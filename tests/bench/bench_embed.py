@@ -285,7 +285,7 @@ def print_stages(options: dict, seconds: float = 4.0) -> None:
             "decode": (lambda: soundfile.read(path), lambda: read_audio(path, RATE)),
             "log-mel": (lambda: plain.mel(audio), lambda: ours.frontend(audio)),
             "blocks": (lambda: plain.local(plain_mel), lambda: form.local_features(mel[:, None])),
-            "perceptron": (lambda: plain.perceptron(local), lambda: ours.encoder.head(local)),
+            "perceptron": (lambda: plain.perceptron(local), lambda: form.head(local)),
             "whole call": (
                 lambda: plain.scene(audio),
                 lambda: hear_byola.get_scene_embeddings(audio, ours),
