@@ -23,6 +23,7 @@ from harness.models.adapters.transformers import (
     get_timestamp_embeddings,
     load_model,
 )
+from harness.models.conformance.centres import click_train, measure_lag
 from harness.models.conformance.validate import stricter_checks
 from harness.models.frames import FrameModel
 from harness.models.loading import load_module
@@ -173,6 +174,23 @@ def test_timestamps_are_regular_centres_that_cover_the_clip(saved, name):
         expected = first + hop * np.arange(times.shape[1])
         np.testing.assert_allclose(times[0].numpy(), expected, atol=0.02)
         assert 1000 * seconds - hop - 0.1 <= float(times[0, -1]) <= 1000 * seconds
+
+
+@pytest.mark.parametrize("name", ["whisper", "wav2vec2-bert"])
+def test_timestamps_are_the_centres_of_frames_before_attention(saved, name):
+    """Both normalise over the clip, so that a click changes all embeddings: `validate` cannot see
+    where it is. Every silent frame changes by the same, which is subtracted here."""
+    model = load_model(str(saved(name)))
+    if name == "whisper":  # random kernels answer up to 5 ms early or late, symmetric ones do not
+        for conv in (model.encoder.model.conv1, model.encoder.model.conv2):
+            conv.weight.data += conv.weight.data.flip(-1)
+    clip, clicks = click_train(16000, 1.5, 16)
+    audio = torch.from_numpy(np.stack([clip, np.zeros_like(clip)]))
+    (frames,), times = get_layer_embeddings(audio, model, [0], True)
+    lag = measure_lag((frames[0] - frames[1]).numpy(), times[0].numpy(), clicks)
+    assert lag is not None
+    assert abs(lag.offset) < 2.0  # ms
+    assert lag.spread < 30
 
 
 @pytest.mark.parametrize("name", ["wav2vec2", "wav2vec2-bert"])
