@@ -76,14 +76,13 @@ class MacroMean(SceneMetric):
         """Compute the mean with and without each unit, or block of units."""
         units = self.jackknife_units(units)
         scorers = [_FoldScorer(self, fold) for fold in folds]
-        whole = [scorer.by_class(np.ones((scorer.n_clips, 1)))[:, 0] for scorer in scorers]
+        whole = np.stack([each.by_class(np.ones((each.n_clips, 1)))[:, 0] for each in scorers])
         without = []
         for number, (scorer, of_clip) in enumerate(zip(scorers, units.of_clip, strict=True)):
             present = np.unique(of_clip)
-            others = np.delete(np.stack(whole), number, axis=0)
             changes = _changes(
                 whole[number],
-                others,
+                _elsewhere(whole, units, present),
                 scorer.without(of_clip, present),
                 scorer.shares(units, number),
             )
@@ -167,29 +166,44 @@ class _FoldScorer:
             yield (of_clip[:, None] != present[start : start + chunk]).astype(np.float64)
 
 
+@dataclass(frozen=True)
+class _Elsewhere:
+    """Mean score of each class over the folds without a unit, (C, units), and how many they are."""
+
+    mean: np.ndarray
+    folds: np.ndarray
+
+
+def _elsewhere(whole: np.ndarray, units: Units, present: np.ndarray) -> _Elsewhere:
+    """Average the scores of classes (folds, C) over the folds without each unit ``present``."""
+    absent = np.stack([~np.isin(present, of_fold) for of_fold in units.of_clip]).astype(np.float64)
+    folds = (~np.isnan(whole)).T.astype(np.float64) @ absent
+    total = np.nan_to_num(whole).T @ absent
+    mean = np.divide(total, folds, out=np.full(total.shape, np.nan), where=folds > 0)
+    return _Elsewhere(mean, folds)
+
+
 def _changes(
-    whole: np.ndarray, others: np.ndarray, without: np.ndarray, shares: np.ndarray
+    whole: np.ndarray, elsewhere: _Elsewhere, without: np.ndarray, shares: np.ndarray
 ) -> np.ndarray:
     """Return the change of each class's score by leaving out each unit, (C, units).
 
     A unit that has the share h of a class moves the class's mean by 1 / (1 - h) times its
     influence. The factor sqrt(1 - h) makes the squared changes of a mean add up to its variance
     without bias (CR2 of Bell and McCaffrey 2002). If a unit contains a class alone in its fold, its
-    change is that to the mean of the class's scores in the other folds. If no other fold has the
-    class, the change is NaN, and the class leaves the mean.
+    change is that to the mean of the class's scores in the folds without the unit. If there is no
+    such fold, the change is NaN, and the class leaves the mean.
 
     Args:
         whole: score of each class (C,).
-        others: scores of the classes in the other folds, (folds - 1, C).
+        elsewhere: scores of the classes in the folds without each unit.
         without: scores without each unit, (C, units).
         shares: of the units in the classes, (C, units).
     """
-    n_others = (~np.isnan(others)).sum(axis=0)
-    total = np.where(np.isnan(others), 0.0, others).sum(axis=0)
-    elsewhere = np.divide(total, n_others, out=np.full(len(whole), np.nan), where=n_others > 0)
     moved = (without - whole[:, None]) * np.sqrt(1 - shares)
-    replaced = (elsewhere - whole) * np.sqrt(n_others / (n_others + 1))
-    return np.where(np.isnan(without), replaced[:, None], moved)
+    replaced = elsewhere.mean - whole[:, None]
+    replaced *= np.sqrt(elsewhere.folds / (elsewhere.folds + 1))
+    return np.where(np.isnan(without), replaced, moved)
 
 
 def effective_units(folds: Sequence[SceneFold], units: Units | None = None) -> float:

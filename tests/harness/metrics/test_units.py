@@ -137,6 +137,19 @@ def test_a_class_alone_in_its_fold_is_compared_with_the_other_folds():
     assert found.value == pytest.approx(whole.mean())
 
 
+@pytest.mark.parametrize("metric", ["mAP", "aucroc", "d_prime"])
+def test_a_group_alone_with_a_class_in_every_fold_moves_the_mean(metric):
+    # The other folds say nothing about the class: they contain the same group.
+    rng = np.random.default_rng(4)
+    targets = np.repeat([0, 1, 2, 1, 2, 1], 6)
+    names = [np.repeat(list("abcdef"), 6)] * 4
+    folds = [SceneFold((rng.normal(size=(36, 3)) + np.eye(3)[targets])[None], targets)] * 4
+    found = find_metric(metric).influence(folds, group_units(names, [36] * 4))
+    alone = find_metric(metric).influence(folds[:1], group_units(names[:1], [36]))
+    assert found.variance == pytest.approx(alone.variance)
+    assert found.moves == pytest.approx(alone.moves)
+
+
 def test_classes_are_worth_the_groups_that_have_them():
     targets = np.repeat([0, 1, 2], 20)
     fold = SceneFold(np.full((1, 60, 3), 0.5), targets)
