@@ -1,6 +1,7 @@
 # make test: set up, lint, type-check, test.   make demo: set up, run the main job.
 # VENV=path reuses an environment; a clean one takes about 6 GB, most of it torch with CUDA.
 # make test-slow: the slow tests.   make test-cpus: the numeric tests as on other CPUs.
+# make bench: speed beside other packages; writes results/bench.md. BENCH="--only linear" for a part.
 # WORKERS=n processes run the tests.
 
 VENV ?= .venv
@@ -15,7 +16,7 @@ STAMP = $(VENV)/.hear-byola-$(shell cat requirements.lock pyproject.toml | cksum
 
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-.PHONY: setup browser test test-slow test-cpus demo lock clean
+.PHONY: setup browser test test-slow test-cpus demo bench lock clean
 
 setup: $(STAMP)
 
@@ -71,6 +72,11 @@ demo: setup
 	$(DEMO) --suite demo --protocol linear --protocol hear2021
 	$(DEMO) $(SCENES:%=-t demo_%) --protocol hear2021 --seeds 3
 	$(BIN)/hear-byola results table runs/demo
+
+# For quiet machines: wall-clock times suffer from other work, CPU times less so.
+BENCH ?=
+bench: setup
+	$(BIN)/python tests/bench/run.py $(BENCH)
 
 # Resolves the pins anew, in an environment of its own.
 lock:

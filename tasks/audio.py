@@ -242,7 +242,7 @@ class ContentHashes:
     def __init__(self, memory: Path, verify: bool = False) -> None:
         self._memory = FileMemory(memory, verify)
 
-    def sha256(self, path: Path) -> str:
+    def sha256(self, path: Path | str) -> str:
         """Return the hash of a file's content.
 
         Raises:
@@ -251,7 +251,7 @@ class ContentHashes:
         try:
             return self._memory.recall(path, lambda: file_sha256(path))
         except OSError as error:
-            raise BadAudio(path, f"cannot be read ({error.strerror}).") from error
+            raise BadAudio(Path(path), f"cannot be read ({error.strerror}).") from error
 
     def save(self) -> None:
         """Write new hashes to the file, whole or not at all."""

@@ -93,6 +93,9 @@ def _across(splits: Splits, sounds: Sounds) -> Mapping[str, Sequence[AlikeClips]
     If several earlier clips have these samples, one with different labels is preferred, because
     that is the worse fault.
     """
+    digests = [{sound.digest for sound in heard.values()} - {""} for heard in sounds.values()]
+    if len(set().union(*digests)) == sum(map(len, digests)):
+        return dict.fromkeys(sounds, ())
     labels = _labels(splits)
     earlier: dict[str, dict[frozenset[str], _Place]] = defaultdict(dict)
     found: dict[str, list[AlikeClips]] = defaultdict(list)

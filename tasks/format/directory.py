@@ -27,6 +27,7 @@ from tasks.format.spec import EmbeddingType, TaskMetadata, disagreements
 from tasks.format.tables import Clip, read_clips, read_vocabulary
 
 _RECORDINGS = (".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".opus")
+_MOST_TABLES = 256  # that are kept in memory
 
 
 @dataclass
@@ -81,11 +82,32 @@ def read_contents(directory: Path, report: Report, group_pattern: str = "") -> C
         table = files.json(f"{split}.json")
         if table is not None and kind is not None:
             event = kind == EmbeddingType.EVENT
-            contents.clips[split] = read_clips(f"{split}.json", table, event, report)
+            contents.clips[split] = _clips(files, f"{split}.json", table, event)
     # Groups are checked against the clips of all splits: without one, its clips seem unknown.
     if contents.clips and contents.clips.keys() == set(contents.fields["splits"]):
         _set_groups(files, contents, group_pattern)
     return contents
+
+
+_read: dict[tuple[str, str, bool], tuple[Clip, ...]] = {}
+"""The latest tables without faults, by file name, digest and kind. A plan reads each four times."""
+
+
+def _clips(
+    files: TaskFiles, file: str, table: Mapping[str, object], event: bool
+) -> tuple[Clip, ...]:
+    key = (file, files.digests[file], event)
+    if key not in _read:
+        faults: list[str] = []
+        found = read_clips(file, table, event, lambda _, reason: faults.append(reason))
+        for fault in faults:
+            files.report(file, fault)
+        if faults:
+            return found
+        while len(_read) >= _MOST_TABLES:
+            _read.pop(next(iter(_read)), None)
+        _read[key] = found
+    return _read[key]
 
 
 def _metadata_fields(metadata: Mapping[str, object], report: Report) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class _Labelled(Protocol):
 
 def labels_of(clip: _Labelled) -> list[str]:
     """Return the labels of a clip or recording, or the label of each of its events."""
+    if not clip.events:
+        return list(clip.labels)
     return [*clip.labels, *(event.label for event in clip.events)]
 
 
@@ -119,6 +121,8 @@ def check_clip_name(name: str) -> None:
 
 
 def _label(value: object) -> str:
+    if type(value) is str:  # nearly always: tables of millions of labels are read quickly
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise ValueError(f"a label must be text or a number, not {json_kind(value)}.")
     return str(value)

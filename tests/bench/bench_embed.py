@@ -24,12 +24,13 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from child import machine
+from child import instructions, machine
 from child import measured as measured_in_child
+from sides import Row, spread
 
 if TYPE_CHECKING:
     import numpy as np
@@ -221,10 +222,6 @@ def measured(options: argparse.Namespace, child: str) -> list[dict]:
     return measured_in_child(__file__, child, words)
 
 
-def spread(values: Sequence[float]) -> str:
-    return f"{statistics.median(values):5.2f} ({min(values):.2f} to {max(values):.2f})"
-
-
 def compare(options: argparse.Namespace) -> dict:
     """Print and return the ratios of CPU seconds and of wall-clock seconds, by workload."""
     import numpy as np
@@ -250,6 +247,19 @@ def compare(options: argparse.Namespace) -> dict:
             f"{ours:12.2f} {apart:>8}"
         )
     return table
+
+
+def rows(repeats: int, tiny: bool) -> Iterator[Row]:
+    """Compare the two in every workload; where the CPU has bf16, also with our side in bf16."""
+    precisions = ["float32", *(["bf16"] if instructions() & {"avx512_bf16", "amx_bf16"} else [])]
+    for precision in precisions[: 1 if tiny else 2]:
+        audio = 1.0 if tiny else 60.0
+        options = argparse.Namespace(repeats=repeats, audio=audio, precision=precision)
+        for name, found in compare(options).items():
+            against = "a window each 50 ms" if "timestamps" in name else "plain PyTorch"
+            cost = f"{found['ours_cpu_ms_per_second']:.2f} CPU ms a second of audio"
+            what = f"embedding, {name}, {precision}"
+            yield Row(what, against, found["cpu"], found["wall"], f"{cost}; apart {found['apart']}")
 
 
 def best(function: Callable[[], object], repeats: int = 12) -> float:

@@ -1,7 +1,6 @@
 """CPU and wall-clock seconds of `linear`'s path of 12 strengths: ours beside scikit-learn's.
 
-    OMP_NUM_THREADS=1 python tests/bench/bench_linear.py [--repeats 3] [--only TEXT] [--json FILE]
-        [STORE TASK]...
+    OMP_NUM_THREADS=1 python tests/bench/bench_linear.py [--repeats 3] [--only TEXT] [STORE TASK]...
 
 scikit-learn fits LogisticRegression (lbfgs, float32) at all 12 strengths: once with its default
 tolerance, and once with a tolerance that gives it the validation scores of converged fits. Ours
@@ -19,16 +18,15 @@ strength, fitted in float64 to a tolerance of 1e-8.
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
-import time
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from sides import Row, alternate, spread
 from sklearn.linear_model import LogisticRegression
 
 from harness.embeddings.store import read_split
@@ -128,13 +126,7 @@ def agreement(case: Case, l2: float, decisions: np.ndarray) -> float:
     return float((model.predict(case.valid_rows) == decisions).mean())
 
 
-def timed(work: object) -> tuple[float, float, object]:
-    cpu, wall = time.process_time(), time.perf_counter()
-    result = work()  # type: ignore[operator]
-    return time.process_time() - cpu, time.perf_counter() - wall, result
-
-
-def cases(stores: list[str]) -> Iterator[Case]:
+def cases(stores: Sequence[str]) -> Iterator[Case]:
     for n, size in ((1000, 512), (5000, 2048)):
         yield synthetic(n, size, 0.0, 4 / size**0.5)
         yield synthetic(n, size, 0.7, 4 / size**0.5)
@@ -142,8 +134,26 @@ def cases(stores: list[str]) -> Iterator[Case]:
         yield stored(Path(embeddings), Path(directory))
 
 
-def spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+def rows(repeats: int, tiny: bool, only: str = "", stores: Sequence[str] = ()) -> Iterator[Row]:
+    """Compare the two in every case, with either tolerance of scikit-learn."""
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", module="sklearn")
+    for case in [synthetic(60, 8, 0.0, 1.0)] if tiny else cases(stores):
+        if only not in case.name:
+            continue
+        score, l2, decisions = ours(case)
+        equal = agreement(case, l2, decisions)
+        for name, tolerance in TOLERANCES.items():
+            other = scikit_learn(case, tolerance)
+            row = alternate(
+                f"linear, {case.name}",
+                f"scikit-learn, {name} tolerance",
+                partial(ours, case),
+                partial(scikit_learn, case, tolerance),
+                repeats,
+            )
+            found = f"validation {score:.4f} and {other:.4f}, {100 * equal:.2f} % equal decisions"
+            yield replace(row, ours=f"{row.ours}; {found}")
 
 
 def main() -> None:
@@ -152,43 +162,10 @@ def main() -> None:
     parser.add_argument("stores", nargs="*", metavar="STORE TASK")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="", help="measure cases whose name contains this text")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", module="sklearn")
-    found = []
-    for case in cases(options.stores):
-        if options.only not in case.name:
-            continue
-        ours(case)
-        rounds = []
-        for _ in range(options.repeats):
-            mine = timed(lambda: ours(case))  # noqa: B023
-            theirs = {k: timed(lambda: scikit_learn(case, t)) for k, t in TOLERANCES.items()}  # noqa: B023
-            rounds.append((mine, theirs))
-        score, l2, decisions = rounds[0][0][2]
-        row = {
-            "case": case.name,
-            "our_cpu_seconds": [mine[0] for mine, _ in rounds],
-            "our_score": score,
-            "agreement": agreement(case, l2, decisions),
-        }
-        print(
-            f"{case.name}: ours {statistics.median(row['our_cpu_seconds']):.2f} CPU s", flush=True
-        )
-        for name in TOLERANCES:
-            cpu = [theirs[name][0] / mine[0] for mine, theirs in rounds]
-            wall = [theirs[name][1] / mine[1] for mine, theirs in rounds]
-            row[name] = {"cpu": cpu, "wall": wall, "score": rounds[0][1][name][2]}
-            print(
-                f"  scikit-learn, {name} tolerance: CPU {spread(cpu)}, wall {spread(wall)}, "
-                f"validation {row[name]['score']:.4f} and ours {score:.4f}",
-                flush=True,
-            )
-        print(f"  equal decisions with a tight fit: {row['agreement']:.4f}", flush=True)
-        found.append(row)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    for row in rows(options.repeats, tiny=False, only=options.only, stores=options.stores):
+        print(f"{row.what}, {row.against}: CPU {spread(row.cpu)}, wall {spread(row.wall)}")
+        print(f"  {row.ours}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """CPU and wall-clock seconds of an epoch of an MLP probe: ours beside a plain Lightning loop.
 
-    OMP_NUM_THREADS=1 python tests/bench/bench_mlp.py [--repeats 3] [--only TEXT] [--json FILE]
+    OMP_NUM_THREADS=1 python tests/bench/bench_mlp.py [--repeats 3] [--only TEXT]
 
 The Lightning loop is what a careful user writes: rows in memory in a TensorDataset, nn.Sequential,
 torch.optim.Adam, validation every 3 epochs on concatenated logits; no logger, no checkpoints, no
@@ -15,17 +15,15 @@ Lightning's seconds over ours. Beside them: the best validation accuracy of each
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import statistics
-import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 
 import pytorch_lightning as lightning
 import torch
+from sides import Row, alternate, spread
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
@@ -162,16 +160,23 @@ def plain_lightning(of: Case) -> float:
     return probe.best
 
 
-def timed(work: Callable[[Case], float], of: Case) -> tuple[float, float, float]:
-    """CPU and wall-clock seconds an epoch, and the result."""
-    cpu, wall = time.process_time(), time.perf_counter()
-    result = work(of)
-    cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-    return cpu / of.epochs, wall / of.epochs, result
+SIZES = ((100, 512, 60), (300, 512, 45), (1000, 512, 30), (1000, 2048, 15), (5000, 2048, 6))
+TINY = ((40, 16, 3),)
 
 
-def spread(ratios: list[float]) -> str:
-    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+def rows(repeats: int, tiny: bool, only: str = "") -> Iterator[Row]:
+    """Compare the two at every size, with one and two hidden layers."""
+    torch.set_num_threads(1)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    sizes = TINY if tiny else SIZES
+    for of in (case(n, size, layers, e) for n, size, e in sizes for layers in (1, 2)):
+        if only in of.name:
+            scores = f"best accuracy {ours(of):.3f}, Lightning {plain_lightning(of):.3f}"
+            name = f"mlp, {of.name}, {of.epochs} epochs"
+            sides = partial(ours, of), partial(plain_lightning, of)
+            row = alternate(name, "Lightning", *sides, repeats)
+            yield replace(row, ours=f"{row.ours}; {scores}")
 
 
 def main() -> None:
@@ -179,35 +184,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--only", default="", help="measure cases whose name contains this text")
-    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
-    sizes = ((100, 512, 60), (300, 512, 45), (1000, 512, 30), (1000, 2048, 15), (5000, 2048, 6))
-    found = []
-    for of in (case(n, size, layers, e) for n, size, e in sizes for layers in (1, 2)):
-        if options.only not in of.name:
-            continue
-        ours(of)
-        plain_lightning(of)
-        rounds = [(timed(ours, of), timed(plain_lightning, of)) for _ in range(options.repeats)]
-        row = {
-            "case": of.name,
-            "our_cpu_seconds": [mine[0] for mine, _ in rounds],
-            "cpu": [theirs[0] / mine[0] for mine, theirs in rounds],
-            "wall": [theirs[1] / mine[1] for mine, theirs in rounds],
-            "scores": [rounds[0][0][2], rounds[0][1][2]],
-        }
-        print(
-            f"{of.name}: ours {1000 * statistics.median(row['our_cpu_seconds']):.1f} CPU ms an "
-            f"epoch; Lightning: CPU {spread(row['cpu'])}, wall {spread(row['wall'])}; "
-            f"best accuracy ours {row['scores'][0]:.3f}, Lightning {row['scores'][1]:.3f}",
-            flush=True,
-        )
-        found.append(row)
-    if options.json:
-        options.json.write_text(json.dumps(found, indent=1) + "\n")
+    for row in rows(options.repeats, tiny=False, only=options.only):
+        print(f"{row.what}: CPU {spread(row.cpu)}, wall {spread(row.wall)}; {row.ours}", flush=True)
 
 
 if __name__ == "__main__":

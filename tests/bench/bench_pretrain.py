@@ -25,11 +25,13 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from child import machine
 from child import measured as measured_in_child
+from sides import Row
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -207,6 +209,16 @@ def compare(options: argparse.Namespace) -> dict:
         ratios[name] = [ours / other for ours, other in zip(rates[OURS], rates[plain])]
         print(f"{name:28} {spread(ratios[name])}   (needed: {needed})")
     return {"samples_per_second": rates, "ratios": ratios}
+
+
+def rows(repeats: int, tiny: bool) -> Iterator[Row]:
+    """Compare the two by samples per second of wall-clock time, with two threads."""
+    numbers = dict(zip(NUMBERS, (8, 1, 0, 1, 1) if tiny else (256, 2, 2, 1, 3), strict=True))
+    found = compare(argparse.Namespace(repeats=repeats, phases=False, **numbers))
+    ours = f"{statistics.median(found['samples_per_second'][OURS]):.1f} samples a second"
+    for name, ratios in found["ratios"].items():
+        what = f"pretraining, d = 512, {numbers['threads']} threads"
+        yield Row(what, f"plain PyTorch, {name}", [], ratios, ours)
 
 
 def compare_phases(options: argparse.Namespace) -> dict:

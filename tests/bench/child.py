@@ -22,11 +22,21 @@ def measured(script: str, child: str, words: Sequence[str], threads: int = 1) ->
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def machine() -> str:
-    """Return the processor and its number of cores."""
+def processor() -> str:
+    """Return the name of the processor."""
     model = platform.processor() or platform.machine()
     for line in Path("/proc/cpuinfo").read_text().splitlines() if os.path.exists("/proc") else ():
         if line.startswith("model name"):
-            model = line.partition(":")[2].strip()
-            break
-    return f"{model}, {os.cpu_count()} cores"
+            return line.partition(":")[2].strip()
+    return model
+
+
+def instructions() -> set[str]:
+    """Return the flags of the processor; none where the system does not list them."""
+    info = Path("/proc/cpuinfo")
+    return set(info.read_text().split()) if info.is_file() else set()
+
+
+def machine() -> str:
+    """Return the processor and its number of cores."""
+    return f"{processor()}, {os.cpu_count()} cores"
