@@ -43,7 +43,15 @@ def load_encoder(
         model, info = _loaded(loader, name, options)
     encoder = kind(model.eval().requires_grad_(False), extractor)
     _check_weights(name, model, encoder, info["missing_keys"])
-    return encoder, getattr(config, "_commit_hash", None) or ""
+    return encoder, "" if Path(name).is_dir() else _commit(name, revision)
+
+
+def _commit(name: str, revision: str | None) -> str:
+    """Return the commit of a model in the hub's cache, from the place of its configuration."""
+    from huggingface_hub import try_to_load_from_cache
+
+    path = try_to_load_from_cache(name, "config.json", revision=revision)
+    return Path(path).parent.name if isinstance(path, str) else ""
 
 
 def _check_name(name: str, revision: str | None) -> None:

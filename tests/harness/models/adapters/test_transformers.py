@@ -287,7 +287,7 @@ def test_layers_are_the_librarys_hidden_states(saved, name):
     if name == "ast":  # its output has another layer normalisation
         output = model.encoder.model.layernorm(output)
         return
-    if name not in ("sew", "clap", "clap-fused"):
+    if name not in ("sew", "clap", "clap-fused", "wav2vec2-large"):
         assert_close(scenes[-1], output)
     one, _ = get_layer_embeddings(audio, model, [1], False)
     assert_close(one[0], scenes[1])
