@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +14,7 @@ from torch.nn import functional
 
 from harness.probe.classifier import Trial
 from harness.probe.judge import Check
-from harness.probe.layers import Dropout
+from harness.probe.layers import Dropout, product
 from harness.probe.network import Network, loss_of, probabilities_of
 from harness.probe.partial import Partial
 from harness.probe.train import Examples, Fitted, MLPSettings, MLPTraining, batches
@@ -111,6 +112,18 @@ def test_batches_cover_the_rows_in_order_and_none_has_a_single_row(n: int, size:
     assert min(lengths) > 1 or n == 1
     assert all(length == size for length in lengths[:-1])
     assert lengths[-1] <= size + 1
+
+
+def test_products_take_views_of_any_shape() -> None:
+    generator = torch.Generator().manual_seed(0)
+    many = torch.randn(40, 70, generator=generator)
+    for m, n, k in itertools.product((1, 2, 17), (1, 5), (1, 2, 33)):
+        for a in (many[3 : 3 + m, :k], many[:k, :m].T):
+            for b in (many[:n, 4 : 4 + k], many[:k, 2 : 2 + n].T):
+                found = product(a, b, many[0, :n])
+                assert found.is_contiguous()
+                expected = a.double() @ b.double().T + many[0, :n]
+                torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
 
 
 def test_weights_are_xavier_with_gain_one_then_sqrt_two() -> None:
