@@ -79,8 +79,7 @@ class LogMelStatistics(torch.nn.Module):
         frames = 1 + audio.shape[1] // HOP
         audio = F.pad(audio, (0, max(0, N_FFT - audio.shape[1])))
         spectrum = torch.stft(audio, N_FFT, HOP, window=self.window, return_complex=True)
-        spectrum = spectrum[..., :frames]
-        power = spectrum.real.square() + spectrum.imag.square()
+        power = spectrum[..., :frames].abs().square()
         return (self.filterbank @ power + EPS).log()
 
 

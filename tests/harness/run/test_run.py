@@ -471,7 +471,7 @@ def test_workers_share_a_long_split_and_a_stop_loses_a_chunk(tmp_path, monkeypat
 
     whole = settings(tmp_path / "whole", task)
     run(whole)
-    monkeypatch.setattr(chunks, "CHUNK_SECONDS", 10.0)
+    monkeypatch.setattr(chunks, "SHORTEST_SECONDS", 10.0)
     shared, counting = settings(tmp_path / "shared", task), Counting()
     plan = make_plan(shared)
     assert [len(unit.chunks) for unit in plan[0].embeddings.units] == [2, 2, 2]
