@@ -10,8 +10,8 @@ from harness.models.spec import parse_model
 from harness.report.material import Material
 from harness.report.panel import TaskScope
 from harness.report.panels.layers import LAYERS
-from harness.results import load
-from harness.results.record import find_records
+from harness.results import find_evaluations, load
+from harness.results.record import read_record
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
 from harness.run.plan import Settings, TaskSource, make_plan
@@ -89,7 +89,7 @@ def test_one_pass_embeds_all_layers(run):
     stores = [path.parent for path in (run / "embeddings").glob("*/*/*/manifest.json")]
     models = {store.parent.parent.name for store in stores}
     assert len(models) == 2  # both layers are in one store
-    for record in find_records(run):
+    for record in map(read_record, find_evaluations(run)):
         for split in record.embeddings:
             found = record.read_embeddings(split)
             assert found.embeddings.shape[1] == int(record.rows().embedding_size.iloc[0])
