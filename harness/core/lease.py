@@ -1,35 +1,86 @@
 """A lease: the claim of one process on one unit of work, which expires when its holder dies.
 
 Several processes, on one machine or on many that share a file system, may work in one output
-folder. A unit is claimed by creating ``<unit>.lease``; the holder touches that file while it works.
-A lease is stale when it has not been touched for ``EXPIRES_AFTER`` seconds or when it names a
-process of this machine that no longer runs. If a lease is lost, work is done twice, but no file is
-wrong: outputs are renamed into place whole. Locks of the operating system
-(:mod:`hear_byola.core.locks`) are not used, because many network file systems of clusters lack
-them.
+folder. A process claims a unit by an empty file ``UNIT.HOST.OWNER.TOKEN.lease`` beside it, whose
+name is never used again, and holds the unit if no other claim is there afterwards. A claim is
+abandoned if its process has ended (:mod:`hear_byola.core.owner`). Where this cannot be known, on
+another machine or in another container, a claim is abandoned when it was not touched for
+``EXPIRES_AFTER`` seconds; its holder touches it while it works.
+
+Because the names differ, removing an abandoned claim never removes the claim of another process. If
+a claim is lost all the same, work is done twice, but no file is wrong: outputs are renamed into
+place whole. Locks of the operating system (:mod:`hear_byola.core.locks`) are not used, because many
+network file systems of clusters lack them.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
+import re
+import secrets
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
+
+from hear_byola.core.owner import has_ended, owner
 
 EXPIRES_AFTER = 120.0
 _TOUCH_EVERY = 20.0
 
+_ATTEMPTS = 6
+"""Two processes that claim a unit at the same moment both withdraw, and try again after a random
+time."""
+
+_LONGEST_HOST = 30  # characters
+
+
+class Claim(NamedTuple):
+    """The claim of a process on a unit of work."""
+
+    file: Path
+    unit: Path
+    host: str
+    owner: str
+
+    @property
+    def age(self) -> float:
+        """Seconds since the holder's last sign of life.
+
+        Raises:
+            FileNotFoundError: the claim was released.
+        """
+        return time.time() - self.file.stat().st_mtime
+
+    def is_abandoned(self) -> bool:
+        """Return whether the holder has ended, or has given no sign of life for too long."""
+        ended = has_ended(self.owner)
+        if ended is not None:
+            return ended
+        try:
+            age = self.age
+        except FileNotFoundError:
+            return True
+        if age < 0:  # the clocks differ: the time without a sign of life counts from now on
+            now = time.time()
+            with contextlib.suppress(OSError):
+                os.utime(self.file, (now, now))
+        return age > EXPIRES_AFTER
+
 
 @contextlib.contextmanager
 def lease(unit: Path) -> Iterator[bool]:
-    """Claim ``unit`` for the length of the block; yield False if another process holds it."""
-    path = _file(unit)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not (_create(path) or (_is_stale(path) and _take_over(path))):
+    """Claim ``unit`` for the length of the block; yield False if another process holds it.
+
+    Raises:
+        OSError: the claim cannot be made. No claim is left then.
+    """
+    unit.parent.mkdir(parents=True, exist_ok=True)
+    path = _claim(unit)
+    if path is None:
         yield False
         return
     stop = threading.Event()
@@ -43,71 +94,74 @@ def lease(unit: Path) -> Iterator[bool]:
         path.unlink(missing_ok=True)
 
 
+def claims_in(folder: Path) -> list[Claim]:
+    """Return the claims on the units of a folder."""
+    with os.scandir(folder) as entries:
+        read = [_read(folder / entry.name) for entry in entries if entry.name.endswith(".lease")]
+    return [claim for claim in read if claim is not None]
+
+
 def claim_on(unit: Path) -> str:
-    """Return who claims ``unit``, and when the claim expires, in words; empty if nobody does."""
-    path = _file(unit)
+    """Return who claims ``unit``, and when the claim ends, in words; empty if nobody does."""
     try:
-        age = max(0.0, time.time() - path.stat().st_mtime)
-        holder = json.loads(path.read_text())
-        who = f"process {holder['pid']} on {holder['host']}"
-    except FileNotFoundError:
+        (claim, *_) = [claim for claim in claims_in(unit.parent) if claim.unit == unit]
+        age = claim.age
+    except (ValueError, FileNotFoundError):
         return ""
-    except (ValueError, KeyError, TypeError):
-        who = "a process that has not given its name"
+    who = f"claimed by process {claim.owner.split('-')[1]} on {claim.host}"
+    if has_ended(claim.owner) is not None:
+        return f"{who}; taken over when it ends"
+    if age < 0:
+        return f"{who}, whose clock is {-age:.0f} s ahead of this one"
     return (
-        f"claimed by {who}, last sign of life {age:.0f} s ago; taken over after "
-        f"{EXPIRES_AFTER:.0f} s without one"
+        f"{who}, last sign of life {age:.0f} s ago; taken over after {EXPIRES_AFTER:.0f} s "
+        "without one"
     )
 
 
-def _file(unit: Path) -> Path:
-    return unit.with_name(unit.name + ".lease")
+def _claim(unit: Path) -> Path | None:
+    """Return the file of a claim of this process; None if another process has a claim."""
+    for attempt in range(_ATTEMPTS):
+        if _others(unit):
+            return None
+        path = unit.with_name(f"{unit.name}.{_host()}.{owner()}.{secrets.token_hex(4)}.lease")
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        alone = False
+        try:
+            # Of two processes, the one that created its file later sees the other's.
+            alone = not _others(unit, path)
+        finally:
+            if not alone:
+                path.unlink(missing_ok=True)
+        if alone:
+            return path
+        time.sleep(secrets.randbelow(10 * 2**attempt + 1) / 1000)
+    return None
 
 
-def _create(path: Path) -> bool:
-    try:
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    except FileExistsError:
-        return False
-    with os.fdopen(handle, "w") as stream:
-        json.dump({"host": socket.gethostname(), "pid": os.getpid()}, stream)
-    return True
+def _others(unit: Path, own: Path | None = None) -> bool:
+    """Return whether there is a claim besides one's own; remove abandoned ones."""
+    found = False
+    for claim in claims_in(unit.parent):
+        if claim.unit != unit or claim.file == own:
+            continue
+        if claim.is_abandoned():
+            claim.file.unlink(missing_ok=True)
+        else:
+            found = True
+    return found
 
 
-def _is_stale(path: Path) -> bool:
-    try:
-        age = time.time() - path.stat().st_mtime
-        holder = json.loads(path.read_text())
-        host, pid = holder["host"], int(holder["pid"])
-    except FileNotFoundError:
-        return True
-    except (ValueError, KeyError, TypeError):
-        # The holder has created the file and not written its name yet, or it died before that.
-        return age > EXPIRES_AFTER
-    if age > EXPIRES_AFTER:
-        return True
-    return bool(host == socket.gethostname() and not _runs(pid))
+def _read(file: Path) -> Claim | None:
+    parts = file.name.rsplit(".", 4)
+    if len(parts) < 5:
+        return None
+    unit, host, holder, _, _ = parts
+    return Claim(file, file.with_name(unit), host, holder) if holder.count("-") == 2 else None
 
 
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def _take_over(path: Path) -> bool:
-    # Renaming is atomic: of several processes that see a stale lease, one moves it away.
-    grave = path.with_name(f"{path.name}.stale-{os.getpid()}-{threading.get_ident()}")
-    try:
-        path.rename(grave)
-    except FileNotFoundError:
-        return _create(path)
-    grave.unlink(missing_ok=True)
-    return _create(path)
+def _host() -> str:
+    return re.sub(r"[^\w-]", "_", socket.gethostname())[:_LONGEST_HOST] or "_"
 
 
 def _keep(path: Path, stop: threading.Event) -> None:
@@ -116,3 +170,5 @@ def _keep(path: Path, stop: threading.Event) -> None:
             os.utime(path)
         except FileNotFoundError:
             return
+        except OSError:  # a network that is away for a while
+            continue

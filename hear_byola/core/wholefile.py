@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+from hear_byola.core.owner import temporary_beside
 
 
 @contextlib.contextmanager
@@ -25,8 +26,7 @@ def replacing(path: Path, *, one_writer: bool = True, sync: bool = True) -> Iter
         OSError: the file could not be written; an older file at `path` is unchanged. The error
             names `path`, not the temporary file.
     """
-    name = path.name if one_writer else secrets.token_hex(8)
-    temporary = path.with_name(f".{name}.part")
+    temporary = path.with_name(f".{path.name}.part") if one_writer else temporary_beside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()

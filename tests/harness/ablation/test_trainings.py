@@ -18,7 +18,7 @@ from support import study_trainings
 
 from harness.ablation.trainings import LOG, RECORD, Training, finished, train
 from harness.core.errors import UserError
-from harness.core.lease import lease
+from harness.core.lease import claims_in, lease
 from hear_byola.checkpoint import read_checkpoint
 from hear_byola.pretraining.config import PretrainConfig, differing
 
@@ -107,8 +107,8 @@ def test_what_another_process_trains_is_waited_for(tmp_path):
     one = training(tmp_path / "one")
     said: list[str] = []
     with lease(one.out):
-        holder = one.out.with_name("one.lease")
-        holder.write_text(holder.read_text().replace(str(os.getpid()), str(os.getppid())))
+        (claim,) = claims_in(tmp_path)
+        holder = claim.file.rename(str(claim.file).replace(claim.owner, "00000000-1-1"))
         started = time.monotonic()
 
         # Let go of the lease while the other waits.
@@ -153,7 +153,7 @@ def test_a_stopped_study_leaves_no_process_and_its_trainings_go_on(tmp_path, how
         os.kill(study.pid, how)
         study.communicate(timeout=60)
     # Its process has ended: the lease is given back, and no step is made any more.
-    wait_for(lambda: not out.with_name("one.lease").exists())
+    wait_for(lambda: not claims_in(tmp_path))
     reached = int((out / "state.txt").read_text())
     assert not (out / RECORD).exists()
     said: list[str] = []

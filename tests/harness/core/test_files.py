@@ -1,9 +1,20 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+import time
+
 import pytest
 
 from harness.core import files
-from harness.core.files import move_directory, new_directory, replacing, write_file
+from harness.core.files import (
+    move_directory,
+    new_directory,
+    remove_abandoned,
+    replacing,
+    write_file,
+)
 
 
 def test_write_file_replaces_whole(tmp_path):
@@ -88,3 +99,30 @@ def test_a_finished_directory_gets_its_name(tmp_path, monkeypatch, many):
     with pytest.raises(OSError, match="final"):
         move_directory(made, final)
     assert (made / "other").is_dir()
+
+
+def test_what_ended_processes_left_is_removed_and_nothing_else(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from hear_byola.core.owner import temporary_beside\n"
+        "path = Path(sys.argv[1]); temporary_beside(path / 'unit').mkdir()\n"
+        "temporary_beside(path / 'file').touch()"
+    )
+    (tmp_path / ".of_the_user.part").touch()
+    (tmp_path / "unit").mkdir()
+    with new_directory(tmp_path / "mine") as mine:
+        subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True)
+        elsewhere = [tmp_path / f".00000000-{pid}-1.0a1b2c3d.part" for pid in (1, 2)]
+        for path in elsewhere:
+            (path / "below").mkdir(parents=True)
+        past = time.time() - 2 * 86_400
+        os.utime(elsewhere[0] / "below", (past, past))
+        os.utime(elsewhere[0], (past, past))
+        assert len(list(tmp_path.iterdir())) == 7
+        remove_abandoned(tmp_path)
+        left = {".of_the_user.part", "unit", mine.name, elsewhere[1].name}
+        assert {path.name for path in tmp_path.iterdir()} == left
+
+
+def test_text_that_utf_8_lacks_is_written_as_an_escape(tmp_path):
+    write_file(tmp_path / "file", "a \udcff b")
+    assert (tmp_path / "file").read_text() == "a \\udcff b"

@@ -346,9 +346,10 @@ def test_a_unit_that_another_process_claims_is_named(tasks, tmp_path, monkeypatc
     monkeypatch.setattr("harness.run.scheduler._POLL", 0.01)
     chosen = settings(tmp_path, tasks["scene"], protocols=("knn",))
     (evaluation,) = make_plan(chosen)
-    claim = evaluation.directory.with_name(f"{evaluation.directory.name}.lease")
+    unit = evaluation.directory
+    claim = unit.with_name(f"{unit.name}.node17.00000000-99-1.0a1b2c3d.lease")
     claim.parent.mkdir(parents=True)
-    claim.write_text(json.dumps({"host": "node17", "pid": 99}))
+    claim.touch()
     said = []
 
     class Releasing(Listener):
