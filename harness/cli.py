@@ -5,6 +5,7 @@ Heavy packages are imported by the commands that need them, so that help is quic
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 import warnings
@@ -20,7 +21,7 @@ from harness.commands.results import results
 from harness.commands.run import embed, probe, run
 from harness.commands.tasks import tasks
 from harness.commands.validate import validate
-from harness.core.errors import UserError, disk_fault
+from harness.core.errors import UserError, disk_fault, printable, text_of
 from harness.core.forkserver import allow_copies
 
 INTERRUPTED = 130
@@ -29,6 +30,9 @@ INTERRUPTED = 130
 def main() -> None:
     """Run the command line of this process."""
     signal.signal(signal.SIGTERM, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # foreign texts may contain what UTF-8 lacks
+            stream.reconfigure(errors="backslashreplace")
     allow_copies()
     sys.exit(call(sys.argv[1:]))
 
@@ -36,24 +40,27 @@ def main() -> None:
 def call(arguments: list[str]) -> int:
     """Run one command; a user's mistake ends in one sentence and exit code 2.
 
-    So does a disk that is full or a folder that refuses, with exit code 1.
+    So does an error of the system, for example a full disk or a folder that cannot be written.
     """
     with warnings.catch_warnings():
         warnings.showwarning = _warnings_once()
         try:
             return cli(arguments, prog_name="hear-byola", standalone_mode=False) or 0
         except UserError as error:
-            click.secho(f"Error: {error}", fg="red", err=True)
+            click.secho(f"Error: {printable(str(error))}", fg="red", err=True)
             return 2
-        except OSError as error:
-            if not (fault := disk_fault(error)):
-                raise
-            click.secho(f"Error: {fault}", fg="red", err=True)
+        except BrokenPipeError:  # the reader of our output has ended, as in `hear-byola ... | head`
+            sys.stdout = None
             return 1
+        except OSError as error:
+            click.secho(f"Error: {disk_fault(error) or text_of(error)}", fg="red", err=True)
+            return 2
         except click.ClickException as error:
             _show(error)
             return error.exit_code
-        except (click.Abort, KeyboardInterrupt):
+        except (click.Abort, KeyboardInterrupt) as error:
+            if isinstance(error.__cause__, EOFError):  # click takes it for the end of an input
+                raise error.__cause__ from None
             click.echo("\nStopped. What is finished is kept: the same command goes on.", err=True)
             return INTERRUPTED
 

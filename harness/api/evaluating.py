@@ -104,7 +104,7 @@ def evaluate(
 
 def _run(settings: Settings, devices: list[str], command: str, progress: bool) -> Results:
     from harness.api.printer import Printer
-    from harness.run.engines import local_engine
+    from harness.run.engines import InlineEngine, local_engine
     from harness.run.execute import execute
     from harness.run.listener import Listener
     from harness.run.plan import make_plan
@@ -115,7 +115,8 @@ def _run(settings: Settings, devices: list[str], command: str, progress: bool) -
             if spec.live:
                 stack.enter_context(spec.live.borrowed())
         plan = make_plan(settings, listener.say)
-        summary = execute(plan, local_engine(devices), settings.out, command, listener)
+        engine = InlineEngine(devices[0]) if len(devices) == 1 else local_engine(devices)
+        summary = execute(plan, engine, settings.out, command, listener)
     if summary.failures:
         failed = "; ".join(f"{name}: {error}" for name, error in summary.failures)
         number = plural(len(summary.failures), "evaluation")

@@ -44,7 +44,7 @@ def _kind(option: click.Option) -> Any:
     """Return the annotation of an option's values in YAML."""
     from pydantic import BeforeValidator
 
-    from hear_byola.core.schema import Flag, Whole
+    from hear_byola.core.schema import Flag, Number, Whole
 
     if option.is_flag:
         return Flag
@@ -53,6 +53,8 @@ def _kind(option: click.Option) -> Any:
         kind = Literal[tuple(option.type.choices)]
     elif option.type is click.INT:
         kind = Whole
+    elif isinstance(option.type, click.FloatRange):
+        kind = Number
     if option.multiple:
         return Annotated[list[kind], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]
     return kind

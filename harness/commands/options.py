@@ -219,6 +219,13 @@ workers = together(
     ),
     click.option("--jobs", type=int, help="Worker processes.  [default: one per core, or per GPU]"),
     click.option(
+        "--unit-timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Fail a split whose model takes longer than this for one call.  [default: 10 minutes, "
+        "and a minute for each second of audio in the call]",
+    ),
+    click.option(
         "--device", default="auto", show_default=True, help="auto, cpu, mps, cuda or cuda:N."
     ),
     click.option("--skip-bad", is_flag=True, help="Leave out clips with bad audio."),

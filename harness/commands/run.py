@@ -43,6 +43,7 @@ class RunOptions:
     tasks_dir: Path
     out: Path
     jobs: int | None
+    unit_timeout: float | None
     device: str
     skip_bad: bool
     task_statistics: bool
@@ -120,7 +121,15 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
             require_embeddings(plan)
         command = shlex.join(["hear-byola", *sys.argv[1:]])
         engine = local_engine(devices)
-        summary = execute(plan, engine, out, command, listener, embed_only=embed_only)
+        summary = execute(
+            plan,
+            engine,
+            out,
+            command,
+            listener,
+            embed_only=embed_only,
+            unit_timeout=options.unit_timeout,
+        )
         if options.layout == "heareval":
             for directory in write_layouts(plan, out / "heareval"):
                 listener.say(f"wrote {directory}")

@@ -66,6 +66,15 @@ class _Copies:
 
     def make(self) -> None:
         """Make copies until the parent ends or closes the connection."""
+        try:
+            self._make()
+        finally:
+            for process in self._status:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+                _kill_group(process)
+
+    def _make(self) -> None:
         while os.getppid() == self._parent:
             status = list(self._status.values())
             ready = wait([self._control, self._ended, *status], _LOOK_EVERY)
@@ -87,6 +96,7 @@ class _Copies:
         for process in list(self._status):
             ended, status = os.waitpid(process, os.WNOHANG)
             if ended:
+                _kill_group(process)
                 with self._status.pop(process) as connection, contextlib.suppress(OSError):
                     connection.send(os.waitstatus_to_exitcode(status))
 
@@ -143,6 +153,12 @@ class _Copies:
         finally:
             flush()
             os._exit(code)
+
+
+def _kill_group(process: int) -> None:
+    """Kill what a worker that has ended has started and left behind."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process, signal.SIGKILL)
 
 
 def _take_threads() -> None:

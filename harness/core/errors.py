@@ -9,7 +9,22 @@ from pathlib import Path
 
 from hear_byola.core.errors import UserError, did_you_mean, nearest
 
-__all__ = ["UserError", "did_you_mean", "did_you_mean_path", "disk_fault", "going_on", "nearest"]
+__all__ = [
+    "Damaged",
+    "UserError",
+    "damage_in",
+    "did_you_mean",
+    "did_you_mean_path",
+    "disk_fault",
+    "going_on",
+    "is_damage",
+    "nearest",
+    "printable",
+    "text_of",
+]
+
+_LONGEST_TEXT = 2000
+"""Characters of a foreign error's text that are kept."""
 
 _ADVICE = {
     **dict.fromkeys(
@@ -26,8 +41,79 @@ _ADVICE = {
     errno.ENAMETOOLONG: "Choose a shorter name",
     errno.EFBIG: "The file system takes no file of this size: name another place",
     errno.EIO: "The disk or its connection is at fault: name another place",
+    errno.ENOENT: "It is missing or was removed: put it back, or name another place",
+    errno.EMFILE: "Raise the limit of open files (ulimit -n), or use fewer --jobs",
+    errno.ENFILE: "The machine has too many open files: use fewer --jobs",
+    errno.ENOMEM: "Memory is short: use fewer --jobs",
+    errno.EAGAIN: "The limit of processes is reached: raise it (ulimit -u), or use fewer --jobs",
     errno.ESTALE: "The network folder is gone: mount it again, and run the same command",
 }
+
+
+_DAMAGE_OF_FILES = (errno.EINVAL, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, None)
+"""Numbers of the OSErrors that files with wrong content cause; all others are faults of the disk.
+zipfile seeks to negative places in damaged archives (EINVAL)."""
+
+
+class Damaged(UserError):
+    """Files that were computed, and can be computed again, are damaged.
+
+    Attributes:
+        folder: the folder that contains them.
+        reason: what is wrong.
+    """
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(folder, reason)
+        self.folder = folder
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.folder} is damaged ({self.reason}). Run again to make it anew, or delete that "
+            "folder."
+        )
+
+
+@contextlib.contextmanager
+def damage_in(folder: Path) -> Iterator[None]:
+    """Raise :class:`Damaged` if files of a folder cannot be read because of their content."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        raise Damaged(folder, text_of(error)) from error
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether an error on reading our own files means that their content is wrong.
+
+    What libraries raise for wrong content is not limited to documented exceptions. Faults of the
+    disk, for example too many open files, are no damage.
+    """
+    return not isinstance(error, OSError) or error.errno in _DAMAGE_OF_FILES
+
+
+def text_of(error: BaseException) -> str:
+    """Return type and text of an error, printable and not longer than 2,000 characters.
+
+    Foreign exceptions may have a text of megabytes, or none because making it fails.
+    """
+    try:
+        text = printable(str(error)).strip()
+    except Exception:
+        text = ""
+    if len(text) > _LONGEST_TEXT:
+        text = f"{text[:_LONGEST_TEXT]}... ({len(text):,} characters)"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def printable(text: str) -> str:
+    """Return a text whose lone surrogates, which UTF-8 lacks, are escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def did_you_mean_path(path: Path, pattern: str = "*") -> str:
@@ -58,7 +144,4 @@ def going_on(say: Callable[[str], None]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        fault = disk_fault(error)
-        if not fault:
-            raise
-        say(fault)
+        say(disk_fault(error) or text_of(error))

@@ -101,6 +101,17 @@ def claims_in(folder: Path) -> list[Claim]:
     return [claim for claim in read if claim is not None]
 
 
+def remove_abandoned_claims(folder: Path) -> list[Claim]:
+    """Remove the abandoned claims in a folder, and return the others."""
+    held = []
+    for claim in claims_in(folder):
+        if claim.is_abandoned():
+            claim.file.unlink(missing_ok=True)
+        else:
+            held.append(claim)
+    return held
+
+
 def claim_on(unit: Path) -> str:
     """Return who claims ``unit``, and when the claim ends, in words; empty if nobody does."""
     try:
@@ -141,15 +152,8 @@ def _claim(unit: Path) -> Path | None:
 
 def _others(unit: Path, own: Path | None = None) -> bool:
     """Return whether there is a claim besides one's own; remove abandoned ones."""
-    found = False
-    for claim in claims_in(unit.parent):
-        if claim.unit != unit or claim.file == own:
-            continue
-        if claim.is_abandoned():
-            claim.file.unlink(missing_ok=True)
-        else:
-            found = True
-    return found
+    claims = remove_abandoned_claims(unit.parent)
+    return any(claim.unit == unit and claim.file != own for claim in claims)
 
 
 def _read(file: Path) -> Claim | None:

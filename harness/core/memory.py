@@ -78,7 +78,8 @@ def _load(path: Path) -> dict[str, str]:
     try:
         content = json.loads(path.read_bytes())
         if content["version"] == _VERSION:
-            return dict(content["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+            files = dict(content["files"])
+            return {file: text for file, text in files.items() if isinstance(text, str)}
+    except Exception:  # damaged files raise all kinds
         pass
     return {}

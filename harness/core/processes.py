@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 KILL = 9
 """Number of SIGKILL; the signal module of some systems lacks it."""
@@ -43,6 +45,18 @@ def end_with_parent(parent: int, number: int = KILL) -> None:
             os.kill(os.getpid(), number)
     else:
         threading.Thread(target=_watch, args=(parent, number), daemon=True).start()
+
+
+def give_up_first() -> None:
+    """Make this process and those that it starts the first to be killed if memory is short.
+
+    Also make it the leader of a process group, so that the processes that it has started can be
+    killed with it.
+    """
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)
+    with contextlib.suppress(OSError):  # not Linux
+        Path("/proc/self/oom_score_adj").write_text("500")
 
 
 def _watch(parent: int, number: int) -> None:

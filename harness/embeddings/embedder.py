@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from harness.core.errors import UserError
+from harness.core.errors import UserError, text_of
+from harness.core.workers import sign_of_life
 from harness.embeddings.batches import Batch, batches, limits
 from harness.embeddings.store import SplitWriter
 from harness.models.backends import is_out_of_memory
@@ -118,6 +119,7 @@ class Embedder:
         self, clips: Sequence[int], audio: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray | None] | None:
         """Return the model's embeddings; None if it ran out of memory on more than one clip."""
+        sign_of_life(self._where(clips).strip("()"), audio.size / self._module.sample_rate)
         try:
             if self._clips.event:
                 return self._module.timestamps(audio)
@@ -127,8 +129,7 @@ class Embedder:
         except Exception as error:
             if not is_out_of_memory(error):
                 raise UserError(
-                    f"{self._module.spec.label} failed: {type(error).__name__}: {error} "
-                    f"{self._where(clips)}"
+                    f"{self._module.spec.label} failed: {text_of(error)} {self._where(clips)}"
                 ) from error
             if len(clips) == 1:
                 seconds = audio.shape[1] / self._module.sample_rate

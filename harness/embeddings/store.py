@@ -15,7 +15,6 @@ import contextlib
 import dataclasses
 import json
 import re
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ import numpy as np
 from pydantic import ConfigDict
 
 from harness.core.counts import plural
-from harness.core.errors import UserError
+from harness.core.errors import Damaged, UserError, damage_in
 from harness.core.files import new_directory
 from hear_byola.core.schema import Schema, Whole, read
 
@@ -166,39 +165,34 @@ def read_split(directory: Path) -> SplitEmbeddings:
     """Open a finished folder, or one of its layers; the embeddings stay on disk, memory-mapped.
 
     Raises:
-        UserError: the folder does not exist, has another format version, or its files do not match.
+        UserError: the folder does not exist or has another format version.
+        Damaged: a file is damaged, or the files do not match.
     """
     if layer := re.fullmatch(r"layer-(\d+)", directory.name):
         return _layer(directory.parent, layer[1])
     manifest_path = directory / "manifest.json"
     if not manifest_path.is_file():
         raise UserError(f"There are no embeddings in '{directory}': it has no manifest.json.")
-    try:
+    with damage_in(directory):
         content = json.loads(manifest_path.read_bytes())
         manifest = read(_Manifest, content, "manifest.json", ValueError)
-    except ValueError as error:
-        raise _damaged(directory, str(error)) from error
     if manifest.format_version != FORMAT_VERSION:
         raise UserError(
             f"The embeddings in '{directory}' have format version {manifest.format_version}, and "
             f"this program reads version {FORMAT_VERSION}: delete the folder and embed again."
         )
     split = manifest.split
-    try:
+    with damage_in(directory):
         embeddings = np.load(directory / f"{split}.npy", mmap_mode="r", allow_pickle=False)
         with np.load(directory / f"{split}.index.npz", allow_pickle=False) as index:
             clips = tuple(index["clips"].tolist())
             offsets = index["offsets"]
             timestamps = index.get("timestamps")
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise _damaged(directory, str(error)) from error
-    rows = len(embeddings)
-    if len(offsets) != len(clips) + 1 or offsets[-1] != rows:
-        raise _damaged(directory, f"{plural(rows, 'row')}, but the index lists {offsets[-1]}")
-    if timestamps is not None and len(timestamps) != rows:
-        raise _damaged(
-            directory, f"{plural(rows, 'row')}, but {plural(len(timestamps), 'timestamp')}"
-        )
+        rows = len(embeddings)
+        if len(offsets) != len(clips) + 1 or offsets[-1] != rows:
+            raise ValueError(f"{plural(rows, 'row')}, but the index lists {offsets[-1]}")
+        if timestamps is not None and len(timestamps) != rows:
+            raise ValueError(f"{plural(rows, 'row')}, but {plural(len(timestamps), 'timestamp')}")
     known = manifest.model_dump(mode="json", exclude_unset=True)
     return SplitEmbeddings(split, clips, embeddings, offsets, timestamps, known)
 
@@ -207,12 +201,5 @@ def _layer(directory: Path, layer: str) -> SplitEmbeddings:
     whole = read_split(directory)
     columns = whole.manifest.get("layers", {}).get(layer)
     if columns is None:
-        raise _damaged(directory, f"it has no layer {layer}")
+        raise Damaged(directory, f"it has no layer {layer}")
     return dataclasses.replace(whole, embeddings=whole.embeddings[:, slice(*columns)])
-
-
-def _damaged(directory: Path, reason: str) -> UserError:
-    return UserError(
-        f"The embeddings in '{directory}' are damaged ({reason}): "
-        "delete the folder and embed again."
-    )

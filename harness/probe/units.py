@@ -8,12 +8,11 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from pydantic import ConfigDict, Field, SkipValidation
 
-from harness.core.errors import UserError
+from harness.core.errors import damage_in
 from harness.core.files import write_file
 from hear_byola.core.schema import Schema, read
 
@@ -70,17 +69,13 @@ class UnitResult(Schema):
         """Read what :meth:`to_files` wrote.
 
         Raises:
-            UserError: the files are damaged.
+            Damaged: the files are damaged.
         """
-        try:
+        with damage_in(directory):
             fields = _unspell(json.loads((directory / "unit.json").read_text()))
             with np.load(directory / "unit.npz", allow_pickle=False) as arrays:
                 fields["probabilities"] = arrays["probabilities"]
             return read(UnitResult, fields, "unit.json", ValueError)
-        except (OSError, ValueError, KeyError, TypeError, RecursionError, BadZipFile) as error:
-            raise UserError(
-                f"The probe in {directory} is damaged ({error}): delete that folder and run again."
-            ) from error
 
 
 def _spell(value: Any) -> Any:

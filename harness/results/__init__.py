@@ -25,6 +25,7 @@ from harness.core.files import expand_home
 from harness.results.csvfile import placed_rows, read_csv, write_csv
 from harness.results.folder import (
     TABLE,
+    check_evaluation,
     find_evaluations,
     placed_results,
     read_results,
@@ -43,6 +44,7 @@ __all__ = [
     "PlacedRow",
     "Repeated",
     "ResultRow",
+    "check_evaluation",
     "find_evaluations",
     "frame",
     "latest",

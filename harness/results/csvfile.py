@@ -39,7 +39,7 @@ def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a results frame as CSV, in one step; do not touch a file with the same content."""
     stream = io.StringIO()
     typed(table).to_csv(stream, index=False, lineterminator="\n")
-    content = stream.getvalue().encode()
+    content = stream.getvalue().encode("utf-8", "backslashreplace")
     if not (path.is_file() and path.read_bytes() == content):
         write_file(path, content)
 

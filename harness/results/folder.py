@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import warnings
+import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from harness.core.errors import damage_in, printable
 from harness.core.files import write_file
 from harness.results.frames import frame
 from harness.results.reading import (
@@ -30,6 +32,21 @@ def write_result(directory: Path, rows: Sequence[ResultRow]) -> None:
     """Write ``result.json`` with the rows of one model × task × protocol × seed."""
     content = json.dumps({"rows": [row.flat() for row in rows]}, indent=1, allow_nan=False)
     write_file(directory / FILE, content + "\n")
+
+
+def check_evaluation(directory: Path) -> None:
+    """Check the files of a finished evaluation, as far as this does not read all predictions.
+
+    Raises:
+        Damaged: a file is empty, cut or overwritten.
+    """
+    with damage_in(directory):
+        _entries(directory / FILE)
+        if not isinstance(json.loads((directory / RECORD).read_bytes()), dict):
+            raise ValueError(f"{RECORD} is not an object")
+        for path in directory.glob("*.npz"):
+            if not zipfile.is_zipfile(path):
+                raise ValueError(f"{path.name} is not an archive of arrays")
 
 
 def find_evaluations(path: Path) -> list[Path]:
@@ -69,9 +86,11 @@ def placed_results(directories: Iterable[Path]) -> Iterator[PlacedRow]:
             rows = [reader.read(cells, f"row {n}") for n, cells in enumerate(entries, start=1)]
         except UnknownVersion as error:
             warnings.warn(f"{path} is left out: {error}", stacklevel=2)
-        except (OSError, ValueError, RecursionError) as error:
-            cure = "Delete its folder and run again."
-            warnings.warn(f"{path} is left out: {str(error).rstrip('.')}. {cure}", stacklevel=2)
+        except Exception as error:  # damaged files raise all kinds
+            cure = "Run again."
+            warnings.warn(
+                f"{path} is left out: {printable(str(error)).rstrip('.')}. {cure}", stacklevel=2
+            )
         else:
             for number, row in enumerate(rows, start=1):
                 yield PlacedRow(RowPlace(path, number), row)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.core.errors import UserError
+from harness.core.errors import UserError, is_damage, printable, text_of
 from harness.core.files import write_file
 from harness.core.kinds import EmbeddingType, PredictionType
 from harness.embeddings.store import SplitEmbeddings
@@ -179,23 +178,15 @@ def read_predictions(directory: Path, split: str) -> FoldPredictions:
         reference = _events(json.loads(path.read_bytes()), fold.clips)
     except KeyError as error:
         raise UserError(f"{path} lacks {error}. {_CURE}") from error
-    except _DAMAGE as error:
-        raise UserError(f"{path}: {str(error).rstrip('.')}. {_CURE}") from error
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        why = printable(str(error)).rstrip(".") or text_of(error)
+        raise UserError(f"{path}: {why}. {_CURE}") from error
     return replace(fold, predicted=predicted, reference=reference)
 
 
 _CURE = "Delete its folder, and run again."
-# Exceptions of numpy, zipfile and json on truncated or overwritten files.
-_DAMAGE = (
-    OSError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    EOFError,
-    RecursionError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 _LATEST_MS = 86_400_000.0  # a day: error rates count segments up to the last event
 
 

@@ -12,7 +12,10 @@ from concurrent.futures import Future
 from typing import Any, Protocol
 
 from harness.core.errors import UserError
-from harness.core.workers import Workers
+from harness.core.workers import Limit, Workers
+
+_GRACE = 5.0
+"""Seconds that idle workers get to end. Threads that a module has left can keep them busy."""
 
 
 class Engine(Protocol):
@@ -24,11 +27,18 @@ class Engine(Protocol):
 
     slots: int
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+    def submit(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        isolate: str = "",
+        limit: Limit | None = None,
+    ) -> Future:
         """Start ``function(*arguments, device=...)``; the engine chooses the device.
 
-        The future raises :class:`harness.core.workers.WorkerDied` if the worker dies. The engine
-        replaces it.
+        The future raises :class:`harness.core.workers.WorkerDied` if the worker dies, and
+        :class:`harness.core.workers.WorkerStuck` if it was killed at its limit. The engine replaces
+        it. :meth:`harness.core.workers.Workers.submit` documents ``isolate`` and ``limit``.
         """
         ...
 
@@ -38,18 +48,24 @@ class Engine(Protocol):
 
 
 class InlineEngine:
-    """Runs each unit at once in the calling process."""
+    """Runs each unit at once in the calling process, which a model can therefore change or end."""
 
     def __init__(self, device: str) -> None:
         self.slots = 1
         self._device = device
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+    def submit(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        isolate: str = "",
+        limit: Limit | None = None,
+    ) -> Future:
         """Run the unit now; its future is finished when this returns."""
         future: Future = Future()
         try:
             future.set_result(function(*arguments, device=self._device))
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             future.set_exception(error)
         return future
 
@@ -70,13 +86,19 @@ class LocalEngine:
             imports="harness.run.jobs",
         )
 
-    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+    def submit(
+        self,
+        function: Callable[..., Any],
+        *arguments: Any,
+        isolate: str = "",
+        limit: Limit | None = None,
+    ) -> Future:
         """Queue the unit for the next free worker."""
-        return self._workers.submit(function, *arguments)
+        return self._workers.submit(function, *arguments, isolate=isolate, limit=limit)
 
     def close(self, *, kill: bool = False) -> None:
         """End the workers, at once if ``kill`` is set."""
-        self._workers.close(grace=0 if kill else None)
+        self._workers.close(grace=0 if kill else _GRACE)
 
 
 def worker_devices(device: str, jobs: int | None) -> list[str]:
@@ -123,5 +145,11 @@ def cores() -> list[int]:
 
 
 def local_engine(devices: list[str]) -> Engine:
-    """Return an :class:`InlineEngine` for one device, a :class:`LocalEngine` for several."""
-    return InlineEngine(devices[0]) if len(devices) == 1 else LocalEngine(devices)
+    """Return a :class:`LocalEngine`, or an :class:`InlineEngine` where there are no workers.
+
+    One device also gets a worker process, so that a model that ends its process or never returns
+    costs only its own units.
+    """
+    if os.name != "posix" and len(devices) == 1:
+        return InlineEngine(devices[0])
+    return LocalEngine(devices)

@@ -14,6 +14,7 @@ from harness.embeddings.heareval import write_layout
 from harness.models.spec import folder_name
 from harness.results import find_evaluations, read_results, write_csv
 from harness.run.engines import Engine
+from harness.run.folder import clean
 from harness.run.listener import Listener
 from harness.run.progress import Run
 from harness.run.rows import run_info
@@ -44,36 +45,42 @@ def execute(
     listener: Listener | None = None,
     *,
     embed_only: bool = False,
+    unit_timeout: float | None = None,
 ) -> Summary:
     """Do all unfinished work of a plan, and rebuild ``results.csv`` from all results in ``out``.
 
     If a job fails, its evaluation fails; the others continue. With ``embed_only`` no probe is
-    trained, and the CSV is not written.
+    trained, and the CSV is not written. ``unit_timeout`` is that of
+    :class:`harness.run.progress.Run`.
     """
     listener = listener or Listener()
-    scheduler = Scheduler(plan, engine, Run(out, run_info(command), listener, embed_only))
-    finished = False
+    run = Run(out, run_info(command), listener, embed_only, unit_timeout)
+    scheduler = Scheduler(plan, engine, run)
     try:
         scheduler.work()
-        finished = True
-    finally:
-        engine.close(kill=not finished)
-        if not embed_only:
-            # Errors of the table must not replace the error that stopped an unfinished run.
-            with going_on(listener.say) if finished else contextlib.suppress(OSError):
-                _write_table(out)
+    except BaseException:
+        engine.close(kill=True)
+        # Errors of the table must not replace the error that stopped the run.
+        with contextlib.suppress(OSError):
+            _write_table(run)
+        raise
+    # The table comes first: nothing that a model has left running can prevent it.
+    with going_on(listener.say):
+        _write_table(run)
+    engine.close()
+    clean(out)
     ours = [place for e in plan for place in (e.directory, e.failure) if place.is_dir()]
     return Summary(read_results(ours), tuple(ours), tuple(scheduler.failures))
 
 
-def _write_table(out: Path) -> None:
+def _write_table(run: Run) -> None:
     """Write ``results.csv``, and again if another process finished an evaluation in the meantime.
 
     Otherwise, of two processes that end together, one could overwrite the last rows of the other.
     """
     written = None
-    while (found := find_evaluations(out)) != written:
-        write_csv(read_results(found), out / "results.csv")
+    while not run.embed_only and (found := find_evaluations(run.out)) != written:
+        write_csv(read_results(found), run.out / "results.csv")
         written = found
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from pathlib import Path
 
 from harness.core.errors import UserError
+from harness.core.files import remove_abandoned
+from harness.core.lease import remove_abandoned_claims
 
 AUDIO_HASHES = "audio-hashes.json"
 """The hashes of all audio that the run has read."""
@@ -15,6 +18,21 @@ CHECKED_AUDIO = "checked-audio.json"
 
 RESAMPLED_AUDIO = "resampled-audio"
 """The folder of audio at the sample rates of models (:mod:`tasks.audio_cache`)."""
+
+
+def clean(out: Path) -> None:
+    """Remove what killed processes have left in a run's folder: temporary files and claims."""
+    places = [out, *(out / name for name in ("models", "errors"))]
+    places += (
+        place for kind in ("embeddings", "probes", "results") for place in out.glob(f"{kind}/*/*")
+    )
+    for place in places:
+        with contextlib.suppress(OSError):  # another process can remove the same
+            remove_abandoned(place)
+            held = {claim.unit for claim in remove_abandoned_claims(place)}
+            for progress in place.glob("*.progress"):
+                if progress.with_suffix("") not in held:
+                    progress.unlink(missing_ok=True)
 
 
 class UnwritableError(UserError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -11,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from harness import probe
+from harness.core.errors import Damaged, UserError, going_on
 from harness.probe import ProbeUnit, UnitResult
-from harness.results import write_result
+from harness.results import check_evaluation, write_result
 from harness.results.row import RunInfo
 from harness.run import jobs
 from harness.run.listener import Listener
@@ -30,12 +32,22 @@ class Run:
         info: the fields of the run in its result rows.
         listener: receives the run's events.
         embed_only: stop when the embeddings are made.
+        unit_timeout: seconds that a model may take without finishing a call; None: see
+            :meth:`limit`.
     """
 
     out: Path
     info: RunInfo
     listener: Listener
     embed_only: bool = False
+    unit_timeout: float | None = None
+
+    def limit(self, audio_seconds: float) -> float:
+        """Return the seconds that a model may take for a call with so much audio.
+
+        By default ten minutes, in which it can load, and a minute for each second of audio.
+        """
+        return self.unit_timeout or 600.0 + 60.0 * audio_seconds
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,7 @@ class Job:
         part: directory of the part of the run that the job belongs to: a split or an evaluation.
         part_name: for the display.
         share: amount of the part's work (:meth:`harness.run.estimate.Estimate.took`).
+        model: fingerprint of the model whose code the job calls; empty if it calls none.
     """
 
     key: Path
@@ -61,6 +74,7 @@ class Job:
     part: Path
     part_name: str
     share: float = 0.0
+    model: str = ""
 
 
 class Progress:
@@ -78,6 +92,8 @@ class Progress:
         self._protocol = probe.PROTOCOLS[evaluation.protocol]
         self._task: Task | None = None
         self._done: dict[ProbeUnit, UnitResult] = {}
+        if evaluation.directory.is_dir():
+            self._redo_if_damaged()
 
     @property
     def over(self) -> bool:
@@ -88,11 +104,18 @@ class Progress:
             return True
         return self.failed
 
+    def _redo_if_damaged(self) -> None:
+        try:
+            check_evaluation(self.evaluation.directory)
+        except Damaged as error:
+            self._run.listener.say(f"{error.folder} is damaged ({error.reason}): it is made again")
+            shutil.rmtree(error.folder)
+
     def next_jobs(self) -> list[Job]:
         """Return the jobs that can be done now, the longest first.
 
         Raises:
-            UserError: the files of a finished probe are damaged.
+            Damaged: the files of a finished probe are damaged.
         """
         missing = self.evaluation.embeddings.missing()
         if missing:
@@ -109,8 +132,10 @@ class Progress:
         evaluation, run = self.evaluation, self._run
         if run.embed_only:
             return f"{evaluation.model.label} · {evaluation.task_name}"
-        row = failure_row(evaluation, run.info, self._read_task(), error)
-        write_result(evaluation.failure, [row])
+        # The table lacks the row if it cannot be written, or if the task itself has become invalid.
+        with going_on(run.listener.say), contextlib.suppress(UserError):
+            row = failure_row(evaluation, run.info, self._read_task(), error)
+            write_result(evaluation.failure, [row])
         return evaluation.name
 
     def _read_task(self) -> Task:
@@ -144,6 +169,7 @@ class Progress:
             part=unit.directory,
             part_name=name,
             share=0.0 if unit.chunks else unit.seconds,
+            model=unit.model_fingerprint,
         )
         alone = replace(unit, chunks=())
         parts = [

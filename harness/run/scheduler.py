@@ -6,6 +6,7 @@ work in one folder.
 
 from __future__ import annotations
 
+import shutil
 import time
 import traceback
 from collections import Counter
@@ -13,15 +14,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
-from harness.core.errors import UserError, disk_fault
+from harness.core.errors import Damaged, UserError, disk_fault, going_on, printable, text_of
 from harness.core.files import write_file
 from harness.core.hashing import sha256_of
 from harness.core.lease import claim_on
-from harness.core.workers import WorkerDied
+from harness.core.workers import WorkerDied, WorkerStuck
 from harness.run import jobs
 from harness.run.engines import Engine
 from harness.run.estimate import Estimate
-from harness.run.folder import refuse_unwritable
+from harness.run.folder import clean, refuse_unwritable
 from harness.run.progress import Job, Progress, Run
 from harness.run.units import Evaluation
 
@@ -53,6 +54,7 @@ class Scheduler:
         self._elsewhere: dict[Path, float] = {}
         self._idle_polls: Counter[Path] = Counter()
         self._deaths: Counter[Path] = Counter()
+        self._redone: set[tuple[Path, Path]] = set()
 
     def work(self) -> None:
         """Do everything that can be done."""
@@ -82,6 +84,7 @@ class Scheduler:
         self._run.listener.planned(len(embeddings), len(unfinished))
         if embeddings or unfinished:
             refuse_unwritable(self._run.out)
+            clean(self._run.out)
 
     def _submit(self) -> list[Job]:
         """Fill the engine; return the jobs that other processes have claimed."""
@@ -100,7 +103,13 @@ class Scheduler:
                 continue
             taken.add(job.key)
             self._report_work(job)
-            future = self._engine.submit(jobs.timed, job.function, *job.arguments)
+            future = self._engine.submit(
+                jobs.timed,
+                job.function,
+                *job.arguments,
+                isolate=job.model,
+                limit=self._run.limit if job.model else None,
+            )
             self._in_flight[future] = job
         return waiting
 
@@ -110,7 +119,7 @@ class Scheduler:
             if progress.over:
                 continue
             try:
-                ready = progress.next_jobs()
+                ready = self._next_jobs(progress)
             except UserError as error:
                 self._give_up(progress, str(error))
                 continue
@@ -119,6 +128,24 @@ class Scheduler:
                 self._give_up(progress, failed[0])
             else:
                 yield from ready
+
+    def _next_jobs(self, progress: Progress) -> list[Job]:
+        while True:
+            try:
+                return progress.next_jobs()
+            except Damaged as error:
+                if not self._redoes(error, progress.evaluation.directory):
+                    raise
+
+    def _redoes(self, error: Damaged, unit: Path) -> bool:
+        """Remove a damaged folder of the run, so that it is made again; not twice for one unit."""
+        if self._run.out not in error.folder.parents or (unit, error.folder) in self._redone:
+            return False
+        if error.folder not in {folder for _, folder in self._redone}:
+            self._run.listener.say(f"{error.folder} is damaged ({error.reason}): it is made again")
+            shutil.rmtree(error.folder, ignore_errors=True)
+        self._redone.add((unit, error.folder))
+        return True
 
     def _give_up(self, progress: Progress, error: str) -> None:
         name = progress.give_up(error)
@@ -134,6 +161,8 @@ class Scheduler:
                 self._count_death(job, error)
                 continue
             self._deaths.pop(job.key, None)
+            if isinstance(error, Damaged) and self._redoes(error, job.key):
+                continue
             if error is not None:
                 self._errors[job.key] = self._explain(job, error)
                 continue
@@ -157,12 +186,17 @@ class Scheduler:
     def _explain(self, job: Job, error: BaseException) -> str:
         """Return an error in words; write the traceback of an unexpected error to a file."""
         if isinstance(error, UserError):
-            return str(error)
+            return printable(str(error))
+        if isinstance(error, WorkerStuck):
+            return f"{job.name}: {error}. If the model needs more time, use --unit-timeout."
         if isinstance(error, OSError) and (fault := disk_fault(error)):
             return f"{job.name}: {fault}"
         trace = self._run.out / "errors" / f"{sha256_of(str(job.key))[:16]}.txt"
-        write_file(trace, "".join(traceback.format_exception(error)))
-        return f"{job.name}: {type(error).__name__}: {error} (traceback in {trace})"
+        text = f"{job.name}: {text_of(error)}"
+        with going_on(self._run.listener.say):
+            write_file(trace, "".join(traceback.format_exception(error)))
+            text += f" (traceback in {trace})"
+        return text
 
     def _report_work(self, *further: Job) -> None:
         # Workers take jobs in the order in which they were submitted.
