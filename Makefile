@@ -2,6 +2,7 @@
 # VENV=path reuses an environment; a clean one takes about 6 GB, most of it torch with CUDA.
 # make test-slow: the slow tests.   make test-cpus: the numeric tests as on other CPUs.
 # make bench: speed beside other packages; writes results/bench.md. BENCH="--only linear" for a part.
+# make soak: an hour of kills; writes results/soak.md. SOAK="--seconds 600" for less.
 # WORKERS=n processes run the tests.
 
 VENV ?= .venv
@@ -16,7 +17,7 @@ STAMP = $(VENV)/.hear-byola-$(shell cat requirements.lock pyproject.toml | cksum
 
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-.PHONY: setup browser test test-slow test-cpus demo bench lock clean
+.PHONY: setup browser test test-slow test-cpus soak demo bench lock clean
 
 setup: $(STAMP)
 
@@ -62,6 +63,10 @@ test-cpus: setup
 		$(LIMITS_$(cpu)) OMP_NUM_THREADS=$(threads) OMP_WAIT_POLICY=passive \
 			$(PYTEST) $(CPU_TESTS) || failed="$$failed $(cpu)/$(threads)"; )) \
 	test -z "$$failed" || { echo "failed (instructions/threads):$$failed"; exit 1; }
+
+# Kills runs at random moments, and writes results/soak.md.
+soak: setup
+	OMP_NUM_THREADS=1 PYTHONPATH=tests:. $(BIN)/python tests/bench/soak.py $(SOAK)
 
 # hear2021 depends on a seed: three of them measure the noise of training. One is trained on the
 # event task, where a probe takes minutes.

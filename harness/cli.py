@@ -26,6 +26,8 @@ from harness.core.forkserver import allow_copies
 
 INTERRUPTED = 130
 
+_LONGEST_ERROR = 20_000  # characters
+
 
 def main() -> None:
     """Run the command line of this process."""
@@ -47,7 +49,9 @@ def call(arguments: list[str]) -> int:
         try:
             return cli(arguments, prog_name="hear-byola", standalone_mode=False) or 0
         except UserError as error:
-            click.secho(f"Error: {printable(str(error))}", fg="red", err=True)
+            text = printable(str(error))
+            shown = text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}..."
+            click.secho(f"Error: {shown}", fg="red", err=True)
             return 2
         except BrokenPipeError:  # the reader of our output has ended, as in `hear-byola ... | head`
             sys.stdout = None

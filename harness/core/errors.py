@@ -50,6 +50,8 @@ _ADVICE = {
 }
 
 
+_LONGEST_PATH = 300  # characters of a path that an error repeats
+
 _DAMAGE_OF_FILES = (errno.EINVAL, errno.ENOENT, errno.EISDIR, errno.ENOTDIR, None)
 """Numbers of the OSErrors that files with wrong content cause; all others are faults of the disk.
 zipfile seeks to negative places in damaged archives (EINVAL)."""
@@ -134,7 +136,8 @@ def disk_fault(error: OSError) -> str:
     advice = _ADVICE.get(error.errno or 0)
     if advice is None:
         return ""
-    where = f"{error.filename}: " if error.filename else ""
+    name = str(error.filename or "")
+    where = f"{name if len(name) <= _LONGEST_PATH else name[:_LONGEST_PATH] + '...'}: " * bool(name)
     return f"{where}{error.strerror}. {advice}."
 
 

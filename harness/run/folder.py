@@ -30,6 +30,9 @@ def clean(out: Path) -> None:
         with contextlib.suppress(OSError):  # another process can remove the same
             remove_abandoned(place)
             held = {claim.unit for claim in remove_abandoned_claims(place)}
+            for partial in place.glob("*.partial"):
+                if partial.with_suffix("").is_dir():  # the unit is finished
+                    partial.unlink(missing_ok=True)
             for progress in place.glob("*.progress"):
                 if progress.with_suffix("") not in held:
                     progress.unlink(missing_ok=True)

@@ -14,8 +14,10 @@ def expand_home(path: str | Path) -> str:
     A shell does this only at the beginning of a word, and not at all in a config file.
 
     Raises:
-        UserError: there is no such user.
+        UserError: there is no such user, or the path contains a NUL character.
     """
+    if "\0" in str(path):
+        raise UserError(f"The path {str(path)[:80]!r} contains a NUL character: remove it.")
     expanded = os.path.expanduser(path)
     if expanded.startswith("~"):
         raise UserError(

@@ -53,16 +53,55 @@ Loader.add_implicit_resolver(
 Loader.add_implicit_resolver("tag:yaml.org,2002:merge", re.compile(r"(?:<<)$"), ["<"])
 
 
+_DEEPEST = 50
+"""Levels of lists and mappings."""
+
+_MOST_VALUES = 100_000
+"""Values, counted as often as aliases (``*name``) repeat them."""
+
+
 def load(text: str) -> Any:
     """Return the content of YAML text.
 
     Raises:
-        ValueError: it is not YAML; the message names the line.
+        ValueError: it is not YAML, or nested too deeply or too large for what people write; the
+            message names the line.
     """
     try:
+        _refuse_excess(text)
         return yaml.load(text, Loader)
     except yaml.YAMLError as error:
         raise ValueError(said(error)) from error
+
+
+def _refuse_excess(text: str) -> None:
+    """Refuse text whose content would exhaust the stack or the memory.
+
+    Raises:
+        YAMLError: it would.
+    """
+    sizes: dict[str, int] = {}  # number of values below each anchor
+    open_nodes: list[tuple[str | None, int]] = []  # anchor, and the number of values before it
+    values = 0
+    for event in yaml.parse(text, Loader):
+        if isinstance(event, yaml.NodeEvent):
+            is_alias = isinstance(event, yaml.AliasEvent)
+            # An unknown anchor contains itself, or does not exist, which the loader reports.
+            values += sizes.get(event.anchor, _MOST_VALUES) if is_alias else 1
+            if isinstance(event, yaml.ScalarEvent) and event.anchor:
+                sizes[event.anchor] = 1
+        if isinstance(event, yaml.CollectionStartEvent):
+            open_nodes.append((event.anchor, values))
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_nodes.pop()
+            if anchor:
+                sizes[anchor] = values - before + 1
+        if len(open_nodes) > _DEEPEST or values > _MOST_VALUES:
+            raise yaml.MarkedYAMLError(
+                problem=f"more than {_DEEPEST} levels or {_MOST_VALUES:,} values, or an alias of "
+                "a value that contains it",
+                problem_mark=event.start_mark,
+            )
 
 
 def said(error: yaml.YAMLError) -> str:

@@ -38,3 +38,26 @@ def test_anchors_and_merges_are_read():
 def test_what_is_wrong_is_told_with_its_line(text, said):
     with pytest.raises(ValueError, match=said):
         yamltext.load(text)
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefg", "bcdefgh")
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 5_000 + "]" * 5_000, "[" * 1_000_000, BOMB, "a: &a [*a]", "a: *b", "a: &a {b: *a}"],
+    ids=["deep", "very deep", "bomb", "itself", "unknown alias", "itself in a mapping"],
+)
+def test_what_would_exhaust_stack_or_memory_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"levels|alias") as refused:
+        yamltext.load(text)
+    assert len(str(refused.value)) < 200
+
+
+def test_aliases_that_people_write_are_read() -> None:
+    text = "base: &base {lr: 0.1, steps: [1, 2]}\none: *base\nother: {<<: *base, lr: 1}"
+    content = yamltext.load(text)
+    assert content["one"] == content["base"] == {"lr": 0.1, "steps": [1, 2]}
+    assert content["other"] == {"lr": 1, "steps": [1, 2]}

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import ctypes
 import os
+import random
 import signal
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import NoReturn
 
 import numpy as np
 from threadpoolctl import threadpool_info
+
+from harness.core.workers import sign_of_life
 
 
 def add(one: int, other: int = 0, **extra: int) -> int:
@@ -110,3 +115,41 @@ def fail(kind: str) -> None:
 def unpicklable() -> object:
     """Return an object that cannot be pickled."""
     return lambda: 0
+
+
+def leave_child() -> int:
+    """Start a process that never ends, in the worker's process group; return its number."""
+    return subprocess.Popen([sys.executable, "-c", "import time; time.sleep(1000)"]).pid
+
+
+def leave_thread() -> None:
+    """Start a thread that never ends."""
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+
+
+def work_slowly(steps: int, seconds: float, stuck: bool) -> str:
+    """Give a sign of life before each step; sleep for a long time at the end if `stuck`."""
+    for step in range(steps):
+        sign_of_life(f"step {step}", work=0.0)
+        time.sleep(seconds)
+    if stuck:
+        ctypes.PyDLL(None).sleep(1000)  # keeps the lock of the interpreter
+    return "done"
+
+
+def die_at(step: str) -> None:
+    """Give a sign of life and end the process."""
+    sign_of_life(step, work=0.0)
+    os._exit(3)
+
+
+def change_state(**_: object) -> None:
+    """Change what no caller can restore."""
+    os.environ["CHANGED"] = "yes"
+    random.random = lambda: 0.5
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def state(**_: object) -> tuple[int, str, float]:
+    """Return the worker's process id and what `change_state` changes."""
+    return os.getpid(), os.environ.get("CHANGED", ""), random.random()

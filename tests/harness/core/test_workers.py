@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support import worker_functions
 
-from harness.core.workers import WorkerDied, Workers
+from harness.core.workers import WorkerDied, Workers, WorkerStuck
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="processes are looked up in /proc"
@@ -222,3 +222,46 @@ def test_files_of_the_working_directory_are_not_taken_for_ours(
     pool = Workers([{}])
     assert pool.submit(worker_functions.add, 1).result() == 1
     pool.close()
+
+
+def test_foreign_code_has_a_process_of_its_own() -> None:
+    pool = Workers([{}])
+    own = pool.submit(worker_functions.state).result()
+    pool.submit(worker_functions.change_state, isolate="one").result()
+    one = pool.submit(worker_functions.state, isolate="one").result()
+    assert pool.submit(worker_functions.state).result()[:2] == own[:2]
+    other = pool.submit(worker_functions.state, isolate="other").result()
+    pool.close(grace=5)
+    assert (one[1:], other[1]) == (("yes", 0.5), "")
+    assert other[2] != 0.5
+    assert len({own[0], one[0], other[0]}) == 3
+
+
+def test_a_call_without_sign_of_life_is_stopped_at_its_limit(workers: Workers) -> None:
+    def limit(work: float) -> float:
+        return 3.0 + work
+
+    slow = workers.submit(worker_functions.work_slowly, 5, 1.0, False, limit=limit)
+    stuck = workers.submit(worker_functions.work_slowly, 2, 0.1, True, limit=limit)
+    error = stuck.exception(timeout=60)
+    assert isinstance(error, WorkerStuck)
+    assert str(error) == "no progress for 3 s at step 1; it was stopped"
+    assert slow.result() == "done"  # in all it took longer than its limit
+    assert workers.submit(worker_functions.add, 1).result() == 1
+
+
+def test_a_death_is_reported_with_what_was_being_done(workers: Workers) -> None:
+    error = workers.submit(worker_functions.die_at, "clip 'a.wav'").exception()
+    assert str(error) == "ended with exit code 3 at clip 'a.wav'"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the server of workers")
+def test_what_a_worker_leaves_behind_ends_with_it() -> None:
+    pool = Workers([{}])
+    child = pool.submit(worker_functions.leave_child).result()
+    pool.submit(worker_functions.leave_thread).result()
+    assert runs(child)
+    began = time.monotonic()
+    pool.close(grace=5)
+    assert time.monotonic() - began < 20
+    wait_for(lambda: not runs(child))

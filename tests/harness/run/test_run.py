@@ -210,17 +210,50 @@ def test_audio_of_rates_that_no_model_hears_decides_nothing(tmp_path):
     assert set(summary.table.n_skipped) == {0}
 
 
-@pytest.mark.parametrize("content", ["{", "[" * 100_000])
-def test_a_damaged_probe_fails_its_evaluation_and_names_the_folder(tasks, tmp_path, content):
-    chosen = settings(tmp_path, tasks["scene"], tasks["kfold"])
-    run(chosen)
-    damaged = next((tmp_path / "probes" / "logmel" / tasks["kfold"].name).iterdir())
-    (damaged / "unit.json").write_text(content)
-    shutil.rmtree(tmp_path / "results")
-    summary = run(chosen)
-    ((_, error),) = summary.failures
-    assert str(damaged) in error
-    assert (summary.table[summary.table.task == tasks["scene"].name].status == "done").all()
+def damage(path: Path, how: str) -> None:
+    content = path.read_bytes()
+    changed = {
+        "empty": b"",
+        "cut": content[: len(content) // 2],
+        "text": b'"a text"',
+        "nested": b"[" * 100_000,
+        "overwritten": content[: len(content) // 3]
+        + bytes(100)
+        + content[len(content) // 3 + 100 :],
+    }
+    path.write_bytes(changed[how])
+
+
+@pytest.mark.parametrize("how", ["empty", "cut", "text", "nested", "overwritten"])
+def test_damaged_files_of_a_run_are_named_and_made_again(tasks, tmp_path, how):
+    chosen = settings(tmp_path, tasks["scene"], protocols=("knn",))
+    expected = run(chosen).table
+    for pattern in (
+        "embeddings/*/*/test-*/test.npy",
+        "embeddings/*/*/test-*/test.index.npz",
+        "embeddings/*/*/test-*/manifest.json",
+        "probes/*/*/*/unit.json",
+        "probes/*/*/*/unit.npz",
+        "results/*/*/*/result.json",
+        "results/*/*/*/evaluation.json",
+        "results/*/*/*/test.predictions.npz",
+        "models/*.npz",
+        "checked-audio.json",
+    ):
+        (path,) = tmp_path.glob(pattern)
+        damage(path, how)
+        if pattern.startswith("embeddings"):
+            shutil.rmtree(tmp_path / "probes")
+        if not pattern.startswith("results"):
+            shutil.rmtree(tmp_path / "results")
+        said: list[str] = []
+        listener = Listener()
+        listener.say = said.append  # type: ignore[method-assign]
+        summary = run(chosen, listener)
+        assert summary.failures == (), pattern
+        assert summary.table.value.tolist() == expected.value.tolist()
+        if path.parent not in (tmp_path, tmp_path / "models") and how != "overwritten":
+            assert [line for line in said if f"{path.parent} is damaged" in line], pattern
 
 
 def test_hear2021_says_where_the_original_kit_would_have_ended(tmp_path):
@@ -545,6 +578,78 @@ def test_the_state_of_a_long_probe_is_removed_when_it_is_done(tasks, tmp_path, m
     assert len({*seen}) == 10
     assert all(path.suffix == ".partial" and path.with_suffix("").is_dir() for path in seen)
     assert not list(tmp_path.rglob("*.partial"))
+
+
+FAULTY = {
+    "ends": ("os._exit(7)", "its worker process died 2 times; the last one ended with exit code 7"),
+    "crashes": ("os.kill(os.getpid(), 11)", "killed by signal 11 (Segmentation fault) at clip 't"),
+    "odd_text": ("raise RuntimeError('bad \\udcff text')", "RuntimeError: bad \\udcff text (clip"),
+    "no_text": ("raise Wordless", "Wordless (clip 'train-0000.wav'"),
+    "interrupts": ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+    "leaves_thread": ("threading.Thread(target=time.sleep, args=(1000,)).start()", ""),
+    "leaves_child": ("subprocess.Popen(['sleep', '1000'])", ""),
+    "changes_state": ("torch.set_default_dtype(torch.float64); os.environ.clear()", ""),
+}
+
+FAULTY_TOP = """
+import os, subprocess, threading, time
+import torch
+class Wordless(Exception):
+    def __str__(self): raise ValueError
+"""
+
+
+def faulty(name: str, fault: str) -> ModelSpec:
+    """Write a module that fails on a batch of the task; the fixed sound is never a batch of 3."""
+    code = TINY_MODULE.replace("import torch", FAULTY_TOP).replace(
+        "return model(audio).mean(1)",
+        f"if len(audio) > 2:\n        {fault}\n    return model(audio).mean(1)",
+    )
+    Path(f"{name}.py").write_text(code)
+    return ModelSpec(f"./{name}.py", name=name)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs worker processes")
+def test_a_faulty_model_costs_only_its_own_units(tasks, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    models = (*(faulty(name, fault) for name, (fault, _) in FAULTY.items()), LOGMEL)
+    chosen = settings(tmp_path / "out", tasks["scene"], models=models, protocols=("knn",))
+    summary = execute(make_plan(chosen), LocalEngine(["cpu"]), chosen.out)
+    failed = {name.split(" ")[0]: error for name, error in summary.failures}
+    assert failed.keys() == {name for name, (_, said) in FAULTY.items() if said}
+    for name, error in failed.items():
+        assert FAULTY[name][1] in error
+    status = read_csv(chosen.out / "results.csv").groupby("model").status.first()
+    assert {model for model in status.index if status[model] == "failed"} == failed.keys()
+    left = [path for end in ("lease", "part", "progress") for path in chosen.out.rglob(f"*.{end}")]
+    assert left == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs worker processes")
+def test_a_model_that_sleeps_for_ever_fails_its_unit(tasks, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = faulty("sleeps", "time.sleep(1000)")
+    chosen = settings(tmp_path / "out", tasks["scene"], models=(model,), protocols=("knn",))
+    summary = execute(make_plan(chosen), LocalEngine(["cpu"]), chosen.out, unit_timeout=5.0)
+    ((_, error),) = summary.failures
+    assert "embedding of train: no progress for 5 s" in error
+    assert "use --unit-timeout" in error
+
+
+def test_a_task_that_breaks_during_a_run_fails_alone(tasks, tmp_path):
+    task = Path(shutil.copytree(tasks["kfold"], tmp_path / "broken" / tasks["kfold"].name))
+    chosen = settings(tmp_path / "out", task, tasks["scene"], protocols=("knn",))
+    plan = make_plan(chosen)
+
+    class Breaking(Listener):
+        def embedded(self, unit):
+            (task / "fold00.json").write_text("{")
+
+    summary = execute(plan, InlineEngine("cpu"), chosen.out, "test", Breaking())
+    ((name, error),) = summary.failures
+    assert task.name in name
+    assert "fold00.json" in error
+    assert summary.table.task.unique().tolist() == [tasks["scene"].name]
 
 
 TINY_MODULE = """

@@ -1,0 +1,208 @@
+"""Kill a run at random moments, start it again, and compare its end with that of a whole run."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+
+from harness.results import KEY, read_csv
+
+PHASES = {
+    "embedding": "embeddings/*/*/*.lease",
+    "probing": "probes/*/*/*.lease",
+    "scoring": "results/*/*/*.lease",
+    "writing": "*/*/*/.*.part",
+}
+"""Phases of a run, with the files that exist during each."""
+
+VICTIMS = ("group", "parent", "worker", "SIGTERM", "SIGINT")
+"""Who gets SIGKILL: all processes of the command, its first one, or a worker. SIGTERM and SIGINT go
+to the first process."""
+
+UNITS = ("embeddings/*/*/*", "probes/*/*/*", "results/*/*/*")
+LEFTOVERS = ("*.lease", "*.part", "*.partial", "*.progress", ".*")
+OF_A_RUN = ["run_id", "command", "started_at", "embed_seconds", "probe_seconds"]
+
+
+@dataclass
+class Outcome:
+    """What was seen during the kills of one or several runs.
+
+    Attributes:
+        kills: number of kills by phase and victim.
+        idle: restarts after which no unit was finished before the next kill.
+        redone: units that had finished and were made again.
+        survivors: processes that still ran 5 s after the first process was killed.
+        seconds_to_stop: seconds from SIGTERM or SIGINT to the end of the command, worst case.
+        runs: runs that were finished and compared.
+    """
+
+    kills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    idle: int = 0
+    redone: int = 0
+    survivors: int = 0
+    seconds_to_stop: float = 0.0
+    runs: int = 0
+
+    def of_phase(self, phase: str) -> int:
+        """Return the number of kills in a phase."""
+        return sum(number for (of, _), number in self.kills.items() if of == phase)
+
+    def of_victim(self, victim: str) -> int:
+        """Return the number of kills of a victim."""
+        return sum(number for (_, of), number in self.kills.items() if of == victim)
+
+
+def run_whole(command: Sequence[str], out: Path) -> pd.DataFrame:
+    """Run a command without a kill; return its rows.
+
+    Args:
+        command: a ``hear-byola`` command without ``--out``.
+        out: the run's folder.
+    """
+    done = subprocess.run(_arguments(command, out), capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return _rows(out)
+
+
+def run_with_kills(
+    command: Sequence[str],
+    out: Path,
+    expected: pd.DataFrame,
+    kills: int,
+    chance: random.Random,
+    outcome: Outcome,
+    wanted: Sequence[str] = tuple(PHASES),
+) -> None:
+    """Run a command, kill it again and again, and check what it leaves at its end.
+
+    Args:
+        command: a ``hear-byola`` command without ``--out``.
+        out: the run's folder, not yet there.
+        expected: the rows of a run without a kill.
+        kills: number of kills at most; the run may finish before.
+        chance: draws phases, victims and moments.
+        outcome: gets what is seen.
+        wanted: the phases in which to kill.
+    """
+    code = None
+    for _ in range(kills):
+        before = _units(out)
+        process = subprocess.Popen(
+            _arguments(command, out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        phase, victim = chance.choice(list(wanted)), chance.choice(VICTIMS)
+        if _await(process, out, PHASES[phase]):
+            time.sleep(chance.uniform(0, 0.1))
+            if process.poll() is None and _kill(process, victim, outcome):
+                outcome.kills[phase, victim] += 1
+        if victim == "worker":
+            process.wait(timeout=600)  # the run replaces its worker
+        code = process.poll()
+        after = _units(out)
+        outcome.idle += code is None or (code != 0 and before == after)
+        outcome.redone += sum(before[unit] != after.get(unit) for unit in before)
+        if code == 0:
+            break
+    if code != 0:
+        before = _units(out)
+        code = subprocess.run(_arguments(command, out), capture_output=True).returncode
+        after = _units(out)
+        outcome.redone += sum(before[unit] != after.get(unit) for unit in before)
+    assert code == 0
+    rows = _rows(out)
+    pd.testing.assert_frame_equal(rows, expected)
+    assert not rows.duplicated(list(KEY)).any()
+    assert [path for pattern in LEFTOVERS for path in out.rglob(pattern)] == []
+    outcome.runs += 1
+
+
+def _arguments(command: Sequence[str], out: Path) -> list[str]:
+    return [sys.executable, "-m", "harness.cli", *command, "--out", str(out)]
+
+
+def _rows(out: Path) -> pd.DataFrame:
+    return read_csv(out / "results.csv").drop(columns=OF_A_RUN)
+
+
+def _units(out: Path) -> dict[Path, int]:
+    """Return the finished units of a run; a unit that is made again has another number."""
+    return {
+        path: path.stat().st_ino
+        for pattern in UNITS
+        for path in out.glob(pattern)
+        if path.is_dir() and not path.name.startswith(".")
+    }
+
+
+def _await(process: subprocess.Popen, out: Path, pattern: str) -> bool:
+    """Wait for a phase of a run; return False if the run ends before."""
+    while process.poll() is None:
+        if next(out.glob(pattern), None):
+            return True
+        time.sleep(0.01)
+    return False
+
+
+def _kill(process: subprocess.Popen, victim: str, outcome: Outcome) -> bool:
+    """Kill a victim, and see what happens to the others; return False if there is no victim."""
+    family = list(_descendants(process.pid))
+    began = time.monotonic()
+    if victim == "worker":
+        workers = [pid for pid in family if _parent(pid) != process.pid]
+        if not workers:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(workers[0], signal.SIGKILL)
+        return True
+    if victim == "group":
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.send_signal(signal.SIGKILL if victim == "parent" else signal.Signals[victim])
+    process.wait(timeout=60)
+    if victim in ("SIGTERM", "SIGINT"):
+        outcome.seconds_to_stop = max(outcome.seconds_to_stop, time.monotonic() - began)
+    while any(map(_runs, family)) and time.monotonic() < began + 5:
+        time.sleep(0.02)
+    outcome.survivors += sum(map(_runs, family))
+    return True
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").glob("[0-9]*"):
+        children.setdefault(_parent(int(entry.name)), []).append(int(entry.name))
+    found = children.get(pid, [])
+    while found:
+        yield from found
+        found = [child for parent in found for child in children.get(parent, [])]
+
+
+def _status(pid: int) -> list[str]:
+    """Return the state and the parent of a process; nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return []
+
+
+def _parent(pid: int) -> int:
+    return int((_status(pid) or ["", "0"])[1])
+
+
+def _runs(pid: int) -> bool:
+    return _status(pid)[:1] not in ([], ["Z"], ["X"])
