@@ -87,7 +87,7 @@ def _refuse_excess(text: str) -> None:
         if isinstance(event, yaml.NodeEvent):
             is_alias = isinstance(event, yaml.AliasEvent)
             # An unknown anchor contains itself, or does not exist, which the loader reports.
-            values += sizes.get(event.anchor, _MOST_VALUES) if is_alias else 1
+            values += sizes.get(event.anchor or "", _MOST_VALUES) if is_alias else 1
             if isinstance(event, yaml.ScalarEvent) and event.anchor:
                 sizes[event.anchor] = 1
         if isinstance(event, yaml.CollectionStartEvent):
@@ -97,10 +97,10 @@ def _refuse_excess(text: str) -> None:
             if anchor:
                 sizes[anchor] = values - before + 1
         if len(open_nodes) > _DEEPEST or values > _MOST_VALUES:
-            raise yaml.MarkedYAMLError(
+            raise yaml.composer.ComposerError(
                 problem=f"more than {_DEEPEST} levels or {_MOST_VALUES:,} values, or an alias of "
                 "a value that contains it",
-                problem_mark=event.start_mark,
+                problem_mark=event.start_mark,  # type: ignore[arg-type]
             )
 
 

@@ -126,7 +126,7 @@ def cut(path: Path) -> None:
 def test_damage_is_named(tmp_path, damage):
     write(tmp_path / "split")
     damage(tmp_path / "split")
-    with pytest.raises(UserError, match=r"split' are damaged"):
+    with pytest.raises(UserError, match=r"split is damaged"):
         read_split(tmp_path / "split")
 
 
