@@ -69,7 +69,8 @@ def execute(
         _write_table(run)
     engine.close()
     clean(out)
-    ours = [place for e in plan for place in (e.directory, e.failure) if place.is_dir()]
+    ours = [place for e in plan for place in (e.directory, e.failure)]
+    ours = [place for place in ours if (place / "result.json").is_file()]
     return Summary(read_results(ours), tuple(ours), tuple(scheduler.failures))
 
 
