@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import tempfile
 from pathlib import Path
 
 from harness.core.errors import UserError
 from harness.core.files import remove_abandoned
-from harness.core.lease import remove_abandoned_claims
+from harness.core.lease import claim_on, remove_abandoned_claims
 
 AUDIO_HASHES = "audio-hashes.json"
 """The hashes of all audio that the run has read."""
@@ -26,7 +27,8 @@ def clean(out: Path) -> None:
     places += (
         place for kind in ("embeddings", "probes", "results") for place in out.glob(f"{kind}/*/*")
     )
-    for place in places:
+    chunks = [*out.glob("embeddings/*/*/*-chunks")]
+    for place in [*places, *chunks]:
         with contextlib.suppress(OSError):  # another process can remove the same
             remove_abandoned(place)
             held = {claim.unit for claim in remove_abandoned_claims(place)}
@@ -36,6 +38,10 @@ def clean(out: Path) -> None:
             for progress in place.glob("*.progress"):
                 if progress.with_suffix("") not in held:
                     progress.unlink(missing_ok=True)
+    for place in chunks:
+        unit = place.with_name(place.name.removesuffix("-chunks"))
+        if unit.is_dir() and not claim_on(unit):  # the chunks have been joined
+            shutil.rmtree(place, ignore_errors=True)
 
 
 class UnwritableError(UserError):

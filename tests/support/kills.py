@@ -145,7 +145,7 @@ def _units(out: Path) -> dict[Path, int]:
         path: path.stat().st_ino
         for pattern in UNITS
         for path in out.glob(pattern)
-        if path.is_dir() and not path.name.startswith(".")
+        if path.is_dir() and not path.name.startswith(".") and not path.name.endswith("-chunks")
     }
 
 
