@@ -10,7 +10,7 @@ from harness.models.spec import parse_model
 from harness.report.material import Material
 from harness.report.panel import TaskScope
 from harness.report.panels.layers import LAYERS
-from harness.results import find_evaluations, load
+from harness.results import find_evaluations, load, read_results
 from harness.results.record import read_record
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
@@ -92,7 +92,9 @@ def test_one_pass_embeds_all_layers(run):
     for record in map(read_record, find_evaluations(run)):
         for split in record.embeddings:
             found = record.read_embeddings(split)
-            assert found.embeddings.shape[1] == int(record.rows().embedding_size.iloc[0])
+            assert found.embeddings.shape[1] == int(
+                read_results([record.directory]).embedding_size.iloc[0]
+            )
 
 
 def test_the_report_draws_scores_by_layer(run):
