@@ -56,14 +56,25 @@ def latest(table: pd.DataFrame) -> pd.DataFrame:
     beginning of the fingerprint is appended to their names.
     """
     place = ["task", "protocol", "model", "seed"]
-    table = table[~_computed_elsewhere(table, [*place, "model_fingerprint", "task_sha256"])]
+    some_failed = bool((table.status == "failed").any())
+    if some_failed:
+        table = table[~_computed_elsewhere(table, [*place, "model_fingerprint", "task_sha256"])]
     newest = table.sort_values("started_at", kind="stable").drop_duplicates(KEY, keep="last")
+    if some_failed:
+        newest = _without_mended(newest, place)
+    twins = _twins(newest)
+    if not twins:
+        return newest
+    marked = newest.model + "@" + newest.model_fingerprint.str[:8]
+    return newest.assign(model=newest.model.where(~newest.model.isin(twins), marked))
+
+
+def _without_mended(newest: pd.DataFrame, place: list[str]) -> pd.DataFrame:
+    """Return rows without the failures before a finished row of the same place."""
     done = newest[newest.status == "done"].groupby(place).started_at.max().rename("mended")
     newest = newest.join(done, on=place)
     stale = (newest.status == "failed") & (newest.started_at < newest.mended.fillna(""))
-    newest = newest[~stale].drop(columns="mended")
-    marked = newest.model + "@" + newest.model_fingerprint.str[:8]
-    return newest.assign(model=newest.model.where(~newest.model.isin(_twins(newest)), marked))
+    return newest[~stale].drop(columns="mended")
 
 
 def primary(table: pd.DataFrame) -> pd.DataFrame:
@@ -81,6 +92,8 @@ def _computed_elsewhere(rows: pd.DataFrame, same: list[str]) -> pd.Series:
 
 def _twins(rows: pd.DataFrame) -> set[str]:
     """Return the names that several models share."""
+    if not _several(rows, ["model"]):
+        return set()
     fitted = rows.notes.str.contains(FITTED, regex=False)
     twins = _several(rows[~fitted & (rows.status == "done")], ["model"])
     # A model fitted to each task has other options on each, and so another fingerprint.
