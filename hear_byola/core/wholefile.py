@@ -42,4 +42,5 @@ def replacing(path: Path, *, one_writer: bool = True, sync: bool = True) -> Iter
             error.filename, error.filename2 = str(path), None
         raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # it must not replace the error of the block
+            temporary.unlink(missing_ok=True)
