@@ -3,8 +3,7 @@
 EXAMPLES = {
     "run": (
         "hear-byola run -m hear_byola -m logmel --suite demo --protocol linear",
-        "hear-byola run -m transformers=./my_hubert,layer=all -m logmel --suite demo",
-        "hear-byola run -m hear_byola=my.safetensors -m ./my_module.py=w.pt,d=512 \\\n"
+        "hear-byola run -m transformers=./my_hubert,layer=all -m ./my_module.py=w.pt,d=512 \\\n"
         "      --tasks-dir tasks -t esc50 -t dcase2016_task2 --seeds 3",
     ),
     "embed": (
@@ -26,7 +25,6 @@ EXAMPLES = {
         "hear-byola ablate my_study.yaml --audio my_recordings --device cuda",
     ),
     "validate": (
-        "hear-byola validate hear_byola",
         "hear-byola validate transformers=facebook/wav2vec2-base",
         "hear-byola validate ./my_module.py -m weights.pt -o d=512",
     ),

@@ -157,8 +157,9 @@ def test_loading_leaves_the_random_state_alone(checkpoint: str) -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_the_front_door_is_the_hear_api_and_what_fits_a_task() -> None:
+def test_the_front_door_is_the_hear_api_with_layers_and_what_fits_a_task() -> None:
     assert sorted(hear_byola.__all__) == [
+        "get_layer_embeddings",
         "get_scene_embeddings",
         "get_timestamp_embeddings",
         "load_model",
