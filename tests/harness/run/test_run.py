@@ -488,9 +488,9 @@ class Recording(InlineEngine):
         super().__init__("cpu")
         self.units: list[str] = []
 
-    def submit(self, function, *arguments):
+    def submit(self, function, *arguments, **options):
         self.units.append(arguments[0].__name__)
-        return super().submit(function, *arguments)
+        return super().submit(function, *arguments, **options)
 
 
 def test_workers_share_a_long_split_and_a_stop_loses_a_chunk(tmp_path, monkeypatch):
