@@ -119,4 +119,4 @@ def test_the_style_and_the_script_are_package_data():
 def test_the_help_says_what_is_compared_with_what(command, capsys):
     assert call(["results", command, "--help"]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "the others are compared with the one that is named first" in said
+    assert "The others are compared with the first of them" in said
