@@ -450,7 +450,7 @@ def test_a_result_of_a_newer_harness_is_not_to_be_deleted(tmp_path):
 def test_a_result_file_that_is_damaged_is_left_out_by_name(tmp_path, text):
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "result.json").write_bytes(text)
-    with pytest.warns(UserWarning, match=r"result.json is left out: .*Delete its folder"):
+    with pytest.warns(UserWarning, match=r"result.json is left out: .*Run again"):
         assert read_results(find_evaluations(tmp_path)).empty
 
 
