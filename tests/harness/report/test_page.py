@@ -189,7 +189,7 @@ def test_deleted_embeddings_probes_and_predictions_leave_sentences(damaged):
     found = said(damaged)
     assert found.count("There is no map.") == 3
     assert "There are no embeddings in" in found
-    assert found.count("There is nothing to show: The probe in") == 6
+    assert found.count("unit.json'). Run again to make it anew") == 6
     assert "No predictions can be read" in found
     assert "cannot be paired" in found
 
