@@ -89,7 +89,8 @@ def ablate(
 def _configure(
     base: str, overrides: Mapping[str, object], *, devices: Sequence[str]
 ) -> Mapping[str, object]:
-    from hear_byola.pretraining.config import check_precision, read_config
+    from hear_byola.pretraining.config import read_config
+    from hear_byola.pretraining.precision import check_precision
 
     config = read_config(base, overrides)
     for device in devices:

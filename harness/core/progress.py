@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from hear_byola.core.pace import Pace
+from hear_byola.core.pace import Pace, duration, rough_duration
 
 __all__ = ["Countdown", "Pace", "duration", "rough_duration"]
 
@@ -42,20 +42,3 @@ class Countdown:
         if bad:
             text += f", {bad} cannot be used"
         self._say(text + (f", {duration(left)} left" if self._done < self._total else ""))
-
-
-def duration(seconds: float) -> str:
-    """Return ``1 h 2 min``, ``1 min 1 s`` or ``3 s``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
-def rough_duration(seconds: float) -> str:
-    """Return a duration with the precision of an estimate: ``89 s``, ``5 min``, ``2 h 5 min``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -1,25 +1,27 @@
-"""BYOL on log-mel spectrograms: networks, loss and training step (paper, section III)."""
+"""BYOL on log-mel spectrograms: networks and training step (arXiv 2103.06695, section III)."""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from hear_byola.encoder import Encoder, pool_over_time
 from hear_byola.frontend import HOP, MEL_BANDS, LogMel
-from hear_byola.pretraining import fused
+from hear_byola.pretraining import fused, losses
 from hear_byola.pretraining.augment import Augmentations
+from hear_byola.pretraining.auxiliary import Regression, Targets
 from hear_byola.pretraining.collapse import VectorSpread, spread
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.crops import CROP_SAMPLES
-from hear_byola.pretraining.distributed import synchronise
+from hear_byola.pretraining.distributed import ranks, synchronise
 from hear_byola.random_weights import random_encoder
 
 FRAMES = CROP_SAMPLES // HOP + 1
@@ -48,20 +50,29 @@ class Branch(nn.Module):
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Return embeddings (batch, d) and projections (batch, projection) of (batch, F, T)."""
-        embedding = pool_over_time([_over_time(self.encoder, mel[:, None])])
+        embedding = self.embed(mel)
         return embedding, self.projector(embedding)
+
+    def embed(self, mel: Tensor) -> Tensor:
+        """Return embeddings (batch, d) of (batch, F, T)."""
+        return pool_over_time([_over_time(self.encoder, mel[:, None])])
 
 
 def _over_time(encoder: Encoder, mel: Tensor) -> Tensor:
-    if mel.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+    if mel.device.type == "cpu":
         return encoder.head(fused.local_features(encoder, mel))
     return encoder(mel)
 
 
-def loss(prediction: Tensor, target: Tensor) -> Tensor:
-    """Return the batch mean of 2 - 2 cos(prediction, target), both (batch, projection)."""
-    similarity = nn.functional.cosine_similarity(prediction.float(), target.float(), dim=-1)
-    return (2 - 2 * similarity).mean()
+def _regression(
+    config: PretrainConfig, statistics: tuple[Tensor, Tensor] | None
+) -> Regression | None:
+    if config.auxiliary is None:
+        return None
+    if statistics is None:
+        raise ValueError("an auxiliary task needs the statistics of its targets.")
+    targets = Targets(config.convention, config.auxiliary.targets)
+    return Regression(config.d, targets, *statistics)
 
 
 class ByolTraining(pl.LightningModule):
@@ -75,37 +86,58 @@ class ByolTraining(pl.LightningModule):
         config: config of the run.
         mean, std: statistics of the corpus's log-mel spectrograms.
         steps: number of optimiser steps of the run.
+        targets: mean and standard deviation of the auxiliary task's targets (`measure_targets`);
+            needed if the config has an auxiliary task.
 
     Attributes:
+        predictor, target: None unless the loss is BYOL's.
+        regression: head of the auxiliary task, or None.
+        average: mean of the encoder's last weights, or None.
         batches: number of batches that this process has trained on.
         spreads: spreads of embeddings and projections of the last measured batch.
         last_loss: loss of the last batch.
+        last_auxiliary: loss of its auxiliary task before weighting, or None.
     """
 
     first_bad_step: Tensor
 
-    def __init__(self, config: PretrainConfig, mean: float, std: float, steps: int) -> None:
+    def __init__(
+        self,
+        config: PretrainConfig,
+        mean: float,
+        std: float,
+        steps: int,
+        targets: tuple[Tensor, Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         self.steps = steps
         self.batches = 0
         self.spreads: dict[str, VectorSpread] = {}
         self.last_loss: float | Tensor = math.nan
+        self.last_auxiliary: Tensor | None = None
         self._losses: list[float | Tensor] = []
         self._new_spreads = False
         self.frontend = LogMel(config.convention, mean, std)
         self.augment = Augmentations(config, (MEL_BANDS, FRAMES))
         encoder = random_encoder(config.encoder, config.d, config.seed, config.init)
+        byol = config.loss == "byol"
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
             self.online = Branch(encoder, config.hidden, config.projection)
-            self.predictor = head(config.projection, config.hidden, config.projection)
+            self.predictor = (
+                head(config.projection, config.hidden, config.projection) if byol else None
+            )
+            self.regression = _regression(config, targets)
         for layer in encoder.features:
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 # BatchNorm cancels this bias. Its gradient is only rounding, on which Adam would
                 # let it drift.
                 layer.bias.requires_grad_(False)
-        self.target = copy.deepcopy(self.online).requires_grad_(False)
+        self.target = copy.deepcopy(self.online).requires_grad_(False) if byol else None
+        self.average = (
+            AveragedModel(encoder).requires_grad_(False) if config.average_steps else None
+        )
         self.register_buffer("first_bad_step", torch.tensor(-1))
         self.to(memory_format=torch.channels_last)
 
@@ -132,12 +164,15 @@ class ByolTraining(pl.LightningModule):
         """Return the loss of one batch, in both directions."""
         generator = self._seed(audio.device)
         with torch.no_grad(), torch.autocast(audio.device.type, enabled=False):
-            views = self.augment(self.spectrograms(audio), generator)
+            mel = self.spectrograms(audio)
+            views = self.augment(mel, generator)
         seen = [self.online(view) for view in views]
-        predictions = [self.predictor(projection) for _, projection in seen]
-        with torch.no_grad():
-            targets = [self.target(view)[1] for view in views]
-        total = loss(predictions[0], targets[1]) + loss(predictions[1], targets[0])
+        total = self._loss(views, [projection for _, projection in seen])
+        if self.regression is not None:
+            assert self.config.auxiliary is not None
+            auxiliary = self.regression(self.online.embed(self.as_deployed(mel)), audio)
+            self.last_auxiliary = auxiliary.detach()
+            total = total + self.config.auxiliary.weight * auxiliary
         self._watch(total.detach())
         self.batches += 1
         step, within = divmod(self.batches, self.config.accumulate)
@@ -146,6 +181,24 @@ class ByolTraining(pl.LightningModule):
             self.spreads = {"embedding": spread(embedding), "projection": spread(projection)}
             self._new_spreads = True
         return total
+
+    def _loss(self, views: Sequence[Tensor], projections: Sequence[Tensor]) -> Tensor:
+        if self.predictor is None or self.target is None:
+            return getattr(losses, self.config.loss)(*projections)
+        predictions = [self.predictor(projection) for projection in projections]
+        with torch.no_grad():
+            targets = [self.target(view)[1] for view in views]
+        return losses.byol(predictions[0], targets[1]) + losses.byol(predictions[1], targets[0])
+
+    def as_deployed(self, mel: Tensor) -> Tensor:
+        """Return spectrograms normalised as the checkpoint's users normalise them.
+
+        Args:
+            mel: what `spectrograms` returned.
+        """
+        if self.config.pre_norm or not self.config.post_norm:
+            return mel
+        return (mel - self.frontend.mean) / self.frontend.std
 
     def take_mean_loss(self) -> float:
         """Return the mean loss of the batches since the last call."""
@@ -195,14 +248,26 @@ class ByolTraining(pl.LightningModule):
         return 0.5 + 0.5 * math.cos(math.pi * (step - warmup) / max(self.steps - warmup, 1))
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        """Take a step of Adam, then update the moving average of the target's parameters."""
+        """Take a step of Adam, then update the averages of parameters."""
         super().optimizer_step(*args, **kwargs)
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.target.parameters()),
-                list(self.online.parameters()),
-                1 - self.config.ema_decay,
-            )
+        if self.target is not None:
+            with torch.no_grad():
+                torch._foreach_lerp_(
+                    list(self.target.parameters()),
+                    list(self.online.parameters()),
+                    1 - self.ema_decay,
+                )
+        if self.average is not None and self.global_step >= self.steps - self.config.average_steps:
+            self.average.update_parameters(self.online.encoder)
+
+    @property
+    def ema_decay(self) -> float:
+        """Decay of the target's moving average for this run's crops in a step."""
+        config = self.config
+        if config.ema_batch is None:
+            return config.ema_decay
+        crops = config.batch_size * config.accumulate * ranks()
+        return config.ema_decay ** (crops / config.ema_batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the position in the data, and the losses that are not yet logged."""

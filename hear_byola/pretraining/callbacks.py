@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.core.errors import UserError
-from hear_byola.core.pace import Pace
+from hear_byola.core.pace import Pace, rough_duration
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.collapse import is_collapsed
 from hear_byola.pretraining.distributed import from_all_ranks
@@ -60,6 +60,8 @@ class Curves(StepCallback):
             self._refuse_bad_loss(module)
             values["loss"] = module.take_mean_loss()
             values["lr"] = module.learning_rate(step - 1)
+            if module.last_auxiliary is not None:
+                values["auxiliary"] = float(module.last_auxiliary)
         for name, spread in module.take_spreads().items():
             values[f"{name}_std"] = spread.std
             values[f"{name}_rank"] = spread.effective_rank
@@ -281,10 +283,5 @@ class ProgressLines(StepCallback):
         loss = float(torch.as_tensor(module.last_loss))
         self.say(
             f"step {step}/{module.steps}: loss {loss:.3f}, {rate * crops:.0f} crops/s, "
-            f"{_duration(left)} left"
+            f"{rough_duration(left)} left"
         )
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{minutes} min"

@@ -7,7 +7,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from hear_byola.core import yamltext
 from hear_byola.core.errors import UserError, did_you_mean
@@ -60,6 +67,20 @@ Range = Annotated[tuple[Number, Number], AfterValidator(_in_order)]
 NullIsEmpty = BeforeValidator(lambda value: {} if value is None else value)
 
 
+class Auxiliary(Schema):
+    """The auxiliary task: targets are predicted from the embedding of the crop as it is.
+
+    Attributes:
+        weight: weight of its loss, the mean squared error of standardised targets.
+        targets: names in `hear_byola.pretraining.auxiliary.FEATURES`.
+    """
+
+    weight: Number = Field(default=1.0, gt=0)
+    targets: Annotated[
+        tuple[Literal["log_mel", "deltas", "chroma", "onset_strength"], ...], Field(min_length=1)
+    ] = ("log_mel", "deltas", "chroma", "onset_strength")
+
+
 class PretrainConfig(Schema):
     """The config of a pretraining run.
 
@@ -84,7 +105,17 @@ class PretrainConfig(Schema):
         fader_range: largest offset at the ends of RandomLinearFader, 1.0 for U(-1, 1).
         projection: size of the projection (256).
         hidden: size of the hidden layers of both heads (4096).
+        loss: "byol"; or "barlow_twins" (arXiv 2103.03230) or "vicreg" (arXiv 2105.04906), which
+            compare the projections of both views, and have neither predictor nor target network.
+        auxiliary: the auxiliary task (`Auxiliary`); null for none.
         ema_decay: decay of the target network's moving average (0.99).
+        ema_batch: number of crops in a step for which `ema_decay` is meant. A step of another size
+            uses ema_decay ** (size / ema_batch), the scaling rule of arXiv 2307.13813; null uses
+            `ema_decay` as it is.
+        average_steps: number of last steps over which the checkpoint's weights are averaged (arXiv
+            1803.05407); 0 for the weights of the last step. It needs `batchnorm_crops`.
+        batchnorm_crops: crops, without augmentation, from which the checkpoint's BatchNorm
+            statistics are computed at the end of the run; 0 for the running averages of training.
         learning_rate: learning rate of Adam (3e-4; 1e-4 in the second version).
         weight_decay: weight decay of Adam (0).
         schedule: "constant", or "cosine", which falls to 0 at the last step.
@@ -102,7 +133,8 @@ class PretrainConfig(Schema):
             the corpus's shares, 0.5 takes square roots, 0 makes all shares equal.
         shares: share of each kind by name, instead of `balance`; {} for `balance`.
         silence_db: a crop below this level (RMS, dB of full scale) is drawn again; null keeps all.
-        precision: "32-true", "bf16-mixed" or "16-mixed".
+        precision: "32-true", "bf16-mixed" or "16-mixed"; "auto" is bf16-mixed where the device
+            has bfloat16 arithmetic, else 32-true. A resumed run keeps its precision.
         save_every, log_every, monitor_every: steps between saved states, logged losses, and
             measures of collapse.
         probe_every: steps between quick probes, if any are asked for.
@@ -135,7 +167,12 @@ class PretrainConfig(Schema):
     fader_range: Number = Field(default=1.0, ge=0)
     projection: Positive = 256
     hidden: Positive = 4096
+    loss: Literal["byol", "barlow_twins", "vicreg"] = "byol"
+    auxiliary: Auxiliary | None = None
     ema_decay: Number = Field(default=0.99, ge=0, lt=1)
+    ema_batch: Positive | None = None
+    average_steps: Whole = Field(default=0, ge=0)
+    batchnorm_crops: Whole = Field(default=0, ge=0)
     learning_rate: Number = Field(default=3e-4, gt=0)
     weight_decay: Number = Field(default=0.0, ge=0)
     schedule: Literal["constant", "cosine"] = "constant"
@@ -150,7 +187,7 @@ class PretrainConfig(Schema):
     balance: Number = Field(default=1.0, ge=0)
     shares: Annotated[Mapping[str, Annotated[Number, Field(ge=0)]], NullIsEmpty] = {}
     silence_db: Number | None = Field(default=None, le=0)
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     save_every: Positive = 500
     log_every: Positive = 10
     monitor_every: Positive = 100
@@ -171,12 +208,18 @@ class PretrainConfig(Schema):
             raise ValueError(f"{one_of_these(ENCODERS[encoder].sizes)} for encoder {encoder!r}")
         return d
 
+    @model_validator(mode="after")
+    def _averaged_weights_need_statistics(self) -> PretrainConfig:
+        if self.average_steps and not self.batchnorm_crops:
+            raise ValueError(
+                "average_steps needs batchnorm_crops: no BatchNorm statistics belong to averaged "
+                "weights. Set batchnorm_crops, for example to 2048."
+            )
+        return self
+
     def as_dict(self) -> dict[str, object]:
         """Return the fields as YAML and JSON can hold them."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in self.model_dump().items()
-        }
+        return self.model_dump(mode="json")
 
 
 def make_config(values: Mapping[str, object], source: str = "the config") -> PretrainConfig:
@@ -233,27 +276,16 @@ def _config_text(name: str | Path) -> str:
     )
 
 
-def check_precision(config: PretrainConfig, accelerator: str) -> None:
-    """Check that an accelerator has the config's precision.
-
-    On a CPU, Lightning replaces float16 by bfloat16, and the checkpoint would name the wrong one.
-
-    Raises:
-        UserError: half precision on a CPU.
-    """
-    if accelerator == "cpu" and config.precision == "16-mixed":
-        raise UserError("precision 16-mixed is for GPUs: a CPU has 32-true and bf16-mixed.")
-
-
 def differing(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
     """Return the fields in which two configs would give other weights, with both values.
 
     A field that the old config lacks is newer than it and counts as its default, which is what the
-    older version did.
+    older version did. `precision: auto` accepts the precision that the old config has.
     """
     old = {**PretrainConfig().as_dict(), **old}
+    free = FREE_TO_CHANGE | ({"precision"} if new.get("precision") == "auto" else set())
     return [
         f"{name}: {old.get(name)!r} -> {new.get(name)!r}"
         for name in sorted(old.keys() | new.keys())
-        if old.get(name) != new.get(name) and name not in FREE_TO_CHANGE
+        if old.get(name) != new.get(name) and name not in free
     ]

@@ -21,6 +21,7 @@ _PANELS = {
     "standard deviation": ["embedding_std", "projection_std"],
     "effective rank": ["embedding_rank", "projection_rank"],
     "learning rate": ["lr"],
+    "auxiliary loss": ["auxiliary"],
 }
 
 
@@ -32,9 +33,10 @@ def draw(metrics_csv: Path, figure: Path) -> None:
 
     Args:
         metrics_csv: rows with the column `step`, and any of `loss`, `embedding_std`,
-            `projection_std`, `embedding_rank`, `projection_rank`, `lr` and `probe/TASK`; empty
-            cells where a step did not log a column. If a step has several rows, the last value
-            counts. The file may be absent, empty, or end in the middle of a row.
+            `projection_std`, `embedding_rank`, `projection_rank`, `lr`, `auxiliary` and
+            `probe/TASK`; empty cells where a step did not log a column. If a step has several
+            rows, the last value counts. The file may be absent, empty, or end in the middle of a
+            row.
         figure: path of the PNG.
 
     Raises:

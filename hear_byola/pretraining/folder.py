@@ -133,6 +133,15 @@ class Folder:
         with replacing(self.config) as temporary:
             temporary.write_text(yaml.safe_dump(dict(wanted), sort_keys=False), "utf-8")
 
+    def precision(self) -> str | None:
+        """Return the precision of the run here; None if its config does not name one.
+
+        Raises:
+            UserError: its config cannot be read.
+        """
+        found = self._read_config().get("precision")
+        return None if found is None else str(found)
+
     def _read_config(self) -> Mapping[str, object]:
         try:
             content = yaml.safe_load(self.config.read_text("utf-8"))

@@ -1,20 +1,21 @@
-"""Fused convolution blocks for training on a CPU, where memory bandwidth is the limit.
+"""The convolution blocks of an encoder in training on a CPU, where memory bandwidth is the limit.
 
-A block is convolution, BatchNorm, ReLU and max-pool. As separate layers, each reads and writes
-arrays of tens of megabytes. Here a block makes one pass, in pieces that fit the cache:
+A block is convolution, BatchNorm, ReLU and max-pool. ReLU and max-pool commute, so ReLU works on a
+quarter of the values. The first block has the largest arrays, and is one function that never
+stores them:
 
-- Normalisation and ReLU are monotonic once the sign of BatchNorm's weight is moved into the
-  convolution. So they can follow the pool, on a quarter of the values.
-- The first block's input has one channel and no gradient, so the batch statistics of its output are
-  a quadratic form of the moments of 3x3 patches. BatchNorm is folded into the kernel before the
-  convolution, whose full output is never stored.
+- Its input has one channel and no gradient, so the batch statistics of its convolution are a
+  quadratic form of the moments of input patches. BatchNorm is folded into the kernel before the
+  convolution.
+- The four places that a pool compares depend on a 4x4 patch of the input. So convolution and pool
+  are a product of patches with four shifted kernels, and a maximum over the four. They are computed
+  for a few clips at a time, in the cache.
 
 Results and gradients equal those of separate layers up to rounding.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -22,10 +23,11 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from hear_byola.encoder import CHANNELS, Encoder
-from hear_byola.pretraining.distributed import Norm, mean_over_ranks, ranks, sum_over_ranks, track
+from hear_byola.pretraining.distributed import Norm, mean_over_ranks, ranks, track
 
-_PIECE = 4  # clips in a piece; a clip's first convolution gives 1.5 MB
-_POOL = ([2, 2], [2, 2], [0, 0], [1, 1], False)  # kernel, stride, padding, dilation, ceil_mode
+_PIECE = 2  # clips in a piece; a clip's product has 0.8 MB in bfloat16
+_PLACES = [(row, column) for row in (0, 1) for column in (0, 1)]
+_OVER_PLACES = ([4, 1], [4, 1], [0, 0], [1, 1], False)  # a pool over (places, 1)
 
 
 def local_features(encoder: Encoder, mel: Tensor) -> Tensor:
@@ -35,154 +37,109 @@ def local_features(encoder: Encoder, mel: Tensor) -> Tensor:
         encoder: an encoder in training mode on the CPU.
         mel: (batch, 1, bands, frames), both even, of the encoder's floating-point type.
     """
-    first, *others = _layers(encoder)
+    first, *others = encoder.convolutions()
     x = _first_block(*first, mel)
     for conv, norm in others:
-        x = _block(conv, norm, x)
+        x = nn.functional.max_pool2d(norm(conv(x)), 2).relu_()
     return x.permute(0, 3, 2, 1).flatten(2)
-
-
-def _layers(encoder: Encoder) -> Iterator[tuple[nn.Conv2d, Norm]]:
-    """Yield convolution and BatchNorm of each block."""
-    layers = list(encoder.features)
-    for conv, norm in zip(layers[::4], layers[1::4]):
-        assert isinstance(conv, nn.Conv2d)
-        assert isinstance(norm, Norm)
-        yield conv, norm
 
 
 def _first_block(conv: nn.Conv2d, norm: Norm, mel: Tensor) -> Tensor:
     padded = nn.functional.pad(mel[:, 0], (1, 1, 1, 1))
-    patch_mean, patch_covariance, count = _patch_moments(padded)
-    kernel = conv.weight.flatten(1)
-    mean = kernel @ patch_mean
-    variance = ((kernel @ patch_covariance) * kernel).sum(1)
-    _track(norm, mean + _bias(conv), variance, count)
-    scale = norm.weight * torch.rsqrt(variance + norm.eps)
-    return _FoldedBlock.apply(padded, kernel * scale[:, None], norm.bias - mean * scale)
+    with torch.autocast("cpu", enabled=False):
+        patch_mean, patch_covariance, count = _patch_moments(padded)
+        kernel = conv.weight.flatten(1)
+        mean = kernel @ patch_mean
+        variance = ((kernel @ patch_covariance) * kernel).sum(1)
+        assert conv.bias is not None
+        track(norm, (mean + conv.bias).detach(), variance.detach(), count)
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        folded = conv.weight[:, 0] * scale[:, None, None]
+        shifted = torch.stack(
+            [nn.functional.pad(folded, (c, 1 - c, r, 1 - r)) for r, c in _PLACES]
+        ).flatten(0, 1)
+        bias = norm.bias - mean * scale
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else mel.dtype
+    return _ConvolutionPool.apply(padded.to(dtype), shifted.flatten(1).to(dtype), bias)
 
 
 def _patch_moments(padded: Tensor) -> tuple[Tensor, Tensor, int]:
     """Return mean (9,), covariance (9, 9) and number of all 3x3 patches of padded inputs."""
     patches = _patches(padded)
     count = len(patches)
-    mean = mean_over_ranks(patches.mean(0))
-    patches -= mean
-    return mean, mean_over_ranks(patches.T @ patches / count), count * ranks()
+    means = mean_over_ranks(patches.mean(0))
+    patches -= means
+    covariances = mean_over_ranks(patches.T @ patches / count)
+    # Each 3x3 patch lies at one of four places in one 4x4 patch.
+    taps = torch.arange(16).view(4, 4)
+    inside = torch.stack([taps[r : r + 3, c : c + 3].flatten() for r, c in _PLACES])
+    mean = means[inside].mean(0)
+    rest = means[inside] - mean
+    within = covariances[inside[:, :, None], inside[:, None, :]].mean(0)
+    return mean, within + rest.T @ rest / len(_PLACES), count * len(_PLACES) * ranks()
 
 
 def _patches(padded: Tensor) -> Tensor:
-    """Return all 3x3 patches of (batch, rows + 2, columns + 2): (batch * rows * columns, 9)."""
-    return padded.unfold(1, 3, 1).unfold(2, 3, 1).reshape(-1, 9)
+    """Return every second 4x4 patch of (batch, rows + 2, columns + 2), in both directions.
 
-
-def _block(conv: nn.Conv2d, norm: Norm, x: Tensor) -> Tensor:
-    # Normalisation cancels the convolution's bias, so it is left out.
-    sign = torch.where(norm.weight < 0, -1.0, 1.0)
-    z = nn.functional.conv2d(x, conv.weight * sign[:, None, None, None], padding=1)
-    y, mean, variance = _NormReluPool.apply(z, norm.weight.abs(), norm.bias, norm.eps)
-    _track(norm, mean * sign + _bias(conv), variance, z.numel() // CHANNELS * ranks())
-    return y
-
-
-def _track(norm: Norm, mean: Tensor, variance: Tensor, count: int) -> None:
-    track(norm, mean.detach(), variance.detach(), count)
-
-
-def _bias(conv: nn.Conv2d) -> Tensor:
-    assert conv.bias is not None
-    return conv.bias
+    Returns:
+        (batch * rows / 2 * columns / 2, 16), a copy.
+    """
+    return padded.unfold(1, 4, 2).unfold(2, 4, 2).reshape(-1, 16)
 
 
 def _pieces(batch: int) -> list[slice]:
     return [slice(begin, begin + _PIECE) for begin in range(0, batch, _PIECE)]
 
 
-def _unpool(gradient: Tensor, like: Tensor, places: Tensor) -> Tensor:
-    """Return the gradient of the input of the pool."""
-    return torch.ops.aten.max_pool2d_with_indices_backward(gradient, like, *_POOL, places)
+def _over_channels(z: Tensor) -> Tensor:
+    """Return (n, channels, places, 1), channels last, of (n, places * channels)."""
+    return z.view(len(z), -1, 1, CHANNELS).permute(0, 3, 1, 2)
 
 
-class _FoldedBlock(torch.autograd.Function):
-    """Convolution with one input channel, max-pool, ReLU: (batch, 64, rows / 2, columns / 2)."""
+class _ConvolutionPool(torch.autograd.Function):
+    """Convolution with one input channel, 2x2 max-pool, bias and ReLU.
+
+    Args of `apply`:
+        padded: (batch, rows + 2, columns + 2).
+        kernel: the kernel at the four places in a 4x4 patch, (4 * 64, 16).
+        bias: (64,).
+
+    Returns:
+        (batch, 64, rows / 2, columns / 2), channels last.
+    """
 
     @staticmethod
     def forward(ctx: Any, padded: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
-        # With this layout of one channel, the convolution uses its channels-last kernel.
-        x = padded[..., None].permute(0, 3, 1, 2)
-        weight = kernel.view(-1, 3, 3, 1).permute(0, 3, 1, 2)
-        pooled, places = [], []
-        for piece in _pieces(len(padded)):
-            z = nn.functional.conv2d(x[piece], weight, bias)
-            best, place = torch.ops.aten.max_pool2d_with_indices(z, *_POOL)
-            pooled.append(best)
-            places.append(place)
-        y = torch.cat(pooled).relu_()
-        ctx.save_for_backward(padded, torch.cat(places), y)
-        return y
+        batch, rows, columns = padded.shape
+        y = padded.new_empty(batch, (rows - 2) // 2, (columns - 2) // 2, CHANNELS)
+        places = torch.empty_like(y, dtype=torch.uint8)  # PyTorch's own have eight bytes
+        bias = bias.to(y.dtype)
+        for piece in _pieces(batch):
+            z = _over_channels(_patches(padded[piece]) @ kernel.T)
+            best, place = torch.ops.aten.max_pool2d_with_indices(z, *_OVER_PLACES)
+            places[piece] = place.view_as(y[piece])
+            torch.add(best.view_as(y[piece]), bias, out=y[piece]).relu_()
+        ctx.save_for_backward(padded, places, y)
+        return y.permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor, Tensor]:
         padded, places, y = ctx.saved_tensors
-        kernel, bias = gradient.new_zeros(CHANNELS, 9), gradient.new_zeros(CHANNELS)
-        gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
-        rows, columns = padded.shape[1] - 2, padded.shape[2] - 2
+        gradient = gradient.permute(0, 2, 3, 1)
+        exact = torch.promote_types(y.dtype, torch.float32)
+        kernel = y.new_zeros(4 * CHANNELS, 16, dtype=exact)
+        bias = y.new_zeros(CHANNELS, dtype=exact)
         for piece in _pieces(len(y)):
-            shape = (len(y[piece]), CHANNELS, rows, columns)
-            like = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last)
-            dense = _unpool(gradient[piece], like, places[piece]).permute(0, 2, 3, 1)
-            dense = dense.reshape(-1, CHANNELS)
-            kernel.addmm_(dense.T, _patches(padded[piece]))
-            bias += dense.sum(0)
-        return None, kernel, bias
-
-
-class _NormReluPool(torch.autograd.Function):
-    """BatchNorm with weights that are not negative, ReLU and max-pool, over all processes."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, z: Tensor, weight: Tensor, bias: Tensor, eps: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        total, squares = z.new_zeros(CHANNELS), z.new_zeros(CHANNELS)
-        pooled, places = [], []
-        for piece in _pieces(len(z)):
-            flat = z[piece].permute(0, 2, 3, 1).reshape(-1, CHANNELS)
-            total += flat.sum(0)
-            squares += flat.square().sum(0)
-            best, place = torch.ops.aten.max_pool2d_with_indices(z[piece], *_POOL)
-            pooled.append(best)
-            places.append(place)
-        count = z.numel() // CHANNELS * ranks()
-        mean = sum_over_ranks(total) / count
-        variance = (sum_over_ranks(squares) / count - mean.square()).clamp(min=0)
-        deviation = torch.rsqrt(variance + eps)
-        scale = weight * deviation
-        best = torch.cat(pooled)
-        y = torch.addcmul(_per_channel(bias - mean * scale), best, _per_channel(scale)).relu_()
-        ctx.save_for_backward(z, best, torch.cat(places), y, mean, deviation, scale)
-        ctx.count = count
-        ctx.mark_non_differentiable(mean, variance)
-        return y, mean, variance
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        z, best, places, y, mean, deviation, scale = ctx.saved_tensors
-        gradient = torch.ops.aten.threshold_backward(gradient, y, 0)
-        bias = gradient.sum((0, 2, 3))
-        weight = ((gradient * best).sum((0, 2, 3)) - mean * bias) * deviation
-        # The gradient through the batch statistics is linear in z for each channel.
-        slope = -scale * deviation * sum_over_ranks(weight) / ctx.count
-        offset = -scale * sum_over_ranks(bias) / ctx.count - slope * mean
-        gradient = gradient * _per_channel(scale)
-        result = torch.empty_like(z)
-        for piece in _pieces(len(z)):
-            line = torch.addcmul(_per_channel(offset), z[piece], _per_channel(slope))
-            torch.add(line, _unpool(gradient[piece], z[piece], places[piece]), out=result[piece])
-        return result, weight, bias, None
-
-
-def _per_channel(x: Tensor) -> Tensor:
-    return x.view(1, -1, 1, 1)
+            passed = torch.ops.aten.threshold_backward(gradient[piece], y[piece], 0)
+            passed = passed.reshape(-1, CHANNELS)
+            bias += passed.sum(0, dtype=exact)
+            like = _over_channels(passed.new_empty(len(passed), 4 * CHANNELS))
+            place = _over_channels(places[piece].reshape(-1, CHANNELS).long())
+            dense = torch.ops.aten.max_pool2d_with_indices_backward(
+                _over_channels(passed), like, *_OVER_PLACES, place
+            )
+            dense = dense.permute(0, 2, 3, 1).reshape(-1, 4 * CHANNELS)
+            kernel += dense.T @ _patches(padded[piece])
+        return None, kernel.to(y.dtype), bias

@@ -16,8 +16,9 @@ from pytorch_lightning.strategies import DDPStrategy
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from hear_byola.core.errors import UserError
-from hear_byola.pretraining.config import PretrainConfig, check_precision
+from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.metrics import CurveLog, FurtherLogger
+from hear_byola.pretraining.precision import check_precision
 from hear_byola.pretraining.state import WholeFiles
 
 
@@ -36,6 +37,13 @@ class Machines:
     devices: int | str = "auto"
     nodes: int = 1
 
+    @property
+    def kind(self) -> str:
+        """The accelerator; "cpu" for "auto" without a GPU of NVIDIA or AMD."""
+        if self.accelerator == "auto" and not torch.cuda.is_available():
+            return "cpu"
+        return self.accelerator
+
 
 def make_trainer(
     config: PretrainConfig, machines: Machines, out: Path, log: CurveLog
@@ -45,9 +53,7 @@ def make_trainer(
     Raises:
         UserError: the devices do not exist or lack the precision; a logger is unknown.
     """
-    accelerator, devices = machines.accelerator, machines.devices
-    if accelerator == "auto" and not torch.cuda.is_available():
-        accelerator = "cpu"
+    accelerator, devices = machines.kind, machines.devices
     if devices == "auto" and accelerator == "cpu":
         devices = 1
     check_precision(config, accelerator)

@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
 from hear_byola.core.errors import UserError
 from hear_byola.pretraining.allocator import keep_freed_memory
+from hear_byola.pretraining.auxiliary import Targets, measure_targets
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.callbacks import (
     CollapseWatch,
@@ -26,9 +27,11 @@ from hear_byola.pretraining.callbacks import (
 )
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.curves import draw
+from hear_byola.pretraining.finish import finished_state
 from hear_byola.pretraining.folder import STATE, Folder
 from hear_byola.pretraining.machines import Machines, make_trainer, quiet_lightning
 from hear_byola.pretraining.metrics import CurveLog
+from hear_byola.pretraining.precision import choose_precision
 from hear_byola.pretraining.prepare import Prepared, prepare
 from hear_byola.pretraining.stream import Positions, batches
 
@@ -71,11 +74,13 @@ def pretrain(
         KeyboardInterrupt: the run was stopped by Ctrl-C or SIGTERM; its state is saved.
     """
     folder = Folder(out, name)
+    machines = machines or Machines()
     say = rank_zero_only(say)
     beginning = None if start is None else _read_start(start, config)
     with folder.claimed(), quiet_lightning():
+        config = _with_precision(config, folder, machines, say)
         log = CurveLog(folder.metrics)
-        trainer = make_trainer(config, machines or Machines(), out, log)
+        trainer = make_trainer(config, machines, out, log)
         origin = {"start": str(start)} if start else {}
         begun = folder.begun()
         folder.keep_config({**config.as_dict(), "processes": trainer.world_size, **origin})
@@ -85,33 +90,12 @@ def pretrain(
             say(f"{folder.checkpoint} is finished")
             return folder.checkpoint
         keep_freed_memory()
-        statistics = prepared.statistics
-        module = ByolTraining(config, statistics.mean, statistics.std, steps)
-        if beginning is not None:
-            module.online.encoder.load_state_dict(beginning.state)
-            module.target.encoder.load_state_dict(beginning.state)
+        module = _module(config, prepared, steps, beginning, say)
         export = rank_zero_only(_Exporter(config, prepared, start).write)
-        callbacks: list[pl.Callback] = [
-            ProgressLines(say),
-            Curves(log, folder),
-            CollapseWatch(say),
-            Memories(),
-        ]
-        if probe is not None:
-            every = _probe_every(config, prepared.source.epoch_size, trainer.world_size)
-            trial = folder.trial
-            callbacks.append(Probes(every, probe, trial, lambda it: export(it, trial), say))
-        callbacks.append(
-            SavedState(folder, lambda trained: export(trained, folder.checkpoint), say)
+        trainer.callbacks.extend(  # type: ignore[attr-defined]
+            _callbacks(trainer, module, prepared, folder, log, export, probe, say)
         )
-        trainer.callbacks.extend(callbacks)  # type: ignore[attr-defined]
         trainer.fit_loop.epoch_loop.max_steps = steps
-        if config.warmup_steps > steps:
-            say(
-                f"WARNING: warmup_steps is {config.warmup_steps}, and the run has {steps} steps. "
-                f"The learning rate reaches only {module.learning_rate(steps - 1):.3g}, not "
-                f"{config.learning_rate:.3g}."
-            )
         try:
             _fit(trainer, module, prepared, folder.state)
         finally:
@@ -120,6 +104,72 @@ def pretrain(
             # The process was killed after it saved its last state, before it wrote the checkpoint.
             export(module, folder.checkpoint)
     return folder.checkpoint
+
+
+def _with_precision(
+    config: PretrainConfig, folder: Folder, machines: Machines, say: Callable[[str], None]
+) -> PretrainConfig:
+    """Return the config with the precision that `auto` is here, or was when the run began."""
+    if config.precision != "auto":
+        return config
+    chosen, reason = choose_precision(machines.kind)
+    if folder.begun() and (before := folder.precision()):
+        chosen, reason = before, "the run began with it"
+    say(f"precision {chosen}: {reason}")
+    return config.model_copy(update={"precision": chosen})
+
+
+def _module(
+    config: PretrainConfig,
+    prepared: Prepared,
+    steps: int,
+    beginning: Checkpoint | None,
+    say: Callable[[str], None],
+) -> ByolTraining:
+    """Return the module of a run at its beginning."""
+    targets = None
+    if config.auxiliary is not None:
+        say("measuring the statistics of the auxiliary task's targets")
+        targets = measure_targets(
+            prepared.source, Targets(config.convention, config.auxiliary.targets)
+        )
+    statistics = prepared.statistics
+    module = ByolTraining(config, statistics.mean, statistics.std, steps, targets)
+    if beginning is not None:
+        for branch in filter(None, (module.online, module.target)):
+            branch.encoder.load_state_dict(beginning.state)
+    if config.warmup_steps > steps:
+        say(
+            f"WARNING: warmup_steps is {config.warmup_steps}, and the run has {steps} steps. "
+            f"The learning rate reaches only {module.learning_rate(steps - 1):.3g}, not "
+            f"{config.learning_rate:.3g}."
+        )
+    return module
+
+
+def _callbacks(
+    trainer: pl.Trainer,
+    module: ByolTraining,
+    prepared: Prepared,
+    folder: Folder,
+    log: CurveLog,
+    export: Callable[[ByolTraining, Path], None],
+    probe: Callable[[Path], Mapping[str, float]] | None,
+    say: Callable[[str], None],
+) -> list[pl.Callback]:
+    """Return what happens between steps, in order; a probe comes before the state is saved."""
+    callbacks: list[pl.Callback] = [
+        ProgressLines(say),
+        Curves(log, folder),
+        CollapseWatch(say),
+        Memories(),
+    ]
+    if probe is not None:
+        every = _probe_every(module.config, prepared.source.epoch_size, trainer.world_size)
+        trial = folder.trial
+        callbacks.append(Probes(every, probe, trial, lambda it: export(it, trial), say))
+    callbacks.append(SavedState(folder, lambda trained: export(trained, folder.checkpoint), say))
+    return callbacks
 
 
 def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: Path) -> None:
@@ -204,6 +254,10 @@ class _Exporter:
 
     def write(self, module: ByolTraining, path: Path) -> None:
         config, statistics = self.config, self.prepared.statistics
+        if module.global_step >= module.steps:
+            state = finished_state(module, self.prepared.source)
+        else:
+            state = module.online.encoder.state_dict()
         # A network trained without normalisation must be used without it.
         plain = not (config.pre_norm or config.post_norm)
         world = module.trainer.world_size
@@ -213,7 +267,7 @@ class _Exporter:
         checkpoint = Checkpoint(
             config.encoder,
             config.d,
-            module.online.encoder.state_dict(),
+            state,
             convention=config.convention,
             mean=0.0 if plain else statistics.mean,
             std=1.0 if plain else statistics.std,

@@ -31,6 +31,7 @@ FIELDS: Mapping[str, object] = {
     "save_every": 2,
     "log_every": 1,
     "monitor_every": 2,
+    "precision": "32-true",
     "workers": 0,
     "logger": {},
     "licence": "CC0-1.0",
@@ -128,6 +129,32 @@ def one_of_two(rank: int, folder: str) -> None:
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=2)
     half = slice(4 * rank, 4 * rank + 4)
     torch.save(results(joint_work(0), half), Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
+def views(clips: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return projections (clips, 4) of two views: unequal scales, away from zero."""
+    generator = torch.Generator().manual_seed(1)
+    first = torch.randn(clips, 4, generator=generator) * torch.tensor([0.2, 1.0, 3.0, 0.5]) + 2
+    return first, first + 0.3 * torch.randn(clips, 4, generator=generator)
+
+
+def losses_of_half(rank: int, folder: str) -> None:
+    """Save losses and gradients (the mean over processes, as in DDP) of half of a batch of 8."""
+    from hear_byola.pretraining import losses
+
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    found = {}
+    for name in ("barlow_twins", "vicreg"):
+        pair = [view[4 * rank : 4 * rank + 4].clone().requires_grad_() for view in views(8)]
+        loss = getattr(losses, name)(*pair)
+        loss.backward()
+        found[name] = loss.detach()
+        for number, view in enumerate(pair):
+            assert view.grad is not None
+            found[f"{name} {number}"] = view.grad / 2
+    torch.save(found, Path(folder) / f"{rank}.pt")
     dist.destroy_process_group()
 
 

@@ -313,7 +313,7 @@ def test_a_mistake_ends_the_command_in_a_sentence(tiny_study, changes, said, cap
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["table2", "table3"])
+@pytest.mark.parametrize("name", ["table2", "table3", "checkpoint"])
 def test_the_shipped_studies_lack_nothing_but_audio(name, tmp_path, capsys):
     path = Path(__file__).parents[3] / "results" / "studies" / f"{name}.yaml"
     assert call(["ablate", str(path), "--audio", str(tmp_path / "x"), "--out", str(tmp_path)]) == 2

@@ -45,7 +45,7 @@ V1 = {
     "balance": 1.0,
     "shares": {},
     "silence_db": None,
-    "precision": "32-true",
+    "precision": "auto",
 }
 V2 = {
     **V1,

@@ -131,7 +131,7 @@ def without_near_ties(encoder: Encoder, batch: int) -> Tensor:
 
 
 @BOTH
-@pytest.mark.parametrize("batch", [2, 4, 7])  # pieces are of 4 clips
+@pytest.mark.parametrize("batch", [1, 2, 5])  # pieces are of 2 clips
 def test_values_gradients_and_statistics_are_those_of_the_plain_layers(
     version: str, d: int, batch: int
 ) -> None:
@@ -147,14 +147,6 @@ def test_gradients_in_float32_are_as_precise_as_those_of_the_plain_layers(
 ) -> None:
     encoder = make(version, d)
     assert_precise(encoder, without_near_ties(encoder, batch), gradients=True)
-
-
-@BOTH
-def test_the_bias_of_a_convolution_has_no_gradient(version: str, d: int) -> None:
-    encoder = make(version, d)
-    local_features(encoder, noise(2)).sum().backward()
-    for name, parameter in encoder.features.named_parameters():
-        assert (parameter.grad is None) == is_bias_of_convolution(encoder, name)
 
 
 @BOTH
@@ -198,3 +190,15 @@ def test_the_input_is_left_as_it_was() -> None:
     before = mel.clone()
     local_features(make("2020", 512), mel).sum().backward()
     assert mel.equal(before)
+
+
+@BOTH
+def test_bfloat16_is_as_precise_as_that_of_the_plain_layers(version: str, d: int) -> None:
+    encoder, mel = make(version, d), 2 * noise(4) + 0.5
+    reference = outcome(plain_features, encoder, mel, torch.float64)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        ours = outcome(local_features, encoder, mel, torch.float32)
+        plain = outcome(plain_features, encoder, mel, torch.float32)
+    assert ours[0]["output"].dtype == plain[0]["output"].dtype == torch.bfloat16
+    for our_part, plain_part, expected in zip(ours, plain, reference, strict=True):
+        assert_as_precise(our_part, plain_part, expected)
