@@ -25,7 +25,7 @@ from torch.autograd.function import once_differentiable
 from hear_byola.encoder import CHANNELS, Encoder
 from hear_byola.pretraining.distributed import Norm, mean_over_ranks, ranks, track
 
-_PIECE = 2  # clips in a piece; a clip's product has 0.8 MB in bfloat16
+_PIECE_BYTES = 4  # clips in a piece times bytes of a number; a clip has 0.4 million products
 _PLACES = [(row, column) for row in (0, 1) for column in (0, 1)]
 _OVER_PLACES = ([4, 1], [4, 1], [0, 0], [1, 1], False)  # a pool over (places, 1)
 
@@ -88,8 +88,10 @@ def _patches(padded: Tensor) -> Tensor:
     return padded.unfold(1, 4, 2).unfold(2, 4, 2).reshape(-1, 16)
 
 
-def _pieces(batch: int) -> list[slice]:
-    return [slice(begin, begin + _PIECE) for begin in range(0, batch, _PIECE)]
+def _pieces(x: Tensor) -> list[slice]:
+    """Return slices of a batch for whose products the cache has room."""
+    size = max(1, _PIECE_BYTES // x.element_size())
+    return [slice(begin, begin + size) for begin in range(0, len(x), size)]
 
 
 def _over_channels(z: Tensor) -> Tensor:
@@ -115,7 +117,7 @@ class _ConvolutionPool(torch.autograd.Function):
         y = padded.new_empty(batch, (rows - 2) // 2, (columns - 2) // 2, CHANNELS)
         places = torch.empty_like(y, dtype=torch.uint8)  # PyTorch's own have eight bytes
         bias = bias.to(y.dtype)
-        for piece in _pieces(batch):
+        for piece in _pieces(y):
             z = _over_channels(_patches(padded[piece]) @ kernel.T)
             best, place = torch.ops.aten.max_pool2d_with_indices(z, *_OVER_PLACES)
             places[piece] = place.view_as(y[piece])
@@ -129,17 +131,22 @@ class _ConvolutionPool(torch.autograd.Function):
         padded, places, y = ctx.saved_tensors
         gradient = gradient.permute(0, 2, 3, 1)
         exact = torch.promote_types(y.dtype, torch.float32)
-        kernel = y.new_zeros(4 * CHANNELS, 16, dtype=exact)
+        products = y.new_zeros(4 * CHANNELS, 16, dtype=exact)
         bias = y.new_zeros(CHANNELS, dtype=exact)
-        for piece in _pieces(len(y)):
+        for piece in _pieces(y):
             passed = torch.ops.aten.threshold_backward(gradient[piece], y[piece], 0)
             passed = passed.reshape(-1, CHANNELS)
             bias += passed.sum(0, dtype=exact)
-            like = _over_channels(passed.new_empty(len(passed), 4 * CHANNELS))
-            place = _over_channels(places[piece].reshape(-1, CHANNELS).long())
-            dense = torch.ops.aten.max_pool2d_with_indices_backward(
-                _over_channels(passed), like, *_OVER_PLACES, place
-            )
-            dense = dense.permute(0, 2, 3, 1).reshape(-1, 4 * CHANNELS)
-            kernel += dense.T @ _patches(padded[piece])
+            place = places[piece].reshape(-1, CHANNELS)
+            # A mask for each place would need four comparisons, which are slow. Products with the
+            # place's row and column need none; the places follow from the sums below.
+            row, column = (place >> 1).to(y.dtype), (place & 1).to(y.dtype)
+            parts = passed.new_empty(len(passed), 4, CHANNELS)
+            parts[:, 0] = passed
+            torch.mul(passed, row, out=parts[:, 1])
+            torch.mul(passed, column, out=parts[:, 2])
+            torch.mul(parts[:, 1], column, out=parts[:, 3])
+            products += parts.flatten(1).T @ _patches(padded[piece])
+        whole, lower, right, last = products.view(4, CHANNELS, 16)
+        kernel = torch.cat([whole - lower - right + last, right - last, lower - last, last])
         return None, kernel.to(y.dtype), bias
