@@ -7,10 +7,10 @@ openSMILE features of Hybrid BYOL-S do (arXiv 2206.12038). The head is not part 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 import torch
 from torch import Tensor, nn
-from torchaudio.functional import compute_deltas
 
 from hear_byola.frontend import HOP, LOG_FLOOR, SAMPLE_RATE, WINDOW, LogMel
 from hear_byola.pretraining.crops import CropSource
@@ -19,12 +19,12 @@ TARGET_CROPS = 2_000
 """Largest number of crops for the statistics of the targets."""
 
 _PIECE = 16  # crops whose targets are computed at a time
-_DELTA_FRAMES = 5  # window of the regression slope: two frames on each side
 _LEAST_DEVIATION = 1e-4  # a target that never varies is not divided by zero
 _A4, _A4_CLASS = 440.0, 9  # Hz, and the pitch class of A where C is 0
 _CHROMA_HZ = (110.0, 4186.0)  # A2 to C8: below, bins of 15.6 Hz are wider than a semitone
 
 
+@cache
 def chroma_matrix() -> Tensor:
     """Return which bins of the spectrum belong to each pitch class, C first: 0 or 1, (12, bins).
 
@@ -51,8 +51,11 @@ def chroma(power: Tensor) -> Tensor:
 
 
 def deltas(log_mel: Tensor) -> Tensor:
-    """Return slopes over five frames, (batch, bands, frames); edge frames are repeated."""
-    return compute_deltas(log_mel, _DELTA_FRAMES)
+    """Return regression slopes over five frames, (batch, bands, frames); edges are repeated."""
+    padded = nn.functional.pad(log_mel, (2, 2), mode="replicate")
+    frames = log_mel.shape[-1]
+    earlier, before, _, after, later = (padded[..., n : n + frames] for n in range(5))
+    return (after - before + 2 * (later - earlier)) / 10
 
 
 def onset_strength(log_mel: Tensor) -> Tensor:
@@ -99,19 +102,16 @@ class Targets(nn.Module):
         Args:
             audio: float32 (batch, samples), at 16 kHz.
         """
-        log_mel = self.front.log_mel(audio)
-        power = self._power(audio)
+        spectrum = torch.stft(
+            audio, WINDOW, HOP, window=self.front.window, center=True, return_complex=True
+        )
+        power = spectrum.real.square() + spectrum.imag.square()
+        log_mel = (self.front.filterbank @ power + LOG_FLOOR).log()
         values = []
         for name in self.features:
             feature = FEATURES[name][1](log_mel, power)
             values += [feature.mean(-1), feature.std(-1, correction=0), feature.amax(-1)]
         return torch.cat(values, dim=1)
-
-    def _power(self, audio: Tensor) -> Tensor:
-        spectrum = torch.stft(
-            audio, WINDOW, HOP, window=self.front.window, center=True, return_complex=True
-        )
-        return spectrum.real.square() + spectrum.imag.square()
 
 
 def measure_targets(source: CropSource, targets: Targets) -> tuple[Tensor, Tensor]:
