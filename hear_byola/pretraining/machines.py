@@ -57,6 +57,7 @@ def make_trainer(
     if devices == "auto" and accelerator == "cpu":
         devices = 1
     check_precision(config, accelerator)
+    assert config.precision != "auto", "choose_precision has replaced it"
     several = machines.nodes > 1 or _count(devices) > 1
     try:
         return pl.Trainer(
