@@ -135,15 +135,17 @@ def test_what_cannot_be_pickled_is_an_error_of_its_call(workers: Workers) -> Non
 
 
 def test_a_module_that_the_worker_lacks_is_an_error_of_its_call(
-    workers: Workers, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert workers.submit(worker_functions.add, 1).result() == 1  # the worker has its path now
+    pool = Workers([{}])
+    assert pool.submit(worker_functions.add, 1).result() == 1  # the worker has its path now
     (tmp_path / "only_here.py").write_text("def one(): return 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     import only_here
 
-    errors = [workers.submit(only_here.one).exception() for _ in range(2)]
-    assert any(isinstance(error, ModuleNotFoundError) for error in errors)
+    assert isinstance(pool.submit(only_here.one).exception(), ModuleNotFoundError)
+    assert pool.submit(worker_functions.add, 1).result() == 1
+    pool.close()
 
 
 def test_prints_do_not_disturb_the_results(workers: Workers) -> None:
