@@ -2,7 +2,7 @@
 # VENV=path reuses an environment; a clean one takes about 6 GB, most of it torch with CUDA.
 # make test-slow: the slow tests.   make test-cpus: the numeric tests as on other CPUs.
 # make bench: speed beside other packages; writes results/bench.md. BENCH="--only linear" for a part.
-# make soak: an hour of kills; writes results/soak.md. SOAK="--seconds 600" for less.
+# make soak: attempts to break commands; writes results/soak.md. SOAK="--only run --seconds 600" for less.
 # WORKERS=n processes run the tests.
 
 VENV ?= .venv
@@ -64,7 +64,7 @@ test-cpus: setup
 			$(PYTEST) $(CPU_TESTS) || failed="$$failed $(cpu)/$(threads)"; )) \
 	test -z "$$failed" || { echo "failed (instructions/threads):$$failed"; exit 1; }
 
-# Kills runs at random moments, and writes results/soak.md.
+# Tries to break commands, and writes results/soak.md.
 soak: setup
 	OMP_NUM_THREADS=1 PYTHONPATH=tests:. $(BIN)/python tests/bench/soak.py $(SOAK)
 

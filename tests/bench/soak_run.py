@@ -1,0 +1,84 @@
+"""Kill ``hear-byola run`` at random moments, and compare its end with that of a whole run."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support import task_directories
+from support.kills import PHASES, VICTIMS, Outcome, run_whole, run_with_kills
+
+if TYPE_CHECKING:
+    from soak import Wanted
+
+TITLE = "Runs that are killed"
+
+LEAST_OF_PHASE = 5
+MODELS = ("harness.baselines.logmel,name=logmel", "hear_byola,seed=1,name=random")
+PROTOCOLS = ("linear", "knn", "hear2021")
+
+
+def section(wanted: Wanted) -> list[str]:
+    """Kill runs until there were enough kills in every phase, or the time is over."""
+    began = time.monotonic()
+    chance, outcome = random.Random(wanted.seed), Outcome()
+    with tempfile.TemporaryDirectory(prefix="soak-") as name:
+        folder = Path(name)
+        command = _command(folder)
+        expected = run_whole(command, folder / "whole")
+        number = 0
+        while time.monotonic() - began < wanted.seconds:
+            lacking = [phase for phase in PHASES if outcome.of_phase(phase) < LEAST_OF_PHASE]
+            if outcome.kills.total() >= wanted.kills and not lacking:
+                break
+            number += 1
+            run_with_kills(
+                command, folder / f"killed{number}", expected, 20, chance, outcome,
+                lacking or tuple(PHASES),
+            )  # fmt: skip
+            print(f"{outcome.kills.total()} kills, {outcome.runs} runs", flush=True)
+    return _lines(outcome)
+
+
+def _command(folder: Path) -> list[str]:
+    tasks = [
+        task_directories.make_task(folder, kind, n=8, seconds=0.5) for kind in ("scene", "kfold")
+    ]
+    command = ["run", "--jobs", "2"]
+    for model in MODELS:
+        command += ["-m", model]
+    for task in tasks:
+        command += ["-t", str(task)]
+    for protocol in PROTOCOLS:
+        command += ["--protocol", protocol]
+    return command
+
+
+def _lines(outcome: Outcome) -> list[str]:
+    rows = [
+        f"| {phase} | " + " | ".join(str(outcome.kills[phase, each]) for each in VICTIMS)
+        + f" | {outcome.of_phase(phase)} |"
+        for phase in PHASES
+    ]  # fmt: skip
+    total = " | ".join(str(outcome.of_victim(each)) for each in VICTIMS)
+    return [
+        "Two models, two tasks and three protocols run with two workers. The command is killed",
+        "at random moments of a phase, and given again. SIGKILL goes to all its processes, to",
+        "the first one, or to a worker; SIGTERM and SIGINT go to the first one.",
+        "",
+        f"| phase | {' | '.join(VICTIMS)} | all |",
+        "|" + " --- |" * (len(VICTIMS) + 2),
+        *rows,
+        f"| all | {total} | {outcome.kills.total()} |",
+        "",
+        f"- Runs that were finished and compared: {outcome.runs}. All their rows were equal",
+        "  to those of a run without a kill, no row occurred twice, and no claim or temporary",
+        "  file was left.",
+        f"- Finished units that ran again: {outcome.redone}.",
+        f"- Starts that finished no unit before the next kill: {outcome.idle}.",
+        f"- Processes that ran 5 s after their first process was killed: {outcome.survivors}.",
+        f"- Longest time from SIGTERM or SIGINT to the end: {outcome.seconds_to_stop:.1f} s.",
+    ]
