@@ -25,6 +25,7 @@ MAX_SECONDS = 1200.0
 """Longest sound, in seconds, that a model of HEAR's common API must accept (20 minutes)."""
 
 _AHEAD_BYTES = 512 << 20  # estimated size of the decoded audio that read_ahead keeps in memory
+_GROUP = 16  # most clips that a thread of read_ahead takes at once
 _EXPANSION = 4  # 16-bit samples become float32, and exist at both rates while resampled
 
 
@@ -100,6 +101,11 @@ def decode(path: Path, rate: int | None = None) -> tuple[np.ndarray, AudioInfo]:
         BadAudio: the file is missing, unreadable, truncated, empty, not mono, longer than 20
             minutes, has another rate, or has samples that are NaN or infinite.
     """
+    if plain := audiofile.read_plain_wav(path):
+        audio, info = plain.audio, AudioInfo(len(plain.audio), plain.rate, 1, "WAV PCM_16")
+        if faults := _header_faults(info, rate):
+            raise BadAudio(path, " ".join(faults))
+        return audio, info
     with open_sound(path) as sound:
         encoding = f"{sound.format} {sound.subtype}"
         info = AudioInfo(sound.frames, sound.samplerate, sound.channels, encoding)
@@ -204,31 +210,59 @@ def read_ahead(
     always one. An error is raised when the clip's turn comes. Closing the generator, or an error,
     cancels the clips that have not begun and waits for the threads.
     """
-    pending: deque[tuple[Future[np.ndarray], int]] = deque()
+    pending: deque[tuple[Future[list[np.ndarray | Exception]], list[int]]] = deque()
     waiting = deque(paths)
-    held = 0
+    clips = held = 0  # read in advance, and their bytes
+    # A thread takes several clips at once: to hand over a short clip takes as long as to read it.
+    most = max(1, min(_GROUP, ahead // 4))
     pool = ThreadPoolExecutor(threads, thread_name_prefix="read-ahead")
 
     def fill() -> None:
-        nonlocal held
-        while waiting and len(pending) < ahead:
-            size = _expected_bytes(waiting[0])
-            if pending and held + size > _AHEAD_BYTES:
+        nonlocal clips, held
+        while waiting and clips < ahead:
+            group: list[Path] = []
+            sizes: list[int] = []
+            while waiting and clips < ahead and len(group) < most:
+                size = _expected_bytes(waiting[0])
+                if clips and held + size > _AHEAD_BYTES:
+                    break
+                group.append(waiting.popleft())
+                sizes.append(size)
+                clips += 1
+                held += size
+            if not group:
                 return
-            pending.append((pool.submit(read, waiting.popleft(), sample_rate), size))
-            held += size
+            pending.append((pool.submit(_read_all, read, group, sample_rate), sizes))
 
     try:
         fill()
         while pending:
-            future, size = pending.popleft()
-            audio = future.result()
-            held -= size
-            del future  # otherwise the clip stays in memory while the consumer works
-            fill()
-            yield audio
+            future, sizes = pending.popleft()
+            sounds = deque(future.result())
+            del future  # otherwise the clips stay in memory while the consumer works
+            for size in sizes:
+                sound = sounds.popleft()
+                if isinstance(sound, Exception):
+                    raise sound
+                clips -= 1
+                held -= size
+                fill()
+                yield sound
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _read_all(
+    read: Callable[[Path, int], np.ndarray], paths: Sequence[Path], sample_rate: int
+) -> list[np.ndarray | Exception]:
+    """Return the sounds of paths; at the first one that fails its error, and nothing after it."""
+    sounds: list[np.ndarray | Exception] = []
+    for path in paths:
+        try:
+            sounds.append(read(path, sample_rate))
+        except Exception as error:
+            return [*sounds, error]
+    return sounds
 
 
 class ContentHashes:

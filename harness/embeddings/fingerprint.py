@@ -29,12 +29,14 @@ def embedding_fingerprint(
     store's format.
     """
     rate = source_rate(task, module.sample_rate)
-    return _fingerprint(task, split, module, audio_sha256s(task, split, rate, hashes), dtype)
+    audio = audio_sha256s(task, split, rate, hashes)
+    return fingerprint_of_audio(task, split, module, audio, dtype=dtype)
 
 
-def _fingerprint(
-    task: Task, split: str, module: HearModule, audio: Sequence[str], dtype: str
+def fingerprint_of_audio(
+    task: Task, split: str, module: HearModule, audio: Sequence[str], *, dtype: str
 ) -> str:
+    """Return :func:`embedding_fingerprint`, given the hashes of the audio."""
     return sha256_of(
         {
             "format_version": FORMAT_VERSION,
@@ -73,7 +75,7 @@ def manifest(
     audio = audio_sha256s(task, split, rate, hashes)
     skipped = list(task.skipped.get(split, ()))
     return {
-        "fingerprint": _fingerprint(task, split, module, audio, dtype),
+        "fingerprint": fingerprint_of_audio(task, split, module, audio, dtype=dtype),
         "model": {
             **module.info.model_dump(include=_OF_MODEL),
             "options": {key: _plain(value) for key, value in module.spec.options.items()},

@@ -7,6 +7,7 @@ and ``ADDED``, and increase ``SCHEMA_VERSION``.
 from __future__ import annotations
 
 import datetime
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -233,6 +234,7 @@ FIELDS = {column: _found[column] for column in COLUMNS}
 """The group and the field of each column."""
 
 
+@functools.cache
 def kind_of(column: str) -> type:
     """Return the type of a column's values: bool, int, float or str."""
     group, name = FIELDS[column]

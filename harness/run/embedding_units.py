@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from harness.embeddings.chunks import delete_chunks, plan_chunks
 from harness.embeddings.fingerprint import (
     audio_sha256s,
     embedding_directory,
-    embedding_fingerprint,
+    fingerprint_of_audio,
 )
 from harness.models.module import HearModule
 from harness.run.units import EmbeddingUnit, StoredEmbeddings
@@ -42,8 +43,10 @@ def stored_embeddings(
         cached: most bytes of resampled audio that the run's folder keeps.
     """
     task, units = source.read(), []
+    rate = source_rate(task, module.sample_rate)
     for split in task.splits:
-        fingerprint = embedding_fingerprint(task, split, module, hashes, dtype=dtype)
+        audio = audio_sha256s(task, split, rate, hashes)
+        fingerprint = fingerprint_of_audio(task, split, module, audio, dtype=dtype)
         directory = embedding_directory(out, module.spec, task, split, fingerprint)
         unit = EmbeddingUnit(
             module.spec, module.fingerprint, source, split, directory, dtype, cached
@@ -51,20 +54,19 @@ def stored_embeddings(
         if directory.is_dir():
             delete_chunks(directory)  # a process that joined them was stopped
         else:
-            unit = _divided(unit, task, module.sample_rate, hashes, memory)
+            unit = _divided(unit, task, module.sample_rate, audio, memory)
         units.append(unit)
     return StoredEmbeddings(source, tuple(units))
 
 
 def _divided(
-    unit: EmbeddingUnit, task: Task, sample_rate: int, hashes: ContentHashes, memory: FileMemory
+    unit: EmbeddingUnit, task: Task, sample_rate: int, audio: Sequence[str], memory: FileMemory
 ) -> EmbeddingUnit:
     """Return a unit with the length of its audio, and with chunks if that is long."""
     rate = source_rate(task, sample_rate)
     clips = task.clips[unit.split]
     paths = [audio_path(task, unit.split, clip.name, rate) for clip in clips]
     samples = [resampled_length(clip_frames(p, memory), rate, sample_rate) for p in paths]
-    audio = audio_sha256s(task, unit.split, rate, hashes)
     event = task.embedding_type == EmbeddingType.EVENT
     chunks = plan_chunks(unit.directory, samples, audio, sample_rate, event=event)
     return replace(unit, seconds=sum(samples) / sample_rate, chunks=chunks)
