@@ -2,6 +2,7 @@
 # VENV=path reuses an environment; a clean one takes about 6 GB, most of it torch with CUDA.
 # make test-slow: the slow tests.   make test-cpus: the numeric tests as on other CPUs.
 # make bench: speed beside other packages; writes results/bench.md. BENCH="--only linear" for a part.
+# make examples: installs encoders whose weights are in their packages; tests the examples with them.
 # make soak: attempts to break commands; writes results/soak.md. SOAK="--only run --seconds 600" for less.
 # WORKERS=n processes run the tests.
 
@@ -17,7 +18,7 @@ STAMP = $(VENV)/.hear-byola-$(shell cat requirements.lock pyproject.toml | cksum
 
 PYTEST = $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile
 
-.PHONY: setup browser test test-slow test-cpus soak demo bench lock clean
+.PHONY: setup browser test test-slow test-cpus examples soak demo bench lock clean
 
 setup: $(STAMP)
 
@@ -63,6 +64,13 @@ test-cpus: setup
 		$(LIMITS_$(cpu)) OMP_NUM_THREADS=$(threads) OMP_WAIT_POLICY=passive \
 			$(PYTEST) $(CPU_TESTS) || failed="$$failed $(cpu)/$(threads)"; )) \
 	test -z "$$failed" || { echo "failed (instructions/threads):$$failed"; exit 1; }
+
+# Their other requirements (TensorFlow, webrtcvad, ...) are not needed for the weights.
+examples: setup
+	$(BIN)/python -m pip install -q --disable-pip-version-check resampy onnxruntime ai-edge-litert
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps torchcrepe==0.0.24 \
+		resemblyzer==0.1.4 basic-pitch==0.4.0 pyopen-wakeword==1.1.0 silero-vad==6.2.3
+	OMP_NUM_THREADS=1 $(PYTEST) -m "slow or not slow" tests/test_encoder_examples.py
 
 # Tries to break commands, and writes results/soak.md.
 soak: setup
