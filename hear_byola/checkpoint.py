@@ -29,6 +29,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hear_byola.core import jsontext
 from hear_byola.core.wholefile import replacing
 from hear_byola.encoder import ENCODERS, make_encoder
 
@@ -141,7 +142,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
             convention=metadata["convention"],
             mean=float(metadata["mean"]),
             std=float(metadata["std"]),
-            training_config=json.loads(metadata["training_config"]),
+            training_config=jsontext.load(metadata["training_config"]),
             data=metadata["data"],
             licence=metadata["licence"],
             data_sha256=metadata.get("data_sha256", ""),

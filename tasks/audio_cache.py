@@ -44,8 +44,10 @@ class AudioCache:
         digest = self._hashes.sha256(path)
         version = f"{sample_rate}-soxr{soxr.__version__}-{soxr.__libsoxr_version__}"
         kept = self._folder / version / digest[:2] / f"{digest}.npy"
-        with contextlib.suppress(OSError, ValueError, EOFError):  # absent or cut off
-            return np.load(kept, allow_pickle=False)
+        with contextlib.suppress(Exception):  # absent, or damaged, which raises all kinds
+            found = np.load(kept, allow_pickle=False)
+            if isinstance(found, np.ndarray) and (found.ndim, found.dtype) == (1, np.float32):
+                return found
         audio = read_audio(path, sample_rate)
         # If the recording changed meanwhile, this audio does not belong to the hash.
         if self._has_room(audio.nbytes) and self._hashes.sha256(path) == digest:

@@ -26,6 +26,7 @@ from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.core.lease import lease
 from harness.core.processes import KILL, end_with_parent, ending
+from hear_byola.core import jsontext
 
 RECORD = "trained.json"
 LOG = "log.txt"
@@ -77,8 +78,8 @@ def finished(
     """
     path = training.out / RECORD
     try:
-        record = json.loads(path.read_text("utf-8"))
-        checkpoint, config = training.out / record["checkpoint"], record["config"]
+        record = jsontext.load(path.read_text("utf-8"))
+        checkpoint, config = training.out / record["checkpoint"], dict(record["config"])
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

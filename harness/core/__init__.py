@@ -10,6 +10,8 @@ It depends on no task and no model.
   locks. It expires when its holder dies, so work can be done twice.
 - :mod:`~harness.core.workers`: a pool of worker processes.
 - :mod:`~harness.core.processes`: the end of a process, in words or with its parent.
+- :mod:`~harness.core.arrays`, :mod:`hear_byola.core.jsontext`: arrays and JSON of files that may be
+  damaged.
 - :mod:`~harness.core.hashing`: hashes of JSON values, contents and files.
 - :mod:`~harness.core.memory`: a cache of facts about files, each valid while its file is unchanged.
 - :mod:`hear_byola.core.schema`, :mod:`~harness.core.cells`: checks of what people write and of

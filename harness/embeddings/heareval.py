@@ -13,9 +13,11 @@ split files contain the same labels.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
+import operator
 import pickle
 import random
 import shutil
@@ -25,11 +27,12 @@ from pathlib import Path
 import numpy as np
 
 from harness.core.counts import plural
-from harness.core.errors import UserError
+from harness.core.errors import UserError, is_damage, text_of
 from harness.core.files import new_directory, write_file
 from harness.core.kinds import EmbeddingType
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.events import frame_targets
+from hear_byola.core import jsontext
 from tasks.format.groups import GROUPS, groups_table
 from tasks.format.task import Task, read_task
 
@@ -184,14 +187,23 @@ def read_layout(
     return task, splits
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Raise UserError if a file is missing or its content cannot be read."""
+    try:
+        yield
+    except Exception as error:
+        if not is_damage(error):
+            raise
+        raise UserError(f"'{path}' cannot be read: {text_of(error)}.") from error
+
+
 def _read_rows(directory: Path, split: str) -> np.ndarray:
     path = directory / f"{split}.embeddings.npy"
     dimensions = directory / f"{split}.embedding-dimensions.json"
-    try:
-        count, size = (int(number) for number in json.loads(dimensions.read_bytes()))
+    with _reading(dimensions):
+        count, size = map(operator.index, jsontext.load(dimensions.read_bytes()))
         bytes_found = path.stat().st_size
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"'{directory}', split {split}: {error}") from error
     if count < 1 or bytes_found != 4 * count * size:
         raise UserError(
             f"'{path}' has {bytes_found} bytes, but {dimensions.name} lists {count} rows of "
@@ -212,10 +224,9 @@ def _read_scenes(task: Task, split: str, rows: np.ndarray, order: Sequence[int])
 
 def _read_events(task: Task, split: str, rows: np.ndarray, order: Sequence[int]) -> SplitEmbeddings:
     path = task.directory / f"{split}.filename-timestamps.json"
-    try:
-        stamps = [(Path(name).name, float(time)) for name, time in json.loads(path.read_bytes())]
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"'{path}': {error}") from error
+    with _reading(path):
+        listed = jsontext.load(path.read_bytes())
+        stamps = [(Path(name).name, float(time)) for name, time in listed]
     if len(stamps) != len(rows):
         raise UserError(
             f"'{path}' has {plural(len(stamps), 'timestamp')} for {plural(len(rows), 'embedding')}."
@@ -280,7 +291,8 @@ def _verify(directory: Path, embedded: SplitEmbeddings) -> None:
         path = directory / embedded.split / f"{embedded.clips[i]}.embedding.npy"
         if not path.is_file():
             return
-        single = np.atleast_2d(np.load(path, allow_pickle=False)).astype(np.float32)
+        with _reading(path):
+            single = np.atleast_2d(np.load(path, allow_pickle=False)).astype(np.float32)
         rows = embedded.embeddings[embedded.offsets[i] : embedded.offsets[i + 1]]
         if not np.array_equal(single, rows):
             raise UserError(

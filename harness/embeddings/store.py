@@ -24,9 +24,11 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict
 
+from harness.core.arrays import read_arrays
 from harness.core.counts import plural
 from harness.core.errors import Damaged, UserError, damage_in
 from harness.core.files import new_directory
+from hear_byola.core import jsontext
 from hear_byola.core.schema import Schema, Whole, read
 
 FORMAT_VERSION = 1
@@ -174,7 +176,7 @@ def read_split(directory: Path) -> SplitEmbeddings:
     if not manifest_path.is_file():
         raise UserError(f"There are no embeddings in '{directory}': it has no manifest.json.")
     with damage_in(directory):
-        content = json.loads(manifest_path.read_bytes())
+        content = jsontext.load(manifest_path.read_bytes())
         manifest = read(_Manifest, content, "manifest.json", ValueError)
     if manifest.format_version != FORMAT_VERSION:
         raise UserError(
@@ -184,17 +186,35 @@ def read_split(directory: Path) -> SplitEmbeddings:
     split = manifest.split
     with damage_in(directory):
         embeddings = np.load(directory / f"{split}.npy", mmap_mode="r", allow_pickle=False)
-        with np.load(directory / f"{split}.index.npz", allow_pickle=False) as index:
-            clips = tuple(index["clips"].tolist())
-            offsets = index["offsets"]
-            timestamps = index.get("timestamps")
-        rows = len(embeddings)
-        if len(offsets) != len(clips) + 1 or offsets[-1] != rows:
-            raise ValueError(f"{plural(rows, 'row')}, but the index lists {offsets[-1]}")
-        if timestamps is not None and len(timestamps) != rows:
-            raise ValueError(f"{plural(rows, 'row')}, but {plural(len(timestamps), 'timestamp')}")
+        if embeddings.ndim != 2 or embeddings.dtype.name not in DTYPES:
+            raise ValueError(f"embeddings are not of two axes and {' or '.join(DTYPES)}")
+        index = read_arrays(directory / f"{split}.index.npz")
+        clips, offsets, timestamps = _checked_index(index, len(embeddings))
     known = manifest.model_dump(mode="json", exclude_unset=True)
     return SplitEmbeddings(split, clips, embeddings, offsets, timestamps, known)
+
+
+def _checked_index(
+    index: Mapping[str, np.ndarray], rows: int
+) -> tuple[tuple[str, ...], np.ndarray, np.ndarray | None]:
+    """Return the clips, offsets and timestamps of a split.
+
+    Raises:
+        KeyError: an array is missing.
+        ValueError: the arrays do not match; the message names one.
+    """
+    names, offsets, timestamps = index["clips"], index["offsets"], index.get("timestamps")
+    if names.ndim != 1 or names.dtype.kind != "U":
+        raise ValueError("clips are not names")
+    if offsets.shape != (len(names) + 1,) or offsets.dtype.kind not in "iu":
+        raise ValueError(f"offsets are not {len(names) + 1} whole numbers")
+    if offsets[0] != 0 or offsets[-1] != rows or (offsets[1:] < offsets[:-1]).any():
+        raise ValueError(f"{plural(rows, 'row')}, but the index lists {offsets[-1]}")
+    if timestamps is not None and (
+        timestamps.shape != (rows,) or timestamps.dtype.kind not in "fiu"
+    ):
+        raise ValueError(f"{plural(rows, 'row')}, but timestamps of shape {timestamps.shape}")
+    return tuple(names.tolist()), offsets, timestamps
 
 
 def _layer(directory: Path, layer: str) -> SplitEmbeddings:

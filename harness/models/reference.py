@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from harness.core.arrays import read_arrays
 from harness.models.process_state import restored_random_states
 
 # (clips, seconds) of the sound. The second and third are for models that refuse one or short clips.
@@ -98,11 +99,12 @@ class ReferenceEmbeddings:
         """Return the embeddings and texts of :meth:`to_bytes`.
 
         Raises:
-            ValueError, KeyError, OSError, zipfile.BadZipFile: the content is damaged.
+            Exception: the content is damaged (:func:`harness.core.arrays.read_arrays`).
         """
-        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
-            entries = {name: stored[name] for name in stored.files}
+        entries = read_arrays(io.BytesIO(content))
         parts = [entries.pop(name, None) for name in _PARTS]
+        if any(part is not None and part.dtype.kind != "f" for part in parts):
+            raise ValueError("the embeddings are not numbers")
         device, sound = str(entries.pop("device")), int(entries.pop("sound"))
         spread = float(entries.pop("spread")) if "spread" in entries else None
         found = ReferenceEmbeddings(parts[0], parts[1], parts[2], device, sound, spread)

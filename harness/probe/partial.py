@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import time
 from collections.abc import Mapping
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-from safetensors import SafetensorError, safe_open
+import torch
+from safetensors import safe_open
 from torch import Tensor
 
 from harness.core.files import write_file
 
-_FIELDS = "fields"
+_FIELDS, _DIGEST = "fields", "sha256"
 
 
 class Partial:
@@ -45,21 +47,26 @@ class Partial:
         if self._path is None:
             return
         kept = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        content = safetensors.torch.save(kept, {_FIELDS: json.dumps(fields)})
+        text = json.dumps(fields)
+        content = safetensors.torch.save(kept, {_FIELDS: text, _DIGEST: _digest(text, kept)})
         with contextlib.suppress(OSError):
             write_file(self._path, content)
         self._last = time.monotonic()
 
     def load(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """Return the fields and tensors (on the CPU) that an earlier process saved, if any."""
+        """Return the fields and tensors (on the CPU) that an earlier process saved, if any.
+
+        A file that is not exactly what was saved counts as absent.
+        """
         if self._path is None or not self._path.is_file():
             return None
         try:
             with safe_open(self._path, framework="pt") as file:
-                fields = json.loads(file.metadata()[_FIELDS])
+                text, digest = file.metadata()[_FIELDS], file.metadata()[_DIGEST]
                 # Copies are aligned as torch aligns its own, on which the bits of products depend.
-                return fields, {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError):
+                tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            return (json.loads(text), tensors) if _digest(text, tensors) == digest else None
+        except Exception:  # damaged files raise all kinds
             return None
 
     def remove(self) -> None:
@@ -67,3 +74,12 @@ class Partial:
         if self._path is not None:
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
+
+
+def _digest(fields: str, tensors: Mapping[str, Tensor]) -> str:
+    found = hashlib.sha256(fields.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        found.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()

@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 from pydantic import ConfigDict, Field, SkipValidation
 
+from harness.core.arrays import read_arrays
 from harness.core.errors import damage_in
 from harness.core.files import write_file
+from hear_byola.core import jsontext
 from hear_byola.core.schema import Schema, read
 
 Point = tuple[tuple[str, Any], ...]
@@ -72,9 +74,11 @@ class UnitResult(Schema):
             Damaged: the files are damaged.
         """
         with damage_in(directory):
-            fields = _unspell(json.loads((directory / "unit.json").read_text()))
-            with np.load(directory / "unit.npz", allow_pickle=False) as arrays:
-                fields["probabilities"] = arrays["probabilities"]
+            fields = _unspell(jsontext.load((directory / "unit.json").read_text("utf-8")))
+            probabilities = read_arrays(directory / "unit.npz")["probabilities"]
+            if probabilities.ndim != 2 or probabilities.dtype.kind != "f":
+                raise ValueError("probabilities are not numbers (rows, classes)")
+            fields["probabilities"] = probabilities
             return read(UnitResult, fields, "unit.json", ValueError)
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from harness.core.arrays import read_arrays
 from harness.core.errors import UserError, is_damage, printable, text_of
 from harness.core.files import write_file
 from harness.core.kinds import EmbeddingType, PredictionType
@@ -22,6 +22,7 @@ from harness.embeddings.store import SplitEmbeddings
 from harness.metrics import events
 from harness.metrics.events import Postprocessing
 from harness.probe import UnitResult
+from hear_byola.core import jsontext
 from tasks.format.spec import is_plain_name
 from tasks.format.tables import check_clip_name, parse_event
 from tasks.format.task import Event, Task, multiclass_targets, multilabel_targets
@@ -161,21 +162,16 @@ def read_predictions(directory: Path, split: str) -> FoldPredictions:
     try:
         if not is_plain_name(split):
             raise ValueError(f"the split {split!r} is not a plain name")
-        # numpy would take the file for a pickle, and its error would advise to allow pickles.
-        if path.is_file() and not zipfile.is_zipfile(path):
-            raise ValueError("it is not an archive of arrays")
-        with np.load(path, allow_pickle=False) as saved:
-            arrays = {name: saved[name] for name in saved.files}
-        fold = _fold(split, arrays)
+        fold = _fold(split, read_arrays(path))
         if fold.timestamps is None:
             return fold
         path = directory / f"{split}.events.json"
-        runs = json.loads(path.read_bytes())
+        runs = jsontext.load(path.read_bytes())
         if not isinstance(runs, list) or len(runs) != len(fold.probabilities):
             raise ValueError("its number of runs differs from that of the predictions")
         predicted = tuple(_events(run, fold.clips) for run in runs)
         path = directory / f"{split}.reference.json"
-        reference = _events(json.loads(path.read_bytes()), fold.clips)
+        reference = _events(jsontext.load(path.read_bytes()), fold.clips)
     except KeyError as error:
         raise UserError(f"{path} lacks {error}. {_CURE}") from error
     except Exception as error:

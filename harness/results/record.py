@@ -23,6 +23,7 @@ from harness.metrics.registry import metrics_of
 from harness.probe import UnitResult
 from harness.results.folder import RECORD
 from harness.results.predictions import FoldPredictions, read_predictions
+from hear_byola.core import jsontext
 from hear_byola.core.schema import Schema, Whole, listed, read
 from tasks.format.spec import Names, PlainName, TaskKind
 from tasks.format.task import Fold, Task
@@ -202,8 +203,8 @@ def read_record(directory: Path) -> Record:
     """
     path = directory / RECORD
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        content = jsontext.load(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: {str(error).rstrip('.')}. {_CURE}") from error
     version = content.get("format_version", 0) if isinstance(content, dict) else FORMAT_VERSION
     if version != FORMAT_VERSION:

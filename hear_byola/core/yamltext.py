@@ -60,8 +60,12 @@ _MOST_VALUES = 100_000
 """Values, counted as often as aliases (``*name``) repeat them."""
 
 
-def load(text: str) -> Any:
+def load(text: str, loader: Any = Loader) -> Any:
     """Return the content of YAML text.
+
+    Args:
+        text: the text.
+        loader: PyYAML's class that reads it.
 
     Raises:
         ValueError: it is not YAML, or nested too deeply or too large for what people write; the
@@ -69,9 +73,11 @@ def load(text: str) -> Any:
     """
     try:
         _refuse_excess(text)
-        return yaml.load(text, Loader)
+        return yaml.load(text, loader)
     except yaml.YAMLError as error:
         raise ValueError(said(error)) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:
+        raise ValueError(f"a value does not fit its tag ({type(error).__name__})") from error
 
 
 def _refuse_excess(text: str) -> None:

@@ -12,6 +12,7 @@ import yaml
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.checkpoint import read_checkpoint
+from hear_byola.core import yamltext
 from hear_byola.core.errors import UserError
 from hear_byola.core.locks import claimed
 from hear_byola.pretraining.config import differing
@@ -81,7 +82,8 @@ class Folder:
             progress = read_checkpoint(self.checkpoint).training_config.get("progress")
         except ValueError as error:
             raise UserError(f"{error} Delete it; it is then written again.") from error
-        return isinstance(progress, dict) and progress["step"] >= steps
+        step = progress.get("step") if isinstance(progress, dict) else None
+        return isinstance(step, int) and step >= steps
 
     @contextlib.contextmanager
     def claimed(self) -> Iterator[None]:
@@ -144,8 +146,9 @@ class Folder:
 
     def _read_config(self) -> Mapping[str, object]:
         try:
-            content = yaml.safe_load(self.config.read_text("utf-8"))
-        except (OSError, ValueError, yaml.YAMLError):
+            # Written by PyYAML, which reads some numbers otherwise than our loader.
+            content = yamltext.load(self.config.read_text("utf-8"), yaml.SafeLoader)
+        except (OSError, ValueError):
             content = None
         if not isinstance(content, dict):
             raise UserError(

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from hear_byola.core import jsontext
 from hear_byola.core.audiofile import BadFile
 from hear_byola.core.filestate import file_state
 from hear_byola.pretraining.listing import SHARD
@@ -234,7 +235,7 @@ def _load(memory: Path) -> dict[str, FileContents]:
         with open(memory, "rb") as file:
             for line in file:
                 try:
-                    version, key, state, sounds = json.loads(line)
+                    version, key, state, sounds = jsontext.load(line)
                     if version == _VERSION:
                         sounds = tuple(FoundSound(*sound) for sound in sounds)
                         known[key] = FileContents(state, sounds)

@@ -88,7 +88,9 @@ def _of_folder(root: Path) -> Listing:
     return Listing(root, names, [None] * len(names), [1.0] * len(names))
 
 
-def _at_home(name: str) -> str:
+def _at_home(name: str, path: Path, line: int) -> str:
+    if "\0" in name:
+        raise UserError(f"{path}, line {line}: the path contains a NUL character. Remove it.")
     return os.path.expanduser(name) if name.startswith("~/") else name
 
 
@@ -113,7 +115,11 @@ def _refuse(error: OSError) -> None:
 
 def _of_lines(path: Path) -> Listing:
     lines = path.read_text("utf-8-sig").splitlines()
-    names = [_at_home(line.strip()) for line in lines if line.strip()]
+    names = [
+        _at_home(line.strip(), path, number)
+        for number, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
     return Listing(path.parent, names, [None] * len(names), [1.0] * len(names))
 
 
@@ -130,7 +136,7 @@ def _of_table(path: Path) -> Listing:
         for row in rows:
             if not row["path"]:
                 raise UserError(f"{path}, line {rows.line_num}: the path is empty.")
-            names.append(_at_home(row["path"]))
+            names.append(_at_home(row["path"], path, rows.line_num))
             kinds.append(row.get("kind"))
             weights.append(_weight(row.get("weight"), path, rows.line_num))
     return Listing(path.parent, names, kinds, weights)

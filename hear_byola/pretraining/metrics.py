@@ -22,6 +22,9 @@ class CurveLog(Logger):
 
     Args:
         path: the file; it is created with the first row.
+
+    Raises:
+        UserError: the file is damaged.
     """
 
     def __init__(self, path: Path) -> None:
@@ -30,11 +33,7 @@ class CurveLog(Logger):
         self._rows: list[dict[str, str]] = []
         self._columns = ["step"]
         if path.is_file():
-            with path.open(newline="", errors="replace") as file:
-                # A killed process may have left a last line without its end.
-                reader = csv.DictReader(line for line in file if line.endswith("\n"))
-                self._rows = list(reader)
-                self._columns = list(reader.fieldnames or ["step"])
+            self._columns, self._rows = _read(path)
 
     @property
     def name(self) -> str:
@@ -90,6 +89,27 @@ class CurveLog(Logger):
             writer = csv.DictWriter(file, self._columns, restval="")
             writer.writeheader()
             writer.writerows(self._rows)
+
+
+def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Return the columns and rows of the file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        with path.open(newline="", errors="replace") as file:
+            # A killed process may have left a last line without its end.
+            reader = csv.DictReader((line for line in file if line.endswith("\n")), strict=True)
+            rows = list(reader)
+            columns = list(reader.fieldnames or ["step"])
+        if any(set(row) != set(columns) or not row["step"].isdecimal() for row in rows):
+            raise ValueError("a row does not fit the first line, or its step is not a number")
+    except (csv.Error, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} is damaged ({error}). Delete it to resume without the older curves."
+        ) from error
+    return columns, rows
 
 
 class FurtherLogger(Logger):

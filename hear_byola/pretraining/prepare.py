@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ConfigDict
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+from hear_byola.core import jsontext, schema
 from hear_byola.core.errors import UserError
 from hear_byola.core.pace import Pace
 from hear_byola.core.userfolders import cache_folder
@@ -30,6 +32,21 @@ _PIECE = 16
 _NAMED = 5
 _KINDS = 8  # largest number of kinds that are all listed
 _LINE_EVERY = 5.0  # seconds between lines about the scan
+
+
+class _Statistics(schema.Schema):
+    mean: schema.Number
+    std: schema.Number
+
+
+class _Record(schema.Schema):
+    """The fields of the record that are read again."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    description: str
+    sha256: str
+    statistics: _Statistics
 
 
 @dataclass(frozen=True)
@@ -163,12 +180,12 @@ def measure(source: CropSource, convention: str) -> Statistics:
 def _read(record: Path) -> dict[str, Any]:
     if not record.is_file():
         return {}
+    cure = "Delete it; the audio is then measured again."
     try:
-        content = json.loads(record.read_text("utf-8"))
-    except ValueError:  # neither JSON nor text
-        content = None
-    if not isinstance(content, dict):
-        raise UserError(f"{record} is damaged. Delete it; the audio is then measured again.")
+        content = jsontext.load(record.read_text("utf-8"))
+        schema.read(_Record, content, str(record), ValueError)
+    except ValueError as error:  # neither JSON nor text, or other fields
+        raise UserError(f"{record} is damaged ({error}). {cure}") from error
     return content
 
 

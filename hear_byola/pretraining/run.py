@@ -184,16 +184,37 @@ def _fit(trainer: pl.Trainer, module: ByolTraining, prepared: Prepared, state: P
 
     # Lightning calls it after loading the state, so the stream continues where it stopped.
     module.train_dataloader = loader  # type: ignore[method-assign]
+    restored = _Restored()
+    trainer.callbacks.append(restored)  # type: ignore[attr-defined]
+    resumes = state.is_file()
     try:
         # A step seeds the global generators, which belong to the caller.
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            trainer.fit(module, ckpt_path=state if state.is_file() else None, weights_only=True)
+            trainer.fit(module, ckpt_path=state if resumes else None, weights_only=True)
     # Lightning turns a KeyboardInterrupt (a second one, or before the first step) into an exit.
     except (Interrupted, SystemExit):
         raise KeyboardInterrupt from None
     except UserError as error:
         # An error of a worker process contains its traceback as text.
         raise UserError(str(error).rpartition("UserError: ")[2].strip()) from error
+    # A state that was changed lacks parts, or has parts of other types and sizes.
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if not resumes or restored.done:
+            raise
+        raise UserError(
+            f"{state} is not the state of this run ({type(error).__name__}: {error}). Delete it to "
+            "start again."
+        ) from error
+
+
+class _Restored(pl.Callback):
+    """Remembers whether the state has been restored, which ends before the first step."""
+
+    done = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Note that training begins."""
+        self.done = True
 
 
 @rank_zero_only

@@ -51,7 +51,7 @@ def members(path: Path, extensions: frozenset[str]) -> Iterator[Member]:
                     raise BadFile(f"is truncated: it ends inside {name}.")
                 if PurePosixPath(name).suffix.lower() in extensions:
                     yield Member(name, entry.offset_data, entry.size)
-    except (tarfile.TarError, EOFError, UnicodeError) as error:
+    except (tarfile.TarError, EOFError, ValueError, ArithmeticError) as error:
         raise BadFile(
             f"is not an uncompressed tar file, or is truncated ({error}). Pack it again without "
             "compression."

@@ -6,7 +6,6 @@ that need neither the record nor a network.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from urllib.parse import quote
 
 from harness.core.errors import UserError, did_you_mean
 from harness.core.files import write_file
+from hear_byola.core import jsontext
 from tasks.cards.card import ZenodoArchive
 from tasks.fetch.retries import retried
 from tasks.fetch.web import TemporaryFailure, Web, span
@@ -178,7 +178,7 @@ def _mirror(text: str) -> str | Path:
 
 def _listed_archives(text: bytes, url: str, witness: str) -> dict[str, Archive]:
     """Read ``{"files": [{"key", "size", "checksum": "md5:..."}]}``, as Zenodo lists a record."""
-    content: Any = json.loads(text)
+    content: Any = jsontext.load(text)
     listed = {}
     for entry in content["files"]:
         kind, _, md5 = entry["checksum"].partition(":")

@@ -17,6 +17,7 @@ from rich.filesize import decimal
 
 from harness.core.errors import UserError
 from harness.core.files import write_file
+from hear_byola.core import jsontext
 from tasks.fetch.archive import Archive
 from tasks.fetch.retries import retried
 from tasks.fetch.web import Stopped, TemporaryFailure, Web, span
@@ -177,7 +178,7 @@ def _state(part: Path) -> Path:
 
 def _read_state(part: Path) -> dict[str, object]:
     try:
-        content = json.loads(_state(part).read_bytes())
+        content = jsontext.load(_state(part).read_bytes())
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -18,6 +18,7 @@ from rich.filesize import decimal
 from harness.core.counts import abridged, plural
 from harness.core.errors import UserError
 from harness.core.files import write_file
+from hear_byola.core import jsontext
 from tasks.cards.card import Card
 from tasks.fetch.archive import Archive
 from tasks.format.files import METADATA
@@ -117,19 +118,15 @@ def unlike_published(directory: Path) -> list[str]:
     """
     try:
         _, _, md5 = _read_record(directory)
+        return [name for name, digest in md5.items() if _md5_if_there(directory / name) != digest]
     except (UserError, OSError):
         return []
-    return [
-        name
-        for name, digest in md5.items()
-        if not (directory / name).is_file() or _md5(directory / name) != digest
-    ]
 
 
 def _read_record(directory: Path) -> tuple[dict[str, object], dict[str, int], dict[str, str]]:
     path = directory / RECORD
     try:
-        content = json.loads(path.read_bytes())
+        content = jsontext.load(path.read_bytes())
         if content["format"] != _FORMAT:
             raise ValueError(f"its format is {content['format']!r}, not {_FORMAT}")
         return dict(content["archive"]), dict(content["sizes"]), dict(content["md5"])
@@ -148,6 +145,10 @@ def _sizes(directory: Path | str, prefix: str) -> Iterator[tuple[str, int]]:
                 yield from _sizes(entry.path, f"{prefix}{entry.name}/")
             elif prefix + entry.name != RECORD:
                 yield prefix + entry.name, entry.stat().st_size
+
+
+def _md5_if_there(path: Path) -> str:
+    return _md5(path) if path.is_file() else ""
 
 
 def _md5(path: Path) -> str:

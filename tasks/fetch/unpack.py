@@ -6,6 +6,7 @@ on size and number, and accepts links, duplicates, other directories and truncat
 
 from __future__ import annotations
 
+import errno
 import gzip
 import re
 import tarfile
@@ -26,6 +27,9 @@ _LONGEST_READ = 1 << 20
 
 _BROKEN = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, ArithmeticError)
 """What tarfile and gzip raise when bytes are not a valid archive."""
+
+_MISNAMED = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
+"""Numbers of the OSErrors for names that contradict each other or are too long."""
 
 _PUBLISHED_BELOW = re.compile(r"hear-[\w.]+")
 
@@ -89,6 +93,12 @@ def unpack(
             stream.finish()
         except (*_BROKEN, RecursionError, LookupError) as error:
             raise UserError(f"{name} is not a whole .tar.gz file: {error}.") from error
+        except OSError as error:
+            if error.errno not in _MISNAMED:
+                raise
+            raise UserError(
+                f"{name} holds a name that cannot be unpacked ({error.strerror})."
+            ) from error
     if not (target / directory).is_dir():
         raise UserError(f"{name} holds no tasks/{directory}.")
     return target / directory

@@ -16,6 +16,7 @@ from harness.core.counts import plural
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.core.hashing import content_sha256
+from hear_byola.core import jsontext
 from tasks.format.files import METADATA
 from tasks.format.groups import GROUPS, groups_table
 from tasks.format.newtask import NewTask, tables
@@ -111,10 +112,25 @@ def store_provenance(directory: Path, plan: Provenance) -> None:
 def stored_provenance(directory: Path) -> Provenance:
     """Return a directory's provenance; {} if it has none or one of another format version."""
     try:
-        plan = json.loads((directory / PLAN).read_text("utf-8"))
+        plan = jsontext.load((directory / PLAN).read_text("utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
-    return plan if isinstance(plan, dict) and plan.get("by", "").startswith(f"{_FORMAT} ") else {}
+    return plan if _is_provenance(plan) else {}
+
+
+def _is_provenance(plan: object) -> bool:
+    """Return whether a plan has the fields of this format version, each of its type."""
+    if not isinstance(plan, dict) or not str(plan.get("by")).startswith(f"{_FORMAT} "):
+        return False
+    seconds, rates = plan.get("seconds", ""), plan.get("rates")
+    hashes = [plan.get("tables"), plan.get("sounds")]
+    return (
+        (seconds is None or isinstance(seconds, int | float))
+        and isinstance(rates, list)
+        and all(type(rate) is int for rate in rates)
+        and all(isinstance(of, dict) for of in hashes)
+        and all(isinstance(digest, str) for of in hashes for digest in of.values())  # type: ignore[union-attr]
+    )
 
 
 def differences(
@@ -158,8 +174,10 @@ def _length(plan: Provenance) -> str:
 
 def _other_keys(metadata: Path, task: NewTask) -> list[str]:
     try:
-        there = json.loads(metadata.read_bytes())
+        there = jsontext.load(metadata.read_bytes())
     except (FileNotFoundError, ValueError):
+        return ["all of it"]
+    if not isinstance(there, dict):
         return ["all of it"]
     now = json.loads(tables(task)[METADATA])
     keys = sorted(key for key in {*there, *now} if there.get(key) != now.get(key))

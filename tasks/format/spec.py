@@ -29,9 +29,13 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
 
 
+_PLAIN = re.compile(r"(?!\.{1,2}$)[^/\\\0\ud800-\udc7f\udd00-\udfff]+")
+"""The surrogates are those that no name of a file gives, whatever its bytes."""
+
+
 def is_plain_name(name: object) -> bool:
     """Return whether a value is a name that is safe as part of a path."""
-    return isinstance(name, str) and re.fullmatch(r"(?!\.{1,2}$)[^/\\\0]+", name) is not None
+    return isinstance(name, str) and _PLAIN.fullmatch(name) is not None
 
 
 def fold_names(folds: int) -> tuple[str, ...]:

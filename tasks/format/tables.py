@@ -17,7 +17,8 @@ from harness.metrics.event_metric import Event
 from tasks.format.files import VOCABULARY, Report, TaskFiles, json_kind
 from tasks.format.spec import is_number
 
-_UNSAFE_NAME = re.compile(r"[\\\0]|(^|/)\.{0,2}(/|$)")  # an empty, "." or ".." part
+# An empty, "." or ".." part; surrogates that no name of a file gives, whatever its bytes.
+_UNSAFE_NAME = re.compile(r"[\\\0\ud800-\udc7f\udd00-\udfff]|(^|/)\.{0,2}(/|$)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ It must be a function of a module, because it also runs in other processes."""
 _HEADER = 44  # bytes that libsndfile writes before the samples of a 16-bit wav
 _FULL_SCALE = 32768
 _AHEAD = 4  # clips queued per process
-_GRACE = 10.0  # seconds that running clips get to finish when the others are cancelled
+_GRACE = 3.0  # seconds that running clips get to finish when the others are cancelled
 
 
 @dataclass(frozen=True)

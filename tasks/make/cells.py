@@ -55,6 +55,8 @@ def path_fault(name: str) -> str:
     """Return the fault of a file's name, or ""."""
     if not name:
         return "the file is empty."
+    if not name.isprintable():
+        return f"the file {name!r} contains a control character: rename it."
     if "\\" in name:
         return f"the file '{name}' must be written with slashes: {name.replace(chr(92), '/')}."
     if name.startswith(("/", "~")) or re.match("[A-Za-z]:", name) or ".." in name.split("/"):

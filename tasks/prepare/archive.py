@@ -20,7 +20,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import IO
 
-from harness.core.errors import UserError
+from harness.core.errors import UserError, is_damage
 from harness.core.files import file_state, replacing
 from harness.core.hashing import content_sha256
 from hear_byola.core.locks import claimed
@@ -32,7 +32,18 @@ SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
 
 _LARGEST = 1 << 30  # bytes of a member; the largest member of a known corpus has about 200 MB
 _IN_MEMORY = 64 << 20  # a compressed tar of at most this many bytes is read into memory
-_BROKEN = (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError)
+_BROKEN = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    ValueError,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+)
+"""What tarfile, zipfile and gzip raise when bytes are not a valid archive."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +83,9 @@ class File:
             if self.path.endswith(".zip"):
                 return _opened_zip(self.path).read(self.member)
             return _contents_of_tar(self.path)[self.member]
-        except _BROKEN as error:
+        except (*_BROKEN, OSError) as error:
+            if not is_damage(error):
+                raise
             raise UserError(
                 f"{self} cannot be read ({error}). Download the archive again."
             ) from error

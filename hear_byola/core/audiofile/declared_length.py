@@ -56,6 +56,8 @@ def check_ogg(content: bytes) -> None:
             reads only the first.
     """
     pages = list(re.finditer(rb"OggS\0([\0-\7])", content, re.DOTALL))
+    if not pages:
+        raise BadFile("is damaged: its first Ogg page is not of a known version.")
     begins = [bool(page[1][0] & 2) for page in pages]
     if True in begins[begins.index(False) if False in begins else len(begins) :]:
         raise BadFile(f"holds several sounds, one after the other. {CONVERT}")

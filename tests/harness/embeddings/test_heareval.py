@@ -160,7 +160,7 @@ def poison(directory: Path) -> None:
     [
         (lambda d: (d / ".done.embeddings").unlink(), "not a finished"),
         (drop_rows, "bytes, but"),
-        (lambda d: (d / "valid.embedding-dimensions.json").unlink(), "split valid"),
+        (lambda d: (d / "valid.embedding-dimensions.json").unlink(), "valid.embedding-dimensions"),
         (lambda d: (d / "test.embedding-dimensions.json").write_text("[0, 0]"), "bytes, but"),
         (drop_clip, "clips"),
         (poison, "NaN or infinite.*train-000"),

@@ -170,6 +170,27 @@ def test_a_state_that_is_none_is_told(audio: Path, whole: Path, tmp_path: Path) 
         run(audio, out)
 
 
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [("state_dict", {}), ("optimizer_states", ...), ("loops", {"fit_loop": 3}), ("batches", ...)],
+)
+def test_a_state_that_was_changed_is_told(
+    audio: Path, whole: Path, tmp_path: Path, part: str, value: object
+) -> None:
+    out = copy_of(whole, tmp_path / "run")
+    (out / "byola.safetensors").unlink()
+    kept = state(out)
+    if value is ...:
+        del kept[part]
+    else:
+        kept[part] = value
+    torch.save(kept, out / "resume.ckpt")
+    with pytest.raises(
+        UserError, match=r"(?s)resume\.ckpt is not the state of this run .*Delete it"
+    ):
+        run(audio, out)
+
+
 def test_a_damaged_checkpoint_is_told(audio: Path, whole: Path, tmp_path: Path) -> None:
     out = copy_of(whole, tmp_path / "run")
     (out / "byola.safetensors").write_bytes(b"damaged")
