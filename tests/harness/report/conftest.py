@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,22 @@ from support import report_runs
 from harness.analysis.table.marks import find_marks
 from harness.report.material import Material, gather
 from harness.report.page import write_page
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """A Chromium; tests are skipped without it."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium: `apt-get install chromium`, or `make browser` as root")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(
+            executable_path=chromium,
+            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
+        )
+        yield started
+        started.close()
 
 
 @pytest.fixture(scope="session")

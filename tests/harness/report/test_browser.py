@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import fmean
 
@@ -19,22 +17,7 @@ from harness.report.page import write_page
 from harness.results import frame
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium: `apt-get install chromium`, or `make browser` as root"
-)
 TASK = "tiny_scene-v1-full"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--autoplay-policy=no-user-gesture-required"],
-        )
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

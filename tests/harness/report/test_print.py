@@ -16,21 +16,9 @@ from harness.report.material import Material, TaskFacts
 from harness.report.page import write_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium: `apt-get install chromium`, or `make browser` as root"
-)
 N_TASKS = 19
 MARGINS = 24  # millimetres, left and right
 PAPERS = {"A4": 210.0, "Letter": 215.9}  # millimetres wide
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator:
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
