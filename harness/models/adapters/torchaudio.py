@@ -17,7 +17,19 @@ import torchaudio
 from torch import Tensor
 from torch.nn import functional as F
 
+from harness.models.frame_functions import (
+    get_layer_embeddings,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+)
 from harness.models.frames import CHUNK_LENGTH_S, HOP_MS, FrameEncoder, FrameModel, Geometry
+
+__all__ = [
+    "get_layer_embeddings",
+    "get_scene_embeddings",
+    "get_timestamp_embeddings",
+    "load_model",
+]
 
 CHECKPOINT_IS_NAMED = True
 """The first argument of ``load_model`` is the name of a pipeline, and is always needed."""
@@ -112,28 +124,6 @@ def load_model(
         chunk_length_s=chunk_length_s,
         checkpoint_revision=revision,
     ).eval()
-
-
-def get_scene_embeddings(audio: Tensor, model: FrameModel) -> Tensor:
-    """Return one embedding for each clip; see :mod:`harness.models.frames`."""
-    with torch.no_grad():
-        return model.scene_embeddings(audio)
-
-
-def get_timestamp_embeddings(audio: Tensor, model: FrameModel) -> tuple[Tensor, Tensor]:
-    """Return embeddings over time and their centres in ms; see :mod:`harness.models.frames`."""
-    with torch.no_grad():
-        return model.timestamp_embeddings(audio)
-
-
-def get_layer_embeddings(
-    audio: Tensor, model: FrameModel, layers: Sequence[int], timestamps: bool
-) -> tuple[list[Tensor], Tensor | None]:
-    """Return the embeddings of layers, and timestamps or None."""
-    with torch.no_grad():
-        if timestamps:
-            return model.timestamp_layers(audio, layers)
-        return model.scene_layers(audio, layers), None
 
 
 def _bundle(name: str) -> Any:

@@ -6,13 +6,20 @@ cache is used. With the environment variable ``HF_HUB_OFFLINE=1`` nothing is dow
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-import torch
-from torch import Tensor
-
 from harness.models.adapters.transformers.loading import load_encoder
+from harness.models.frame_functions import (
+    get_layer_embeddings,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+)
 from harness.models.frames import CHUNK_LENGTH_S, HOP_MS, FrameModel
+
+__all__ = [
+    "get_layer_embeddings",
+    "get_scene_embeddings",
+    "get_timestamp_embeddings",
+    "load_model",
+]
 
 CHECKPOINT_IS_NAMED = True
 """The first argument of ``load_model`` is a name or a folder, and is always needed."""
@@ -60,30 +67,3 @@ def load_model(
         checkpoint_revision=commit,
     )
     return model.eval()
-
-
-def get_scene_embeddings(audio: Tensor, model: FrameModel) -> Tensor:
-    """Return one embedding for each clip; see :mod:`harness.models.frames`."""
-    with torch.no_grad():
-        return model.scene_embeddings(audio)
-
-
-def get_timestamp_embeddings(audio: Tensor, model: FrameModel) -> tuple[Tensor, Tensor]:
-    """Return embeddings over time and their centres in ms; see :mod:`harness.models.frames`."""
-    with torch.no_grad():
-        return model.timestamp_embeddings(audio)
-
-
-def get_layer_embeddings(
-    audio: Tensor, model: FrameModel, layers: Sequence[int], timestamps: bool
-) -> tuple[list[Tensor], Tensor | None]:
-    """Return the embeddings of layers: 0 is the input of the first block, k the output of block k.
-
-    Returns:
-        For each layer float32 ``(n, size)`` or, with ``timestamps``, ``(n, t, size)``; and the
-        timestamps ``(n, t)`` in ms, or None.
-    """
-    with torch.no_grad():
-        if timestamps:
-            return model.timestamp_layers(audio, layers)
-        return model.scene_layers(audio, layers), None
