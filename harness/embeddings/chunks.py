@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from harness.core.hashing import sha256_of
-from harness.core.kinds import EmbeddingType
 from harness.embeddings.batches import batches, limits
 from harness.embeddings.embed import changed, work_record
 from harness.embeddings.embedder import Clips, Embedder, Read, neighbours
 from harness.embeddings.fingerprint import manifest
 from harness.embeddings.store import SplitWriter, read_split
 from harness.models.module import HearModule
-from tasks.audio import ContentHashes, audio_path, read_audio, source_rate
+from tasks.audio import ContentHashes, read_audio
 from tasks.format.task import Task
 
 # Seconds of audio in a chunk. `hear_byola` embeds 200 s in 0.3 s on a CPU core, a small transformer
@@ -108,17 +107,14 @@ def embed_chunk(
     Raises:
         UserError: the audio is not that of the plan.
     """
-    rate = source_rate(task, module.sample_rate)
     names = [task.clips[split][i].name for i in chunk.clips]
-    paths = [audio_path(task, split, name, rate) for name in names]
-    event = task.embedding_type == EmbeddingType.EVENT
-    clips = Clips(names, paths, f"{task.name}, split {split}", event, read)
+    clips = Clips.of(task, split, names, module, read)
     embedder = Embedder(module, clips, np.dtype(dtype))
     calls = chunk.calls if module.device == "cpu" else [len(names)]
     start = time.perf_counter()
     with SplitWriter(chunk.directory, split, embedder.width, dtype) as writer:
         embedder.run(calls, writer, progress)
-        if sha256_of([hashes.sha256(path) for path in paths]) != chunk.audio:
+        if sha256_of([hashes.sha256(path) for path in clips.paths]) != chunk.audio:
             raise changed(task, split)
         record = {
             "samples": embedder.samples,
@@ -126,7 +122,7 @@ def embed_chunk(
             "embed_seconds": time.perf_counter() - start,
             "device": module.device,
         }
-        timestamps = np.concatenate(embedder.times) if event else None
+        timestamps = np.concatenate(embedder.times) if clips.event else None
         writer.finish(names, np.array(embedder.offsets, dtype=np.int64), timestamps, record)
 
 

@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 
 from harness.core.errors import UserError
-from harness.core.kinds import EmbeddingType
 from harness.embeddings.embedder import Clips, Embedder, Read
 from harness.embeddings.fingerprint import embedding_directory, embedding_fingerprint, manifest
 from harness.embeddings.store import DTYPES, SplitWriter
 from harness.models.module import HearModule
-from tasks.audio import ContentHashes, audio_path, read_audio, source_rate
+from tasks.audio import ContentHashes, read_audio
 from tasks.format.task import Task
 
 
@@ -54,14 +53,7 @@ def embed_split(
     if directory.is_dir():
         return directory
     names = [clip.name for clip in task.clips[split]]
-    rate = source_rate(task, module.sample_rate)
-    clips = Clips(
-        names,
-        [audio_path(task, split, name, rate) for name in names],
-        f"{task.name}, split {split}",
-        task.embedding_type == EmbeddingType.EVENT,
-        read,
-    )
+    clips = Clips.of(task, split, names, module, read)
     embedder = Embedder(module, clips, np.dtype(dtype))
     start = time.perf_counter()
     with SplitWriter(directory, split, embedder.width, dtype) as writer:

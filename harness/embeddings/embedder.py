@@ -12,13 +12,15 @@ import numpy as np
 import torch
 
 from harness.core.errors import UserError, text_of
+from harness.core.kinds import EmbeddingType
 from harness.core.workers import sign_of_life
 from harness.embeddings.batches import Batch, batches, limits
 from harness.embeddings.store import SplitWriter
 from harness.models.backends import is_out_of_memory
 from harness.models.module import HearModule
 from hear_byola.core.heap import keep_freed_memory
-from tasks.audio import read_ahead, read_audio
+from tasks.audio import audio_path, read_ahead, read_audio, source_rate
+from tasks.format.task import Task
 
 Read = Callable[[Path, int], np.ndarray]
 """Returns a clip as :func:`tasks.audio.read_audio` does."""
@@ -41,6 +43,16 @@ class Clips:
     where: str
     event: bool
     read: Read = read_audio
+
+    @classmethod
+    def of(
+        cls, task: Task, split: str, names: Sequence[str], module: HearModule, read: Read
+    ) -> Clips:
+        """Return clips of a task's split, to embed with a model."""
+        rate = source_rate(task, module.sample_rate)
+        paths = [audio_path(task, split, name, rate) for name in names]
+        event = task.embedding_type == EmbeddingType.EVENT
+        return cls(names, paths, f"{task.name}, split {split}", event, read)
 
 
 class Embedder:
