@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from harness.analysis.table.cells import MEAN, Marks, averaged_tasks, cells, mixed_note
+from harness.analysis.table.cells import MEAN, Marks, averaged_tasks, cells
 from harness.analysis.table.intervals import interval_text
 from harness.analysis.table.notes import (
     BOLD,
@@ -15,6 +15,7 @@ from harness.analysis.table.notes import (
     groups_note,
     intervals_note,
     marks_note,
+    mixed_note,
     out_of_scale,
 )
 from harness.analysis.versions import version_notes

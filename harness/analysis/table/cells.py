@@ -83,23 +83,6 @@ def _tested(rows: pd.DataFrame, differ: Sequence[str]) -> str:
     return "; ".join(f"{', '.join(first_of(who, _NAMED))}: {test}" for test, who in models.items())
 
 
-def mixed_note(found: pd.DataFrame) -> str:
-    """Return a sentence on the mixed tasks of :func:`cells`; empty if there are none."""
-    mixed = found[found.mixed != ""]
-    said = dict.fromkeys(f"{task} ({why})" for task, why in zip(mixed.task, mixed.mixed))
-    if not said:
-        return ""
-    return (
-        f"Mixed: not all models were tested alike, so no best, and in no mean: {'; '.join(said)}."
-    )
-
-
-def unpaired_note(marks: Marks) -> str:
-    """Return a sentence on the models that could not be compared; empty if there are none."""
-    shown = "; ".join(first_of(marks.unpaired, _NAMED))
-    return f"Not compared, so without a mark: {shown}." if shown else ""
-
-
 def cells(
     table: pd.DataFrame,
     protocol: str,

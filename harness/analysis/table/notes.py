@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from harness.analysis.table.cells import Marks, mixed_note, unpaired_note
+from harness.analysis.table.cells import Marks
 from harness.analysis.table.intervals import ALLOWED, MEASURED
 from harness.analysis.versions import version_notes
 from harness.core.counts import first_of
@@ -19,7 +19,7 @@ from harness.results import latest
 from harness.results.frames import OUT_OF_SCALE, primary
 from tasks.format.task import short_names
 
-_SHOWN = 3  # failures that are listed
+_SHOWN = 3  # items listed in one note
 BOLD = "Bold: the best of its column; for means, the best of those over all tasks."
 SPREAD = "sd: standard deviation between probe seeds; the value is their mean."
 
@@ -220,4 +220,21 @@ def marks_note(marks: Marks) -> str:
         said += "."
     else:
         said += ", because that needs the predictions in a run's folder."
-    return f"{said} {unpaired_note(marks)}".rstrip()
+    return f"{said} {_unpaired_note(marks)}".rstrip()
+
+
+def mixed_note(found: pd.DataFrame) -> str:
+    """Return a sentence on the tasks that are mixed; empty if there are none."""
+    mixed = found[found.mixed != ""]
+    said = dict.fromkeys(f"{task} ({why})" for task, why in zip(mixed.task, mixed.mixed))
+    if not said:
+        return ""
+    return (
+        f"Mixed: not all models were tested alike, so no best, and in no mean: {'; '.join(said)}."
+    )
+
+
+def _unpaired_note(marks: Marks) -> str:
+    """Return a sentence on the models that could not be compared; empty if there are none."""
+    shown = "; ".join(first_of(marks.unpaired, _SHOWN))
+    return f"Not compared, so without a mark: {shown}." if shown else ""
