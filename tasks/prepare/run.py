@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from harness.core.counts import abridged, plural
@@ -69,24 +70,7 @@ def prepare(
         return directory
     folder = SourceFolder(source, tasks_dir, say, corpus.tops)
     try:
-        listed = corpus.clips(folder, say)
-        clips = [
-            dataclasses.replace(clip, labels=tuple(map(composed, clip.labels)))
-            for clip in listed
-            if clip.source is not None
-        ]
-        clips = _in_groups(clips, about, say)
-        for line in _missing(listed):
-            say(line)
-
-        def without(bad: Bad) -> NewTask:
-            cure = "Replace them or give --skip-bad"
-            names = names_left_out(bad, say, skip=skip_bad, cure=cure)
-            say(f"left out: {len(bad):,} of {plural(len(clips), 'clip')}, which cannot be used")
-            shorter = _task(about, [clip for clip in clips if clip.name not in names], say)
-            extra = {**shorter.extra, LEFT_OUT: sorted(names)}
-            return shorter.model_copy(update={"extra": extra})
-
+        clips = _clips(corpus, folder, about, say)
         written = write_task(
             _task(about, clips, say),
             tasks_dir,
@@ -94,7 +78,7 @@ def prepare(
             rates=rates,
             jobs=jobs,
             say=say,
-            without=without,
+            without=partial(_without, about=about, clips=clips, skip=skip_bad, say=say),
             elsewhere="choose another --tasks-dir",
         )
         folder.discard_expanded()
@@ -102,6 +86,33 @@ def prepare(
         folder.close()
         close_archives()
     return written
+
+
+def _clips(corpus: Corpus, folder: SourceFolder, about: Card, say: Say) -> list[NewClip]:
+    """Return the clips of a corpus whose sounds are in its folder, and report the others."""
+    listed = corpus.clips(folder, say)
+    found = [
+        dataclasses.replace(clip, labels=tuple(map(composed, clip.labels)))
+        for clip in listed
+        if clip.source is not None
+    ]
+    found = _in_groups(found, about, say)
+    for line in _missing(listed):
+        say(line)
+    return found
+
+
+def _without(bad: Bad, *, about: Card, clips: Sequence[NewClip], skip: bool, say: Say) -> NewTask:
+    """Return the task without clips that cannot be used, and report them.
+
+    Raises:
+        UserError: such clips must not be left out.
+    """
+    cure = "Replace them or give --skip-bad"
+    names = names_left_out(bad, say, skip=skip, cure=cure)
+    say(f"left out: {len(bad):,} of {plural(len(clips), 'clip')}, which cannot be used")
+    shorter = _task(about, [clip for clip in clips if clip.name not in names], say)
+    return shorter.model_copy(update={"extra": {**shorter.extra, LEFT_OUT: sorted(names)}})
 
 
 def _find_corpus(name: str) -> Corpus:
