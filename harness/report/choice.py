@@ -10,14 +10,14 @@ from harness.core.counts import plural
 from harness.report.material import Material
 
 MOST_MODELS = 8
-"""Up to this many models, all are shown: as many as there are colours and markers."""
+"""Largest number of models that are all shown: the number of colours and markers."""
 _ON_TASKS = 3
 _COMPARED = 4
-"""Of more models, this many are shown on a task and compared, unless more are named."""
+"""Number of models shown on a task and compared, if there are more models and fewer are named."""
 
 
 def ranked_models(material: Material, protocol: str) -> list[str]:
-    """Return the models with scores by a protocol: most tasks first, then the best mean."""
+    """Return the models with scores by a protocol, sorted by number of tasks, then by mean."""
     found = material.cells(protocol)
     averaged = found[found.task.isin(averaged_tasks(material.headlines(protocol)))]
     means = averaged.groupby("model").value.mean()
@@ -28,8 +28,8 @@ def ranked_models(material: Material, protocol: str) -> list[str]:
 def coloured_models(material: Material, protocol: str, most: int = MOST_MODELS) -> list[str]:
     """Return the models that are drawn in colour: named ones, the best, baselines, then others.
 
-    The named models come first, in the order in which they were named; the others follow as
-    :func:`ranked_models` has them. Named models are returned even if there are more than ``most``.
+    The named models come first, in the order in which they were named. The others follow in the
+    order of :func:`ranked_models`. Named models are returned even if there are more than ``most``.
     """
     order = ranked_models(material, protocol)
     named = [model for model in dict.fromkeys(material.named) if model in order]
@@ -39,7 +39,7 @@ def coloured_models(material: Material, protocol: str, most: int = MOST_MODELS) 
 
 
 def compared_models(material: Material, protocol: str) -> list[str]:
-    """Return the models that are compared: all if there are few, else the first few."""
+    """Return the models to compare: all of up to ``MOST_MODELS``, otherwise the first ones."""
     few = len(ranked_models(material, protocol)) <= MOST_MODELS
     return coloured_models(material, protocol, MOST_MODELS if few else _COMPARED)
 
@@ -65,10 +65,10 @@ def task_models(material: Material, protocol: str, task: str) -> tuple[tuple[str
 
 
 def left_out(what: str, shown: Sequence[str], models: Sequence[str]) -> str:
-    """Return a note that names the models left out and how to choose; empty if none is.
+    """Return a note on the models left out and how to include them; empty if there are none.
 
     Args:
-        what: the beginning of the note, such as "The comparison shows".
+        what: the beginning of the note, for example "The comparison shows".
         shown: models that are shown.
         models: all models.
     """

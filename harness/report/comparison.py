@@ -14,8 +14,8 @@ from harness.report.panel import ComparisonScope
 def compare_models(material: Material, protocol: str) -> ComparisonScope:
     """Compare the models of a protocol on every task.
 
-    Of up to three models every pair is compared. More models are compared with the first: the one
-    that was named first, or else the best. Up to eight models are all compared.
+    Every pair of up to three models is compared. More models are compared with the first model:
+    the one that was named first, otherwise the best.
     """
     models = compared_models(material, protocol)
     paired = {model for by, _, model in material.records if by == protocol}
@@ -25,7 +25,7 @@ def compare_models(material: Material, protocol: str) -> ComparisonScope:
     try:
         found = compare(material.results, known, protocol, all_pairs=len(known) <= 3)
     except UserError as error:
-        return ComparisonScope(material, protocol, why_not=f"Nothing is compared: {error}")
+        return ComparisonScope(material, protocol, why_not=f"Models cannot be compared: {error}")
     everyone = [model for model in ranked_models(material, protocol) if model in paired]
     others = left_out("The comparison shows", known, everyone)
     notes = (*_reference(material, known), HOW, *filter(None, [others]), *found.warnings)
@@ -33,27 +33,27 @@ def compare_models(material: Material, protocol: str) -> ComparisonScope:
 
 
 def _reference(material: Material, compared: Sequence[str]) -> Sequence[str]:
-    """Return a sentence on the model that the others are compared with, if it was named."""
+    """Return a sentence on the reference model, if it was named."""
     named = [model for model in material.named if model in compared]
     if not named:
         return ()
-    first = "first" if named[0] == material.named[0] else "first of those that can be compared"
+    first = "first" if named[0] == material.named[0] else "first of those with predictions"
     return (f"The others are compared with {named[0]}, which was named {first}.",)
 
 
 HOW = (
-    "Differences with 95 % intervals, paired clip by clip. Circles and squares are significant "
-    "after Holm's correction over tasks, grey crosses are not. The diamond is the mean over tasks; "
-    "its interval and p cover resampling of clips, not of tasks."
+    "Differences with 95 % confidence intervals, paired clip by clip. Circles and squares are "
+    "significant after Holm's correction over tasks; grey crosses are not. The diamond is the mean "
+    "over tasks; its interval and p cover resampling of clips, not of tasks."
 )
 
 
 def _why_not(material: Material, models: Sequence[str]) -> str:
     if len(models) < 2:
-        return "Fewer than two models have results here, so nothing is compared."
+        return "A comparison needs results of at least two models."
     if not any(path.is_dir() for path in material.runs):
         return (
-            "Models are compared clip by clip, which needs the predictions in a run's folder. This "
-            "report was made from a results CSV alone."
+            "A comparison needs the predictions in a run's folder, because it pairs the clips. "
+            "This report was made from a results CSV alone."
         )
-    return "Models are compared clip by clip, but fewer than two have predictions here."
+    return "A comparison needs predictions of at least two models."

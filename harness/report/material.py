@@ -68,12 +68,12 @@ class Material:
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """The protocols of the rows, the one with most tasks first."""
+        """The protocols of the rows, those with most tasks first."""
         counted = self.rows.groupby("protocol").task.nunique()
         return tuple(sorted(counted.index, key=lambda name: (-counted[name], name)))
 
     def tasks(self, protocol: str) -> tuple[str, ...]:
-        """The tasks that a protocol was run on."""
+        """The tasks with results by a protocol."""
         return tuple(sorted(set(self.headlines(protocol).task)))
 
     def fact(self, task: str) -> TaskFacts:

@@ -34,7 +34,7 @@ class TaskColumn:
     Attributes:
         task: the name of its directory.
         name: its short name.
-        metric: its primary metric; ``mixed`` if the models were not tested alike.
+        metric: its primary metric; ``mixed`` if the models were tested differently.
         domain, suite: empty without a card.
         averaged: whether it is in the mean.
         lower: whether lower is better.
@@ -104,7 +104,7 @@ class Overview:
     notes: tuple[str, ...]
 
     def parts(self) -> list[tuple[list[int], list[int]]]:
-        """Divide the columns into parts that fit on paper: for each, places of means and tasks."""
+        """Divide the columns into parts that fit on paper: indices of means and of tasks."""
         columns = [(place, -1) for place in range(len(self.means))]
         columns += [(-1, place) for place in range(len(self.columns))]
         cuts = np.array_split(columns, -(-len(columns) // _ON_PAPER))
@@ -205,7 +205,7 @@ def _cell(row: dict) -> ScoreCell:
 def _notes(singles: pd.DataFrame, marks: Marks | None) -> tuple[str, ...]:
     notes = []
     if singles.baseline.any():
-        notes.append("Baselines come first, until the table is sorted.")
+        notes.append("Baselines come first. A click on a heading sorts all models.")
     if singles.ci_low.notna().any():
         notes.append(intervals_note(singles))
     if groups := groups_note(singles):

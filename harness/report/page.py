@@ -1,4 +1,4 @@
-"""The page: one HTML file with its style, its script, figures and recordings inside."""
+"""Write the page: one HTML file that contains style, script, figures and recordings."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def write_page(
 
 
 class _Figures:
-    """Draws the figures of panels, each with ids of its own on the page."""
+    """Draws the figures of panels, with ids that are unique on the page."""
 
     def __init__(self) -> None:
         self._drawn: dict[int, Markup] = {}
@@ -108,7 +108,7 @@ def _template(figures: _Figures) -> Template:
 
 
 def _breakable(text: object) -> Markup:
-    """Let a name be broken after each underscore, hyphen or dot, and nowhere else."""
+    """Allow line breaks in a name after underscores, hyphens and dots only."""
     return Markup(re.sub(r"([_.-])", r"\1<wbr>", str(escape(str(text)))))
 
 
@@ -119,7 +119,7 @@ def _prose(text: object) -> Markup:
 
 
 def _parts() -> Mapping[str, object]:
-    """Return style, script, and a policy by which the page loads nothing from a network."""
+    """Return style, script, and a content security policy that forbids network access."""
     folder = files("harness.report") / _PARTS
     script = (folder / "page.js").read_text("utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

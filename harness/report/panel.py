@@ -1,4 +1,4 @@
-"""What a panel contains, the kinds of panels, and what each kind is made from."""
+"""Define panels, the kinds of panels, and the results that each kind is made from."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Panel:
     """A figure, a table or both, with a note.
 
     Attributes:
-        note: what to know; or why nothing is shown.
+        note: an explanation, or the reason why nothing is shown.
         draw: makes the figure, of a width in inches; None for none.
-        alt: what the figure shows, in words.
+        alt: description of the figure.
         table: the figure's values; None for none.
-        shown: whether the table is the panel itself, not the figure's alternative.
+        shown: whether the table is always visible, not only as an alternative to the figure.
         player: plays the recording that the panel shows; None for none.
-        caption: what a figure outside the page must add to the note.
+        caption: addition to the note for a figure outside the page.
         name: the panel's id in its section, and part of file names; empty: that of its kind.
         title: its heading; empty: that of its kind.
         model: the model that it is about; empty if it is about several.
@@ -82,7 +82,7 @@ class ComparisonScope(ProtocolScope):
     Attributes:
         found: the comparison; None if there is none.
         why_not: why there is no comparison.
-        notes: what to know of the whole comparison, a sentence each.
+        notes: sentences on the whole comparison.
     """
 
     found: Comparison | None = None
@@ -104,7 +104,7 @@ class TaskScope(ProtocolScope):
 
     @property
     def some_record(self) -> Record:
-        """Any of the records: they agree about the task."""
+        """One of the records, all of which describe the same task."""
         return next(iter(self.records.values()))[0]
 
     @property
@@ -148,12 +148,12 @@ Scope = TypeVar("Scope")
 
 @dataclass(frozen=True)
 class PanelKind(Generic[Scope]):
-    """A kind of panel; its subclass is the section of the report that shows it.
+    """A kind of panel. Its subclass determines the section of the report that shows it.
 
     Attributes:
         name: the id of its panels, and part of file names.
         title: their heading.
-        make: makes the panel, or several; a ``UserError`` that it raises is shown in its place.
+        make: makes one or several panels; if it raises a ``UserError``, a panel shows the message.
         applies_to: whether a scope has panels of this kind.
         order: smaller numbers are shown first.
     """
@@ -171,7 +171,7 @@ class PanelKind(Generic[Scope]):
         try:
             made = self.make(scope)
         except UserError as error:
-            made = Panel(f"There is nothing to show: {error}")
+            made = Panel(f"Nothing can be shown: {error}")
         model = scope.model if isinstance(scope, ModelScope) else ""
         return tuple(
             dataclasses.replace(

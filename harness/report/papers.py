@@ -1,4 +1,4 @@
-"""The figures of a report as files for papers."""
+"""Write the figures of a report as files for papers."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def write_figures(
     ``out/captions.md`` has their captions.
 
     Args:
-        material: what is reported.
+        material: the results.
         out: the folder.
         width: in inches.
         formats: of ``harness.report.figures.style.FORMATS``.
         tasks: names or directories of tasks; all by default.
-        say: gets the name of each file.
+        say: receives the name of each file.
 
     Raises:
-        UserError: a task that has no row.
+        UserError: a task has no results.
     """
     chosen = tuple(choose(material.rows, "task", tasks))
     written: list[Path] = []

@@ -1,4 +1,4 @@
-"""The sections of a report: the panels of each protocol, and of each task."""
+"""Make the sections of a report: the panels of each protocol, and of each task."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ProtocolSection:
     Attributes:
         summary: panels below the table of scores.
         comparison: panels of the comparison.
-        notes: what to know of the comparison, a sentence each.
+        notes: sentences on the whole comparison.
     """
 
     summary: tuple[Panel, ...]
@@ -47,8 +47,8 @@ class TaskSection:
         protocol, task: names.
         panels: about all models.
         by_model: about one model each.
-        missing: what the section lacks as a whole, in a sentence.
-        left_out: names models that have scores and no panels, in a sentence.
+        missing: a sentence on panels that are missing.
+        left_out: a sentence on models with scores but without panels.
     """
 
     protocol: str
@@ -82,10 +82,10 @@ def task_sections(
     """Make the section of each task by each protocol, one after the other.
 
     Args:
-        material: what there is.
-        audio_bytes: of recordings that may be embedded in all; each section gets its share.
+        material: the results.
+        audio_bytes: total size of recordings that may be embedded; sections get equal shares.
         folder: of the page, from which other recordings are linked.
-        tasks: which; by default all.
+        tasks: names of tasks; by default all.
     """
     places = [
         (protocol, task)
@@ -107,16 +107,16 @@ def _section(material: Material, protocol: str, task: str, sounds: Sounds) -> Ta
     missing = []
     if lacking := [model for model in shown if model not in records]:
         missing.append(
-            f"No predictions of {', '.join(lacking)} are here (a results CSV alone, or a run of an "
-            "older version), so there are no classes, curves, maps or recordings to show of "
-            f"{'it' if len(lacking) == 1 else 'them'}."
+            f"Without predictions, because they come from a results CSV or an older version: "
+            f"{', '.join(lacking)}. Classes, curves, maps and recordings of "
+            f"{'this model' if len(lacking) == 1 else 'these models'} are not shown."
         )
     tested = {model: {_tested(seed) for seed in seeds} for model, seeds in records.items()}
     first = _tested(next(iter(records.values()))[0]) if records else ()
     if unlike := [model for model, found in tested.items() if found != {first}]:
         missing.append(
-            f"Left out: {', '.join(unlike)}, whose classes or metrics are "
-            "not those of the first model: it was another version of the task."
+            f"Left out: {', '.join(unlike)}, because the classes or metrics differ from those of "
+            "the first model (another version of the task)."
         )
         records = {model: seeds for model, seeds in records.items() if model not in unlike}
     return TaskSection(
@@ -133,7 +133,7 @@ def _section(material: Material, protocol: str, task: str, sounds: Sounds) -> Ta
 
 
 def _tested(record: Record) -> tuple:
-    """Return what records must share to be shown in one panel."""
+    """Return the properties that must be equal for records to share a panel."""
     tests = tuple(fold.test for fold in record.folds)
     kind = (record.embedding_type, record.prediction_type)
     return *kind, record.evaluation[0], record.labels, tests

@@ -1,7 +1,7 @@
 """Embed recordings in the page up to a size, and link the others.
 
-A run's folder can come from someone else, and it names its recordings. Only files in a task's
-directory are shown, so that no other file of the machine can get into the page.
+A run's folder can come from someone else, and it contains the paths of its recordings. Only files
+in a task's directory are used, so that no other file of the machine gets into the page.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Player:
 
     Attributes:
         name: of the clip.
-        source: a ``data:`` address, or one relative to the page; empty where there is no recording.
-        note: whether it plays a beginning or a link; or why there is no recording.
+        source: a ``data:`` URL, or a URL relative to the page; empty without a recording.
+        note: a remark on the recording, or the reason why there is none.
     """
 
     name: str
@@ -49,10 +49,10 @@ class Player:
 
 
 class Sounds:
-    """Embeds recordings until a number of bytes is used up.
+    """Embeds recordings up to a number of bytes.
 
     Args:
-        room: bytes of audio to embed, before base64 adds a third.
+        room: bytes of audio to embed, before base64 encoding adds a third.
         folder: folder of the page, to which links are relative.
     """
 
@@ -73,7 +73,7 @@ class Sounds:
             return Player(clip, "", str(error))
         self._kept[path] = (content, kind, note)
         if len(content) > self._room:
-            return Player(clip, self._link(path), "linked, not embedded, because of its size")
+            return Player(clip, self._link(path), "linked, because it is too large to embed")
         self._room -= len(content)
         text = base64.b64encode(content).decode()
         return Player(clip, f"data:{kind};base64,{text}", note)
@@ -83,10 +83,10 @@ class Sounds:
 
 
 def recording(record: Record, split: str, clip: str) -> Path:
-    """Return the file of a clip, at 48 kHz or the rate that is nearest.
+    """Return the file of a clip at 48 kHz or the nearest rate.
 
     Raises:
-        UserError: it is gone, or no recording of a task.
+        UserError: it is missing, or outside the task's directory.
     """
     directory = record.task_directory
     try:
@@ -94,17 +94,17 @@ def recording(record: Record, split: str, clip: str) -> Path:
     except OSError as error:
         raise UserError(f"The recordings in {directory} cannot be read: {error}.") from error
     if not rates:
-        raise UserError(f"The recordings are gone: there is no task with audio in {directory}.")
+        raise UserError(f"The recordings are missing: {directory} is no task directory with audio.")
     path = directory / str(nearest_rate(rates, _BEST_RATE)) / split / clip
     if not path.is_file():
-        raise UserError(f"The recording is gone: {path}.")
+        raise UserError(f"The recording is missing: {path}.")
     if not path.resolve().is_relative_to(directory.resolve()):
-        raise UserError(f"The recording {path} leads out of its task's folder, so it is not shown.")
+        raise UserError(f"The recording {path} is outside its task's directory and not shown.")
     return path
 
 
 def _encoded(path: Path) -> tuple[bytes, str, str]:
-    """Return the beginning of a file as FLAC if that is small, else as MP3."""
+    """Return the beginning of a file as FLAC if that is small, otherwise as MP3."""
     audio, info = decode(path)
     note = ""
     if info.seconds > MOST_SECONDS:

@@ -1,7 +1,7 @@
 """Figures of results, drawn by matplotlib: once for a page, as SVG, and for papers.
 
-Every function returns a ``matplotlib.figure.Figure`` of the width that it is told, in inches, with
-letters of one size whatever the width, smaller only for names that else would not fit;
-:func:`harness.report.figures.svg.to_svg` and :func:`harness.report.figures.style.save` write it.
-Nothing here reads files or computes scores.
+Every function returns a ``matplotlib.figure.Figure`` of a given width in inches. The font size does
+not depend on the width; only names that would not fit are smaller.
+:func:`harness.report.figures.svg.to_svg` and :func:`harness.report.figures.style.save` write the
+figure. Nothing here reads files or computes scores.
 """

@@ -31,7 +31,7 @@ LABEL_LETTERS = 22
 """Longest label of a class."""
 _NUMBERED = 12  # with more classes, the cells have no numbers
 _ROW_INCHES = 0.18
-_APART_INCHES = 0.045  # between two models, so that equal values are both visible
+_APART_INCHES = 0.045  # offset of two models, so that equal values are both visible
 _LEAST_SHARE = 0.005  # smaller shares, which round to 0 %, are not drawn
 
 

@@ -48,8 +48,8 @@ class ForestRow:
 def forest_figure(differences: Sequence[ForestRow], a: str, b: str, width: float) -> Figure:
     """Draw the difference of two models on every task, with its 95 % interval.
 
-    A significant difference has a circle if ``a`` is better and a square if ``b`` is. Any other
-    difference has a grey cross. A row of ``kind`` ``mean`` is a diamond below a line.
+    A significant difference is a circle if ``a`` is better and a square if ``b`` is. Any other
+    difference is a grey cross. A row of ``kind`` ``mean`` is a diamond below a line.
 
     Args:
         differences: a row each.
@@ -73,7 +73,7 @@ def forest_figure(differences: Sequence[ForestRow], a: str, b: str, width: float
     better, worse = shorten([a, b], int(5 * width))
     left, right = f"← {worse} better", f"{better} better →"
     size = fitting([left, right], 7.5, width / 2 - 0.1)
-    # A legend has room of its own above the axis, however narrow that is.
+    # The legend is outside the axis, which can be narrow.
     nothing = [Line2D([], [], linestyle="none")]
     figure.legend(nothing, [left], loc="outside upper left", fontsize=size, **_WORDS)
     figure.legend(nothing, [right], loc="outside upper right", fontsize=size, **_WORDS)

@@ -1,4 +1,4 @@
-"""The scores of a model's layers, with intervals."""
+"""Draw the scores of a model's layers, with intervals."""
 
 from __future__ import annotations
 

@@ -11,15 +11,15 @@ _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\uf
 
 
 def printable(text: str) -> str:
-    """Replace the characters that no XML, UTF-8 or page can hold; line breaks and tabs stay."""
+    """Replace the characters that XML or UTF-8 cannot contain; keep line breaks and tabs."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def shorten(names: Sequence[str], most: int = 26) -> list[str]:
-    """Return labels of at most ``most`` characters on one line, different for different names.
+    """Return one-line labels of at most ``most`` characters, all different.
 
     Long names are cut in the middle, or in the part that they share if the labels would be equal.
-    Labels are longer than ``most`` if no shorter ones are different.
+    Labels exceed ``most`` characters if shorter ones would be equal.
     """
     names = [re.sub(r"[\t\n\r]", "\ufffd", printable(name)) for name in names]
     different = set(names)

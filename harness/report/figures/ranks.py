@@ -1,4 +1,4 @@
-"""Draw mean ranks over tasks with the critical difference."""
+"""Draw mean ranks over tasks with their critical difference."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harness.report.figures.style import (
 )
 
 MOST_IN_DIAGRAM = 12
-"""More models have a row each."""
+"""With more models, each has its own row."""
 _ROW_INCHES = 0.17
 _BAR_INCHES = 0.1  # between two bars
 _TICK_INCHES = 0.28  # between two ticks, at least
@@ -36,8 +36,9 @@ def ranks_figure(
     """Draw the mean ranks of models.
 
     Up to twelve models are on one axis, the best on the left. Bars join models that do not differ
-    significantly (Demšar 2006, section 3.2.2). More than twelve have a row each, with a bar as long
-    as the critical difference: models whose bars do not overlap differ significantly.
+    significantly (Demšar 2006, section 3.2.2). With more than twelve, each model has its own row
+    and a bar as long as the critical difference: models whose bars do not overlap differ
+    significantly.
 
     Args:
         ranks: mean rank by model, 1 being the best.

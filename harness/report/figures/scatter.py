@@ -1,4 +1,4 @@
-"""A map of embeddings: points in two dimensions, coloured by label."""
+"""Draw a map of embeddings: points in two dimensions, coloured by label."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def map_figure(
     shown: Sequence[str],
     width: float,
 ) -> Figure:
-    """Draw one panel per model; axes have no numbers, because their unit has no meaning.
+    """Draw one panel per model. Axes have no numbers, because their unit has no meaning.
 
     Args:
         points: of each model, (n, 2).

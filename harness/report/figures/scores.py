@@ -1,4 +1,4 @@
-"""Scores of models on one task, with their intervals."""
+"""Draw the scores of models on one task, with their intervals."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def scores_figure(
 
 
 def _draw_board(axis: Axes, row: int, published: pd.Series) -> None:
-    """A tick a published model, with a triangle at their median and the best as a number."""
+    """Draw a tick for each published model, a triangle at the median, and the best as a number."""
     axis.axhline(row - 0.5, color=MUTED, linewidth=0.5, linestyle=(0, (2, 2)))
     axis.plot(published, [row] * len(published), "|", color=_BOARD, markersize=9)
     median = float(published.median())

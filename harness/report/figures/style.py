@@ -1,4 +1,4 @@
-"""How all figures look: sizes, letters, colours; and writing them to files."""
+"""Define the sizes, fonts and colours of all figures, and write figures to files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMN_INCHES = 3.5
 TEXT_INCHES = 7.16
 """Both columns of a two-column paper (IEEE's templates)."""
 SCREEN_INCHES = 4.0
-"""On the page: letters have about 9 CSS pixels on a phone, 13 on a desk."""
+"""On the page: text is about 9 CSS pixels high on a phone, 13 on a desktop screen."""
 
 INK = "#1c2128"
 MUTED = "#57606c"
@@ -54,7 +54,7 @@ VARIABLES = {
     SURFACE: "--surface",
     **{colour: f"--c{number}" for number, colour in enumerate(SERIES, start=1)},
 }
-"""The CSS variable that takes each colour's place in an SVG."""
+"""The CSS variable that replaces each colour in an SVG."""
 
 FORMATS = ("pdf", "png", "svg")
 _DOTS_PER_INCH = 300
@@ -89,7 +89,7 @@ _RC: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "hear-byola",
     "text.color": INK,
-    # A dollar in a model's name is a dollar.
+    # A dollar sign in a model's name does not begin a formula.
     "text.parse_math": False,
     "xtick.color": MUTED,
     "xtick.labelsize": 7.5,
@@ -106,12 +106,12 @@ _Result = TypeVar("_Result")
 
 
 def styled(draw: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Make a function draw in this style, and leave matplotlib's settings as they were."""
+    """Make a function draw in this style, without changing matplotlib's global settings."""
 
     @functools.wraps(draw)
     def wrapped(*args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         with matplotlib.rc_context(_RC), warnings.catch_warnings():
-            # Names may be in any script; the reader's browser has letters that DejaVu lacks.
+            # Names may be in any script; the reader's browser has the glyphs that DejaVu lacks.
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             return draw(*args, **kwargs)
 
@@ -119,25 +119,25 @@ def styled(draw: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches."""
+    """Return an empty figure; width and height are in inches."""
     return Figure(figsize=(width, height))
 
 
 def width_of(text: str, size: float, weight: str = "normal") -> float:
-    """How wide a text is, in inches."""
+    """Return the width of a text in inches."""
     font = FontProperties(family=_RC["font.family"], weight=weight, size=size)
     width, _, _ = text_to_path.get_text_width_height_descent(text, font, ismath=False)
     return float(width) / 72
 
 
 def fitting(labels: Sequence[str], size: float, inches: float, weight: str = "normal") -> float:
-    """Return the size of letters, ``size`` or less, by which no label is wider than so much."""
+    """Return the font size, at most ``size``, at which every label fits into ``inches``."""
     widest = max((width_of(label, size, weight) for label in labels), default=0.0)
     return size * min(1.0, inches / max(widest, 1e-9))
 
 
 def name_rows(axis: Axes, names: Sequence[str], most: int = 26) -> None:
-    """Write names at the rows 0, 1, ... of an axis, the first on top."""
+    """Label the rows 0, 1, ... of an axis with names, the first at the top."""
     labels = shorten(names, most)
     inches = axis.figure.bbox.width / axis.figure.dpi
     size = fitting(labels, _RC["ytick.labelsize"], inches / 2)
@@ -149,14 +149,14 @@ def name_rows(axis: Axes, names: Sequence[str], most: int = 26) -> None:
 
 
 def value_beside(axis: Axes, row: int, text: str) -> None:
-    """Write a number right of an axis, at one of its rows."""
+    """Write a number to the right of an axis, at one of its rows."""
     if text.strip("+−") != "nan":
         place = axis.get_yaxis_transform()
         axis.text(1.02, row, text, transform=place, va="center", fontsize=7.5)
 
 
 def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    """Put a legend above everything, where it covers nothing, as wide as there is room."""
+    """Place a legend above the axes, over the full width."""
     if handles:
         letters = max(len(label) for label in labels)
         columns = int(figure.get_figwidth() // (0.4 + 0.065 * letters))
@@ -174,10 +174,10 @@ def legend_above(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) 
 def to_bytes(figure: Figure, style: str) -> bytes:
     """Return a figure as a ``pdf``, ``png`` or ``svg`` file; equal figures give equal files.
 
-    PDF holds its letters as TrueType (Type 42), as publishers ask; a PNG has 300 dots an inch and
-    a white ground.
+    A PDF embeds its fonts as TrueType (Type 42), as publishers require. A PNG has 300 dots per inch
+    and a white background.
     """
-    # Names and metrics come from users; a control character in one ends an SVG where it stands.
+    # Names come from users, and a control character in a name would make an SVG invalid.
     for text in figure.findobj(Text):
         text.set_text(printable(text.get_text()))
     stream = BytesIO()
@@ -188,5 +188,5 @@ def to_bytes(figure: Figure, style: str) -> bytes:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure, in the format of the path's suffix, in one step."""
+    """Write a figure in the format of the path's suffix, whole or not at all."""
     write_file(path, to_bytes(figure, path.suffix.removeprefix(".")))

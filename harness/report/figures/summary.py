@@ -1,4 +1,4 @@
-"""Scores of all models on all tasks in one figure."""
+"""Draw the scores of all models on all tasks in one figure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Write a figure as small SVG that uses the colours and the font of its page."""
+"""Convert a figure to a small SVG that uses the colours and the font of its page."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _DEFAULTS = {
 def to_svg(figure: Figure, name: str, alt: str) -> str:
     """Return a figure as an ``<svg>`` element for a page of several.
 
-    Colours of ``VARIABLES`` become CSS variables with the colour as their default, so that the
-    page's dark mode reaches them; letters are text in the page's font.
+    Colours of ``VARIABLES`` become CSS variables with the colour as their default, so that they
+    follow the page's dark mode. Labels stay text, in the page's font.
 
     Args:
         figure: what to write.
-        name: prefix of the element's ids, another one for each figure of a page.
+        name: prefix of the element's ids, unique on the page.
         alt: what the figure shows, in words.
     """
     root = ElementTree.fromstring(to_bytes(figure, "svg"))

@@ -1,4 +1,4 @@
-"""The events of one recording over its spectrogram: truth and prediction."""
+"""Draw the true and predicted events of one recording over its spectrogram."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from harness.report.figures.style import (
 from tasks.format.task import Event
 
 _LOWEST_HZ = 60.0
-_DECIBELS = 70.0  # below the loudest: the range that is drawn
+_DECIBELS = 70.0  # dB below the maximum that are drawn
 _ROWS, _COLUMNS = 96, 480
 _TICKS_HZ = (125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
@@ -41,7 +41,7 @@ def timeline_figure(
     audio: np.ndarray | None = None,
     rate: int = 0,
 ) -> Figure:
-    """Draw events from ``begin`` to ``end`` (ms), a row a label, over the sound's spectrogram.
+    """Draw events from ``begin`` to ``end`` (ms), one row per label, over the spectrogram.
 
     Args:
         truth, predicted: events of the recording, in ms.
@@ -85,7 +85,7 @@ _PREDICTED: dict[str, Any] = {"facecolor": "none", "edgecolor": BAD, "linewidth"
 
 
 def _spectrogram(axis: Axes, audio: np.ndarray, rate: int, begin: float, end: float) -> None:
-    """Loudness over time and frequency, in decibels below the loudest, as ink on the ground."""
+    """Draw the level over time and frequency, in decibels below the maximum; loud is dark."""
     part = audio[int(begin * rate / 1e3) : int(end * rate / 1e3)]
     window = int(2 ** np.round(np.log2(0.032 * rate)))
     if len(part) < window:

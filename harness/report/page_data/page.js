@@ -4,7 +4,7 @@
   const all = (selector, where = document) => [...where.querySelectorAll(selector)];
   root.classList.add("js");
 
-  // Light and dark: the system's, until the button says otherwise.
+  // Light or dark: as in the system, until the button is used.
   const theme = document.getElementById("theme");
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const isDark = () => (root.dataset.theme ? root.dataset.theme === "dark" : dark.matches);
@@ -13,7 +13,7 @@
     theme.setAttribute("aria-label", isDark() ? "Light colours" : "Dark colours");
   };
   const remembered = (change) => {
-    try { return change(window.localStorage); } catch { return null; }  // A file may have none.
+    try { return change(window.localStorage); } catch { return null; }  // May be denied to a page from disk.
   };
   root.dataset.theme = remembered((store) => store.getItem("hear-byola-theme")) || "";
   theme.hidden = false;
@@ -60,7 +60,7 @@
   for (const table of all("table.scores")) {
     all("thead th", table).forEach((head, column) => {
       head.querySelector("button").addEventListener("click", () => {
-        // The best comes first; a second click turns it round.
+        // The first click puts the best first, the second the worst.
         const first = column === 0 || head.dataset.lower === "1" ? "ascending" : "descending";
         const other = first === "ascending" ? "descending" : "ascending";
         sort(table, column, head.getAttribute("aria-sort") === first ? other : first);
@@ -68,7 +68,7 @@
     });
   }
 
-  // A mean stands on the tasks that are shown; one over a domain is shown beside other domains.
+  // Means are over the tasks that are shown. Means of domains need more than one domain.
   const average = (table, place, domain) => {
     const heads = all("thead th", table);
     const own = (head) => !domain || head.dataset.domain === domain;
@@ -142,7 +142,7 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   apply();
 
-  // Paper has no room for a wide table: its parts show what the table shows.
+  // A wide table does not fit on paper, so it is printed in parts with the same content.
   const column = (head) => head.dataset.task ?? `mean ${head.dataset.mean ?? ""}`;
   const copy = (table, part) => {
     const own = all("thead th", table);
@@ -163,7 +163,7 @@
     }
   });
 
-  // Shadows at the edges beyond which a table goes on.
+  // Shadows at the edges of a table that can be scrolled further.
   for (const scroller of all(".scroller")) {
     const inner = scroller.firstElementChild;
     const mark = () => {
@@ -179,7 +179,7 @@
     watch.observe(inner.firstElementChild);
   }
 
-  // Tabs of models; without a script they stand below each other.
+  // Tabs of models; without a script, models are below each other.
   all(".tabs").forEach((group, number) => {
     const tabs = all(":scope > .tab", group);
     if (tabs.length < 2) { group.classList.add("single"); }
@@ -220,7 +220,7 @@
     show(0, false);
   });
 
-  // A link to a task opens it, and only one recording plays.
+  // Open a task when a link to it is followed, and play one recording at a time.
   const open = () => {
     const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (target instanceof HTMLDetailsElement) {

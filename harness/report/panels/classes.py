@@ -1,4 +1,4 @@
-"""The panel of the score of each class."""
+"""The panel of the scores of the classes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from harness.results.record import Record
 
 
 def _make(scope: TaskScope) -> Panel:
-    """Draw the score of every class for some models; name the models that cannot be read."""
+    """Draw the score of every class for some models; the note names unreadable models."""
     records, first_record = scope.records, scope.some_record
     metric = first_record.evaluation[0]
     numbers = dict(
@@ -52,24 +52,24 @@ def _make(scope: TaskScope) -> Panel:
         tested = sum(_counts(seed, fold) for seed, fold in read if seed is seeds[0])
         counts = dict(zip(labels, np.asarray(tested).tolist()))
     if not values:
-        return Panel("No predictions can be read: " + " ".join(unread))
+        return Panel("The predictions cannot be read: " + " ".join(unread))
     table = pd.DataFrame(values, index=pd.Index(list(labels), dtype=object))
     table = table.dropna(how="all")
     first = str(table.columns[0])
     table = table.sort_values(first, ascending=False, kind="stable")
     drawn = table
-    note = f"One row per class, ordered by {first}."
+    note = f"One row per class, sorted by the score of {first}."
     if len(table) > MOST_CLASSES:
         half = MOST_CLASSES // 2
         drawn = pd.concat([table.iloc[:half], table.iloc[-half:]])
-        note = f"The {half} best and the {half} worst of {len(table)} classes, by {first}."
+        note = f"The {half} best and {half} worst of {len(table)} classes, by the score of {first}."
     if len(labels) > len(table):
-        absent = plural(len(labels) - len(table), "class is", "classes are")
-        note += f" {absent} not defined on this test set."
+        absent = plural(len(labels) - len(table), "class has", "classes have")
+        note += f" {absent} no score on this test set."
     if unread:
         note += " Left out: " + " ".join(unread)
     unit = "events" if scope.is_event else "clips"
-    note += f" In brackets: test {unit}."
+    note += f" In brackets: number of test {unit}."
     drawn = drawn.set_axis(_with_counts(list(map(str, drawn.index)), counts))
     rows = tuple(
         (str(label), *(number(value) for value in row), str(counts[label]))

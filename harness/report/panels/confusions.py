@@ -25,18 +25,20 @@ def _make(scope: ModelScope) -> Panel:
     counts /= len(records)
     drawn, names = _most_confused(counts, labels)
     shares = _shares(drawn)
-    note = "A row is a true class; the deeper the colour, the larger its share (numbers: percent)."
+    note = "Rows are true classes, columns predicted classes. Numbers: percent of the row's clips."
     if len(names) > 12:
-        note = "A row is a true class; the deeper the colour, the larger its share."
+        note = (
+            "Rows are true classes, columns predicted classes. A darker colour is a larger share."
+        )
     if len(names) < len(labels):
-        note += f" Shown are the {len(names) - 1} of {len(labels)} classes with most mistakes."
+        note += f" The {len(names) - 1} of {len(labels)} classes with most mistakes are shown."
     recalls = np.diag(_shares(counts))
     present = counts.sum(axis=1) > 0
     worst = labels[int(np.where(present, recalls, np.inf).argmin())]
     return Panel(
         note,
         draw=lambda width: confusion_figure(shares, names, width),
-        alt=f"Confusion matrix of {scope.model}; the class that is recognised least is {worst}.",
+        alt=f"Confusion matrix of {scope.model}; the class with the lowest recall is {worst}.",
         table=_recall_table(counts, labels),
     )
 
@@ -81,5 +83,5 @@ def _recall_table(counts: np.ndarray, labels: Sequence[str]) -> PanelTable:
                 else "–",
             )
         )
-    header = ("class", "clips", "right, %", "most often taken for")
+    header = ("class", "clips", "correct, %", "most often confused with")
     return PanelTable("Recall of every class", header, tuple(rows), frozenset({1, 2}))

@@ -27,18 +27,18 @@ def _make(scope: ModelScope) -> Panel:
         for unit in record.read_probes(fold)
     ]
     if not units or not all(unit.curve for _, _, unit in units):
-        raise UserError("no validation curve was kept.")
+        raise UserError("no validation curve was stored.")
     key = _searched(units[0][2])
     x_name = _AXES.get(key, key)
     curves = [_curve(unit, key) for _, _, unit in units]
     log = bool(key)
     note = (
-        f"Validation {metric} of the values that were searched; a dot marks the one chosen."
+        f"Validation {metric} of the searched values. The dot marks the chosen value."
         if key
-        else f"Validation {metric} and loss of the selected probes; a dot marks the epoch kept."
+        else f"Validation {metric} and loss of the selected probes. The dot marks the chosen epoch."
     )
     if len(curves) > 1:
-        note += f" {len(curves)} lines, one for each probe: {_probes(records, len(curves))}."
+        note += f" {len(curves)} lines, one per probe: {_probes(records, len(curves))}."
     rows = tuple(
         (
             fold,
@@ -50,11 +50,11 @@ def _make(scope: ModelScope) -> Panel:
         )
         for (seed, fold, unit), curve in zip(units, curves, strict=True)
     )
-    header = ("fold", "seed", f"{key or 'epoch'} chosen", metric, "loss", "probe")
+    header = ("fold", "seed", f"selected {key or 'epoch'}", metric, "loss", "probe")
     return Panel(
         note,
         draw=lambda width: curves_figure(curves, x_name, metric, width, log),
-        alt=f"{metric} on validation over {x_name}, of the probes of {scope.model}.",
+        alt=f"Validation {metric} over {x_name} of the probes of {scope.model}.",
         table=PanelTable("The selected probes", header, rows, frozenset({2, 3, 4})),
     )
 
@@ -70,12 +70,12 @@ def _probes(records: Sequence[Record], n: int) -> str:
 
 
 def _searched(unit: UnitResult) -> str:
-    """Return the key whose values a curve is over; "" for epochs."""
+    """Return the searched key on the horizontal axis of a curve; "" for epochs."""
     length = len(unit.curve[0])
     if length == 4:
         return ""
     if length not in (2, 3):
-        raise UserError(f"the validation curve has {length} columns; 2 to 4 can be drawn.")
+        raise UserError(f"the validation curve has {length} columns, but only 2 to 4 can be drawn.")
     tried = [row[0] for row in unit.curve]
     return next((key for key, value in unit.params.items() if value in tried), "value")
 

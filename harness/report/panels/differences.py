@@ -17,7 +17,7 @@ from tasks.format.task import is_synthetic, short_names
 
 
 def _make(scope: ComparisonScope) -> Panel | list[Panel]:
-    """Draw the differences of each compared pair of models, or say why there are none."""
+    """Draw the differences of each compared pair of models; without any, give the reason."""
     if scope.found is None:
         return Panel(scope.why_not)
     pairs = scope.found.overall[["a", "b"]].itertuples(index=False, name=None)
@@ -42,7 +42,7 @@ def _forest(found: Comparison, a: str, b: str) -> Panel:
     rows.sort(key=lambda each: -each.value)
     notes = []
     if not paired.higher_is_better.all():
-        notes.append("(lower): lower is better; the sign of the difference is reversed.")
+        notes.append("(lower): lower is better, so the sign of the difference is reversed.")
     if cannot:
         notes.append(f"Not paired: {'; '.join(cannot)}.")
     (over,) = found.overall[(found.overall.a == a) & (found.overall.b == b)].to_dict("records")
@@ -72,13 +72,15 @@ def _mean_of(over: dict[Any, Any]) -> str:
 def _counts(over: dict[Any, Any], synthetic: Sequence[str]) -> str:
     """Return on how many tasks each model of a pair is better."""
     counted = over["wins"] + over["losses"] + over["ties"]
-    said = f"{over['a']} is better on {over['wins']}, {over['b']} on {over['losses']}; on "
-    said += f"{over['ties']} of {plural(counted, 'task')} "
+    said = (
+        f"Of {plural(counted, 'task')}, {over['a']} is better on {over['wins']} and {over['b']} on "
+        f"{over['losses']}; on {over['ties']} they are not separable."
+    )
     if not synthetic:
-        return f"{said}the two are not separable."
-    said += f"that {'counts' if counted == 1 else 'count'} the two are not separable. "
-    them = "one is" if len(synthetic) == 1 else "ones are"
-    return f"{said}{len(synthetic)} synthetic {them} not counted: {', '.join(synthetic)}."
+        return said
+    return (
+        f"{said} Not counted: {plural(len(synthetic), 'synthetic task')}, {', '.join(synthetic)}."
+    )
 
 
 def _row(each: dict[Any, Any], names: dict[str, str]) -> ForestRow:
@@ -123,4 +125,4 @@ def _pair_table(tasks: pd.DataFrame, names: dict[str, str], over: dict[Any, Any]
         "metric",
         "method",
     )
-    return PanelTable(f"{a} less {b}", header, tuple(rows), frozenset({2, 3, 4, 5, 6, 7}))
+    return PanelTable(f"{a} minus {b}", header, tuple(rows), frozenset({2, 3, 4, 5, 6, 7}))

@@ -15,7 +15,8 @@ from harness.report.panel import Panel, PanelTable, TaskPanel, TaskScope
 from harness.results.record import Record
 
 MOST_POINTS = 2000
-"""Most points in all panels; of more, the same random ones are drawn for each model."""
+"""Largest number of points in all panels. Of more, a random subset is drawn, the same for every
+model."""
 _SEVERAL = "several"
 _NONE = "none"
 
@@ -23,7 +24,7 @@ _NONE = "none"
 def _make(scope: TaskScope) -> Panel:
     """Draw the test embeddings of some models, coloured by their label.
 
-    A model whose embeddings cannot be read is named.
+    The note names the models whose embeddings cannot be read.
     """
     records = scope.records
     unread: list[str] = []
@@ -40,7 +41,7 @@ def _make(scope: TaskScope) -> Panel:
         points[model], explained[model] = principal_components(np.asarray(rows[kept], np.float64))
         labels[model] = [names[place] for place in kept]
     if not points:
-        return Panel("There is no map. " + " ".join(unread))
+        return Panel("The embeddings cannot be read: " + " ".join(unread))
     counted = Counter(name for names in labels.values() for name in names)
     order = {label: place for place, label in enumerate(scope.some_record.labels)}
     known = [label for label in counted if label in order]
@@ -52,26 +53,26 @@ def _make(scope: TaskScope) -> Panel:
     drawn = min(total, most)
     note = (
         f"{'All' if drawn == total else f'{drawn:,} of'} {total:,} test {unit}, projected on the "
-        "two directions in which standardised embeddings vary most (principal components)."
+        "first two principal components of the standardised embeddings."
     )
     if others:
-        first = " (of equally frequent labels, the first in the task's list)" if tied else ""
+        first = " (ties: the first in the vocabulary)" if tied else ""
         note += f" Colours mark the {len(shown)} most frequent of {len(known)} labels{first}."
     if set(counted) & {_SEVERAL, _NONE}:
         note += (
-            " Grey also marks several labels at once, or none."
+            " Grey: other labels, several labels at once, or none."
             if others
             else " Grey: several labels at once, or none."
         )
     if unread:
         note += " Left out: " + " ".join(unread)
     lines = tuple((model, f"{100 * share:.0f}") for model, share in explained.items())
-    header = ("model", "variance in these two, %")
+    header = ("model", "explained variance, %")
     return Panel(
         note,
         draw=lambda width: map_figure(points, labels, shown, width),
         alt=f"Scatter of test embeddings of {', '.join(points)}, coloured by label.",
-        table=PanelTable("What the map keeps", header, lines, frozenset({1})),
+        table=PanelTable("Explained variance", header, lines, frozenset({1})),
     )
 
 
@@ -83,11 +84,11 @@ MAP = TaskPanel(
 def principal_components(rows: np.ndarray) -> tuple[np.ndarray, float]:
     """Project standardised rows (n, d) on their first two principal components.
 
-    Constant columns are left out. Signs are such that the largest coordinate of each component is
-    positive, so that equal embeddings give equal maps.
+    Constant columns are left out. The sign of each component makes its largest coordinate positive,
+    so equal embeddings give equal maps.
 
     Returns:
-        Points (n, 2), and the share of the variance that they keep, from 0 to 1.
+        Points (n, 2), and the share of the variance that they explain, from 0 to 1.
     """
     spread = rows.std(axis=0)
     varying = spread > 1e-12
@@ -95,7 +96,7 @@ def principal_components(rows: np.ndarray) -> tuple[np.ndarray, float]:
     points = np.zeros((len(rows), 2))
     if not standard.size:
         return points, 0.0
-    # The smaller of the two products has the same leading eigenvalues, and is quickly solved.
+    # Both products have the same leading eigenvalues; the smaller one takes less time.
     wide = standard.shape[1] > len(standard)
     product = standard @ standard.T if wide else standard.T @ standard
     size = len(product)
@@ -117,7 +118,7 @@ def _embedded(record: Record) -> tuple[np.ndarray, list[str]]:
         shape = embedded.embeddings.shape
         if len(shape) != 2 or shape[0] != len(fold.targets) or (rows and shape[1] != width):
             raise UserError(
-                f"the embeddings in {record.embeddings[fold.split]} are not those of the "
+                f"the embeddings in {record.embeddings[fold.split]} do not belong to the "
                 "predictions."
             )
         width = shape[1]

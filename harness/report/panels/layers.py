@@ -11,7 +11,7 @@ from harness.report.texts import number
 
 
 def _make(scope: TaskScope) -> Panel | tuple[()]:
-    """Draw the scores of each model's layers; nothing if no model has two of them here."""
+    """Draw the scores of each model's layers; nothing if no model has two layers here."""
     layers = _layers(scope)
     found = scope.material.cells(scope.protocol)
     found = found[(found.task == scope.task) & (found.status == "done")]
@@ -35,9 +35,9 @@ def _make(scope: TaskScope) -> Panel | tuple[()]:
     )
     header = ("model", "layer", metric, "95 % from", "to")
     return Panel(
-        f"{metric} by layer; bars are 95 % intervals over test clips. Layers share the test clips: "
-        "the comparison of two layers is more exact than their intervals suggest. The layer with "
-        "the best test score is not an unbiased choice.",
+        f"{metric} by layer; bars are 95 % confidence intervals. All layers are tested on the same "
+        "clips, so the difference of two layers is more precise than their intervals suggest. "
+        "Selecting a layer by its test score biases that score upwards.",
         draw=lambda width: layers_figure(models, metric, width),
         alt=f"Scores by layer of {plural(len(models), 'model')} on {scope.task}.",
         table=PanelTable(LAYERS.title, header, rows, frozenset({1, 2, 3, 4})),
@@ -48,7 +48,7 @@ LAYERS = TaskPanel("layers", "Scores by layer", _make, order=15)
 
 
 def _layers(scope: TaskScope) -> dict[str, tuple[str, int]]:
-    """Return each model that is a layer, with the name of the whole model and its number."""
+    """Return the name of the whole model and the number of the layer, by model."""
     rows = scope.material.headlines(scope.protocol)
     rows = rows[rows.layer.notna()].drop_duplicates("model")
     return {row.model: _parts(row.model, int(row.layer)) for row in rows.itertuples()}

@@ -13,11 +13,16 @@ from harness.report.sounds import Player
 MOST_CLIPS = 5
 _HEADERS = {
     PredictionType.MULTICLASS: ("clip", "listen", "true", "predicted"),
-    PredictionType.MULTILABEL: ("clip", "listen", "missed most", "wrongly found most"),
+    PredictionType.MULTILABEL: (
+        "clip",
+        "listen",
+        "least probable true label",
+        "most probable false label",
+    ),
 }
 _NOTES = {
-    PredictionType.MULTICLASS: "Wrong clips with the largest gap of predicted and true class.",
-    PredictionType.MULTILABEL: "Clips in which an absent label is furthest above a present one.",
+    PredictionType.MULTICLASS: "Wrong clips with the largest gap between predicted and true class.",
+    PredictionType.MULTILABEL: "Clips with the largest gap between a false and a true label.",
 }
 
 
@@ -53,7 +58,7 @@ def _clip_mistakes(scope: ModelScope) -> Panel:
     )
     if not rows:
         return Panel("No test clip is wrong.")
-    note = f"{_NOTES[kind]} Numbers: the probe's probability, mean over runs and seeds."
+    note = f"{_NOTES[kind]} Numbers: probability, mean over runs and seeds."
     table = PanelTable(f"The worst mistakes of {scope.model}", _HEADERS[kind], rows)
     return Panel(note, table=table, shown=True)
 
@@ -69,7 +74,7 @@ def _gaps(p: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, n
 
 
 def _label_gaps(p: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the lowest present label (-1: none), the highest absent one, and their gap."""
+    """Return the least probable true label (-1: none), the most probable false one, and the gap."""
     present = targets > 0
     lowest = np.where(present, p, np.inf).argmin(axis=1)
     highest = np.where(present, -np.inf, p).argmax(axis=1)
@@ -80,7 +85,7 @@ def _label_gaps(p: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _event_mistakes(scope: ModelScope) -> Panel:
-    """List the recordings with most mistakes by the metric, in the mean over runs and seeds."""
+    """List the recordings with the most mistakes by the metric, means over runs and seeds."""
     records = scope.records
     wrong: dict[tuple[str, str], np.ndarray] = {}
     counted = event_metric(scope.metric)
@@ -109,7 +114,7 @@ def _event_mistakes(scope: ModelScope) -> Panel:
     header = ("recording", "listen", *(_COUNTED.get(name, name) for name in names))
     numbers = frozenset(range(2, len(names) + 2))
     return Panel(
-        f"Test recordings with most mistakes, counted as for {scope.metric}.",
+        f"Test recordings with the most mistakes, as {scope.metric} counts them.",
         table=PanelTable(f"The worst recordings of {scope.model}", header, rows, numbers),
         shown=True,
     )

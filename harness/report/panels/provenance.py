@@ -1,4 +1,4 @@
-"""Where every row is from: models, tasks and runs with their hashes, and the rows themselves."""
+"""The panels of the provenance: models, tasks and runs with their hashes, and all rows."""
 
 from __future__ import annotations
 
@@ -57,14 +57,20 @@ _ROWS = {
     "probe_seconds": "probe s",
     "notes": "notes",
 }
-_MEASURED = ["embedding_size", "n_test", "n_classes", "n_skipped", "device"]  # not by what failed
+_MEASURED = [
+    "embedding_size",
+    "n_test",
+    "n_classes",
+    "n_skipped",
+    "device",
+]  # empty for failed evaluations
 _FOLDED = {"selected_params", "notes"}
-_SHORT = {"model_fingerprint", "task_sha256"}  # spelt out in the other tables
+_SHORT = {"model_fingerprint", "task_sha256"}  # in full in the other tables
 _HEX = 10
 
 
 def _distinct(caption: str, columns: dict[str, str], material: Material) -> Panel:
-    """Table the distinct values of some columns of the rows."""
+    """Make a table of the distinct values of some columns of the rows."""
     rows = _over_folds(material)
     found = rows[list(columns)]
     found = found.mask(found == "")
@@ -81,7 +87,7 @@ def _distinct(caption: str, columns: dict[str, str], material: Material) -> Pane
 
 
 def _rows(material: Material) -> Panel:
-    """Table every metric over all folds, with its provenance."""
+    """Make a table of every metric over all folds, with its provenance."""
     rows = _over_folds(material)
     columns = list(_ROWS)
     numbers = [c for c in columns if str(rows[c].dtype) in ("Int64", "float64")]
@@ -95,8 +101,8 @@ def _rows(material: Material) -> Panel:
     header = tuple(_ROWS.values())
     table = PanelTable("Rows with their provenance", header, tuple(texts), places, folded)
     note = (
-        "Every metric over all folds; what single folds scored is in results.csv. Fingerprints and "
-        "hashes are spelt out above."
+        "Every metric over all folds. The scores of single folds are in results.csv. The tables "
+        "above contain the full fingerprints and hashes."
     )
     return Panel(note, table=table, shown=True)
 

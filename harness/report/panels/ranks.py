@@ -22,7 +22,7 @@ def _make(scope: ComparisonScope) -> Panel:
         why = (
             f"they are computed over {ranking.tasks}"
             if len(ranking.ranks) > 1
-            else "there is one model"
+            else "there is only one model"
         )
         return Panel(f"There are no ranks: {why}.")
     critical = ranking.critical_difference
@@ -46,7 +46,7 @@ RANKS = ComparisonPanel("ranks", "Mean ranks", _make, order=20)
 
 
 def _tie_groups(ranks: pd.DataFrame) -> list[list[str]]:
-    """Return the models that share a letter, a list for each letter."""
+    """Return the models that share a letter, one list per letter."""
     groups: dict[str, list[str]] = {}
     for row in ranks.itertuples():
         for letter in re.findall(r"[a-z]|\[\d+\]", str(row.tie_groups)):

@@ -1,4 +1,4 @@
-"""The panel of a task's scores: all models with intervals, and the published board."""
+"""The panel of a task's scores: all models with intervals, and published scores."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.report.texts import number
 
 
 def _make(scope: TaskScope) -> Panel:
-    """Draw every model's primary metric on a task, the best on top."""
+    """Draw every model's primary metric on a task, the best at the top."""
     material, protocol, task = scope.material, scope.protocol, scope.task
     found = material.cells(protocol)
     found = found[found.task == task]
@@ -31,10 +31,10 @@ def _make(scope: TaskScope) -> Panel:
     note = " ".join(
         [
             f"{metric}, {'higher' if higher else 'lower'} is better. Lines are 95 % intervals.",
-            *(["Hollow marks are baselines."] if done.baseline.any() else []),
+            *(["Hollow markers are baselines."] if done.baseline.any() else []),
             *(["Ticks are single seeds."] if any(len(s.seeds) > 1 for s in scores) else []),
             *(
-                [f"Purple ticks: the {title} board, and its best as a number."]
+                [f"Purple ticks: published scores ({title}); the number is the best of them."]
                 if len(board)
                 else []
             ),
@@ -42,7 +42,7 @@ def _make(scope: TaskScope) -> Panel:
         ]
     )
     if not scores:
-        return Panel(f"No model has a value of {metric} here. {note}")
+        return Panel(f"No model has a {metric} on this task. {note}")
     alt = (
         f"Scores of {plural(len(scores), 'model')} on {task}: the best is {scores[0].model} with "
         f"{number(scores[0].value)}."
@@ -59,7 +59,7 @@ SCORES = TaskPanel("scores", "Scores", _make, order=10)
 
 
 def _published(protocol: str, task: str) -> tuple[str, pd.Series]:
-    """Return title and scores of a board that has a task by a protocol; empty if none has."""
+    """Return title and scores of the first board with a task and protocol; empty if none has."""
     for name in BOARDS:
         board = read_published(name)
         if board.protocol == protocol and task in board.scores:

@@ -65,7 +65,7 @@ _UNIT = "score"
 
 
 def _scale(metric: str) -> str:
-    """Return the axis of a metric: one for all from 0 to 1 that are maximised, else its own."""
+    """Return the axis of a metric; maximised metrics from 0 to 1 share one."""
     known = METRICS.get(metric)
     if known is None:
         return metric
@@ -76,15 +76,15 @@ def _scale(metric: str) -> str:
 
 def _notes(models: Sequence[ModelScores], mixed: Sequence[str]) -> list[str]:
     notes = [
-        "The primary metric of each task; higher is better unless the axis says otherwise.",
+        "The primary metric of each task; higher is better, unless the label of the axis differs.",
         "Lines are 95 % intervals of single scores. Overlapping lines do not show that two models "
         "are equal: the comparison tests that clip by clip.",
     ]
     if any(model.baseline for model in models):
-        notes.append("Hollow marks are baselines.")
+        notes.append("Hollow markers are baselines.")
     if any(model.lacking for model in models):
         notes.append(
-            "Models that lack tasks have the number of their tasks in brackets, and no mean here."
+            "In brackets: number of tasks of models with missing tasks, which have no mean here."
         )
     if mixed:
         notes.append(f"Left out, because models were tested differently: {', '.join(mixed)}.")

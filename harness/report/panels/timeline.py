@@ -21,7 +21,7 @@ _MOST_LABELS = 40
 
 
 def _make(scope: ModelScope) -> Panel:
-    """Draw one test recording: the one whose score is nearest to the median of all."""
+    """Draw the test recording whose score is nearest to the median."""
     record, metric = scope.records[0], scope.metric
     split, clip, truth, predicted = _typical(record, metric)
     ends = [event.end for event in (*truth, *predicted)]
@@ -37,13 +37,13 @@ def _make(scope: ModelScope) -> Panel:
         if info.seconds * 1e3 <= _WINDOW_MS:
             begin, end = 0.0, info.seconds * 1e3
     except UserError as error:
-        note += f" There is no spectrogram: {error}"
+        note += f" The spectrogram is missing: {error}"
     if end - begin >= _WINDOW_MS:
-        note += f" {begin / 1e3:.1f} to {end / 1e3:.1f} s are shown."
+        note += f" Shown: {begin / 1e3:.1f} to {end / 1e3:.1f} s."
     inside = [e for e in (*truth, *predicted) if e.end >= begin and e.start <= end]
     labels = [label for label in record.labels if label in {e.label for e in inside}]
     if len(labels) > _MOST_LABELS:
-        note += f" {_MOST_LABELS} of {len(labels)} labels are shown."
+        note += f" Shown: {_MOST_LABELS} of {len(labels)} labels."
         labels = labels[:_MOST_LABELS]
     listed = sorted(
         [("truth", event) for event in truth] + [("prediction", event) for event in predicted],
@@ -77,7 +77,7 @@ TIMELINE = ModelPanel(
 
 
 def _typical(record: Record, metric: str) -> tuple[str, str, list[Event], list[Event]]:
-    """Split, clip, true and predicted events of the recording with the median score."""
+    """Return split, clip, true and predicted events of the recording with the median score."""
     scored: list[tuple[float, tuple[str, str, list[Event], list[Event]]]] = []
     found = event_metric(metric)
     for fold in record.read_predictions():

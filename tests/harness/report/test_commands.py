@@ -57,7 +57,7 @@ def test_figures_are_written_for_papers(material, run_folder, tmp_path, capsys):
     assert "hollow" not in forest
     (ranks,) = re.findall(r"^`linear/ranks.*", captions, re.MULTILINE)
     assert "hollow" not in ranks
-    assert "Hollow marks are baselines." in captions
+    assert "Hollow markers are baselines." in captions
     assert "linear/tiny_scene-v1-full/confusion-logmel.pdf" in written
     assert "linear/tiny_scene-v1-full/map.pdf" in written
     assert f"{len(written)} files in {tmp_path}" in capsys.readouterr().out

@@ -187,7 +187,7 @@ def test_deleted_embeddings_probes_and_predictions_leave_sentences(damaged):
     for path in damaged.glob("results/*/tiny_scene*/*/test.predictions.npz"):
         path.write_bytes(b"cut off")
     found = said(damaged)
-    assert found.count("There is no map.") == 3
+    assert found.count("The embeddings cannot be read:") == 3
     assert "There are no embeddings in" in found
     assert found.count("unit.json'). Run again to make it anew") == 6
     assert "No predictions can be read" in found
@@ -198,8 +198,8 @@ def test_recordings_that_are_gone_leave_sentences(damaged):
     for path in damaged.glob("results/*/*/*/evaluation.json"):
         path.write_text(path.read_text().replace("/tasks/", "/moved/"))
     found = said(damaged)
-    assert "The recordings are gone" in found
-    assert "There is no spectrogram" in found
+    assert "The recordings are missing" in found
+    assert "The spectrogram is missing" in found
 
 
 def test_damaged_evaluations_leave_sentences(damaged, tmp_path):
@@ -216,7 +216,7 @@ def test_damaged_evaluations_leave_sentences(damaged, tmp_path):
         path.write_text(change(path.read_text()))
     found = written(gather([damaged]), tmp_path)
     assert found.text.count("Left out: …/evaluation.json") == 2
-    assert "There is nothing to show: …/test.events.json" in found.text
+    assert "Nothing can be shown: …/test.events.json" in found.text
 
 
 def test_what_no_page_can_hold_is_replaced(tmp_path):
@@ -276,7 +276,7 @@ def test_one_model_on_one_task_makes_a_page(tmp_path):
     write_csv(report_runs.made_up_rows(1, 1), tmp_path / "one.csv")
     found = written(gather([tmp_path / "one.csv"]), tmp_path)
     assert "1 model on 1 task, by 1 protocol" in found.text
-    assert "Fewer than two models have results" in found.text
+    assert "A comparison needs results of at least two models" in found.text
 
 
 def test_models_without_panels_are_named_on_the_page(material, tmp_path, monkeypatch):

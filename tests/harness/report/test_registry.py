@@ -106,9 +106,7 @@ def test_a_panel_that_cannot_be_made_leaves_a_sentence():
         raise UserError("the file is gone.")
 
     (panel,) = SummaryPanel("height", "Height", make).panels(SCOPE)
-    assert panel == Panel(
-        "There is nothing to show: the file is gone.", name="height", title="Height"
-    )
+    assert panel == Panel("Nothing can be shown: the file is gone.", name="height", title="Height")
 
 
 def test_a_kind_that_does_not_apply_makes_no_panel(monkeypatch):

@@ -65,9 +65,9 @@ def test_what_has_no_room_is_linked(record):
 
 
 def test_a_recording_that_is_gone_is_said_to_be(record, tmp_path):
-    assert "is gone" in Sounds(10**6).player(record, "test", "nowhere.wav").note
+    assert "is missing" in Sounds(10**6).player(record, "test", "nowhere.wav").note
     moved = changed(record, task_directory=tmp_path / "nowhere")
-    assert "are gone" in Sounds(10**6).player(moved, "test", "test-0000.wav").note
+    assert "are missing" in Sounds(10**6).player(moved, "test", "test-0000.wav").note
     with pytest.raises(UserError, match="no task with audio"):
         recording(moved, "test", "test-0000.wav")
 
@@ -99,7 +99,7 @@ def test_a_folder_that_is_no_task_has_no_recordings(record, tmp_path, diary):
     folder.mkdir(parents=True)
     diary.rename(folder / "diary.wav")
     other = changed(record, task_directory=tmp_path)
-    assert "are gone" in Sounds(10**6).player(other, "test", "diary.wav").note
+    assert "are missing" in Sounds(10**6).player(other, "test", "diary.wav").note
 
 
 def test_a_link_leads_from_the_pages_folder_to_the_recording(record, tmp_path):

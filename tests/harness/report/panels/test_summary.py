@@ -49,7 +49,7 @@ def test_scores_intervals_and_means_are_those_of_the_rows(drawn):
     assert np.isnan(b.mean)
     assert (b.lacking, b.baseline, b.series) == ("1 of 2", True, 1)
     assert "number of their tasks in brackets, and no mean" in panel.note
-    assert "Hollow marks are baselines." in panel.note
+    assert "Hollow markers are baselines." in panel.note
 
 
 def test_scores_that_do_not_compare_have_an_axis_of_their_own_or_none(drawn):
