@@ -1,6 +1,6 @@
-"""Fetching published task directories: download, check, unpack, move into place.
+"""Fetch published task directories: download, check, unpack, move into place.
 
-An interrupted fetch is continued by the next one. A task directory appears complete or not at all.
+The next call resumes an interrupted one. A task directory appears complete or not at all.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["FetchListener", "Fetched", "Patience", "fetch"]
 
 @dataclass
 class Fetched:
-    """The result for each task, by name: its directory, or why there is none."""
+    """The result for each task, by name: its directory, or the reason why there is none."""
 
     directories: dict[str, Path] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
@@ -40,15 +40,15 @@ def fetch(
     listener: FetchListener | None = None,
     patience: Patience | None = None,
 ) -> Fetched:
-    """Fetch published tasks to ``tasks_dir``; verify those that are there already.
+    """Fetch published tasks to ``tasks_dir``; verify those that exist already.
 
-    If a task fails, the others are fetched nevertheless. Another call continues whatever this one
-    leaves unfinished, even if the process was killed.
+    If a task fails, the others are fetched nevertheless. Another call resumes unfinished downloads,
+    even if the process was killed.
 
     Args:
         cards: the tasks; each must be published.
         tasks_dir: folder of the task directories; made if it does not exist.
-        mirror: folder with copies of the archives, or its address, to take them from.
+        mirror: folder with copies of the archives, or its URL.
         keep_archive: keep downloaded archives in ``tasks_dir/archives``, which is always searched
             first.
         jobs: number of tasks to fetch at once, 1 or more.
@@ -98,7 +98,7 @@ def _check_space(
         if isinstance(archive.place, str):
             have = place.part.stat().st_size if place.part.is_file() else 0
             loads.append(max(0, (archive.size or 0) - have))
-    # An archive that is not kept goes once its task is there.
+    # An archive that is not kept is removed when its task is complete.
     at_once = sorted(loads, reverse=True)[: None if keep_archive else jobs]
     expanded = sum(expanded_estimate(place.card, archive.size or 0) for place, archive in work)
     check_space(tasks_dir, sum(at_once), expanded)

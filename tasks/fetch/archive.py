@@ -1,7 +1,7 @@
-"""Locating a task's archive in the record that publishes it or in a mirror, with size and md5.
+"""Locate a task's archive, with size and md5, in the record that publishes it or in a mirror.
 
-pooch reads the checksums of a Zenodo record too, but lacks mirrors, and copies kept on this machine
-that need neither the record nor a network.
+pooch reads the checksums of a Zenodo record, too. It lacks mirrors, and local copies that need
+neither the record nor a network.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tasks.fetch.retries import retried
 from tasks.fetch.web import TemporaryFailure, Web, span
 
 API = "https://zenodo.org/api"
-"""Zenodo's API: ``records/<id>`` lists a record, and its files are below that address."""
+"""Zenodo's API: ``records/<id>`` lists a record, and its files are below that URL."""
 
 _MD5_FILES = ("{file}.md5", "md5sums.txt", "md5sums", "MD5SUMS")
 """Names of files beside a mirror's archives that may contain their md5."""
@@ -32,7 +32,7 @@ _MALFORMED = (
     *(ValueError, LookupError, TypeError, AttributeError),
     *(RecursionError, OverflowError),  # from deep nesting, from a number such as 1e999
 )
-"""What reading a listing raises if it is not one."""
+"""The exceptions that reading an invalid listing raises."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Archive:
 
     Attributes:
         file: its name.
-        place: an address, or a path if it is on this machine.
+        place: a URL, or a path if it is on this machine.
         size: in bytes; None if unknown.
         md5: hexadecimal; None if unknown.
-        witness: the source of the md5, for messages; without an md5, why the record gives none.
+        witness: the source of the md5, for messages; without an md5, the reason why there is none.
     """
 
     file: str
@@ -57,7 +57,7 @@ class Archive:
 class Locator:
     """Finds archives in the records that publish them, or in a mirror.
 
-    A mirror is a folder, or the address of one, that has archives under their published names.
+    A mirror is a folder, or its URL, with archives under their published names.
     Size and md5 come from the record's listing if it can be reached; otherwise the md5 comes from
     a file beside the archive.
     """
@@ -68,10 +68,10 @@ class Locator:
         self._records: dict[str, dict[str, Archive] | UserError] = {}
 
     def locate(self, published: ZenodoArchive, say: Callable[[str], None]) -> Archive:
-        """Return where the archive is.
+        """Return the archive and its location.
 
         Raises:
-            UserError: it is in none of the places where it should be.
+            UserError: it cannot be found, or has another size than the published one.
         """
         if self._mirror is None:
             return self._listed(published, say)
@@ -87,8 +87,8 @@ class Locator:
             return Archive(file, place, size, md5, witness)
         if size not in (None, known.size):
             raise UserError(
-                f"{place} has {size:,} bytes; {known.witness} lists {known.size:,}: it is not the "
-                "published archive."
+                f"{place} has {size:,} bytes, but {known.witness} lists {known.size:,}: it is not "
+                "the published archive."
             )
         return replace(known, place=place)
 
@@ -109,7 +109,7 @@ class Locator:
 
     def _read_listing(self, record: str, say: Callable[[str], None]) -> dict[str, Archive]:
         url = f"{API}/records/{quote(record)}"
-        # A mirror works without the record, so two tries are enough then.
+        # With a mirror the record is not necessary, so two tries are enough.
         advice, tries = ("", 2) if self._mirror else (_LATER, None)
         text = retried(lambda: self._web.read(url), self._web, say, advice=advice, tries=tries)
         try:
@@ -120,7 +120,7 @@ class Locator:
     def _in_mirror(
         self, mirror: str | Path, file: str, say: Callable[[str], None]
     ) -> tuple[str | Path, int | None]:
-        """Return where the mirror has a file, and its size if that is known."""
+        """Return the place of a file in the mirror, and its size if that is known."""
         if isinstance(mirror, Path):
             if not (mirror / file).is_file():
                 raise UserError(f"The mirror {mirror} has no file {file}.")
@@ -129,7 +129,7 @@ class Locator:
         return url, retried(lambda: self._announced_size(url), self._web, say, advice=_LATER)
 
     def _announced_size(self, url: str) -> int | None:
-        # Some servers do not know HEAD; a request for the first byte shows the size as well.
+        # Some servers do not support HEAD; the answer for the first byte contains the size, too.
         with self._web.get(url, {"Range": "bytes=0-0"}) as response:
             return span(response).total
 
@@ -170,7 +170,7 @@ def _mirror(text: str) -> str | Path:
     if re.match(r"https?://", text):
         return text.rstrip("/")
     if "://" in text:
-        raise UserError(f"--mirror {text}: give a folder, or an http or https address.")
+        raise UserError(f"--mirror {text}: give a folder, or an http or https URL.")
     if not Path(text).is_dir():
         raise UserError(f"--mirror {text}: there is no such folder.")
     return Path(text)
@@ -183,7 +183,7 @@ def _listed_archives(text: bytes, url: str, witness: str) -> dict[str, Archive]:
     for entry in content["files"]:
         kind, _, md5 = entry["checksum"].partition(":")
         if kind != "md5" or not re.fullmatch(r"[0-9a-f]{32}", md5):
-            raise ValueError(f"the checksum {entry['checksum']!r} is no md5")
+            raise ValueError(f"the checksum {entry['checksum']!r} is not an md5")
         file = entry["key"]
         place = f"{url}/files/{quote(file)}/content"
         listed[file] = Archive(file, place, int(entry["size"]), md5, witness)

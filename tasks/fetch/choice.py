@@ -1,4 +1,4 @@
-"""Which tasks to fetch: the published ones among those that a user names."""
+"""Choose the tasks to fetch: the published ones among those that a user names."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def published_among(
     """Return the published cards among some names and a suite, each once.
 
     Args:
-        names: of cards.
+        names: names of cards.
         suite: also all tasks of this suite.
         tasks_dir: the folder of task directories.
-        say: receives a text on tasks that are not published: which, and how to get them.
+        say: receives the names of unpublished tasks and the ways to get them.
 
     Raises:
-        UserError: no card or suite of a name, or none of them is published.
+        UserError: a name or the suite is unknown, or none of the tasks is published.
     """
     wanted = {name: card(name) for name in names}
     wanted |= {each.name: each for each in (cards_of_suite(suite) if suite else ())}

@@ -1,7 +1,7 @@
-"""Downloading an archive: no byte that has come is asked for again, and size and md5 are checked.
+"""Download an archive, resume an interrupted download, and check size and md5.
 
-requests and urllib3 lack all of it: continuing a file with a range request, telling from the ETag
-whether the server still has the same version, and comparing the whole with a known md5.
+requests and urllib3 do not resume a file with a range request, do not compare ETags to detect
+another version on the server, and do not check the whole file by an md5.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from tasks.fetch.retries import retried
 from tasks.fetch.web import Stopped, TemporaryFailure, Web, span
 
 Moved = Callable[[str, int, int | None], None]
-"""Called with a stage, the bytes done, and the bytes in all."""
+"""Called with a stage, the bytes done, and the total number of bytes."""
 
 _READ = 1 << 20
-_KEPT = "What has come is kept: the same command goes on from it."
+_KEPT = "Downloaded bytes are kept: run the same command to resume."
 _ELSEWHERE = "Run the same command later, or name a --mirror."
 
 
 class Download:
-    """The download of one archive to the file ``part``, which may be there in part.
+    """The download of one archive to the file ``part``, which may exist partly.
 
-    The server's ETag, which names this version of the file, is stored beside ``part`` and sent with
-    the request for the rest, so that pieces of two versions are not joined.
+    The server's ETag, which identifies the version of the file, is stored beside ``part``. The
+    request for the rest contains it, so pieces of two versions are not joined.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Download:
         self._part = part
         self._say = say
         self._moved = moved
-        # Without an md5, a file is taken for the same one only if it comes from the same place.
+        # Without an md5, a file counts as the same one only if its URL is the same.
         origin = None if archive.md5 else self._url
         self._identity = {"size": archive.size, "md5": archive.md5, "only_from": origin}
 
     def run(self) -> None:
         """Complete ``part`` and check it.
 
-        If pieces give a wrong md5 together, the file is fetched once more from its start.
+        If the md5 of joined pieces is wrong, the file is downloaded once more from its beginning.
 
         Raises:
             UserError: the server does not send the file, or sends another one. ``part`` is kept if
@@ -81,7 +81,7 @@ class Download:
                 drop(self._part)
                 if start == 0 or last:
                     raise
-            self._say("its pieces do not fit together: fetching it once more from its start")
+            self._say("the joined pieces have a wrong md5: downloading again from the beginning")
 
     def _received(self) -> int:
         return self._part.stat().st_size
@@ -104,17 +104,17 @@ class Download:
             brought = span(response)
             if size is not None and brought.total not in (None, size):
                 raise UserError(
-                    f"{self._url} has {brought.total:,} bytes on the server, not the {size:,} it "
-                    f"should: that is not the published file, or not all of it. {_ELSEWHERE}"
+                    f"{self._url} has {brought.total:,} bytes on the server, but {size:,} are "
+                    f"published: it is another file, or incomplete. {_ELSEWHERE}"
                 )
             if brought.start is None or brought.start > have:
                 stream.truncate(0)
-                raise TemporaryFailure("the server sent another part of the file than asked for")
+                raise TemporaryFailure("the server sent another part of the file than requested")
             if have and brought.start:
-                self._say(f"going on from {decimal(brought.start)} that are there")
+                self._say(f"resuming after {decimal(brought.start)}")
             elif have:
-                self._say("the server sends the whole file alone: it starts anew")
-            # A weak ETag says that two versions mean the same, not that their bytes are the same.
+                self._say("the server cannot resume: downloading from the beginning")
+            # A weak ETag does not guarantee that the bytes of two versions are the same.
             etag = response.headers.get("ETag", "")
             known = {"url": self._url} | ({"etag": etag} if etag.startswith('"') else {})
             write_file(_state(self._part), json.dumps(self._identity | known))
@@ -122,7 +122,7 @@ class Download:
             stream.seek(brought.start)
             self._store(response, stream)
             if size is not None and stream.tell() < size:
-                raise TemporaryFailure("the server hung up early")
+                raise TemporaryFailure("the server closed the connection early")
             return brought.start
 
     def _store(self, response: requests.Response, stream: BinaryIO) -> None:
@@ -130,11 +130,11 @@ class Download:
         self._moved("downloading", stream.tell(), size)
         for chunk in self._web.chunks(response):
             stream.write(chunk)
-            # Flushed, so that a kill loses nothing that has come.
+            # Flush, so that a kill loses no received bytes.
             stream.flush()
             if size is not None and stream.tell() > size:
                 stream.truncate(0)
-                raise UserError(f"{response.url} goes on past the {size:,} bytes it should.")
+                raise UserError(f"{response.url} is longer than the published {size:,} bytes.")
             self._moved("downloading", stream.tell(), size)
 
 
@@ -147,7 +147,7 @@ def check(archive: Archive, path: Path, web: Web, moved: Moved) -> None:
     """
     size = path.stat().st_size
     if archive.size not in (None, size):
-        raise UserError(f"{archive.place} has {size:,} bytes, not the {archive.size:,} it should.")
+        raise UserError(f"{archive.place} has {size:,} bytes, but {archive.size:,} are published.")
     if archive.md5 is None:
         return
     digest, done = hashlib.md5(usedforsecurity=False), 0

@@ -1,6 +1,7 @@
-"""The record of what was installed: written to the task directory, and compared with it later.
+"""Record the installed files in the task directory, and compare the directory with the record.
 
-bagit, the usual library for such records, lacks HEAR's layout: it moves all files below ``data/``.
+bagit, the usual library for such records, does not keep HEAR's layout: it moves all files below
+``data/``.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from tasks.fetch.archive import Archive
 from tasks.format.files import METADATA
 
 RECORD = ".fetched"
-"""A JSON file. Its name does not end in ``.json``, as that of a split's table does."""
+"""A JSON file. Its name does not end in ``.json``, because that is the suffix of split tables."""
 
 _FORMAT = 1
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """The number of files of a task directory, and their size in bytes."""
+    """The number of files of a task directory, and their total size in bytes."""
 
     files: int
     size: int
@@ -48,7 +49,9 @@ def write_record(directory: Path, card: Card, archive: Archive) -> Inventory:
         UserError: the directory has no metadata, so it is not a task.
     """
     if not (directory / METADATA).is_file():
-        raise UserError(f"{archive.file} holds no {METADATA}: it is no task's archive.")
+        raise UserError(
+            f"{archive.file} contains no {METADATA}, so it is not the archive of a task."
+        )
     if card.published is None:
         raise ValueError(f"{card.name} is not published")
     sizes = dict(_sizes(directory, ""))
@@ -70,24 +73,26 @@ def write_record(directory: Path, card: Card, archive: Archive) -> Inventory:
 
 
 def verify(directory: Path, card: Card) -> Inventory | None:
-    """Compare a task directory with the record of what was installed.
+    """Compare a task directory with the record of its installation.
 
     Files that were added, such as audio at other rates, are ignored.
 
     Returns:
-        What was installed; None if the directory has no record.
+        The installed files; None if the directory has no record.
 
     Raises:
-        UserError: files are missing or changed, or it is another version than the card's.
+        UserError: files are missing or changed, or the card names another version.
     """
     if not (directory / RECORD).is_file():
         if not (directory / METADATA).is_file():
-            raise UserError(f"{directory} is there, but is no task: it has no {METADATA}. Move it.")
+            raise UserError(
+                f"{directory} exists, but is not a task: it has no {METADATA}. Move it."
+            )
         return None
     archive, sizes, md5 = _read_record(directory)
     if card.published is not None and archive.get("file") != card.published.file:
         raise UserError(
-            f"{directory} was installed from {archive.get('file')}, and the card names "
+            f"{directory} was installed from {archive.get('file')}, but the card names "
             f"{card.published.file}. Remove the folder to fetch it."
         )
     here = dict(_sizes(directory, ""))
@@ -105,8 +110,8 @@ def verify(directory: Path, card: Card) -> Inventory | None:
     ]
     if findings:
         raise UserError(
-            f"{directory} is not as it was installed: of {plural(len(sizes), 'file')}, "
-            f"{'; '.join(findings)}. Remove the folder, and the same command fetches it again."
+            f"{directory} has changed since its installation: of {plural(len(sizes), 'file')}, "
+            f"{'; '.join(findings)}. Remove the folder to fetch it again."
         )
     return Inventory(len(sizes), sum(sizes.values()))
 
@@ -114,7 +119,7 @@ def verify(directory: Path, card: Card) -> Inventory | None:
 def unlike_published(directory: Path) -> list[str]:
     """Return the tables of a fetched task that are missing or differ from its archive.
 
-    Without a readable record there is nothing to compare with: the list is empty.
+    The list is empty if there is no readable record.
     """
     try:
         _, _, md5 = _read_record(directory)

@@ -1,6 +1,6 @@
-"""Installing one task: find its archive, download, check, unpack, move into place.
+"""Install one task: find its archive, download, check, unpack, move into place.
 
-Everything unfinished is in one hidden folder of the tasks folder, which one process at a time uses.
+Unfinished work is in a hidden folder of the tasks folder, which one process uses at a time.
 """
 
 from __future__ import annotations
@@ -26,27 +26,27 @@ KEPT = "archives"
 
 
 class FetchListener:
-    """Receives the progress of fetching, from several threads at once; this one ignores it."""
+    """Receives the progress of fetching from several threads at once; does nothing with it."""
 
     def say(self, name: str, text: str) -> None:
         """Receive a sentence about the task ``name``."""
 
     def moved(self, name: str, stage: str, done: int, total: int | None) -> None:
-        """Receive how far a task is.
+        """Receive the progress of a task.
 
         Args:
             name: the task's name.
             stage: ``downloading``, ``checking`` or ``unpacking``.
-            done: bytes done; may decrease when a server makes the download start anew.
+            done: bytes done; decreases if the download starts again.
             total: bytes of the whole stage; None if the server does not give them.
         """
 
     def ended(self, name: str) -> None:
-        """Receive that no more will be reported of a task."""
+        """Receive the end of a task: no further calls are about it."""
 
 
 class Place:
-    """The directory of one task, and the way there."""
+    """The directory of one task, and its installation."""
 
     def __init__(self, card: Card, tasks_dir: Path, listener: FetchListener) -> None:
         self.card = card
@@ -58,13 +58,13 @@ class Place:
         self.part = self._unfinished / "archive.part"
 
     def verify(self) -> None:
-        """Compare the directory with the record of what was installed.
+        """Compare the directory with the record of its installation.
 
         Raises:
             UserError: it differs.
         """
         if self._unfinished.exists():
-            # It is left from a process that was killed at its end, or another process uses it.
+            # A process that was killed at its end left it, or another process uses it.
             with claimed(self._unfinished) as mine:
                 if mine:
                     shutil.rmtree(self._unfinished)
@@ -74,14 +74,14 @@ class Place:
         inventory = verify(self.directory, self.card)
         if inventory is None:
             self._say(
-                f"{self.directory} is there, but was not fetched by this command: "
-                "`hear-byola tasks check` looks at it"
+                f"{self.directory} exists, but was not fetched by this command: "
+                "`hear-byola tasks check` checks it"
             )
         else:
-            self._say(f"{self.directory} is there, as it was installed ({inventory})")
+            self._say(f"{self.directory} exists, unchanged since its installation ({inventory})")
 
     def locate(self, locator: Locator) -> Archive:
-        """Return the archive that was kept, or else the one that the locator finds.
+        """Return the archive that was kept, otherwise the one that the locator finds.
 
         Raises:
             UserError: there is none.
@@ -100,7 +100,8 @@ class Place:
         """Download, check, unpack, and move into place.
 
         Raises:
-            UserError: the archive cannot be had or is not a task's, or another process is at it.
+            UserError: the archive cannot be downloaded or contains no task, or another process is
+                fetching the task.
             Stopped: the user stopped the program.
         """
         with claimed(self._unfinished) as mine:
@@ -128,8 +129,8 @@ class Place:
             path = archive.place
         if archive.md5 is None:
             self._say(
-                "no md5 is known to check the archive with, only its size and gzip's own checksum:"
-                f" no md5 file lies beside it, and {archive.witness}"
+                "the md5 of the archive is unknown, so only its size and gzip's checksum are "
+                f"verified: there is no md5 file beside it, and {archive.witness}"
             )
         try:
             unpacked = self._unpack(archive, path, web)
@@ -138,13 +139,13 @@ class Place:
                 self._keep(archive)
             move_directory(unpacked, self.directory)
         except UserError:
-            # The archive is complete but not a task's: another call would fail in the same way.
+            # The archive is complete but contains no task: another call would fail, too.
             drop(self.part)
             raise
         finally:
             shutil.rmtree(self._unfinished / "unpacked", ignore_errors=True)
         drop(self.part)
-        checked = f"md5 as in {archive.witness}" if archive.md5 else "no md5 known"
+        checked = f"md5 as in {archive.witness}" if archive.md5 else "md5 unknown"
         self._say(f"installed {self.directory} ({inventory}; {checked})")
 
     def _unpack(self, archive: Archive, path: Path, web: Web) -> Path:

@@ -1,7 +1,7 @@
-"""Trying again after temporary failures.
+"""Repeat requests after temporary failures.
 
-urllib3's Retry repeats a request, not a download: it does not see failures while a body is read,
-cannot restart its count with each byte received, and cannot be stopped while it waits.
+urllib3's Retry repeats a request, not a download: it does not notice failures while a body is
+read, cannot restart its count with each byte received, and cannot be stopped while it waits.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ def retried(
     """Return the result of ``attempt``, which is repeated while it raises TemporaryFailure.
 
     Args:
-        attempt: is called without arguments.
-        web: makes the requests; its patience says how often to try and how long to wait.
-        say: is called with a sentence before each wait.
-        advice: end of the error that is raised after the last failure.
-        tries: failures in a row that end in an error; by default those of the patience.
-        first_contact: whether the server has not answered yet. If its name cannot be looked up
+        attempt: called without arguments.
+        web: makes the requests; its patience has the number of tries and the waits.
+        say: called with a sentence before each wait.
+        advice: the end of the error message after the last failure.
+        tries: number of failures in a row that raise an error; by default that of the patience.
+        first_contact: whether the server has not answered yet. If its name cannot be resolved
             then, three failures are enough: most likely there is no network.
         received: returns the number of bytes received so far; the count of failures restarts when
             it exceeds all earlier values.
@@ -58,7 +58,7 @@ def retried(
         asked = failure.wait
         if asked is not None and asked > patience.longest_asked:
             raise UserError(
-                f"{failure}, and asks to come back in {asked / 60:.0f} min. Run the same command "
+                f"{failure}, and asks for a wait of {asked / 60:.0f} min. Run the same command "
                 "then."
             ) from failure
         most = min(tries, _LOOK_UPS) if failure.no_address and first_contact else tries
@@ -66,7 +66,7 @@ def retried(
             times = "once" if failures == 1 else f"{failures} times in a row"
             raise UserError(f"{failure} ({times}). {advice}".rstrip()) from failure
         doubled = min(patience.first_wait * 2 ** (failures - 1), patience.longest_wait)
-        wait, why = (doubled, "") if asked is None else (asked, ", as it asks")
+        wait, why = (doubled, "") if asked is None else (asked, ", as the server asks")
         say(f"{failure}; try {failures + 1} of {most} in {wait:.3g} s{why}")
         if web.stop.wait(wait):
             raise Stopped

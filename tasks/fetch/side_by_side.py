@@ -1,7 +1,7 @@
-"""Doing several tasks at once, each in a thread, so that one that fails does not stop the others.
+"""Do several tasks at once, each in a thread; if one fails, the others continue.
 
-concurrent.futures lacks threads that end with the program: Python waits at its exit for a pool's
-threads, and one that reads from a silent server would delay the end of a stopped program.
+concurrent.futures has no threads that end with the program: at exit, Python waits for the threads
+of a pool, and one that reads from a silent server would delay the end of a stopped program.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from harness.core.errors import UserError, disk_fault
 from tasks.fetch.web import Stopped
 
 _GRACE = 2.0
-"""Longest wait for the threads of a stopped program, in s."""
+"""Longest wait for the threads of a stopped program, in seconds."""
 
 
 def side_by_side(
@@ -25,13 +25,13 @@ def side_by_side(
 ) -> dict[str, str]:
     """Do all of ``work``; return a sentence for each that failed.
 
-    If the user stops the program, ``stop`` is set, and running work should raise Stopped soon.
+    If the user stops the program, ``stop`` is set. Running work should then raise Stopped soon.
 
     Args:
         work: functions to call, by name.
-        threads: how many to call at once.
-        stop: is set when no more is to be done.
-        ended: is called with each name that is done or has failed.
+        threads: number of functions that run at once.
+        stop: set when no further work may start.
+        ended: called with each name that is done or has failed.
     """
     waiting = deque(work)
     failures: dict[str, str] = {}
@@ -73,7 +73,7 @@ def side_by_side(
 
 
 def sentence(error: UserError | OSError) -> str:
-    """Return why a task failed."""
+    """Return the reason why a task failed."""
     if isinstance(error, UserError):
         return str(error)
     return disk_fault(error) or f"{error.filename or 'a file'}: {error.strerror or error}."

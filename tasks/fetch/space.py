@@ -1,4 +1,4 @@
-"""Estimating the disk space of tasks, before they are downloaded and unpacked."""
+"""Estimate the disk space of tasks before they are downloaded and unpacked."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _BYTES_PER_HOUR = 3600 * 48000 * 2
 """16-bit mono at 48 kHz, the only rate of the published archives."""
 
 _EXPANSION = 16
-"""Assumed ratio of a task's size to its archive's if the hours of audio are unknown. It is 9 for
-the published spoken_digit-1.0.9-small, which is padded with silence like most."""
+"""Assumed ratio of a task's size to its archive's size if the hours of audio are unknown. It is 9
+for the published spoken_digit-1.0.9-small, which is padded with silence like most tasks."""
 
 _SLACK = 1 << 20
 """Bytes for tables and headers, which are larger than the audio of a tiny task."""
@@ -39,17 +39,17 @@ def check_space(folder: Path, archives: int, expanded: int) -> None:
     """Check that there is enough space on the disk.
 
     Args:
-        folder: where archives and tasks go; it exists.
+        folder: existing folder for archives and tasks.
         archives: bytes still to be downloaded.
         expanded: estimated bytes still to be unpacked.
 
     Raises:
-        UserError: there is not; the message gives the numbers.
+        UserError: there is not enough; the message contains the numbers.
     """
     free = shutil.disk_usage(folder).free
     if archives + expanded > free:
         raise UserError(
-            f"This takes about {decimal(archives + expanded)} ({decimal(archives)} of archives and "
-            f"{decimal(expanded)} unpacked), and {folder} has {decimal(free)} free. Make room, "
-            "name another --tasks-dir, or fetch fewer at a time."
+            f"This needs about {decimal(archives + expanded)} ({decimal(archives)} of archives and "
+            f"{decimal(expanded)} unpacked), but {folder} has {decimal(free)} free. Make room, "
+            "name another --tasks-dir, or fetch fewer tasks at a time."
         )

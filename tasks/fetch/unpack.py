@@ -1,7 +1,7 @@
-"""Unpacking an archive: only plain files of one task directory, and only into its folder.
+"""Unpack an archive: only plain files of one task directory, and only into its folder.
 
-tarfile's data filter keeps members inside the folder and drops owners and rights. It lacks limits
-on size and number, and accepts links, duplicates, other directories and truncated tar files.
+tarfile's data filter keeps members inside the folder and ignores owners and permissions. It has no
+limits on size and number, and accepts links, duplicates, other directories and truncated files.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MOST_MEMBERS = 1_000_000
 """The largest published task has 100,503 clips; five sample rates of it are half of this."""
 
 _LONGEST_READ = 1 << 20
-"""Limit on a header in bytes, which no published archive reaches. tarfile reads one at once."""
+"""Limit on the bytes of a header, which tarfile reads at once. No published archive reaches it."""
 
 _BROKEN = (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, ArithmeticError)
-"""What tarfile and gzip raise when bytes are not a valid archive."""
+"""The exceptions that tarfile and gzip raise for an invalid archive."""
 
 _MISNAMED = (errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG)
 """Numbers of the OSErrors for names that contradict each other or are too long."""
@@ -73,18 +73,18 @@ def unpack(
     with archive.open("rb") as raw, gzip.GzipFile(fileobj=raw) as unzipped:
         stream = _Limited(unzipped, most_bytes, name)
         try:
-            # The stubs ask for all methods of a file; tarfile calls read, seek and tell only.
+            # The stubs require all methods of a file, but tarfile only calls read, seek and tell.
             with tarfile.open(fileobj=stream, mode="r:", copybufsize=1 << 18) as tar:  # type: ignore[call-overload]
                 for member in tar:
                     if stopped():
                         raise Stopped
                     place = _place(member, directory, name)
                     if place and place in seen:
-                        raise UserError(f"{name} holds {member.name!r} twice.")
+                        raise UserError(f"{name} contains {member.name!r} twice.")
                     seen.add(place)
                     if len(seen) > most_members:
                         raise UserError(
-                            f"{name} holds more than {most_members:,} files: no task does."
+                            f"{name} contains more than {most_members:,} files; no task does."
                         )
                     if place:
                         moved_member = member.replace(name=place, deep=False)
@@ -92,15 +92,15 @@ def unpack(
                     moved(raw.tell(), size)
             stream.finish()
         except (*_BROKEN, RecursionError, LookupError) as error:
-            raise UserError(f"{name} is not a whole .tar.gz file: {error}.") from error
+            raise UserError(f"{name} is not a complete .tar.gz file: {error}.") from error
         except OSError as error:
             if error.errno not in _MISNAMED:
                 raise
             raise UserError(
-                f"{name} holds a name that cannot be unpacked ({error.strerror})."
+                f"{name} contains a name that cannot be unpacked ({error.strerror})."
             ) from error
     if not (target / directory).is_dir():
-        raise UserError(f"{name} holds no tasks/{directory}.")
+        raise UserError(f"{name} contains no tasks/{directory}.")
     return target / directory
 
 
@@ -109,20 +109,18 @@ def _place(member: tarfile.TarInfo, directory: str, archive: str) -> str:
     kind = "file" if member.isreg() and not member.issparse() else "folder"
     if kind == "folder" and not member.isdir():
         raise UserError(
-            f"{archive} holds {member.name!r}, {_KINDS.get(member.type, 'a thing of unknown kind')}"
-            ": a task is made of plain files and folders."
+            f"{archive} contains {member.name!r}, {_KINDS.get(member.type, 'of unknown type')}: a "
+            "task has only plain files and folders."
         )
     name = member.name.removeprefix("./").rstrip("/")
     parts = name.split("/")
     if re.search(r"[\\\x00-\x1f]", name) or (name != "." and {"", ".", ".."} & set(parts)):
-        raise UserError(f"{archive} holds {member.name!r}, a path that leads out of its folder.")
+        raise UserError(f"{archive} contains {member.name!r}, a path outside its folder.")
     below = parts[1:] if _PUBLISHED_BELOW.fullmatch(parts[0]) else parts
     if kind == "folder" and below in ([], ["."], ["tasks"]):
         return ""
     if below[:2] != ["tasks", directory] or (kind == "file" and len(below) < 3):
-        raise UserError(
-            f"{archive} holds {member.name!r}; nothing but tasks/{directory} should be in it."
-        )
+        raise UserError(f"{archive} contains {member.name!r}; only tasks/{directory} is allowed.")
     return "/".join(below[1:])
 
 
@@ -138,7 +136,7 @@ _KINDS = {
 
 
 class _Limited:
-    """The unzipped stream as tarfile reads it, up to a limit."""
+    """The decompressed stream that tarfile reads, up to a limit."""
 
     def __init__(self, stream: gzip.GzipFile, limit: int, name: str) -> None:
         self._stream = stream
@@ -147,29 +145,31 @@ class _Limited:
         self._last = b""
 
     def read(self, size: int) -> bytes:
-        """Read as a file does."""
+        """Return up to ``size`` bytes."""
         if size > _LONGEST_READ:
-            raise UserError(f"{self._name} holds a header of {decimal(size)}.")
+            raise UserError(
+                f"{self._name} contains a header of {decimal(size)}; no published archive does."
+            )
         self._refuse_beyond(self.tell() + size)
         self._last = self._stream.read(size)
         return self._last
 
     def seek(self, offset: int) -> int:
-        """Seek as a file does."""
+        """Move to an offset in bytes and return it."""
         self._refuse_beyond(offset)
         return self._stream.seek(offset)
 
     def tell(self) -> int:
-        """Tell as a file does."""
+        """Return the offset in bytes."""
         return self._stream.tell()
 
     def finish(self) -> None:
-        """Check that the tar file has its end mark, and gzip's checksum, which is behind it.
+        """Check tar's end-of-archive block and the gzip checksum after it.
 
-        tarfile takes a damaged header for the end.
+        tarfile takes a damaged header for the end of the archive.
         """
         if self._last != bytes(tarfile.BLOCKSIZE):
-            raise tarfile.ReadError("it ends without tar's mark of an end")
+            raise tarfile.ReadError("its end-of-archive block is missing")
         while self.read(_LONGEST_READ):
             pass
 
@@ -177,5 +177,5 @@ class _Limited:
         if offset > self._limit + _LONGEST_READ:
             raise UserError(
                 f"{self._name} unpacks to more than {decimal(self._limit)}, far more than this "
-                "task has: it is not unpacked."
+                "task needs, so it is not unpacked."
             )

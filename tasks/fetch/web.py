@@ -1,7 +1,7 @@
-"""HTTP requests with a time limit on every wait, which tell temporary failures from final ones.
+"""Make HTTP requests with time limits, and distinguish temporary from permanent failures.
 
-requests takes proxies and certificates from the environment, as people behind firewalls need it
-to. pooch, the usual choice for data sets, lacks resuming: it starts an interrupted download again
+requests takes proxies and certificates from the environment, which networks behind firewalls need.
+pooch, the usual library for data sets, does not resume: it starts an interrupted download again
 from the first byte.
 """
 
@@ -29,10 +29,10 @@ _LONGEST_TEXT = 1 << 23
 
 
 class TemporaryFailure(Exception):
-    """A failure that another try may not meet.
+    """A failure that may not occur again.
 
-    ``wait`` is how long the server asks to wait, in s. ``no_address`` is true if the server's name
-    cannot be looked up.
+    ``wait`` is the wait in seconds that the server asks for. ``no_address`` is true if the server's
+    name cannot be resolved.
     """
 
     def __init__(self, reason: str, wait: float | None = None, *, no_address: bool = False) -> None:
@@ -73,8 +73,8 @@ class Web:
         self.patience = patience
         self.stop = stop
         self._session = requests.Session()
-        # Archives are compressed; a server must not compress them again, as sizes are counted.
-        # Zenodo asks programs to name themselves, and limits nameless ones first.
+        # Archives are compressed. If a server compressed them again, their sizes would be wrong.
+        # Zenodo asks programs for a name, and limits nameless ones first.
         self._session.headers["Accept-Encoding"] = "identity"
         self._session.headers["User-Agent"] = f"hear-byola/{version('hear-byola')}"
 
@@ -104,23 +104,25 @@ class Web:
                 asked = _seconds(response.headers.get("Retry-After"))
                 raise TemporaryFailure(f"{_host(url)} answers {_status(response)}", asked)
             if response.status_code not in (200, 206, 416):
-                raise UserError(f"{url} cannot be had: the server answers {_status(response)}.")
+                raise UserError(
+                    f"{url} cannot be downloaded: the server answers {_status(response)}."
+                )
             yield response
 
     def chunks(self, response: requests.Response) -> Iterator[bytes]:
         """Yield an answer's body as it was sent.
 
         Raises:
-            TemporaryFailure: the connection broke, or nothing came for too long.
+            TemporaryFailure: the connection broke, or the server sent nothing for too long.
             Stopped: between two chunks.
         """
         while True:
             if self.stop.is_set():
                 raise Stopped
             with _translated(response.url):
-                # read1 returns what has come, so that a slow server's bytes are stored at once.
-                # Some servers declare the archive's own compression as that of the transfer:
-                # undoing it would give a file of another size.
+                # read1 returns received bytes at once, so that those of a slow server are stored.
+                # Some servers declare the archive's own compression as that of the transfer.
+                # Decoding it would give a file of another size.
                 chunk = response.raw.read1(_CHUNK, decode_content=False)
             if not chunk:
                 return
@@ -140,7 +142,7 @@ class Web:
                 content += chunk
                 if len(content) > _LONGEST_TEXT:
                     raise UserError(
-                        f"{url} is no listing: it goes on past {_LONGEST_TEXT:,} bytes."
+                        f"{url} is not a listing: it is longer than {_LONGEST_TEXT:,} bytes."
                     )
         return bytes(content)
 
@@ -172,7 +174,7 @@ def span(response: requests.Response) -> Span:
 
 @contextlib.contextmanager
 def _translated(url: str) -> Iterator[None]:
-    """Raise TemporaryFailure or UserError in place of what requests and urllib3 raise."""
+    """Raise TemporaryFailure or UserError instead of exceptions of requests and urllib3."""
     try:
         yield
     except (requests.Timeout, urllib3.exceptions.TimeoutError) as error:
@@ -180,18 +182,18 @@ def _translated(url: str) -> Iterator[None]:
     except (requests.ConnectionError, urllib3.exceptions.HTTPError) as error:
         cause = _innermost(error)
         if "CERTIFICATE_VERIFY_FAILED" in str(cause):
-            raise UserError(f"{_host(url)} shows no valid certificate ({cause}).") from error
+            raise UserError(f"{_host(url)} has no valid certificate ({cause}).") from error
         reason = getattr(cause, "strerror", None) or type(cause).__name__
         raise TemporaryFailure(
             f"the connection to {_host(url)} failed ({reason})",
             no_address=isinstance(cause, socket.gaierror),
         ) from error
     except requests.RequestException as error:
-        raise UserError(f"{url} cannot be had: {error}.") from error
+        raise UserError(f"{url} cannot be downloaded: {error}.") from error
 
 
 def _innermost(error: BaseException) -> BaseException:
-    # An earlier failure, in whose handling this request was made, is not its cause.
+    # A request can be made while an earlier failure is handled, which is not its cause.
     while (cause := error.__cause__ or error.__context__) is not None and not isinstance(
         cause, TemporaryFailure | UserError
     ):
@@ -210,7 +212,7 @@ def _status(response: requests.Response) -> str:
 def _seconds(retry_after: str | None) -> float | None:
     """Read ``Retry-After``: seconds or a date; None if it is neither.
 
-    ``urllib3.Retry.parse_retry_after`` cuts a wait to six hours, and an error would report that.
+    ``urllib3.Retry.parse_retry_after`` limits a wait to six hours; errors must report the real one.
     """
     if retry_after is None:
         return None

@@ -49,7 +49,7 @@ def test_names_are_fetched_and_their_directories_printed(samples, tmp_path):
     assert "two: installed" in err
     again = hear_byola("tasks", "fetch", "two", "one", "--tasks-dir", tmp_path / "t")
     assert again[:2] == (0, out)
-    assert "as it was installed" in again[2]
+    assert "unchanged since its installation" in again[2]
 
 
 def test_a_suite_is_fetched_without_what_is_not_published(samples, tmp_path):

@@ -95,7 +95,7 @@ def test_without_any_md5_it_is_said_plainly(server, fetch, made, folder, story, 
     server.mirror[made.file] = made.content
     mirror = str(folder) if place == "folder" else f"{server.url}/mirror"
     assert fetch(made, mirror=mirror).failures == {}
-    assert "no md5 is known to check the archive with, only its size" in str(story)
+    assert "the md5 of the archive is unknown, so only its size" in str(story)
     assert {"no record": "404", "not listed": "lists no file", "refused": "503"}[reason] in str(
         story
     )

@@ -59,26 +59,26 @@ def unpacking(tmp_path: Path) -> Callable[..., Path]:
 
 
 HOSTILE = {
-    "up": (entry(f"{BELOW}/../../../../out.txt"), "leads out"),
-    "up at once": (entry("../out.txt"), "leads out"),
-    "up at the end": (entry(f"{BELOW}/16000/.."), "leads out"),
-    "absolute": (entry(f"/{BELOW}/out.txt"), "leads out"),
-    "doubly absolute": (entry("//etc/out.txt"), "leads out"),
-    "backslash": (entry(f"{BELOW}/..\\..\\out.txt"), "leads out"),
-    "control character": (entry(f"{BELOW}/a\nb.wav"), "leads out"),
+    "up": (entry(f"{BELOW}/../../../../out.txt"), "outside its folder"),
+    "up at once": (entry("../out.txt"), "outside its folder"),
+    "up at the end": (entry(f"{BELOW}/16000/.."), "outside its folder"),
+    "absolute": (entry(f"/{BELOW}/out.txt"), "outside its folder"),
+    "doubly absolute": (entry("//etc/out.txt"), "outside its folder"),
+    "backslash": (entry(f"{BELOW}/..\\..\\out.txt"), "outside its folder"),
+    "control character": (entry(f"{BELOW}/a\nb.wav"), "outside its folder"),
     "symbolic link": (entry(f"{BELOW}/a", tarfile.SYMTYPE, linkname="/etc"), "a symbolic link"),
     "inner link": (entry(f"{BELOW}/a", tarfile.SYMTYPE, linkname="b"), "a symbolic link"),
     "hard link": (entry(f"{BELOW}/a", tarfile.LNKTYPE, linkname="/etc/passwd"), "a hard link"),
     "character device": (entry(f"{BELOW}/a", tarfile.CHRTYPE, devmajor=1), "a device"),
     "block device": (entry(f"{BELOW}/a", tarfile.BLKTYPE, devmajor=8), "a device"),
     "pipe": (entry(f"{BELOW}/a", tarfile.FIFOTYPE), "a pipe"),
-    "unknown kind": (entry(f"{BELOW}/a", b"Z"), "unknown kind"),
-    "another directory": (entry("hear-2021.0.6/tasks/other-v1-full/a"), f"but tasks/{NAME}"),
-    "a longer name": (entry(f"{BELOW}-2/a"), f"but tasks/{NAME}"),
-    "beside the tasks": (entry("hear-2021.0.6/README"), f"but tasks/{NAME}"),
-    "at the top": (entry("setup.py"), f"but tasks/{NAME}"),
-    "a file for the directory": (entry(BELOW), f"but tasks/{NAME}"),
-    "a file for its parent": (entry("hear-2021.0.6/tasks"), f"but tasks/{NAME}"),
+    "unknown kind": (entry(f"{BELOW}/a", b"Z"), "of unknown type"),
+    "another directory": (entry("hear-2021.0.6/tasks/other-v1-full/a"), f"only tasks/{NAME}"),
+    "a longer name": (entry(f"{BELOW}-2/a"), f"only tasks/{NAME}"),
+    "beside the tasks": (entry("hear-2021.0.6/README"), f"only tasks/{NAME}"),
+    "at the top": (entry("setup.py"), f"only tasks/{NAME}"),
+    "a file for the directory": (entry(BELOW), f"only tasks/{NAME}"),
+    "a file for its parent": (entry("hear-2021.0.6/tasks"), f"only tasks/{NAME}"),
     "twice": (entry(f"{BELOW}/task_metadata.json"), "twice"),
     "twice, in two ways": (entry(f"tasks/{NAME}/task_metadata.json"), "twice"),
 }
@@ -122,7 +122,7 @@ def test_zeros_after_the_end_are_unpacked_no_further_than_the_limit(unpacking):
 
 def test_a_size_that_is_only_claimed_is_not_believed(unpacking):
     member = entry(f"{BELOW}/a.wav", size=10**15)
-    with pytest.raises(UserError, match=r"more than 10\.0 MB|not a whole"):
+    with pytest.raises(UserError, match=r"more than 10\.0 MB|not a complete"):
         unpacking(packed(member, form=tarfile.PAX_FORMAT))
 
 
@@ -142,7 +142,7 @@ def test_a_header_as_long_as_memory_is_not_read(unpacking, kind):
 
 def test_headers_upon_headers_are_an_error(unpacking):
     header = entry("x", tarfile.XHDTYPE, size=0).tobuf(tarfile.USTAR_FORMAT)
-    with pytest.raises(UserError, match="not a whole"):
+    with pytest.raises(UserError, match="not a complete"):
         unpacking(gzip.compress(header * 5000))
 
 
@@ -180,14 +180,14 @@ def test_rights_owners_and_times_stay_behind(unpacking):
     ids=["nothing", "a page", "gzip of nothing", "gzip of something"],
 )
 def test_what_is_no_archive_is_called_so(unpacking, content):
-    with pytest.raises(UserError, match="is not a whole"):
+    with pytest.raises(UserError, match="is not a complete"):
         unpacking(content)
 
 
 @pytest.mark.parametrize("kept", [0.1, 0.5, 0.9, 0.999])
 def test_an_archive_cut_anywhere_is_an_error(unpacking, kept):
     whole = made_archive()
-    with pytest.raises(UserError, match="is not a whole"):
+    with pytest.raises(UserError, match="is not a complete"):
         unpacking(whole[: int(len(whole) * kept)])
 
 
@@ -195,7 +195,7 @@ def test_a_tar_file_cut_between_two_files_is_an_error_though_gzip_is_whole(unpac
     raw = gzip.decompress(made_archive())
     with tarfile.open(fileobj=io.BytesIO(raw)) as tar:
         cut = tar.getmembers()[10].offset
-    with pytest.raises(UserError, match="without tar's mark of an end"):
+    with pytest.raises(UserError, match="end-of-archive block is missing"):
         unpacking(gzip.compress(raw[:cut]))
 
 
@@ -203,7 +203,7 @@ def test_a_damaged_header_is_not_taken_for_the_end(unpacking):
     raw = bytearray(gzip.decompress(made_archive()))
     with tarfile.open(fileobj=io.BytesIO(bytes(raw))) as tar:
         raw[tar.getmembers()[10].offset + 3] ^= 1
-    with pytest.raises(UserError, match="is not a whole"):
+    with pytest.raises(UserError, match="is not a complete"):
         unpacking(gzip.compress(bytes(raw)))
 
 
