@@ -53,7 +53,7 @@ def call(arguments: list[str]) -> int:
             shown = text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}..."
             click.secho(f"Error: {shown}", fg="red", err=True)
             return 2
-        except BrokenPipeError:  # the reader of our output has ended, as in `hear-byola ... | head`
+        except BrokenPipeError:  # the reader of the output has ended, as in `hear-byola ... | head`
             sys.stdout = None
             return 1
         except OSError as error:
@@ -63,9 +63,9 @@ def call(arguments: list[str]) -> int:
             _show(error)
             return error.exit_code
         except (click.Abort, KeyboardInterrupt) as error:
-            if isinstance(error.__cause__, EOFError):  # click takes it for the end of an input
+            if isinstance(error.__cause__, EOFError):  # click treats it as the end of the input
                 raise error.__cause__ from None
-            click.echo("\nStopped. What is finished is kept: the same command goes on.", err=True)
+            click.echo("\nStopped. Finished work is kept: the same command resumes.", err=True)
             return INTERRUPTED
 
 
@@ -84,7 +84,7 @@ def _interrupt(*_: object) -> None:
 
 
 def _warnings_once() -> Callable[..., None]:
-    """Return what shows a warning, and the same one not again: several parts read one file."""
+    """Return a function that prints each warning once; several parts read the same file."""
     shown: set[str] = set()
 
     def show(message: Warning | str, *_: object, **__: object) -> None:

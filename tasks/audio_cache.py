@@ -13,15 +13,15 @@ from hear_byola.core.wholefile import replacing
 from tasks.audio import ContentHashes, read_audio
 
 _COUNTED_EVERY = 64 << 20
-"""Bytes that this process adds before it counts again what all processes have added."""
+"""Bytes that this process adds before it measures the size of the whole cache again."""
 
 
 class AudioCache:
     """Reads audio as :func:`tasks.audio.read_audio`, and keeps it as float32.
 
     A file is named by the hash of the recording, the sample rate and the version of the resampler.
-    When the cache is full, nothing is added and nothing is deleted: each model reads all clips in
-    the same order, so that a cache that dropped its oldest clips would always lack the next one.
+    When the cache is full, nothing is added and nothing is deleted. Each model reads all clips in
+    the same order, so a cache that dropped its oldest clips would never contain the next one.
 
     Args:
         folder: of the cache; made if it does not exist.

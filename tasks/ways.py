@@ -1,4 +1,4 @@
-"""Say how to get a task that is not here: by which command, or that it comes with the package."""
+"""Return the ways to get a missing task: the command, or that it comes with the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hear-byola ablate``: brings the trainer of BYOL-A to the studies of the harness."""
+"""``hear-byola ablate``: run a study with the trainer of BYOL-A."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def _pretrain_arm(training: Training, device: str, say: Callable[[str], None]) -
     machines = Machines("gpu" if kind == "cuda" else kind, f"{index}," if index else 1)
     config, out = make_config(training.config), training.out
     checkpoint = pretrain(training.source, config, out, training.name, machines=machines, say=say)
-    # The state from which it could resume is fifty times as large, and a study has many arms.
+    # The state for resuming is fifty times as large as the checkpoint.
     (out / STATE).unlink(missing_ok=True)
     return checkpoint
 

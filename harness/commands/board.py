@@ -1,4 +1,4 @@
-"""``hear-byola results board``: results among published ones."""
+"""``hear-byola results board``: rank results among published ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hear-byola checkpoint``: show checkpoints, and convert foreign ones to our format."""
+"""``hear-byola checkpoint``: show checkpoints, and convert other files to our format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hear-byola results compare``: whether differences between models are real."""
+"""``hear-byola results compare``: test differences between models."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from rich.progress import (
 from harness.core.progress import Pace
 
 _LINE_EVERY = 10.0
-"""Seconds between two lines about a count, where no bar can be drawn."""
+"""Seconds between two lines about a count if no bars are drawn."""
 
 _Self = TypeVar("_Self", bound="Display")
 
@@ -45,7 +45,7 @@ class Display:
 
     @property
     def has_bars(self) -> bool:
-        """Whether bars are drawn; lines must tell the progress otherwise."""
+        """Whether bars are drawn; otherwise lines report the progress."""
         return not self.bars.disable
 
     def __enter__(self: _Self) -> _Self:

@@ -1,4 +1,4 @@
-"""``hear-byola tasks fetch``: published tasks, downloaded and verified."""
+"""``hear-byola tasks fetch``: download and verify published tasks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from harness.core.files import expand_home
 @click.option(
     "--mirror",
     metavar="URL|DIR",
-    help="Folder with copies of the archives, or its web address, to take them from.",
+    help="Folder with copies of the archives, or its URL.",
 )
 @click.option("--keep-archive", is_flag=True, help="Keep downloads, in TASKS_DIR/archives.")
 @click.option(
@@ -36,7 +36,7 @@ def fetch(
     keep_archive: bool,
     jobs: int,
 ) -> int:
-    """Download published tasks, and verify those that are here.
+    """Download published tasks, and verify those that exist already.
 
     NAMES are tasks of `hear-byola tasks list`. Running the command again resumes an interrupted
     download. Each archive is checked by the size and md5 that its record lists, and a task

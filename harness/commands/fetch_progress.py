@@ -1,4 +1,4 @@
-"""The progress of downloads: a bar for each task on a terminal, lines in a log file."""
+"""Show the progress of downloads: a bar for each task on a terminal, lines in a log file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness.core.progress import Pace, duration
 from tasks.fetch import FetchListener
 
 _LINE_EVERY = 10.0
-"""Seconds between a task's lines, where no bar can be drawn."""
+"""Seconds between two lines about a task if no bars are drawn."""
 
 
 class FetchDisplay(Display, FetchListener):
@@ -43,7 +43,7 @@ class FetchDisplay(Display, FetchListener):
         self.line(f"{name}: {text}")
 
     def moved(self, name: str, stage: str, done: int, total: int | None) -> None:
-        """Move the task's bar; a stage begins a new one, so that its rate is its own."""
+        """Move the task's bar. Each stage has a new bar, so that its rate is correct."""
         with self._lock:
             last, bar = self._bars.get(name, ("", None))
             if bar is None or last != stage:

@@ -1,4 +1,4 @@
-"""``hear-byola tasks make``: a table of labels and a folder of recordings to a task directory."""
+"""``hear-byola tasks make``: make a task from a table of labels and a folder of recordings."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _OF_SYNTHETIC = (
     "synthetic", "name", "clips", "classes", "seconds", "folds", "seed", "rates", "tasks_dir",
     "jobs",
 )  # fmt: skip
-"""Options of synthetic tasks; the others are about a user's recordings."""
+"""Options of synthetic tasks; the others apply to a user's recordings."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def make(chosen: MakeOptions) -> None:
     from tasks.make.plan import plan_task
 
     if chosen.clips or chosen.classes:
-        raise UserError("--clips and --classes are sizes of a task that --synthetic makes up.")
+        raise UserError("--clips and --classes need --synthetic.")
     if not (chosen.labels and chosen.audio_dir and chosen.name):
         raise UserError(
             "Give a table LABELS, a folder AUDIO_DIR and a --name; or --synthetic KIND."
@@ -147,7 +147,7 @@ def _make_synthetic(chosen: MakeOptions, kind: str) -> Path:
         if given and parameter.name not in _OF_SYNTHETIC:
             option = isinstance(parameter, click.Option)
             called = parameter.opts[0] if option else parameter.human_readable_name
-            raise UserError(f"{called} has no meaning for a synthetic task: leave it out.")
+            raise UserError(f"{called} does not apply to synthetic tasks: leave it out.")
     return make_synthetic(
         kind,
         chosen.tasks_dir,

@@ -1,4 +1,4 @@
-"""``hear-byola results merge``: results of several files and runs in one CSV."""
+"""``hear-byola results merge``: join results of several files and runs in one CSV."""
 
 from __future__ import annotations
 

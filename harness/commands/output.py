@@ -1,4 +1,4 @@
-"""What commands print besides their results."""
+"""Print messages and failures, which are not results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def say(text: str) -> None:
 
 
 def report_failures(failures: Sequence[tuple[str, str]]) -> int:
-    """Print (name, error) of what failed; return the exit code."""
+    """Print the name and error of each failure; return the exit code."""
     if failures:
         say(f"{len(failures)} failed:")
         for name, error in failures:

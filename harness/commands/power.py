@@ -1,4 +1,4 @@
-"""``hear-byola results power``: what differences a run can detect, and what others would need."""
+"""``hear-byola results power``: the smallest difference that each comparison detects."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from harness.commands.options import Command, compared, run_option, runs_argumen
 @click.option(
     "--difference",
     type=click.FloatRange(0, min_open=True),
-    help="Also compute what test set, or how many probe seeds, would detect this difference.",
+    help="Also compute the test set, or the number of probe seeds, that this difference needs.",
 )
 @click.option(
     "--power",
@@ -56,8 +56,9 @@ def power(
 ) -> None:
     """Print the smallest difference that each comparison in RUN would detect.
 
-    Without RUN: the folder runs. It depends on the pair of models, the task's test clips or groups,
-    and the probe seeds. With --difference: how many clips, groups or seeds it would take.
+    Without RUN: the folder runs. The difference depends on the pair of models, the task's test
+    clips or groups, and the probe seeds. --difference adds the numbers of clips, groups or seeds
+    that a given difference needs.
     """
     from harness.analysis.compare.gather import load
     from harness.analysis.compare.plan import format_power

@@ -1,4 +1,4 @@
-"""``hear-byola tasks prepare``: a raw corpus to a task directory."""
+"""``hear-byola tasks prepare``: make a task directory from a corpus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``hear-byola pretrain``: audio in, checkpoint of BYOL-A out."""
+"""``hear-byola pretrain``: pretrain BYOL-A on audio."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class PretrainOptions:
     "--devices",
     default="auto",
     show_default=True,
-    help="How many of each machine, or which (0,2).",
+    help="Number of devices of each machine, or their indices (0,2).",
 )
 @click.option("--nodes", type=int, default=1, show_default=True, help="Number of machines.")
 @click.option(
@@ -98,7 +98,7 @@ def pretrain(options: PretrainOptions) -> int:
     name = Path(options.config_name).stem
     out = output_folder(options.out or Path("runs") / "pretrain" / name)
     if options.resume and not (out / STATE).is_file():
-        raise UserError(f"--resume: there is no {out / STATE} to go on from.")
+        raise UserError(f"--resume: {out / STATE} does not exist.")
     made = [path for path in (out, *out.parents) if not path.exists()]
     try:
         checkpoint = train(
@@ -119,7 +119,7 @@ def pretrain(options: PretrainOptions) -> int:
 
 
 def _clear(made: Sequence[Path], probe: Path) -> None:
-    """Remove the folders that were made for a run that is refused."""
+    """Remove the folders that were made for a refused run."""
     if made and set(probe.parent.glob("*")) == {probe}:
         shutil.rmtree(probe, ignore_errors=True)
     for path in made:
@@ -155,5 +155,5 @@ def _probe(
     if not names:
         return None
     directories = [find_task(name, Path("tasks"))[0] for name in names]
-    # The CPU probes while the devices that train wait, and needs no memory of theirs.
+    # Probes run on the CPU and need no memory of the devices that train.
     return TrainingProbe(directories, out / PROBE, protocol=protocol, device="cpu", say=say)

@@ -19,10 +19,10 @@ from harness.run.pulse import pulse_of
 from harness.run.units import EmbeddingUnit, Evaluation
 
 _LOOK_EVERY = 1.0
-"""Seconds between two looks at the work of the moment."""
+"""Seconds between two updates of the current work."""
 
 _LINE_EVERY = 60.0
-"""Seconds of silence after which a log file gets a line about the work of the moment."""
+"""Seconds without a line after which a log file gets one about the current work."""
 
 
 class RunDisplay(Display, Listener):
@@ -77,7 +77,7 @@ class RunDisplay(Display, Listener):
         self.bars.update(self._score, total=evaluations, visible=evaluations > 0)
 
     def working(self, units: Sequence[tuple[str, Path]], left: str) -> None:
-        """Remember what is being worked on, and the time left."""
+        """Store the current work and the remaining time."""
         self._now, self._left = units, left
 
     def embedded(self, unit: EmbeddingUnit) -> None:
@@ -106,11 +106,11 @@ class RunDisplay(Display, Listener):
         self.bars.advance(self._score)
 
     def failed(self, name: str, error: str) -> None:
-        """Print what failed, and why."""
+        """Print a failure and its reason."""
         self.line(f"{name}: {error}", head="[bold red]FAILED[/]    ")
 
     def _look(self) -> None:
-        """Show the work of the moment now and then, until the run ends."""
+        """Show the current work at intervals, until the run ends."""
         while not self._ended.wait(_LOOK_EVERY):
             now = self._describe_now()
             if not now:
@@ -124,7 +124,7 @@ class RunDisplay(Display, Listener):
                 self.bars.update(bar, last=escape(now) if shown else "")
 
     def _describe_now(self) -> str:
-        """Return the unit that is being worked on, how far it is, and the time left of the run."""
+        """Return the current unit, its progress, and the remaining time of the run."""
         if not self._now:
             return ""
         (name, unit), *others = self._now

@@ -1,4 +1,4 @@
-"""``hear-byola results report`` and ``results figures``: results as a page, and for papers."""
+"""``hear-byola results report`` and ``results figures``: write a page, and figures for papers."""
 
 from __future__ import annotations
 

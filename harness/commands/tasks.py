@@ -1,4 +1,4 @@
-"""``hear-byola tasks``: what tasks there are, and whether they are whole."""
+"""``hear-byola tasks``: list, show, fetch, prepare, make and check tasks."""
 
 from __future__ import annotations
 

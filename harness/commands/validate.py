@@ -1,4 +1,4 @@
-"""``hear-byola validate``: a module against the HEAR API."""
+"""``hear-byola validate``: check a module against the HEAR API."""
 
 from __future__ import annotations
 

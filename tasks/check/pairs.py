@@ -1,4 +1,4 @@
-"""The table of copies that a check has found, as a CSV file."""
+"""Write the copies that a check has found as a CSV file."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def begin_pairs(path: Path) -> None:
     """Write an empty table, in place of an earlier one.
 
     Raises:
-        UserError: the file cannot be written, or holds something else.
+        UserError: the file cannot be written, or is not a table of pairs.
     """
     if path.is_file():
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
             if file.readline().rstrip("\r\n") not in ("", ",".join(COLUMNS)):
                 raise UserError(
-                    f"--pairs {path} is there, and no table of pairs: name another file."
+                    f"--pairs {path} exists and is not a table of pairs: name another file."
                 )
     write_pairs(path, ())
 

@@ -1,4 +1,4 @@
-"""The check of ``hear-byola tasks check``: against the task's card, remembering what was heard."""
+"""Check a task as ``hear-byola tasks check`` does: with its card and stored results."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from tasks.find import group_pattern
 from tasks.format.directory import Contents
 
 _SAVE_EVERY = 60.0
-"""Seconds between two savings of what was heard, which a killed process loses."""
+"""Seconds between two saves of results; a killed process loses the results since the last."""
 
 
 @dataclass(frozen=True)
 class Checked:
-    """The findings in a task directory, and a note on its card and groups, for people."""
+    """The findings in a task directory, and a note on its card and groups."""
 
     findings: Sequence[Finding]
     note: str
@@ -56,7 +56,7 @@ def check_thoroughly(
         sample_rate: check only the audio for a model of this rate; otherwise all audio.
         audio: decode every clip; otherwise only the tables are checked.
         verify: decode all audio again, instead of using the results of earlier checks.
-        progress: receives how many clips were heard and compared.
+        progress: receives the numbers of clips decoded and compared.
         say: receives a sentence if results cannot be stored.
     """
     place = directory.resolve()
@@ -68,7 +68,7 @@ def check_thoroughly(
         try:
             memory.save()
         except OSError as error:
-            say(f"What was heard cannot be remembered: {error}")
+            say(f"The results cannot be stored: {error}")
 
     def heard(what: str, done: int, total: int) -> None:
         progress(what, done, total)
@@ -93,18 +93,18 @@ def check_thoroughly(
 
 
 class _Comparison:
-    """Compares a directory with its card, and notes which card that was."""
+    """Compares a directory with its card, and keeps the name of the card."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a wrong card is a finding
+            warnings.simplefilter("ignore")  # an invalid card is a finding
             self.group_pattern = group_pattern(directory)
         self.note = ""
 
     def __call__(self, contents: Contents, seconds: Mapping[int, float]) -> Iterator[Finding]:
         for table in unlike_published(self._directory):
-            yield warning(table, "is not as it was published and fetched.")
+            yield warning(table, "differs from the published and fetched one.")
         try:
             card = card_for(self._directory)
         except UserError as fault:

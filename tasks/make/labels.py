@@ -160,14 +160,12 @@ def _check_columns(table: Table) -> bool:
                 f"{', '.join(table.columns)}."
             )
     if {"split", "fold"} <= there:
-        raise UserError(
-            f"{table.path} has a column split and a column fold: keep the one that is to count."
-        )
+        raise UserError(f"{table.path} has a column split and a column fold: keep one of them.")
     return event
 
 
 def _row(line: int, cells: dict[str, str], event: bool, faults: Faults) -> _Row | None:
-    """Read a row; None, and a fault or more, when it cannot be used."""
+    """Read a row; None if it cannot be used, with its faults added."""
     found = list(cell_faults(cells, event))
     for fault in found:
         faults.add(line, fault)

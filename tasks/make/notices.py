@@ -1,4 +1,4 @@
-"""Tell the user what of a table or of recordings is not used."""
+"""Report the parts of a table and of recordings that are not used."""
 
 from __future__ import annotations
 

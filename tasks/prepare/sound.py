@@ -39,7 +39,7 @@ def read_sound(source: object) -> tuple[np.ndarray, int]:
     if isinstance(source, Stretch):
         file, start, frames = source.file, source.start, source.frames
     if not isinstance(file, File):
-        raise TypeError(f"{source!r} is no sound of a corpus")
+        raise TypeError(f"{source!r} is not a sound of a corpus")
     with _opened(file) as sound:
         return read_frames(Path(str(file)), sound, start, frames), sound.samplerate
 

@@ -154,7 +154,7 @@ def _other_protocols(table: pd.DataFrame, published: PublishedBoard) -> list[str
 
 
 def _refusal(rows: pd.DataFrame, published: PublishedBoard) -> str:
-    """Return why the rows of a task cannot be on the board; empty if they can."""
+    """Return the reason why the rows of a task are not on the board; empty if they are."""
     task = rows.task.iloc[0]
     column = next((c for c in published.columns if task in c.directories), None)
     if column is None:
@@ -214,7 +214,7 @@ def _pairs(own: Mapping[str, Mapping[str, dict]], published: PublishedBoard) -> 
 
 
 def _method(column: BoardColumn) -> str:
-    """Return the test that published scores of a task allow, or why there is none."""
+    """Return the test for published scores of a task, or the reason why there is none."""
     if not isinstance(METRICS.get(column.metric), Accuracy):
         return f"{NO_INTERVAL}: {column.metric}"
     if column.n_test is None:

@@ -38,7 +38,7 @@ class _File:
         label: columns whose cells together are a row's name.
         aside: columns that are not tasks.
         rows: cells that select the rows.
-        whole: the number in the file that means 1.
+        whole: the number in the file that stands for 1: 100 for percent.
     """
 
     title: str

@@ -87,7 +87,7 @@ class Measured:
         return replace(self, by_unit=self.by_clip)
 
     def same_predictions(self, other: Measured) -> bool:
-        """Return whether both have equal correctness of clips or, else, equal influences."""
+        """Return whether both have equal correctness of clips or, without it, equal influences."""
         if self.correctness is not None and other.correctness is not None:
             return all(map(np.array_equal, self.correctness, other.correctness))
         return self.value == other.value and np.array_equal(
@@ -167,6 +167,6 @@ def check_paired(measured: Sequence[Measured]) -> None:
             # Recordings of other rates are other files, whose hashes cannot be compared.
             if one and another and one[0] == another[0] and one != another:
                 raise UserError(
-                    f"{pair} heard different recordings of {first.task}: the clips have the same "
-                    f"names and other contents. Run both on the same."
+                    f"{pair} were tested on different recordings of {first.task}: the clips have "
+                    "the same names, but other contents. Run both on the same recordings."
                 )

@@ -18,7 +18,7 @@ from harness.metrics.jackknife import Influence
 from harness.metrics.variance import Spread
 
 FLAT = 1e-24
-"""A smaller variance is rounding."""
+"""Smaller variances are rounding errors."""
 
 
 def one_probe_test(
@@ -29,7 +29,7 @@ def one_probe_test(
     Args:
         a, b: what was measured.
         value: the difference of the scores.
-        found: how much each unit moves the difference.
+        found: influence of each unit on the difference.
         spread: of the difference.
         effect: variance with the allowance for training, over that of single clips.
 

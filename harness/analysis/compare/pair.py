@@ -20,7 +20,7 @@ from tasks.format.task import is_synthetic
 A_BETTER, B_BETTER, TIE, UNPAIRED = "a better", "b better", "not separable", "cannot be paired"
 EQUIVALENT = "equivalent"
 NO_VERDICT = "no verdict"
-"""Start of the verdict on models that are paired on too few groups for a test."""
+"""Start of the verdict if there are too few groups for a test."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ DEFAULT = PairOptions()
 class TaskScore:
     """One model on one task: its mean value over seeds, and the seeds that can be paired.
 
-    ``missing`` has a clause on each seed that cannot.
+    ``missing`` has a clause on each seed that cannot be paired.
     """
 
     metric: str

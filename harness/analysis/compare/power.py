@@ -35,10 +35,10 @@ from harness.metrics.units import LEAST_FREEDOM
 from harness.metrics.variance import Part, add_up
 
 POWER = 0.8
-_MOST_FREEDOM = 1e5  # beyond that t is normal
-_MOST_FLIPPED = 20_000  # beyond that McNemar's test is the t test
+_MOST_FREEDOM = 1e5  # the t distribution is nearly normal above it
+_MOST_FLIPPED = 20_000  # the t test replaces McNemar's test above it
 _MOST_UNITS, _MOST_SEEDS = 10**8, 10_000
-_SMALLEST, _LARGEST = 1e-7, 1e6  # between these a difference is looked for
+_SMALLEST, _LARGEST = 1e-7, 1e6  # range of the search for a difference
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Design:
         return any(np.isfinite(part.freedom) for part in self.parts[1:])
 
     def _parts_at(self, difference: float) -> tuple[Part, ...]:
-        """Return the parts for a true difference, which some clips must differ for."""
+        """Return the parts for a true difference, which requires that some clips differ."""
         if self.flips is None or self.flips.grouped:
             return self.parts
         size = max(self.flips.size, difference)

@@ -25,7 +25,7 @@ N_FLIPS = 19_999
 # Largest number of outcomes that are enumerated; otherwise signs are drawn.
 _EXACT = 1_000_000
 _BESIDE = 1e-9
-_ROOT_TO = 1e-12  # the last step of a search for a root
+_ROOT_TO = 1e-12  # tolerance of the search for a root
 _DIGITS = 12  # decimal digits to which steps and outcomes are compared
 
 
@@ -121,7 +121,7 @@ def mcnemar_power(flips: Flips, difference: float) -> float:
     n = max(round(flips.n), 1)
     low, high = binomial_quantile((1e-9, 1 - 1e-9), n, share)
     differing = np.arange(low, high + 1)
-    # So many of them must favour one model.
+    # The test rejects if more clips than this favour one model.
     least = binomial_quantile((1 + LEVEL) / 2, differing, 0.5)
     rejected = binomial_tail(least, differing, favoured)
     rejected += 1 - binomial_tail(differing - least - 1, differing, favoured)
@@ -217,7 +217,7 @@ def _effective_clips(differences: Sequence[np.ndarray]) -> float:
 
 
 def _shares(differences: Sequence[np.ndarray]) -> tuple[float, float]:
-    """Return the shares of clips that only the first, and only the second, model has right."""
+    """Return the shares of clips that only the first, or only the second, model has correct."""
     first = np.mean([(fold > 0).mean() for fold in differences])
     second = np.mean([(fold < 0).mean() for fold in differences])
     return float(first), float(second)
@@ -230,8 +230,8 @@ def clip_part(differences: Sequence[np.ndarray], added: float = 0.0) -> Part:
 
     Args:
         differences: per fold (n,), of the clips' mean correctness; more clips than folds.
-        added: so much of a clip that only the one model has right is added, and as much of one
-            that only the other has, shared among the folds.
+        added: weight of one added clip that only the first model has right, and of one that only
+            the second has; shared among the folds.
     """
     n_folds = len(differences)
     freedom = sum(len(fold) for fold in differences) - n_folds

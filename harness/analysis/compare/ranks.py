@@ -70,7 +70,7 @@ def rank_rows(rows: pd.DataFrame, models: Sequence[str]) -> MeanRanks:
     n_tasks = alike.notna().all().sum()
     left_out = {
         "without a score of some model": alike.shape[1] - n_tasks,
-        "not tested alike": table.shape[1] - alike.shape[1],
+        "tested differently": table.shape[1] - alike.shape[1],
     }
     reasons = ", ".join(f"{number} {why}" for why, number in left_out.items() if number)
     said = f"{n_tasks} of {plural(table.shape[1], 'task')}" + (

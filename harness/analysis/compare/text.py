@@ -130,8 +130,8 @@ def _notes(comparison: Comparison) -> list[str]:
         "difference: the first model minus the second, with its 95 % confidence interval (not "
         "adjusted for several tasks). p: two-sided test of no difference. Holm: p corrected for "
         "the tasks of the pair (the † of a table corrects for the models of a task). better: p "
-        f"(Holm) < {SIGNIFICANCE:g}. Test and interval may be of two methods (McNemar, Tango) and "
-        "can disagree at the border.",
+        f"(Holm) < {SIGNIFICANCE:g}. Test and interval may use different methods (McNemar, "
+        "Tango), so borderline results can disagree.",
         DETECTS,
     ]
     if comparison.margin:

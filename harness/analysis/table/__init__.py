@@ -57,7 +57,7 @@ def format_table(
     The csv has the columns of :func:`cells`. The other formats show values to three digits with
     their interval. ``failed`` marks a failed evaluation, ``undefined`` a metric that is undefined
     on the test split, and a dash what was never run or is not supported by the protocol. A task on
-    which models were not tested alike has the heading ``mixed``, and each of its values has its
+    which models were tested differently has the heading ``mixed``, and each of its values has its
     metric. More than six tasks are divided among several tables, by domain.
 
     Args:
@@ -71,7 +71,7 @@ def format_table(
         UserError: an unknown format.
     """
     check_format(style)
-    if table.empty:  # a part of a run that is divided among too many
+    if table.empty:  # a shard without any task
         return "No results.\n"
     if unsupported is None:
         unsupported = unsupported_tasks(table)

@@ -48,7 +48,7 @@ def headlines(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
 
 
 def averaged_tasks(chosen: pd.DataFrame) -> list[str]:
-    """Return the tasks of a mean: maximised, not synthetic, and tested alike by all models."""
+    """Return the tasks of a mean: maximised, not synthetic, and equal for all models."""
     maximised = chosen.groupby("task").higher_is_better.all()
     out = mixed_tasks(chosen)
     return [
@@ -101,8 +101,8 @@ def cells(
     Args:
         table: result rows.
         protocol: the protocol.
-        domains: domain of each task directory. Tasks are sorted by domain, with a mean over every
-            domain of several tasks; a task that is not included belongs to ``other``.
+        domains: domain of each task directory; other tasks belong to ``other``. Tasks are sorted
+            by domain, and every domain with several tasks has a mean.
         baselines: further models that are baselines
             (:func:`harness.analysis.table.baseline_models.baseline_models`).
         marks: the models that do not differ significantly from the best.

@@ -49,7 +49,7 @@ def seeds_interval(rows: pd.DataFrame, *, grouped: bool = True) -> SeedsInterval
     elif len(rows) == 1 or rows.value.nunique() == 1:
         allowed = (rows.training_error > 0).any()
         return SeedsInterval(low, high, ALLOWED if allowed else "")
-    # Too few groups for an interval over groups may be enough clips for one over clips.
+    # There may be an interval over clips even if groups are too few for one over groups.
     if errors.isna().any() or (rows.ci_low.isna().any() and not over_clips):
         return SeedsInterval(low, high, "")
     parts = [Part(float((errors**2).mean()), float(freedom.min()))]
@@ -66,11 +66,11 @@ def seeds_interval(rows: pd.DataFrame, *, grouped: bool = True) -> SeedsInterval
 
 
 def interval_text(low: float, high: float) -> str:
-    """Return an interval as tables print it behind its value; empty if there is none.
+    """Return an interval as tables print it after the value; empty if there is none.
 
-    Both ends are printed, since intervals are not symmetric.
+    Both ends are printed, because intervals are not symmetric.
     """
     if pd.isna(low) or pd.isna(high):
         return ""
-    # Round as values are rounded, so that rounding errors do not show.
+    # Round like the values, so that rounding errors are not visible.
     return f" [{round(low, EQUAL_DIGITS):.3f}, {round(high, EQUAL_DIGITS):.3f}]"

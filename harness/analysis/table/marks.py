@@ -18,8 +18,8 @@ from harness.core.errors import UserError
 RULE = (
     "not significantly different from the best model of the task (paired test, "
     f"p >= {SIGNIFICANCE:g}, Holm-corrected for the models of the task), or from one of several "
-    "best. `results compare` corrects for the tasks of a pair instead, and can decide otherwise at "
-    "the border."
+    "best. `results compare` corrects for the tasks of a pair instead, so borderline results can "
+    "differ."
 )
 
 
@@ -61,7 +61,7 @@ def find_marks(table: pd.DataFrame, results: Runs, *, grouped: bool = True) -> M
 def _measure(
     results: Results, rows: pd.DataFrame, models: Iterable[str]
 ) -> tuple[dict[str, list[Measured]], dict[str, str]]:
-    """Return what is measured of each model on a task, and why others are missing."""
+    """Return the measurements of each model on a task, and why others are missing."""
     found, missing = {}, {}
     for model in models:
         measured, gone = read_measured(results, rows[rows.model == model])
@@ -94,7 +94,7 @@ def _near(
 
 
 def _p(best: Sequence[Measured], other: Sequence[Measured], grouped: bool) -> float | str:
-    """Return the p-value of no difference, or why there is none."""
+    """Return the p-value of no difference, or the reason why there is none."""
     try:
         found = difference(best, other, grouped=grouped)
     except UserError as error:

@@ -32,13 +32,13 @@ def table_notes(
     *,
     grouped: bool,
 ) -> list[str]:
-    """Return what a reader needs to know, a sentence or paragraph each.
+    """Return the notes below a table, a sentence or paragraph each.
 
     Args:
         table: result rows.
         long: :func:`harness.analysis.table.cells.cells` of each protocol.
-        marks: the models that do not differ significantly from the best; without them no note is
-            made.
+        marks: the models that do not differ significantly from the best; None for no note on
+            marks.
         unsupported: by protocol, tasks that it does not support.
         grouped: whether intervals are over test groups.
     """
@@ -171,7 +171,7 @@ def out_of_scale(table: pd.DataFrame) -> list[str]:
             for fault in [row.notes.partition(f"{OUT_OF_SCALE}: ")[2]]
         ]
         notes.append(
-            f"{protocol} does not normalise its inputs, and fails on embeddings of such a scale: "
+            f"{protocol} does not normalise its inputs and fails on embeddings of this scale: "
             f"{', '.join(first_of(said, _SHOWN))}. Compare with `--protocol linear` or `mlp`, "
             "which do."
         )
@@ -212,7 +212,7 @@ def _failures(table: pd.DataFrame) -> list[str]:
 
 
 def marks_note(marks: Marks) -> str:
-    """Return a note on the marks, or why there are none."""
+    """Return a note on the marks, or the reason why there are none."""
     said = "No model is marked as not significantly different from the best"
     if any(near for of_task in marks.near.values() for near in of_task.values()):
         said = f"{NEAR}: {marks.rule}"
@@ -230,11 +230,12 @@ def mixed_note(found: pd.DataFrame) -> str:
     if not said:
         return ""
     return (
-        f"Mixed: not all models were tested alike, so no best, and in no mean: {'; '.join(said)}."
+        "Mixed: models were tested differently, so these tasks have no best value and are in no "
+        f"mean: {'; '.join(said)}."
     )
 
 
 def _unpaired_note(marks: Marks) -> str:
     """Return a sentence on the models that could not be compared; empty if there are none."""
     shown = "; ".join(first_of(marks.unpaired, _SHOWN))
-    return f"Not compared, so without a mark: {shown}." if shown else ""
+    return f"Could not be compared, so without a mark: {shown}." if shown else ""

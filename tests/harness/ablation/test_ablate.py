@@ -289,7 +289,7 @@ def test_a_stopped_command_goes_on_in_the_middle_of_a_training(tiny_study):
         stopped.send_signal(signal.SIGINT)
         _, stderr = stopped.communicate()
     assert stopped.returncode == 130, stderr
-    assert "the same command goes on" in stderr
+    assert "the same command resumes" in stderr
     with command("ablate", tiny_study, "--out", out, "--device", "cpu") as done:
         _, stderr = done.communicate()
     assert done.returncode == 0, stderr

@@ -77,7 +77,7 @@ def test_the_table_says_where_a_protocol_cannot_learn(tmp_path: Path, monkeypatc
     assert code == 0, out.getvalue()
     (note,) = (line for line in out.getvalue().splitlines() if "does not normalise" in line)
     assert note.startswith(
-        "hear2021 does not normalise its inputs, and fails on embeddings of such a scale: far on "
+        "hear2021 does not normalise its inputs and fails on embeddings of this scale: far on "
         "tiny_scene-v1-full (an offset of "
     )
     rows = load("r")

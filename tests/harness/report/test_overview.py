@@ -64,7 +64,7 @@ def test_baselines_come_first_and_domains_of_several_tasks_have_means(tmp_path):
 def test_what_was_not_compared_is_named_as_far_as_it_can_be_read(table):
     marks = Marks(unpaired=[f"m{i} on t by linear (gone)" for i in range(9)])
     *_, note = table(row(model="a"), row(model="b", value=0.6), marks=marks).notes
-    assert "Not compared, so without a mark: m0 on t by linear (gone); m1" in note
+    assert "Could not be compared, so without a mark: m0 on t by linear (gone); m1" in note
     assert note.endswith("m2 on t by linear (gone); and 6 more.")
 
 

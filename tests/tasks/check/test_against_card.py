@@ -265,9 +265,9 @@ def test_tables_that_are_not_as_they_were_fetched_are_a_warning(tmp_path: Path) 
     task_directories.edit_json(
         task / "train.json", lambda table: {**table, "train-0000.wav": ["class01"]}
     )
-    assert "warning: train.json: is not as it was published and fetched." in run(task)[1]
+    assert "warning: train.json: differs from the published and fetched one." in run(task)[1]
     (task / ".fetched").write_text("{")
-    assert "not as it was" not in run(task)[1]
+    assert "differs from the published and" not in run(task)[1]
 
 
 def test_pairs_are_written_for_every_directory(tmp_path: Path) -> None:
@@ -305,7 +305,7 @@ def test_pairs_take_the_place_of_pairs_alone(tmp_path: Path) -> None:
     pairs, mine = tmp_path / "pairs.csv", tmp_path / "mine.csv"
     assert run(task, "--pairs", pairs)[0] == run(task, "--pairs", pairs)[0] == 0
     mine.write_text("file,label\n")
-    with pytest.raises(UserError, match=r"mine\.csv is there, and no table of pairs"):
+    with pytest.raises(UserError, match=r"mine\.csv exists and is not a table of pairs"):
         run(task, "--pairs", mine)
     assert mine.read_text() == "file,label\n"
 
@@ -343,4 +343,4 @@ def test_a_memory_that_cannot_be_written_stops_nothing(
     done = CliRunner().invoke(check, [str(task)], standalone_mode=False)
     assert done.return_value == 0
     assert "no findings" in done.stdout
-    assert "cannot be remembered" in done.stderr
+    assert "results cannot be stored" in done.stderr

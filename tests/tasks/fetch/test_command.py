@@ -179,7 +179,7 @@ def test_a_killed_download_goes_on_where_it_was(server, start, best, tmp_path, h
     assert time.monotonic() - began < 30
     if how != signal.SIGKILL:
         assert first.returncode == 130
-        assert "the same command goes on" in err
+        assert "the same command resumes" in err
         assert "Traceback" not in err
     assert not (tmp_path / "tasks" / best.card.directory).exists()
 

@@ -243,7 +243,7 @@ def test_ranks_say_on_how_many_tasks_they_stand(copied):
     edit_rows(evaluation(copied, "toy", "tiny_scene"), task_sha256="f" * 64)
     found = compare([copied], MODELS, "linear")
     assert set(found.ranks.n_tasks) == {3}
-    said = "3 of 5 tasks (left out: 1 without a score of some model, 1 not tested alike)"
+    said = "3 of 5 tasks (left out: 1 without a score of some model, 1 tested differently)"
     assert found.rank_tasks == said
     assert f"Ranks, over {said}: " in format_comparison(found)
 
@@ -316,7 +316,7 @@ def test_other_recordings_of_the_same_names_are_refused(tmp_path):
         )  # fmt: skip
         execute(make_plan(settings), InlineEngine("cpu"), settings.out)
     (each,) = compare([tmp_path / "one", tmp_path / "two"], ["one", "two"]).tasks.verdict
-    assert "heard different recordings of tiny_scene" in each
+    assert "were tested on different recordings of tiny_scene" in each
 
 
 def test_other_clips_are_refused(copied):

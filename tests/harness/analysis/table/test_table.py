@@ -343,7 +343,7 @@ def test_a_task_that_not_all_were_tested_on_alike_has_no_best_and_no_part_in_a_m
         f"0.600 {metric} [0.500, 0.700]",
         "**0.200** (1/1)",
     ]
-    assert f"tested alike, so no best, and in no mean: t-v1-full ({said})." in text
+    assert f"so these tasks have no best value and are in no mean: t-v1-full ({said})." in text
     for style in ("latex", "html"):
         assert "Mixed" in format_table(frame(rows), style)
     read = pd.read_csv(io.StringIO(format_table(frame(rows), "csv"))).set_index(["model", "task"])

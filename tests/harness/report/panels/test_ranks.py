@@ -18,7 +18,7 @@ def test_ranks_stand_on_tasks_of_one_version_and_say_on_how_many():
     ]
     rows = [each for each in rows if (each.task.name, each.model.label) != ("t1-v1-full", "b")]
     ranks = RANKS.make(ComparisonScope(Material(frame(rows), (), {}), "linear"))
-    said = "1 of 3 tasks (left out: 1 without a score of some model, 1 not tested alike)"
+    said = "1 of 3 tasks (left out: 1 without a score of some model, 1 tested differently)"
     assert said in ranks.note
     assert [line[:2] for line in ranks.table.rows] == [("b", "1.00"), ("a", "2.00")]
     ranks = RANKS.make(ComparisonScope(Material(frame(rows[-2:]), (), {}), "linear"))
