@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import os
 import re
 import subprocess
 import sys
 import sysconfig
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from graphlib import TopologicalSorter
@@ -108,6 +110,37 @@ def test_the_architecture_page_lists_the_rooms_in_order() -> None:
     page = (ROOT / "docs/architecture.md").read_text("utf-8")
     listed = re.findall(r"^\| `([\w.]+)` \|", page.partition("| room |")[2], re.MULTILINE)
     assert listed[: len(ROOMS)] == list(ROOMS)
+
+
+def test_the_architecture_page_draws_the_imports() -> None:
+    """The arrows are the imports between boxes, without those that follow from others."""
+    page = (ROOT / "docs/architecture.md").read_text("utf-8")
+    picture = page.partition("```mermaid")[2].partition("```")[0]
+    boxes = {
+        room.replace("/", "."): box
+        for box, rooms in re.findall(r'^ *(\w+)\["(.*?)<br>', picture, re.MULTILINE)
+        for room in rooms.split(", ")
+    }
+    assert boxes.keys() == set(ROOMS)
+    chains = [line.split(" --> ") for line in picture.split("\n") if "-->" in line]
+    drawn = {(a.strip(), b.strip()) for chain in chains for a, b in itertools.pairwise(chain)}
+    imported = defaultdict(set)
+    for module in SOURCES:
+        for name in our_imports(module):
+            imported[boxes[room_of(module)]].add(boxes[room_of(name)])
+    graph = {box: names - {box} for box, names in imported.items()}
+
+    def reached(box: str) -> set[str]:
+        below = graph.get(box, set())
+        return below.union(*map(reached, below))
+
+    needed = {
+        (below, box)
+        for box, names in graph.items()
+        for below in names
+        if not any(below in reached(other) for other in names)
+    }
+    assert drawn == needed
 
 
 def test_every_package_below_the_harness_is_a_room() -> None:
