@@ -135,13 +135,13 @@ def overview(material: Material, protocol: str, marks: Marks | None) -> Overview
     maximised = headlines.groupby("task").higher_is_better.all()
     columns = tuple(
         TaskColumn(
-            task,
-            name,
-            metrics[task],
-            material.fact(task).domain,
-            material.fact(task).suite or suites[task],
-            task in averaged,
-            not maximised[task],
+            task=task,
+            name=name,
+            metric=metrics[task],
+            domain=material.fact(task).domain,
+            suite=material.fact(task).suite or suites[task],
+            averaged=task in averaged,
+            lower=not maximised[task],
         )
         for task, name in zip(tasks, short_names(tasks), strict=True)
     )

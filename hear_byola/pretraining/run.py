@@ -93,7 +93,16 @@ def pretrain(
         module = _module(config, prepared, steps, beginning, say)
         export = rank_zero_only(_Exporter(config, prepared, start).write)
         trainer.callbacks.extend(  # type: ignore[attr-defined]
-            _callbacks(trainer, module, prepared, folder, log, export, probe, say)
+            _callbacks(
+                trainer,
+                module,
+                prepared,
+                folder=folder,
+                log=log,
+                export=export,
+                probe=probe,
+                say=say,
+            )
         )
         trainer.fit_loop.epoch_loop.max_steps = steps
         try:
@@ -151,6 +160,7 @@ def _callbacks(
     trainer: pl.Trainer,
     module: ByolTraining,
     prepared: Prepared,
+    *,
     folder: Folder,
     log: CurveLog,
     export: Callable[[ByolTraining, Path], None],

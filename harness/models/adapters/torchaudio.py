@@ -7,7 +7,6 @@ recognition, of which the encoder is used. Weights come through the cache of ``t
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from harness.models.frame_functions import (
     get_timestamp_embeddings,
 )
 from harness.models.frames import CHUNK_LENGTH_S, HOP_MS, FrameEncoder, FrameModel, Geometry
+from hear_byola.core.errors import did_you_mean
 
 __all__ = [
     "get_layer_embeddings",
@@ -135,14 +135,15 @@ def _bundle(name: str) -> Any:
     }
     if name in known:
         return known[name]
-    close = difflib.get_close_matches(name.upper(), known, 1)
-    hint = f" Did you mean '{close[0]}'?" if close else ""
     if not name:
-        raise ValueError("no pipeline is named, for example -m torchaudio=WAV2VEC2_BASE.")
+        raise ValueError("name a pipeline, for example -m torchaudio=WAV2VEC2_BASE.")
     if hasattr(pipelines, name):
-        raise ValueError(f"the pipeline {name} is no encoder. Those that are: {', '.join(known)}.")
+        raise ValueError(
+            f"the pipeline {name} is not an encoder. The encoders are {', '.join(known)}."
+        )
     raise ValueError(
-        f"torchaudio.pipelines has no '{name}'.{hint} The encoders are {', '.join(known)}."
+        f"torchaudio.pipelines has no '{name}'.{did_you_mean(name, known)} The encoders are "
+        f"{', '.join(known)}."
     )
 
 

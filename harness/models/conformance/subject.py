@@ -145,7 +145,15 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
         if isinstance(model, torch.nn.Module):
             raise  # the device
         raise Failure(str(error)) from error
-    return Subject(spec, api, model, training, changed, others, backend)
+    return Subject(
+        spec=spec,
+        api=api,
+        model=model,
+        was_training=training,
+        changed_settings=changed,
+        other_side_effects=others,
+        backend=backend,
+    )
 
 
 def _load(api: ModuleType, spec: ModelSpec) -> Any:

@@ -35,6 +35,7 @@ def timeline_figure(
     truth: Sequence[Event],
     predicted: Sequence[Event],
     labels: Sequence[str],
+    *,
     begin: float,
     end: float,
     width: float,

@@ -56,7 +56,7 @@ def _make(scope: ModelScope) -> Panel:
     return Panel(
         note,
         draw=lambda width: timeline_figure(
-            truth, predicted, labels, begin, end, width, audio, rate
+            truth, predicted, labels, begin=begin, end=end, width=width, audio=audio, rate=rate
         ),
         alt=f"{plural(len(truth), 'true event')} and {plural(len(predicted), 'predicted event')} "
         f"of {clip} over time.",

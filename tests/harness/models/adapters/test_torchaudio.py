@@ -114,9 +114,9 @@ def test_a_state_dict_replaces_the_weights(tmp_path):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("torchaudio", "no pipeline is named"),
+        ("torchaudio", "name a pipeline"),
         ("torchaudio=WAV2VEC_BASE", "Did you mean 'WAV2VEC2_BASE'"),
-        ("torchaudio=SQUIM_OBJECTIVE", "is no encoder"),
+        ("torchaudio=SQUIM_OBJECTIVE", "is not an encoder"),
         ("torchaudio=TINY,weights=./absent.pt", "no readable state dict"),
         ("torchaudio=TINY,layers=3", "no option 'layers'"),
     ],

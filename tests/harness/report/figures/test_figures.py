@@ -233,12 +233,15 @@ def test_timelines(labels, width):
     names = [f"label {i}" for i in range(labels)]
     events = [Event(name, 100.0 * i, 100.0 * i + 400) for i, name in enumerate(names)]
     audio = np.random.default_rng(0).normal(0, 0.1, 5 * 16000)
-    check(timeline_figure(events, events[::2], names, 0.0, 5000.0, width, audio, 16000))
-    check(timeline_figure(events, [], names, 0.0, 5000.0, width))
+    place = {"begin": 0.0, "end": 5000.0, "width": width}
+    check(timeline_figure(events, events[::2], names, **place, audio=audio, rate=16000))
+    check(timeline_figure(events, [], names, **place))
 
 
 def test_a_silent_or_very_short_recording_has_a_spectrogram():
     for audio in (np.zeros(16000), np.zeros(10)):
-        figure = timeline_figure([], [], ["a"], 0.0, 1000.0, 3.5, audio, 16000)
+        figure = timeline_figure(
+            [], [], ["a"], begin=0.0, end=1000.0, width=3.5, audio=audio, rate=16000
+        )
         check(figure)
         assert len(figure.axes) == 2
