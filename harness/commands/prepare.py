@@ -10,7 +10,18 @@ from harness.commands import options
 from harness.commands.output import say
 
 
-@click.command("prepare", cls=options.Command)
+class _Prepare(options.Command):
+    def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what the command does, and the corpora that it knows."""
+        from tasks.prepare.registry import CORPORA
+
+        super().format_help_text(ctx, formatter)
+        formatter.write_paragraph()
+        with formatter.indentation():
+            formatter.write_text(f"NAME is one of {', '.join(CORPORA)}.")
+
+
+@click.command("prepare", cls=_Prepare)
 @click.argument("name")
 @click.option(
     "--source",
@@ -32,9 +43,7 @@ def prepare(
 ) -> None:
     """Make a task directory from a corpus as its publisher distributes it.
 
-    After a stop, the same command resumes. NAME is one of nsynth_instrument,
-    urbansound8k, voxceleb1, voxforge, speech_commands_v2_12, speech_commands_v2_35,
-    speech_commands_5h, speech_commands_full, spoken_digit and esc50.
+    After a stop, the same command resumes.
     """
     from tasks.prepare.run import prepare as prepare_task
 
