@@ -152,7 +152,7 @@ def test_a_results_csv_alone_makes_a_page_that_says_what_is_missing(run_folder, 
     write_csv(load(run_folder), tmp_path / "results.csv")
     found = written(report_runs.with_facts(gather([tmp_path / "results.csv"])), tmp_path)
     assert "made from a results CSV alone" in found.text
-    assert "No predictions of" in found.text
+    assert "Without predictions, because" in found.text
     assert {a.get("data-panel") for _, a in found.tags} >= {"scores", "ranks"}
     assert not [a for _, a in found.tags if a.get("data-panel") == "confusion"]
 
@@ -190,7 +190,7 @@ def test_deleted_embeddings_probes_and_predictions_leave_sentences(damaged):
     assert found.count("The embeddings cannot be read:") == 3
     assert "There are no embeddings in" in found
     assert found.count("unit.json'). Run again to make it anew") == 6
-    assert "No predictions can be read" in found
+    assert "The predictions cannot be read" in found
     assert "cannot be paired" in found
 
 
@@ -260,7 +260,7 @@ def test_a_run_with_next_to_nothing_left_makes_a_page(damaged, tmp_path):
     second.write_text("{")
     found = written(gather([damaged]), tmp_path)
     assert f"Left out: …/{second.name}" in found.text
-    assert "a run of an older version" in found.text
+    assert "a results CSV or an older version" in found.text
     assert not [tag for tag, _ in found.tags if tag == "audio"]
 
 

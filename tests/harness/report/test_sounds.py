@@ -68,7 +68,7 @@ def test_a_recording_that_is_gone_is_said_to_be(record, tmp_path):
     assert "is missing" in Sounds(10**6).player(record, "test", "nowhere.wav").note
     moved = changed(record, task_directory=tmp_path / "nowhere")
     assert "are missing" in Sounds(10**6).player(moved, "test", "test-0000.wav").note
-    with pytest.raises(UserError, match="no task with audio"):
+    with pytest.raises(UserError, match="no task directory with audio"):
         recording(moved, "test", "test-0000.wav")
 
 
@@ -88,7 +88,7 @@ def test_a_record_shows_nothing_but_recordings_of_its_task(record, tmp_path, dia
     other = changed(record, task_directory=directory)
     clip = clip.format(diary=diary)
     assert (directory / "16000/test" / clip).is_file()
-    with pytest.raises(UserError, match="leads out of its task's folder"):
+    with pytest.raises(UserError, match="outside its task's directory"):
         recording(other, "test", clip)
     assert Sounds(10**6).player(other, "test", clip).source == ""
     assert Sounds(0).player(other, "test", clip).source == ""

@@ -235,5 +235,5 @@ def test_a_task_that_came_meanwhile_is_verified(server, fetch, made, tmp_path, s
     server.seen.clear()
     assert fetch(made).failures == {}
     assert server.seen == []
-    assert "as it was installed" in story.said[-1][1]
+    assert "unchanged since its installation" in story.said[-1][1]
     assert [path.name for path in (tmp_path / "tasks").iterdir()] == [directory.name]

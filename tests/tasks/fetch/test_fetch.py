@@ -495,7 +495,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(server, fetch, made, mon
     big = Sample(hours, made.content)
     usage = shutil.disk_usage("/")._replace(free=30_000_000_000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match=r"34\.6 GB unpacked\), and .* has 30\.0 GB free"):
+    with pytest.raises(UserError, match=r"34\.6 GB unpacked\), but .* has 30\.0 GB free"):
         fetch(big)
     assert server.seen == []
     assert fetch(made).failures == {}

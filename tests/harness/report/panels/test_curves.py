@@ -30,7 +30,7 @@ def test_a_curve_marks_what_was_chosen(material):
 def test_many_curves_are_counted_by_what_they_come_of(material):
     (record,) = records(material, SCENE)
     note = curves([record] * 3).note
-    assert note.endswith(" 3 lines, one for each probe: 3 seeds.")
+    assert note.endswith(" 3 lines, one per probe: 3 seeds.")
     assert "lines" not in curves([record]).note
 
 
@@ -41,7 +41,7 @@ def test_a_key_of_another_protocol_names_the_axis(material, monkeypatch):
     searched = unit.model_copy(update=changes)
     monkeypatch.setattr(Record, "read_probes", lambda *_: [searched])
     panel = curves(seeds)
-    assert panel.table.header[2] == "temperature chosen"
+    assert panel.table.header[2] == "selected temperature"
     assert panel.draw(4).axes[0].get_xlabel() == "temperature"
     odd = searched.model_copy(update={"curve": [[1.0, 2.0, 3.0, 4.0, 5.0]]})
     monkeypatch.setattr(Record, "read_probes", lambda *_: [odd])

@@ -106,7 +106,7 @@ def test_a_reference_without_predictions_gives_way_to_the_next_that_was_named(ma
     )
     assert titles(both) == [f"{report_runs.MEAN} against logmel"]
     said = section(both).notes[0]
-    assert said.endswith("named first of those that can be compared.")
+    assert said.endswith("named first of those with predictions.")
 
 
 def test_the_newest_rows_are_looked_for_once_a_protocol(material):

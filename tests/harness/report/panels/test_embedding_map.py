@@ -65,6 +65,6 @@ def test_a_map_says_which_of_equally_frequent_labels_it_tells_apart(material, mo
 
     monkeypatch.setattr("harness.report.panels.embedding_map.MOST_LABELS", 2)
     said = "Colours mark the 2 most frequent of 4 labels"
-    first = "of equally frequent labels, the first in the task's list"
+    first = "ties: the first in the vocabulary"
     assert f"{said} ({first})." in note([4, 4, 4, 4])
     assert f"{said}." in note([6, 6, 2, 2])

@@ -19,7 +19,7 @@ def test_scores_stand_beside_the_published_board():
     material = Material(frame(rows), (), {})
     panel = SCORES.make(TaskScope(material, "hear2021", task, {}))
     board = read_published("hear2021").scores[task].dropna()
-    assert "HEAR 2021 board" in panel.note
+    assert "published scores (HEAR 2021)" in panel.note
     published = [each for each in panel.table.rows if str(each[0]).startswith("HEAR 2021: ")]
     assert len(published) == len(board) > 20
     assert [line[1] for line in panel.table.rows[:2]] == ["0.9000", "0.8000"]

@@ -48,7 +48,7 @@ def test_scores_intervals_and_means_are_those_of_the_rows(drawn):
     assert np.isnan(b.values[1])
     assert np.isnan(b.mean)
     assert (b.lacking, b.baseline, b.series) == ("1 of 2", True, 1)
-    assert "number of their tasks in brackets, and no mean" in panel.note
+    assert "number of tasks of models with missing tasks, which have no mean" in panel.note
     assert "Hollow markers are baselines." in panel.note
 
 
