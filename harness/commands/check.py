@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.commands.options import Command, FilePath, tasks_dir
 from harness.commands.output import say
+
+if TYPE_CHECKING:
+    from tasks.check import Finding
 
 
 @click.command("check", cls=Command)
@@ -22,6 +27,13 @@ from harness.commands.output import say
     type=FilePath(dir_okay=False, path_type=Path),
     help="CSV file for every pair of copies that is found; replaces an earlier such file.",
 )
+@click.option(
+    "--against",
+    type=FilePath(path_type=Path),
+    metavar="CORPUS",
+    help="Also search this audio for test clips: the corpus.json of a pretraining, a folder, a "
+    "list or a tar file.",
+)
 @click.option("--verify", is_flag=True, help="Check all audio again, and ignore stored results.")
 def check(
     names: tuple[str, ...],
@@ -29,6 +41,7 @@ def check(
     sample_rate: int | None,
     no_audio: bool,
     pairs: Path | None,
+    against: Path | None,
     verify: bool,
 ) -> int:
     """Check tasks and list every finding; exit code 1 on an error.
@@ -40,6 +53,7 @@ def check(
     quieter, padded, coded again or made noisier is approximate; docs/tasks.md gives the measured
     recall. Results for each file are kept, so a second check is quick.
     """
+    from harness.commands.arguments import existing
     from harness.commands.display import CountDisplay
     from tasks.check import format_findings
     from tasks.check.pairs import begin_pairs, write_pairs
@@ -50,7 +64,14 @@ def check(
     found = []
     if pairs is not None:
         begin_pairs(pairs)  # a file that cannot be written is reported before work starts
-    for directory in [directory_to_check(name, tasks_dir) for name in names]:
+    directories = [directory_to_check(name, tasks_dir) for name in names]
+    contained: Mapping[Path, Sequence[Finding]] = {}
+    if against is not None:
+        from harness.commands.contamination import findings_against
+
+        with CountDisplay(str(against)) as display:
+            contained = findings_against(directories, existing(against), display.count, say)
+    for directory in directories:
         with CountDisplay(directory.resolve().name) as display:
             checked = check_thoroughly(
                 directory,
@@ -61,8 +82,9 @@ def check(
                 say=say,
             )
         failed |= checked.failed
-        found += [(directory, pair) for finding in checked.findings for pair in finding.pairs]
-        click.echo(format_findings(directory, checked.findings, checked.note))
+        findings = [*checked.findings, *contained.get(directory, ())]
+        found += [(directory, pair) for finding in findings for pair in finding.pairs]
+        click.echo(format_findings(directory, findings, checked.note))
     if pairs is not None:
         write_pairs(pairs, found)
     return int(failed)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,13 @@ from harness.commands.options import Command, FilePath, out_option, settings
 from harness.commands.output import say
 from harness.core.errors import UserError
 from harness.core.files import expand_home
+from harness.core.progress import Pace
+
+if TYPE_CHECKING:
+    from hear_byola.pretraining.corpus import AudioCorpus
+
+_LINE_EVERY = 10.0
+"""Seconds between lines about a search."""
 
 PROBE = "probe"
 """The folder of quick probes in that of a run."""
@@ -35,6 +43,7 @@ class PretrainOptions:
     nodes: int
     probe_tasks: tuple[str, ...]
     probe_protocol: str
+    exclude_tasks: tuple[str, ...]
 
 
 @click.command(cls=Command)
@@ -76,6 +85,12 @@ class PretrainOptions:
 @click.option(
     "--probe-protocol", default="linear", show_default=True, help="As in `hear-byola run`."
 )
+@click.option(
+    "--exclude-tasks",
+    multiple=True,
+    metavar="TASK|DIR",
+    help="Leave out recordings that contain a test clip of this task. Repeatable.",
+)
 @settings(PretrainOptions)
 def pretrain(options: PretrainOptions) -> int:
     """Pretrain BYOL-A on AUDIO.
@@ -109,6 +124,7 @@ def pretrain(options: PretrainOptions) -> int:
             machines=Machines(options.accelerator, _devices(options.devices), options.nodes),
             probe=_probe(options.probe_tasks, options.probe_protocol, out),
             start=options.start and existing(options.start),
+            select=_select(options.exclude_tasks),
             say=say,
         )
     except UserError:
@@ -144,6 +160,21 @@ def _fields(texts: tuple[str, ...]) -> dict[str, object]:
 
 def _devices(text: str) -> int | str:
     return int(text) if text.isdecimal() else text
+
+
+def _select(names: tuple[str, ...]) -> Callable[[AudioCorpus], AudioCorpus]:
+    from harness.commands.contamination import leave_out
+    from tasks.find import find_task
+
+    if not names:
+        return lambda corpus: corpus
+    pace = Pace(_LINE_EVERY)
+
+    def progress(what: str, done: int, total: int) -> None:
+        if pace.due():
+            say(f"{what}: {done:,} of {total:,}")
+
+    return leave_out([find_task(name, Path("tasks"))[0] for name in names], progress, say)
 
 
 def _probe(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
@@ -87,6 +87,32 @@ class AudioCorpus:
             return self.root / self._own_name(item)
         path = self.root / self.shards[self.shard[item]]
         return open_member(path, int(self.offset[item]), int(self.size[item]))
+
+    def without(self, reasons: Mapping[int, str]) -> AudioCorpus:
+        """Return the corpus without some sounds, which are then in ``skipped``.
+
+        Args:
+            reasons: index of a sound: why it is left out, as a predicate.
+
+        Raises:
+            UserError: no sound is left.
+        """
+        kept = np.setdiff1d(np.arange(len(self)), list(reasons))
+        if not len(kept):
+            raise UserError(f"{self.root}: every sound is left out, for example {self.name(0)}.")
+        used, kind = np.unique(self.kind[kept], return_inverse=True)
+        text, ends = _joined(self._own_name(item) for item in kept.tolist())
+        facts = ("frames", "rate", "weight", "shard", "offset", "size")
+        left_out = tuple((self.name(item), reason) for item, reason in sorted(reasons.items()))
+        return replace(
+            self,
+            kinds=tuple(self.kinds[index] for index in used),
+            kind=kind.astype(np.int16),
+            text=text,
+            ends=ends,
+            skipped=self.skipped + left_out,
+            **{name: getattr(self, name)[kept] for name in facts},
+        )
 
     def _own_name(self, item: int) -> str:
         start = self.ends[item - 1] if item else 0

@@ -28,6 +28,9 @@ from hear_byola.pretraining.state import replacing
 STATISTICS_CROPS = 10_000
 """Largest number of crops for the statistics (arXiv 2103.06695, section IV-A)."""
 
+RECORD_VERSION = 1
+"""Version of ``corpus.json``. Files without a version also lack ``audio``."""
+
 _PIECE = 16
 _NAMED = 5
 _KINDS = 8  # largest number of kinds that are all listed
@@ -80,6 +83,7 @@ def prepare(
     record: Path,
     say: Callable[[str], None],
     begun: bool = False,
+    select: Callable[[AudioCorpus], AudioCorpus] = lambda corpus: corpus,
 ) -> Prepared:
     """Scan the audio, and measure the statistics of its log-mel spectrograms.
 
@@ -89,12 +93,13 @@ def prepare(
         record: JSON file for the results; statistics of the same corpus and crops are read from it.
         say: called with messages.
         begun: whether a run on the recorded audio is being resumed.
+        select: returns the part of the corpus to train on.
 
     Raises:
         UserError: no usable audio, only silence, shares that do not match the audio, or other audio
             than the run began with.
     """
-    corpus = find_sounds(audio, say)
+    corpus = select(find_sounds(audio, say))
     known = _read(record)
     if begun and known and known["sha256"] != corpus.sha256:
         raise UserError(
@@ -124,6 +129,8 @@ def prepare(
         statistics = measure(source, config.convention)
     description = describe(source)
     content = {
+        "version": RECORD_VERSION,
+        "audio": os.path.abspath(audio),
         "description": description,
         "sha256": corpus.sha256,
         "hours": corpus.hours_by_kind(),

@@ -26,6 +26,7 @@ from hear_byola.pretraining.callbacks import (
     SavedState,
 )
 from hear_byola.pretraining.config import PretrainConfig
+from hear_byola.pretraining.corpus import AudioCorpus
 from hear_byola.pretraining.curves import draw
 from hear_byola.pretraining.finish import finished_state
 from hear_byola.pretraining.folder import STATE, Folder
@@ -47,6 +48,7 @@ def pretrain(
     machines: Machines | None = None,
     probe: Callable[[Path], Mapping[str, float]] | None = None,
     start: Path | None = None,
+    select: Callable[[AudioCorpus], AudioCorpus] = lambda corpus: corpus,
     say: Callable[[str], None] = print,
 ) -> Path:
     """Pretrain an encoder; a stopped run resumes from its last saved state.
@@ -63,6 +65,7 @@ def pretrain(
         probe: function that returns a checkpoint's scores by task; it is called every
             `config.probe_every` steps, or `config.probe_every_epochs` epochs.
         start: checkpoint to start from, instead of random weights.
+        select: returns the part of the corpus to train on; by default all of it.
         say: called with messages.
 
     Returns:
@@ -84,7 +87,7 @@ def pretrain(
         origin = {"start": str(start)} if start else {}
         begun = folder.begun()
         folder.keep_config({**config.as_dict(), "processes": trainer.world_size, **origin})
-        prepared = prepare(audio, config, folder.corpus, say, begun)
+        prepared = prepare(audio, config, folder.corpus, say, begun, select)
         steps = _steps(config, prepared.source.epoch_size, trainer.world_size)
         if folder.finished(steps):
             say(f"{folder.checkpoint} is finished")

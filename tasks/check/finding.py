@@ -47,9 +47,9 @@ def error(file: str, reason: str) -> Finding:
     return Finding("error", file, reason)
 
 
-def warning(file: str, reason: str) -> Finding:
+def warning(file: str, reason: str, pairs: tuple[AlikeClips, ...] = ()) -> Finding:
     """Return a finding that does not stop a run."""
-    return Finding("warning", file, reason)
+    return Finding("warning", file, reason, pairs=pairs)
 
 
 def listing(names: Sequence[str]) -> str:
