@@ -60,7 +60,8 @@ EXAMPLES = {
     ),
     "tasks check": (
         "hear-byola tasks check path/to/task-v1-full",
-        "hear-byola tasks check tasks/*-v1-full --sample-rate 16000 --pairs copies.csv",
+        "hear-byola tasks check tasks/*-v1-full --pairs copies.csv \\\n"
+        "      --against runs/pretrain/mine/corpus.json",
     ),
     "results table": (
         "hear-byola results table runs",
@@ -82,6 +83,10 @@ EXAMPLES = {
     "results merge": (
         "hear-byola results merge runs/node1 runs/node2 -o runs/all.csv",
         "hear-byola results merge results/demo.csv runs/demo -o runs/all.csv",
+    ),
+    "results export": (
+        "hear-byola results export runs --format jsonl -o results.jsonl",
+        "hear-byola results export runs --format model-index -m hear_byola --name me/my-byola",
     ),
     "results report": (
         "hear-byola results report runs -o report.html",

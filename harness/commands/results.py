@@ -9,6 +9,7 @@ import click
 from harness.commands.arguments import chosen_runs
 from harness.commands.board import board
 from harness.commands.compare import compare
+from harness.commands.export import export
 from harness.commands.merge import merge
 from harness.commands.options import (
     Group,
@@ -76,5 +77,6 @@ results.add_command(board)
 results.add_command(compare)
 results.add_command(power)
 results.add_command(merge)
+results.add_command(export)
 results.add_command(report)
 results.add_command(figures)
