@@ -285,6 +285,26 @@ layout = click.option(
     help="`heareval` also writes the original kit's embedding folders, to OUT/heareval.",
 )
 
+
+def _tracker(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, str] | None:
+    from harness.run.tracking import PROJECT, TRACKERS
+
+    if text is None:
+        return None
+    package, _colon, project = text.partition(":")
+    if package not in TRACKERS:
+        known = " or ".join(TRACKERS)
+        raise UserError(f"--log-to {text}: give {known}, or trackio:PROJECT.")
+    return package, project or PROJECT
+
+
+log_to = click.option(
+    "--log-to",
+    metavar="TRACKER[:PROJECT]",
+    callback=_tracker,
+    help="Log scores as they are computed to `trackio` (on this machine) or `wandb`.",
+)
+
 config = click.option(
     "--config",
     type=FilePath(path_type=Path),

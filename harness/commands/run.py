@@ -18,6 +18,7 @@ from harness.commands.options import (
     chosen,
     config,
     layout,
+    log_to,
     probes,
     settings,
     workers,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from harness.analysis.table.cells import Marks
     from harness.run.listener import Listener
     from harness.run.plan import Plan
+    from harness.run.tracking import Tracker
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class RunOptions:
     baselines: tuple[str, ...] = ()
     layout: str = "native"
     directories: tuple[Path, ...] = ()
+    log_to: tuple[str, str] | None = None
 
 
 @click.command(cls=Command)
@@ -65,6 +68,7 @@ class RunOptions:
 @baseline
 @workers
 @layout
+@log_to
 @config
 @settings(RunOptions)
 def run(options: RunOptions) -> int:
@@ -111,6 +115,7 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
     from harness.core.forkserver import serve_from_here
     from harness.run.engines import local_engine, worker_devices
     from harness.run.execute import execute, require_embeddings, write_layouts
+    from harness.run.tracking import Both
 
     serve_from_here()
     out = output_folder(options.out)
@@ -120,16 +125,19 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
         if probe_only and not options.directories:
             require_embeddings(plan)
         command = shlex.join(["hear-byola", *sys.argv[1:]])
+        tracker = _tracker(options, command, listener)
         engine = local_engine(devices)
         summary = execute(
             plan,
             engine,
             out,
             command,
-            listener,
+            Both(listener, tracker) if tracker else listener,
             embed_only=embed_only,
             unit_timeout=options.unit_timeout,
         )
+        if tracker:
+            tracker.finish()
         if options.layout == "heareval":
             for directory in write_layouts(plan, out / "heareval"):
                 listener.say(f"wrote {directory}")
@@ -176,6 +184,16 @@ def _plan(options: RunOptions, out: Path, listener: Listener) -> Plan:
         shard=options.shard,
     )
     return make_plan(chosen, listener.say)
+
+
+def _tracker(options: RunOptions, command: str, listener: Listener) -> Tracker | None:
+    from harness.run.tracking import Tracker
+
+    if options.log_to is None:
+        return None
+    package, project = options.log_to
+    config = {"command": command, "models": list(options.models), "out": str(options.out)}
+    return Tracker(package, project, config, listener)
 
 
 def _marks(table: pd.DataFrame, out: Path) -> Marks | None:

@@ -1,0 +1,147 @@
+"""Log scores to an experiment tracker while a run proceeds: Trackio, or Weights & Biases.
+
+Both packages have the functions ``init`` and ``log``, so one listener serves both. Trackio writes
+to a folder of this machine (``TRACKIO_DIR``) unless it is told otherwise.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness.core.errors import UserError
+from harness.run.listener import Listener
+from harness.run.units import EmbeddingUnit, Evaluation
+
+TRACKERS = ("trackio", "wandb")
+
+PROJECT = "hear-byola"
+"""The tracker's project, if none is named."""
+
+
+class Both(Listener):
+    """Passes the events of a run to two listeners."""
+
+    def __init__(self, one: Listener, other: Listener) -> None:
+        self._all = (one, other)
+
+    def say(self, text: str) -> None:
+        """See :class:`Listener`."""
+        for each in self._all:
+            each.say(text)
+
+    def planned(self, embeddings: int, evaluations: int) -> None:
+        """See :class:`Listener`."""
+        for each in self._all:
+            each.planned(embeddings, evaluations)
+
+    def working(self, units: Sequence[tuple[str, Path]], left: str) -> None:
+        """See :class:`Listener`."""
+        for each in self._all:
+            each.working(units, left)
+
+    def embedded(self, unit: EmbeddingUnit) -> None:
+        """See :class:`Listener`."""
+        for each in self._all:
+            each.embedded(unit)
+
+    def probed(self, evaluation: Evaluation) -> None:
+        """See :class:`Listener`."""
+        for each in self._all:
+            each.probed(evaluation)
+
+    def scored(self, evaluation: Evaluation) -> None:
+        """See :class:`Listener`."""
+        for each in self._all:
+            each.scored(evaluation)
+
+    def failed(self, name: str, error: str) -> None:
+        """See :class:`Listener`."""
+        for each in self._all:
+            each.failed(name, error)
+
+
+class Tracker(Listener):
+    """Logs each score when it is computed, as ``MODEL/TASK/PROTOCOL``, with its interval.
+
+    If the tracker fails, a warning is printed and the run continues without it.
+
+    Args:
+        package: one of ``TRACKERS``.
+        project: the tracker's project.
+        config: what the tracker shows about the run.
+        display: receives the warning.
+
+    Raises:
+        UserError: the package is not installed, or refuses to begin.
+    """
+
+    def __init__(
+        self, package: str, project: str, config: Mapping[str, Any], display: Listener
+    ) -> None:
+        self._package = package
+        self._display = display
+        self._number = 0
+        try:
+            module = importlib.import_module(package)
+        except ImportError as error:
+            raise UserError(
+                f"--log-to {package}: {error.name} is not installed: pip install {package}."
+            ) from error
+        try:
+            with _printing_to_stderr():
+                self._run: Any = module.init(project=project, config=dict(config))
+        except Exception as error:
+            raise UserError(f"--log-to {package}: it refuses to begin ({error}).") from error
+
+    def scored(self, evaluation: Evaluation) -> None:
+        """Log the values of primary metrics over all test folds."""
+        rows = json.loads((evaluation.directory / "result.json").read_text())["rows"]
+        row = next(row for row in rows if row["is_primary"] and row["split"] == "all")
+        if row["value"] is None:
+            return
+        name = f"{row['model']}/{row['task']}/{row['protocol']}"
+        values = {name: row["value"]}
+        if row["ci_low"] is not None:
+            values |= {f"{name}/low": row["ci_low"], f"{name}/high": row["ci_high"]}
+        self._log(values)
+
+    def failed(self, name: str, error: str) -> None:
+        """Count a failed evaluation."""
+        self._number += 1
+        self._log({"failed": self._number})
+
+    def finish(self) -> None:
+        """End the tracker's run."""
+        with self._noted(), _printing_to_stderr():
+            run, self._run = self._run, None
+            if run is not None:
+                run.finish()
+
+    def _log(self, values: Mapping[str, float]) -> None:
+        with self._noted(), _printing_to_stderr():
+            if self._run is not None:
+                self._run.log(dict(values))
+
+    @contextlib.contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Give up on a tracker that fails; the run does not depend on it."""
+        try:
+            yield
+        except Exception as error:
+            self._run = None
+            self._display.say(
+                f"{self._package} failed ({error}): the run continues, and logs nothing more to it"
+            )
+
+
+@contextlib.contextmanager
+def _printing_to_stderr() -> Iterator[None]:
+    """Send what a tracker prints to standard error; tables go to standard output."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
