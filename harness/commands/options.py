@@ -287,10 +287,10 @@ layout = click.option(
 
 
 def _tracker(_: click.Context, __: click.Parameter, text: str | None) -> tuple[str, str] | None:
-    from harness.run.tracking import PROJECT, TRACKERS
-
     if text is None:
         return None
+    from harness.run.tracking import PROJECT, TRACKERS
+
     package, _colon, project = text.partition(":")
     if package not in TRACKERS:
         known = " or ".join(TRACKERS)
