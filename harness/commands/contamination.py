@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.core.errors import UserError
-from tasks.check.contained import Contained, Recording, clips_of_tests, find_contained
+from tasks.check.contained import Contained, OtherAudio, clips_of_tests, find_contained
 from tasks.check.finding import AlikeClips, Finding, clips, warning
 from tasks.check.sound import Progress
 
@@ -56,13 +56,13 @@ def _read_record(path: Path) -> tuple[Path, set[str]]:
         ) from error
 
 
-def recordings_of(corpus: AudioCorpus) -> list[Recording]:
+def recordings_of(corpus: AudioCorpus) -> list[OtherAudio]:
     """Return the sounds of a corpus as recordings to search."""
     from hear_byola.pretraining.sound import samples_at_16k
 
     samples = samples_at_16k(corpus.frames, corpus.rate)
     return [
-        Recording(corpus.name(item), int(samples[item]), partial(_read, corpus, item))
+        OtherAudio(corpus.name(item), int(samples[item]), partial(_read, corpus, item))
         for item in range(len(corpus))
     ]
 

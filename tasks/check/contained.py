@@ -45,7 +45,7 @@ class ClipFile:
     path: Path
 
 
-class Recording(NamedTuple):
+class OtherAudio(NamedTuple):
     """Audio in which clips are searched for.
 
     Attributes:
@@ -99,7 +99,9 @@ def clips_of_tests(directory: Path) -> list[ClipFile]:
 
 
 def find_contained(
-    clips: Sequence[ClipFile], recordings: Sequence[Recording], progress: Progress = lambda *_: None
+    clips: Sequence[ClipFile],
+    recordings: Sequence[OtherAudio],
+    progress: Progress = lambda *_: None,
 ) -> list[Contained]:
     """Return the clips that recordings contain, with each such recording of the nearest five.
 
@@ -113,7 +115,7 @@ def find_contained(
     queries = _queries(clips, progress)
     nearest = {length: _Nearest(len(prints)) for length, (_, prints) in queries.items()}
 
-    def windows(recording: Recording) -> Mapping[float, tuple[np.ndarray, np.ndarray]]:
+    def windows(recording: OtherAudio) -> Mapping[float, tuple[np.ndarray, np.ndarray]]:
         try:
             return {length: _windows(recording, length) for length in queries}
         except (BadFile, OSError):
@@ -196,7 +198,7 @@ def _queries(
     return {length: (owners[length], np.stack(prints[length])) for length in owners}
 
 
-def _windows(recording: Recording, length: float) -> tuple[np.ndarray, np.ndarray]:
+def _windows(recording: OtherAudio, length: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the first samples of all windows, int64 (n,), and their fingerprints (n, SIZE)."""
     size = round(length * RATE)
     hop = size // _HOPS

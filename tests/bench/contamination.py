@@ -24,7 +24,7 @@ import numpy as np
 from near_duplicates import CHANGES, demo_recordings, spoken_digits
 
 from tasks.audio import read_audio
-from tasks.check.contained import RATE, ClipFile, Recording, find_contained
+from tasks.check.contained import RATE, ClipFile, OtherAudio, find_contained
 from tasks.demo import demo_names
 
 CHOSEN = 40
@@ -38,8 +38,8 @@ def sets() -> Sets:
     return found
 
 
-def in_memory(audio: np.ndarray) -> Recording:
-    return Recording("", len(audio), lambda start, count: audio[start : start + count])
+def in_memory(audio: np.ndarray) -> OtherAudio:
+    return OtherAudio("", len(audio), lambda start, count: audio[start : start + count])
 
 
 def clip(path: Path) -> ClipFile:

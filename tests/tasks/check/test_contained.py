@@ -15,7 +15,7 @@ from support.pretraining_runs import FIELDS
 from harness.cli import call
 from hear_byola.core.audiofile import BadFile
 from tasks.audio import read_audio
-from tasks.check.contained import RATE, Recording, clips_of_tests, find_contained
+from tasks.check.contained import RATE, OtherAudio, clips_of_tests, find_contained
 from tasks.demo import demo_directory
 
 PIPES = demo_directory("demo_pipe_pitch")
@@ -23,8 +23,8 @@ VOICES = demo_directory("demo_voice_count")
 GUITARS = demo_directory("demo_guitar_chord")
 
 
-def in_memory(name: str, audio: np.ndarray) -> Recording:
-    return Recording(name, len(audio), lambda start, count: audio[start : start + count])
+def in_memory(name: str, audio: np.ndarray) -> OtherAudio:
+    return OtherAudio(name, len(audio), lambda start, count: audio[start : start + count])
 
 
 def others(count: int) -> list[np.ndarray]:
@@ -87,7 +87,7 @@ def test_silence_and_broken_recordings_are_left_out() -> None:
     clip = clips_of_tests(VOICES)[3]
     recordings = [
         in_memory("silence", np.zeros(5 * RATE, np.float32)),
-        Recording("broken", 5 * RATE, broken),
+        OtherAudio("broken", 5 * RATE, broken),
         in_memory("short", np.full(3, 0.1, np.float32)),
     ]
     assert find_contained([clip], recordings) == []
