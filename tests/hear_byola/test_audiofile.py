@@ -164,6 +164,26 @@ def test_ogg_that_ends_between_two_pages_is_refused(coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", ["VORBIS", "OPUS"])
+@pytest.mark.parametrize("damage", ["missing page", "zeros", "one bit", "swapped pages"])
+def test_ogg_with_damage_in_its_middle_is_refused(coding: str, damage: str) -> None:
+    content = whole("OGG", coding, 4.0)
+    starts = [i for i in range(len(content)) if content.startswith(b"OggS", i)]
+    *_, first, second, third = starts
+    damaged = {
+        "missing page": content[:first] + content[second:],
+        "zeros": content[: first + 50] + bytes(second - first - 50) + content[second:],
+        "one bit": content[: first + 99]
+        + bytes([content[first + 99] ^ 1])
+        + content[first + 100 :],
+        "swapped pages": content[:first]
+        + content[second:third]
+        + content[first:second]
+        + content[third:],
+    }[damage]
+    assert refusal(damaged).startswith("is damaged: Ogg pages in its middle")
+
+
+@pytest.mark.parametrize("coding", ["VORBIS", "OPUS"])
 def test_joined_ogg_files_are_refused(coding: str) -> None:
     content = whole("OGG", coding)
     assert len(soundfile.read(io.BytesIO(content + content))[0]) == RATE, "the first alone"

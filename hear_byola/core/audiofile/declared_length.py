@@ -13,10 +13,6 @@ OPEN = f"does not say how long it is, so truncation cannot be detected. {CONVERT
 
 _OPEN_32 = 0x7FFF0000  # writers on a pipe leave a 32-bit length open: about 2 or 4 GiB
 _OPEN_64 = 1 << 62
-_NOT_ENDED = (
-    "is truncated: its last Ogg page does not end the stream. If it is whole all the same, write "
-    'it anew, for example with "ffmpeg -i OLD -c copy NEW.ogg".'
-)
 
 
 class BadFile(ValueError):
@@ -46,28 +42,6 @@ def check_length(file: BinaryIO, start: int, head: bytes) -> bool:
     if present < declared:
         raise BadFile(f"is truncated: {max(present, 0)} of {declared} bytes of sound are present.")
     return True
-
-
-def check_ogg(content: bytes) -> None:
-    """Check that Ogg ends with a complete page that ends its stream.
-
-    Raises:
-        BadFile: it is truncated, or it contains several streams in sequence, of which libsndfile
-            reads only the first.
-    """
-    pages = list(re.finditer(rb"OggS\0([\0-\7])", content, re.DOTALL))
-    if not pages:
-        raise BadFile("is damaged: its first Ogg page is not of a known version.")
-    begins = [bool(page[1][0] & 2) for page in pages]
-    if True in begins[begins.index(False) if False in begins else len(begins) :]:
-        raise BadFile(f"holds several sounds, one after the other. {CONVERT}")
-    last = pages[-1]
-    segments = content[last.start() + 26 : last.start() + 27]
-    table = content[last.start() + 27 :][: segments[0] if segments else 0]
-    size = 27 + len(table) + sum(table)
-    whole = segments and len(table) == segments[0] and last.start() + size <= len(content)
-    if not (whole and last[1][0] & 4):
-        raise BadFile(_NOT_ENDED)
 
 
 class _Bounds(NamedTuple):

@@ -17,9 +17,9 @@ from hear_byola.core.audiofile.declared_length import (
     OPEN,
     BadFile,
     check_length,
-    check_ogg,
 )
 from hear_byola.core.audiofile.mp3_frames import counted, has_count, is_frame
+from hear_byola.core.audiofile.ogg_pages import check_ogg
 
 FORMATS = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "NIST", "FLAC", "OGG", "MP3")
 """Accepted containers, as libsndfile names them: those in which truncation can be detected."""
