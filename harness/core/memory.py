@@ -9,7 +9,7 @@ from pathlib import Path
 
 from harness.core.files import FileState, file_state, write_file
 
-_VERSION = 2
+_VERSION = 3
 
 
 class FileMemory:

@@ -1,8 +1,9 @@
 """Detection of labels, groups and file names that differ although they look the same to people.
 
 Names that differ only in Unicode normalisation form are the same name (:func:`composed`). Names
-that differ in capitals, spaces, invisible characters or compatibility forms may be the same name:
-:func:`alike` finds them for a warning. Similar letters of different alphabets are not compared.
+that differ in capitals, spaces, invisible characters, compatibility forms, dashes or quotation
+marks may be the same name: :func:`alike` finds them for a warning. Similar letters of different
+alphabets are not compared.
 """
 
 from __future__ import annotations
@@ -39,18 +40,31 @@ def _spaced(name: str) -> str:
     return " ".join(name.split())
 
 
+_QUOTATION_MARKS = str.maketrans(
+    dict.fromkeys("\u2018\u2019\u201a\u201b\u02bc\u2032\u00b4`", "'")
+    | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033", '"')
+)
+
+
+def _typed(name: str) -> str:
+    """Replace dashes and quotation marks, which programs change, by those of a keyboard."""
+    marked = name.translate(_QUOTATION_MARKS)
+    return "".join("-" if unicodedata.category(char) == "Pd" else char for char in marked)
+
+
 _DIFFERENCES = (
     (composed, "the Unicode form of letters"),
     (_visible, "invisible characters"),
     (_spaced, "spaces"),
     (str.casefold, "capitals"),
+    (_typed, "dashes or quotation marks"),
     (_compatible, "the Unicode form of letters"),
 )
 
 
 def reading(name: str) -> str:
     """Return a key that is equal for all names that look the same."""
-    for step in (_compatible, _visible, str.casefold, _compatible, _spaced):
+    for step in (_typed, _compatible, _visible, str.casefold, _compatible, _typed, _spaced):
         name = step(name)
     return composed(name)
 
@@ -68,7 +82,7 @@ def difference(one: str, other: str) -> str:
     for step, what in _DIFFERENCES:
         if step(one) == step(other):
             return f"{what} alone"
-    return "capitals, spaces and the form of letters"
+    return "capitals, spaces and the form of characters"
 
 
 def quoted(name: str) -> str:
@@ -76,7 +90,7 @@ def quoted(name: str) -> str:
 
     Letters with accents in form NFC stay as they are.
     """
-    plain = composed(_compatible(_visible(name)))
+    plain = composed(_typed(_compatible(_visible(_typed(name)))))
     if name == plain and name == _spaced(name):
         return f"'{name}'"
     shown = "".join(

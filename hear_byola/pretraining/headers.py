@@ -29,7 +29,7 @@ from hear_byola.pretraining.shards import (
 )
 from hear_byola.pretraining.sound import EXTENSIONS, read_header
 
-_VERSION = 2  # version of the lines in the memory; lines of other versions are ignored
+_VERSION = 3  # version of the lines in the memory; lines of other versions are ignored
 _ROUND = 4096  # files submitted to the threads at a time
 _KEEP_EVERY = 10.0  # seconds between writes to the memory; a kill loses at most this much work
 _LOOK_EVERY = 1.0  # seconds between calls of progress while a large shard is read

@@ -276,6 +276,26 @@ def test_labels_that_read_the_same_are_warned_of_and_such_groups_refused(
         assert f"line 3: the {column}s {shown} and 'dog bark' of line 2 differ in {how}" in message
 
 
+@pytest.mark.parametrize(
+    ("typed", "other", "shown"),
+    [
+        ("hi-hat", "hi\u2013hat", r"'hi\u2013hat'"),
+        ("hi-hat", "hi\u2011hat", r"'hi\u2011hat'"),
+        ("cat's", "cat\u2019s", r"'cat\u2019s'"),
+        ("cat's", "cat\u00b4s", r"'cat\xb4s'"),
+    ],
+)
+def test_dashes_and_apostrophes_of_text_programs_read_as_those_of_the_keyboard(
+    tmp_path: Path, typed: str, other: str, shown: str
+) -> None:
+    labels = read(tmp_path, f"file,label\n1.wav,{typed}\n2.wav,{other}\n")
+    (note,) = labels.spellings
+    assert "differ in dashes or quotation marks alone" in note
+    assert f"'{typed}' on line 2 and {shown} on line 3" in note
+    message = refusal(tmp_path, f"file,label,group\n1.wav,a,{typed}\n2.wav,a,{other}\n")
+    assert f"the groups {shown} and '{typed}' of line 2 differ in dashes" in message
+
+
 def test_names_that_read_otherwise_are_left_alone(tmp_path: Path) -> None:
     labels = read(tmp_path, "file,label,group\n1.wav,dog,s 1 1\n2.wav,dogs,s 11\n3.wav,dоg,s-11\n")
     assert labels.spellings == ()  # the third dog has a Cyrillic letter
