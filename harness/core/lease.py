@@ -84,7 +84,8 @@ def lease(unit: Path) -> Iterator[bool]:
         yield False
         return
     stop = threading.Event()
-    keeper = threading.Thread(target=_keep, args=(path, stop), daemon=True)
+    # The block can change the working directory for a moment, so the keeper gets the whole path.
+    keeper = threading.Thread(target=_keep, args=(path.absolute(), stop), daemon=True)
     keeper.start()
     try:
         yield True

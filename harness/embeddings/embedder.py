@@ -96,7 +96,9 @@ class Embedder:
         if module.device == "cpu":
             keep_freed_memory()
         most = limits(module.sample_rate, module.device, event=event)
-        ahead = read_ahead(self._clips.paths, module.sample_rate, read=self._clips.read)
+        # Audio is read while the module runs, which can change the working directory.
+        paths = [path.absolute() for path in self._clips.paths]
+        ahead = read_ahead(paths, module.sample_rate, read=self._clips.read)
         with contextlib.closing(ahead) as audio:
             first = 0
             for count in stretches:

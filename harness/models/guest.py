@@ -7,13 +7,14 @@ settings are active only while it is called. All else is restored at once.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 from harness.models.process_state import settings, write_settings
 
@@ -87,18 +88,37 @@ class Guest:
 
 @contextmanager
 def exits_refused() -> Iterator[None]:
-    """Turn exceptions that would end the process, except an interrupt, into an error.
+    """Turn what would end the process, except an interrupt, into an error.
 
     Raises:
-        ModuleExit: the block raised such an exception, which the message names.
+        ModuleExit: the block called ``os._exit`` or raised an exception that ends a process; the
+            message names the exception, SystemExit for ``os._exit``.
     """
     try:
-        yield
+        with _exit_raises():
+            yield
     except (Exception, KeyboardInterrupt):
         raise
     except BaseException as error:
         text = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise ModuleExit(text) from error
+
+
+@contextmanager
+def _exit_raises() -> Iterator[None]:
+    """Make ``os._exit`` raise SystemExit in this thread; forked children still end by it."""
+    end, here = os._exit, (os.getpid(), threading.get_ident())
+
+    def raise_exit(status: int) -> NoReturn:
+        if (os.getpid(), threading.get_ident()) != here:
+            end(status)
+        raise SystemExit(status)
+
+    os._exit = raise_exit
+    try:
+        yield
+    finally:
+        os._exit = end
 
 
 @contextmanager

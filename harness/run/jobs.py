@@ -214,7 +214,7 @@ def _read(unit: EmbeddingUnit, out: Path, task: Task, module: HearModule) -> Rea
     """Return the function that reads the audio of a unit; only resampled audio is cached."""
     if not unit.cached or source_rate(task, module.sample_rate) == module.sample_rate:
         return read_audio
-    return AudioCache(out / RESAMPLED_AUDIO, unit.cached, _hashes(out)).read
+    return AudioCache((out / RESAMPLED_AUDIO).absolute(), unit.cached, _hashes(out)).read
 
 
 _loaded: dict[tuple[str, str, str], HearModule] = {}

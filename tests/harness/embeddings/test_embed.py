@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -322,3 +323,33 @@ def test_clips_left_out_are_recorded(tmp_path):
     assert len(embedded.clips) == len(embedded.embeddings) == 6
     assert embedded.manifest["n_skipped"] == 2
     assert embedded.manifest["skipped"] == ["train-0001.wav", "train-0003.wav"]
+
+
+def test_relative_paths_hold_while_a_model_is_in_another_directory(tmp_path, monkeypatch):
+    make(tmp_path, lengths=(16000,) * 40)  # ten clips a call
+    monkeypatch.chdir(tmp_path)
+    task = read_task(next(Path("tasks").iterdir()))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    more = (
+        "import os, time\n"
+        "def get_scene_embeddings(audio, model):\n"
+        f"    os.chdir({str(elsewhere)!r})\n"
+        "    time.sleep(0.1)\n"
+        "    return audio[:, :3]\n"
+    )
+    read_elsewhere = []
+
+    def read_while_the_model_runs(path: Path, rate: int) -> np.ndarray:
+        until = time.monotonic() + 5
+        while path.stem >= "train-0020" and time.monotonic() < until:
+            if Path.cwd() == elsewhere:
+                read_elsewhere.append(path.name)
+                break
+            time.sleep(0.001)
+        return read_audio(path, rate)
+
+    with pytest.warns(UserWarning, match="changed the working directory"):
+        stored = run(task, toy(tmp_path, more), Path("out"), read=read_while_the_model_runs)
+    assert len(stored.embeddings) == 40
+    assert read_elsewhere

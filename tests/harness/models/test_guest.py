@@ -30,6 +30,7 @@ EXITS = {
     "quit": "import _sitebuiltins; _sitebuiltins.Quitter('quit', '')()",
     "argparse": "import argparse; argparse.ArgumentParser().parse_args()",
     "BaseException": "raise GeneratorExit",
+    "os._exit": "import os; os._exit(0)",
 }
 
 
@@ -145,6 +146,16 @@ def test_warnings_signals_and_streams_stay_the_harness_s(tmp_path):
         module.scene(AUDIO)
         warnings.warn("of the harness", stacklevel=1)
     assert [str(warning.message) for warning in seen] == ["of the harness"]
+
+
+def test_a_child_that_a_module_forks_ends_by_os_exit():
+    end = os._exit
+    with Guest("x").called():
+        child = os.fork()
+        if not child:
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert os._exit is end
 
 
 def test_an_interrupt_passes(tmp_path: Path):
