@@ -172,8 +172,8 @@ class HearModule:
 
         Raises:
             UserError: the module's output has another type, shape or dtype, or no timestamp; the
-                spacing deviates from its mean by more than 1 ms; times are outside the clip or in
-                another unit.
+                spacing deviates from its mean by more than 1 ms; times are outside the clip, do
+                not cover it, or are in another unit.
         """
         function = "get_timestamp_embeddings"
         answer = self._call(self._timestamps, audio)

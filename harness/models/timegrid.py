@@ -1,4 +1,4 @@
-"""Check that timestamps of a HEAR module are in ms, rise, are regular, and are within the clip."""
+"""Check that timestamps of a HEAR module are in ms, rise, are regular, and cover the clip."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ MAX_SPACING_DEVIATION_MS = 1.0
 # hearvalidator refuses any timestamp past the end. Here rounding is allowed: in float32, a
 # timestamp at 20 minutes is a multiple of 0.125 ms.
 _ROUNDING_MS = 1.0
+
+# If windows lie within the clip, the last centre is about as far from its end as the first from its
+# start. More is allowed, for times of windows' starts: the larger of 1 s and a part of the clip.
+_UNCOVERED_MS = 1000.0
+_UNCOVERED_PART = 0.25
 
 # Times in another unit are recognised if they match the clip's length to this relative accuracy.
 _UNIT_ACCURACY = 0.2
@@ -53,6 +58,11 @@ def timestamp_fault(
                 f"timestamps whose spacing runs from {steps.min():.3f} to {steps.max():.3f} ms",
                 f"regular spacing, to {MAX_SPACING_DEVIATION_MS:g} ms",
             )
+        end = float(times[:, -1].min())
+        allowed = max(_UNCOVERED_MS, _UNCOVERED_PART * milliseconds)
+        if milliseconds - end > earliest + float(steps.max()) + allowed:
+            found = f"no timestamp after {end:.10g} ms of {milliseconds:.10g} ms of audio"
+            return found, "centres, in milliseconds, of windows that cover the clip"
     return None
 
 

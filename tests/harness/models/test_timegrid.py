@@ -41,6 +41,25 @@ def test_a_drift_past_the_end_is_refused_with_its_value(drift):
     assert allowed == "milliseconds within the clip"
 
 
+@pytest.mark.parametrize("factor", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("milliseconds", [4000.0, 8000.0, 1_200_000.0])
+def test_timestamps_that_end_early_are_refused(factor, milliseconds):
+    times = (grid(10.0, milliseconds) * factor).astype(np.float32)
+    found, allowed = timestamp_fault(times, milliseconds, RATE) or ("", "")
+    assert f"no timestamp after {float(times.max()):.10g} ms of {milliseconds:.10g} ms" in found
+    assert "cover the clip" in allowed
+
+
+@pytest.mark.parametrize("milliseconds", [2000.0, 8000.0])
+@pytest.mark.parametrize("window", [25.0, 960.0, 1900.0])
+def test_windows_within_the_clip_cover_it(milliseconds, window):
+    centres = grid(50.0, milliseconds - window + 1e-3, 0.0) + np.float32(window / 2)
+    assert timestamp_fault(centres, milliseconds, RATE) is None
+    if window < 1000:
+        starts = grid(50.0, milliseconds - window + 1e-3)
+        assert timestamp_fault(starts, milliseconds, RATE) is None
+
+
 def test_rounding_at_the_end_passes_and_a_start_before_the_clip_does_not():
     assert timestamp_fault(grid(10.0, 8000.5) + np.float32(0.2), 8000.0, RATE) is None
     found, _ = timestamp_fault(grid(10.0, 8000.0, -12.5), 8000.0, RATE) or ("", "")
