@@ -54,6 +54,9 @@ class WorkerDied(Exception):
         self.code = code
         self.doing = doing
 
+    def __reduce__(self) -> tuple:
+        return type(self), (self.code, self.doing)
+
     @property
     def advice(self) -> str:
         """Advice to the user, in one sentence."""
@@ -68,6 +71,10 @@ class WorkerStuck(Exception):
     def __init__(self, seconds: float, doing: str) -> None:
         at = f" at {doing}" if doing else ""
         super().__init__(f"no progress for {duration(seconds)}{at}; it was stopped")
+        self._arguments = seconds, doing
+
+    def __reduce__(self) -> tuple:
+        return type(self), self._arguments
 
 
 Limit = Callable[[float], float]
@@ -258,11 +265,7 @@ class _Process:
             raise WorkerStuck(allowed, doing) from None
         except (OSError, EOFError, pickle.UnpicklingError):
             raise WorkerDied(self._end(), doing) from None
-        good, value, trace = pickle.loads(answer)
-        if good:
-            return value
-        value.__cause__ = _WorkerTraceback(trace)
-        raise value
+        return returned(answer)
 
     def _wait(self, until: float) -> None:
         """Wait until the process has sent something or ended.
@@ -322,8 +325,8 @@ def work(connection: int, parent: int) -> None:
     os.set_inheritable(connection, False)
     with contextlib.suppress(EOFError, OSError), Connection(connection) as _to_parent:
         while True:
-            call = pickle.loads(_to_parent.recv_bytes())
-            _to_parent.send_bytes(pickle.dumps(_answer(*call)))
+            content, extra = pickle.loads(_to_parent.recv_bytes())
+            _to_parent.send_bytes(pickle.dumps(answer(content, **extra)))
 
 
 _to_parent: Connection | None = None
@@ -350,18 +353,46 @@ def sign_of_life(doing: str, work: float) -> None:
         _to_parent.send_bytes(pickle.dumps(_Sign(doing, work)))
 
 
-def _answer(call: bytes, extra: Mapping[str, object]) -> bytes:
+def answer(call: bytes, **extra: object) -> bytes:
+    """Call a pickled function with its arguments and the extra ones; return the pickled outcome.
+
+    Raises nothing: :func:`returned` raises what the function raised.
+    """
     try:
         function, arguments = pickle.loads(call)
         return pickle.dumps((True, function(*arguments, **extra), ""))
     except BaseException as error:
-        text = _traceback_of(error)
-        try:
-            answer = pickle.dumps((False, error, text))
-            pickle.loads(answer)
-            return answer
-        except Exception:  # the error cannot be pickled
-            return pickle.dumps((False, RuntimeError(text_of(error)), text))
+        return _failed(error)
+
+
+def outcome_of(future: Future) -> bytes:
+    """Wait for a call of :func:`answer` in a pool, and return its outcome.
+
+    The death of its worker is an outcome, too.
+    """
+    try:
+        return future.result()
+    except (WorkerDied, WorkerStuck) as error:
+        return _failed(error)
+
+
+def returned(outcome: bytes) -> Any:
+    """Return what a call returned, or raise what it raised; of the outcome of :func:`answer`."""
+    good, value, trace = pickle.loads(outcome)
+    if good:
+        return value
+    value.__cause__ = _WorkerTraceback(trace)
+    raise value
+
+
+def _failed(error: BaseException) -> bytes:
+    text = _traceback_of(error)
+    try:
+        outcome = pickle.dumps((False, error, text))
+        pickle.loads(outcome)
+        return outcome
+    except Exception:  # the error cannot be pickled
+        return pickle.dumps((False, RuntimeError(text_of(error)), text))
 
 
 def _traceback_of(error: BaseException) -> str:

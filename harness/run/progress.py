@@ -17,6 +17,7 @@ from harness.probe import ProbeUnit, UnitResult
 from harness.results import check_evaluation, write_result
 from harness.results.row import RunInfo
 from harness.run import jobs
+from harness.run.engines import CallLimit
 from harness.run.listener import Listener
 from harness.run.rows import failure_row
 from harness.run.units import EmbeddingUnit, Evaluation
@@ -33,7 +34,7 @@ class Run:
         listener: receives the run's events.
         embed_only: stop when the embeddings are made.
         unit_timeout: seconds that a model may take without finishing a call; None: see
-            :meth:`limit`.
+            :class:`CallLimit`.
     """
 
     out: Path
@@ -42,12 +43,10 @@ class Run:
     embed_only: bool = False
     unit_timeout: float | None = None
 
-    def limit(self, audio_seconds: float) -> float:
-        """Return the seconds that a model may take for a call with so much audio.
-
-        By default ten minutes, in which it can load, and a minute for each second of audio.
-        """
-        return self.unit_timeout or 600.0 + 60.0 * audio_seconds
+    @property
+    def limit(self) -> CallLimit:
+        """The longest time of a call of a model."""
+        return CallLimit(self.unit_timeout)
 
 
 @dataclass(frozen=True)

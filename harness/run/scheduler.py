@@ -88,9 +88,8 @@ class Scheduler:
 
     def _submit(self) -> list[Job]:
         """Fill the engine; return the jobs that other processes have claimed."""
-        # Two jobs per worker keep it busy while results are read. After a worker's death, jobs run
-        # one at a time, to find the job that kills its worker.
-        room = 1 if self._deaths else 2 * self._engine.slots
+        # After a worker's death, jobs run one at a time, to find the job that kills its worker.
+        room = 1 if self._deaths else self._engine.window
         taken = {job.key for job in self._in_flight.values()}
         waiting = []
         for job in self._ready():

@@ -1,57 +1,25 @@
-"""Engines, which run units of work in this process or in worker processes of this machine.
-
-An engine takes a function and its arguments and returns a future. It makes no decisions, so files
-and results are the same on every engine.
-"""
+"""The engines of one machine: this process, or worker processes."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, Protocol
+from typing import Any
 
 from harness.core.errors import UserError
 from harness.core.workers import Limit, Workers
+from harness.run.engines.interface import Engine, Wanted
 
 _GRACE = 5.0
 """Seconds that idle workers get to end. Threads that a module has left can keep them busy."""
-
-
-class Engine(Protocol):
-    """The interface of an engine.
-
-    Attributes:
-        slots: number of units that run at the same time.
-    """
-
-    slots: int
-
-    def submit(
-        self,
-        function: Callable[..., Any],
-        *arguments: Any,
-        isolate: str = "",
-        limit: Limit | None = None,
-    ) -> Future:
-        """Start ``function(*arguments, device=...)``; the engine chooses the device.
-
-        The future raises :class:`harness.core.workers.WorkerDied` if the worker dies, and
-        :class:`harness.core.workers.WorkerStuck` if it was killed at its limit. The engine replaces
-        it. :meth:`harness.core.workers.Workers.submit` documents ``isolate`` and ``limit``.
-        """
-        ...
-
-    def close(self, *, kill: bool = False) -> None:
-        """End the workers; ``kill`` stops their running units."""
-        ...
 
 
 class InlineEngine:
     """Runs each unit at once in the calling process, which a model can therefore change or end."""
 
     def __init__(self, device: str) -> None:
-        self.slots = 1
+        self.slots, self.window = 1, 2
         self._device = device
 
     def submit(
@@ -77,7 +45,7 @@ class LocalEngine:
     """Runs units in worker processes on this machine: one per CPU core, or one per GPU."""
 
     def __init__(self, devices: list[str]) -> None:
-        self.slots = len(devices)
+        self.slots, self.window = len(devices), 2 * len(devices)
         # The workers share the cores.
         threads = str(max(1, len(cores()) // self.slots))
         self._workers = Workers(
@@ -153,3 +121,14 @@ def local_engine(devices: list[str]) -> Engine:
     if os.name != "posix" and len(devices) == 1:
         return InlineEngine(devices[0])
     return LocalEngine(devices)
+
+
+def start(wanted: Wanted) -> Engine:
+    """Return the engine of this machine.
+
+    Raises:
+        UserError: this machine does not have the device, or an address was given.
+    """
+    if wanted.address:
+        raise UserError("--ray-address needs --engine ray.")
+    return local_engine(worker_devices(wanted.device, wanted.jobs))

@@ -1,0 +1,46 @@
+"""Engines, which run units of work: in this process, in worker processes, or on a Ray cluster.
+
+An engine takes a function and its arguments and returns a future. It makes no decisions, so files
+and results are the same on every engine.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from harness.core.errors import UserError, did_you_mean
+from harness.run.engines.interface import CallLimit, Engine, Wanted
+from harness.run.engines.local import (
+    InlineEngine,
+    LocalEngine,
+    cores,
+    local_engine,
+    worker_devices,
+)
+
+__all__ = [
+    "CallLimit",
+    "Engine",
+    "InlineEngine",
+    "LocalEngine",
+    "Wanted",
+    "cores",
+    "local_engine",
+    "start_engine",
+    "worker_devices",
+]
+
+
+def start_engine(name: str, wanted: Wanted) -> Engine:
+    """Start the engine that the module of that name in this package defines.
+
+    Raises:
+        UserError: there is no engine of that name, or it cannot be started as wanted.
+    """
+    known = [each.name for each in pkgutil.iter_modules(__path__) if each.name != "interface"]
+    if name not in known:
+        raise UserError(
+            f"No engine '{name}'.{did_you_mean(name, known)} There are {', '.join(known)}."
+        )
+    return importlib.import_module(f"{__name__}.{name}").start(wanted)
