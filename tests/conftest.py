@@ -48,3 +48,12 @@ def published_digits(test_data: Path, tmp_path_factory: pytest.TempPathFactory) 
     with tarfile.open(test_data / "archives" / name) as archive:
         archive.extractall(folder, filter="data")
     return folder / "hear-2021.0.6/tasks/spoken_digit-1.0.9-small"
+
+
+@pytest.fixture(scope="session")
+def ray_address() -> Iterator[str]:
+    """The address of a Ray cluster of one node with two CPUs; the test is skipped without Ray."""
+    from support.ray_clusters import cluster_of
+
+    with cluster_of(2) as cluster:
+        yield cluster.address

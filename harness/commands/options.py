@@ -211,6 +211,22 @@ chosen = together(
     tasks_dir,
 )
 
+engine = together(
+    click.option(
+        "--engine",
+        default="local",
+        show_default=True,
+        metavar="local|ray",
+        help="Where units run: on this machine, or on a Ray cluster (docs/cluster.md).",
+    ),
+    click.option(
+        "--ray-address",
+        default="",
+        metavar="auto|HOST:PORT",
+        help="The Ray cluster of --engine ray.  [default: one is started on this machine]",
+    ),
+)
+
 workers = together(
     out_option(
         default=Path("runs"),
@@ -228,6 +244,7 @@ workers = together(
     click.option(
         "--device", default="auto", show_default=True, help="auto, cpu, mps, cuda or cuda:N."
     ),
+    engine,
     click.option("--skip-bad", is_flag=True, help="Leave out clips with bad audio."),
     click.option(
         "--task-statistics",

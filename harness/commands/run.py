@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -47,6 +48,8 @@ class RunOptions:
     jobs: int | None
     unit_timeout: float | None
     device: str
+    engine: str
+    ray_address: str
     skip_bad: bool
     task_statistics: bool
     verify: bool
@@ -113,20 +116,19 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
     from harness.analysis.table import format_table
     from harness.commands.progress import RunDisplay
     from harness.core.forkserver import serve_from_here
-    from harness.run.engines import local_engine, worker_devices
+    from harness.run.engines import Wanted, start_engine
     from harness.run.execute import execute, require_embeddings, write_layouts
     from harness.run.tracking import Both
 
     serve_from_here()
     out = output_folder(options.out)
-    devices = worker_devices(options.device, options.jobs)
-    with RunDisplay() as listener:
+    wanted = Wanted(out, options.device, options.jobs, options.ray_address)
+    with RunDisplay() as listener, closing(start_engine(options.engine, wanted)) as engine:
         plan = _plan(options, out, listener)
         if probe_only and not options.directories:
             require_embeddings(plan)
         command = shlex.join(["hear-byola", *sys.argv[1:]])
         tracker = _tracker(options, command, listener)
-        engine = local_engine(devices)
         summary = execute(
             plan,
             engine,

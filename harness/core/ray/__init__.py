@@ -1,0 +1,1 @@
+"""A Ray cluster: connect to it, check its nodes, and run calls on them."""

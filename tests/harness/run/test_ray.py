@@ -1,0 +1,230 @@
+"""Runs on Ray clusters on this machine, and what ends them at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support import task_directories
+from support.command_line import hear_byola
+from support.hear_modules import write_module
+from support.kills import LEFTOVERS, _descendants, _runs
+from support.ray_clusters import assert_same_results, cluster_of, rows_of
+
+from harness.core.errors import UserError
+from harness.core.ray.cluster import _fault
+from harness.core.workers import WorkerDied, WorkerStuck
+from harness.run.engines import CallLimit, Wanted, start_engine
+
+BAD = """
+def get_scene_embeddings(audio, model):
+    raise ValueError("no ears")
+"""
+
+
+@pytest.fixture(scope="module")
+def task(tmp_path_factory) -> Path:
+    return task_directories.make_task(tmp_path_factory.mktemp("tasks"), "scene", n=6, seconds=0.3)
+
+
+def command(task: Path, out: Path, *more: str) -> list[str]:
+    models = ("-m", "harness.baselines.logmel,name=logmel", "-m", "./own.py", "-m", "bad.py")
+    protocols = ("--protocol", "knn", "--protocol", "linear")
+    return ["run", *models, "-t", str(task), *protocols, "--out", str(out), "--jobs", "2", *more]
+
+
+def test_a_run_on_ray_is_that_of_the_local_engine(ray_address, task, tmp_path, monkeypatch):
+    write_module(tmp_path, "own")
+    write_module(tmp_path, "bad", BAD)
+    monkeypatch.chdir(tmp_path)
+    local = hear_byola(*command(task, tmp_path / "local"))
+    on_ray = hear_byola(
+        *command(task, tmp_path / "ray", "--engine", "ray", "--ray-address", ray_address)
+    )
+    assert (local.returncode, on_ray.returncode) == (1, 1), on_ray.stderr
+    assert "bad: ValueError: no ears" in on_ray.stderr or "no ears" in on_ray.stderr
+    assert on_ray.stdout.replace("/ray", "/local") == local.stdout
+    assert_same_results(tmp_path / "local", tmp_path / "ray")
+    assert [path for pattern in LEFTOVERS for path in (tmp_path / "ray").rglob(pattern)] == []
+    # A resource that the cluster does not have is an error at once.
+    wanted = ("--engine", "ray", "--ray-address", ray_address, "--device", "cuda")
+    none = hear_byola(*command(task, tmp_path / "none", *wanted))
+    assert none.returncode == 2
+    assert "no GPU. It has 1 node, 2 CPUs, 0 GPUs." in none.stderr
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(
+    ("device", "address", "said"),
+    [
+        ("cuda:1", "", "not 'cuda:1': Ray assigns the GPUs"),
+        ("mps", "", "takes --device auto, cpu or cuda"),
+        ("cpu", "ray://host:10001", "Ray's clients are not supported"),
+    ],
+)
+def test_what_ray_does_not_take_is_refused(tmp_path, device, address, said):
+    pytest.importorskip("ray")
+    with pytest.raises(UserError, match=said):
+        start_engine("ray", Wanted(tmp_path / "out", device, address=address))
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_ray_the_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UserError, match=r"pip install 'hear-byola\[ray\]'"):
+        start_engine("ray", Wanted(tmp_path))
+
+
+def test_an_engine_that_does_not_exist_or_an_address_without_ray_is_refused(tmp_path):
+    with pytest.raises(UserError, match=r"No engine 'rya'\. Did you mean 'ray'\?"):
+        start_engine("rya", Wanted(tmp_path))
+    with pytest.raises(UserError, match="--ray-address needs --engine ray"):
+        start_engine("local", Wanted(tmp_path, address="auto"))
+
+
+def test_versions_of_a_node_that_differ_are_named():
+    ours = {"Python": "3.11", "hear-byola": "0.1.0 (code 12345678)", "torch": "2.6.0"}
+    assert _fault(ours, ours) == ""
+    theirs = {**ours, "hear-byola": "0.2.0 (code 9abcdef0)"}
+    assert _fault(theirs, ours) == (
+        "it has hear-byola 0.2.0 (code 9abcdef0), and the driver 0.1.0 (code 12345678)"
+    )
+
+
+def end_process(*, device: str) -> None:
+    os._exit(7)
+
+
+def kill_parent(*, device: str) -> None:
+    """Kill the process of Ray in which this runs, or whose worker this is."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def sleep(seconds: float, *, device: str) -> str:
+    time.sleep(seconds)
+    return device
+
+
+def raise_error(*, device: str) -> None:
+    raise UserError("a mistake")
+
+
+@pytest.mark.slow
+def test_deaths_and_errors_of_calls_are_those_of_local_workers(ray_address, tmp_path):
+    with closing(start_engine("ray", Wanted(tmp_path / "out", address=ray_address))) as engine:
+        assert (engine.slots, engine.cluster.capacity().cpus) == (2, 2)
+        with pytest.raises(WorkerDied, match="ended with exit code 7"):
+            engine.submit(end_process, isolate="model").result()
+        with pytest.raises(WorkerStuck, match="no progress for 2 s"):
+            engine.submit(sleep, 60.0, isolate="model", limit=CallLimit(2.0)).result()
+        with pytest.raises(WorkerDied, match="was lost"):
+            engine.submit(kill_parent).result()
+        with pytest.raises(UserError, match="a mistake"):
+            engine.submit(raise_error).result()
+        with pytest.raises(UserError, match="a mistake"):
+            engine.submit(raise_error, isolate="model").result()
+        # Plain calls do not wait for idle hosts, and hosts do not wait for plain calls.
+        mixed = [engine.submit(sleep, 0.1, isolate=name) for name in ("", "a", "b", "c", "")]
+        assert [future.result(timeout=60) for future in mixed] == ["cpu"] * 5
+
+
+def start(words: list[str], folder: Path) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", *words],
+        cwd=folder,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+SLOW = """
+import time
+
+def get_scene_embeddings(audio, model):
+    time.sleep(0.2)
+    return torch.stack([audio.abs().mean(1), audio.std(1), audio.std(1)], 1)
+"""
+
+
+def await_units(out: Path, number: int, process: subprocess.Popen) -> None:
+    until = time.monotonic() + 200
+    while len([*out.glob("*/*/*/*/manifest.json"), *out.glob("*/*/*/*/unit.json")]) < number:
+        assert time.monotonic() < until
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_nodes_workers_and_drivers_may_die(task, tmp_path):
+    """Remove a node and kill workers and the driver; the end is that of an undisturbed run."""
+    write_module(tmp_path, "own", SLOW)
+    words = [
+        "run", "-m", "./own.py", "-m", "harness.baselines.logmel,name=logmel", "-t", str(task),
+        "--protocol", "knn", "--protocol", "linear", "--protocol", "byola", "--jobs", "2",
+    ]  # fmt: skip
+    with start([*words, "--out", "local"], tmp_path) as local:
+        assert local.wait(timeout=300) == 0
+    with cluster_of(0, 1, 1) as cluster:
+        node = next(each for each in cluster.list_all_nodes() if each != cluster.head_node)
+        on_ray = [*words, "--out", "out", "--engine", "ray", "--ray-address", cluster.address]
+        out = tmp_path / "out"
+        with start(on_ray, tmp_path) as driver:
+            await_units(out, 2, driver)
+            driver.kill()
+        made = {path: path.stat().st_ino for path in out.glob("*/*/*/*/*.json")}
+        with start(on_ray, tmp_path) as driver:
+            await_units(out, 5, driver)
+            cluster.remove_node(node)
+            await_units(out, 8, driver)
+            for worker in [pid for pid in _descendants(os.getpid()) if is_worker(pid)]:
+                os.kill(worker, signal.SIGKILL)
+            assert driver.wait(timeout=300) == 0, driver.stderr.read()
+    assert_same_results(tmp_path / "local", out)
+    assert {path: path.stat().st_ino for path in made} == made
+    assert [path for pattern in LEFTOVERS for path in out.rglob(pattern)] == []
+
+
+def is_worker(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::")
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGINT", "SIGKILL"])
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_stopped_driver_ends_soon_and_leaves_no_process(task, tmp_path, how, shared, request):
+    write_module(tmp_path, "own", SLOW)
+    words = ["run", "-m", "./own.py", "-t", str(task), "--out", "out", "--engine", "ray"]
+    if shared:
+        words += ["--ray-address", request.getfixturevalue("ray_address")]
+    with start(words, tmp_path) as driver:
+        await_units(tmp_path / "out", 1, driver)
+        ours = {pid for pid in _descendants(os.getpid()) if is_busy(pid)}
+        ours |= {child for pid in (*ours, driver.pid) for child in _descendants(pid)}
+        assert ours
+        began = time.monotonic()
+        driver.send_signal(signal.Signals[how])
+        code = driver.wait(timeout=60)
+        assert time.monotonic() - began < 5
+    assert code == (-9 if how == "SIGKILL" else 130)
+    while time.monotonic() < began + 10 and any(map(_runs, ours)):
+        time.sleep(0.1)
+    assert [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in ours if _runs(pid)] == []
+    with start(words, tmp_path) as driver:
+        assert driver.wait(timeout=300) == 0
+    assert (rows_of(tmp_path / "out").status == "done").all()
+
+
+def is_busy(pid: int) -> bool:
+    """Return whether a process of Ray has calls of ours; the cluster keeps idle ones."""
+    return is_worker(pid) and b"IDLE" not in Path(f"/proc/{pid}/cmdline").read_bytes()
