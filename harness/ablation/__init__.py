@@ -15,12 +15,12 @@ from pathlib import Path
 from harness.ablation.scores import gather_scores, model_name
 from harness.ablation.study import Arm, Study
 from harness.ablation.table import format_study, long_form
-from harness.ablation.trainings import Pretrain, Training, finished, train
+from harness.ablation.trainings import Pretrain, Say, Training, finished
 from harness.core.counts import plural
 from harness.core.errors import UserError, going_on
 from harness.core.files import write_file
 from harness.models.spec import ModelSpec, folder_name
-from harness.run.engines import local_engine
+from harness.run.engines import Engine
 from harness.run.execute import execute
 from harness.run.listener import Listener
 from harness.run.plan import Settings, make_plan
@@ -51,6 +51,10 @@ class Trainer:
     untrained: Callable[[Mapping[str, object]], Mapping[str, object]]
 
 
+Train = Callable[[Sequence[Training], Pretrain, Say], Mapping[Training, str]]
+"""Runs trainings; returns the errors of those that failed."""
+
+
 @dataclass(frozen=True)
 class StudyOutcome:
     """The table of a study as markdown, and (name, error) of each failure."""
@@ -75,8 +79,8 @@ def ablate(
     out: Path,
     trainer: Trainer,
     *,
-    training_devices: Sequence[str],
-    devices: Sequence[str],
+    train: Train,
+    engine: Engine,
     command: str = "",
     listener: Listener | None = None,
     say: Callable[[str], None] = lambda _: None,
@@ -90,8 +94,8 @@ def ablate(
         tasks: the tasks of the benchmark.
         out: the folder of the study.
         trainer: the functions that train.
-        training_devices: devices with one training at a time each.
-        devices: devices of the evaluations' workers.
+        train: runs the trainings.
+        engine: runs the evaluations, and is closed.
         command: the command line, for the result rows.
         listener: gets the progress of the evaluations.
         say: gets lines on the progress of the trainings.
@@ -111,7 +115,7 @@ def ablate(
         stand_in = ModelSpec(trainer.module, options=trainer.untrained(models[0].config))
         make_plan(Settings((stand_in,), tuple(tasks), study.protocols, out=out), say)
         say(f"to do: {plural(len(waiting), 'training')} of {study.audio}")
-    failed = train(waiting, trainer.pretrain, training_devices, say)
+    failed = train(waiting, trainer.pretrain, say)
     _check_one_audio(models, trainer)
     failures = [(training.name, error) for training, error in failed.items()]
     specs = [_spec(model, trainer) for model in models if model.training not in failed]
@@ -120,7 +124,7 @@ def ablate(
             "No arm could be trained:\n" + "\n".join(f"  {n}: {e}" for n, e in failures)
         )
     plan = make_plan(Settings(tuple(specs), tuple(tasks), study.protocols, out=out), say)
-    summary = execute(plan, local_engine(list(devices)), out, command, listener)
+    summary = execute(plan, engine, out, command, listener)
     failures += summary.failures
     gathered = gather_scores(study, plan, summary.table)
     table = format_study(study, gathered, [f"{name}: {error}" for name, error in failures])

@@ -96,8 +96,8 @@ def finished(
 def train(
     trainings: Sequence[Training],
     pretrain: Pretrain,
+    say: Say,
     devices: Sequence[str],
-    say: Callable[[str], None],
 ) -> dict[Training, str]:
     """Run all trainings, one at a time on each device; return the errors of those that failed.
 

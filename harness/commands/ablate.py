@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,9 @@ from harness.commands.arguments import as_user_errors, output_folder
 from harness.commands.output import report_failures
 
 if TYPE_CHECKING:
+    from harness.ablation import Train
     from harness.ablation.trainings import Training
+    from harness.run.engines import Engine, Wanted
 
 
 @click.command(cls=options.Command)
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 @options.tasks_dir
 @click.option("--jobs", type=int, help="Trainings at a time.  [default: one, or one per GPU]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@options.engine
 def ablate(
     study: Path,
     out: Path | None,
@@ -40,6 +44,8 @@ def ablate(
     tasks_dir: Path,
     jobs: int | None,
     device: str,
+    engine: str,
+    ray_address: str,
 ) -> int:
     """Train a study's arms × seeds, evaluate all, and compare each with the reference arm.
 
@@ -50,33 +56,32 @@ def ablate(
     from harness.ablation import ablate as run_study
     from harness.ablation.study import read_study
     from harness.commands.progress import RunDisplay
-    from harness.run.engines import worker_devices
+    from harness.run.engines import Wanted, start_engine
     from hear_byola.pretraining.config import differing
     from tasks.find import find_sources
 
     chosen = read_study(study)
     chosen = replace(chosen, audio=audio) if audio else chosen
     out = output_folder(out or Path("runs") / chosen.name)
-    devices = worker_devices(device, jobs)
-    configure = partial(_configure, devices=devices)
-    trainer = Trainer(
-        configure=configure,
-        differing=differing,
-        pretrain=_pretrain_arm,
-        audio=_audio,
-        trained_on=_trained_on,
-        module="hear_byola",
-        untrained=_untrained,
-    )
-    with RunDisplay() as listener:
+    wanted = Wanted(out, device, jobs, ray_address)
+    with RunDisplay() as listener, closing(start_engine(engine, wanted)) as started:
+        train, devices = _trainings(started, wanted)
+        trainer = Trainer(
+            configure=partial(_configure, devices=devices),
+            differing=differing,
+            pretrain=_pretrain_arm,
+            audio=_audio,
+            trained_on=_trained_on,
+            module="hear_byola",
+            untrained=_untrained,
+        )
         outcome = run_study(
             chosen,
             find_sources(chosen.tasks, chosen.suite, tasks_dir),
             out,
             trainer,
-            # One training takes all cores; GPUs are given one each.
-            training_devices=devices if jobs else list(dict.fromkeys(devices)),
-            devices=devices,
+            train=train,
+            engine=started,
             command=shlex.join(["hear-byola", *sys.argv[1:]]),
             listener=listener,
             say=listener.say,
@@ -84,6 +89,22 @@ def ablate(
     click.echo(outcome.table, nl=False)
     click.echo(f"\n{out / 'table.md'}")
     return report_failures(outcome.failures)
+
+
+def _trainings(engine: Engine, wanted: Wanted) -> tuple[Train, Sequence[str]]:
+    """Return what runs the trainings of a study, and their devices."""
+    from harness.ablation.ray_trainings import train_on_ray
+    from harness.ablation.trainings import train
+    from harness.core.ray.pool import RayPool
+    from harness.run.engines import worker_devices
+
+    if isinstance(engine, RayPool):
+        gpu = ["cuda"] if engine.gpu else ["cpu"]
+        return partial(train_on_ray, engine=engine, jobs=wanted.jobs), gpu
+    devices = worker_devices(wanted.device, wanted.jobs)
+    # One training takes all cores; GPUs are given one each.
+    at_once = devices if wanted.jobs else list(dict.fromkeys(devices))
+    return partial(train, devices=at_once), devices
 
 
 def _configure(

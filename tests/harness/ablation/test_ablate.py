@@ -9,6 +9,7 @@ import subprocess
 import sysconfig
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,11 @@ from support import study_trainings, task_directories
 
 from harness.ablation import StudyOutcome, Trainer, ablate
 from harness.ablation.study import Study, read_study
-from harness.ablation.trainings import RECORD
+from harness.ablation.trainings import RECORD, train
 from harness.cli import call
 from harness.core.errors import UserError
 from harness.results import read_csv
+from harness.run.engines import local_engine
 from tasks.format.task import TaskSource
 
 TRAINER = Trainer(
@@ -69,8 +71,8 @@ def run(study: Study, task: TaskSource, out: Path, said: list[str] | None = None
         [task],
         out,
         TRAINER,
-        training_devices=["cpu", "cpu"],
-        devices=["cpu"],
+        train=partial(train, devices=["cpu", "cpu"]),
+        engine=local_engine(["cpu"]),
         command="hear-byola ablate",
         say=([] if said is None else said).append,
     )

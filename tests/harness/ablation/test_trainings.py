@@ -35,7 +35,7 @@ def done(tmp_path_factory) -> tuple[Path, list[str]]:
     out = tmp_path_factory.mktemp("done") / "one"
     one = training(out, seed=3)
     assert finished(one, study_trainings.differing) is None
-    assert train([one], study_trainings.pretrain, ["cpu"], said.append) == {}
+    assert train([one], study_trainings.pretrain, said.append, ["cpu"]) == {}
     return out, said
 
 
@@ -89,7 +89,7 @@ def test_failures_are_told_apart_and_the_others_go_on(tmp_path):
     fates = ["user", "bug", "killed", ""]
     all_of_them = [training(tmp_path / f"t{i}", fail=fate) for i, fate in enumerate(fates)]
     said: list[str] = []
-    failures = train(all_of_them, study_trainings.pretrain, ["cuda:0", "cuda:1"], said.append)
+    failures = train(all_of_them, study_trainings.pretrain, said.append, ["cuda:0", "cuda:1"])
     told = {each.name: error for each, error in failures.items()}
     assert told["t0"] == "audio: nothing to hear"
     assert told["t1"].startswith("RuntimeError: a fault of ours (traceback in")
@@ -114,7 +114,7 @@ def test_what_another_process_trains_is_waited_for(tmp_path):
         # Let go of the lease while the other waits.
         code = f"import time, os; time.sleep(6); os.unlink({str(holder)!r})"
         with subprocess.Popen([sys.executable, "-c", code]):
-            assert train([one], study_trainings.pretrain, ["cpu"], said.append) == {}
+            assert train([one], study_trainings.pretrain, said.append, ["cpu"]) == {}
     assert time.monotonic() - started > 5
     assert said[-1] == "trained   one"
 
@@ -131,7 +131,7 @@ STUDY = """
         signal.signal(signal.SIGTERM, _interrupt)
         config = study_trainings.configure("tiny", {{"steps": 1000, "pause": 0.05}})
         train([Training("one", Path("x"), config, Path({out!r}))],
-              study_trainings.pretrain, ["cpu"], print)
+              study_trainings.pretrain, print, ["cpu"])
 """
 
 
@@ -158,7 +158,7 @@ def test_a_stopped_study_leaves_no_process_and_its_trainings_go_on(tmp_path, how
     assert not (out / RECORD).exists()
     said: list[str] = []
     shorter = training(out, steps=reached + 1)
-    assert train([shorter], study_trainings.pretrain, ["cpu"], said.append) == {}
+    assert train([shorter], study_trainings.pretrain, said.append, ["cpu"]) == {}
     assert said[0] == f"one: from step {reached} on cpu"
 
 
