@@ -52,8 +52,8 @@ def published_digits(test_data: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 @pytest.fixture(scope="session")
 def ray_address() -> Iterator[str]:
-    """The address of a Ray cluster of one node with two CPUs; the test is skipped without Ray."""
+    """The address of a Ray cluster of one node with one CPU; the test is skipped without Ray."""
     from support.ray_clusters import cluster_of
 
-    with cluster_of(2) as cluster:
+    with cluster_of(1) as cluster:
         yield cluster.address

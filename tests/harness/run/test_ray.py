@@ -48,7 +48,7 @@ def test_a_run_on_ray_is_that_of_the_local_engine(ray_address, task, tmp_path, m
         *command(task, tmp_path / "ray", "--engine", "ray", "--ray-address", ray_address)
     )
     assert (local.returncode, on_ray.returncode) == (1, 1), on_ray.stderr
-    assert "bad: ValueError: no ears" in on_ray.stderr or "no ears" in on_ray.stderr
+    assert "no ears" in on_ray.stderr
     assert on_ray.stdout.replace("/ray", "/local") == local.stdout
     assert_same_results(tmp_path / "local", tmp_path / "ray")
     assert [path for pattern in LEFTOVERS for path in (tmp_path / "ray").rglob(pattern)] == []
@@ -56,7 +56,7 @@ def test_a_run_on_ray_is_that_of_the_local_engine(ray_address, task, tmp_path, m
     wanted = ("--engine", "ray", "--ray-address", ray_address, "--device", "cuda")
     none = hear_byola(*command(task, tmp_path / "none", *wanted))
     assert none.returncode == 2
-    assert "no GPU. It has 1 node, 2 CPUs, 0 GPUs." in none.stderr
+    assert "no GPU. It has 1 node, 1 CPU, 0 GPUs." in none.stderr
     assert not (tmp_path / "none").exists()
 
 
@@ -118,7 +118,7 @@ def raise_error(*, device: str) -> None:
 @pytest.mark.slow
 def test_deaths_and_errors_of_calls_are_those_of_local_workers(ray_address, tmp_path):
     with closing(start_engine("ray", Wanted(tmp_path / "out", address=ray_address))) as engine:
-        assert (engine.slots, engine.cluster.capacity().cpus) == (2, 2)
+        assert (engine.slots, engine.cluster.capacity().cpus) == (1, 1)
         with pytest.raises(WorkerDied, match="ended with exit code 7"):
             engine.submit(end_process, isolate="model").result()
         with pytest.raises(WorkerStuck, match="no progress for 2 s"):
