@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from support.kills import OF_A_RUN
 
+from harness.core.errors import UserError
 from harness.core.ray import cluster as clusters
 from harness.results import read_csv
 
@@ -32,6 +33,17 @@ def cluster_of(*cpus: int) -> Iterator[Any]:
         yield started
     finally:
         started.shutdown()
+
+
+def call(function: Callable, *arguments: object, device: str) -> str:
+    """Call a function as a unit of work does, and return the device."""
+    function(*arguments)
+    return device
+
+
+def make_mistake() -> None:
+    """Raise a user's mistake."""
+    raise UserError("a mistake")
 
 
 def rows_of(out: Path) -> pd.DataFrame:

@@ -11,11 +11,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from support import task_directories
+from support import task_directories, worker_functions
 from support.command_line import hear_byola
 from support.hear_modules import write_module
 from support.kills import LEFTOVERS, _descendants, _runs
-from support.ray_clusters import assert_same_results, cluster_of, rows_of
+from support.ray_clusters import assert_same_results, call, cluster_of, make_mistake, rows_of
 
 from harness.core.errors import UserError
 from harness.core.ray.cluster import _fault
@@ -97,41 +97,25 @@ def test_versions_of_a_node_that_differ_are_named():
     )
 
 
-def end_process(*, device: str) -> None:
-    os._exit(7)
-
-
-def kill_parent(*, device: str) -> None:
-    """Kill the process of Ray in which this runs, or whose worker this is."""
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def sleep(seconds: float, *, device: str) -> str:
-    time.sleep(seconds)
-    return device
-
-
-def raise_error(*, device: str) -> None:
-    raise UserError("a mistake")
-
-
 @pytest.mark.slow
 def test_deaths_and_errors_of_calls_are_those_of_local_workers(ray_address, tmp_path):
     with closing(start_engine("ray", Wanted(tmp_path / "out", address=ray_address))) as engine:
         assert (engine.slots, engine.cluster.capacity().cpus) == (1, 1)
         with pytest.raises(WorkerDied, match="ended with exit code 7"):
-            engine.submit(end_process, isolate="model").result()
+            engine.submit(call, worker_functions.end, 7, isolate="model").result()
         with pytest.raises(WorkerStuck, match="no progress for 2 s"):
-            engine.submit(sleep, 60.0, isolate="model", limit=CallLimit(2.0)).result()
+            engine.submit(call, time.sleep, 60, isolate="model", limit=CallLimit(2.0)).result()
         with pytest.raises(WorkerDied, match="was lost"):
-            engine.submit(kill_parent).result()
+            engine.submit(call, worker_functions.kill, signal.SIGKILL).result()
         with pytest.raises(UserError, match="a mistake"):
-            engine.submit(raise_error).result()
+            engine.submit(call, make_mistake).result()
         with pytest.raises(UserError, match="a mistake"):
-            engine.submit(raise_error, isolate="model").result()
+            engine.submit(call, make_mistake, isolate="model").result()
         # Plain calls do not wait for idle hosts, and hosts do not wait for plain calls.
-        mixed = [engine.submit(sleep, 0.1, isolate=name) for name in ("", "a", "b", "c", "")]
-        assert [future.result(timeout=60) for future in mixed] == ["cpu"] * 5
+        mixed = [
+            engine.submit(call, time.sleep, 0.1, isolate=name) for name in ("", "a", "b", "c", "")
+        ]
+        assert [future.result(timeout=200) for future in mixed] == ["cpu"] * 5
 
 
 def start(words: list[str], folder: Path) -> subprocess.Popen:
