@@ -105,7 +105,7 @@ def test_deaths_and_errors_of_calls_are_those_of_local_workers(ray_address, tmp_
             engine.submit(call, worker_functions.end, 7, isolate="model").result()
         with pytest.raises(WorkerStuck, match="no progress for 2 s"):
             engine.submit(call, time.sleep, 60, isolate="model", limit=CallLimit(2.0)).result()
-        with pytest.raises(WorkerDied, match="was lost"):
+        with pytest.raises(WorkerDied, match="was killed by signal 9"):
             engine.submit(call, worker_functions.kill, signal.SIGKILL).result()
         with pytest.raises(UserError, match="a mistake"):
             engine.submit(call, make_mistake).result()
