@@ -1,8 +1,8 @@
 """A lease: the claim of one process on one unit of work, which expires when its holder dies.
 
 Several processes, on one machine or on many that share a file system, may work in one output
-folder. A process claims a unit by an empty file ``UNIT.HOST.OWNER.TOKEN.lease`` beside it, whose
-name is never used again, and holds the unit if no other claim is there afterwards. A claim is
+folder. A process claims a unit by an empty file ``UNIT.HOST.OWNER.TIME-TOKEN.lease`` beside it,
+whose name is never used again, and holds the unit if no other claim is there afterwards. A claim is
 abandoned if its process has ended (:mod:`hear_byola.core.owner`). Where this cannot be known, on
 another machine or in another container, a claim is abandoned when it was not touched for
 ``EXPIRES_AFTER`` seconds; its holder touches it while it works.
@@ -39,12 +39,26 @@ _LONGEST_HOST = 30  # characters
 
 
 class Claim(NamedTuple):
-    """The claim of a process on a unit of work."""
+    """The claim of a process on a unit of work.
+
+    Attributes:
+        file: the file of the claim.
+        unit: the folder that exists when the unit is done.
+        host: name of the holder's machine.
+        owner: name of the holder (:mod:`hear_byola.core.owner`).
+        since: when the unit was claimed, in seconds since 1970 by the holder's clock; 0 if unknown.
+    """
 
     file: Path
     unit: Path
     host: str
     owner: str
+    since: float = 0.0
+
+    @property
+    def process(self) -> int:
+        """Number of the holder's process on its machine."""
+        return int(self.owner.split("-")[1])
 
     @property
     def age(self) -> float:
@@ -121,7 +135,7 @@ def claim_on(unit: Path) -> str:
         age = claim.age
     except (ValueError, FileNotFoundError):
         return ""
-    who = f"claimed by process {claim.owner.split('-')[1]} on {claim.host}"
+    who = f"claimed by process {claim.process} on {claim.host}"
     if has_ended(claim.owner) is not None:
         return f"{who}; taken over when it ends"
     if age < 0:
@@ -137,7 +151,8 @@ def _claim(unit: Path) -> Path | None:
     for attempt in range(_ATTEMPTS):
         if _others(unit):
             return None
-        path = unit.with_name(f"{unit.name}.{_host()}.{owner()}.{secrets.token_hex(4)}.lease")
+        token = f"{int(time.time()):x}-{secrets.token_hex(4)}"
+        path = unit.with_name(f"{unit.name}.{_host()}.{owner()}.{token}.lease")
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         alone = False
         try:
@@ -162,8 +177,11 @@ def _read(file: Path) -> Claim | None:
     parts = file.name.rsplit(".", 4)
     if len(parts) < 5:
         return None
-    unit, host, holder, _, _ = parts
-    return Claim(file, file.with_name(unit), host, holder) if holder.count("-") == 2 else None
+    unit, host, holder, token, _ = parts
+    if not re.fullmatch(r"[^-]+-[0-9]+-[^-]+", holder):
+        return None
+    made = re.fullmatch(r"([0-9a-f]{1,12})-[0-9a-f]+", token)
+    return Claim(file, file.with_name(unit), host, holder, int(made[1], 16) if made else 0.0)
 
 
 def _host() -> str:

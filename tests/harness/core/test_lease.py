@@ -27,6 +27,17 @@ def dead_owner() -> str:
     return subprocess.run([sys.executable, "-c", code], stdout=-1, text=True).stdout.strip()
 
 
+def test_a_claim_tells_its_holder_and_its_beginning(tmp_path):
+    before = int(time.time())
+    with lease(tmp_path / "unit"):
+        (claim,) = claims_in(tmp_path)
+        assert claim.process == os.getpid()
+        assert before <= claim.since <= time.time()
+    make_claim(tmp_path / "unit", "00000000-99-1")
+    (older,) = claims_in(tmp_path)
+    assert (older.process, older.since) == (99, 0.0)
+
+
 def test_one_holder_at_a_time(tmp_path):
     with lease(tmp_path / "unit") as first:
         with lease(tmp_path / "unit") as second:
