@@ -19,6 +19,7 @@ from harness.commands.options import Group
 from harness.commands.pretrain import pretrain
 from harness.commands.results import results
 from harness.commands.run import embed, probe, run
+from harness.commands.status import status
 from harness.commands.tasks import tasks
 from harness.commands.validate import validate
 from harness.core.errors import UserError, disk_fault, printable, text_of
@@ -101,7 +102,9 @@ def cli() -> None:
     """Evaluate audio representations on HEAR-format tasks."""
 
 
-for command in (run, embed, probe, validate, tasks, results, pretrain, checkpoint, ablate):
+for command in (
+    run, embed, probe, status, validate, tasks, results, pretrain, checkpoint, ablate,
+):  # fmt: skip
     cli.add_command(command)
 
 

@@ -271,10 +271,11 @@ class ContentHashes:
     Args:
         memory: the JSON file in which they are stored.
         verify: hash each file again once per object, even if its hash is stored.
+        read_only: store nothing on disk.
     """
 
-    def __init__(self, memory: Path, verify: bool = False) -> None:
-        self._memory = FileMemory(memory, verify)
+    def __init__(self, memory: Path, verify: bool = False, read_only: bool = False) -> None:
+        self._memory = FileMemory(memory, verify, read_only)
 
     def sha256(self, path: Path | str) -> str:
         """Return the hash of a file's content.

@@ -15,6 +15,10 @@ EXAMPLES = {
         "      hear-byola probe -m hear_byola -t demo_pipe_pitch --protocol knn",
         "hear-byola probe embeddings/my_module/esc50-v2.0.0-full --protocol hear2021",
     ),
+    "status": (
+        "hear-byola status runs",
+        "hear-byola status runs/hear --json",
+    ),
     "pretrain": (
         "hear-byola pretrain my_recordings --config byola-512-small",
         "hear-byola pretrain corpus.csv --config byola-512 --set batch_size=512 --devices 4 \\\n"

@@ -242,6 +242,13 @@ workers = together(
         "and a minute for each second of audio in the call]",
     ),
     click.option(
+        "--idle-limit",
+        type=click.FloatRange(min=0),
+        metavar="SECONDS",
+        help="End when other processes have held all unfinished units for this long.  [default: "
+        "wait until all is done]",
+    ),
+    click.option(
         "--device", default="auto", show_default=True, help="auto, cpu, mps, cuda or cuda:N."
     ),
     engine,
@@ -274,6 +281,15 @@ workers = together(
         callback=lambda _, __, text: read_shard(text),
         help="Do the I-th of N parts of the model × task pairs, from 1: for job arrays.",
     ),
+)
+
+preview = together(
+    click.option(
+        "--dry-run",
+        is_flag=True,
+        help="Check everything and print what is to do, its time and disk space; write nothing.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="With --dry-run: print one JSON object."),
 )
 
 probes = together(

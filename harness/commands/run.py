@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from contextlib import closing
@@ -20,6 +21,7 @@ from harness.commands.options import (
     config,
     layout,
     log_to,
+    preview,
     probes,
     settings,
     workers,
@@ -47,6 +49,7 @@ class RunOptions:
     out: Path
     jobs: int | None
     unit_timeout: float | None
+    idle_limit: float | None
     device: str
     engine: str
     ray_address: str
@@ -56,6 +59,8 @@ class RunOptions:
     cache_audio: float
     dtype: str
     shard: tuple[int, int]
+    dry_run: bool
+    as_json: bool
     # Embeddings do not depend on the protocol; this one supports every kind of task.
     protocols: tuple[str, ...] = ("linear",)
     seeds: int = 1
@@ -70,6 +75,7 @@ class RunOptions:
 @probes
 @baseline
 @workers
+@preview
 @layout
 @log_to
 @config
@@ -87,6 +93,7 @@ def run(options: RunOptions) -> int:
 @click.command(cls=Command)
 @chosen
 @workers
+@preview
 @layout
 @config
 @settings(RunOptions)
@@ -101,6 +108,7 @@ def embed(options: RunOptions) -> int:
 @probes
 @baseline
 @workers
+@preview
 @config
 @settings(RunOptions)
 def probe(options: RunOptions) -> int:
@@ -120,6 +128,10 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
     from harness.run.execute import execute, require_embeddings, write_layouts
     from harness.run.tracking import Both
 
+    if options.dry_run:
+        return _preview(options, embed_only=embed_only)
+    if options.as_json:
+        raise UserError("--json needs --dry-run. `hear-byola status RUN --json` prints the state.")
     serve_from_here()
     out = output_folder(options.out)
     wanted = Wanted(out, options.device, options.jobs, options.ray_address)
@@ -137,6 +149,7 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
             Both(listener, tracker) if tracker else listener,
             embed_only=embed_only,
             unit_timeout=options.unit_timeout,
+            idle_limit=options.idle_limit,
         )
         if tracker:
             tracker.finish()
@@ -155,6 +168,24 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
         if len(options.models) > 1:
             click.echo(f"To test the differences: hear-byola results compare A B {out}")
     return report_failures(summary.failures)
+
+
+def _preview(options: RunOptions, *, embed_only: bool) -> int:
+    """Print what a run would do, and write nothing."""
+    from harness.commands.progress import RunDisplay
+    from harness.commands.status import as_object, in_words
+    from harness.run.engines import worker_devices
+    from harness.run.planned import describe
+    from harness.run.survey import survey
+
+    out = output_folder(options.out)
+    slots = len(worker_devices(options.device, options.jobs))
+    with RunDisplay() as listener:
+        plan = _plan(options, out, listener)
+        planned = describe(plan, out, "", embed_only=embed_only)
+    state = survey([planned], out, slots)
+    click.echo(json.dumps(as_object(state), indent=1) if options.as_json else in_words(state))
+    return 0
 
 
 def _plan(options: RunOptions, out: Path, listener: Listener) -> Plan:
@@ -184,6 +215,7 @@ def _plan(options: RunOptions, out: Path, listener: Listener) -> Plan:
         verify=options.verify,
         cache_audio=options.cache_audio,
         shard=options.shard,
+        read_only=options.dry_run,
     )
     return make_plan(chosen, listener.say)
 

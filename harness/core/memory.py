@@ -20,10 +20,12 @@ class FileMemory:
     Args:
         path: the cache, a JSON file; an absent, damaged or outdated one counts as empty.
         verify: ignore the stored texts, so that each is found out again once.
+        read_only: store nothing on disk.
     """
 
-    def __init__(self, path: Path, verify: bool = False) -> None:
+    def __init__(self, path: Path, verify: bool = False, read_only: bool = False) -> None:
         self._path = path
+        self._read_only = read_only
         self._old = {} if verify else _load(path)
         self._new: dict[str, str] = {}
 
@@ -58,7 +60,7 @@ class FileMemory:
 
     def save(self) -> None:
         """Add the new entries to the cache file in one step; keep those of other processes."""
-        if self._new:
+        if self._new and not self._read_only:
             self._old = {**_load(self._path), **self._new}
             self._new = {}
             write_file(self._path, json.dumps({"version": _VERSION, "files": self._old}))

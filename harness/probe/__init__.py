@@ -9,7 +9,7 @@ without it.
 from harness.probe.classifier import Classifier
 from harness.probe.protocol import Protocol, criterion, supports, task_kind
 from harness.probe.registry import PROTOCOLS, check_supported, find_protocol
-from harness.probe.search import next_units, number_of_units, selected_units
+from harness.probe.search import next_units, number_of_units, possible_units, selected_units
 from harness.probe.units import ProbeUnit, UnitResult
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "find_protocol",
     "next_units",
     "number_of_units",
+    "possible_units",
     "selected_units",
     "supports",
     "task_kind",

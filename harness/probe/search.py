@@ -41,6 +41,15 @@ def number_of_units(protocol: Protocol, task: Task) -> int:
     return trainings * protocol.runs
 
 
+def possible_units(protocol: Protocol, task: Task) -> list[ProbeUnit]:
+    """Return all units that the protocol can have on a task; it trains at most
+    :func:`number_of_units` of them.
+    """
+    points, runs = grid_points(protocol, task), range(protocol.runs)
+    folds = range(len(task.folds))
+    return [ProbeUnit(fold, point, run) for fold in folds for point in points for run in runs]
+
+
 def selected_units(
     protocol: Protocol, task: Task, done: Mapping[ProbeUnit, UnitResult]
 ) -> list[list[ProbeUnit]]:

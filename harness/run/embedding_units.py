@@ -15,6 +15,7 @@ from harness.embeddings.fingerprint import (
     fingerprint_of_audio,
 )
 from harness.models.module import HearModule
+from harness.run.disk import rows_of
 from harness.run.units import EmbeddingUnit, StoredEmbeddings
 from tasks.audio import ContentHashes, audio_path, resampled_length, source_rate
 from tasks.check.sound import clip_frames
@@ -30,6 +31,7 @@ def stored_embeddings(
     *,
     dtype: str,
     cached: float,
+    read_only: bool = False,
 ) -> StoredEmbeddings:
     """Return the embeddings of one model on one task, done or not.
 
@@ -41,6 +43,7 @@ def stored_embeddings(
         memory: what the check found out about audio files.
         dtype: of stored embeddings.
         cached: most bytes of resampled audio that the run's folder keeps.
+        read_only: remove no leftovers.
     """
     task, units = source.read(), []
     rate = source_rate(task, module.sample_rate)
@@ -51,22 +54,28 @@ def stored_embeddings(
         unit = EmbeddingUnit(
             module.spec, module.fingerprint, source, split, directory, dtype, cached
         )
-        if directory.is_dir():
+        if not directory.is_dir():
+            unit = _divided(unit, task, module, audio, memory)
+        elif not read_only:
             delete_chunks(directory)  # a process that joined them was stopped
-        else:
-            unit = _divided(unit, task, module.sample_rate, audio, memory)
         units.append(unit)
     return StoredEmbeddings(source, tuple(units))
 
 
 def _divided(
-    unit: EmbeddingUnit, task: Task, sample_rate: int, audio: Sequence[str], memory: FileMemory
+    unit: EmbeddingUnit, task: Task, module: HearModule, audio: Sequence[str], memory: FileMemory
 ) -> EmbeddingUnit:
-    """Return a unit with the length of its audio, and with chunks if that is long."""
+    """Return a unit with its length and size, and with chunks if it is long."""
+    sample_rate = module.sample_rate
     rate = source_rate(task, sample_rate)
     clips = task.clips[unit.split]
     paths = [audio_path(task, unit.split, clip.name, rate) for clip in clips]
     samples = [resampled_length(clip_frames(p, memory), rate, sample_rate) for p in paths]
     event = task.embedding_type == EmbeddingType.EVENT
     chunks = plan_chunks(unit.directory, samples, audio, sample_rate, event=event)
-    return replace(unit, seconds=sum(samples) / sample_rate, chunks=chunks)
+    rows, width = len(clips), module.scene_embedding_size
+    if event:
+        rows = rows_of(samples, sample_rate, module.reference().times)
+        width = module.timestamp_embedding_size
+    seconds = sum(samples) / sample_rate
+    return replace(unit, seconds=seconds, rows=rows, width=width, chunks=chunks)

@@ -1,4 +1,4 @@
-"""Estimate the time left of a run from the seconds that its finished units took."""
+"""Estimate the time left of a run from the seconds that finished units took."""
 
 from __future__ import annotations
 
@@ -7,53 +7,79 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.core.progress import rough_duration
-from harness.probe import PROTOCOLS, number_of_units
-from harness.run.units import EmbeddingUnit, Evaluation
 
 Kind = tuple[str, ...]
 """Units of equal cost have the same kind; units of similar cost have a common beginning."""
 
 
 @dataclass
-class _Part:
-    """A part of a run: its kind, its amount of work, and the amount that is done."""
+class WorkPart:
+    """A part of a run, a split or an evaluation.
+
+    Attributes:
+        kind: of its units: ("embed", model, task) or ("probe", protocol, task).
+        amount: of work: seconds of audio, or probes.
+        done: amount of work that is done.
+        usual: seconds that an amount of 1 takes usually, where no such unit is finished; only good
+            to compare parts.
+    """
 
     kind: Kind
     amount: float
     done: float = 0.0
+    usual: float = 0.0
 
     @property
     def left(self) -> float:
+        """Amount of work that is not done."""
         return max(0.0, self.amount - self.done)
+
+
+class Rates:
+    """The seconds that units of each kind took, for each amount of work."""
+
+    def __init__(self) -> None:
+        self._spent: dict[Kind, list[float]] = {}
+
+    def add(self, kind: Kind, seconds: float, amount: float) -> None:
+        """Count the seconds and the amount of work of a finished unit."""
+        for length in range(1, len(kind) + 1):
+            spent = self._spent.setdefault(kind[:length], [0.0, 0.0])
+            spent[0] += seconds
+            spent[1] += amount
+
+    def of(self, kind: Kind) -> float | None:
+        """Return the seconds for an amount of 1, from the units most similar to a kind.
+
+        None if there are none.
+        """
+        for length in range(len(kind), 0, -1):
+            seconds, amount = self._spent.get(kind[:length], (0.0, 0.0))
+            if amount:
+                return seconds / amount
+            if kind[0] == "probe" and length == 2:
+                return None  # the costs of protocols are not similar
+        return None
 
 
 class Estimate:
     """Estimates the time left of a run.
 
     Args:
-        units: splits to embed. Their cost is assumed proportional to the length of their audio.
-        evaluations: evaluations to probe. Their cost is assumed proportional to the number of
-            probes.
+        parts: the unfinished splits and evaluations by their folders. The cost of a split is
+            assumed proportional to the length of its audio, that of an evaluation to the number of
+            its probes.
         slots: number of workers.
+        stored: rates of earlier runs, for kinds of units of which none was finished in this run.
     """
 
     def __init__(
-        self, units: Iterable[EmbeddingUnit], evaluations: Iterable[Evaluation], slots: int
+        self, parts: dict[Path, WorkPart], slots: int, stored: Rates | None = None
     ) -> None:
         self._slots = slots
-        self._spent: dict[Kind, list[float]] = {}
-        self._parts: dict[Path, _Part] = {}
-        for unit in units:
-            kind = ("embed", unit.spec.label, unit.source.directory.name)
-            self._parts[unit.directory] = _Part(kind, unit.seconds)
-        sizes: dict[tuple[str, str], int] = {}
-        for evaluation in evaluations:
-            name = (evaluation.protocol, evaluation.task_name)
-            if name not in sizes:
-                sizes[name] = number_of_units(
-                    PROTOCOLS[evaluation.protocol], evaluation.embeddings.task()
-                )
-            self._parts[evaluation.directory] = _Part(("probe", *name), sizes[name])
+        self._stored = stored or Rates()
+        self._rates = Rates()
+        self._parts = parts
 
     def took(self, part: Path, seconds: float, *, whole: bool, share: float = 0.0) -> None:
         """Record the time of a finished unit.
@@ -68,29 +94,38 @@ class Estimate:
         if found is None:
             return
         found.done += share
-        for length in range(1, len(found.kind) + 1):
-            spent = self._spent.setdefault(found.kind[:length], [0.0, 0.0])
-            spent[0] += seconds
-            spent[1] += share
+        self._rates.add(found.kind, seconds, share)
         if whole:
             del self._parts[part]
 
+    def seconds(self, parts: Iterable[Path]) -> tuple[float, bool]:
+        """Return the seconds of work left in some parts, and whether all of them are known."""
+        left = [self._parts[part] for part in parts if part in self._parts]
+        known = [self._seconds(part) for part in left if part.left]
+        return sum(each for each in known if each is not None), None not in known
+
+    def share_left(self, part: Path) -> float:
+        """Return which share of a part's work is left: 0 if it is done."""
+        found = self._parts.get(part)
+        if found is None:
+            return 0.0
+        return found.left / found.amount if found.amount else 1.0
+
+    def cost(self, parts: Iterable[Path]) -> float:
+        """Return the expected seconds left in some parts, by usual rates where none are known."""
+        left = [self._parts[part] for part in parts if part in self._parts]
+        known = [(self._seconds(part), part.left * part.usual) for part in left]
+        return sum(usual if seconds is None else seconds for seconds, usual in known)
+
     def left(self) -> str:
         """Return the time left in words; empty if it cannot be estimated yet."""
-        known = [self._seconds(part) for part in self._parts.values() if part.left]
-        seconds = sum(each for each in known if each is not None)
+        seconds, complete = self.seconds(self._parts)
         if not seconds:
             return ""
         seconds /= max(1, min(self._slots, len(self._parts)))
-        word = "more than" if None in known else "about"
-        return f"{word} {rough_duration(seconds)} left"
+        return f"{'about' if complete else 'more than'} {rough_duration(seconds)} left"
 
-    def _seconds(self, part: _Part) -> float | None:
-        """Return the seconds left of a part, from the finished units most similar to it."""
-        for length in range(len(part.kind), 0, -1):
-            seconds, amount = self._spent.get(part.kind[:length], (0.0, 0.0))
-            if amount:
-                return part.left * seconds / amount
-            if part.kind[0] == "probe" and length == 2:
-                return None  # the costs of protocols are not similar
-        return None
+    def _seconds(self, part: WorkPart) -> float | None:
+        rate = self._rates.of(part.kind)
+        rate = self._stored.of(part.kind) if rate is None else rate
+        return None if rate is None else part.left * rate

@@ -46,15 +46,16 @@ def execute(
     *,
     embed_only: bool = False,
     unit_timeout: float | None = None,
+    idle_limit: float | None = None,
 ) -> Summary:
     """Do all unfinished work of a plan, and rebuild ``results.csv`` from all results in ``out``.
 
     If a job fails, its evaluation fails; the others continue. With ``embed_only`` no probe is
-    trained, and the CSV is not written. ``unit_timeout`` is that of
-    :class:`harness.run.progress.Run`.
+    trained, and the CSV is not written. ``unit_timeout`` and ``idle_limit``
+    are those of :class:`harness.run.progress.Run`.
     """
     listener = listener or Listener()
-    run = Run(out, run_info(command), listener, embed_only, unit_timeout)
+    run = Run(out, run_info(command), listener, embed_only, unit_timeout, idle_limit)
     scheduler = Scheduler(plan, engine, run)
     try:
         scheduler.work()

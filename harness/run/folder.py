@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -23,7 +24,7 @@ RESAMPLED_AUDIO = "resampled-audio"
 
 def clean(out: Path) -> None:
     """Remove what killed processes have left in a run's folder: temporary files and claims."""
-    places = [out, *(out / name for name in ("models", "errors"))]
+    places = [out, *(out / name for name in ("models", "errors", "plans"))]
     places += (
         place for kind in ("embeddings", "probes", "results") for place in out.glob(f"{kind}/*/*")
     )
@@ -42,6 +43,26 @@ def clean(out: Path) -> None:
         unit = place.with_name(place.name.removesuffix("-chunks"))
         if unit.is_dir() and not claim_on(unit):  # the chunks have been joined
             shutil.rmtree(place, ignore_errors=True)
+
+
+class Folders:
+    """Which folders exist in a run's folder, from one listing of each folder above them.
+
+    A listing is much quicker than a look at each of thousands of folders of a network file system.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._out = out
+        self._listed: dict[str, set[str]] = {}
+
+    def __contains__(self, folder: str) -> bool:
+        """Return whether a folder, given by its path within the run's folder, exists."""
+        above, _, name = folder.rpartition("/")
+        if above not in self._listed:
+            self._listed[above] = set()
+            with contextlib.suppress(OSError), os.scandir(self._out / above) as entries:
+                self._listed[above] = {entry.name for entry in entries if entry.is_dir()}
+        return name in self._listed[above]
 
 
 class UnwritableError(UserError):

@@ -37,15 +37,16 @@ class _Known:
     reference: ReferenceEmbeddings
 
 
-def identify(module: HearModule, out: Path, *, check_load: bool) -> None:
+def identify(module: HearModule, out: Path, *, check_load: bool, save: bool = True) -> None:
     """Set a model's fingerprint to the one stored for it in a run's folder.
 
-    An unknown model is added to the folder.
+    An unknown model is added to the folder if ``save`` is set.
 
     Args:
         module: the loaded model.
         out: the run's folder.
         check_load: load an unknown model a second time and compare the two.
+        save: whether to write.
 
     Raises:
         UserError: ``load_model`` returns another model at each call.
@@ -71,8 +72,9 @@ def identify(module: HearModule, out: Path, *, check_load: bool) -> None:
     content = found.to_bytes(
         version=_VERSION, model=module.spec.label, fingerprint=module.fingerprint
     )
-    refuse_unwritable(out)
-    write_file(_path(out, module.static_fingerprint, module.fingerprint), content)
+    if save:
+        refuse_unwritable(out)
+        write_file(_path(out, module.static_fingerprint, module.fingerprint), content)
     if (found.spread or 0.0) > _LARGE_SPREAD:
         warnings.warn(
             f"{module.spec.label}: two embeddings of one sound differ by {found.spread:.2g} of "

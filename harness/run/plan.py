@@ -71,6 +71,7 @@ class Settings:
         verify: check and hash all audio again, even if the run's folder has its hashes.
         cache_audio: GB of resampled audio that the run's folder keeps for further models.
         shard: (i, n), counted from 1: every n-th pair of model and task from the i-th on.
+        read_only: write nothing, not even what is known about audio and models.
     """
 
     models: tuple[ModelSpec, ...]
@@ -84,6 +85,7 @@ class Settings:
     verify: bool = False
     cache_audio: float = 0.0
     shard: tuple[int, int] = (1, 1)
+    read_only: bool = False
 
 
 class Plan(list[Evaluation]):
@@ -119,14 +121,15 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
     unsupported = _unsupported(protocols, tasks, say)
     if settings.task_statistics:
         check_fittable(tasks)
-    hashes = ContentHashes(settings.out / AUDIO_HASHES, verify=settings.verify)
-    memory = FileMemory(settings.out / CHECKED_AUDIO, verify=settings.verify)
+    how = {"verify": settings.verify, "read_only": settings.read_only}
+    hashes = ContentHashes(settings.out / AUDIO_HASHES, **how)
+    memory = FileMemory(settings.out / CHECKED_AUDIO, **how)
     evaluations: list[Evaluation] = []
     for module, source in _pairs(settings, sources, memory, say):
         task = source.read()
         if settings.task_statistics:
             module = fit_to_task(module, task)
-            identify(module, settings.out, check_load=False)
+            identify(module, settings.out, check_load=False, save=not settings.read_only)
         stored = stored_embeddings(
             module,
             source,
@@ -135,6 +138,7 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
             memory,
             dtype=settings.dtype,
             cached=settings.cache_audio * 1e9,
+            read_only=settings.read_only,
         )
         for info, embeddings in _layers(module, stored):
             evaluations += _evaluations(
@@ -211,7 +215,7 @@ def _pairs(
     number, (shard, n_shards) = 0, settings.shard
     for spec in settings.models:
         say(f"reading model {spec.label}")
-        module = _load(spec, settings.out, alone=len(settings.models) == 1)
+        module = _load(spec, settings)
         rate = module.sample_rate
         if rate not in checked:
             say(f"checking the audio of {plural(len(sources), 'task')} for {rate} Hz")
@@ -222,17 +226,17 @@ def _pairs(
             number += 1
 
 
-def _load(spec: ModelSpec, out: Path, *, alone: bool) -> HearModule:
+def _load(spec: ModelSpec, settings: Settings) -> HearModule:
     try:
         module = load_module(spec, "cpu")
         if module.reference().empty and torch.cuda.is_available():
             module = load_module(spec, "cuda")  # some models run only on a GPU
-        identify(module, out, check_load=True)
+        identify(module, settings.out, check_load=True, save=not settings.read_only)
         return module
     except UnwritableError:
         raise
     except UserError as error:
-        if alone:
+        if len(settings.models) == 1:
             raise
         raise UserError(
             f"{error}\nNothing was run, because all models must load before work starts. Correct "

@@ -35,6 +35,8 @@ class Run:
         embed_only: stop when the embeddings are made.
         unit_timeout: seconds that a model may take without finishing a call; None: see
             :class:`CallLimit`.
+        idle_limit: seconds for which other processes may hold all unfinished units before the run
+            ends; None waits until all is done.
     """
 
     out: Path
@@ -42,6 +44,7 @@ class Run:
     listener: Listener
     embed_only: bool = False
     unit_timeout: float | None = None
+    idle_limit: float | None = None
 
     @property
     def limit(self) -> CallLimit:

@@ -21,8 +21,10 @@ from harness.core.lease import claim_on
 from harness.core.workers import WorkerDied, WorkerStuck
 from harness.run import jobs
 from harness.run.engines import Engine
-from harness.run.estimate import Estimate
 from harness.run.folder import clean, refuse_unwritable
+from harness.run.forecast import forecast
+from harness.run.order import longest_first
+from harness.run.planned import announced, describe
 from harness.run.progress import Job, Progress, Run
 from harness.run.units import Evaluation
 
@@ -57,34 +59,56 @@ class Scheduler:
         self._redone: set[tuple[Path, Path]] = set()
 
     def work(self) -> None:
-        """Do everything that can be done."""
-        self._begin()
+        """Do everything that can be done.
+
+        Raises:
+            UnwritableError: the run's folder cannot be written.
+        """
+        unfinished = [each.evaluation for each in self._evaluations if not each.over]
+        embeddings = {unit.directory for e in unfinished for unit in e.embeddings.missing()}
+        if self._run.embed_only:
+            unfinished = []
+        self._run.listener.planned(len(embeddings), len(unfinished))
+        if not embeddings and not unfinished:
+            return
+        refuse_unwritable(self._run.out)
+        clean(self._run.out)
+        out, slots = self._run.out, self._engine.slots
+        planned = describe(
+            [each.evaluation for each in self._evaluations],
+            out,
+            self._run.info.command,
+            embed_only=self._run.embed_only,
+        )
+        splits = [split for split in planned.splits if out / split.folder in embeddings]
+        evaluations = () if self._run.embed_only else planned.evaluations
+        self._estimate = forecast(splits, evaluations, out, slots)
+        ordered = longest_first(planned, self._estimate, out)
+        places = {out / each.folder: place for place, each in enumerate(ordered)}
+        self._evaluations.sort(key=lambda each: places[each.evaluation.directory])
+        self._last_unit = time.monotonic()
+        with announced(planned, out, slots):
+            self._work()
+
+    def _work(self) -> None:
         while True:
             waiting = self._submit()
             if self._in_flight:
                 self._report_work()
                 self._settle(wait(self._in_flight, return_when=FIRST_COMPLETED).done)
-            elif waiting:
+            elif waiting and not self._idle_too_long():
                 self._report_holders(waiting)
                 time.sleep(_POLL)
             else:
                 return
 
-    def _begin(self) -> None:
-        """Report and estimate the unfinished work; refuse a folder that cannot be written."""
-        embeddings = {
-            unit.directory: unit
-            for progress in self._evaluations
-            for unit in progress.evaluation.embeddings.missing()
-        }
-        unfinished = [each.evaluation for each in self._evaluations if not each.over]
-        if self._run.embed_only:
-            unfinished = []
-        self._estimate = Estimate(embeddings.values(), unfinished, self._engine.slots)
-        self._run.listener.planned(len(embeddings), len(unfinished))
-        if embeddings or unfinished:
-            refuse_unwritable(self._run.out)
-            clean(self._run.out)
+    def _idle_too_long(self) -> bool:
+        """Return whether other processes have held all units for too long; say so."""
+        limit = self._run.idle_limit
+        if limit is None or time.monotonic() - self._last_unit < limit:
+            return False
+        self._run.listener.say("other processes do what is left")
+        return True
 
     def _submit(self) -> list[Job]:
         """Fill the engine; return the jobs that other processes have claimed."""
@@ -167,6 +191,7 @@ class Scheduler:
                 continue
             done, seconds = future.result()
             if done:
+                self._last_unit = time.monotonic()
                 whole = job.key == job.part
                 self._estimate.took(job.part, seconds, whole=whole, share=job.share)
                 job.finished()

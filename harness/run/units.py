@@ -32,6 +32,8 @@ class EmbeddingUnit:
     Attributes:
         cached: most bytes of resampled audio that the run's folder keeps.
         seconds: length of the audio; 0 if the unit was done when the run was planned.
+        rows: about how many embeddings it has; 0 if it was done, or if this is not known.
+        width: size of an embedding.
         chunks: the parts of a long split, which are embedded before the unit joins them.
     """
 
@@ -43,6 +45,8 @@ class EmbeddingUnit:
     dtype: str = "float32"
     cached: float = 0.0
     seconds: float = 0.0
+    rows: int = 0
+    width: int = 0
     chunks: tuple[Chunk, ...] = ()
 
 
@@ -89,6 +93,11 @@ class HearevalEmbeddings:
 
     directory: Path
     group_pattern: str = ""
+
+    @property
+    def units(self) -> tuple[EmbeddingUnit, ...]:
+        """Nothing: such a directory is complete."""
+        return ()
 
     def missing(self) -> list[EmbeddingUnit]:
         """Return nothing: such a directory is complete."""

@@ -14,10 +14,11 @@ from harness.commands.progress import RunDisplay
 from harness.models.spec import ModelSpec
 from harness.run import pulse as pulse_module
 from harness.run.engines import InlineEngine
-from harness.run.estimate import Estimate
 from harness.run.execute import execute
+from harness.run.forecast import forecast
 from harness.run.listener import Listener
 from harness.run.plan import Settings, make_plan
+from harness.run.planned import describe
 from harness.run.pulse import pulse, pulse_of
 from tasks.format.task import TaskSource
 
@@ -36,7 +37,8 @@ def chosen(tmp_path) -> Settings:
 def test_the_time_left_follows_from_what_was_done(chosen):
     plan = make_plan(chosen)
     units = [unit for e in plan if e.protocol == "linear" for unit in e.embeddings.units]
-    estimate = Estimate(units, plan, slots=1)
+    planned = describe(plan, chosen.out, "")
+    estimate = forecast(planned.splits, planned.evaluations, chosen.out, slots=1)
     assert estimate.left() == ""
     # All splits have as many seconds of audio: one took 10 s, five are left.
     estimate.took(units[0].directory, 10.0, whole=True, share=units[0].seconds)
@@ -51,7 +53,7 @@ def test_the_time_left_follows_from_what_was_done(chosen):
         if evaluation.protocol == "knn":
             estimate.took(evaluation.directory, 1.0, whole=False, share=1.0)
     assert estimate.left() == "about 62 s left"
-    several = Estimate(units, plan, slots=2)
+    several = forecast(planned.splits, planned.evaluations, chosen.out, slots=2)
     several.took(units[0].directory, 10.0, whole=True, share=units[0].seconds)
     assert several.left() == "more than 25 s left"
 
