@@ -20,6 +20,7 @@ from harness.commands.pretrain import pretrain
 from harness.commands.results import results
 from harness.commands.run import embed, probe, run
 from harness.commands.status import status
+from harness.commands.submit import submit
 from harness.commands.tasks import tasks
 from harness.commands.validate import validate
 from harness.core.errors import UserError, disk_fault, printable, text_of
@@ -103,7 +104,7 @@ def cli() -> None:
 
 
 for command in (
-    run, embed, probe, status, validate, tasks, results, pretrain, checkpoint, ablate,
+    run, embed, probe, submit, status, validate, tasks, results, pretrain, checkpoint, ablate,
 ):  # fmt: skip
     cli.add_command(command)
 

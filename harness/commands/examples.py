@@ -15,6 +15,10 @@ EXAMPLES = {
         "      hear-byola probe -m hear_byola -t demo_pipe_pitch --protocol knn",
         "hear-byola probe embeddings/my_module/esc50-v2.0.0-full --protocol hear2021",
     ),
+    "submit": (
+        "hear-byola submit --slurm run.yaml --partition gpu --gpus 1 --time 08:00:00 --dry-run",
+        "hear-byola submit --slurm run.yaml --array-max 16 --cpus 8 --mem 16G --sbatch qos=low",
+    ),
     "status": (
         "hear-byola status runs",
         "hear-byola status runs/hear --json",

@@ -73,7 +73,7 @@ def run_whole(command: Sequence[str], out: Path) -> pd.DataFrame:
     """
     done = subprocess.run(_arguments(command, out), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return _rows(out)
+    return read_rows(out)
 
 
 def run_with_kills(
@@ -124,7 +124,7 @@ def run_with_kills(
         after = _units(out)
         outcome.redone += sum(before[unit] != after.get(unit) for unit in before)
     assert code == 0
-    rows = _rows(out)
+    rows = read_rows(out)
     pd.testing.assert_frame_equal(rows, expected)
     assert not rows.duplicated(list(KEY)).any()
     assert [path for pattern in LEFTOVERS for path in out.rglob(pattern)] == []
@@ -135,7 +135,7 @@ def _arguments(command: Sequence[str], out: Path) -> list[str]:
     return [sys.executable, "-m", "harness.cli", *command, "--out", str(out)]
 
 
-def _rows(out: Path) -> pd.DataFrame:
+def read_rows(out: Path) -> pd.DataFrame:
     return read_csv(out / "results.csv").drop(columns=OF_A_RUN)
 
 
@@ -160,7 +160,7 @@ def _await(process: subprocess.Popen, out: Path, pattern: str) -> bool:
 
 def _kill(process: subprocess.Popen, victim: str, outcome: Outcome) -> bool:
     """Kill a victim, and see what happens to the others; return False if there is no victim."""
-    family = list(_descendants(process.pid))
+    family = list(descendants(process.pid))
     began = time.monotonic()
     if victim == "worker":
         workers = [pid for pid in family if _parent(pid) != process.pid]
@@ -182,7 +182,7 @@ def _kill(process: subprocess.Popen, victim: str, outcome: Outcome) -> bool:
     return True
 
 
-def _descendants(pid: int) -> Iterator[int]:
+def descendants(pid: int) -> Iterator[int]:
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
         children.setdefault(_parent(int(entry.name)), []).append(int(entry.name))
