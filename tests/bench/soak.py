@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("run",)
+PARTS = ("run", "slurm")
 INTRODUCTION = """# Attempts to break commands
 
 Written by `make soak` ([tests/bench](../tests/bench)), section by section.
