@@ -128,7 +128,8 @@ def _kill_a_node(array: str) -> int:
         _call(["scontrol", "update", f"nodename={name}", "state=down", "reason=killed"])
         subprocess.run(["slurmd", "-N", name], check=True)
         time.sleep(POLL)
-        _call(["scontrol", "update", f"nodename={name}", "state=resume"])
+        # Where ReturnToService is set, the node is back when its daemon is.
+        subprocess.run(["scontrol", "update", f"nodename={name}", "state=resume"])
         return 1
     return 0
 

@@ -541,7 +541,7 @@ def test_a_job_whose_worker_dies_twice_fails_alone(tasks, tmp_path, code, said):
     summary = execute(make_plan(chosen), DyingEngine(2, code), chosen.out)
     ((_, error),) = summary.failures
     assert said in error
-    assert error.startswith("logmel · tiny_scene-v1-full · embedding of train: its worker process")
+    assert error.startswith("logmel · tiny_kfold-v1-full · embedding of fold00: its worker ")
     assert sorted(set(summary.table.status)) == ["done", "failed"]
 
 

@@ -210,11 +210,13 @@ def folders(out: Path) -> set[str]:
     return {str(path.relative_to(out)) for path in out.glob("*/*/*/*")}
 
 
-def test_the_longest_work_comes_first_and_changes_no_result(tasks, tmp_path, monkeypatch):
+def test_the_longest_work_comes_first_and_changes_no_result(tmp_path, monkeypatch):
     root = tmp_path / "tasks"
-    long = task_directories.make_task(root, "scene", n=24, seconds=2.0, name="long")
-    short = tasks["kfold"]
-    chosen = Settings((LOGMEL,), (short, TaskSource(long)), ("knn",), out=tmp_path / "out")
+    made = [
+        TaskSource(task_directories.make_task(root, kind, n=n, seconds=0.5, name=name))
+        for kind, n, name in (("kfold", 6, "short"), ("scene", 36, "long"))
+    ]
+    chosen = Settings((LOGMEL,), tuple(made), ("knn",), out=tmp_path / "out")
     order: list[str] = []
 
     class Noting(InlineEngine):
@@ -224,14 +226,14 @@ def test_the_longest_work_comes_first_and_changes_no_result(tasks, tmp_path, mon
             return super().submit(function, *arguments, **options)
 
     summary = execute(make_plan(chosen), Noting("cpu"), chosen.out)
-    assert order == ["long-v1-full"] * 3 + ["tiny_kfold-v1-full"] * 3
+    assert order == ["long-v1-full"] * 3 + ["short-v1-full"] * 3
     monkeypatch.setattr(
         "harness.run.scheduler.longest_first", lambda planned, *_: planned.evaluations
     )
     order.clear()
     other = dataclasses.replace(chosen, out=tmp_path / "plain")
     plain = execute(make_plan(other), Noting("cpu"), other.out)
-    assert order == ["tiny_kfold-v1-full"] * 3 + ["long-v1-full"] * 3
+    assert order == ["short-v1-full"] * 3 + ["long-v1-full"] * 3
     own = ["run_id", "started_at", "embed_seconds", "probe_seconds"]
     assert summary.table.drop(columns=own).equals(plain.table.drop(columns=own))
     assert folders(chosen.out) == folders(other.out)
