@@ -1,0 +1,193 @@
+"""Faults around a run: limits of the system, full disks, what vanishes, and other runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from support import task_directories
+
+from harness.models.spec import ModelSpec
+from harness.results import read_csv
+from harness.run.engines import InlineEngine, LocalEngine
+from harness.run.execute import Summary, execute
+from harness.run.listener import Listener
+from harness.run.plan import Settings, TaskSource, make_plan
+
+LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")
+OF_A_RUN = ["run_id", "command", "started_at", "embed_seconds", "probe_seconds"]
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    return task_directories.make_task(tmp_path, "scene", n=6, seconds=0.3)
+
+
+def command(task: Path, out: Path) -> list[str]:
+    return [
+        "run", "-m", "logmel", "-t", str(task), "--protocol", "knn", "--protocol", "linear",
+        "--jobs", "1", "--out", str(out),
+    ]  # fmt: skip
+
+
+def start(words: list[str], before: str = "") -> subprocess.Popen[str]:
+    """Start the command line, in a process that first runs some code."""
+    code = f"import resource, sys\n{before}\nfrom harness.cli import main\nmain()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def rows(out: Path) -> pd.DataFrame:
+    return read_csv(out / "results.csv").drop(columns=OF_A_RUN)
+
+
+@pytest.mark.parametrize("runs", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_runs_in_one_folder_share_the_work(task: Path, tmp_path: Path, runs: int) -> None:
+    alone = start(command(task, tmp_path / "alone"))
+    assert alone.wait(120) == 0, alone.communicate()
+    together = [start(command(task, tmp_path / "out")) for _ in range(runs)]
+    said = [run.communicate(timeout=120) for run in together]
+    assert [run.returncode for run in together] == [0] * runs, said
+    printed = "\n".join(err for _, err in said)
+    # Each unit is done by one of them, which reports it.
+    assert len(re.findall(r"(?m)^\s*embedded ", printed)) == 3
+    assert len(re.findall(r"(?m)^\s*scored ", printed)) == 2
+    pd.testing.assert_frame_equal(rows(tmp_path / "out"), rows(tmp_path / "alone"))
+    assert [path for end in ("lease", "part") for path in tmp_path.rglob(f"*.{end}")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name != "posix", reason="needs the system's limits")
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("resource.RLIMIT_FSIZE, (2_000, 2_000)", "File too large. The file system takes no file"),
+        ("resource.RLIMIT_NOFILE, (24, 24)", "Too many open files. Raise the limit of open files"),
+    ],
+)
+def test_a_limit_of_the_system_is_told(task: Path, tmp_path: Path, limit: str, said: str) -> None:
+    limited = start(command(task, tmp_path / "out"), f"resource.setrlimit({limit})")
+    out, err = limited.communicate(timeout=120)
+    assert limited.returncode in (1, 2)
+    assert said in out + err
+    assert "Traceback" not in out + err
+    again = start(command(task, tmp_path / "out"))
+    assert again.wait(120) == 0, again.communicate()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 100 kB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = shutil.which("mount") and subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(disk)], capture_output=True
+    )
+    if not mounted or mounted.returncode:
+        pytest.skip("file systems cannot be mounted here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.slow
+def test_a_run_on_a_full_disk_goes_on_when_there_is_room(task: Path, small_disk: Path) -> None:
+    full = start(command(task, small_disk / "out"))
+    out, err = full.communicate(timeout=120)
+    assert full.returncode in (1, 2)
+    assert "No space left on device. Make room there" in out + err
+    assert "Traceback" not in out + err
+    grown = ["mount", "-o", "remount,size=50m", str(small_disk)]
+    subprocess.run(grown, check=True, capture_output=True)
+    again = start(command(task, small_disk / "out"))
+    assert again.wait(120) == 0, again.communicate()
+    assert len(rows(small_disk / "out")) > 0
+    assert [path for end in ("lease", "part") for path in small_disk.rglob(f"*.{end}")] == []
+
+
+def run(out: Path, *tasks: Path, listener: Listener) -> Summary:
+    settings = Settings((LOGMEL,), tuple(map(TaskSource, tasks)), ("knn",), out=out)
+    return execute(make_plan(settings), InlineEngine("cpu"), out, "test", listener)
+
+
+def test_audio_that_vanishes_during_a_run_fails_its_task_alone(task: Path, tmp_path: Path) -> None:
+    other = task_directories.make_task(tmp_path, "kfold", n=5, seconds=0.3)
+
+    class Removing(Listener):
+        def planned(self, embeddings: int, evaluations: int) -> None:
+            (other / "16000" / "fold01" / "fold01-0002.wav").unlink()
+
+    summary = run(tmp_path / "out", task, other, listener=Removing())
+    ((name, error),) = summary.failures
+    assert other.name in name
+    assert "fold01-0002.wav is missing" in error
+    status = read_csv(tmp_path / "out" / "results.csv").groupby("task").status.first()
+    assert status.to_dict() == {task.name: "done", other.name: "failed"}
+
+
+def test_a_folder_that_vanishes_during_a_run_loses_only_what_it_held(
+    task: Path, tmp_path: Path
+) -> None:
+    out, removed = tmp_path / "out", []
+
+    class Removing(Listener):
+        def embedded(self, unit: object) -> None:
+            if not removed:
+                removed.append(unit)
+                shutil.rmtree(out)
+
+    run(out, task, listener=Removing())
+    summary = run(out, task, listener=Listener())
+    assert summary.failures == ()
+    assert set(rows(out).status) == {"done"}
+
+
+MODULE = """
+import os, sys, torch
+from harness.baselines import logmel
+from harness.baselines.logmel import get_timestamp_embeddings, load_model
+
+def get_scene_embeddings(audio, model):
+    if len(audio) > 2:
+        FAULT
+    return logmel.get_scene_embeddings(audio, model)
+"""
+FAULTS = {
+    "prints": ("print('x' * 5_000_000); os.write(2, b'y' * 100)", ""),
+    "takes_memory": ("torch.empty(1 << 55, dtype=torch.uint8)", "clip 'train-0000.wav'"),
+    "takes_all": ("bytearray(1 << 55)", "MemoryError"),
+    "gives_nan": ("return logmel.get_scene_embeddings(audio, model) * float('nan')", "NaN"),
+    "changes_seeds": ("torch.manual_seed(1); torch.set_grad_enabled(False)", ""),
+    "changes_threads": ("torch.set_num_threads(3); os.chdir('/')", ""),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs worker processes")
+def test_a_faulty_module_is_named_with_its_clip_and_tried_again(
+    task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, (fault, _) in FAULTS.items():
+        Path(f"{name}.py").write_text(MODULE.replace("FAULT", fault))
+    models = (LOGMEL, *(ModelSpec(f"./{name}.py", name=name) for name in FAULTS))
+    chosen = Settings(models, (TaskSource(task),), ("knn",), out=tmp_path / "out")
+    summary = execute(make_plan(chosen), LocalEngine(["cpu"]), chosen.out)
+    failed = {name.split(" ")[0]: error for name, error in summary.failures}
+    assert failed.keys() == {name for name, (_, said) in FAULTS.items() if said}
+    for name, error in failed.items():
+        assert FAULTS[name][1] in error
+        Path(f"{name}.py").write_text(MODULE.replace("FAULT", "pass"))
+    again = execute(make_plan(chosen), LocalEngine(["cpu"]), chosen.out)
+    assert again.failures == ()
+    values = again.table[again.table.split == "all"].groupby("metric").value.nunique()
+    assert set(values) == {1}, "the faults that are none change no score"
