@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from support import task_directories
-from support.kills import PHASES, VICTIMS, Outcome, run_whole, run_with_kills
+from support.kills import PHASES, SHORT, VICTIMS, Outcome, run_whole, run_with_kills
 
 if TYPE_CHECKING:
     from soak import Wanted
@@ -78,7 +78,10 @@ def _lines(outcome: Outcome) -> list[str]:
         "  to those of a run without a kill, no row occurred twice, and no claim or temporary",
         "  file was left.",
         f"- Finished units that ran again: {outcome.redone}.",
-        f"- Starts that finished no unit before the next kill: {outcome.idle}.",
+        f"- Starts killed in the first {SHORT:.0f} s of work, before one of their units ended: "
+        f"{outcome.early}.",
+        f"- Starts that worked longer and finished no unit: {outcome.idle}"
+        + (f" (at most {outcome.longest_idle:.1f} s)." if outcome.idle else "."),
         f"- Processes that ran 5 s after their first process was killed: {outcome.survivors}.",
         f"- Longest time from SIGTERM or SIGINT to the end: {outcome.seconds_to_stop:.1f} s.",
     ]

@@ -30,6 +30,9 @@ VICTIMS = ("group", "parent", "worker", "SIGTERM", "SIGINT")
 """Who gets SIGKILL: all processes of the command, its first one, or a worker. SIGTERM and SIGINT go
 to the first process."""
 
+SHORT = 2.0
+"""Seconds of work in which a unit need not end."""
+
 UNITS = ("embeddings/*/*/*", "probes/*/*/*", "results/*/*/*")
 LEFTOVERS = ("*.lease", "*.part", "*.partial", "*.progress", ".*")
 OF_A_RUN = ["run_id", "command", "started_at", "embed_seconds", "probe_seconds"]
@@ -41,7 +44,10 @@ class Outcome:
 
     Attributes:
         kills: number of kills by phase and victim.
-        idle: restarts after which no unit was finished before the next kill.
+        early: starts that were killed in the first two seconds of their work, before any of their
+            units ended.
+        idle: starts that worked longer before their kill, and finished no unit.
+        longest_idle: seconds of work of these, worst case.
         redone: units that had finished and were made again.
         survivors: processes that still ran 5 s after the first process was killed.
         seconds_to_stop: seconds from SIGTERM or SIGINT to the end of the command, worst case.
@@ -49,11 +55,21 @@ class Outcome:
     """
 
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
+    early: int = 0
     idle: int = 0
+    longest_idle: float = 0.0
     redone: int = 0
     survivors: int = 0
     seconds_to_stop: float = 0.0
     runs: int = 0
+
+    def count_idle(self, seconds: float) -> None:
+        """Count a start that was killed and finished no unit, with the seconds of its work."""
+        if seconds < SHORT:
+            self.early += 1
+        else:
+            self.idle += 1
+            self.longest_idle = max(self.longest_idle, seconds)
 
     def of_phase(self, phase: str) -> int:
         """Return the number of kills in a phase."""
@@ -98,7 +114,7 @@ def run_with_kills(
     """
     code = None
     for _ in range(kills):
-        before = _units(out)
+        before, stale = _units(out), _claims(out)
         process = subprocess.Popen(
             _arguments(command, out),
             stdout=subprocess.DEVNULL,
@@ -106,15 +122,18 @@ def run_with_kills(
             start_new_session=True,
         )
         phase, victim = chance.choice(list(wanted)), chance.choice(VICTIMS)
-        if _await(process, out, PHASES[phase]):
+        began = _await(process, out, PHASES[phase], stale)
+        if began is not None:
             time.sleep(chance.uniform(0, 0.1))
+            worked = time.monotonic() - began
             if process.poll() is None and _kill(process, victim, outcome):
                 outcome.kills[phase, victim] += 1
         if victim == "worker":
             process.wait(timeout=600)  # the run replaces its worker
         code = process.poll()
         after = _units(out)
-        outcome.idle += code is None or (code != 0 and before == after)
+        if code != 0 and before == after and began is not None:
+            outcome.count_idle(worked)
         outcome.redone += sum(before[unit] != after.get(unit) for unit in before)
         if code == 0:
             break
@@ -149,13 +168,29 @@ def _units(out: Path) -> dict[Path, int]:
     }
 
 
-def _await(process: subprocess.Popen, out: Path, pattern: str) -> bool:
-    """Wait for a phase of a run; return False if the run ends before."""
+def _claims(out: Path) -> set[Path]:
+    """Return what exists during the phases of a run."""
+    return {path for pattern in PHASES.values() for path in out.glob(pattern)}
+
+
+def _await(process: subprocess.Popen, out: Path, pattern: str, stale: set[Path]) -> float | None:
+    """Wait for a phase of a run; return when its work began, None if the run ends before.
+
+    Args:
+        process: the run.
+        out: its folder.
+        pattern: of the phase.
+        stale: what killed processes have left.
+    """
+    began = None
     while process.poll() is None:
-        if next(out.glob(pattern), None):
-            return True
+        now = _claims(out) - stale
+        if now and began is None:
+            began = time.monotonic()
+        if not now.isdisjoint(out.glob(pattern)):
+            return began
         time.sleep(0.01)
-    return False
+    return None
 
 
 def _kill(process: subprocess.Popen, victim: str, outcome: Outcome) -> bool:
@@ -163,7 +198,7 @@ def _kill(process: subprocess.Popen, victim: str, outcome: Outcome) -> bool:
     family = list(descendants(process.pid))
     began = time.monotonic()
     if victim == "worker":
-        workers = [pid for pid in family if _parent(pid) != process.pid]
+        workers = [pid for pid in family if parent_of(pid) != process.pid]
         if not workers:
             return False
         with contextlib.suppress(ProcessLookupError):
@@ -176,16 +211,17 @@ def _kill(process: subprocess.Popen, victim: str, outcome: Outcome) -> bool:
     process.wait(timeout=60)
     if victim in ("SIGTERM", "SIGINT"):
         outcome.seconds_to_stop = max(outcome.seconds_to_stop, time.monotonic() - began)
-    while any(map(_runs, family)) and time.monotonic() < began + 5:
+    while any(map(runs, family)) and time.monotonic() < began + 5:
         time.sleep(0.02)
-    outcome.survivors += sum(map(_runs, family))
+    outcome.survivors += sum(map(runs, family))
     return True
 
 
 def descendants(pid: int) -> Iterator[int]:
+    """Yield the processes that a process and its processes have started, and that still run."""
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").glob("[0-9]*"):
-        children.setdefault(_parent(int(entry.name)), []).append(int(entry.name))
+        children.setdefault(parent_of(int(entry.name)), []).append(int(entry.name))
     found = children.get(pid, [])
     while found:
         yield from found
@@ -200,9 +236,11 @@ def _status(pid: int) -> list[str]:
         return []
 
 
-def _parent(pid: int) -> int:
+def parent_of(pid: int) -> int:
+    """Return the number of a process's parent; 0 if it has ended."""
     return int((_status(pid) or ["", "0"])[1])
 
 
-def _runs(pid: int) -> bool:
+def runs(pid: int) -> bool:
+    """Return whether a process has not ended."""
     return _status(pid)[:1] not in ([], ["Z"], ["X"])

@@ -1,0 +1,113 @@
+"""Measure memory and open files of the first process of a long run whose workers are killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from support import task_directories
+from support.kills import descendants, parent_of
+
+if TYPE_CHECKING:
+    from soak import Wanted
+
+TITLE = "A long run"
+_LOOK_EVERY = 0.5  # seconds
+_KILL_EVERY = 5.0  # seconds between kills of a worker
+_SECONDS_OF_MODEL = 6.0  # that two cores need for all units of a model
+_MOMENTS = ("a tenth", "a quarter", "half", "three quarters", "the end")
+_SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What the first process has at a moment: finished units of the run, bytes, open files."""
+
+    units: int
+    memory: int
+    files: int
+    threads: int
+
+
+def section(wanted: Wanted) -> list[str]:
+    """Run many units in one session, and kill a worker every few seconds."""
+    seconds = min(wanted.seconds, 1800.0)
+    with tempfile.TemporaryDirectory(prefix="soak-") as name:
+        looks, kills, took, code = _session(Path(name), seconds, random.Random(wanted.seed))
+    units = looks[-1].units
+    rows = []
+    for moment, share in zip(_MOMENTS, _SHARES):
+        look = next(each for each in looks if each.units >= share * units)
+        figures = f"{look.memory / 1e6:.0f} | {look.files} | {look.threads}"
+        rows.append(f"| {moment} | {look.units} | {figures} |")
+    return [
+        "One command does many units, and one of its workers is killed every few seconds. The",
+        "figures are those of its first process.",
+        "",
+        "| moment | finished units | memory (MB) | open files | threads |",
+        "| --- | --- | --- | --- | --- |",
+        *rows,
+        "",
+        f"- Workers killed: {kills}. Time of the session: {took:.0f} s. Exit code: {code}.",
+    ]
+
+
+def _session(
+    root: Path, seconds: float, chance: random.Random
+) -> tuple[list[_Look], int, float, int]:
+    tasks = [
+        task_directories.make_task(root, kind, n=6, seconds=0.3) for kind in ("scene", "kfold")
+    ]
+    words = ["run", "--jobs", "2", "--out", str(root / "run")]
+    for model in range(max(2, round(seconds / _SECONDS_OF_MODEL))):
+        words += ["-m", f"hear_byola,seed={model},name=random-{model}"]
+    for task in tasks:
+        words += ["-t", str(task)]
+    for protocol in ("linear", "knn", "byola"):
+        words += ["--protocol", protocol]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness.cli", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    looks: list[_Look] = []
+    kills, began, last = 0, time.monotonic(), time.monotonic()
+    while process.poll() is None:
+        units = sum(1 for _ in root.glob("run/probes/*/*/*"))
+        if units and (look := _look(process.pid, units)):
+            looks.append(look)
+        if units and time.monotonic() - last > _KILL_EVERY:
+            last = time.monotonic()
+            kills += _kill_worker(process.pid, chance)
+        time.sleep(_LOOK_EVERY)
+    return looks, kills, time.monotonic() - began, process.returncode
+
+
+def _look(pid: int, units: int) -> _Look | None:
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+        files = len(os.listdir(f"/proc/{pid}/fd"))
+    except OSError:  # it has just ended
+        return None
+    fields = dict(line.split(":", 1) for line in status.splitlines())
+    if "VmRSS" not in fields:
+        return None
+    return _Look(units, 1024 * int(fields["VmRSS"].split()[0]), files, int(fields["Threads"]))
+
+
+def _kill_worker(pid: int, chance: random.Random) -> bool:
+    workers = [each for each in descendants(pid) if parent_of(each) != pid]
+    if not workers:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(chance.choice(workers), signal.SIGKILL)
+    return True
