@@ -5,11 +5,15 @@ Heavy packages are imported by the commands that need them, so that help is quic
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import io
+import os
 import signal
 import sys
 import warnings
 from collections.abc import Callable
+from typing import NoReturn
 
 import click
 
@@ -23,6 +27,7 @@ from harness.commands.status import status
 from harness.commands.submit import submit
 from harness.commands.tasks import tasks
 from harness.commands.validate import validate
+from harness.core.copies import flush
 from harness.core.errors import UserError, disk_fault, printable, text_of
 from harness.core.forkserver import allow_copies
 
@@ -38,7 +43,22 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # foreign texts may contain what UTF-8 lacks
             stream.reconfigure(errors="backslashreplace")
     allow_copies()
-    sys.exit(call(sys.argv[1:]))
+    code = call(sys.argv[1:])
+    if code == INTERRUPTED:
+        _end_now(code)
+    sys.exit(code)
+
+
+def _end_now(code: int) -> NoReturn:
+    """End this process after its exit handlers.
+
+    The interpreter would free all that torch has loaded, which takes more than a second of CPU
+    time, and would wait for threads of models.
+    """
+    with contextlib.suppress(BaseException):  # a second interrupt
+        atexit._run_exitfuncs()
+    flush()
+    os._exit(code)
 
 
 def call(arguments: list[str]) -> int:
