@@ -22,22 +22,23 @@ if TYPE_CHECKING:
     from soak import Wanted
 
 TITLE = "Hostile input"
-_BATCH = 1_000  # inputs of one search of hypothesis, which remembers all of them
+_BATCH = 500  # inputs of one search of hypothesis, which remembers all of them
 _MOST_BYTES = 8 << 30  # address space of a process, for the sake of the machine
 
 
 def section(wanted: Wanted) -> list[str]:
-    """Try all readers, each in a process of its own, and return what was found."""
+    """Try all readers, and return what was found."""
     from support.hostile.readers import READERS
 
     workers = os.cpu_count() or 1
-    seconds = wanted.seconds * workers / len(READERS)
+    names = [reader.name for reader in READERS]
+    seconds = wanted.seconds * workers / len(names)
+    words = [str(wanted.inputs), str(seconds), str(wanted.seed)]
     with ThreadPoolExecutor(workers) as pool:
-        ends = [
-            pool.submit(_in_process, reader.name, wanted.inputs, seconds, wanted.seed)
-            for reader in READERS
-        ]
-        results = [end.result() for end in ends]
+        shares = [names[i::workers] for i in range(workers)]
+        parts = pool.map(lambda share: _in_processes(share, words), shares)
+        found_of = {found["reader"]: found for part in parts for found in part}
+    results = [found_of[name] for name in names]
     rows = [
         f"| {found['reader']} | {found['inputs']:,} | {found['refused']:,} | "
         f"{found['slowest']:.1f} | {len(found['faults'])} |"
@@ -64,17 +65,29 @@ def section(wanted: Wanted) -> list[str]:
     ]
 
 
-def _in_process(reader: str, inputs: int, seconds: float, seed: int) -> dict[str, Any]:
-    command = [sys.executable, __file__, reader, str(inputs), str(seconds), str(seed)]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-    lines = done.stdout.splitlines()
-    found = json.loads(lines[-1]) if lines else {
-        "reader": reader, "inputs": 0, "refused": 0, "slowest": 0.0, "faults": {}
-    }  # fmt: skip
-    if done.returncode:
-        found["faults"][f"the process ended with exit code {done.returncode}"] = 1
-    print(json.dumps(found), flush=True)
-    return found
+def _in_processes(names: list[str], words: list[str]) -> list[dict[str, Any]]:
+    """Try readers in a process of their own, and in a further one after a crash."""
+    results: dict[str, dict[str, Any]] = {}
+    while left := [name for name in names if not results.get(name, {}).get("over")]:
+        process = subprocess.Popen(
+            [sys.executable, __file__, *words, *left], stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        for line in process.stdout:
+            found = json.loads(line)
+            results[found["reader"]] = found
+            if found["over"]:
+                print(line, end="", flush=True)
+        if process.wait():
+            crashed = next(name for name in left if not results.get(name, {}).get("over"))
+            found = results.setdefault(crashed, _nothing(crashed))
+            found["faults"][f"the process ended with exit code {process.returncode}"] = 1
+            found["over"] = True
+    return list(results.values())
+
+
+def _nothing(name: str) -> dict[str, Any]:
+    return {"reader": name, "inputs": 0, "refused": 0, "slowest": 0.0, "faults": {}, "over": False}
 
 
 def tried(name: str, inputs: int, seconds: float, seed: int) -> Iterator[dict[str, Any]]:
@@ -89,7 +102,7 @@ def tried(name: str, inputs: int, seconds: float, seed: int) -> Iterator[dict[st
         os.environ["HEAR_BYOLA_CACHE"] = os.path.join(folder, "cache")
         trial = Trial(reader, Path(folder))
         trial.check_valid()
-        resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
+        resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, resource.RLIM_INFINITY))
         while done < inputs and time.monotonic() - began < seconds:
             batch = min(_BATCH, inputs - done)
             for content, fault, took in give(trial, batch, seed + done):
@@ -98,9 +111,10 @@ def tried(name: str, inputs: int, seconds: float, seed: int) -> Iterator[dict[st
                     faults[fault] += 1
                     examples.setdefault(fault, content)
             done += batch
+            over = done >= inputs or time.monotonic() - began >= seconds
             yield {
                 "reader": name, "inputs": done, "refused": trial.refused, "slowest": slowest,
-                "faults": dict(faults),
+                "faults": dict(faults), "over": over,
             }  # fmt: skip
     if keep := os.environ.get("HOSTILE_EXAMPLES"):
         for number, (fault, content) in enumerate(examples.items()):
@@ -110,5 +124,7 @@ def tried(name: str, inputs: int, seconds: float, seed: int) -> Iterator[dict[st
 
 
 if __name__ == "__main__":
-    for found in tried(sys.argv[1], int(sys.argv[2]), float(sys.argv[3]), int(sys.argv[4])):
-        print(json.dumps(found), flush=True)
+    chosen, limit, start, *readers = sys.argv[1:]
+    for each in readers:
+        for found in tried(each, int(chosen), float(limit), int(start)):
+            print(json.dumps(found), flush=True)
