@@ -228,6 +228,20 @@ def _append(memory: Path, new: list[tuple[str, FileContents]]) -> None:
         )
 
 
+def _kept_sound(values: Sequence[object]) -> FoundSound:
+    """Return the sound of a line in the memory.
+
+    Raises:
+        ValueError, TypeError: the line is damaged.
+    """
+    sound = FoundSound(*values)  # type: ignore[arg-type]
+    if tuple(map(type, sound)) != (str, int, int, int, int, str) or min(sound[1:5]) < 0:
+        raise ValueError("a field has another type")
+    if not sound.reason and not (sound.frames and sound.rate):
+        raise ValueError("a sound has no length")
+    return sound
+
+
 def _load(memory: Path) -> dict[str, FileContents]:
     """Return contents by path: the last line of each path counts; damaged lines are ignored."""
     known: dict[str, FileContents] = {}
@@ -237,7 +251,7 @@ def _load(memory: Path) -> dict[str, FileContents]:
                 try:
                     version, key, state, sounds = jsontext.load(line)
                     if version == _VERSION:
-                        sounds = tuple(FoundSound(*sound) for sound in sounds)
+                        sounds = tuple(map(_kept_sound, sounds))
                         known[key] = FileContents(state, sounds)
                 except (ValueError, TypeError):
                     continue
