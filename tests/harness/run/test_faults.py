@@ -130,7 +130,7 @@ def test_audio_that_vanishes_during_a_run_fails_its_task_alone(task: Path, tmp_p
     summary = run(tmp_path / "out", task, other, listener=Removing())
     ((name, error),) = summary.failures
     assert other.name in name
-    assert re.search(r"fold01-0002\.wav.* (is missing|No such file)", error)
+    assert re.search(r"fold01-0002\.wav.*(is missing|No such file)", error)
     status = read_csv(tmp_path / "out" / "results.csv").groupby("task").status.first()
     assert status.to_dict() == {task.name: "done", other.name: "failed"}
 
