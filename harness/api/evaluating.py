@@ -27,6 +27,8 @@ def evaluate(
     suite: str | None = None,
     protocols: str | Sequence[str] = "hear2021",
     seeds: int = 1,
+    shots: Sequence[int | None] = (None,),
+    draws: int = 10,
     out: Path | str = "runs",
     jobs: int | None = 1,
     device: str = "auto",
@@ -51,6 +53,9 @@ def evaluate(
         suite: also all tasks of this suite.
         protocols: names of protocols (:func:`list_protocols`).
         seeds: how often every probe is trained.
+        shots: numbers of training clips of each label, each of which makes another protocol,
+            ``PROTOCOL-N-shot``; None stands for all clips.
+        draws: how often the clips of ``shots`` are drawn.
         out: the folder for embeddings, predictions and ``results.csv``.
         jobs: number of worker processes; 1 works in this process, None is one a core or a GPU.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
@@ -73,6 +78,7 @@ def evaluate(
     from harness.models.given import read_models
     from harness.run.engines import worker_devices
     from harness.run.plan import Settings
+    from harness.run.preflight import with_shots
     from tasks.find import find_sources
 
     devices = worker_devices(device, jobs)
@@ -87,8 +93,9 @@ def evaluate(
     settings = Settings(
         models=specs,
         tasks=find_sources(names, suite, Path(expand_home(str(tasks_dir)))),
-        protocols=tuple(_list(protocols)),
+        protocols=with_shots(_list(protocols), shots),
         seeds=seeds,
+        draws=draws,
         out=folder,
         dtype=dtype,
         skip_bad=skip_bad,

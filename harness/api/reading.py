@@ -19,6 +19,7 @@ from harness.analysis.table.marks import find_marks
 from harness.api.wording import naming_arguments
 from harness.core.errors import UserError
 from harness.core.files import expand_home
+from harness.probe import by_shots
 from harness.results import COLUMNS
 from tasks.find import domains
 
@@ -44,7 +45,7 @@ def table(results: Runs, protocol: str | None = None) -> pd.DataFrame:
         UserError: no results by the protocol, or several protocols and none is named.
     """
     rows = read_runs(results).table[COLUMNS]
-    known = sorted(set(rows.protocol))
+    known = sorted(set(rows.protocol), key=by_shots)
     if protocol is None and len(known) > 1:
         raise UserError(f"The results have several protocols. Name one of {', '.join(known)}.")
     return wide(rows, protocol or known[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -66,6 +67,17 @@ def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
             "Name a model: -m hear_byola, -m ./my_module.py=weights.pt, or -m transformers=FOLDER."
         )
     return tuple(parse_model(text) for text in texts)
+
+
+def read_shots(text: str | None) -> tuple[int | None, ...]:
+    """Return the numbers of --shots; None for `all`, which is the default."""
+    words = [word.strip() for word in (text or "all").split(",")]
+    if wrong := [word for word in words if word != "all" and not re.fullmatch(r"\d{1,9}", word)]:
+        raise UserError(
+            f"--shots has '{wrong[0]}': give whole numbers from 1 on, or `all`, separated by "
+            "commas, for example --shots 1,4,16,all."
+        )
+    return tuple(None if word == "all" else int(word) for word in dict.fromkeys(words))
 
 
 def read_shard(text: str | None) -> tuple[int, int]:

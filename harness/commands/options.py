@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from harness.commands.arguments import read_shard
+from harness.commands.arguments import read_shard, read_shots
 from harness.commands.config import read_config
 from harness.commands.examples import EXAMPLES
 from harness.core import yamltext
@@ -307,6 +307,20 @@ probes = together(
         default=1,
         show_default=True,
         help="Train every probe with this many seeds, on the same grids and splits.",
+    ),
+    click.option(
+        "--shots",
+        metavar="N,...",
+        callback=lambda _, __, text: read_shots(text),
+        help="Train on N training clips of each label, for example `1,4,16,64,all`. Each N is a "
+        "protocol of its own, PROTOCOL-N-shot.  [default: all]",
+    ),
+    click.option(
+        "--draws",
+        type=int,
+        default=10,
+        show_default=True,
+        help="How often the clips of --shots are drawn. All models get the same clips.",
     ),
 )
 

@@ -64,6 +64,8 @@ class RunOptions:
     # Embeddings do not depend on the protocol; this one supports every kind of task.
     protocols: tuple[str, ...] = ("linear",)
     seeds: int = 1
+    shots: tuple[int | None, ...] = (None,)
+    draws: int = 10
     baselines: tuple[str, ...] = ()
     layout: str = "native"
     directories: tuple[Path, ...] = ()
@@ -190,24 +192,28 @@ def _preview(options: RunOptions, *, embed_only: bool) -> int:
 
 def _plan(options: RunOptions, out: Path, listener: Listener) -> Plan:
     from harness.run.plan import Settings, make_plan, plan_probes
+    from harness.run.preflight import with_shots
     from tasks.find import find_sources, group_pattern
 
+    protocols = with_shots(options.protocols, options.shots)
     if options.directories:
         if options.models or options.tasks or options.suite:
             raise UserError("Give embedding folders or -m and -t, not both.")
         return plan_probes(
             [existing(directory) for directory in options.directories],
-            options.protocols,
+            protocols,
             options.seeds,
             out,
             group_pattern,
             listener.say,
+            draws=options.draws,
         )
     chosen = Settings(
         models=read_models(options.models),
         tasks=find_sources(options.tasks, options.suite, options.tasks_dir),
-        protocols=options.protocols,
+        protocols=protocols,
         seeds=options.seeds,
+        draws=options.draws,
         out=out,
         dtype=options.dtype,
         skip_bad=options.skip_bad,

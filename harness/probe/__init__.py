@@ -7,7 +7,15 @@ without it.
 """
 
 from harness.probe.classifier import Classifier
-from harness.probe.protocol import Protocol, criterion, supports, task_kind
+from harness.probe.protocol import (
+    Protocol,
+    by_shots,
+    criterion,
+    few_shot,
+    name_and_shots,
+    supports,
+    task_kind,
+)
 from harness.probe.registry import PROTOCOLS, check_supported, find_protocol
 from harness.probe.search import next_units, number_of_units, possible_units, selected_units
 from harness.probe.units import ProbeUnit, UnitResult
@@ -18,9 +26,12 @@ __all__ = [
     "ProbeUnit",
     "Protocol",
     "UnitResult",
+    "by_shots",
     "check_supported",
     "criterion",
+    "few_shot",
     "find_protocol",
+    "name_and_shots",
     "next_units",
     "number_of_units",
     "possible_units",

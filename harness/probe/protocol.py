@@ -7,6 +7,7 @@ A record says everything by which two protocols differ. Protocols are defined in
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from harness.core.kinds import EmbeddingType, PredictionType
 from harness.metrics.registry import find_metric
 from harness.probe.classifier import Classifier
+from harness.probe.shots import leaves_clips_out
 from tasks.format.task import Task
 
 if TYPE_CHECKING:
@@ -78,6 +80,8 @@ class Protocol:
         heareval_validation: whether validation is that of heareval 2021.1.3: its values of metrics
             that are undefined in part, and one that is NaN or infinite ends the training of a grid
             point. If not, NaN is no gain and training goes on.
+        shots: the number of training clips of each label, drawn anew for each seed
+            (:mod:`harness.probe.shots`); None for all clips.
         notes: returns notes on finished units (folds, runs) for the result rows.
     """
 
@@ -95,6 +99,7 @@ class Protocol:
     select_by: SelectBy = SelectBy.METRIC
     task_overrides: bool = False
     heareval_validation: bool = False
+    shots: int | None = None
     notes: Callable[
         [Task, Mapping[str, SplitEmbeddings], Sequence[Sequence[UnitResult]]], list[str]
     ] = no_notes
@@ -102,6 +107,7 @@ class Protocol:
     def identity(self) -> dict[str, Any]:
         """Return, as JSON, all that the probes depend on: part of their fingerprints."""
         said = {"description", "notes", "heareval_validation"}
+        said |= {"shots"} if self.shots is None else set()
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         # The last key is an older name. Under another one, finished probes would not be found.
         return {key: value for key, value in fields.items() if key not in said} | {
@@ -110,14 +116,38 @@ class Protocol:
         }
 
 
+def few_shot(protocol: Protocol, shots: int) -> Protocol:
+    """Return a protocol that trains on some clips of each label, ``NAME-N-shot``."""
+    return dataclasses.replace(
+        protocol,
+        name=f"{protocol.name}-{shots}-shot",
+        description=f"{protocol.description}; {shots} training clips of each label",
+        shots=shots,
+    )
+
+
+def name_and_shots(protocol: str) -> tuple[str, int | None]:
+    """Return the two parts of the name of a few-shot protocol; None if it is none."""
+    found = re.fullmatch(r"(.+)-([1-9]\d{0,8})-shot", protocol)
+    return (found[1], int(found[2])) if found else (protocol, None)
+
+
+def by_shots(protocol: str) -> tuple[str, float]:
+    """Return the key by which names of protocols are sorted: all training clips come first."""
+    name, shots = name_and_shots(protocol)
+    return name, shots or 0
+
+
 def task_kind(task: Task) -> str:
     """Return ``event``, or the prediction type of a scene task."""
     return EVENT if task.embedding_type == EmbeddingType.EVENT else task.prediction_type.value
 
 
 def supports(protocol: Protocol, task: Task) -> bool:
-    """Return whether the protocol can probe tasks of this kind."""
-    return task_kind(task) in protocol.kinds
+    """Return whether the protocol can probe the task: its kind, and that shots leave clips out."""
+    if task_kind(task) not in protocol.kinds:
+        return False
+    return protocol.shots is None or leaves_clips_out(task, protocol.shots)
 
 
 def criterion(protocol: Protocol, task: Task) -> tuple[str, bool]:

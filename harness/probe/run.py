@@ -15,6 +15,7 @@ from harness.probe.folddata import generator_seed, read_fold
 from harness.probe.judge import Judge
 from harness.probe.partial import Partial
 from harness.probe.protocol import Protocol, criterion
+from harness.probe.shots import draw_clips, only_chosen
 from harness.probe.units import ProbeUnit, UnitResult
 from tasks.format.task import Task
 
@@ -36,7 +37,8 @@ def run_unit(
         unit: which; from :func:`next_units`.
         task: the task, whose clips are those of the embeddings.
         embeddings: of every split of the fold.
-        seed: changes initialisation, dropout and the order of data, never the grid nor the splits.
+        seed: changes initialisation, dropout and the order of data, never the grid nor the splits;
+            in a few-shot protocol also the training clips.
         device: as torch names it. Probes of ``mps`` run on the CPU: they are small, and Apple's
             GPUs have no double precision.
         tell: called with a text on how far the training is, often.
@@ -48,6 +50,9 @@ def run_unit(
     """
     begin = time.perf_counter()
     fold = task.folds[unit.fold]
+    if protocol.shots is not None:
+        chosen = draw_clips(task, fold, protocol.shots, seed)
+        task, fold, embeddings = only_chosen(task, fold, embeddings, chosen)
     device = "cpu" if torch.device(device).type == "mps" else device
     data = read_fold(
         task,

@@ -6,6 +6,7 @@ import dataclasses
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from harness.analysis.compare.gather import Results, choose, read_runs
 from harness.analysis.table.baseline_models import baseline_models
 from harness.analysis.table.cells import cells, headlines
 from harness.core.errors import UserError
+from harness.probe import by_shots, name_and_shots
 from harness.results import COLUMNS
 from harness.results.predictions import FoldPredictions
 from harness.results.record import Record, read_record
@@ -50,6 +52,7 @@ class Material:
         records: evaluations with predictions, one per seed, by (protocol, task, model).
         baselines: models that are baselines.
         named: models that the user named; the others are compared with the first.
+        only: protocols that the user named.
         unread: a sentence on each evaluation that cannot be read.
         results: the rows with their predictions; None if nothing is compared.
         facts: fields of the tasks' cards.
@@ -60,6 +63,7 @@ class Material:
     records: Mapping[tuple[str, str, str], tuple[Record, ...]]
     baselines: tuple[str, ...] = ()
     named: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     results: Results | None = None
     facts: Mapping[str, TaskFacts] = field(default_factory=dict)
@@ -68,9 +72,27 @@ class Material:
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """The protocols of the rows, those with most tasks first."""
+        """The protocols that have sections, the one with most tasks first.
+
+        Of a protocol and its few-shot versions it is the one with most training clips, unless the
+        user named others. The panel of scores by shots shows all.
+        """
         counted = self.rows.groupby("protocol").task.nunique()
-        return tuple(sorted(counted.index, key=lambda name: (-counted[name], name)))
+        names = self.only or [family[-1] for family in self._families()]
+        return tuple(sorted(names, key=lambda name: (-counted[name], name)))
+
+    def family(self, protocol: str) -> tuple[str, ...]:
+        """Return a protocol's few-shot versions, rising, then the one with all training clips."""
+        return next(family for family in self._families() if protocol in family)
+
+    def _families(self) -> list[tuple[str, ...]]:
+        names = sorted(set(self.rows.protocol), key=by_shots)
+        families = (list(family) for _, family in groupby(names, lambda name: by_shots(name)[0]))
+        # by_shots sorts the protocol with all training clips first.
+        return [
+            tuple(family[1:] + family[:1] if name_and_shots(family[0])[1] is None else family)
+            for family in families
+        ]
 
     def tasks(self, protocol: str) -> tuple[str, ...]:
         """The tasks with results by a protocol."""
@@ -142,7 +164,9 @@ def gather(
     results = read_runs(runs)
     table = results.table
     protocols = choose(table, "protocol", protocols)
-    rows = table[table.protocol.isin(protocols)] if protocols else table
+    bases = [name_and_shots(protocol)[0] for protocol in protocols]
+    in_family = table.protocol.map(lambda name: name_and_shots(name)[0]).isin(bases)
+    rows = table[in_family] if protocols else table
     models = choose(rows, "model", models)
     unread: list[str] = []
     records = _records(results, protocols, unread)
@@ -153,6 +177,7 @@ def gather(
         records=records,
         baselines=tuple(baseline_models(rows, baselines)),
         named=tuple(models),
+        only=tuple(protocols),
         unread=tuple(unread),
         results=results,
     )

@@ -20,6 +20,9 @@ FITTED = "input statistics fitted to the task"
 OUT_OF_SCALE = "embeddings out of scale for this protocol"
 """Start of the note on a row whose protocol does not normalise embeddings although they need it."""
 
+SCARCE = "labels with fewer training clips than shots"
+"""Start of the note on a few-shot row with labels of which all training clips are used."""
+
 _DTYPES = {int: "Int64", float: "float64", bool: "bool"}
 
 

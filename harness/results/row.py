@@ -19,7 +19,7 @@ from harness.core.cells import Amount, ColumnGroup, Count, Name, TrueOrFalse
 from harness.metrics.registry import REPORTED
 from harness.models.info import ModelInfo
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _COLUMNS = """
     schema_version run_id model model_options model_fingerprint checkpoint checkpoint_sha256
     frontend_convention task task_version task_sha256 suite protocol seed split metric is_primary
@@ -27,7 +27,7 @@ _COLUMNS = """
     n_groups design_effect clip_error fold_std n_train n_valid n_test n_skipped n_classes
     n_classes_scored embedding_size hop_ms sample_rate resampled_from selected_params embed_seconds
     probe_seconds audio_seconds device status error notes module task_kind
-    checkpoint_revision layer probe_version harness_version torch_version command started_at
+    checkpoint_revision layer probe_version shots harness_version torch_version command started_at
 """
 COLUMNS = _COLUMNS.split()
 """The columns of a results CSV, in order."""
@@ -36,6 +36,7 @@ _ADDED = "module task_kind standard_error freedom training_error n_groups design
 ADDED: Mapping[str, int] = {
     **dict.fromkeys(_ADDED.split(), 2),
     **dict.fromkeys(("checkpoint_revision", "layer", "probe_version"), 3),
+    "shots": 4,
 }
 """The schema version in which each column was added; columns of the first version are absent."""
 
@@ -109,6 +110,8 @@ class ProbeInfo(ColumnGroup):
     """The probes: protocol, seed, numbers of clips, selected parameters as JSON.
 
     ``version`` is that of the code of probes and scores; versions 1 and 2 of the schema lack it.
+    ``shots`` is the number of training clips of each label; ``seed`` is then the number of the draw
+    of clips, and ``protocol`` contains it too.
     """
 
     protocol: Name
@@ -118,6 +121,7 @@ class ProbeInfo(ColumnGroup):
     n_valid: Count | None = None
     selected_params: str = ""
     probe_seconds: Amount | None = None
+    shots: Count | None = None
 
 
 class Measurement(ColumnGroup):

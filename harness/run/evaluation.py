@@ -18,7 +18,7 @@ from harness.metrics.intervals import ScoreEstimate, estimate
 from harness.metrics.metric import AnyMetric
 from harness.metrics.registry import find_metric
 from harness.metrics.units import group_units
-from harness.probe import Classifier
+from harness.probe import Protocol
 from harness.results.predictions import FoldPredictions, Folds
 from tasks.format.task import Task
 
@@ -43,15 +43,17 @@ class Value:
 
 
 def depends_on_seed(
-    classifier: Classifier,
+    protocol: Protocol,
     task: Task,
     embeddings: Mapping[str, SplitEmbeddings],
     results: Folds,
 ) -> bool:
     """Return whether another seed gives other probes."""
+    if protocol.shots is not None:
+        return True
     n_rows = [sum(len(embeddings[s].embeddings) for s in fold.train) for fold in task.folds]
     return any(
-        classifier.is_random(run.params, n)
+        protocol.classifier.is_random(run.params, n)
         for n, runs in zip(n_rows, results, strict=True)
         for run in runs
     )

@@ -26,7 +26,7 @@ from harness.embeddings.embed import embed_split
 from harness.embeddings.embedder import Read
 from harness.models.loading import load_module
 from harness.models.module import HearModule
-from harness.probe import PROTOCOLS, ProbeUnit, UnitResult, criterion
+from harness.probe import ProbeUnit, UnitResult, criterion, find_protocol
 from harness.probe.partial import Partial
 from harness.probe.run import run_unit
 from harness.results import write_result
@@ -107,7 +107,7 @@ def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
     with _claimed(directory) as mine:
         if mine:
             task, embeddings = evaluation.embeddings.load()
-            protocol = PROTOCOLS[evaluation.protocol]
+            protocol = find_protocol(evaluation.protocol)
             partial = Partial(directory.with_name(f"{directory.name}.partial"))
             with _one_thread(), pulse(directory) as tell:
                 result = run_unit(
@@ -133,14 +133,14 @@ def score(
     with _claimed(evaluation.directory) as mine:
         if mine:
             task, embeddings = evaluation.embeddings.load()
-            protocol = PROTOCOLS[evaluation.protocol]
+            protocol = find_protocol(evaluation.protocol)
             results = [
                 [UnitResult.from_files(evaluation.probe_directory(unit)) for unit in runs]
                 for runs in units
             ]
             with _one_thread():
                 folds = gather(task, embeddings, results)
-                random = depends_on_seed(protocol.classifier, task, embeddings, results)
+                random = depends_on_seed(protocol, task, embeddings, results)
                 values = evaluate(task, folds, is_random=random)
             rows = result_rows(
                 evaluation=evaluation,

@@ -32,9 +32,9 @@ from harness.run.preflight import (
     check_audio,
     check_names,
     check_protocols,
-    check_seeds,
     check_tables,
     find_protocols,
+    seeds_of,
     tell_ungrouped,
 )
 from harness.run.units import (
@@ -63,6 +63,7 @@ class Settings:
         tasks: the tasks.
         protocols: names of the protocols.
         seeds: number of seeds with which every probe is trained.
+        draws: number of draws of training clips, which are the seeds of few-shot probes.
         out: the run's folder.
         dtype: of stored embeddings, ``float32`` or ``float16``.
         skip_bad: leave out clips whose audio cannot be used, instead of refusing the run.
@@ -78,6 +79,7 @@ class Settings:
     tasks: tuple[TaskSource, ...]
     protocols: tuple[str, ...] = ("hear2021",)
     seeds: int = 1
+    draws: int = 10
     out: Path = Path("runs")
     dtype: str = "float32"
     skip_bad: bool = False
@@ -113,7 +115,7 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
         UserError: a model, task or protocol is wrong, or no protocol supports any of the tasks.
     """
     protocols = find_protocols(settings.protocols)
-    check_seeds(settings.seeds)
+    seeds = seeds_of(protocols, settings.seeds, settings.draws)
     sources = check_tables(settings.tasks)
     tasks = [source.read() for source in sources]
     tell_ungrouped(tasks)
@@ -148,7 +150,7 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
                 protocols,
                 read=embeddings.identity(),
                 suite=source.suite,
-                seeds=settings.seeds,
+                seeds=seeds,
                 out=settings.out,
                 fitted=settings.task_statistics,
             )
@@ -164,6 +166,8 @@ def plan_probes(
     out: Path,
     group_pattern: Callable[[Path], str] = lambda _: "",
     say: Say = _silent,
+    *,
+    draws: int = 10,
 ) -> Plan:
     """Plan the probes of embeddings in the original kit's layout, one directory per task.
 
@@ -175,12 +179,13 @@ def plan_probes(
         group_pattern: returns the pattern that derives groups from clip names, for a directory
             without ``groups.csv``.
         say: see :data:`Say`.
+        draws: number of draws of training clips, which are the seeds of few-shot probes.
 
     Raises:
         UserError: a directory does not have that layout, or no protocol supports any of the tasks.
     """
     chosen = find_protocols(protocols)
-    check_seeds(seeds)
+    seeds_by_protocol = seeds_of(chosen, seeds, draws)
     sources = [HearevalEmbeddings(path, group_pattern(path)) for path in directories]
     loaded = [heareval.read_layout(each.directory, each.group_pattern) for each in sources]
     tasks = [task for task, _ in loaded]
@@ -193,7 +198,14 @@ def plan_probes(
         content = [embeddings[split].manifest["fingerprint"] for split in task.splits]
         model = ModelInfo(label=label, fingerprint=sha256_of(content))
         evaluations += _evaluations(
-            model, source, task, chosen, read=[model.fingerprint], suite="", seeds=seeds, out=out
+            model,
+            source,
+            task,
+            chosen,
+            read=[model.fingerprint],
+            suite="",
+            seeds=seeds_by_protocol,
+            out=out,
         )
     return Plan(evaluations, unsupported)
 
@@ -262,7 +274,7 @@ def _evaluations(
     *,
     read: Sequence[str],
     suite: str,
-    seeds: int,
+    seeds: Mapping[str, int],
     out: Path,
     fitted: bool = False,
 ) -> list[Evaluation]:
@@ -286,5 +298,5 @@ def _evaluations(
         )
         for protocol in protocols
         if supports(protocol, task)
-        for seed in range(seeds)
+        for seed in range(seeds[protocol.name])
     ]

@@ -22,7 +22,7 @@ from harness.core.files import write_file
 from harness.core.hashing import sha256_of
 from harness.core.kinds import EmbeddingType
 from harness.core.lease import Claim, claims_in, lease
-from harness.probe import PROTOCOLS, number_of_units, possible_units
+from harness.probe import find_protocol, number_of_units, possible_units
 from harness.run.disk import audio_facts_bytes, embedding_bytes, evaluation_bytes
 from harness.run.estimate import Kind
 from harness.run.folder import AUDIO_HASHES
@@ -199,7 +199,7 @@ def _rows(unit: EmbeddingUnit, task: Task) -> int:
 def _evaluation(
     evaluation: Evaluation, task: Task, rows: dict[str, int], out: Path
 ) -> PlannedEvaluation:
-    protocol = PROTOCOLS[evaluation.protocol]
+    protocol = find_protocol(evaluation.protocol)
     most = number_of_units(protocol, task)
     if not rows:  # embeddings of the original kit
         rows = {split: len(clips) for split, clips in task.clips.items()}

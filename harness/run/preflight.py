@@ -26,14 +26,39 @@ def find_protocols(names: Sequence[str]) -> list[Protocol]:
     return [probe.find_protocol(name) for name in dict.fromkeys(names)]
 
 
-def check_seeds(seeds: int) -> None:
-    """Refuse a number of seeds below one.
+def with_shots(names: Sequence[str], shots: Sequence[int | None]) -> tuple[str, ...]:
+    """Return the names of protocols with each number of training clips of each label.
+
+    Args:
+        names: of protocols; few-shot ones keep their shots.
+        shots: the numbers; None for all clips.
 
     Raises:
-        UserError: the number is below one.
+        UserError: a name is unknown, or a number of shots is below one.
+    """
+    for number in shots:
+        if number is not None and number < 1:
+            raise UserError(f"Shots must be whole numbers from 1 on, or `all`, not {number}.")
+    return tuple(
+        protocol.name if number is None else probe.few_shot(protocol, number).name
+        for protocol in find_protocols(names)
+        for number in (shots if protocol.shots is None else (None,))
+    )
+
+
+def seeds_of(protocols: Sequence[Protocol], seeds: int, draws: int) -> dict[str, int]:
+    """Return the number of seeds of each protocol: ``draws`` of few-shot ones, else ``seeds``.
+
+    Raises:
+        UserError: there are too few seeds or draws.
     """
     if seeds < 1:
         raise UserError(f"--seeds must be 1 or more, not {seeds}.")
+    if draws < 2 and any(protocol.shots is not None for protocol in protocols):
+        raise UserError(
+            f"--draws must be 2 or more, not {draws}: intervals include the variance of draws."
+        )
+    return {each.name: seeds if each.shots is None else draws for each in protocols}
 
 
 def check_names(pairs: Sequence[tuple[str, str]]) -> None:

@@ -91,7 +91,7 @@ class Progress:
         self.evaluation = evaluation
         self.failed = False
         self._run = run
-        self._protocol = probe.PROTOCOLS[evaluation.protocol]
+        self._protocol = probe.find_protocol(evaluation.protocol)
         self._task: Task | None = None
         self._done: dict[ProbeUnit, UnitResult] = {}
         if evaluation.directory.is_dir():

@@ -12,9 +12,10 @@ import torch
 
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.registry import find_metric
-from harness.probe import PROTOCOLS, Protocol, task_kind
+from harness.probe import Protocol, find_protocol, task_kind
 from harness.probe.scale import scale_fault
-from harness.results.frames import FITTED, OUT_OF_SCALE
+from harness.probe.shots import draw_clips, scarce_labels
+from harness.results.frames import FITTED, OUT_OF_SCALE, SCARCE
 from harness.results.predictions import Folds
 from harness.results.row import (
     EmbeddingInfo,
@@ -61,9 +62,10 @@ def result_rows(
         audio_seconds=_sum(m.get("audio_seconds") for m in manifests),
         device=manifests[0].get("device", device),
     )
-    protocol = PROTOCOLS[evaluation.protocol]
+    protocol = find_protocol(evaluation.protocol)
     probed = protocol.notes(task, embeddings, results)
     probed += _out_of_scale(protocol, task, embeddings)
+    probed += _scarce(protocol, task)
     return [
         ResultRow(
             run=run,
@@ -86,7 +88,12 @@ def failure_row(evaluation: Evaluation, run: RunInfo, task: Task, error: str) ->
         model=evaluation.model,
         task=_task_info(evaluation, task),
         embedding=EmbeddingInfo(),
-        probe=ProbeInfo(protocol=evaluation.protocol, version=PROBE_VERSION, seed=evaluation.seed),
+        probe=ProbeInfo(
+            protocol=evaluation.protocol,
+            version=PROBE_VERSION,
+            seed=evaluation.seed,
+            shots=find_protocol(evaluation.protocol).shots,
+        ),
         measurement=Measurement(
             split="all",
             metric=task.primary_metric,
@@ -115,24 +122,29 @@ def _probe_info(
     embeddings: Mapping[str, SplitEmbeddings],
     results: Folds,
 ) -> ProbeInfo:
+    protocol = find_protocol(evaluation.protocol)
     chosen = [
         (fold, runs)
         for fold, runs in zip(task.folds, results, strict=True)
         if split in (fold.name, "all")
     ]
 
-    def clips(splits: Sequence[str]) -> int:
-        # The mean over folds.
-        return round(sum(len(embeddings[split].clips) for split in splits) / len(chosen))
+    def trained_on(fold: Fold) -> int:
+        if protocol.shots is None:
+            return sum(len(embeddings[split].clips) for split in fold.train)
+        drawn = draw_clips(task, fold, protocol.shots, evaluation.seed)
+        return sum(map(len, drawn.values()))
 
+    # Numbers of clips are means over folds.
     return ProbeInfo(
         protocol=evaluation.protocol,
         version=PROBE_VERSION,
         seed=evaluation.seed,
-        n_train=clips([split for fold, _ in chosen for split in fold.train]),
-        n_valid=clips([fold.valid for fold, _ in chosen]),
+        n_train=round(np.mean([trained_on(fold) for fold, _ in chosen])),
+        n_valid=round(np.mean([len(embeddings[fold.valid].clips) for fold, _ in chosen])),
         selected_params=_params(chosen),
         probe_seconds=sum(run.seconds for _, runs in chosen for run in runs),
+        shots=protocol.shots,
     )
 
 
@@ -198,6 +210,13 @@ def _out_of_scale(
     trained_on = dict.fromkeys(split for fold in task.folds for split in fold.train)
     fault = scale_fault([embeddings[split] for split in trained_on])
     return [f"{OUT_OF_SCALE}: {fault}"] if fault else []
+
+
+def _scarce(protocol: Protocol, task: Task) -> list[str]:
+    """Return a note on the labels with fewer training clips than shots."""
+    scarce = {} if protocol.shots is None else scarce_labels(task, protocol.shots)
+    said = ", ".join(f"{label} ({count})" for label, count in scarce.items())
+    return [f"{SCARCE}: {said}"] if said else []
 
 
 def _sum(numbers: object) -> float | None:

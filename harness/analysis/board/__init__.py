@@ -29,6 +29,7 @@ from harness.core.errors import UserError
 from harness.metrics.distributions import normal_tail
 from harness.metrics.registry import METRICS
 from harness.metrics.scene_metric import Accuracy
+from harness.probe import by_shots
 
 ALPHA = 0.05
 UNPAIRED = "two-proportion z test, unpaired"
@@ -139,7 +140,7 @@ def _enter(rows: pd.DataFrame, published: PublishedBoard) -> tuple[pd.DataFrame,
 
 
 def _other_protocols(table: pd.DataFrame, published: PublishedBoard) -> list[str]:
-    others = sorted(set(table.protocol) - {published.protocol})
+    others = sorted(set(table.protocol) - {published.protocol}, key=by_shots)
     if published.protocol not in set(table.protocol):
         raise UserError(
             f"The board {published.name} needs results of the protocol {published.protocol}, as "

@@ -25,6 +25,7 @@ from harness.analysis.versions import version_notes
 from harness.core.errors import UserError
 from harness.metrics.intervals import TRAINING_ALLOWED
 from harness.metrics.units import FEW_UNITS
+from harness.probe import by_shots
 from harness.results.frames import EQUAL_DIGITS
 from tasks.format.task import short_names
 
@@ -186,7 +187,7 @@ def _protocols(rows: pd.DataFrame, models: Sequence[str], wanted: str | None) ->
         (chosen,) = choose(rows, "protocol", [wanted])
         shared = [chosen] if all(chosen in of_model[model] for model in models) else []
     else:
-        shared = sorted(set.intersection(*of_model.values()))
+        shared = sorted(set.intersection(*of_model.values()), key=by_shots)
     if not shared:
         by = f"by {wanted}" if wanted else "by one protocol"
         said = "; ".join(f"{model}: {', '.join(sorted(of_model[model]))}" for model in models)
@@ -219,7 +220,7 @@ def _unshared(rows: pd.DataFrame, models: Sequence[str]) -> list[str]:
     """Return sentences on the protocols that not all models have."""
     of_model = {model: set(rows.protocol[rows.model == model]) for model in models}
     sentences = []
-    for protocol in sorted(set().union(*of_model.values())):
+    for protocol in sorted(set().union(*of_model.values()), key=by_shots):
         if lacking := [model for model in models if protocol not in of_model[model]]:
             sentences.append(f"Not compared by {protocol}: not run with {', '.join(lacking)}.")
     return sentences

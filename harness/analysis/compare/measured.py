@@ -14,7 +14,7 @@ from harness.metrics.jackknife import Influence
 from harness.metrics.metric import AnyMetric
 from harness.metrics.registry import find_metric
 from harness.metrics.units import Units
-from harness.probe.registry import PROTOCOLS
+from harness.probe import PROTOCOLS, name_and_shots
 from harness.results.folder import placed_results
 from harness.results.record import Record
 
@@ -111,6 +111,7 @@ def measure(record: Record) -> Measured:
     by_unit = metric.influence(scored, units)
     by_clip = metric.influence(scored, clips) if units.grouped else by_unit
     training_error = about.measurement.training_error
+    few_shot = about.probe.shots is not None
     return Measured(
         model=about.model.label,
         seed=about.probe.seed,
@@ -127,13 +128,14 @@ def measure(record: Record) -> Measured:
         audio=tuple(record.audio.get(fold.test) for fold in record.folds),
         is_random=_may_be_random(record, about.probe.protocol)
         if training_error is None
-        else training_error > 0,
+        else few_shot or training_error > 0,
     )
 
 
 def _may_be_random(record: Record, protocol: str) -> bool:
-    known = PROTOCOLS.get(protocol)
-    if known is None or record.embedding_type == EmbeddingType.EVENT:
+    base, shots = name_and_shots(protocol)
+    known = PROTOCOLS.get(base)
+    if known is None or shots is not None or record.embedding_type == EmbeddingType.EVENT:
         return True
     return known.classifier.is_random({}, 0)
 

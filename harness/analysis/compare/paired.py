@@ -14,6 +14,8 @@ depend on what there is:
 - Several probe seeds of a model, any metric: the same t interval for the scores' means over seeds,
   with the variance between seeds added (:mod:`harness.metrics.variance`). If one model has several
   seeds and the other has one, both are assumed to have the same variance.
+- Draws of a few-shot protocol: the same, but the training clips of a draw are those of all models,
+  so the variance is that of the differences within draws.
 
 :func:`harness.metrics.variance.of_units` gives the degrees of freedom. With fewer than six groups
 (for metrics other than accuracies: files or clips) there is no interval and no p. If no unit moves
@@ -53,9 +55,11 @@ from harness.metrics.variance import (
     add_up,
     between_seeds,
     of_equal_answers,
+    of_seeds,
     of_units,
     training_allowance,
 )
+from harness.probe import name_and_shots
 from harness.results.frames import EQUAL_DIGITS
 
 # Answers (clips, labels, events) that are added for each model if no seeds add a variance, as in
@@ -135,7 +139,8 @@ def difference(
     )
     found = _subtract([each.by_unit for each in a], [each.by_unit for each in b])
     clips = _subtract([each.by_clip for each in a], [each.by_clip for each in b])
-    between = between_seeds([each.value for each in a], [each.value for each in b])
+    paired = _are_draws(a, b)
+    between = [_of_draws(a, b)] if paired else between_seeds(*_values(a, b))
     allowed = 0.0 if between or repeated else _allowance(a[0], b[0], clips.variance)
     parts = (_unit_part(a, b, found, added=0.0 if between else _ADDED), *between)
     parts += (Part(allowed, np.inf),) * (allowed > 0)
@@ -145,7 +150,8 @@ def difference(
         half = spread.half_width()
         low, high, p = value - half, value + half, spread.p(value)
         method = f"t with {spread.freedom_text} degrees of freedom"
-        covered = f"{_units_text(a[0])} and {_seeds_text(a, b)}"
+        seeds = f"draws ({len(a)}, paired)" if paired else _seeds_text(a, b)
+        covered = f"{_units_text(a[0])} and {seeds}"
     else:
         effect = 1 + allowed / clips.variance if allowed else 1.0
         low, high, p, method = one_probe_test(a[0], b[0], value, found, spread, effect)
@@ -211,6 +217,22 @@ def _unit_part(
     if first.units.grouped:
         return part
     return Part(part.variance + 2 * added / answers**2, part.freedom)
+
+
+def _values(*sides: Sequence[Measured]) -> list[list[float]]:
+    return [[each.value for each in side] for side in sides]
+
+
+def _are_draws(a: Sequence[Measured], b: Sequence[Measured]) -> bool:
+    """Return whether both have the same draws of training clips, two or more."""
+    few_shot = name_and_shots(a[0].protocol)[1] is not None
+    return few_shot and len(a) > 1 and {x.seed for x in a} == {x.seed for x in b}
+
+
+def _of_draws(a: Sequence[Measured], b: Sequence[Measured]) -> Part:
+    """Return the part of draws, from the differences of both models in each."""
+    other = {each.seed: each.value for each in b}
+    return of_seeds([each.value - other[each.seed] for each in a])
 
 
 def _subtract(a: Sequence[Influence], b: Sequence[Influence]) -> Influence:

@@ -19,6 +19,7 @@ from harness.core.errors import UserError
 from harness.core.rendering import Sheet, Text, check_format, render
 from harness.metrics.registry import find_metric
 from harness.metrics.variance import scaled
+from harness.probe import by_shots
 from tasks.format.task import short_names
 
 
@@ -87,7 +88,7 @@ def _comparisons(
         return compare_all(results, models, protocol, options=options)
     found = []
     wanted = choose(results.rows, "protocol", [protocol]) if protocol else None
-    for each in wanted or sorted(set(results.rows.protocol)):
+    for each in wanted or sorted(set(results.rows.protocol), key=by_shots):
         rows = results.rows[results.rows.protocol == each]
         ranked = rank_rows(rows, sorted(set(rows.model))).ranks.model
         names = list(dict.fromkeys([*choose(rows, "model", models), *ranked]))

@@ -157,6 +157,8 @@ class Design:
         elif training[0].bounded:
             # The variance of several seeds' mean and of the one seed.
             one_seed = [training[0].variance / (1 + 1 / max(self.seeds))] * 2
+        elif len(training) == 1:  # the difference within draws
+            one_seed = [training[0].variance * self.seeds[0]]
         else:
             one_seed = [part.variance * n for part, n in zip(training, self.seeds, strict=True)]
         between = (Part(variance / seeds, seeds - 1) for variance in one_seed)

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping
 
 import pandas as pd
 
 from harness.analysis.compare.gather import choose
-from harness.analysis.table.cells import MEAN, Marks, cells, is_mean
-from harness.analysis.table.intervals import interval_text
-from harness.analysis.table.notes import shows_spread, table_notes
+from harness.analysis.table.cells import MEAN, Marks, cells
+from harness.analysis.table.notes import table_notes
+from harness.analysis.table.sheets import sheets
 from harness.analysis.table.unsupported import unsupported_tasks
-from harness.core.rendering import PARTIAL, Sheet, Text, check_format, render
-from harness.results.frames import EQUAL_DIGITS
-from tasks.format.task import short_names
+from harness.core.rendering import check_format, render
+from harness.probe import by_shots
 
 __all__ = ["format_table", "wide"]
-
-_WIDEST = 6  # tasks side by side in one table of text
 
 
 def wide(table: pd.DataFrame, protocol: str) -> pd.DataFrame:
@@ -58,7 +54,8 @@ def format_table(
     their interval. ``failed`` marks a failed evaluation, ``undefined`` a metric that is undefined
     on the test split, and a dash what was never run or is not supported by the protocol. A task on
     which models were tested differently has the heading ``mixed``, and each of its values has its
-    metric. More than six tasks are divided among several tables, by domain.
+    metric. More than six tasks are divided among several tables, by domain. Few-shot protocols have
+    a table for each task, with a column for each number of shots.
 
     Args:
         table: result rows.
@@ -85,78 +82,12 @@ def format_table(
             unsupported=unsupported.get(protocol, ()),
             grouped=grouped,
         )
-        for protocol in sorted(set(table.protocol))
+        for protocol in sorted(set(table.protocol), key=by_shots)
     ]
     if style == "csv":
         return pd.concat(long).to_csv(index=False, lineterminator="\n")
-    whole = style == "html"  # a page scrolls
     return render(
-        [sheet for each in long for sheet in _sheets(each, whole)],
+        sheets(long, whole=style == "html"),  # a page scrolls
         table_notes(table, long, marks, unsupported, grouped=grouped),
         style,
     )
-
-
-def _sheets(long: pd.DataFrame, whole: bool) -> list[Sheet]:
-    """Return the tables of one protocol: several if there are too many tasks for one."""
-    protocol = long.protocol.iloc[0]
-    columns = list(dict.fromkeys(long.task))
-    tasks = [column for column in columns if not is_mean(column)]
-    if whole or len(tasks) <= _WIDEST:
-        return [_sheet(long, protocol, columns)]
-    by_domain: dict[str, list[str]] = {}
-    for column, domain in zip(long.task, long.domain):
-        if not is_mean(column) and column not in by_domain.setdefault(domain, []):
-            by_domain[domain].append(column)
-    parts = []
-    for domain, members in by_domain.items():
-        title = f"{protocol}: {domain}" if domain else protocol
-        for start in range(0, len(members), _WIDEST):
-            parts.append(_sheet(long, title, members[start : start + _WIDEST]))
-    return [*parts, _sheet(long, f"{protocol}: means", [c for c in columns if is_mean(c)])]
-
-
-def _sheet(long: pd.DataFrame, title: str, columns: Sequence[str]) -> Sheet:
-    tasks = [task for task in dict.fromkeys(long.task) if not is_mean(task)]
-    short = dict(zip(tasks, short_names(tasks)))
-    by_place: dict[Any, Any] = {(row.model, row.task): row for row in long.itertuples()}
-    models = dict.fromkeys(long.model.tolist())
-    return Sheet(
-        title=title,
-        columns=("model", *(short.get(column, column) for column in columns)),
-        below=("metric", *(_metric(by_place[next(iter(models)), column]) for column in columns)),
-        rows=tuple(
-            (Text(model), *(_text(by_place[model, column]) for column in columns))
-            for model in models
-        ),
-        n_top=long.model[long.baseline].nunique(),
-    )
-
-
-def _metric(cell: Any) -> str:
-    return "mixed" if cell.mixed else cell.metric
-
-
-def _text(cell: Any) -> Text:
-    """Return a row of :func:`harness.analysis.table.cells.cells` as the text of a table's cell."""
-    if is_mean(cell.task):
-        if cell.status == "missing":
-            return Text("-")
-        mark = PARTIAL if cell.status == "partial" else ""
-        of_all = f"{mark} ({cell.n_tasks}/{cell.of_tasks})"
-        return Text(_three_digits(cell.value), of_all, cell.best)
-    if cell.status != "done":
-        return Text("-" if cell.status in ("missing", "unsupported") else cell.status)
-    rest = f" {cell.metric}" if cell.mixed else ""
-    rest += interval_text(cell.ci_low, cell.ci_high)
-    if shows_spread(cell):
-        rest += f" (sd {cell.seed_sd:.3f})"
-    if cell.seeds_failed:
-        rest += " (a seed failed)" if cell.seeds_failed == 1 else " (seeds failed)"
-    return Text(
-        _three_digits(cell.value), rest, cell.best, cell.near is not pd.NA and bool(cell.near)
-    )
-
-
-def _three_digits(value: float) -> str:
-    return f"{round(value, EQUAL_DIGITS):.3f}"

@@ -13,6 +13,7 @@ import pandas as pd
 from harness.analysis.table.baseline_models import baseline_models
 from harness.analysis.table.intervals import seeds_interval
 from harness.core.counts import first_of, plural
+from harness.probe import name_and_shots
 from harness.results import latest, seed_spread
 from harness.results.frames import EQUAL_DIGITS, TESTED, primary
 from tasks.format.task import is_synthetic
@@ -112,7 +113,8 @@ def cells(
             over clips.
 
     Returns:
-        ``protocol``, ``model``, ``baseline``, ``task`` (or ``mean``, or ``mean DOMAIN``),
+        ``protocol``, ``shots`` (empty if all training clips are used), ``model``, ``baseline``,
+        ``task`` (or ``mean``, or ``mean DOMAIN``),
         ``domain``, ``metric``; ``mixed``: if the values of a task cannot be compared, what each
         model was tested on, else empty; ``status``: ``done``, ``failed``, ``undefined`` on this
         test split, ``mixed`` between seeds, ``unsupported`` by the protocol, or ``missing``; for a
@@ -144,6 +146,8 @@ def cells(
         rows += [{"model": model, "baseline": model in on_top} | row for row in own + means]
     found = pd.DataFrame(rows)
     found.insert(0, "protocol", protocol)
+    shots = name_and_shots(protocol)[1]
+    found.insert(1, "shots", pd.Series(shots, found.index, dtype="Int64"))
     lower = set(chosen.task[~chosen.higher_is_better])
     found["best"] = False
     for task, column in found[found.mixed == ""].groupby("task"):

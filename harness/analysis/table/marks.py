@@ -14,6 +14,7 @@ from harness.analysis.compare.paired import difference
 from harness.analysis.compare.ranks import SIGNIFICANCE, holm
 from harness.analysis.table.cells import Marks, cells, is_mean
 from harness.core.errors import UserError
+from harness.probe import by_shots
 
 RULE = (
     "not significantly different from the best model of the task (paired test, "
@@ -41,7 +42,7 @@ def find_marks(table: pd.DataFrame, results: Runs, *, grouped: bool = True) -> M
         return Marks()
     near: dict[tuple[str, str], dict[str, bool]] = {}
     unpaired: list[str] = []
-    for protocol in sorted(set(table.protocol)):
+    for protocol in sorted(set(table.protocol), key=by_shots):
         found = cells(table, protocol)
         scored = found[(found.status == "done") & ~found.task.map(is_mean)]
         for task, column in scored.groupby("task"):

@@ -10,13 +10,13 @@ import pandas as pd
 from harness.analysis.table.cells import Marks
 from harness.analysis.table.intervals import ALLOWED, MEASURED
 from harness.analysis.versions import version_notes
-from harness.core.counts import first_of
+from harness.core.counts import first_of, plural
 from harness.core.kinds import EmbeddingType
 from harness.core.rendering import NEAR, PARTIAL
 from harness.metrics.registry import metrics_of
 from harness.metrics.units import FEW_UNITS
 from harness.results import latest
-from harness.results.frames import OUT_OF_SCALE, primary
+from harness.results.frames import OUT_OF_SCALE, SCARCE, primary
 from tasks.format.task import short_names
 
 _SHOWN = 3  # items listed in one note
@@ -46,6 +46,7 @@ def table_notes(
         *_ungrouped(grouped),
         *_notes(long, marks),
         *_left_out(unsupported),
+        *shots_notes(table, long),
         *out_of_scale(table),
         *version_notes(primary(table)),
         *_twins(table),
@@ -104,14 +105,17 @@ def _units(table: pd.DataFrame) -> str:
 def _training(table: pd.DataFrame) -> str:
     """Return a clause on how intervals include training noise, by protocol and task."""
     shown = table[table.ci_low.notna()]
-    ways = {
-        MEASURED: "the noise of training, measured over seeds",
-        ALLOWED: "an allowance for training noise",
-    }
+    few = shown.shots.notna()
+    ways = (
+        (MEASURED, ~few, "the noise of training, measured over seeds"),
+        (MEASURED, few, "the variance between draws of training clips"),
+        (ALLOWED, ~few, "an allowance for training noise"),
+        (ALLOWED, few, "an allowance for training noise, since the draws have equal scores,"),
+    )
     said = [
-        f"{what} ({'; '.join(_places(shown, way))})"
-        for way, what in ways.items()
-        if (shown.training == way).any()
+        f"{what} ({'; '.join(_places(shown[part], way))})"
+        for way, part, what in ways
+        if (shown[part].training == way).any()
     ]
     return f"; it includes {' or '.join(said)}" if said else ""
 
@@ -174,6 +178,31 @@ def out_of_scale(table: pd.DataFrame) -> list[str]:
             f"{protocol} does not normalise its inputs and fails on embeddings of this scale: "
             f"{', '.join(first_of(said, _SHOWN))}. Compare with `--protocol linear` or `mlp`, "
             "which do."
+        )
+    return notes
+
+
+def shots_notes(table: pd.DataFrame, long: Sequence[pd.DataFrame]) -> list[str]:
+    """Return notes on few-shot protocols: what they train on, and scarce labels."""
+    few = [each for each in long if each.shots.notna().any()]
+    if not few:
+        return []
+    draws = int(pd.concat(few).n_seeds.max())
+    notes = [
+        f"Shots: training clips of each label, in {plural(draws, 'draw')}; all models are trained "
+        "on the same clips. Validation and test splits are whole. The value is the mean over draws."
+    ]
+    rows = latest(table)
+    rows = rows[rows.notes.str.contains(SCARCE, regex=False)]
+    said = [
+        f"{protocol} on {name}"
+        for protocol, own in rows.groupby("protocol")
+        for name in short_names(sorted(set(own.task)))
+    ]
+    if said:
+        notes.append(
+            f"Some labels have fewer training clips than shots, and all of theirs are used: "
+            f"{', '.join(first_of(said, _SHOWN))}."
         )
     return notes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from harness.probe import PROTOCOLS
+from harness.probe import PROTOCOLS, by_shots, name_and_shots
 
 
 def unsupported_tasks(table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
@@ -15,8 +15,8 @@ def unsupported_tasks(table: pd.DataFrame) -> dict[str, tuple[str, ...]]:
     """
     kinds = table[table.task_kind != ""].groupby("task").task_kind.first()
     found = {
-        name: tuple(kinds.index[~kinds.isin(PROTOCOLS[name].kinds)])
-        for name in sorted(set(table.protocol))
-        if name in PROTOCOLS
+        name: tuple(kinds.index[~kinds.isin(PROTOCOLS[base].kinds)])
+        for name in sorted(set(table.protocol), key=by_shots)
+        if (base := name_and_shots(name)[0]) in PROTOCOLS
     }
     return {name: tasks for name, tasks in found.items() if tasks}
