@@ -51,6 +51,8 @@ class FittedClassifier:
 
     Attributes:
         predict: returns the probabilities (n, C), float32, of rows (n, features).
+        read: reads the rows of a split for ``predict``; None for
+            :meth:`harness.probe.folddata.FoldData.rows`.
         score: on validation, what the protocol selects by. None if the classifier selected nothing
             on validation; its predictions are then judged afterwards.
         loss: on validation, if it is known.
@@ -61,6 +63,7 @@ class FittedClassifier:
     """
 
     predict: Callable[[torch.Tensor], np.ndarray]
+    read: Callable[[str], torch.Tensor] | None = None
     score: float | None = None
     loss: float | None = None
     choice: Postprocessing | None = None

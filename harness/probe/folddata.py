@@ -5,6 +5,7 @@ A row is a clip's embedding, or that of one timestamp of a clip for an event tas
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -27,26 +28,53 @@ _CHUNK_ROWS = 4096
 
 @dataclass(frozen=True, kw_only=True)
 class FoldData:
-    """One fold of a task, its rows on the device that trains.
+    """One fold of a task. Rows are read when they are first used, on the device that trains.
 
-    ``mean`` and ``scale`` standardise by the train rows; they are None where a protocol does not.
-    ``valid_targets`` is int64 (n,) classes, or float32 (n, C) multi-hot.
+    Attributes:
+        task, fold: the fold.
+        embeddings: of its splits.
+        device: as torch names it.
+        orders: the order of each split's clips in train; None for theirs.
+        standardise: whether columns get mean 0 and variance 1 by the train rows.
+        train_targets: int64 (n,) classes, or float32 (n, C) multi-hot.
+        valid_targets: the same, of the validation split.
     """
 
     task: Task
     fold: Fold
     embeddings: Mapping[str, SplitEmbeddings]
-    train: Tensor
+    device: str
+    orders: Mapping[str, Sequence[int]] | None
+    standardise: bool
     train_targets: Tensor
-    valid: Tensor
     valid_targets: np.ndarray
-    mean: np.ndarray | None
-    scale: np.ndarray | None
+
+    @property
+    def train(self) -> Tensor:
+        """The rows of the train splits."""
+        return self._train[0]
+
+    @functools.cached_property
+    def valid(self) -> Tensor:
+        """The rows of the validation split."""
+        return self.rows(self.fold.valid)
 
     def test(self) -> Tensor:
         """Read the test split's rows."""
-        rows = read_rows(self.task, [self.embeddings[self.fold.test]])
-        return _to_device(rows, self.mean, self.scale, str(self.train.device))
+        return self.rows(self.fold.test)
+
+    def rows(self, split: str) -> Tensor:
+        """Read the rows of a split."""
+        rows = read_rows(self.task, [self.embeddings[split]])
+        return _to_device(rows, *self._train[1:], self.device)
+
+    @functools.cached_property
+    def _train(self) -> tuple[Tensor, np.ndarray | None, np.ndarray | None]:
+        """The rows of the train splits, and the mean and scale that standardise."""
+        splits = [self.embeddings[split] for split in self.fold.train]
+        rows = read_rows(self.task, splits, self.orders)
+        mean, scale = standardiser(rows) if self.standardise else (None, None)
+        return _to_device(rows, mean, scale, self.device), mean, scale
 
 
 def read_fold(
@@ -58,36 +86,33 @@ def read_fold(
     shuffle: bool,
     standardise: bool,
 ) -> FoldData:
-    """Read a fold's train and validation rows.
+    """Read a fold's targets and check its splits; rows are read when they are used.
 
     ``shuffle`` and ``standardise`` are those of :class:`harness.probe.protocol.Protocol`.
 
     Raises:
-        UserError: an empty split, embeddings of other clips than the task's, NaN or infinite
-            embeddings, clips whose labels cannot be used, or no event in all of train.
+        UserError: an empty split, embeddings of other clips than the task's, clips whose labels
+            cannot be used, or no event in all of train; when rows are read, NaN or infinite
+            embeddings.
     """
     for split in (*fold.train, fold.valid, fold.test):
         _check_split(task, split, embeddings)
     orders = None if shuffle else heareval_order(task)
-    rows = read_rows(task, [embeddings[split] for split in fold.train], orders)
     targets = read_targets(task, [embeddings[split] for split in fold.train], orders)
     if task.embedding_type == EmbeddingType.EVENT and not targets.any():
         raise UserError(
             f"{task.name}: no timestamp of {', '.join(fold.train)} lies in an event, so there is "
             "nothing to learn. Are the events' times, and the model's timestamps, in milliseconds?"
         )
-    mean, scale = standardiser(rows) if standardise else (None, None)
-    valid = [embeddings[fold.valid]]
     return FoldData(
         task=task,
         fold=fold,
         embeddings=embeddings,
-        train=_to_device(rows, mean, scale, device),
+        device=device,
+        orders=orders,
+        standardise=standardise,
         train_targets=torch.from_numpy(targets).to(device),
-        valid=_to_device(read_rows(task, valid), mean, scale, device),
-        valid_targets=read_targets(task, valid),
-        mean=mean,
-        scale=scale,
+        valid_targets=read_targets(task, [embeddings[fold.valid]]),
     )
 
 
@@ -115,7 +140,7 @@ def read_rows(
                 rows[begin:end] = part
     # A sum is finite unless a term is not, or float64 overflows: no array of flags is needed.
     if not np.isfinite(rows.sum(dtype=np.float64)):
-        _refuse_not_finite(task, splits)
+        refuse_not_finite(task, splits)
     return rows
 
 
@@ -148,16 +173,20 @@ def timestamps_of(split: SplitEmbeddings) -> np.ndarray:
     return split.timestamps
 
 
-def standardiser(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of each column, float32 (size,).
+def standardiser(*arrays: np.ndarray, chunk: int = _CHUNK_ROWS) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each column of all rows, float32 (size,).
 
-    A column that never changes gets the deviation 1, so that it becomes 0 and not noise.
+    A column that never changes gets the deviation 1, so that it becomes 0 and not noise. Memory
+    holds ``chunk`` rows of memory-mapped arrays.
     """
-    parts = [rows[i : i + _CHUNK_ROWS] for i in range(0, len(rows), _CHUNK_ROWS)]
-    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / len(rows)
+    parts = [rows[i : i + chunk] for rows in arrays for i in range(0, len(rows), chunk)]
+    count = sum(map(len, arrays))
+    mean = sum(part.sum(axis=0, dtype=np.float64) for part in parts) / count
     square = sum(np.square(part - mean).sum(axis=0) for part in parts)
-    scale = np.sqrt(square / len(rows))
-    scale[(scale == 0) | (rows.min(axis=0) == rows.max(axis=0))] = 1.0
+    scale = np.sqrt(square / count)
+    lowest = np.min([part.min(axis=0) for part in parts], axis=0)
+    highest = np.max([part.max(axis=0) for part in parts], axis=0)
+    scale[(scale == 0) | (lowest == highest)] = 1.0
     return mean.astype(np.float32), scale.astype(np.float32)
 
 
@@ -197,7 +226,12 @@ def _check_split(task: Task, split: str, embeddings: Mapping[str, SplitEmbedding
         )
 
 
-def _refuse_not_finite(task: Task, splits: Sequence[SplitEmbeddings]) -> None:
+def refuse_not_finite(task: Task, splits: Sequence[SplitEmbeddings]) -> None:
+    """Refuse embeddings with NaN or infinite values; the first clip is named.
+
+    Raises:
+        UserError: there are some.
+    """
     for split in splits:
         for clip, begin, end in zip(
             split.clips, split.offsets[:-1], split.offsets[1:], strict=True

@@ -74,7 +74,7 @@ class Judge:
         self.perfect = perfect_score(criterion)
         self.heareval = heareval
         self.data = data
-        self.targets = torch.from_numpy(data.valid_targets).to(data.train.device)
+        self.targets = torch.from_numpy(data.valid_targets).to(data.device)
         self.multiclass = data.valid_targets.dtype == np.int64
         self.grid: list[Postprocessing] = []
         if data.task.embedding_type == EmbeddingType.EVENT:

@@ -48,7 +48,8 @@ class LinearFit:
     """A fitted model: ``weight`` (features, C), ``bias`` (C,), in the precision of the rows.
 
     ``error`` is the estimated distance from the optimum, relative to the length of the weights,
-    after ``steps`` steps; ``converged`` says whether that is within the tolerance.
+    after ``steps`` steps; ``converged`` says whether that is within the tolerance. ``mixture`` has
+    the weights (layers,) of the layers whose weighted sum the rows are.
     """
 
     l2: float
@@ -57,6 +58,7 @@ class LinearFit:
     steps: int
     error: float
     converged: bool
+    mixture: Tensor | None = None
 
     def logits(self, rows: Tensor) -> Tensor:
         """Return (n, C) for rows (n, features)."""
@@ -89,6 +91,7 @@ class LinearPath:
             self.open = (self.share > 0) & (self.share < 1)
             targets = targets[:, self.open].T.contiguous()
         self.mean = rows.mean(0, dtype=torch.float64).to(rows.dtype)
+        self.device = rows.device
         self.rows = rows.sub(self.mean) if rows.numel() <= _COPIED else rows.sub_(self.mean)
         self.targets = targets
         self.axes = principal_axes(self.rows, _AXES)
@@ -111,6 +114,15 @@ class LinearPath:
         weight = fit.weight[:, self.open].T
         bias = fit.bias[self.open] + weight @ self.mean
         return self._fit(fit.l2, torch.cat([weight, bias[:, None]], 1), fit.steps)
+
+    def by_rows(self, fit: LinearFit) -> tuple[float, Tensor]:
+        """Return the objective at a fit, and its gradient by the rows (n, features)."""
+        weight = fit.weight[:, self.open].T.contiguous()
+        bias = fit.bias[self.open] + weight @ self.mean
+        unknowns = torch.cat([weight, bias[:, None]], 1)
+        objective = LogisticObjective(self.rows, self.targets, fit.l2, len(unknowns))
+        values, residual = objective.value(unknowns, objective.image(unknowns))
+        return float(values.sum()), residual.T @ weight / len(self.rows)
 
     def state(self) -> dict[str, Tensor]:
         """Return what the next fits depend on beside the problem."""

@@ -82,6 +82,8 @@ class Protocol:
             point. If not, NaN is no gain and training goes on.
         shots: the number of training clips of each label, drawn anew for each seed
             (:mod:`harness.probe.shots`); None for all clips.
+        needs_layers: whether it reads several layers of a model, side by side, instead of one
+            embedding.
         notes: returns notes on finished units (folds, runs) for the result rows.
     """
 
@@ -100,13 +102,14 @@ class Protocol:
     task_overrides: bool = False
     heareval_validation: bool = False
     shots: int | None = None
+    needs_layers: bool = False
     notes: Callable[
         [Task, Mapping[str, SplitEmbeddings], Sequence[Sequence[UnitResult]]], list[str]
     ] = no_notes
 
     def identity(self) -> dict[str, Any]:
         """Return, as JSON, all that the probes depend on: part of their fingerprints."""
-        said = {"description", "notes", "heareval_validation"}
+        said = {"description", "notes", "heareval_validation", "needs_layers"}
         said |= {"shots"} if self.shots is None else set()
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         # The last key is an older name. Under another one, finished probes would not be found.

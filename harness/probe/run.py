@@ -83,16 +83,17 @@ def run_unit(
         partial=partial or Partial(),
     )
     fitted = protocol.classifier.fit(data, trial)
+    read = fitted.read or data.rows
     score, loss, choice = fitted.score, fitted.loss, fitted.choice
     if score is None:
-        check = judge.of_probabilities(fitted.predict(data.valid))
+        check = judge.of_probabilities(fitted.predict(read(fold.valid)))
         score, loss, choice = check.score, check.loss, check.choice
     if judge.grid and choice is None:
         # The criterion was the loss: post-processing is chosen once, for the best classifier.
-        _, choice = judge.score(fitted.predict(data.valid))
+        _, choice = judge.score(fitted.predict(read(fold.valid)))
     if math.isnan(score):
         score = -math.inf if judge.higher_is_better else math.inf
-    probabilities = fitted.predict(data.test())
+    probabilities = fitted.predict(read(fold.test))
     return UnitResult(
         valid_score=score,
         valid_loss=loss,

@@ -50,6 +50,12 @@ Say = Callable[[str], None]
 """Called with a sentence on each step that takes time, and on each thing left out."""
 
 
+_LAYERS_NEEDED = (
+    "The protocol needs several layers of a model: give the model the option layer=all, if it "
+    "offers layers (docs/models.md)."
+)
+
+
 def _silent(_: str) -> None:
     pass
 
@@ -63,7 +69,6 @@ class Settings:
         tasks: the tasks.
         protocols: names of the protocols.
         seeds: number of seeds with which every probe is trained.
-        draws: number of draws of training clips, which are the seeds of few-shot probes.
         out: the run's folder.
         dtype: of stored embeddings, ``float32`` or ``float16``.
         skip_bad: leave out clips whose audio cannot be used, instead of refusing the run.
@@ -73,13 +78,13 @@ class Settings:
         cache_audio: GB of resampled audio that the run's folder keeps for further models.
         shard: (i, n), counted from 1: every n-th pair of model and task from the i-th on.
         read_only: write nothing, not even what is known about audio and models.
+        draws: number of draws of training clips, which are the seeds of few-shot probes.
     """
 
     models: tuple[ModelSpec, ...]
     tasks: tuple[TaskSource, ...]
     protocols: tuple[str, ...] = ("hear2021",)
     seeds: int = 1
-    draws: int = 10
     out: Path = Path("runs")
     dtype: str = "float32"
     skip_bad: bool = False
@@ -88,6 +93,7 @@ class Settings:
     cache_audio: float = 0.0
     shard: tuple[int, int] = (1, 1)
     read_only: bool = False
+    draws: int = 10
 
 
 class Plan(list[Evaluation]):
@@ -127,7 +133,7 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
     hashes = ContentHashes(settings.out / AUDIO_HASHES, **how)
     memory = FileMemory(settings.out / CHECKED_AUDIO, **how)
     evaluations: list[Evaluation] = []
-    for module, source in _pairs(settings, sources, memory, say):
+    for module, source in _pairs(settings, sources, protocols, memory, say):
         task = source.read()
         if settings.task_statistics:
             module = fit_to_task(module, task)
@@ -142,18 +148,20 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
             cached=settings.cache_audio * 1e9,
             read_only=settings.read_only,
         )
-        for info, embeddings in _layers(module, stored):
+        for info, embeddings, readers in _layers(module, stored, protocols):
             evaluations += _evaluations(
                 info,
                 embeddings,
                 task,
-                protocols,
+                readers,
                 read=embeddings.identity(),
                 suite=source.suite,
                 seeds=seeds,
                 out=settings.out,
                 fitted=settings.task_statistics,
             )
+    if not evaluations and settings.shard == (1, 1):
+        raise UserError(f"Nothing to run. {_LAYERS_NEEDED}")
     with contextlib.suppress(OSError):  # if not saved, the next run hashes all audio again
         hashes.save()
     return Plan(evaluations, unsupported)
@@ -184,7 +192,7 @@ def plan_probes(
     Raises:
         UserError: a directory does not have that layout, or no protocol supports any of the tasks.
     """
-    chosen = find_protocols(protocols)
+    chosen = _without_layers(find_protocols(protocols))
     seeds_by_protocol = seeds_of(chosen, seeds, draws)
     sources = [HearevalEmbeddings(path, group_pattern(path)) for path in directories]
     loaded = [heareval.read_layout(each.directory, each.group_pattern) for each in sources]
@@ -210,6 +218,16 @@ def plan_probes(
     return Plan(evaluations, unsupported)
 
 
+def _without_layers(protocols: Sequence[Protocol]) -> list[Protocol]:
+    """Refuse protocols that need layers, which the original kit's layout cannot contain."""
+    if lacking := [protocol.name for protocol in protocols if protocol.needs_layers]:
+        raise UserError(
+            f"{', '.join(lacking)}: folders of the original kit contain one embedding a clip, "
+            "and this protocol needs several layers. Leave it out."
+        )
+    return list(protocols)
+
+
 def _unsupported(
     protocols: Sequence[Protocol], tasks: Sequence[Task], say: Say
 ) -> dict[str, tuple[str, ...]]:
@@ -220,7 +238,11 @@ def _unsupported(
 
 
 def _pairs(
-    settings: Settings, sources: Sequence[TaskSource], memory: FileMemory, say: Say
+    settings: Settings,
+    sources: Sequence[TaskSource],
+    protocols: Sequence[Protocol],
+    memory: FileMemory,
+    say: Say,
 ) -> Iterator[tuple[HearModule, TaskSource]]:
     """Yield the pairs of model and task of this shard, with audio checked at the model's rate."""
     checked: dict[int, list[TaskSource]] = {}
@@ -228,6 +250,7 @@ def _pairs(
     for spec in settings.models:
         say(f"reading model {spec.label}")
         module = _load(spec, settings)
+        _tell_single(module, protocols, say)
         rate = module.sample_rate
         if rate not in checked:
             say(f"checking the audio of {plural(len(sources), 'task')} for {rate} Hz")
@@ -257,13 +280,26 @@ def _load(spec: ModelSpec, settings: Settings) -> HearModule:
 
 
 def _layers(
-    module: HearModule, stored: StoredEmbeddings
-) -> Iterator[tuple[ModelInfo, StoredEmbeddings]]:
-    """Yield a model and its embeddings, or each of the layers that it embeds as a model."""
+    module: HearModule, stored: StoredEmbeddings, protocols: Sequence[Protocol]
+) -> Iterator[tuple[ModelInfo, StoredEmbeddings, list[Protocol]]]:
+    """Yield a model and its embeddings, or each layer as a model, with the protocols that probe it.
+
+    Protocols that need layers probe all layers of a model as one model.
+    """
+    plain = [protocol for protocol in protocols if not protocol.needs_layers]
     if not module.layers:
-        yield module.info, stored
+        yield module.info, stored, plain
     for layer in module.layers:
-        yield module.layer_info(layer), dataclasses.replace(stored, layer=layer)
+        yield module.layer_info(layer), dataclasses.replace(stored, layer=layer), plain
+    if len(module.layers) > 1:
+        yield module.info, stored, [protocol for protocol in protocols if protocol.needs_layers]
+
+
+def _tell_single(module: HearModule, protocols: Sequence[Protocol], say: Say) -> None:
+    """Report the protocols that need more layers than a model embeds."""
+    lacking = [protocol.name for protocol in protocols if protocol.needs_layers]
+    if lacking and len(module.layers) < 2:
+        say(f"left out: {module.spec.label} by {', '.join(lacking)}. {_LAYERS_NEEDED}")
 
 
 def _evaluations(

@@ -54,7 +54,7 @@ def result_rows(
     """Return one row for each value of a successful evaluation."""
     manifests = [embeddings[split].manifest for split in task.splits]
     embedding = EmbeddingInfo(
-        embedding_size=next(iter(embeddings.values())).embeddings.shape[1],
+        embedding_size=_size(next(iter(embeddings.values()))),
         hop_ms=manifests[0].get("hop_ms"),
         resampled_from=manifests[0].get("resampled_from"),
         n_skipped=sum(m.get("n_skipped", 0) for m in manifests),
@@ -79,6 +79,15 @@ def result_rows(
         )
         for value in values
     ]
+
+
+def _size(split: SplitEmbeddings) -> int:
+    """Return the size of an embedding; of several layers, that of the largest."""
+    columns = split.manifest.get("layers", {}).values()
+    whole = split.embeddings.shape[1]
+    if whole == max((end for _, end in columns), default=0):
+        return max(end - begin for begin, end in columns)
+    return whole
 
 
 def failure_row(evaluation: Evaluation, run: RunInfo, task: Task, error: str) -> ResultRow:

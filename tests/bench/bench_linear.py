@@ -105,7 +105,7 @@ def ours(case: Case) -> tuple[float, float, np.ndarray]:
 
     n_classes = 1 + int(max(case.classes.max(), case.valid_classes.max()))
     path = LinearPath(rows, torch.from_numpy(case.classes), n_classes)
-    fit, check, _ = fit_until_worse(path, STRENGTHS, valid, Scorer(case))  # type: ignore[arg-type]
+    fit, check, _ = fit_until_worse(path, STRENGTHS, lambda f: f.logits(valid), Scorer(case))  # type: ignore[arg-type]
     return check.score, fit.l2, fit.logits(valid).argmax(1).numpy()
 
 

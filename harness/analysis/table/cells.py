@@ -113,8 +113,7 @@ def cells(
             over clips.
 
     Returns:
-        ``protocol``, ``shots`` (empty if all training clips are used), ``model``, ``baseline``,
-        ``task`` (or ``mean``, or ``mean DOMAIN``),
+        ``protocol``, ``model``, ``baseline``, ``task`` (or ``mean``, or ``mean DOMAIN``),
         ``domain``, ``metric``; ``mixed``: if the values of a task cannot be compared, what each
         model was tested on, else empty; ``status``: ``done``, ``failed``, ``undefined`` on this
         test split, ``mixed`` between seeds, ``unsupported`` by the protocol, or ``missing``; for a
@@ -125,7 +124,8 @@ def cells(
         the standard deviation (ddof 1) between seeds; ``n_seeds`` and ``seeds_failed``; ``n_tasks``
         and ``of_tasks``, the number of tasks in a mean and in total; ``best``: whether it is the
         best of its column (of the complete means); ``near``: whether it is not significantly
-        different from the best, empty if that is not known.
+        different from the best, empty if that is not known; ``shots``, empty if all training clips
+        are used.
     """
     chosen = headlines(table, protocol)
     tasks = sorted({*chosen.task, *unsupported}, key=lambda task: _place(task, domains))
@@ -146,14 +146,13 @@ def cells(
         rows += [{"model": model, "baseline": model in on_top} | row for row in own + means]
     found = pd.DataFrame(rows)
     found.insert(0, "protocol", protocol)
-    shots = name_and_shots(protocol)[1]
-    found.insert(1, "shots", pd.Series(shots, found.index, dtype="Int64"))
     lower = set(chosen.task[~chosen.higher_is_better])
     found["best"] = False
     for task, column in found[found.mixed == ""].groupby("task"):
         found.loc[column.index, "best"] = _best(column, task in lower)
     found["near"] = _near(found, protocol, marks)
-    for column in ("n_tasks", "of_tasks", "n_seeds", "seeds_failed", "n_groups"):
+    found["shots"] = name_and_shots(protocol)[1]
+    for column in ("shots", "n_tasks", "of_tasks", "n_seeds", "seeds_failed", "n_groups"):
         found[column] = found[column].astype("Int64")
     return found
 

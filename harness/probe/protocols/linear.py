@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from harness.probe.folddata import FoldData
     from harness.probe.judge import Check, Judge
-    from harness.probe.linear import LinearFit, LinearPath
+    from harness.probe.linear import LinearFit
     from harness.probe.partial import Partial
 
 # Frames without any event on which a logistic regression is fitted: as many as there are frames
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 _LEAST_NEGATIVES = 10_000
 # After this many strengths in a row that are worse on validation than the best, a path ends.
 _WORSE_STRENGTHS = 4
+_TENSORS = ("weight", "bias", "mixture")  # of a fit
 
 
 class Logistic(Classifier):
@@ -39,13 +41,17 @@ class Logistic(Classifier):
         from harness.probe.linear import LinearPath
 
         rows, targets, judge = data.train, data.train_targets, trial.judge
-        counted: dict[str, int] = {}
-        if data.task.embedding_type == EmbeddingType.EVENT:
-            generator = trial.generator("negatives", "cpu")
-            rows, targets, counted = _sample_frames(rows, targets, generator)
+        kept, counted = sampled_frames(data, trial)
+        if kept is not None:
+            rows, targets = rows[kept], targets[kept]
         path = LinearPath(rows, targets, len(data.task.labels))
         fitted, check, curve = fit_until_worse(
-            path, trial.grid["l2"], data.valid, judge, trial.tell, trial.partial
+            path,
+            trial.grid["l2"],
+            lambda fit: fit.logits(data.valid),
+            judge,
+            trial.tell,
+            trial.partial,
         )
         return FittedClassifier(
             predict=lambda rows: judge.probabilities(fitted.logits(rows)),
@@ -68,10 +74,28 @@ class Logistic(Classifier):
         return params["positive_frames"] + params["negative_frames"] < n_rows
 
 
+class Path(typing.Protocol):
+    """Fits of one problem at several strengths (:class:`harness.probe.linear.LinearPath`)."""
+
+    device: torch.device
+
+    def fit(self, l2: float) -> LinearFit:
+        """Fit at a strength."""
+
+    def refine(self, fit: LinearFit) -> LinearFit:
+        """Continue a fit to a smaller error."""
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what the next fits depend on beside the problem."""
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Continue from what :meth:`state` returned."""
+
+
 def fit_until_worse(
-    path: LinearPath,
+    path: Path,
     strengths: Sequence[float],
-    valid: Tensor,
+    valid_logits: Callable[[LinearFit], Tensor],
     judge: Judge,
     tell: Callable[[str], None] = lambda _: None,
     partial: Partial | None = None,
@@ -87,8 +111,8 @@ def fit_until_worse(
     Args:
         path: the problem.
         strengths: from strong to weak.
-        valid: rows of the validation split.
-        judge: scores their logits.
+        valid_logits: returns a fit's logits of the validation split.
+        judge: scores them.
         tell: called with a text on how far the path is.
         partial: keeps the path after a strength, so that a path that was stopped goes on.
 
@@ -103,7 +127,7 @@ def fit_until_worse(
     for l2 in strengths[len(curve) :]:
         tell(f"strength {len(curve) + 1} of at most {len(strengths)}")
         fitted = path.fit(l2)
-        check = judge(fitted.logits(valid))
+        check = judge(valid_logits(fitted))
         curve.append([l2, check.loss, check.score])
         if best is None or judge.better(check.score, best[1].score):
             best = fitted, check
@@ -114,12 +138,12 @@ def fit_until_worse(
             _keep(partial, path, *best, curve, worse)
     assert best is not None
     refined = path.refine(best[0])
-    return refined, judge(refined.logits(valid)), curve
+    return refined, judge(valid_logits(refined)), curve
 
 
 def _keep(
     partial: Partial,
-    path: LinearPath,
+    path: Path,
     best: LinearFit,
     check: Check,
     curve: list[list[float]],
@@ -127,40 +151,45 @@ def _keep(
 ) -> None:
     """Keep all that the rest of a path depends on."""
     fields = {f.name: getattr(best, f.name) for f in dataclasses.fields(best)}
-    tensors = {"weight": fields.pop("weight"), "bias": fields.pop("bias")}
+    tensors = {name: fields.pop(name) for name in _TENSORS}
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor is not None}
     found = {"fit": fields, "check": check.to_json(), "curve": curve, "worse": worse}
     partial.save(found, {**tensors, **path.state()})
 
 
 def _restore(
-    path: LinearPath, fields: dict[str, Any], tensors: dict[str, Tensor]
+    path: Path, fields: dict[str, Any], tensors: dict[str, Tensor]
 ) -> tuple[tuple[LinearFit, Check], list[list[float]], int]:
     """Restore the path; return the best fit with its check, the curve, and the worse strengths."""
     from harness.probe.judge import Check
     from harness.probe.linear import LinearFit
 
-    device = path.rows.device
-    weight, bias = (tensors.pop(name).to(device) for name in ("weight", "bias"))
+    own = {name: tensors.pop(name).to(path.device) for name in _TENSORS if name in tensors}
     path.restore(tensors)
-    best = LinearFit(**fields["fit"], weight=weight, bias=bias)
+    best = LinearFit(**fields["fit"], **own)
     return (best, Check.from_json(fields["check"])), fields["curve"], fields["worse"]
 
 
-def _sample_frames(
-    rows: Tensor, targets: Tensor, generator: torch.Generator
-) -> tuple[Tensor, Tensor, dict[str, int]]:
-    """Keep every frame with an event and a random sample of those without."""
+def sampled_frames(data: FoldData, trial: Trial) -> tuple[Tensor | None, dict[str, int]]:
+    """Sample the frames without an event, and keep every frame with one.
+
+    Returns:
+        the kept rows, as rising indices on the device, or None for all; and the numbers of frames,
+        empty for a scene task.
+    """
     import torch
 
-    active = targets.any(1).cpu()
+    if data.task.embedding_type != EmbeddingType.EVENT:
+        return None, {}
+    generator = trial.generator("negatives", "cpu")
+    active = data.train_targets.any(1).cpu()
     positives, negatives = active.nonzero()[:, 0], (~active).nonzero()[:, 0]
     wanted = max(len(positives), _LEAST_NEGATIVES)
     drawn = negatives[torch.randperm(len(negatives), generator=generator)[:wanted]]
     counted = {"positive_frames": len(positives), "negative_frames": len(drawn)}
     if len(drawn) == len(negatives):
-        return rows, targets, counted
-    kept = torch.cat([positives, drawn]).sort().values.to(rows.device)
-    return rows[kept], targets[kept], counted
+        return None, counted
+    return torch.cat([positives, drawn]).sort().values.to(data.device), counted
 
 
 linear = Protocol(

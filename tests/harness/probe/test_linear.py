@@ -220,7 +220,7 @@ def test_a_path_ends_when_validation_has_fallen(scores, tried: int, best: int) -
         def better(self, score: float, best: float) -> bool:
             return score > best or (np.isnan(best) and not np.isnan(score))
 
-    fit, check, curve = fit_until_worse(path, strengths, rows, Scripted())
+    fit, check, curve = fit_until_worse(path, strengths, lambda fit: fit.logits(rows), Scripted())
     assert [row[0] for row in curve] == strengths[:tried]
     assert fit.l2 == strengths[best]
     assert check.score == 0.25  # of the refined fit

@@ -102,13 +102,14 @@ def test_finished_probes_are_found_again() -> None:
         "hear2021": "afed02a3940f",
         "knn": "fc4ac6077caf",
         "linear": "0bba9dbeb321",
+        "linear_layers": "eb452df39524",
         "mlp": "ae109ed9b375",
     }
 
 
 def test_a_classifier_knows_whether_it_is_random() -> None:
     random = {name: protocol.classifier.is_random({}, 9) for name, protocol in PROTOCOLS.items()}
-    assert random == {"byola": True, "hear2021": True, "knn": False, "linear": False, "mlp": True}
+    assert {name for name, is_random in random.items() if is_random} == {"byola", "hear2021", "mlp"}
     frames = {"positive_frames": 3, "negative_frames": 4}
     linear = PROTOCOLS["linear"].classifier
     assert [linear.is_random(frames, n) for n in (7, 8)] == [False, True]

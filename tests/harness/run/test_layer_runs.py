@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support import task_directories
 
+from harness.analysis.compare.gather import load as load_runs
+from harness.core.errors import UserError
 from harness.models.spec import parse_model
-from harness.report.material import Material
+from harness.report.material import Material, gather
 from harness.report.panel import TaskScope
+from harness.report.panels.layer_weights import WEIGHTS
 from harness.report.panels.layers import LAYERS
 from harness.results import find_evaluations, load, read_results
 from harness.results.record import read_record
@@ -55,7 +60,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             parse_model("logmel"),
         ),
         tasks=tuple(TaskSource(directory, "tiny") for directory in tasks),
-        protocols=("linear",),
+        protocols=("linear", "linear_layers"),
         out=root / "run",
     )
     plan = make_plan(settings)
@@ -67,7 +72,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_layers_are_models_in_rows(run):
     rows = load(run)
     assert set(rows.status) == {"done"}
-    assert set(rows.model) == {"two@0", "two@1", "logmel"}
+    assert set(rows.model[rows.protocol == "linear"]) == {"two@0", "two@1", "logmel"}
+    rows = rows[rows.protocol == "linear"]
     assert set(rows[rows.model == "two@1"].layer) == {1}
     assert rows[rows.model == "logmel"].layer.isna().all()
     assert rows.groupby("model").model_fingerprint.nunique().tolist() == [1, 1, 1]
@@ -78,7 +84,8 @@ def test_layers_are_models_in_rows(run):
 
 
 def test_a_layer_scores_as_the_model_that_it_is(run):
-    rows = load(run).set_index(["task", "metric", "split"])
+    rows = load(run)
+    rows = rows[rows.protocol == "linear"].set_index(["task", "metric", "split"])
     last, same = (rows[rows.model == model].value.sort_index() for model in ("two@1", "logmel"))
     np.testing.assert_array_equal(last, same)
     first = rows[rows.model == "two@0"].value.sort_index()
@@ -92,9 +99,10 @@ def test_one_pass_embeds_all_layers(run):
     for record in map(read_record, find_evaluations(run)):
         for split in record.embeddings:
             found = record.read_embeddings(split)
-            assert found.embeddings.shape[1] == int(
-                read_results([record.directory]).embedding_size.iloc[0]
-            )
+            (row,) = read_results([record.directory])[:1].itertuples()
+            # A sum of layers has the size of the largest, and reads all.
+            whole = row.embedding_size + (6 if row.protocol == "linear_layers" else 0)
+            assert found.embeddings.shape[1] == whole
 
 
 def test_the_report_draws_scores_by_layer(run):
@@ -109,3 +117,47 @@ def test_the_report_draws_scores_by_layer(run):
     (axis,) = panels[0].draw(5.0).axes
     assert axis.get_xlabel() == "layer"
     assert [list(line.get_xdata()) for line in axis.lines] == [[0.0, 1.0]]
+
+
+def test_a_sum_of_layers_is_one_model_of_its_own_protocol(run):
+    rows = load(run)
+    rows = rows[rows.protocol == "linear_layers"]
+    assert set(rows.model) == {"two"}  # logmel embeds one layer
+    assert rows.layer.isna().all()
+    assert set(rows.task_kind) == {"multiclass", "event"}
+    for text in rows.selected_params:
+        weights = json.loads(text)["layer_weights"]
+        assert list(weights) == ["0", "1"]
+        assert sum(weights.values()) == pytest.approx(1, abs=1e-5)
+    # The layers and their sum are different models, and none is a twin of another.
+    assert not load_runs(run).table.model.str.contains("two@[0-9a-f]{8}").any()
+
+
+def test_the_report_draws_the_weights_of_layers(run):
+    material = gather([run], ["linear_layers"])
+    for task in material.tasks("linear_layers"):
+        records = {"two": material.records["linear_layers", task, "two"]}
+        (panel,) = WEIGHTS.panels(TaskScope(material, "linear_layers", task, records))
+        assert panel.table is not None
+        assert [row[:2] for row in panel.table.rows] == [("two", "0"), ("two", "1")]
+        assert sum(float(row[2]) for row in panel.table.rows) == pytest.approx(1, abs=1e-3)
+        assert panel.draw is not None
+        (axis,) = panel.draw(5.0).axes
+        assert axis.get_ylabel() == "weight"
+    plain = {"logmel": gather([run]).records["linear", task, "logmel"]}
+    assert WEIGHTS.panels(TaskScope(material, "linear", task, plain)) == ()
+
+
+def test_a_model_of_one_layer_is_left_out_and_said(run, tmp_path):
+    settings = Settings(
+        models=(parse_model("logmel"),),
+        tasks=(TaskSource(next(run.parent.joinpath("tasks").iterdir())),),
+        protocols=("linear", "linear_layers"),
+        out=tmp_path / "run",
+    )
+    said: list[str] = []
+    assert {each.protocol for each in make_plan(settings, said.append)} == {"linear"}
+    (line,) = [line for line in said if line.startswith("left out")]
+    assert line.startswith("left out: logmel by linear_layers. The protocol needs several layers")
+    with pytest.raises(UserError, match=r"Nothing to run\. The protocol needs several layers"):
+        make_plan(dataclasses.replace(settings, protocols=("linear_layers",)))
