@@ -38,6 +38,10 @@ class Predictions(Protocol):
         """Class indices (n,), or multi-hot labels (n, C)."""
 
     @property
+    def average_precision(self) -> np.ndarray | None:
+        """Average precision of rankings, (runs, n, C); None for probes that do not rank."""
+
+    @property
     def predicted(self) -> Sequence[Mapping[str, Sequence[Any]]]:
         """Predicted events of each run, file -> events."""
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from harness.core.discovery import defined_in
 from harness.core.errors import UserError, did_you_mean
-from harness.metrics import definitions
+from harness.metrics import definitions, retrieval
 from harness.metrics.event_metric import EventMetric
 from harness.metrics.metric import AnyMetric, Metric
 from harness.metrics.scene_metric import SceneMetric
@@ -21,8 +21,14 @@ METRICS: Mapping[str, AnyMetric] = MappingProxyType(
 )
 """The metrics that a task's ``evaluation`` list may contain."""
 
+RETRIEVAL: Mapping[str, AnyMetric] = MappingProxyType(
+    defined_in(retrieval, Metric)  # type: ignore[type-abstract]
+)
+"""The metrics that the protocol ``retrieval`` reports instead of those of the task."""
+
 REPORTED: Mapping[str, AnyMetric] = MappingProxyType(
     {each.name: each for metric in METRICS.values() for each in (metric, *metric.parts)}
+    | dict(RETRIEVAL)
 )
 """The metrics that result rows may contain: all metrics and their parts."""
 

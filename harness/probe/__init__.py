@@ -13,6 +13,7 @@ from harness.probe.protocol import (
     criterion,
     few_shot,
     name_and_shots,
+    scored,
     supports,
     task_kind,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "next_units",
     "number_of_units",
     "possible_units",
+    "scored",
     "selected_units",
     "supports",
     "task_kind",

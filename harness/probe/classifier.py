@@ -53,6 +53,8 @@ class FittedClassifier:
         predict: returns the probabilities (n, C), float32, of rows (n, features).
         read: reads the rows of a split for ``predict``; None for
             :meth:`harness.probe.folddata.FoldData.rows`.
+        rank: returns the average precision (n, C), float32, of the ranking of the train rows for
+            each row, if one class is relevant; None for a classifier that does not rank.
         score: on validation, what the protocol selects by. None if the classifier selected nothing
             on validation; its predictions are then judged afterwards.
         loss: on validation, if it is known.
@@ -64,6 +66,7 @@ class FittedClassifier:
 
     predict: Callable[[torch.Tensor], np.ndarray]
     read: Callable[[str], torch.Tensor] | None = None
+    rank: Callable[[torch.Tensor], np.ndarray] | None = None
     score: float | None = None
     loss: float | None = None
     choice: Postprocessing | None = None
@@ -77,9 +80,11 @@ class Classifier(ABC):
 
     Attributes:
         name: part of the fingerprints of the probes of every protocol that names it.
+        any_scale: whether it works on embeddings of any scale without standardisation.
     """
 
     name: ClassVar[str]
+    any_scale: ClassVar[bool] = False
 
     @abstractmethod
     def fit(self, data: FoldData, trial: Trial) -> FittedClassifier:

@@ -84,6 +84,8 @@ class Protocol:
             (:mod:`harness.probe.shots`); None for all clips.
         needs_layers: whether it reads several layers of a model, side by side, instead of one
             embedding.
+        metrics: reported instead of those of the task, as far as they are defined on it; the first
+            is primary. If there are none, those of the task are reported.
         notes: returns notes on finished units (folds, runs) for the result rows.
     """
 
@@ -103,6 +105,7 @@ class Protocol:
     heareval_validation: bool = False
     shots: int | None = None
     needs_layers: bool = False
+    metrics: tuple[str, ...] = ()
     notes: Callable[
         [Task, Mapping[str, SplitEmbeddings], Sequence[Sequence[UnitResult]]], list[str]
     ] = no_notes
@@ -110,7 +113,7 @@ class Protocol:
     def identity(self) -> dict[str, Any]:
         """Return, as JSON, all that the probes depend on: part of their fingerprints."""
         said = {"description", "notes", "heareval_validation", "needs_layers"}
-        said |= {"shots"} if self.shots is None else set()
+        said |= {name for name in ("shots", "metrics") if not getattr(self, name)}
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         # The last key is an older name. Under another one, finished probes would not be found.
         return {key: value for key, value in fields.items() if key not in said} | {
@@ -151,6 +154,15 @@ def supports(protocol: Protocol, task: Task) -> bool:
     if task_kind(task) not in protocol.kinds:
         return False
     return protocol.shots is None or leaves_clips_out(task, protocol.shots)
+
+
+def scored(protocol: Protocol, task: Task) -> Task:
+    """Return the task with the metrics that the protocol reports."""
+    if not protocol.metrics:
+        return task
+    kinds = task.embedding_type, task.prediction_type
+    fitting = tuple(name for name in protocol.metrics if find_metric(name).is_for(*kinds))
+    return task.model_copy(update={"evaluation": fitting})
 
 
 def criterion(protocol: Protocol, task: Task) -> tuple[str, bool]:

@@ -93,7 +93,8 @@ def run_unit(
         _, choice = judge.score(fitted.predict(read(fold.valid)))
     if math.isnan(score):
         score = -math.inf if judge.higher_is_better else math.inf
-    probabilities = fitted.predict(read(fold.test))
+    test = read(fold.test)
+    probabilities = fitted.predict(test)
     return UnitResult(
         valid_score=score,
         valid_loss=loss,
@@ -103,4 +104,5 @@ def run_unit(
         postprocessing=None if choice is None else dataclasses.asdict(choice),
         seconds=time.perf_counter() - begin,
         probabilities=probabilities,
+        average_precision=fitted.rank(test) if fitted.rank else None,
     )

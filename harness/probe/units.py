@@ -45,6 +45,8 @@ class UnitResult(Schema):
         postprocessing: fields of :class:`harness.metrics.events.Postprocessing`; None for scenes.
         seconds: that training and prediction took.
         probabilities: float32 (rows of the test split, C).
+        average_precision: of the ranking for each row, if a class is relevant, float32 (rows, C);
+            None for classifiers that do not rank.
     """
 
     model_config = ConfigDict(allow_inf_nan=True, arbitrary_types_allowed=True)
@@ -57,11 +59,17 @@ class UnitResult(Schema):
     postprocessing: dict[str, int | float] | None
     seconds: float
     probabilities: SkipValidation[np.ndarray] = Field(exclude=True, repr=False)
+    average_precision: SkipValidation[np.ndarray | None] = Field(
+        default=None, exclude=True, repr=False
+    )
 
     def to_files(self, directory: Path) -> None:
         """Write ``unit.npz`` and ``unit.json``; the JSON comes last, so what has it is whole."""
         stream = io.BytesIO()
-        np.savez_compressed(stream, probabilities=self.probabilities)
+        arrays = {"probabilities": self.probabilities}
+        if self.average_precision is not None:
+            arrays["average_precision"] = self.average_precision
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
         write_file(directory / "unit.npz", stream.getvalue())
         fields = _spell(self.model_dump())
         write_file(directory / "unit.json", json.dumps(fields, allow_nan=False) + "\n")
@@ -75,10 +83,15 @@ class UnitResult(Schema):
         """
         with damage_in(directory):
             fields = _unspell(jsontext.load((directory / "unit.json").read_text("utf-8")))
-            probabilities = read_arrays(directory / "unit.npz")["probabilities"]
+            arrays = read_arrays(directory / "unit.npz")
+            probabilities, rankings = arrays["probabilities"], arrays.get("average_precision")
             if probabilities.ndim != 2 or probabilities.dtype.kind != "f":
                 raise ValueError("probabilities are not numbers (rows, classes)")
-            fields["probabilities"] = probabilities
+            if rankings is not None and (
+                rankings.shape != probabilities.shape or rankings.dtype.kind != "f"
+            ):
+                raise ValueError("average_precision is not numbers (rows, classes)")
+            fields |= {"probabilities": probabilities, "average_precision": rankings}
             return read(UnitResult, fields, "unit.json", ValueError)
 
 

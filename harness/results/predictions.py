@@ -44,6 +44,8 @@ class FoldPredictions:
         predicted: for events, of each run the events of each clip.
         reference: for events, the true events of each clip.
         groups: the group of each clip; None in a task without groups.
+        average_precision: of the rankings of retrieval, float32 (runs, rows, classes), NaN where it
+            is undefined; None for probes that do not rank.
     """
 
     split: str
@@ -55,6 +57,7 @@ class FoldPredictions:
     predicted: tuple[Mapping[str, Sequence[Event]], ...] = ()
     reference: Mapping[str, Sequence[Event]] | None = None
     groups: tuple[str, ...] | None = None
+    average_precision: np.ndarray | None = None
 
 
 def gather(
@@ -83,7 +86,13 @@ def _scene_fold(
         np.stack([run.probabilities for run in runs]),
         read(task, embedded.split),
         embedded.offsets,
+        average_precision=_rankings(runs),
     )
+
+
+def _rankings(runs: Sequence[UnitResult]) -> np.ndarray | None:
+    found = [run.average_precision for run in runs if run.average_precision is not None]
+    return np.stack(found) if found else None
 
 
 def _event_fold(
@@ -127,10 +136,10 @@ def write_predictions(fold: FoldPredictions, directory: Path) -> None:
     """Write the files of a fold's predictions into a folder.
 
     ``<split>.predictions.npz`` contains the arrays of :class:`FoldPredictions`: ``clips``
-    (unicode), ``probabilities``, ``targets`` and ``offsets``; for events ``timestamps``; with
-    groups ``groups`` (unicode, one per clip). It contains no pickled object. For events,
-    ``<split>.events.json`` contains each run's events of each clip in ms, and
-    ``<split>.reference.json`` the true ones.
+    (unicode), ``probabilities``, ``targets`` and ``offsets``; for events ``timestamps``; for
+    rankings ``average_precision``; with groups ``groups`` (unicode, one per clip). It contains no
+    pickled object. For events, ``<split>.events.json`` contains each run's events of each clip in
+    ms, and ``<split>.reference.json`` the true ones.
     """
     stream = io.BytesIO()
     arrays: dict[str, Any] = {
@@ -139,6 +148,8 @@ def write_predictions(fold: FoldPredictions, directory: Path) -> None:
         "targets": fold.targets,
         "offsets": fold.offsets,
     }
+    if fold.average_precision is not None:
+        arrays["average_precision"] = fold.average_precision
     if fold.timestamps is not None:
         arrays["timestamps"] = fold.timestamps
     if fold.groups is not None:
@@ -230,6 +241,13 @@ def _fold(split: str, arrays: Mapping[str, np.ndarray]) -> FoldPredictions:
         groups.shape != (len(names),) or groups.dtype.kind != "U" or not all(groups.tolist())
     ):
         raise ValueError(f"groups are not {len(names)} names")
+    rankings = arrays.get("average_precision")
+    if rankings is not None and (
+        rankings.shape != probabilities.shape
+        or rankings.dtype.kind != "f"
+        or ((rankings < 0) | (rankings > 1)).any()
+    ):
+        raise ValueError("average_precision does not match the probabilities")
     return FoldPredictions(
         split,
         names,
@@ -238,6 +256,7 @@ def _fold(split: str, arrays: Mapping[str, np.ndarray]) -> FoldPredictions:
         offsets,
         timestamps,
         groups=None if groups is None else tuple(groups.tolist()),
+        average_precision=rankings,
     )
 
 

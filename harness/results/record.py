@@ -19,7 +19,7 @@ from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.core.kinds import EmbeddingType, PredictionType
 from harness.embeddings.store import SplitEmbeddings, read_split
-from harness.metrics.registry import metrics_of
+from harness.metrics.registry import RETRIEVAL, metrics_of
 from harness.probe import UnitResult
 from harness.results.folder import RECORD
 from harness.results.predictions import FoldPredictions, read_predictions
@@ -234,7 +234,7 @@ def _disagreements(document: _Document) -> Iterator[str]:
     """Yield a sentence for each field of a record that does not fit the others."""
     kind, prediction = document.embedding_type, document.prediction_type
     for name in document.evaluation:
-        if name not in metrics_of(kind, prediction):
+        if name not in metrics_of(kind, prediction) and name not in RETRIEVAL:
             yield f"'{name}' is not a metric of {prediction} {kind} tasks."
     tested = [fold.test for fold in document.folds]
     if len(set(tested)) < len(tested):

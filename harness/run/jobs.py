@@ -26,7 +26,7 @@ from harness.embeddings.embed import embed_split
 from harness.embeddings.embedder import Read
 from harness.models.loading import load_module
 from harness.models.module import HearModule
-from harness.probe import ProbeUnit, UnitResult, criterion, find_protocol
+from harness.probe import ProbeUnit, UnitResult, criterion, find_protocol, scored
 from harness.probe.partial import Partial
 from harness.probe.run import run_unit
 from harness.results import write_result
@@ -134,6 +134,8 @@ def score(
         if mine:
             task, embeddings = evaluation.embeddings.load()
             protocol = find_protocol(evaluation.protocol)
+            _, maximised = criterion(protocol, task)
+            task = scored(protocol, task)
             results = [
                 [UnitResult.from_files(evaluation.probe_directory(unit)) for unit in runs]
                 for runs in units
@@ -152,7 +154,6 @@ def score(
                 device=device,
             )
             source = ", ".join(str(path) for path in evaluation.embeddings.paths())
-            _, maximised = criterion(protocol, task)
             document = predicted_scores(
                 task, folds, results, values, maximised=maximised, embedding_path=source
             )

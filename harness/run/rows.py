@@ -12,7 +12,7 @@ import torch
 
 from harness.embeddings.store import SplitEmbeddings
 from harness.metrics.registry import find_metric
-from harness.probe import Protocol, find_protocol, task_kind
+from harness.probe import Protocol, find_protocol, scored, task_kind
 from harness.probe.scale import scale_fault
 from harness.probe.shots import draw_clips, scarce_labels
 from harness.results.frames import FITTED, OUT_OF_SCALE, SCARCE
@@ -92,6 +92,8 @@ def _size(split: SplitEmbeddings) -> int:
 
 def failure_row(evaluation: Evaluation, run: RunInfo, task: Task, error: str) -> ResultRow:
     """Return the row of an evaluation that failed: the primary metric, without a value."""
+    protocol = find_protocol(evaluation.protocol)
+    task = scored(protocol, task)
     return ResultRow(
         run=run,
         model=evaluation.model,
@@ -101,7 +103,7 @@ def failure_row(evaluation: Evaluation, run: RunInfo, task: Task, error: str) ->
             protocol=evaluation.protocol,
             version=PROBE_VERSION,
             seed=evaluation.seed,
-            shots=find_protocol(evaluation.protocol).shots,
+            shots=protocol.shots,
         ),
         measurement=Measurement(
             split="all",
@@ -214,7 +216,7 @@ def _out_of_scale(
     protocol: Protocol, task: Task, embeddings: Mapping[str, SplitEmbeddings]
 ) -> list[str]:
     """Return a note if a protocol without input normalisation meets embeddings that need it."""
-    if protocol.standardise:
+    if protocol.standardise or protocol.classifier.any_scale:
         return []
     trained_on = dict.fromkeys(split for fold in task.folds for split in fold.train)
     fault = scale_fault([embeddings[split] for split in trained_on])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -56,10 +57,10 @@ def shots_figure(models: Sequence[ShotScores], metric: str, width: float) -> Fig
         axis.vlines(at, model.low, model.high, color=colour, linewidth=1.0, alpha=0.6)
         drawn = [n is not None for n in model.shots]
         few = [x for x, shown in zip(at, drawn, strict=True) if shown]
-        style = {"color": colour, "marker": "o", "markersize": 3.5}
-        lines += axis.plot(few, model.values[: len(few)], **style)
+        draw = partial(axis.plot, color=colour, marker="o", markersize=3.5)
+        lines += draw(few, model.values[: len(few)])
         if not all(drawn) and few:
-            axis.plot(at[-2:], model.values[-2:], linestyle=":", **style)
+            draw(at[-2:], model.values[-2:], linestyle=":")
     shown = sorted({n for model in models for n in model.shots}, key=place.__getitem__)
     axis.set_xticks([place[n] for n in shown], ["all" if n is None else f"{n:,}" for n in shown])
     axis.xaxis.set_minor_locator(NullLocator())

@@ -43,8 +43,8 @@ def _make(scope: TaskScope) -> Panel | tuple[()]:
         for layer, *values in zip(model.layers, model.values, model.low, model.high, strict=True)
     )
     return Panel(
-        "Weights of the layers in the sum that the probe is trained on. They are learned on train and "
-        "add up to 1. Layers are standardised first, so weights do not depend on their scales."
+        "Weights of the layers in the sum that the probe is trained on. They are learned on "
+        "train and add up to 1. Layers are standardised first, so weights do not depend on scales."
         + of_several,
         draw=lambda width: layers_figure(models, "weight", width),
         alt=f"Weights by layer of {plural(len(models), 'model')} on {scope.task}.",

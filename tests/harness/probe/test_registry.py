@@ -104,6 +104,7 @@ def test_finished_probes_are_found_again() -> None:
         "linear": "0bba9dbeb321",
         "linear_layers": "eb452df39524",
         "mlp": "ae109ed9b375",
+        "retrieval": "9f41adfcd032",
     }
 
 

@@ -1,0 +1,1 @@
+"""The metrics of retrieval, one module each; the protocol ``retrieval`` reports them."""
