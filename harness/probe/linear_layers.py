@@ -53,8 +53,8 @@ class LayerPath:
 
     def refine(self, fit: LinearFit) -> LinearFit:
         """Continue a fit until its weights have converged more exactly."""
-        assert fit.mixture is not None
-        start = np.log(fit.mixture.cpu().numpy().astype(np.float64).clip(_LEAST_WEIGHT))
+        weights = weights_of(fit).cpu().numpy().astype(np.float64)
+        start = np.log(weights.clip(_LEAST_WEIGHT))
         return self._minimise(fit.l2, start, fit, _REFINED_GAIN, _REFINED_STEPS)
 
     def state(self) -> dict[str, Tensor]:
@@ -108,3 +108,9 @@ class LayerPath:
         value, by_rows = path.by_rows(fit)
         fit = dataclasses.replace(fit, mixture=mixture)
         return value, fit, self._rows.products(by_rows)
+
+
+def weights_of(fit: LinearFit) -> Tensor:
+    """Return the weights (layers,) of a fit of :class:`LayerPath`."""
+    assert fit.mixture is not None
+    return fit.mixture

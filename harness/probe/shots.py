@@ -55,10 +55,10 @@ def draw_clips(task: Task, fold: Fold, shots: int, draw: int) -> Chosen:
         for label, queue in queues.items():
             if have[label] >= wanted:
                 continue
-            number = next((each for each in queue if each not in chosen), None)
-            if number is not None:
-                chosen.add(number)
-                have.update(labels[number])
+            following = next((each for each in queue if each not in chosen), None)
+            if following is not None:
+                chosen.add(following)
+                have.update(labels[following])
     found: dict[str, list[int]] = {split: [] for split in fold.train}
     for number in sorted(chosen):
         split, index, _ = clips[number]

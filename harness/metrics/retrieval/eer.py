@@ -72,7 +72,7 @@ class _EqualErrorRate(RetrievalMetric):
         return 0.5
 
 
-class _Pairs:
+class _Trials:
     """The pairs of one run of a fold, sorted by falling similarity."""
 
     def __init__(self, similarity: np.ndarray, positives: np.ndarray) -> None:
@@ -110,10 +110,10 @@ class _Pairs:
         return before + share * (alarms[after, column] - before)
 
 
-def _runs(fold: RetrievalFold) -> list[_Pairs]:
+def _runs(fold: RetrievalFold) -> list[_Trials]:
     """Return the pairs of each run; classes without train clips are left out."""
     known = ~np.isnan(fold.precision).any(axis=(0, 1))
-    return [_Pairs(run[:, known], fold.positives[:, known]) for run in fold.similarity]
+    return [_Trials(run[:, known], fold.positives[:, known]) for run in fold.similarity]
 
 
 def _chunks(units: np.ndarray, n_pairs: int) -> Iterator[np.ndarray]:

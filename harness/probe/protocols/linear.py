@@ -166,7 +166,7 @@ def _restore(
 
     own = {name: tensors.pop(name).to(path.device) for name in _TENSORS if name in tensors}
     path.restore(tensors)
-    best = LinearFit(**fields["fit"], **own)
+    best = LinearFit(**{**fields["fit"], **own})
     return (best, Check.from_json(fields["check"])), fields["curve"], fields["worse"]
 
 

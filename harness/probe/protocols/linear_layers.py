@@ -25,7 +25,7 @@ class LayerLogistic(Logistic):
     def fit(self, data: FoldData, trial: Trial) -> FittedClassifier:
         """Fit a path of strengths, with weights (:mod:`harness.probe.linear_layers`)."""
         from harness.probe.layer_rows import LayerRows
-        from harness.probe.linear_layers import LayerPath
+        from harness.probe.linear_layers import LayerPath, weights_of
 
         kept, counted = sampled_frames(data, trial)
         rows = LayerRows.of_train(data, kept)
@@ -36,16 +36,16 @@ class LayerLogistic(Logistic):
         fitted, check, curve = fit_until_worse(
             path,
             trial.grid["l2"],
-            lambda fit: fit.logits(valid.mixed(fit.mixture)),
+            lambda fit: fit.logits(valid.mixed(weights_of(fit))),
             judge,
             trial.tell,
             trial.partial,
         )
 
         def read(split: str) -> torch.Tensor:
-            return rows.of(data.embeddings[split]).mixed(fitted.mixture)
+            return rows.of(data.embeddings[split]).mixed(weights_of(fitted))
 
-        weights = dict(zip(map(str, rows.columns), fitted.mixture.tolist(), strict=True))
+        by_layer = zip(map(str, rows.columns), weights_of(fitted).tolist(), strict=True)
         return FittedClassifier(
             predict=lambda rows: judge.probabilities(fitted.logits(rows)),
             read=read,
@@ -55,7 +55,7 @@ class LayerLogistic(Logistic):
             curve=curve,
             params={
                 "l2": fitted.l2,
-                "layer_weights": weights,
+                "layer_weights": dict(by_layer),
                 "steps": fitted.steps,
                 "converged": fitted.converged,
                 **counted,
