@@ -24,6 +24,9 @@ LONGEST_SECONDS = 10.0
 MOST_BYTES = 1 << 30
 """Memory that a reader may take beyond the size of the file."""
 
+MOST_CHARACTERS = 20_000
+"""Characters of an error beyond the size of the file; the command line cuts longer ones."""
+
 _FORBIDDEN = (
     "pickle.find_class", "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork",
     "subprocess.Popen", "socket.connect", "socket.bind",
@@ -143,7 +146,7 @@ class Trial:
         began = time.monotonic()
         cache = Path(os.environ["HEAR_BYOLA_CACHE"])
         with watched(self.folder, cache) as seen:
-            fault = self._read()
+            fault = self._read(len(content))
         took, grown = time.monotonic() - began, _peak() - before
         path.write_bytes(self.contents[name])
         if fault:
@@ -156,7 +159,7 @@ class Trial:
             return f"took {grown >> 20} MiB of memory"
         return ""
 
-    def _read(self) -> str:
+    def _read(self, size: int) -> str:
         try:
             with _time_limit(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -164,7 +167,7 @@ class Trial:
         except self.reader.errors as error:
             self.refused += 1
             text = str(error)
-            if not text.strip() or len(text) > 20_000:
+            if not text.strip() or len(text) > MOST_CHARACTERS + size:
                 return f"refused in {len(text)} characters"
             return ""
         except KeyboardInterrupt:
