@@ -31,7 +31,7 @@ def lines(outcome: Disturbed) -> list[str]:
     return [
         f"`hear-byola submit` on {version.strip()} with two nodes: {len(MODELS)} models,",
         f"{len(TASKS)} tasks, {len(PROTOCOLS)} protocols on the built-in recordings, an array of",
-        f"{outcome.jobs} jobs with a time limit of 3 minutes, and the job that finishes the run.",
+        f"{outcome.jobs} jobs with a time limit of 2 minutes, and the job that finishes the run.",
         "",
         f"- Jobs that were requeued while they ran (`scontrol requeue`): {outcome.requeued}.",
         f"- Jobs that neared their time limit and queued themselves again: {outcome.out_of_time}.",
