@@ -252,6 +252,8 @@ def _load(memory: Path) -> dict[str, FileContents]:
                     version, key, state, sounds = jsontext.load(line)
                     if version == _VERSION:
                         sounds = tuple(map(_kept_sound, sounds))
+                        if not sounds:  # a file without sound is kept with its reason
+                            continue
                         known[key] = FileContents(state, sounds)
                 except (ValueError, TypeError):
                     continue
