@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.ablation.trainings import Pretrain, Say, Training, train
+from harness.core.calls import returned
 from harness.core.errors import text_of
 from harness.core.ray import remote
 from harness.core.ray.pool import RayPool
-from harness.core.workers import returned
 
 _STARTS = 3
 """Most starts of a training whose node or worker died; the same command resumes it, too."""

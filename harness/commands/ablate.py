@@ -16,6 +16,7 @@ import click
 from harness.commands import options
 from harness.commands.arguments import as_user_errors, output_folder
 from harness.commands.output import report_failures
+from harness.commands.run_options import engine
 
 if TYPE_CHECKING:
     from harness.ablation import Train
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 @options.tasks_dir
 @click.option("--jobs", type=int, help="Trainings at a time.  [default: one, or one per GPU]")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
-@options.engine
+@engine
 def ablate(
     study: Path,
     out: Path | None,

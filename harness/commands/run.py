@@ -13,20 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.commands.arguments import existing, output_folder, read_models
-from harness.commands.options import (
-    Command,
-    FilePath,
-    baseline,
-    chosen,
-    config,
-    layout,
-    log_to,
-    preview,
-    probes,
-    settings,
-    workers,
-)
+from harness.commands.options import Command, FilePath, baseline, chosen, settings
 from harness.commands.output import report_failures
+from harness.commands.run_options import config, layout, log_to, preview, probes, workers
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ It depends on no task and no model.
 - :mod:`hear_byola.core.locks`: a claim that ends with its process, on file systems with locks.
 - :mod:`~harness.core.lease`: a claim on a unit of work that also works between machines without
   locks. It expires when its holder dies, so work can be done twice.
-- :mod:`~harness.core.workers`: a pool of worker processes.
+- :mod:`~harness.core.workers`: a pool of worker processes; :mod:`~harness.core.worker` and
+  :mod:`~harness.core.calls`: what runs in them, and what comes back.
 - :mod:`~harness.core.slurm`: job scripts for Slurm.
 - :mod:`~harness.core.processes`: the end of a process, in words or with its parent.
 - :mod:`~harness.core.arrays`, :mod:`hear_byola.core.jsontext`: arrays and JSON of files that may be

@@ -9,7 +9,6 @@ again in every worker. The workers of this pool import only what their functions
 from __future__ import annotations
 
 import contextlib
-import faulthandler
 import math
 import os
 import pickle
@@ -19,17 +18,17 @@ import socket
 import subprocess
 import threading
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from harness.core.errors import UserError, text_of
+from harness.core.calls import WorkerDied, WorkerStuck, returned
+from harness.core.errors import UserError
 from harness.core.forkserver import start
-from harness.core.processes import KILL, end_with_parent, ending, give_up_first
-from harness.core.progress import duration
+from harness.core.processes import KILL
+from harness.core.worker import Sign, work
 
 _LOOK_EVERY = 1.0
 """Seconds between two checks whether a silent worker still runs. Its child processes can keep the
@@ -37,44 +36,6 @@ connection open after its death."""
 
 _PATIENCE = 5.0
 """Seconds that a worker gets to end after it has closed its connection."""
-
-
-class WorkerDied(Exception):
-    """A worker process ended before it returned a result.
-
-    The message is a phrase such as "was killed by signal 9 (Killed)".
-
-    Attributes:
-        code: its exit code; -N if signal N killed it.
-        doing: what it did then, as it told by :func:`sign_of_life`; empty if it did not.
-    """
-
-    def __init__(self, code: int, doing: str = "") -> None:
-        super().__init__(ending(code) + (f" at {doing}" if doing else ""))
-        self.code = code
-        self.doing = doing
-
-    def __reduce__(self) -> tuple:
-        return type(self), (self.code, self.doing)
-
-    @property
-    def advice(self) -> str:
-        """Advice to the user, in one sentence."""
-        if -self.code == KILL:
-            return "Is memory short? Try fewer --jobs."
-        return "See what it printed."
-
-
-class WorkerStuck(Exception):
-    """A worker process gave no sign of life for longer than its limit, and was killed."""
-
-    def __init__(self, seconds: float, doing: str) -> None:
-        at = f" at {doing}" if doing else ""
-        super().__init__(f"no progress for {duration(seconds)}{at}; it was stopped")
-        self._arguments = seconds, doing
-
-    def __reduce__(self) -> tuple:
-        return type(self), self._arguments
 
 
 Limit = Callable[[float], float]
@@ -254,7 +215,7 @@ class _Process:
             while True:
                 self._wait(until)
                 answer = pickle.loads(self._connection.recv_bytes())
-                if not isinstance(answer, _Sign):
+                if not isinstance(answer, Sign):
                     break
                 doing = answer.doing
                 if call.limit:
@@ -296,111 +257,3 @@ class _Process:
         """Let the process end; end it if it does not."""
         self._connection.close()
         self._end()
-
-
-class _WorkerTraceback(Exception):
-    """The traceback of an error in a worker, as text."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self._text = text
-
-    def __str__(self) -> str:
-        return f"\n{self._text}"
-
-
-def work(connection: int, parent: int) -> None:
-    """Answer calls of the parent process until it closes the connection; runs in the worker.
-
-    Args:
-        connection: file number of the socket to the parent.
-        parent: process number of the parent.
-    """
-    global _to_parent
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    end_with_parent(parent)
-    give_up_first()
-    faulthandler.enable()  # shows where native code crashed
-    os.set_inheritable(connection, False)
-    with contextlib.suppress(EOFError, OSError), Connection(connection) as _to_parent:
-        while True:
-            content, extra = pickle.loads(_to_parent.recv_bytes())
-            _to_parent.send_bytes(pickle.dumps(answer(content, **extra)))
-
-
-_to_parent: Connection | None = None
-
-
-@dataclass(frozen=True)
-class _Sign:
-    """A sign of life of a worker: what it does now, and the amount of work until the next one."""
-
-    doing: str
-    work: float
-
-
-def sign_of_life(doing: str, work: float) -> None:
-    """Tell the pool what this worker does now; for functions that workers run.
-
-    Does nothing in a process that is no worker.
-
-    Args:
-        doing: a phrase, for the message if the worker dies or takes too long.
-        work: amount of work until the next sign of life (:data:`Limit`).
-    """
-    if _to_parent is not None and threading.current_thread() is threading.main_thread():
-        _to_parent.send_bytes(pickle.dumps(_Sign(doing, work)))
-
-
-def answer(call: bytes, **extra: object) -> bytes:
-    """Call a pickled function with its arguments and the extra ones; return the pickled outcome.
-
-    Raises nothing: :func:`returned` raises what the function raised.
-    """
-    try:
-        function, arguments = pickle.loads(call)
-        return pickle.dumps((True, function(*arguments, **extra), ""))
-    except BaseException as error:
-        return _failed(error)
-
-
-def outcome_of(future: Future) -> bytes:
-    """Wait for a call of :func:`answer` in a pool, and return its outcome.
-
-    The death of its worker is an outcome, too.
-    """
-    try:
-        return future.result()
-    except (WorkerDied, WorkerStuck) as error:
-        return _failed(error)
-
-
-def returned(outcome: bytes) -> Any:
-    """Return what a call returned, or raise what it raised; of the outcome of :func:`answer`."""
-    good, value, trace = pickle.loads(outcome)
-    if good:
-        return value
-    value.__cause__ = _WorkerTraceback(trace)
-    raise value
-
-
-def _failed(error: BaseException) -> bytes:
-    text = _traceback_of(error)
-    try:
-        outcome = pickle.dumps((False, error, text))
-        pickle.loads(outcome)
-        return outcome
-    except Exception:  # the error cannot be pickled
-        return pickle.dumps((False, RuntimeError(text_of(error)), text))
-
-
-def _traceback_of(error: BaseException) -> str:
-    try:
-        return "".join(traceback.format_exception(error))
-    except Exception:  # a foreign exception without a text
-        return text_of(error)
-
-
-# Calls and answers are pickled separately and sent as bytes: if one cannot be unpickled, only its
-# call fails, and the connection can be used for the next one.

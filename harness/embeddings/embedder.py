@@ -13,14 +13,15 @@ import torch
 
 from harness.core.errors import UserError, text_of
 from harness.core.kinds import EmbeddingType
-from harness.core.workers import sign_of_life
+from harness.core.worker import sign_of_life
 from harness.embeddings.batches import Batch, batches, limits
 from harness.embeddings.store import SplitWriter
 from harness.models.backends import is_out_of_memory
 from harness.models.module import HearModule
 from hear_byola.core.heap import keep_freed_memory
-from tasks.audio import audio_path, read_ahead, read_audio, source_rate
+from tasks.audio import audio_path, read_audio, source_rate
 from tasks.format.task import Task
+from tasks.read_ahead import read_ahead
 
 Read = Callable[[Path, int], np.ndarray]
 """Returns a clip as :func:`tasks.audio.read_audio` does."""

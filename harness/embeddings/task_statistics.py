@@ -17,8 +17,9 @@ from harness.core.errors import UserError
 from harness.core.kinds import SplitMode
 from harness.models.loading import load_module
 from harness.models.module import HearModule
-from tasks.audio import audio_path, read_ahead, source_rate
+from tasks.audio import audio_path, source_rate
 from tasks.format.task import Task
+from tasks.read_ahead import read_ahead
 
 MAX_CLIPS = 10_000
 

@@ -14,11 +14,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from pathlib import Path
 
+from harness.core.calls import WorkerDied, WorkerStuck
 from harness.core.errors import Damaged, UserError, disk_fault, going_on, printable, text_of
 from harness.core.files import write_file
 from harness.core.hashing import sha256_of
 from harness.core.lease import claim_on
-from harness.core.workers import WorkerDied, WorkerStuck
 from harness.run import jobs
 from harness.run.engines import Engine
 from harness.run.folder import clean, refuse_unwritable

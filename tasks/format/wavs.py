@@ -15,10 +15,11 @@ import numpy as np
 import soundfile
 import soxr
 
+from harness.core.calls import WorkerDied
 from harness.core.errors import UserError
 from harness.core.files import replacing
 from harness.core.progress import Countdown
-from harness.core.workers import WorkerDied, Workers
+from harness.core.workers import Workers
 
 Read = Callable[[object], tuple[np.ndarray, int]]
 """Takes a clip's source and returns its samples, float (frames,) or (frames, channels) in [-1, 1],

@@ -16,7 +16,7 @@ from typing import NoReturn
 import numpy as np
 from threadpoolctl import threadpool_info
 
-from harness.core.workers import sign_of_life
+from harness.core.worker import sign_of_life
 
 
 def add(one: int, other: int = 0, **extra: int) -> int:

@@ -22,11 +22,11 @@ from tasks.audio import (
     audio_path,
     decode,
     nearest_rate,
-    read_ahead,
     read_audio,
     source_rate,
 )
 from tasks.format.task import read_task
+from tasks.read_ahead import read_ahead
 
 
 def tone(rate: int, seconds: float = 0.5, frequency: float = 440.0) -> np.ndarray:
@@ -258,9 +258,9 @@ def test_just_so_many_clips_are_read_ahead(numbered: list[Path], ahead: int) -> 
 def test_long_clips_wait_in_smaller_number(
     numbered: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.audio._AHEAD_BYTES", 1000 * 4)  # files are of 244 bytes
+    monkeypatch.setattr("tasks.read_ahead._AHEAD_BYTES", 1000 * 4)  # files are of 244 bytes
     assert clips_that_wait(numbered, 0.1, 30) <= 4
-    monkeypatch.setattr("tasks.audio._AHEAD_BYTES", 1)
+    monkeypatch.setattr("tasks.read_ahead._AHEAD_BYTES", 1)
     assert clips_that_wait(numbered, 0.1, 30) <= 1
 
 

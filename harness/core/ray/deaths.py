@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from harness.core.calls import WorkerDied
 from harness.core.errors import UserError, text_of
-from harness.core.workers import WorkerDied
 
 
 class WorkerLost(WorkerDied):

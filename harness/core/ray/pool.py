@@ -17,11 +17,12 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
+from harness.core.calls import returned
 from harness.core.errors import UserError, text_of
 from harness.core.ray import remote
 from harness.core.ray.cluster import Cluster
 from harness.core.ray.deaths import as_ours, node_has_gone
-from harness.core.workers import Limit, returned
+from harness.core.workers import Limit
 
 _TASK_SECONDS = 2.0
 """Seconds that a task of several short calls should take. Ray needs some 10 ms for a task."""

@@ -52,7 +52,7 @@ def report(place: Place) -> dict[str, str]:
 def run_calls(place: Place, calls: list[bytes], device: str) -> tuple[list[bytes], float]:
     """Run pickled calls in this process; return their outcomes and the seconds that they took."""
     enter(place)
-    from harness.core.workers import answer
+    from harness.core.calls import answer
 
     began = time.perf_counter()
     return [answer(call, device=device) for call in calls], time.perf_counter() - began
@@ -87,7 +87,8 @@ class Host:
             limit: a pickled limit, or None pickled.
         """
         enter(self._place)
-        from harness.core.workers import Workers, answer, outcome_of
+        from harness.core.calls import answer, outcome_of
+        from harness.core.workers import Workers
 
         if self._workers is None:
             names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -107,7 +108,7 @@ def run_aloud(place: Place, call: bytes) -> Iterator[tuple[str, bytes]]:
         ``(line, b"")`` for each line, and ``("", outcome)`` at the end.
     """
     enter(place)
-    from harness.core.workers import answer
+    from harness.core.calls import answer
 
     said: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
 

@@ -36,8 +36,8 @@ class Engine(Protocol):
     ) -> Future:
         """Start ``function(*arguments, device=...)``; the engine chooses the device.
 
-        The future raises :class:`harness.core.workers.WorkerDied` if the worker dies, and
-        :class:`harness.core.workers.WorkerStuck` if it was killed at its limit. The engine replaces
+        The future raises :class:`harness.core.calls.WorkerDied` if the worker dies, and
+        :class:`harness.core.calls.WorkerStuck` if it was killed at its limit. The engine replaces
         it. :meth:`harness.core.workers.Workers.submit` documents ``isolate`` and ``limit``.
         """
         ...

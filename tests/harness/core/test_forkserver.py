@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from support import worker_functions
 
-from harness.core.workers import WorkerDied, Workers
+from harness.core.calls import WorkerDied
+from harness.core.workers import Workers
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux has a server")
 

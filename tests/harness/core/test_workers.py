@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from support import worker_functions
 
-from harness.core.workers import WorkerDied, Workers, WorkerStuck
+from harness.core.calls import WorkerDied, WorkerStuck
+from harness.core.workers import Workers
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/task").is_dir(), reason="processes are looked up in /proc"

@@ -17,9 +17,9 @@ from support.hear_modules import write_module
 from support.kills import LEFTOVERS, _descendants, _runs
 from support.ray_clusters import assert_same_results, call, cluster_of, make_mistake, rows_of
 
+from harness.core.calls import WorkerDied, WorkerStuck
 from harness.core.errors import UserError
 from harness.core.ray.cluster import _fault
-from harness.core.workers import WorkerDied, WorkerStuck
 from harness.run.engines import CallLimit, Wanted, start_engine
 
 BAD = """

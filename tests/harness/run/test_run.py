@@ -19,8 +19,8 @@ import pytest
 from support import task_directories
 from support.result_rows import row
 
+from harness.core.calls import WorkerDied
 from harness.core.errors import UserError
-from harness.core.workers import WorkerDied
 from harness.embeddings import chunks
 from harness.metrics.registry import scene_metric
 from harness.models.spec import ModelSpec, parse_model
