@@ -93,7 +93,7 @@ class TrainingProbe:
             plan = make_plan(self._settings(spec, [source]))
             summary = execute(plan, InlineEngine(self._device), self._out)
         finally:
-            for kind in ("embeddings", "models", "probes", "results"):
+            for kind in ("embeddings", "models", "plans", "probes", "results"):
                 shutil.rmtree(self._out / kind, ignore_errors=True)
         for _, error in summary.failures:
             raise UserError(error)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.core.counts import plural
+from harness.probe import PROTOCOLS, name_and_shots
 from harness.report.figures.layers import LayerScores, layers_figure
 from harness.report.panel import Panel, PanelTable, TaskPanel, TaskScope
 from harness.report.texts import number
@@ -14,7 +15,10 @@ from harness.results.record import Record
 
 
 def _make(scope: TaskScope) -> Panel | tuple[()]:
-    """Draw the weights of each model's layers; nothing if the probes have none."""
+    """Draw the weights of each model's layers; nothing if the protocol learns none."""
+    protocol = PROTOCOLS.get(name_and_shots(scope.protocol)[0])
+    if protocol is None or not protocol.needs_layers:
+        return ()
     found = {model: _weights(records) for model, records in scope.records.items()}
     probes = {model: weights for model, weights in found.items() if weights}
     if not probes:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support import study_trainings
-from support.kills import _descendants
+from support.kills import descendants
 
 from harness.ablation.ray_trainings import train_on_ray
 from harness.ablation.trainings import LOG, Training, finished, train
@@ -59,7 +59,7 @@ def test_a_training_whose_worker_dies_resumes(engine, tmp_path):
     def kill() -> None:
         while not state.exists() or int(state.read_text() or 0) < 5:
             time.sleep(0.05)
-        for pid in _descendants(os.getpid()):
+        for pid in descendants(os.getpid()):
             if b"ray::run_aloud" in Path(f"/proc/{pid}/cmdline").read_bytes():
                 os.kill(pid, signal.SIGKILL)
 

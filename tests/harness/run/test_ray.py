@@ -14,7 +14,7 @@ import pytest
 from support import task_directories, worker_functions
 from support.command_line import hear_byola
 from support.hear_modules import write_module
-from support.kills import LEFTOVERS, _descendants, _runs
+from support.kills import LEFTOVERS, descendants, runs
 from support.ray_clusters import assert_same_results, call, cluster_of, make_mistake, rows_of
 
 from harness.core.calls import WorkerDied, WorkerStuck
@@ -168,7 +168,7 @@ def test_nodes_workers_and_drivers_may_die(task, tmp_path):
             await_units(out, 5, driver)
             cluster.remove_node(node)
             await_units(out, 8, driver)
-            for worker in [pid for pid in _descendants(os.getpid()) if is_worker(pid)]:
+            for worker in [pid for pid in descendants(os.getpid()) if is_worker(pid)]:
                 os.kill(worker, signal.SIGKILL)
             assert driver.wait(timeout=300) == 0, driver.stderr.read()
     assert_same_results(tmp_path / "local", out)
@@ -193,17 +193,17 @@ def test_a_stopped_driver_ends_soon_and_leaves_no_process(task, tmp_path, how, s
         words += ["--ray-address", request.getfixturevalue("ray_address")]
     with start(words, tmp_path) as driver:
         await_units(tmp_path / "out", 1, driver)
-        ours = {pid for pid in _descendants(os.getpid()) if is_busy(pid)}
-        ours |= {child for pid in (*ours, driver.pid) for child in _descendants(pid)}
+        ours = {pid for pid in descendants(os.getpid()) if is_busy(pid)}
+        ours |= {child for pid in (*ours, driver.pid) for child in descendants(pid)}
         assert ours
         began = time.monotonic()
         driver.send_signal(signal.Signals[how])
         code = driver.wait(timeout=60)
         assert time.monotonic() - began < 5
     assert code == (-9 if how == "SIGKILL" else 130)
-    while time.monotonic() < began + 10 and any(map(_runs, ours)):
+    while time.monotonic() < began + 10 and any(map(runs, ours)):
         time.sleep(0.1)
-    assert [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in ours if _runs(pid)] == []
+    assert [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in ours if runs(pid)] == []
     with start(words, tmp_path) as driver:
         assert driver.wait(timeout=300) == 0
     assert (rows_of(tmp_path / "out").status == "done").all()

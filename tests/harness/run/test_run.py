@@ -578,7 +578,11 @@ def test_the_state_of_a_long_probe_is_removed_when_it_is_done(tasks, tmp_path, m
 
 
 FAULTY = {
-    "ends": ("os._exit(7)", "its worker process died 2 times; the last one ended with exit code 7"),
+    "ends": ("os._exit(7)", "tried to end the process (SystemExit: 7). (clip 'train-0000.wav'"),
+    "ends_in_c": (
+        "__import__('ctypes').CDLL(None)._exit(7)",
+        "its worker process died 2 times; the last one ended with exit code 7",
+    ),
     "crashes": ("os.kill(os.getpid(), 11)", "killed by signal 11 (Segmentation fault) at clip 't"),
     "odd_text": ("raise RuntimeError('bad \\udcff text')", "RuntimeError: bad \\udcff text (clip"),
     "no_text": ("raise Wordless", "Wordless (clip 'train-0000.wav'"),

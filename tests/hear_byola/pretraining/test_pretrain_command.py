@@ -198,7 +198,7 @@ BAD: dict[str, tuple[Callable[[Path], None], tuple[str, ...], str]] = {
         ("--start", "nowhere.safetensors"),
         "'nowhere.safetensors' does not exist",
     ),
-    "nothing to resume": (sounds, ("--resume",), "there is no"),
+    "nothing to resume": (sounds, ("--resume",), "resume.ckpt does not exist"),
     "no such accelerator": (sounds, ("--accelerator", "abacus"), "abacus"),
     "no such devices": (sounds, ("--accelerator", "cpu", "--devices", "many"), "many"),
     "no such task": (sounds, ("--probe-task", "nonesuch"), "nonesuch"),
