@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from harness.core.errors import UserError
+from hear_byola.core import jsontext
 from tasks.check.contained import Contained, OtherAudio, clips_of_tests, find_contained
 from tasks.check.finding import AlikeClips, Finding, clips, warning
 from tasks.check.sound import Progress
@@ -45,7 +45,7 @@ def read_corpus(source: Path, say: Callable[[str], None]) -> AudioCorpus:
 
 def _read_record(path: Path) -> tuple[Path, set[str]]:
     try:
-        record = json.loads(path.read_text("utf-8"))
+        record = jsontext.load(path.read_text("utf-8"))
         return Path(record["audio"]), set(record["skipped"])
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror}).") from error

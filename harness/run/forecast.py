@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import glob
 import itertools
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from harness.run.estimate import Estimate, Rates, WorkPart
 from harness.run.folder import Folders
 from harness.run.planned import PlannedEvaluation, PlannedSplit
+from hear_byola.core import jsontext
 
 _ENOUGH = 24
 """Number of probes of a kind that are read."""
@@ -87,8 +87,8 @@ def _stored_rates(out: Path, parts: Iterable[WorkPart]) -> Rates:
 
 def _content(path: Path) -> dict:
     try:
-        content = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):  # damaged, or removed in the meantime
+        content = jsontext.load(path.read_bytes())
+    except (OSError, ValueError):  # damaged, or removed in the meantime
         return {}
     return content if isinstance(content, dict) else {}
 

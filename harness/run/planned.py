@@ -8,7 +8,6 @@ plan write the same file. While a process works, it holds a claim beside the fil
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
@@ -26,6 +25,7 @@ from harness.probe import find_protocol, number_of_units, possible_units
 from harness.run.disk import audio_facts_bytes, embedding_bytes, evaluation_bytes
 from harness.run.estimate import Kind
 from harness.run.folder import AUDIO_HASHES
+from hear_byola.core import jsontext
 from hear_byola.core.schema import Flag, Number, Schema, Whole, read
 from tasks.format.spec import PlainName
 
@@ -192,7 +192,7 @@ def _rows(unit: EmbeddingUnit, task: Task) -> int:
     if task.embedding_type == EmbeddingType.SCENE:
         return len(task.clips[unit.split])
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return int(json.loads((unit.directory / "manifest.json").read_bytes())["rows"])
+        return int(jsontext.load((unit.directory / "manifest.json").read_bytes())["rows"])
     return unit.rows
 
 
@@ -261,11 +261,11 @@ def read_plans(out: Path) -> list[Planned]:
 def _read(path: Path) -> Planned:
     cure = "Delete it; the next `hear-byola run` writes it again."
     try:
-        content = json.loads(path.read_bytes())
+        content = jsontext.load(path.read_bytes())
         if isinstance(content, dict) and content.get("format_version") != _VERSION:
             raise ValueError(f"its format version is not {_VERSION}")
         return read(Planned, content, path.name, ValueError)
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UserError(f"{path} cannot be read: {str(error).rstrip('.')}. {cure}") from error
 
 

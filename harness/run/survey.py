@@ -8,7 +8,6 @@ running processes.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ from harness.run.folder import Folders
 from harness.run.forecast import forecast
 from harness.run.holders import Holder, holder_of
 from harness.run.planned import Planned, PlannedEvaluation, PlannedSplit, workers_on
+from hear_byola.core import jsontext
 
 
 @dataclass
@@ -243,8 +243,8 @@ def _failures(
     for each in evaluations:
         path = out / each.failure / "result.json"
         if each.folder in unfinished and path.is_file():
-            with contextlib.suppress(OSError, ValueError, LookupError, TypeError, RecursionError):
-                (row, *_) = json.loads(path.read_bytes())["rows"]
+            with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+                (row, *_) = jsontext.load(path.read_bytes())["rows"]
                 yield Failed(_name(each), str(row["error"]), path.stat().st_mtime)
 
 
