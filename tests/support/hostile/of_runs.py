@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
+from unittest.mock import patch
 
 import click
 import numpy as np
@@ -166,14 +167,30 @@ def _read_partial(folder: Path) -> None:
 
 
 def _write_memory(folder: Path) -> None:
-    content = {"version": 2, "files": {"/a.wav": "1 2 3 4 text", "/b.wav": "1 2 3 4 text"}}
-    (folder / "memory.json").write_text(json.dumps(content))
+    from harness.core.memory import FileMemory
+
+    memory = FileMemory(folder / "memory.json")
+    with patch("hear_byola.core.filestate.SETTLED_NS", 0):  # new files are remembered, too
+        for name in ("a.wav", "b.wav"):
+            (folder / name).write_text(name)
+            memory.recall(folder / name, lambda: "text")
+    memory.save()
 
 
 def _read_memory(folder: Path) -> None:
     from harness.core.memory import FileMemory
 
-    FileMemory(folder / "memory.json").recall(folder / "memory.json", lambda: "text")
+    FileMemory(folder / "memory.json").recall(folder / "a.wav", lambda: "text")
+
+
+def _read_plans(folder: Path) -> None:
+    from harness.commands.status import as_object, in_words
+    from harness.run.planned import read_plans
+    from harness.run.survey import survey
+
+    state = survey(read_plans(folder), folder)
+    json.dumps(as_object(state))
+    in_words(state)
 
 
 def _read_reference(folder: Path) -> None:
@@ -212,5 +229,6 @@ READERS = (
     _of_run("probe unit", "probes/*/tiny_e*/*", "**/unit.json **/unit.npz", _read_unit),
     Reader("unfinished probe unit", _write_partial, ("unit.partial",), _read_partial),
     _of_run("known model", "models", "models/*.npz", _read_reference),
+    _of_run("plan of a run", "plans", "plans/*.json", _read_plans),
     Reader("checked audio", _write_memory, ("memory.json",), _read_memory),
 )  # fmt: skip

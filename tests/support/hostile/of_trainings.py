@@ -173,7 +173,8 @@ def _read_trained(folder: Path) -> None:
 
 def _write_corpus_record(folder: Path) -> None:
     content = {
-        "description": "a", "sha256": "0" * 64, "sounds": 7, "skipped": {}, "hours": {"a": 1.5},
+        "version": 1, "audio": str(folder / "list.txt"), "description": "a", "sha256": "0" * 64,
+        "sounds": 7, "skipped": {}, "hours": {"a": 1.5},
         "statistics": {"mean": -9.5, "std": 4.5}, "measured_on": ["0", {}, 0, "slaney"],
     }  # fmt: skip
     (folder / "corpus.json").write_text(json.dumps(content))
@@ -184,6 +185,17 @@ def _read_corpus_record(folder: Path) -> None:
 
     known = prepare._read(folder / "corpus.json")
     prepare.Statistics(**known["statistics"])
+
+
+def _write_searched(folder: Path) -> None:
+    _write_sounds("list.txt", folder)
+    _write_corpus_record(folder)
+
+
+def _read_searched(folder: Path) -> None:
+    from harness.commands.contamination import read_corpus
+
+    read_corpus(folder / "corpus.json", lambda _: None)
 
 
 def _write_headers(folder: Path) -> None:
@@ -211,5 +223,6 @@ READERS = (
     *(Reader(f"audio to pretrain on: {source}", partial(_write_sounds, source), (source,),
              partial(_read_sounds, source)) for source in ("list.csv", "list.txt", "shard.tar")),
     Reader("audio of a pretraining", _write_corpus_record, ("corpus.json",), _read_corpus_record),
+    Reader("audio of a pretraining, searched", _write_searched, ("corpus.json",), _read_searched),
     Reader("headers of audio", _write_headers, ("memory.jsonl",), _read_headers),
 )  # fmt: skip
