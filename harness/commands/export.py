@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,10 @@ from harness.commands.arguments import chosen_runs
 from harness.commands.options import Command, out_option, run_option, runs_argument, some_tasks
 from harness.core.errors import UserError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+# The names of harness.results.export.FORMATS, whose import is slow.
 _FORMATS = ("jsonl", "model-index", "eval-results", "every-eval-ever")
 _RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
 
@@ -91,12 +96,9 @@ def export(
         click.echo(out)
 
 
-def _datasets(texts: tuple[str, ...], rows: object) -> dict[str, str]:
-    import pandas as pd
-
+def _datasets(texts: tuple[str, ...], rows: pd.DataFrame) -> dict[str, str]:
     from harness.analysis.compare.gather import choose
 
-    assert isinstance(rows, pd.DataFrame)
     found = {}
     for text in texts:
         task, equals, dataset = text.partition("=")

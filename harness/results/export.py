@@ -10,7 +10,7 @@ import datetime
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pandas as pd
 import yaml
@@ -35,7 +35,7 @@ class Publication:
     Attributes:
         model: name of the model where it is published, for example ``me/my-model``.
         organization: who evaluated it.
-        relationship: of the organization to the model's makers: one of ``RELATIONSHIPS``.
+        relationship: of the organization to the model's makers, a word of Every Eval Ever's schema.
         datasets: task: its dataset on the Hugging Face hub, ``ORG/NAME`` or ``ORG/NAME:TASK_ID``.
     """
 
@@ -43,9 +43,6 @@ class Publication:
     organization: str = "unknown"
     relationship: str = "other"
     datasets: Mapping[str, str] = field(default_factory=dict)
-
-
-RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
 
 
 def json_lines(rows: pd.DataFrame, publication: Publication) -> str:
@@ -211,13 +208,9 @@ def _args(seeds: pd.DataFrame) -> dict[str, object]:
 
 
 def _plain(row: Mapping[str, object]) -> dict[str, object]:
-    """Return a row whose values JSON has."""
+    """Return a row with null for missing values."""
     return {
-        column: None
-        if pd.isna(value)  # type: ignore[call-overload]
-        else value.item()
-        if hasattr(value, "item")
-        else value
+        column: None if pd.isna(value) else value  # type: ignore[call-overload]
         for column, value in row.items()
     }
 
@@ -264,7 +257,5 @@ def export(rows: pd.DataFrame, style: str, publication: Publication) -> str:
             f"{', '.join(names)}."
         )
     if not publication.model:
-        publication = Publication(
-            names[0], publication.organization, publication.relationship, publication.datasets
-        )
+        publication = replace(publication, model=names[0])
     return chosen.write(rows, publication)

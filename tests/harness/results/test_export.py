@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from harness.cli import call
+from harness.commands.export import export
+from harness.results.export import FORMATS
 
 DEMO = str(Path(__file__).parents[3] / "results" / "demo.csv")
 
@@ -118,6 +120,11 @@ def test_every_eval_ever_is_valid_by_the_schema_of_its_package(
     record = json.loads(text)
     jsonschema.validate(record, schema)
     assert record["schema_version"] == schema["version"]
+
+
+def test_the_command_offers_every_format() -> None:
+    (option,) = (each for each in export.params if "--format" in each.opts)
+    assert list(option.type.choices) == list(FORMATS)  # type: ignore[attr-defined]
 
 
 def test_a_file_about_one_model_needs_one(capsys: pytest.CaptureFixture[str]) -> None:
