@@ -53,7 +53,7 @@ def sign_of_life(doing: str, work: float) -> None:
 
     Args:
         doing: a phrase, for the message if the worker dies or takes too long.
-        work: amount of work until the next sign of life (:data:`Limit`).
+        work: amount of work until the next sign of life (:data:`harness.core.workers.Limit`).
     """
     if _to_parent is not None and threading.current_thread() is threading.main_thread():
         _to_parent.send_bytes(pickle.dumps(Sign(doing, work)))

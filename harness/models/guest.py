@@ -106,7 +106,10 @@ def exits_refused() -> Iterator[None]:
 
 @contextmanager
 def _exit_raises() -> Iterator[None]:
-    """Make ``os._exit`` raise SystemExit in this thread; forked children still end by it."""
+    """Make ``os._exit`` raise SystemExit in this thread; forked children still end by it.
+
+    It would end the process at once, without an exception that could become an error.
+    """
     end, here = os._exit, (os.getpid(), threading.get_ident())
 
     def raise_exit(status: int) -> NoReturn:

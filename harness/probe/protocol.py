@@ -112,11 +112,11 @@ class Protocol:
 
     def identity(self) -> dict[str, Any]:
         """Return, as JSON, all that the probes depend on: part of their fingerprints."""
-        said = {"description", "notes", "heareval_validation", "needs_layers"}
-        said |= {name for name in ("shots", "metrics") if not getattr(self, name)}
+        left_out = {"description", "notes", "heareval_validation", "needs_layers"}
+        left_out |= {name for name in ("shots", "metrics") if not getattr(self, name)}
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         # The last key is an older name. Under another one, finished probes would not be found.
-        return {key: value for key, value in fields.items() if key not in said} | {
+        return {key: value for key, value in fields.items() if key not in left_out} | {
             "classifier": self.classifier.name,
             "undefined_score_ends": self.heareval_validation,
         }

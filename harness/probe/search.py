@@ -42,8 +42,9 @@ def number_of_units(protocol: Protocol, task: Task) -> int:
 
 
 def possible_units(protocol: Protocol, task: Task) -> list[ProbeUnit]:
-    """Return all units that the protocol can have on a task; it trains at most
-    :func:`number_of_units` of them.
+    """Return all units that the protocol can have on a task.
+
+    At most :func:`number_of_units` of them are trained.
     """
     points, runs = grid_points(protocol, task), range(protocol.runs)
     folds = range(len(task.folds))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from harness.run.estimate import Estimate
@@ -51,5 +51,5 @@ def longest_first(planned: Planned, estimate: Estimate, out: Path) -> list[Plann
     return sorted(planned.evaluations, key=rank)
 
 
-def _cost(folders: Sequence[str] | set[str], estimate: Estimate, out: Path) -> float:
+def _cost(folders: Iterable[str], estimate: Estimate, out: Path) -> float:
     return estimate.cost(out / folder for folder in folders)

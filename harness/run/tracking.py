@@ -86,7 +86,7 @@ class Tracker(Listener):
     ) -> None:
         self._package = package
         self._display = display
-        self._number = 0
+        self._failures = 0
         try:
             module = importlib.import_module(package)
         except ImportError as error:
@@ -96,7 +96,7 @@ class Tracker(Listener):
         try:
             with _printing_to_stderr():
                 self._run: Any = module.init(project=project, config=dict(config))
-        except Exception as error:
+        except Exception as error:  # trackers raise all kinds, for example without a network
             raise UserError(f"--log-to {package}: it refuses to begin ({error}).") from error
 
     def scored(self, evaluation: Evaluation) -> None:
@@ -113,8 +113,8 @@ class Tracker(Listener):
 
     def failed(self, name: str, error: str) -> None:
         """Count a failed evaluation."""
-        self._number += 1
-        self._log({"failed": self._number})
+        self._failures += 1
+        self._log({"failed": self._failures})
 
     def finish(self) -> None:
         """End the tracker's run."""

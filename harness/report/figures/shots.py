@@ -1,4 +1,4 @@
-"""Scores by the number of training clips of each label, with intervals."""
+"""Draw scores by the number of training clips of each label, with intervals."""
 
 from __future__ import annotations
 
