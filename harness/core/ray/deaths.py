@@ -20,9 +20,14 @@ class WorkerLost(WorkerDied):
 
 def node_has_gone(error: BaseException) -> bool:
     """Return whether Ray raised an error because a node ended, which is no fault of the call."""
-    from ray.exceptions import ActorUnavailableError, NodeDiedError, RayActorError
+    from ray.exceptions import (
+        ActorUnavailableError,
+        LocalRayletDiedError,
+        NodeDiedError,
+        RayActorError,
+    )
 
-    if isinstance(error, (NodeDiedError, ActorUnavailableError)):
+    if isinstance(error, (NodeDiedError, LocalRayletDiedError, ActorUnavailableError)):
         return True
     # The error of an actor has the cause in its text alone.
     return isinstance(error, RayActorError) and "its node has died" in str(error)
