@@ -1,8 +1,8 @@
 """A pool of workers on a Ray cluster, with the interface of :class:`harness.core.workers.Workers`.
 
-Calls of a model go to an actor, a *host*, which keeps the model: one for each model and device,
-until it is idle and another model needs its device. All other calls are plain tasks of one CPU
-each, several short ones in a task. An idle host keeps its CPU, so it runs plain calls, too.
+Calls of a model go to an actor, which keeps the model: one for each model and device, until it is
+idle and another model needs its device. All other calls are plain tasks of one CPU each, several
+short ones in a task. An idle actor keeps its CPU, so it runs plain calls, too.
 """
 
 from __future__ import annotations
@@ -14,14 +14,13 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any
 
-from harness.core.calls import returned
 from harness.core.errors import UserError, text_of
 from harness.core.ray import remote
 from harness.core.ray.cluster import Cluster
 from harness.core.ray.deaths import as_ours, node_has_gone
+from harness.core.ray.work import ModelActor, RayTask, Submitted, contents
 from harness.core.workers import Limit
 
 _TASK_SECONDS = 2.0
@@ -40,45 +39,8 @@ _LOOK_EVERY = 5.0
 _WITHOUT_NODES = 120.0
 """Seconds after which calls fail if no node of the cluster has what they need."""
 
-
-@dataclass(eq=False)
-class _Submitted:
-    """A call that was submitted; ``model`` is its name for isolation, empty for a plain call."""
-
-    future: Future
-    content: bytes
-    model: str
-    limit: Limit | None
-    losses: int = 0
-
-
-@dataclass(eq=False)
-class _Host:
-    """An actor that calls one model.
-
-    Attributes:
-        actor: the actor.
-        model: the model that it has called last.
-        started: whether it has got its device.
-        task: its calls; None if it is idle.
-        since: when it became idle, or was asked for.
-    """
-
-    actor: Any
-    model: str
-    started: bool = False
-    task: _Task | None = None
-    since: float = field(default_factory=time.monotonic)
-
-
-@dataclass(eq=False)
-class _Task:
-    """Calls that run in Ray as one; on a host, or as a plain task."""
-
-    calls: Sequence[_Submitted]
-    reference: Any
-    host: _Host | None = None
-    outcome: Future = field(default_factory=Future)
+_Message = Submitted | RayTask | ModelActor
+"""A call that was submitted, a task that ended, or an actor that has got its device."""
 
 
 class RayPool:
@@ -102,11 +64,11 @@ class RayPool:
         self._imports = imports
         self._capacity = cluster.capacity()
         # Workers on CPUs share them.
-        self._share = 1 if gpu else self._capacity.cpus // self._hosts_allowed
-        self._messages: queue.SimpleQueue[_Submitted | _Task | _Host | None] = queue.SimpleQueue()
-        self._waiting: list[_Submitted] = []
-        self._tasks: set[_Task] = set()
-        self._hosts: list[_Host] = []
+        self._share = 1 if gpu else self._capacity.cpus // self._actors_allowed
+        self._messages: queue.SimpleQueue[_Message | None] = queue.SimpleQueue()
+        self._waiting: list[Submitted] = []
+        self._tasks: set[RayTask] = set()
+        self._actors: list[ModelActor] = []
         self._pace = _TASK_SECONDS
         self._closed = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -115,7 +77,7 @@ class RayPool:
     @property
     def slots(self) -> int:
         """Number of calls that run at the same time."""
-        return max(self._hosts_allowed, self._tasks_allowed)
+        return max(self._actors_allowed, self._tasks_allowed)
 
     @property
     def window(self) -> int:
@@ -137,7 +99,7 @@ class RayPool:
         if self._closed:
             raise RuntimeError("the pool of workers is closed")
         future: Future = Future()
-        self._messages.put(_Submitted(future, pickle.dumps((function, arguments)), isolate, limit))
+        self._messages.put(Submitted(future, pickle.dumps((function, arguments)), isolate, limit))
         return future
 
     def close(self, *, kill: bool = False) -> None:
@@ -148,23 +110,23 @@ class RayPool:
         self._messages.put(None)
         self._thread.join(_LOOK_EVERY)
         with contextlib.suppress(Exception):  # the cluster can have gone
-            for host in self._hosts:
-                self.cluster.ray.kill(host.actor)
+            for actor in self._actors:
+                self.cluster.ray.kill(actor.handle)
             for task in self._tasks:
-                if task.host is None:
+                if task.actor is None:
                     self.cluster.ray.cancel(task.reference, force=True)
         self.cluster.close()
 
     @property
-    def _hosts_allowed(self) -> int:
+    def _actors_allowed(self) -> int:
         most = self._capacity.gpus if self.gpu else self._capacity.cpus
         return min(self._jobs or most, most) or 1
 
     @property
     def _tasks_allowed(self) -> int:
         if self.gpu:
-            return max(1, self._capacity.cpus - self._hosts_allowed)
-        return self._hosts_allowed
+            return max(1, self._capacity.cpus - self._actors_allowed)
+        return self._actors_allowed
 
     def _serve(self) -> None:
         """Start calls and receive their outcomes until the engine is closed."""
@@ -189,13 +151,13 @@ class RayPool:
                     continue
                 fit = time.monotonic()
                 self._start()
-        except Exception as error:
+        except Exception as error:  # whatever it is, no caller may wait forever
             self._fail_all(error)
 
-    def _receive(self, message: _Submitted | _Task | _Host) -> None:
-        if isinstance(message, _Submitted):
+    def _receive(self, message: _Message) -> None:
+        if isinstance(message, Submitted):
             self._waiting.append(message)
-        elif isinstance(message, _Host):
+        elif isinstance(message, ModelActor):
             message.started = True
         elif message in self._tasks:
             self._finish(message)
@@ -203,19 +165,19 @@ class RayPool:
     def _tidy(self) -> None:
         """Take back what waits for a device in vain: nodes have gone, or others use them.
 
-        Idle hosts keep their devices, and Ray starts nothing else there.
+        Idle actors keep their devices, and Ray starts nothing else there.
         """
         before = time.monotonic() - _LOOK_EVERY
-        pending = [host for host in self._hosts if not host.started and host.since < before]
-        excess = len(self._hosts) + self._plain_tasks() * (not self.gpu) - self._hosts_allowed
-        for host in pending[: max(excess, len(self._idle()))]:
-            if host.task:
-                self._tasks.discard(host.task)
-                self._waiting[:0] = host.task.calls
-            self._forget(host)
+        pending = [actor for actor in self._actors if not actor.started and actor.since < before]
+        excess = len(self._actors) + self._plain_tasks() * (not self.gpu) - self._actors_allowed
+        for actor in pending[: max(excess, len(self._idle()))]:
+            if actor.task:
+                self._tasks.discard(actor.task)
+                self._waiting[:0] = actor.task.calls
+            self._forget(actor)
         if not self._waiting:
-            for host in [host for host in self._idle() if host.since < before]:
-                self._forget(host)
+            for actor in [actor for actor in self._idle() if actor.since < before]:
+                self._forget(actor)
 
     def _fail_all(self, error: Exception) -> None:
         """Fail all calls, and those that are still to come."""
@@ -228,37 +190,37 @@ class RayPool:
             message = self._messages.get()
             if message is None:
                 return
-            calls = [message] if isinstance(message, _Submitted) else []
+            calls = [message] if isinstance(message, Submitted) else []
 
     def _start(self) -> None:
         """Start waiting calls, as far as there is room: those first that need nothing loaded."""
         for call in self._of_models():
-            known = [host for host in self._idle() if host.model == call.model]
+            known = [actor for actor in self._idle() if actor.model == call.model]
             if known:
                 self._run_on(known[0], [call])
         while calls := self._next_plain():
             if self._room_for_tasks():
                 task = self.cluster.task(remote.run_calls, num_cpus=1)
-                self._watch(_Task(calls, task.remote(self.cluster.place, _contents(calls), "cpu")))
+                self._watch(RayTask(calls, task.remote(self.cluster.place, contents(calls), "cpu")))
             else:
                 self._run_on(self._idle()[0], calls)
         for call in self._of_models():
-            if self._room_for_hosts():
-                self._run_on(self._new_host(call.model), [call])
+            if self._room_for_actors():
+                self._run_on(self._new_actor(call.model), [call])
             elif idle := self._idle():
                 idle[0].model = call.model
                 self._run_on(idle[0], [call])
 
-    def _of_models(self) -> list[_Submitted]:
+    def _of_models(self) -> list[Submitted]:
         return [call for call in self._waiting if call.model]
 
-    def _idle(self) -> list[_Host]:
-        return [host for host in self._hosts if host.task is None]
+    def _idle(self) -> list[ModelActor]:
+        return [actor for actor in self._actors if actor.task is None]
 
-    def _next_plain(self) -> list[_Submitted]:
+    def _next_plain(self) -> list[Submitted]:
         """Return the plain calls that can start as one task; short ones share it."""
         plain = [call for call in self._waiting if not call.model]
-        # An idle host on CPUs keeps them, so it runs plain calls, too.
+        # An idle actor on CPUs keeps them, so it runs plain calls, too.
         room = self._room_for_tasks() + (0 if self.gpu else len(self._idle()))
         if not plain or not room:
             return []
@@ -266,39 +228,39 @@ class RayPool:
         return plain[: min(most, -(-len(plain) // room))]
 
     def _room_for_tasks(self) -> int:
-        hosts = 0 if self.gpu else len(self._hosts)
-        return max(0, self._tasks_allowed - self._plain_tasks() - hosts)
+        actors = 0 if self.gpu else len(self._actors)
+        return max(0, self._tasks_allowed - self._plain_tasks() - actors)
 
-    def _room_for_hosts(self) -> int:
+    def _room_for_actors(self) -> int:
         tasks = 0 if self.gpu else self._plain_tasks()
-        return max(0, self._hosts_allowed - tasks - len(self._hosts))
+        return max(0, self._actors_allowed - tasks - len(self._actors))
 
     def _plain_tasks(self) -> int:
-        return sum(task.host is None for task in self._tasks)
+        return sum(task.actor is None for task in self._tasks)
 
-    def _new_host(self, model: str) -> _Host:
+    def _new_actor(self, model: str) -> ModelActor:
         threads = max(1, min(self._share, self._capacity.smallest))
-        # Ray counts the GPUs. A host on a GPU computes little on CPUs.
+        # Ray counts the GPUs. An actor on a GPU computes little on CPUs.
         needs = {"num_gpus": 1, "num_cpus": 0} if self.gpu else {"num_cpus": threads}
         device = "cuda:0" if self.gpu else "cpu"
-        kind = self.cluster.actor(remote.Host, **needs)
-        host = _Host(kind.remote(self.cluster.place, device, threads, self._imports), model)
-        self._hosts.append(host)
-        ready = host.actor.ready.remote().future()
-        ready.add_done_callback(lambda end: self._put_started(host, end))
-        return host
+        kind = self.cluster.actor(remote.ModelCaller, **needs)
+        actor = ModelActor(kind.remote(self.cluster.place, device, threads, self._imports), model)
+        self._actors.append(actor)
+        ready = actor.handle.ready.remote().future()
+        ready.add_done_callback(lambda end: self._put_started(actor, end))
+        return actor
 
-    def _put_started(self, host: _Host, ready: Future) -> None:
+    def _put_started(self, actor: ModelActor, ready: Future) -> None:
         if ready.exception() is None:
-            self._messages.put(host)
+            self._messages.put(actor)
 
-    def _run_on(self, host: _Host, calls: Sequence[_Submitted]) -> None:
+    def _run_on(self, actor: ModelActor, calls: Sequence[Submitted]) -> None:
         name, limit = calls[0].model, pickle.dumps(calls[0].limit)
-        reference = host.actor.run.remote(_contents(calls), name, limit)
-        host.task = _Task(calls, reference, host)
-        self._watch(host.task)
+        reference = actor.handle.run.remote(contents(calls), name, limit)
+        actor.task = RayTask(calls, reference, actor)
+        self._watch(actor.task)
 
-    def _watch(self, task: _Task) -> None:
+    def _watch(self, task: RayTask) -> None:
         """Await the end of a task."""
         self._waiting = [call for call in self._waiting if call not in task.calls]
         self._tasks.add(task)
@@ -306,16 +268,18 @@ class RayPool:
         # The callback runs in a thread of Ray, where no call of Ray may be made.
         task.outcome.add_done_callback(lambda _: self._messages.put(task))
 
-    def _finish(self, task: _Task) -> None:
+    def _finish(self, task: RayTask) -> None:
         """Pass the outcomes of a task on, or start its calls again if its node has gone."""
         self._tasks.discard(task)
         error = task.outcome.exception()
-        if task.host and error:
-            self._forget(task.host)
-        elif task.host:
-            task.host.task, task.host.since = None, time.monotonic()
+        if task.actor and error:
+            self._forget(task.actor)
+        elif task.actor:
+            task.actor.task, task.actor.since = None, time.monotonic()
         if error is None:
-            self._deliver(task)
+            seconds = task.deliver()
+            if not task.calls[0].model:
+                self._pace = max(1e-3, seconds / len(task.calls))
             return
         gone = node_has_gone(error)
         for call in reversed(task.calls):
@@ -325,21 +289,7 @@ class RayPool:
             else:
                 call.future.set_exception(as_ours(error))
 
-    def _deliver(self, task: _Task) -> None:
-        outcomes, seconds = task.outcome.result()
-        if not task.calls[0].model:
-            self._pace = max(1e-3, seconds / len(task.calls))
-        for call, outcome in zip(task.calls, outcomes, strict=True):
-            try:
-                call.future.set_result(returned(outcome))
-            except BaseException as error:
-                call.future.set_exception(error)
-
-    def _forget(self, host: _Host) -> None:
-        if host in self._hosts:
-            self._hosts.remove(host)
-            self.cluster.ray.kill(host.actor)
-
-
-def _contents(calls: Sequence[_Submitted]) -> list[bytes]:
-    return [call.content for call in calls]
+    def _forget(self, actor: ModelActor) -> None:
+        if actor in self._actors:
+            self._actors.remove(actor)
+            self.cluster.ray.kill(actor.handle)

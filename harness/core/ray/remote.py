@@ -58,7 +58,7 @@ def run_calls(place: Place, calls: list[bytes], device: str) -> tuple[list[bytes
     return [answer(call, device=device) for call in calls], time.perf_counter() - began
 
 
-class Host:
+class ModelCaller:
     """Runs calls of foreign code in a worker process beside this one, which it cannot harm.
 
     Args:
@@ -76,7 +76,7 @@ class Host:
         self._workers: Any = None
 
     def ready(self) -> None:
-        """Return as soon as the host has its device."""
+        """Return as soon as the actor has its device."""
 
     def run(self, calls: list[bytes], isolate: str, limit: bytes) -> tuple[list[bytes], float]:
         """Run pickled calls; return their outcomes and the seconds that they took.

@@ -111,7 +111,7 @@ def test_deaths_and_errors_of_calls_are_those_of_local_workers(ray_address, tmp_
             engine.submit(call, make_mistake).result()
         with pytest.raises(UserError, match="a mistake"):
             engine.submit(call, make_mistake, isolate="model").result()
-        # Plain calls do not wait for idle hosts, and hosts do not wait for plain calls.
+        # Plain calls do not wait for idle actors, and actors do not wait for plain calls.
         mixed = [
             engine.submit(call, time.sleep, 0.1, isolate=name) for name in ("", "a", "b", "c", "")
         ]
