@@ -180,7 +180,8 @@ def _preview(options: RunOptions, *, embed_only: bool) -> int:
 
 
 def _plan(options: RunOptions, out: Path, listener: Listener) -> Plan:
-    from harness.run.plan import Settings, make_plan, plan_probes
+    from harness.run.layout_plan import plan_probes
+    from harness.run.plan import Settings, make_plan
     from harness.run.preflight import with_shots
     from tasks.find import find_sources, group_pattern
 

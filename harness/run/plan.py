@@ -1,14 +1,15 @@
 """Plan a run: check everything that the user gave, and list every unit of work.
 
 A plan is made before any work starts, so that all mistakes in models, tasks and protocols are
-reported at once. It also lists the units that are done (:mod:`harness.run.units`).
+reported at once. It also lists the units that are done (:mod:`harness.run.units`). The plan for
+embeddings in the original kit's layout is made by :mod:`harness.run.layout_plan`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,19 +17,18 @@ import torch
 
 from harness.core.counts import plural
 from harness.core.errors import UserError
-from harness.core.hashing import sha256_of
 from harness.core.memory import FileMemory
-from harness.embeddings import heareval
 from harness.embeddings.task_statistics import check_fittable, fit_to_task
 from harness.models.info import ModelInfo
 from harness.models.loading import load_module
 from harness.models.module import HearModule
 from harness.models.spec import ModelSpec
-from harness.probe import Protocol, supports
+from harness.probe import Protocol
 from harness.run.embedding_units import stored_embeddings
 from harness.run.folder import AUDIO_HASHES, CHECKED_AUDIO, UnwritableError
 from harness.run.models import identify
 from harness.run.preflight import (
+    Say,
     check_audio,
     check_names,
     check_protocols,
@@ -37,27 +37,14 @@ from harness.run.preflight import (
     seeds_of,
     tell_ungrouped,
 )
-from harness.run.units import (
-    PROBE_VERSION,
-    Evaluation,
-    HearevalEmbeddings,
-    StoredEmbeddings,
-)
+from harness.run.units import Evaluation, StoredEmbeddings, evaluations_of
 from tasks.audio import ContentHashes
-from tasks.format.task import SYNTHETIC, Task, TaskSource, is_synthetic
-
-Say = Callable[[str], None]
-"""Called with a sentence on each step that takes time, and on each thing left out."""
-
+from tasks.format.task import TaskSource
 
 _LAYERS_NEEDED = (
     "The protocol needs several layers of a model: give the model the option layer=all, if it "
     "offers layers (docs/models.md)."
 )
-
-
-def _silent(_: str) -> None:
-    pass
 
 
 @dataclass(frozen=True)
@@ -111,7 +98,7 @@ class Plan(list[Evaluation]):
         self.unsupported = unsupported
 
 
-def make_plan(settings: Settings, say: Say = _silent) -> Plan:
+def make_plan(settings: Settings, say: Say = lambda _: None) -> Plan:
     """Plan the evaluations of models on tasks.
 
     Each model is loaded on the CPU to compute its fingerprint. A model that is new to the run's
@@ -126,7 +113,7 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
     tasks = [source.read() for source in sources]
     tell_ungrouped(tasks)
     check_names([(spec.label, task.name) for spec in settings.models for task in tasks])
-    unsupported = _unsupported(protocols, tasks, say)
+    unsupported = check_protocols(protocols, tasks, say)
     if settings.task_statistics:
         check_fittable(tasks)
     how = {"verify": settings.verify, "read_only": settings.read_only}
@@ -149,7 +136,7 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
             read_only=settings.read_only,
         )
         for info, embeddings, readers in _layers(module, stored, protocols):
-            evaluations += _evaluations(
+            evaluations += evaluations_of(
                 info,
                 embeddings,
                 task,
@@ -165,76 +152,6 @@ def make_plan(settings: Settings, say: Say = _silent) -> Plan:
     with contextlib.suppress(OSError):  # if not saved, the next run hashes all audio again
         hashes.save()
     return Plan(evaluations, unsupported)
-
-
-def plan_probes(
-    directories: Sequence[Path],
-    protocols: Sequence[str],
-    seeds: int,
-    out: Path,
-    group_pattern: Callable[[Path], str] = lambda _: "",
-    say: Say = _silent,
-    *,
-    draws: int = 10,
-) -> Plan:
-    """Plan the probes of embeddings in the original kit's layout, one directory per task.
-
-    Args:
-        directories: the directories of the embeddings.
-        protocols: names of the protocols.
-        seeds: number of seeds with which every probe is trained.
-        out: the run's folder.
-        group_pattern: returns the pattern that derives groups from clip names, for a directory
-            without ``groups.csv``.
-        say: see :data:`Say`.
-        draws: number of draws of training clips, which are the seeds of few-shot probes.
-
-    Raises:
-        UserError: a directory does not have that layout, or no protocol supports any of the tasks.
-    """
-    chosen = _without_layers(find_protocols(protocols))
-    seeds_by_protocol = seeds_of(chosen, seeds, draws)
-    sources = [HearevalEmbeddings(path, group_pattern(path)) for path in directories]
-    loaded = [heareval.read_layout(each.directory, each.group_pattern) for each in sources]
-    tasks = [task for task, _ in loaded]
-    tell_ungrouped(tasks)
-    labels = [path.resolve().parent.name for path in directories]
-    check_names([(label, task.name) for label, task in zip(labels, tasks, strict=True)])
-    unsupported = _unsupported(chosen, tasks, say)
-    evaluations: list[Evaluation] = []
-    for label, source, (task, embeddings) in zip(labels, sources, loaded, strict=True):
-        content = [embeddings[split].manifest["fingerprint"] for split in task.splits]
-        model = ModelInfo(label=label, fingerprint=sha256_of(content))
-        evaluations += _evaluations(
-            model,
-            source,
-            task,
-            chosen,
-            read=[model.fingerprint],
-            suite="",
-            seeds=seeds_by_protocol,
-            out=out,
-        )
-    return Plan(evaluations, unsupported)
-
-
-def _without_layers(protocols: Sequence[Protocol]) -> list[Protocol]:
-    """Refuse protocols that need layers, which the original kit's layout cannot contain."""
-    if lacking := [protocol.name for protocol in protocols if protocol.needs_layers]:
-        raise UserError(
-            f"{', '.join(lacking)}: folders of the original kit contain one embedding a clip, "
-            "and this protocol needs several layers. Leave it out."
-        )
-    return list(protocols)
-
-
-def _unsupported(
-    protocols: Sequence[Protocol], tasks: Sequence[Task], say: Say
-) -> dict[str, tuple[str, ...]]:
-    unsupported = check_protocols(protocols, tasks)
-    for protocol, names in unsupported.items():
-        say(f"left out, not supported by the protocol {protocol}: {', '.join(names)}")
-    return unsupported
 
 
 def _pairs(
@@ -300,39 +217,3 @@ def _tell_single(module: HearModule, protocols: Sequence[Protocol], say: Say) ->
     lacking = [protocol.name for protocol in protocols if protocol.needs_layers]
     if lacking and len(module.layers) < 2:
         say(f"left out: {module.spec.label} by {', '.join(lacking)}. {_LAYERS_NEEDED}")
-
-
-def _evaluations(
-    model: ModelInfo,
-    embeddings: StoredEmbeddings | HearevalEmbeddings,
-    task: Task,
-    protocols: Sequence[Protocol],
-    *,
-    read: Sequence[str],
-    suite: str,
-    seeds: Mapping[str, int],
-    out: Path,
-    fitted: bool = False,
-) -> list[Evaluation]:
-    """Return the evaluations of one model on one task.
-
-    ``read`` identifies the content of the embeddings in the fingerprint.
-    """
-    tables, groups = task.tables_sha256, task.groups_sha256
-    return [
-        Evaluation(
-            model=model,
-            embeddings=embeddings,
-            task_name=task.name,
-            suite=SYNTHETIC if is_synthetic(task.name) else suite,
-            protocol=protocol.name,
-            seed=seed,
-            fingerprint=sha256_of([PROBE_VERSION, read, tables, protocol.identity(), seed]),
-            out=out,
-            groups=groups,
-            fitted=fitted,
-        )
-        for protocol in protocols
-        if supports(protocol, task)
-        for seed in range(seeds[protocol.name])
-    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from harness import probe
@@ -15,6 +15,9 @@ from harness.probe import Protocol
 from tasks.check import Finding, check_task
 from tasks.format.groups import misfit
 from tasks.format.task import Task, TaskSource
+
+Say = Callable[[str], None]
+"""Called with a sentence on each step that takes time, and on each thing left out."""
 
 
 def find_protocols(names: Sequence[str]) -> list[Protocol]:
@@ -78,9 +81,9 @@ def check_names(pairs: Sequence[tuple[str, str]]) -> None:
 
 
 def check_protocols(
-    protocols: Sequence[Protocol], tasks: Sequence[Task]
+    protocols: Sequence[Protocol], tasks: Sequence[Task], say: Say
 ) -> dict[str, tuple[str, ...]]:
-    """Check tasks against protocols.
+    """Check tasks against protocols, and report the tasks that a protocol does not support.
 
     Returns:
         The names of the tasks that each protocol does not support; protocols that support all
@@ -106,6 +109,8 @@ def check_protocols(
         faults = refusals
     if faults:
         raise UserError("\n".join(dict.fromkeys(faults)))
+    for name, left_out in unsupported.items():
+        say(f"left out, not supported by the protocol {name}: {', '.join(left_out)}")
     return unsupported
 
 

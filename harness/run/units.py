@@ -7,7 +7,7 @@ unit is done if and only if its directory exists.
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from harness.embeddings.chunks import Chunk
 from harness.embeddings.store import SplitEmbeddings, layer_path, read_split
 from harness.models.info import ModelInfo
 from harness.models.spec import ModelSpec, folder_name
-from harness.probe import ProbeUnit
-from tasks.format.task import Task, TaskSource
+from harness.probe import ProbeUnit, Protocol, supports
+from tasks.format.task import SYNTHETIC, Task, TaskSource, is_synthetic
 
 PROBE_VERSION = 3
 """Version of what probes and scores compute; part of the fingerprint of every evaluation."""
@@ -180,3 +180,49 @@ class Evaluation:
 
     def _place(self, kind: str, name: str) -> Path:
         return self.out / kind / folder_name(self.model.label) / self.task_name / name
+
+
+def evaluations_of(
+    model: ModelInfo,
+    embeddings: StoredEmbeddings | HearevalEmbeddings,
+    task: Task,
+    protocols: Sequence[Protocol],
+    *,
+    read: Sequence[str],
+    suite: str,
+    seeds: Mapping[str, int],
+    out: Path,
+    fitted: bool = False,
+) -> list[Evaluation]:
+    """Return the evaluations of one model on one task, by the protocols that support the task.
+
+    Args:
+        model: the model.
+        embeddings: the model's embeddings of the task.
+        task: the task.
+        protocols: the protocols.
+        read: identifies the content of the embeddings in the fingerprint.
+        suite: the task's suite.
+        seeds: number of seeds of each protocol.
+        out: the run's folder.
+        fitted: see :class:`Evaluation`.
+    """
+    return [
+        Evaluation(
+            model=model,
+            embeddings=embeddings,
+            task_name=task.name,
+            suite=SYNTHETIC if is_synthetic(task.name) else suite,
+            protocol=protocol.name,
+            seed=seed,
+            fingerprint=sha256_of(
+                [PROBE_VERSION, read, task.tables_sha256, protocol.identity(), seed]
+            ),
+            out=out,
+            groups=task.groups_sha256,
+            fitted=fitted,
+        )
+        for protocol in protocols
+        if supports(protocol, task)
+        for seed in range(seeds[protocol.name])
+    ]

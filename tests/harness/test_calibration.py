@@ -23,7 +23,8 @@ from harness.models.spec import ModelSpec
 from harness.probe import PROTOCOLS
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute, write_layouts
-from harness.run.plan import Settings, make_plan, plan_probes
+from harness.run.layout_plan import plan_probes
+from harness.run.plan import Settings, make_plan
 from tasks.format.task import Event, Task, TaskSource, read_task
 from tasks.format.writer import write_task
 from tasks.synthetic import make_synthetic, new_task
