@@ -40,14 +40,11 @@ memory; after it, jobs run one at a time."""
 
 
 class Scheduler:
-    """Does the jobs of a plan.
-
-    Attributes:
-        failures: (name, error) of each evaluation that failed.
-    """
+    """Does the jobs of a plan."""
 
     def __init__(self, plan: Sequence[Evaluation], engine: Engine, run: Run) -> None:
-        self.failures: list[tuple[str, str]] = []
+        self._failures: dict[Path, tuple[str, str]] = {}
+        self._in_plan = [evaluation.directory for evaluation in plan]
         self._engine = engine
         self._run = run
         self._evaluations = [Progress(evaluation, run) for evaluation in plan]
@@ -57,6 +54,11 @@ class Scheduler:
         self._idle_polls: Counter[Path] = Counter()
         self._deaths: Counter[Path] = Counter()
         self._redone: set[tuple[Path, Path]] = set()
+
+    @property
+    def failures(self) -> list[tuple[str, str]]:
+        """(Name, error) of each evaluation that failed, in the order of the plan."""
+        return [self._failures[each] for each in self._in_plan if each in self._failures]
 
     def work(self) -> None:
         """Do everything that can be done.
@@ -114,7 +116,7 @@ class Scheduler:
         """Fill the engine; return the jobs that other processes have claimed."""
         # After a worker's death, jobs run one at a time, to find the job that kills its worker.
         room = 1 if self._deaths else self._engine.window
-        taken = {job.key for job in self._in_flight.values()}
+        taken = self._in_flight_keys()
         waiting = []
         for job in self._ready():
             if len(self._in_flight) >= room:
@@ -146,11 +148,15 @@ class Scheduler:
             except UserError as error:
                 self._give_up(progress, str(error))
                 continue
-            failed = [self._errors[job.key] for job in ready if job.key in self._errors]
-            if failed:
-                self._give_up(progress, failed[0])
-            else:
+            failed = [place for place, job in enumerate(ready) if job.key in self._errors]
+            if not failed:
                 yield from ready
+            # Of several failed jobs the first is reported, whichever ended first.
+            elif self._in_flight_keys().isdisjoint(job.key for job in ready[: failed[0]]):
+                self._give_up(progress, self._errors[ready[failed[0]].key])
+
+    def _in_flight_keys(self) -> set[Path]:
+        return {job.key for job in self._in_flight.values()}
 
     def _next_jobs(self, progress: Progress) -> list[Job]:
         while True:
@@ -172,7 +178,7 @@ class Scheduler:
 
     def _give_up(self, progress: Progress, error: str) -> None:
         name = progress.give_up(error)
-        self.failures.append((name, error))
+        self._failures[progress.evaluation.directory] = (name, error)
         self._run.listener.failed(name, error)
 
     def _settle(self, finished: Iterable[Future]) -> None:

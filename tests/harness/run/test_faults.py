@@ -191,3 +191,31 @@ def test_a_faulty_module_is_named_with_its_clip_and_tried_again(
     assert set(done.groupby("metric").value.nunique()) == {1}, "these faults change no score"
     again = execute(make_plan(chosen), LocalEngine(["cpu"]), chosen.out)
     assert [name for name, _ in again.failures] == [name for name, _ in summary.failures]
+
+
+SLOW_TO_FAIL = """
+import time
+from harness.baselines import logmel
+from harness.baselines.logmel import get_timestamp_embeddings, load_model
+
+def get_scene_embeddings(audio, model):
+    if len(audio) > 2:
+        time.sleep(0.5 * (len(audio) == 9))
+        raise ValueError("no ears")
+    return logmel.get_scene_embeddings(audio, model)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs worker processes")
+def test_failures_are_the_same_whichever_split_fails_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("slow.py").write_text(SLOW_TO_FAIL)
+    sizes = {"train": 9, "valid": 4, "test": 4}
+    uneven = task_directories.make_task(tmp_path, "scene", n=sizes, seconds=0.3)
+    models = (ModelSpec("./slow.py", name="slow"),)
+    chosen = Settings(models, (TaskSource(uneven),), ("knn", "linear"), out=tmp_path / "out")
+    summary = execute(make_plan(chosen), LocalEngine(["cpu", "cpu"]), chosen.out)
+    assert [name.split(" · ")[2] for name, _ in summary.failures] == ["knn", "linear"]
+    assert ["train-0000.wav" in error for _, error in summary.failures] == [True, True]
