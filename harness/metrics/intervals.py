@@ -19,7 +19,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import expit, logit
 
 from harness.metrics.jackknife import Influence
 from harness.metrics.metric import AnyMetric, Fold, Metric
@@ -154,6 +153,8 @@ def t_interval(metric: AnyMetric, value: float, spread: Spread) -> tuple[float, 
     if np.isinf(high):
         ends = value * np.exp(np.array([-1, 1]) * half / value)
     else:
+        from scipy.special import expit, logit  # slow to import
+
         ends = expit(logit(value) + np.array([-1, 1]) * half / (value * (1 - value)))
     return float(ends[0]), float(ends[1])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 import importlib.util
 import os
@@ -12,54 +11,20 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import harness.baselines
-import harness.models.adapters
 from harness.core.errors import UserError, did_you_mean, did_you_mean_path, nearest
 from harness.core.hashing import content_sha256, file_sha256, sha256_of
 from harness.models.guest import Guest, ModuleExit, exits_refused
+from harness.models.names import built_in_modules, import_name
 from harness.models.source import Source, find_source
-
-
-@functools.cache
-def built_in_modules() -> dict[str, str]:
-    """Return the short names of built-in modules, with their import names.
-
-    These are the adapters of other toolkits and the baselines.
-    """
-    rooms = (harness.models.adapters, harness.baselines)
-    return {
-        each.name: f"{room.__name__}.{each.name}"
-        for room in rooms
-        for each in pkgutil.iter_modules(room.__path__)
-    }
-
-
-def import_name(name: str) -> str:
-    """Return the import name of a built-in module for its short name; other names unchanged.
-
-    Raises:
-        UserError: the working directory has a module of this name, so that either can be meant.
-    """
-    full = built_in_modules().get(name)
-    if full is None:
-        return name
-    for own in (Path(f"{name}.py"), Path(name, "__init__.py")):
-        if own.is_file():
-            path = own if own.suffix == ".py" and own.parent == Path() else own.parent
-            raise UserError(
-                f"'{name}' is a built-in module, and the working directory has '{path}'. Give "
-                f".{os.sep}{path} for that one, or {full} for the built-in one."
-            )
-    return full
 
 
 def import_hear_module(name: str) -> ModuleType:
     """Import a module by name, from the environment or the working directory, or by its path.
 
-    The short name of a built-in module (:func:`built_in_modules`) is an import name, too. A path is
-    that of a ``.py`` file or of a package's folder. The working directory (for a path, the folder
-    of the file or the package) is added to the **end** of ``sys.path``, so that its files, for
-    example a folder ``tasks``, do not hide installed packages.
+    The short name of a built-in module (:mod:`harness.models.names`) is an import name, too. A path
+    is that of a ``.py`` file or of a package's folder. The working directory (for a path, the
+    folder of the file or the package) is added to the **end** of ``sys.path``, so that its files,
+    for example a folder ``tasks``, do not hide installed packages.
 
     Raises:
         UserError: the module does not exist; it imports something that is missing; it fails or ends
@@ -200,8 +165,7 @@ def _failed(name: str, error: Exception) -> UserError:
 
 
 def _no_such_module(name: str) -> UserError:
-    baselines = pkgutil.iter_modules(harness.baselines.__path__, "harness.baselines.")
-    near = ["hear_byola", *(m.name for m in baselines), *built_in_modules()]
+    near = ["hear_byola", *built_in_modules().values(), *built_in_modules()]
     by_last_part = {full.rpartition(".")[2]: full for full in near}
     near += [m.name for m in pkgutil.iter_modules([str(Path.cwd())])]
     parent = name.rpartition(".")[0]

@@ -20,16 +20,17 @@ from harness.core.errors import UserError
 from harness.core.hashing import sha256_of
 from harness.models.backends import Backend, backend_of
 from harness.models.guest import Guest, ModuleExit
-from harness.models.imports import checkpoint_sha256, guest_of, import_name, source_sha256
+from harness.models.imports import checkpoint_sha256, guest_of, source_sha256
 from harness.models.info import ModelInfo
 from harness.models.layers import OPTION, LayerFunctions, chosen_layers, columns
+from harness.models.names import import_name, short_name
 from harness.models.reference import (
     ReferenceEmbeddings,
     coarse_code,
     embed_reference,
     with_spread,
 )
-from harness.models.spec import ModelSpec, short_name
+from harness.models.spec import ModelSpec
 from harness.models.timegrid import timestamp_fault
 
 FUNCTIONS = ("load_model", "get_scene_embeddings", "get_timestamp_embeddings")

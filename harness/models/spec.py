@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.core.errors import UserError
 from harness.core.files import expand_home
 from harness.core.hashing import sha256_of
 from harness.core.yamltext import option_value, unquoted
-from harness.models.imports import built_in_modules
-from harness.models.live import LiveModel
+from harness.models.names import built_in_modules, short_name
+
+if TYPE_CHECKING:  # it imports torch, which commands that only read names do not need
+    from harness.models.live import LiveModel
 
 
 @dataclass(frozen=True)
@@ -103,13 +105,3 @@ def _option_value(key: str, text: str) -> object:
 
 def _path_or_text(text: str) -> str:
     return expand_home(text) if re.match("~[^/]*/", text) else text
-
-
-def short_name(module: str) -> str:
-    """Return the name of a module without the path of its file or folder."""
-    path = Path(module).absolute()
-    if path.name == "__init__.py":
-        return path.parent.name
-    if path.suffix == ".py":
-        return path.stem
-    return path.name if os.sep in module else module

@@ -16,8 +16,9 @@ from support.hear_modules import write_module
 
 import hear_byola
 from harness.core.errors import UserError
-from harness.models.imports import built_in_modules, source_sha256
+from harness.models.imports import source_sha256
 from harness.models.loading import load_again, load_module
+from harness.models.names import built_in_modules
 from harness.models.spec import ModelSpec, folder_name, parse_model
 
 AUDIO = np.random.default_rng(0).uniform(-1, 1, (2, 16000)).astype(np.float32)
