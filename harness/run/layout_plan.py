@@ -7,7 +7,7 @@ from pathlib import Path
 
 from harness.core.errors import UserError
 from harness.core.hashing import sha256_of
-from harness.embeddings import heareval
+from harness.embeddings.heareval_reader import read_layout
 from harness.models.info import ModelInfo
 from harness.probe import Protocol
 from harness.run.plan import Plan
@@ -50,7 +50,7 @@ def plan_probes(
     chosen = _without_layers(find_protocols(protocols))
     seeds_by_protocol = seeds_of(chosen, seeds, draws)
     sources = [HearevalEmbeddings(path, group_pattern(path)) for path in directories]
-    loaded = [heareval.read_layout(each.directory, each.group_pattern) for each in sources]
+    loaded = [read_layout(each.directory, each.group_pattern) for each in sources]
     tasks = [task for task, _ in loaded]
     tell_ungrouped(tasks)
     labels = [path.resolve().parent.name for path in directories]
@@ -77,7 +77,7 @@ def _without_layers(protocols: Sequence[Protocol]) -> list[Protocol]:
     """Refuse protocols that need layers, which the original kit's layout cannot contain."""
     if lacking := [protocol.name for protocol in protocols if protocol.needs_layers]:
         raise UserError(
-            f"{', '.join(lacking)}: folders of the original kit contain one embedding a clip, "
+            f"{', '.join(lacking)}: folders of the original kit contain one embedding per clip, "
             "and this protocol needs several layers. Leave it out."
         )
     return list(protocols)

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from harness.core.files import FileState, file_state
 from harness.core.hashing import sha256_of
-from harness.embeddings import heareval
 from harness.embeddings.chunks import Chunk
+from harness.embeddings.heareval_reader import read_layout
 from harness.embeddings.store import SplitEmbeddings, layer_path, read_split
 from harness.models.info import ModelInfo
 from harness.models.spec import ModelSpec, folder_name
@@ -118,16 +118,16 @@ class HearevalEmbeddings:
     def load(self) -> tuple[Task, dict[str, SplitEmbeddings]]:
         """Return the task and its embeddings by split."""
         states = _states(self.directory)
-        task, embeddings = _read_layout(self.directory, self.group_pattern, states)
+        task, embeddings = _layout(self.directory, self.group_pattern, states)
         return task, dict(embeddings)
 
 
 @functools.lru_cache(maxsize=1)
-def _read_layout(
+def _layout(
     directory: Path, group_pattern: str, _: tuple[FileState, ...]
 ) -> tuple[Task, Mapping[str, SplitEmbeddings]]:
     # Cached, because reading sorts and hashes all rows, and every probe of a task needs them.
-    return heareval.read_layout(directory, group_pattern)
+    return read_layout(directory, group_pattern)
 
 
 def _states(directory: Path) -> tuple[FileState, ...]:

@@ -11,7 +11,8 @@ from support import task_directories
 
 from harness.core.errors import UserError
 from harness.embeddings.embed import embed_split
-from harness.embeddings.heareval import permutations, read_layout, write_layout
+from harness.embeddings.heareval import permutations, write_layout
+from harness.embeddings.heareval_reader import read_layout
 from harness.embeddings.store import read_split
 from harness.metrics.events import frame_targets
 from harness.models.loading import load_module

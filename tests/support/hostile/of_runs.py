@@ -140,7 +140,7 @@ def _write_layout(folder: Path) -> None:
 
 
 def _read_layout(folder: Path) -> None:
-    from harness.embeddings.heareval import read_layout
+    from harness.embeddings.heareval_reader import read_layout
 
     read_layout(folder / "logmel" / "task")
 
