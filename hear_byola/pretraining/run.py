@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
-from hear_byola.checkpoint import Checkpoint, read_checkpoint, save_checkpoint
+from hear_byola.checkpoint import Checkpoint, read_checkpoint
 from hear_byola.core.errors import UserError
 from hear_byola.pretraining.allocator import keep_freed_memory
 from hear_byola.pretraining.auxiliary import Targets, measure_targets
@@ -28,7 +27,7 @@ from hear_byola.pretraining.callbacks import (
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.corpus import AudioCorpus
 from hear_byola.pretraining.curves import draw
-from hear_byola.pretraining.finish import finished_state
+from hear_byola.pretraining.export import Exporter
 from hear_byola.pretraining.folder import STATE, Folder
 from hear_byola.pretraining.machines import Machines, make_trainer, quiet_lightning
 from hear_byola.pretraining.metrics import CurveLog
@@ -94,7 +93,7 @@ def pretrain(
             return folder.checkpoint
         keep_freed_memory()
         module = _module(config, prepared, steps, beginning, say)
-        export = rank_zero_only(_Exporter(config, prepared, start).write)
+        export = rank_zero_only(Exporter(config, prepared, start).write)
         trainer.callbacks.extend(  # type: ignore[attr-defined]
             _callbacks(
                 trainer,
@@ -264,7 +263,7 @@ def _step_crops(config: PretrainConfig, ranks: int) -> int:
 
 
 def _read_start(start: Path, config: PretrainConfig) -> Checkpoint:
-    """The checkpoint to train further, if it is of the config's encoder and front end."""
+    """Return the checkpoint to train further, if it is of the config's encoder and front end."""
     try:
         checkpoint = read_checkpoint(start)
     except (OSError, ValueError) as error:
@@ -276,44 +275,3 @@ def _read_start(start: Path, config: PretrainConfig) -> Checkpoint:
                 f"cannot start from {start}: its {field} is {found!r}, the config's {needed!r}."
             )
     return checkpoint
-
-
-@dataclass(frozen=True)
-class _Exporter:
-    """Writes the online encoder as a checkpoint in our format."""
-
-    config: PretrainConfig
-    prepared: Prepared
-    start: Path | None
-
-    def write(self, module: ByolTraining, path: Path) -> None:
-        config, statistics = self.config, self.prepared.statistics
-        if module.global_step >= module.steps:
-            state = finished_state(module, self.prepared.source)
-        else:
-            state = module.online.encoder.state_dict()
-        # A network trained without normalisation must be used without it.
-        plain = not (config.pre_norm or config.post_norm)
-        world = module.trainer.world_size
-        crops = module.global_step * config.batch_size * config.accumulate * world
-        progress = {"step": module.global_step, "steps": module.steps, "crops": crops}
-        origin = {"start": self.start.name} if self.start else {}
-        checkpoint = Checkpoint(
-            config.encoder,
-            config.d,
-            state,
-            convention=config.convention,
-            mean=0.0 if plain else statistics.mean,
-            std=1.0 if plain else statistics.std,
-            training_config={**config.as_dict(), "progress": progress, **origin},
-            data=self.prepared.description,
-            data_sha256=self.prepared.sha256,
-            licence=config.licence,
-        )
-        try:
-            save_checkpoint(path, checkpoint)
-        except OSError as error:
-            raise UserError(
-                f"{path} could not be written ({error}); the last saved state is complete. Make "
-                "room, and repeat the command to resume."
-            ) from error
