@@ -1,8 +1,9 @@
-"""Field types of stored tables, read from the text of a CSV cell or from JSON."""
+"""Field types of the files of a run, read from the text of a CSV cell or from JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
@@ -30,12 +31,20 @@ def _named(text: str) -> str:
     return text
 
 
+def _inside(place: str) -> str:
+    if not place or PurePath(place).is_absolute() or ".." in PurePath(place).parts:
+        raise ValueError("a folder in that of the run")
+    return place
+
+
 Amount = Annotated[float, Field(ge=0, le=_MOST)]
 """A number that is not negative: a duration, a standard error."""
 Count = Annotated[int, Field(ge=0, le=_MOST)]
 TrueOrFalse = Annotated[Flag, BeforeValidator(_flag)]
 """A boolean; spreadsheets' TRUE and FALSE are accepted too."""
 Name = Annotated[str, AfterValidator(_named)]
+InnerFolder = Annotated[str, AfterValidator(_inside)]
+"""The path of a folder, from the run's folder, in which it lies."""
 
 
 class ColumnGroup(Schema):

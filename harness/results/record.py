@@ -10,11 +10,12 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path, PurePath
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from harness.core.cells import InnerFolder
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.core.kinds import EmbeddingType, PredictionType
@@ -24,7 +25,7 @@ from harness.probe import UnitResult
 from harness.results.folder import RECORD
 from harness.results.predictions import FoldPredictions, read_predictions
 from hear_byola.core import jsontext
-from hear_byola.core.schema import Schema, Whole, listed, read
+from hear_byola.core.schema import Schema, Whole, distinct, listed, read
 from tasks.format.spec import Names, PlainName, TaskKind
 from tasks.format.task import Fold, Task
 
@@ -32,22 +33,8 @@ FORMAT_VERSION = 1
 _CURE = "Delete its folder and run again: embeddings and probes are kept."
 
 
-def _inside(place: str) -> str:
-    """Return a path if it lies inside the run's folder."""
-    if not place or PurePath(place).is_absolute() or ".." in PurePath(place).parts:
-        raise ValueError("a folder in that of the run")
-    return place
-
-
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    if not values or len(set(values)) < len(values):
-        raise ValueError("a list of values, each once")
-    return values
-
-
 _Text = Annotated[str, Field(min_length=1)]
-_Place = Annotated[str, AfterValidator(_inside)]
-_Places = Annotated[tuple[_Place, ...], AfterValidator(_distinct)]
+_Places = Annotated[tuple[InnerFolder, ...], distinct("values")]
 
 
 class _Folds(Schema):
@@ -78,7 +65,7 @@ class _Evaluated(TaskKind):
 
     task: _Text
     evaluation: Names
-    labels: Annotated[tuple[_Text, ...], AfterValidator(_distinct)]
+    labels: Annotated[tuple[_Text, ...], distinct("values")]
     task_directory: Path
 
 
@@ -87,8 +74,8 @@ class _Document(_Evaluated):
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=False)
 
-    folds: Annotated[tuple[_Folds, ...], AfterValidator(_distinct)]
-    embeddings: Mapping[str, _Place]
+    folds: Annotated[tuple[_Folds, ...], distinct("values")]
+    embeddings: Mapping[str, InnerFolder]
     probes: Mapping[str, _Places]
     audio: Mapping[str, _Audio] = {}
 

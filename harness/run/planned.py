@@ -11,11 +11,10 @@ import contextlib
 import os
 import secrets
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pydantic import AfterValidator
-
+from harness.core.cells import InnerFolder
 from harness.core.errors import UserError
 from harness.core.files import write_file
 from harness.core.hashing import sha256_of
@@ -37,15 +36,6 @@ FOLDER = "plans"
 _VERSION = 1
 
 
-def _within(place: str) -> str:
-    if not place or PurePath(place).is_absolute() or ".." in PurePath(place).parts:
-        raise ValueError("a folder in that of the run")
-    return place
-
-
-_Folder = Annotated[str, AfterValidator(_within)]
-
-
 class PlannedSplit(Schema):
     """A split to embed.
 
@@ -59,10 +49,10 @@ class PlannedSplit(Schema):
     model: str
     task: PlainName
     split: str
-    folder: _Folder
+    folder: InnerFolder
     seconds: Number
     bytes: Number
-    chunks: tuple[_Folder, ...] = ()
+    chunks: tuple[InnerFolder, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -87,10 +77,10 @@ class PlannedEvaluation(Schema):
     task: PlainName
     protocol: PlainName
     seed: Whole
-    folder: _Folder
-    failure: _Folder
-    splits: tuple[_Folder, ...]
-    probes: tuple[_Folder, ...]
+    folder: InnerFolder
+    failure: InnerFolder
+    splits: tuple[InnerFolder, ...]
+    probes: tuple[InnerFolder, ...]
     most: Whole
     rows: Whole
     bytes: Number

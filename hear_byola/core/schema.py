@@ -76,6 +76,17 @@ def one_of(names: Collection[object]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def distinct(what: str) -> AfterValidator:
+    """Return a validator for tuples of one or more values, each once; ``what`` names them."""
+
+    def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values or len(set(values)) < len(values):
+            raise ValueError(f"a list of {what}, each once")
+        return values
+
+    return AfterValidator(check)
+
+
 Model = TypeVar("Model", bound=BaseModel)
 
 

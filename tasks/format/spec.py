@@ -14,7 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, ConfigDict
 
 from harness.core.counts import plural
 from harness.core.kinds import EmbeddingType, PredictionType, SplitMode
-from hear_byola.core.schema import Flag, Schema
+from hear_byola.core.schema import Flag, Schema, distinct
 
 SPLITS = ("train", "valid", "test")
 """The splits of a task without folds."""
@@ -49,12 +49,6 @@ def _plain(name: str) -> str:
     return name
 
 
-def _distinct(names: tuple[str, ...]) -> tuple[str, ...]:
-    if not names or len(set(names)) < len(names):
-        raise ValueError("a list of names, each once")
-    return names
-
-
 def _seconds(value: object) -> object:
     if value is not None and not (is_number(value) and value > 0):
         raise ValueError("a number of seconds above 0, or null")
@@ -78,7 +72,7 @@ def _filled(value: object) -> object:
 
 
 PlainName = Annotated[str, AfterValidator(_plain)]
-Names = Annotated[tuple[PlainName, ...], AfterValidator(_distinct)]
+Names = Annotated[tuple[PlainName, ...], distinct("names")]
 # An int stays an int, so that the metadata is written as it was read.
 _Numbers = Annotated[tuple[int | float, ...], BeforeValidator(_numbers)]
 _Values = Annotated[tuple[Any, ...], BeforeValidator(_filled)]
