@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 import torch
 
 from harness.embeddings.store import SplitEmbeddings
-from harness.probe.classifier import Trial
+from harness.metrics.events import Postprocessing
+from harness.probe.classifier import FittedClassifier, Trial
 from harness.probe.folddata import generator_seed, read_fold
 from harness.probe.judge import Judge
 from harness.probe.partial import Partial
@@ -84,15 +85,7 @@ def run_unit(
     )
     fitted = protocol.classifier.fit(data, trial)
     read = fitted.read or data.rows
-    score, loss, choice = fitted.score, fitted.loss, fitted.choice
-    if score is None:
-        check = judge.of_probabilities(fitted.predict(read(fold.valid)))
-        score, loss, choice = check.score, check.loss, check.choice
-    if judge.grid and choice is None:
-        # The criterion was the loss: post-processing is chosen once, for the best classifier.
-        _, choice = judge.score(fitted.predict(read(fold.valid)))
-    if math.isnan(score):
-        score = -math.inf if judge.higher_is_better else math.inf
+    score, loss, choice = _on_validation(fitted, judge, lambda: read(fold.valid))
     test = read(fold.test)
     probabilities = fitted.predict(test)
     return UnitResult(
@@ -106,3 +99,22 @@ def run_unit(
         probabilities=probabilities,
         average_precision=fitted.rank(test) if fitted.rank else None,
     )
+
+
+def _on_validation(
+    fitted: FittedClassifier, judge: Judge, rows: Callable[[], torch.Tensor]
+) -> tuple[float, float | None, Postprocessing | None]:
+    """Return score, loss and post-processing on the validation split; an undefined score is worst.
+
+    ``rows`` reads the split, which is needed only if the classifier did not choose all of them.
+    """
+    score, loss, choice = fitted.score, fitted.loss, fitted.choice
+    if score is None:
+        check = judge.of_probabilities(fitted.predict(rows()))
+        score, loss, choice = check.score, check.loss, check.choice
+    if judge.grid and choice is None:
+        # The criterion was the loss: post-processing is chosen once, for the best classifier.
+        _, choice = judge.score(fitted.predict(rows()))
+    if math.isnan(score):
+        score = -math.inf if judge.higher_is_better else math.inf
+    return score, loss, choice

@@ -113,19 +113,25 @@ def cells(
             over clips.
 
     Returns:
-        ``protocol``, ``model``, ``baseline``, ``task`` (or ``mean``, or ``mean DOMAIN``),
-        ``domain``, ``metric``; ``mixed``: if the values of a task cannot be compared, what each
-        model was tested on, else empty; ``status``: ``done``, ``failed``, ``undefined`` on this
-        test split, ``mixed`` between seeds, ``unsupported`` by the protocol, or ``missing``; for a
-        mean ``done``, ``partial`` (over fewer tasks than there are) or ``missing``; ``value``, the
-        mean over seeds; ``ci_low`` and ``ci_high`` of its 95 % interval
-        (:func:`harness.analysis.table.intervals.seeds_interval`), and ``training``, how that
-        includes training noise; ``n_groups`` and ``design_effect`` of the test set; ``seed_sd``,
-        the standard deviation (ddof 1) between seeds; ``n_seeds`` and ``seeds_failed``; ``n_tasks``
-        and ``of_tasks``, the number of tasks in a mean and in total; ``best``: whether it is the
-        best of its column (of the complete means); ``near``: whether it is not significantly
-        different from the best, empty if that is not known; ``shots``, empty if all training clips
-        are used.
+        A frame with the columns
+
+        - ``protocol``, ``model``, ``baseline``, ``domain``, ``metric``
+        - ``task``: a task, ``mean`` or ``mean DOMAIN``
+        - ``mixed``: what each model was tested on, if the values of a task cannot be compared
+        - ``status``: ``done``, ``failed``, ``undefined`` on this test split, ``mixed`` between
+          seeds, ``unsupported`` by the protocol, or ``missing``; of a mean ``done``, ``partial``
+          (over fewer tasks than there are) or ``missing``
+        - ``value``: the mean over seeds, or over tasks
+        - ``ci_low``, ``ci_high``: the 95 % interval
+          (:func:`harness.analysis.table.intervals.seeds_interval`)
+        - ``training``: how the interval includes training noise
+        - ``n_groups``, ``design_effect``: of the test set
+        - ``seed_sd``: the standard deviation (ddof 1) between seeds
+        - ``n_seeds``, ``seeds_failed``: numbers of seeds
+        - ``n_tasks``, ``of_tasks``: numbers of tasks in a mean and in total
+        - ``best``: whether it is the best of its column (of the complete means)
+        - ``near``: whether it is not significantly different from the best; empty if unknown
+        - ``shots``: of the protocol; empty if all training clips are used
     """
     chosen = headlines(table, protocol)
     tasks = sorted({*chosen.task, *unsupported}, key=lambda task: _place(task, domains))
@@ -146,10 +152,7 @@ def cells(
         rows += [{"model": model, "baseline": model in on_top} | row for row in own + means]
     found = pd.DataFrame(rows)
     found.insert(0, "protocol", protocol)
-    lower = set(chosen.task[~chosen.higher_is_better])
-    found["best"] = False
-    for task, column in found[found.mixed == ""].groupby("task"):
-        found.loc[column.index, "best"] = _best(column, task in lower)
+    found["best"] = _best(found, lowest=set(chosen.task[~chosen.higher_is_better]))
     found["near"] = _near(found, protocol, marks)
     found["shots"] = name_and_shots(protocol)[1]
     for column in ("shots", "n_tasks", "of_tasks", "n_seeds", "seeds_failed", "n_groups"):
@@ -268,13 +271,18 @@ def _extent(n_tasks: int, of_tasks: int) -> str:
     return "done" if n_tasks == of_tasks else "partial"
 
 
-def _best(column: pd.DataFrame, lowest: bool) -> pd.Series:
-    """Return which values are the best of a column; none if fewer than two models have one."""
-    whole = column.n_tasks.isna() | (column.n_tasks == column.of_tasks)
-    values = column.value.where(whole).round(EQUAL_DIGITS)
-    if values.notna().sum() < 2:
-        return pd.Series(False, column.index)
-    return values == (values.min() if lowest else values.max())
+def _best(found: pd.DataFrame, lowest: Collection[str]) -> pd.Series:
+    """Return which values are the best of their task or mean, ``lowest`` naming minimised tasks.
+
+    A task that fewer than two models have a value of, and a mixed one, has no best value.
+    """
+    best = pd.Series(False, found.index)
+    for task, column in found[found.mixed == ""].groupby("task"):
+        whole = column.n_tasks.isna() | (column.n_tasks == column.of_tasks)
+        values = column.value.where(whole).round(EQUAL_DIGITS)
+        if values.notna().sum() > 1:
+            best[column.index] = values == (values.min() if task in lowest else values.max())
+    return best
 
 
 def is_mean(column: str) -> bool:
