@@ -1,4 +1,4 @@
-"""One class name means one thing in the whole code."""
+"""One class name means one thing in the whole code; a leading underscore makes no other name."""
 
 from __future__ import annotations
 
@@ -15,6 +15,6 @@ def test_every_class_has_a_name_of_its_own() -> None:
         for path in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.parse(path.read_text("utf-8")).body:
                 if isinstance(node, ast.ClassDef):
-                    places[node.name].append(f"{path.relative_to(ROOT)}:{node.lineno}")
+                    places[node.name.lstrip("_")].append(f"{path.relative_to(ROOT)}:{node.lineno}")
     assert len(places) > 100
     assert {name: found for name, found in places.items() if len(found) > 1} == {}

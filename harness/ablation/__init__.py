@@ -64,7 +64,7 @@ class StudyOutcome:
 
 
 @dataclass(frozen=True)
-class _Model:
+class _SeededArm:
     """One arm with one seed."""
 
     arm: Arm
@@ -134,7 +134,7 @@ def ablate(
     return StudyOutcome(table, tuple(failures))
 
 
-def _models(study: Study, out: Path, trainer: Trainer) -> list[_Model]:
+def _models(study: Study, out: Path, trainer: Trainer) -> list[_SeededArm]:
     """Return every arm with every seed, the first seeds of all arms before the second seeds."""
     models = []
     for arm in study.arms:
@@ -146,12 +146,12 @@ def _models(study: Study, out: Path, trainer: Trainer) -> list[_Model]:
                 raise UserError(f"{study.path}, arm '{arm.name}': {error}") from error
             folder = out / folder_name(arm.name) / f"seed{seed}"
             training = Training(model_name(arm.name, seed), study.audio, config, folder)
-            models.append(_Model(arm, seed, config, training))
+            models.append(_SeededArm(arm, seed, config, training))
     _check_distinct(study, models, trainer)
     return sorted(models, key=lambda model: model.arm.seeds.index(model.seed))
 
 
-def _check_distinct(study: Study, models: Sequence[_Model], trainer: Trainer) -> None:
+def _check_distinct(study: Study, models: Sequence[_SeededArm], trainer: Trainer) -> None:
     """Refuse two arms with equal configs, which are a mistake in the study."""
     trained = [model for model in models if not model.arm.untrained]
     for one, other in itertools.combinations(trained, 2):
@@ -162,7 +162,7 @@ def _check_distinct(study: Study, models: Sequence[_Model], trainer: Trainer) ->
             )
 
 
-def _check_one_audio(models: Sequence[_Model], trainer: Trainer, now: str = "") -> None:
+def _check_one_audio(models: Sequence[_SeededArm], trainer: Trainer, now: str = "") -> None:
     """Refuse arms that were trained on different audio, or on other audio than there is ``now``."""
     folders: dict[str, list[Path]] = {now: []} if now else {}
     for model in models:
@@ -182,7 +182,7 @@ def _check_one_audio(models: Sequence[_Model], trainer: Trainer, now: str = "") 
     )
 
 
-def _checkpoint(model: _Model, trainer: Trainer) -> str | None:
+def _checkpoint(model: _SeededArm, trainer: Trainer) -> str | None:
     """Return the checkpoint; empty for an untrained arm, None if it is not trained yet."""
     if model.arm.untrained:
         return ""
@@ -190,7 +190,7 @@ def _checkpoint(model: _Model, trainer: Trainer) -> str | None:
     return None if path is None else str(path)
 
 
-def _spec(model: _Model, trainer: Trainer) -> ModelSpec:
+def _spec(model: _SeededArm, trainer: Trainer) -> ModelSpec:
     name = model.training.name
     if model.arm.untrained:
         return ModelSpec(trainer.module, options=trainer.untrained(model.config), name=name)

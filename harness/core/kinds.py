@@ -5,25 +5,25 @@ from __future__ import annotations
 from enum import Enum
 
 
-class _Named(str, Enum):
+class _Word(str, Enum):
     __str__ = str.__str__
 
 
-class EmbeddingType(_Named):
+class EmbeddingType(_Word):
     """What is embedded: whole clips, or timestamps within clips."""
 
     SCENE = "scene"
     EVENT = "event"
 
 
-class PredictionType(_Named):
+class PredictionType(_Word):
     """Whether a clip, or a timestamp, has exactly one label or any number."""
 
     MULTICLASS = "multiclass"
     MULTILABEL = "multilabel"
 
 
-class SplitMode(_Named):
+class SplitMode(_Word):
     """Whether a task has three splits or folds, and who made the folds: HEAR or the corpus."""
 
     TRAINVALTEST = "trainvaltest"

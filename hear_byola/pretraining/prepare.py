@@ -37,27 +37,21 @@ _KINDS = 8  # largest number of kinds that are all listed
 _LINE_EVERY = 5.0  # seconds between lines about the scan
 
 
-class _Statistics(schema.Schema):
+class Statistics(schema.Schema):
+    """Mean and standard deviation of log-mel spectrograms, over all bins of many crops."""
+
     mean: schema.Number
     std: schema.Number
 
 
-class _Record(schema.Schema):
+class _CorpusRecord(schema.Schema):
     """The fields of the record that are read again."""
 
     model_config = ConfigDict(extra="ignore")
 
     description: str
     sha256: str
-    statistics: _Statistics
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Mean and standard deviation of log-mel spectrograms, over all bins of many crops."""
-
-    mean: float
-    std: float
+    statistics: Statistics
 
 
 @dataclass(frozen=True)
@@ -136,7 +130,7 @@ def prepare(
         "hours": corpus.hours_by_kind(),
         "sounds": len(corpus),
         "skipped": dict(corpus.skipped),
-        "statistics": asdict(statistics),
+        "statistics": statistics.model_dump(),
         "measured_on": drawn,
     }
     if known != content and rank_zero_only.rank == 0:  # type: ignore[attr-defined]
@@ -181,7 +175,7 @@ def measure(source: CropSource, convention: str) -> Statistics:
         raise UserError(
             "the spectrograms of the audio do not vary. Give audio that is not one steady sound."
         )
-    return Statistics(float(f"{total / count:.7g}"), float(f"{variance**0.5:.7g}"))
+    return Statistics(mean=float(f"{total / count:.7g}"), std=float(f"{variance**0.5:.7g}"))
 
 
 def _read(record: Path) -> dict[str, Any]:
@@ -190,7 +184,7 @@ def _read(record: Path) -> dict[str, Any]:
     cure = "Delete it; the audio is then measured again."
     try:
         content = jsontext.load(record.read_text("utf-8"))
-        schema.read(_Record, content, str(record), ValueError)
+        schema.read(_CorpusRecord, content, str(record), ValueError)
     except ValueError as error:  # neither JSON nor text, or other fields
         raise UserError(f"{record} is damaged ({error}). {cure}") from error
     return content

@@ -124,7 +124,7 @@ class SourceFile(Schema):
     sha256: _Sha256 | None
 
 
-class _Listing(Schema):
+class _Heading(Schema):
     """The names and the domain of a task: the fields at the top of its card."""
 
     name: Text
@@ -135,7 +135,7 @@ class _Listing(Schema):
     domain: Domain
 
 
-class Card(TaskKind, _Listing):
+class Card(TaskKind, _Heading):
     """The properties of one task directory: docs/tasks.md, section Cards, describes each field.
 
     Unknown values are None, in the file ``null``.

@@ -75,7 +75,7 @@ def check_thoroughly(
         if pace.due():
             save()
 
-    comparison = _Comparison(directory)
+    comparison = _CardComparison(directory)
     try:
         findings = check_task(
             directory,
@@ -92,7 +92,7 @@ def check_thoroughly(
     return Checked(findings, comparison.note)
 
 
-class _Comparison:
+class _CardComparison:
     """Compares a directory with its card, and keeps the name of the card."""
 
     def __init__(self, directory: Path) -> None:

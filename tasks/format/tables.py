@@ -34,14 +34,14 @@ class Clip:
     group: str = ""
 
 
-class _Labelled(Protocol):
+class _HasLabels(Protocol):
     @property
     def labels(self) -> tuple[str, ...]: ...
     @property
     def events(self) -> tuple[Event, ...]: ...
 
 
-def labels_of(clip: _Labelled) -> list[str]:
+def labels_of(clip: _HasLabels) -> list[str]:
     """Return the labels of a clip or recording, or the label of each of its events."""
     if not clip.events:
         return list(clip.labels)

@@ -77,7 +77,7 @@ class Labels:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Row:
+class _LabelRow:
     line: int
     file: str
     labels: tuple[str, ...]
@@ -164,7 +164,7 @@ def _check_columns(table: Table) -> bool:
     return event
 
 
-def _row(line: int, cells: dict[str, str], event: bool, faults: Faults) -> _Row | None:
+def _row(line: int, cells: dict[str, str], event: bool, faults: Faults) -> _LabelRow | None:
     """Read a row; None if it cannot be used, with its faults added."""
     found = list(cell_faults(cells, event))
     for fault in found:
@@ -179,7 +179,7 @@ def _row(line: int, cells: dict[str, str], event: bool, faults: Faults) -> _Row 
         start, end = (round(1000 * float(cells[name]), 6) for name in ("onset", "offset"))
         happening = Event(cells["label"], start, end)
     place = SPLIT_CALLED[cells["split"].casefold()] if "split" in cells else cells.get("fold", "")
-    return _Row(
+    return _LabelRow(
         line=line,
         file=posixpath.normpath(cells["file"]),
         labels=labels,
@@ -196,10 +196,10 @@ class _Draft:
     An event of None is a row that states that the recording has no events.
     """
 
-    rows: list[_Row] = field(default_factory=list)
+    rows: list[_LabelRow] = field(default_factory=list)
     lines: dict[str | Event | None, int] = field(default_factory=dict)
 
-    def contradiction(self, row: _Row) -> str:
+    def contradiction(self, row: _LabelRow) -> str:
         """Return how a new row repeats or contradicts these rows, or ""."""
         for key in row.labels or (row.event,):
             if key in self.lines:
@@ -220,7 +220,7 @@ class _Draft:
                 return f"the {what} of '{row.file}' is '{its}', but '{given}' on line {first.line}."
         return ""
 
-    def add(self, row: _Row) -> None:
+    def add(self, row: _LabelRow) -> None:
         self.rows.append(row)
         self.lines |= dict.fromkeys(row.labels or (row.event,), row.line)
 
@@ -239,9 +239,9 @@ class _Draft:
         )
 
 
-def _recordings(rows: list[_Row], faults: Faults) -> list[Labelled]:
+def _recordings(rows: list[_LabelRow], faults: Faults) -> list[Labelled]:
     drafts: dict[str, _Draft] = {}
-    spelt: dict[str, _Row] = {}
+    spelt: dict[str, _LabelRow] = {}
     for row in rows:
         before = spelt.setdefault(composed(row.file).casefold(), row)
         draft = drafts.setdefault(before.file, _Draft())

@@ -42,7 +42,7 @@ _DECOY_LEVELS = (0.02, 0.04)
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Design:
+class _SyntheticDesign:
     """The kind of a task, and all its sizes.
 
     Attributes:
@@ -124,7 +124,7 @@ def new_task(
         raise UserError(f"--seed must be 0 or more, not {seed}.")
     Wishes(name or kind, seconds=length).check()
     notes = notes_of(what, what.classes if classes is None else classes)
-    design = _Design(
+    design = _SyntheticDesign(
         kind=what,
         sizes=_split_sizes(what.clips if clips is None else clips, n_folds),
         notes=notes,
@@ -203,7 +203,7 @@ def _names(kind: Kind, notes: Sequence[float]) -> tuple[str, ...]:
     return tuple(f"tone{i:0{digits}d}" for i in range(len(notes)))
 
 
-def _plan(design: _Design) -> dict[str, list[Said]]:
+def _plan(design: _SyntheticDesign) -> dict[str, list[Said]]:
     kind, sizes, seconds = design.kind, design.sizes, design.seconds
     classes = len(design.notes)
     sets = label_sets(kind, classes)
@@ -235,11 +235,11 @@ def _check_size(kind: Kind, sizes: Mapping[str, int], needed: int) -> None:
         )
 
 
-def _generator(design: _Design, stream: int) -> np.random.Generator:
+def _generator(design: _SyntheticDesign, stream: int) -> np.random.Generator:
     return np.random.default_rng([design.seed, list(KINDS).index(design.kind.name), stream])
 
 
-def _clip(design: _Design, split: str, number: int, said: Said) -> NewClip:
+def _clip(design: _SyntheticDesign, split: str, number: int, said: Said) -> NewClip:
     name, labels = f"{split}-{number:05d}.wav", design.labels
     rng = np.random.default_rng([design.seed, *name.encode()])
     tones = [

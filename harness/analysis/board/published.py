@@ -27,7 +27,7 @@ _IN_CHECKOUT = Path(__file__).parents[3] / "results" / "published"
 
 
 @dataclass(frozen=True)
-class _File:
+class _BoardFile:
     """The layout of a file of published scores.
 
     Attributes:
@@ -38,7 +38,7 @@ class _File:
         label: columns whose cells together are a row's name.
         aside: columns that are not tasks.
         rows: cells that select the rows.
-        whole: the number in the file that stands for 1: 100 for percent.
+        divisor: number that the scores in the file are divided by: 100 for percent.
     """
 
     title: str
@@ -48,12 +48,12 @@ class _File:
     label: tuple[str, ...]
     aside: tuple[str, ...]
     rows: Mapping[str, str] = field(default_factory=dict)
-    whole: int = 1
+    divisor: int = 1
 
 
-_FILES: Mapping[str, _File] = MappingProxyType(
+_FILES: Mapping[str, _BoardFile] = MappingProxyType(
     {
-        "hear2021": _File(
+        "hear2021": _BoardFile(
             title="HEAR 2021",
             name="hear2021_leaderboard.csv",
             suite="hear2021",
@@ -61,7 +61,7 @@ _FILES: Mapping[str, _File] = MappingProxyType(
             label=("Model",),
             aside=("URL", "Submission Date"),
         ),
-        "audiontt": _File(
+        "audiontt": _BoardFile(
             title="published runs of BYOL-A's encoder and others on HEAR's tasks",
             name="audiontt_hear_runs.csv",
             suite="hear2021",
@@ -69,7 +69,7 @@ _FILES: Mapping[str, _File] = MappingProxyType(
             label=("run",),
             aside=("mean16",),
         ),
-        "byola-paper": _File(
+        "byola-paper": _BoardFile(
             title="Table I of the BYOL-A paper",
             name="byola_tables.csv",
             suite="byola-paper",
@@ -77,7 +77,7 @@ _FILES: Mapping[str, _File] = MappingProxyType(
             label=("method", "pretraining_data", "d"),
             aside=("table", "mean"),
             rows={"table": "I"},
-            whole=100,
+            divisor=100,
         ),
     }
 )
@@ -156,7 +156,8 @@ def read_published(name: str) -> PublishedBoard:
     # Divide as decimals: 79.1 / 100 is not 0.791 in floats.
     scores = {
         column.name: [
-            float(Decimal(text) / of.whole) if text else float("nan") for text in raw[column.title]
+            float(Decimal(text) / of.divisor) if text else float("nan")
+            for text in raw[column.title]
         ]
         for column in columns
     }
@@ -183,7 +184,7 @@ def _labels(cells: pd.DataFrame) -> pd.Index:
     return pd.Index(labels, name="model")
 
 
-def _column(title: str, of: _File) -> BoardColumn:
+def _column(title: str, of: _BoardFile) -> BoardColumn:
     found = [card for card in cards().values() if _counts_to(card, title, of)]
     if not found:
         raise ValueError(f"{of.name}: no task card belongs to the column '{title}'")
@@ -197,5 +198,5 @@ def _column(title: str, of: _File) -> BoardColumn:
     )
 
 
-def _counts_to(card: Card, title: str, of: _File) -> bool:
+def _counts_to(card: Card, title: str, of: _BoardFile) -> bool:
     return title == card.directory or (card.suite == of.suite and card.board_name == title)
