@@ -106,7 +106,15 @@ def findings_against(
 def _pair(contained: Contained, source: Path, corpus: AudioCorpus) -> AlikeClips:
     clip = contained.clip
     place = f"{corpus.name(contained.recording)}@{contained.seconds:.2f}"
-    return AlikeClips(clip.split, clip.name, str(source), place, contained.likeness, False, True)
+    return AlikeClips(
+        split=clip.split,
+        clip=clip.name,
+        other_split=str(source),
+        other_clip=place,
+        likeness=contained.likeness,
+        same_samples=False,
+        same_labels=True,
+    )
 
 
 def leave_out(

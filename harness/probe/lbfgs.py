@@ -4,8 +4,8 @@ The unknowns are a matrix (C, size). All its rows are one problem, or each row i
 own. A problem is called a group of rows. Each group has its own step length and curvature pairs,
 and leaves when it has converged.
 
-The large arrays are tensors on any device. What is one number a group is float64 in numpy, where
-small operations cost least.
+The large arrays are tensors on any device. Numbers of groups are float64 in numpy, where small
+operations cost least.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Objective(Protocol):
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where L-BFGS stopped: ``unknowns`` (C, size) after ``steps`` steps.
+    """The result of L-BFGS: ``unknowns`` (C, size) after ``steps`` steps.
 
     ``error`` is the largest over groups of the Newton decrement, by the preconditioner, over the
     root of ``Objective.scale``.
@@ -83,14 +83,14 @@ class _State:
             return tensor.view(groups, -1, tensor.shape[1])[where].flatten(0, 1)
 
         return _State(
-            self.index[kept],
-            self.objective.only(kept),
-            rows(self.unknowns),
-            rows(self.image),
-            self.value[kept],
-            rows(self.gradient),
-            rows(self.conditioned),
-            self.pairs.only(kept, where),
+            index=self.index[kept],
+            objective=self.objective.only(kept),
+            unknowns=rows(self.unknowns),
+            image=rows(self.image),
+            value=self.value[kept],
+            gradient=rows(self.gradient),
+            conditioned=rows(self.conditioned),
+            pairs=self.pairs.only(kept, where),
         )
 
 
@@ -107,9 +107,16 @@ def minimise(objective: Objective, unknowns: Tensor, image: Tensor, tolerance: f
     stuck = np.zeros(groups, dtype=bool)
     value, residual = objective.value(unknowns, image)
     gradient = objective.gradient(unknowns, residual)
-    conditioned = objective.precondition(gradient)
-    index, pairs = np.arange(groups), _Pairs(groups, unknowns)
-    state = _State(index, objective, unknowns, image, value, gradient, conditioned, pairs)
+    state = _State(
+        index=np.arange(groups),
+        objective=objective,
+        unknowns=unknowns,
+        image=image,
+        value=value,
+        gradient=gradient,
+        conditioned=objective.precondition(gradient),
+        pairs=_Pairs(groups, unknowns),
+    )
     step = 0
     while True:
         decrement = _dots(state.gradient, state.conditioned, len(state.index))

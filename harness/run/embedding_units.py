@@ -52,7 +52,13 @@ def stored_embeddings(
         fingerprint = fingerprint_of_audio(task, split, module, audio, dtype=dtype)
         directory = embedding_directory(out, module.spec, task, split, fingerprint)
         unit = EmbeddingUnit(
-            module.spec, module.fingerprint, source, split, directory, dtype, cached
+            spec=module.spec,
+            model_fingerprint=module.fingerprint,
+            source=source,
+            split=split,
+            directory=directory,
+            dtype=dtype,
+            cached=cached,
         )
         if not directory.is_dir():
             unit = _divided(unit, task, module, audio, memory)

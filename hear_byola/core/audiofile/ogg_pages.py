@@ -30,11 +30,11 @@ class _Page(NamedTuple):
 
     start: int
     end: int
-    flags: int
-    serial: int
-    number: int
-    whole: bool
-    intact: bool
+    flags: int = 0
+    serial: int = 0
+    number: int = 0
+    whole: bool = False
+    intact: bool = False
 
 
 def check_ogg(content: bytes) -> None:
@@ -78,14 +78,14 @@ def _pages(content: bytes) -> Iterator[_Page]:
 def _page(content: bytes, start: int) -> _Page:
     sizes_at = start + _HEADER.size
     if sizes_at > len(content):
-        return _Page(start, len(content), 0, 0, 0, False, False)
+        return _Page(start, len(content))
     header = _HEADER.unpack_from(content, start)
     _, _, flags, _, serial, number, checksum, segments = header
     sizes = content[sizes_at : sizes_at + segments]
     end = sizes_at + segments + sum(sizes)
     whole = len(sizes) == segments and end <= len(content)
     intact = whole and _checksum(content[start:end]) == checksum
-    return _Page(start, end, flags, serial, number, whole, intact)
+    return _Page(start, end, flags, serial, number, whole=whole, intact=intact)
 
 
 def _checksum(page: bytes) -> int:
