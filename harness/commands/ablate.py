@@ -48,9 +48,10 @@ def ablate(
     engine: str,
     ray_address: str,
 ) -> int:
-    """Train a study's arms × seeds, evaluate all, and compare each with the reference arm.
+    """Train, evaluate and compare the arms of a study.
 
-    STUDY is a YAML file. The table at the end is also in OUT/table.md and OUT/table.csv. After a
+    STUDY is a YAML file. Each arm is trained with each seed, and compared with the reference arm.
+    The table at the end is also in OUT/table.md and OUT/table.csv. After a
     stop, the same command resumes. Exit code 1: an arm failed, and the others were finished.
     """
     from harness.ablation import Trainer

@@ -32,10 +32,10 @@ from harness.core.errors import UserError
 )
 @table_format
 def board(paths: tuple[Path, ...], name: str, tables: tuple[str, ...], style: str) -> None:
-    """Rank the results of each RUN among published ones: a run's folder, or a results.csv.
+    """Rank results among published scores.
 
-    Without RUN: the folder runs. A board contains only rows of the protocol and of the task
-    directories that the published scores were made with.
+    RUN is a run's folder or a results.csv. Without RUN: the folder runs. Only results of the
+    protocol and of the task directories that the published scores were made with are ranked.
     """
     from harness.analysis.board import board as place
     from harness.analysis.board.published import read_published

@@ -65,9 +65,10 @@ def convert(
     data: str,
     force: bool,
 ) -> None:
-    """Write the weights of IN, for example a published .pth file, to OUT, a .safetensors file.
+    """Convert a checkpoint to our format.
 
-    A file in our format records the mel filterbank and the statistics of its weights. IN does not,
+    The weights of IN, for example a published .pth file, are written to OUT, a .safetensors file. A
+    file in our format records the mel filterbank and the statistics of its weights. IN does not,
     so the options give them. Values that are assumed without an option are printed.
     """
     from hear_byola.conversion import convert as convert_file

@@ -32,12 +32,12 @@ def compare(
     margin: float | None,
     style: str,
 ) -> None:
-    """Compare models clip by clip: differences with intervals, p values and verdicts.
+    """Test the differences between models, clip by clip.
 
-    A, B, ... are models as tables name them; the others are compared with A. RUN is a run's folder
-    or a results.csv; without RUN: the folder runs. Each table has the difference on every task,
-    Holm's correction over tasks, the smallest difference that would be detected, and the mean over
-    tasks; with three models or more also mean ranks.
+    A, B, ... are models as tables name them. All others are compared with A. RUN is a run's folder
+    or a results.csv. Without RUN: the folder runs. Each table has the difference on every task with
+    its interval, p value and verdict, Holm's correction over tasks, the smallest difference that
+    would be detected, and the mean over tasks; with three models or more also mean ranks.
     """
     from harness.analysis.compare import compare_all, format_comparisons
     from harness.analysis.compare.gather import load

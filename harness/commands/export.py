@@ -22,7 +22,7 @@ _RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
 @click.command(cls=Command)
 @runs_argument
 @run_option
-@click.option("--format", "style", type=click.Choice(_FORMATS), required=True)
+@click.option("--format", "style", type=click.Choice(_FORMATS), required=True, help="See above.")
 @out_option(default=None, help="File to write.  [default: standard output]")
 @click.option(
     "-m",
@@ -46,14 +46,14 @@ _RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
     "--organization",
     default="unknown",
     show_default=True,
-    help="Who evaluated, for every-eval-ever.",
+    help="Organization that evaluated the model, for every-eval-ever.",
 )
 @click.option(
     "--relationship",
     type=click.Choice(_RELATIONSHIPS),
     default="other",
     show_default=True,
-    help="Of the organization to the model's makers, for every-eval-ever.",
+    help="Relationship of that organization to the model's makers, for every-eval-ever.",
 )
 def export(
     paths: tuple[Path, ...],
@@ -69,7 +69,9 @@ def export(
     organization: str,
     relationship: str,
 ) -> None:
-    """Write results of each RUN (a run's folder, or a results.csv) in another format.
+    """Write results in the formats of other projects.
+
+    RUN is a run's folder or a results.csv. Without RUN: the folder runs.
 
     \b
     jsonl            a JSON object for each evaluation, with the columns of results.csv

@@ -91,7 +91,8 @@ class MakeOptions:
     "--prediction-type",
     type=click.Choice([each.value for each in PredictionType]),
     callback=lambda _, __, value: value and PredictionType(value),
-    help="[default: multilabel if a file has several labels]",
+    help="Whether a clip has one label or several.  [default: multilabel if a file has several "
+    "labels]",
 )
 @click.option(
     "--metric",
@@ -110,13 +111,13 @@ class MakeOptions:
 )
 @options.settings(MakeOptions)
 def make(chosen: MakeOptions) -> None:
-    """Make a task of the recordings in AUDIO_DIR that the table LABELS names.
+    """Make a task of your own recordings.
 
-    LABELS is a CSV file with the columns file and label; for events also onset and offset, in
-    seconds. Several labels of a file are on separate rows, or in one cell with semicolons between.
-    The table may give each file's split (train, valid, test) or fold, and its group (a speaker, a
-    recording). A group is kept in one split, and confidence intervals are computed over groups.
-    After a stop, the same command resumes.
+    LABELS is a CSV file that names recordings in AUDIO_DIR. It has the columns file and label; for
+    events also onset and offset, in seconds. Several labels of a file are on separate rows, or in
+    one cell with semicolons between. The table may give each file's split (train, valid, test) or
+    fold, and its group (a speaker, a recording). A group is kept in one split, and confidence
+    intervals are computed over groups. After a stop, the same command resumes.
     """
     if chosen.synthetic is not None:
         click.echo(_make_synthetic(chosen, chosen.synthetic))

@@ -20,11 +20,12 @@ from harness.core.counts import plural
 )
 @click.option("--overwrite", is_flag=True, help="Replace OUT if it exists.")
 def merge(paths: tuple[Path, ...], out: Path, overwrite: bool) -> None:
-    """Join the results of each RUN in OUT: a run's folder, or a results.csv.
+    """Join the results of several runs in one CSV.
 
-    Of several rows of one evaluation, the newest is kept, and the others are listed. This joins the
-    parts of a run with --shard on several machines. Predictions are not copied: commands that need
-    them, such as comparisons, need the runs' folders.
+    RUN is a run's folder or a results.csv. Of several rows of one evaluation, the newest is kept,
+    and the others are listed. The parts of a run with --shard on several machines can be joined in
+    this way. Predictions are not copied: commands that need them, such as comparisons, need the
+    runs' folders.
     """
     from harness.results import write_csv
     from harness.results.merge import check_output, describe_left_out

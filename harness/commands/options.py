@@ -116,6 +116,7 @@ table_format = click.option(
     type=click.Choice(["markdown", "csv", "latex", "html"]),
     default="markdown",
     show_default=True,
+    help="Format of the tables.",
 )
 
 some_tasks = together(
@@ -146,8 +147,8 @@ baseline = click.option(
     "baselines",
     multiple=True,
     metavar="MODEL",
-    help="A model, as tables name it, that is a baseline and comes first, like the modules of "
-    "harness.baselines and untrained hear_byola. Repeatable.",
+    help="Name of a model that is a baseline, which tables list first. Repeatable. Modules of "
+    "harness.baselines and untrained hear_byola are baselines without this option.",
 )
 
 runs_argument = click.argument("paths", nargs=-1, metavar="[RUN]...", type=FilePath(path_type=Path))

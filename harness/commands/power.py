@@ -54,11 +54,12 @@ def power(
     seeds: int | None,
     style: str,
 ) -> None:
-    """Print the smallest difference that each comparison in RUN would detect.
+    """Print which differences between models a run can detect.
 
-    Without RUN: the folder runs. The difference depends on the pair of models, the task's test
-    clips or groups, and the probe seeds. --difference adds the numbers of clips, groups or seeds
-    that a given difference needs.
+    RUN is a run's folder or a results.csv. Without RUN: the folder runs. The smallest difference
+    that a comparison would detect depends on the pair of models, the task's test clips or groups,
+    and the probe seeds. --difference adds the numbers of clips, groups or seeds that a given
+    difference needs.
     """
     from harness.analysis.compare.gather import load
     from harness.analysis.compare.plan import format_power

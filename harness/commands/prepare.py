@@ -41,9 +41,10 @@ def prepare(
     jobs: int,
     skip_bad: bool,
 ) -> None:
-    """Make a task directory from a corpus as its publisher distributes it.
+    """Make a task directory from a published corpus.
 
-    After a stop, the same command resumes.
+    The corpus is in the form in which its publisher distributes it. After a stop, the same command
+    resumes.
     """
     from tasks.prepare.run import prepare as prepare_task
 

@@ -95,9 +95,9 @@ class PretrainOptions:
 def pretrain(options: PretrainOptions) -> int:
     """Pretrain BYOL-A on AUDIO.
 
-    AUDIO is a folder of recordings or of tar shards (first folder below it: kind of audio), a text
-    or CSV list, or a tar file. The run's folder gets the checkpoint, its curves, and the state
-    from which the same command resumes after a stop.
+    AUDIO is a folder of recordings or of tar shards, a text or CSV list, or a tar file. The first
+    folder below AUDIO is the kind of a recording. The run's folder gets the checkpoint, its curves,
+    and the state from which the same command resumes after a stop.
     """
     try:
         from pytorch_lightning.utilities.rank_zero import rank_zero_only

@@ -20,9 +20,9 @@ _about = together(
         "models",
         multiple=True,
         metavar="MODEL",
-        help="A model, as tables name it, that has panels on every task. Repeatable. The others "
-        "are compared with the first of them, and with the best model if none is named. Up to "
-        "eight models are all shown; of more, those named, the best and baselines.",
+        help="Name of a model that has panels on every task. Repeatable. The others are compared "
+        "with the first of them, by default with the best model. Up to eight models are all shown; "
+        "of more, those named, the best model of a task and the baselines.",
     ),
     click.option(
         "--protocol",
@@ -90,11 +90,11 @@ class FigureOptions(_About):
 )
 @settings(ReportOptions)
 def report(chosen: ReportOptions) -> None:
-    """Write one HTML page about each RUN: a run's folder, or a results.csv.
+    """Write one HTML page about the results of runs.
 
-    Without RUN: the folder runs. The page opens from disk, without a network. It contains the
-    table, a figure of all scores, panels for each task, the comparison of models, the worst
-    mistakes with players, and the provenance of every row.
+    RUN is a run's folder or a results.csv. Without RUN: the folder runs. The page opens from disk,
+    without a network. It contains the table, a figure of all scores, panels for each task, the
+    comparison of models, the worst mistakes with players, and the provenance of every row.
     """
     from harness.api.reading import write_report
 
@@ -134,12 +134,16 @@ def report(chosen: ReportOptions) -> None:
     multiple=True,
     default=("pdf", "png"),
     show_default=True,
-    help="Repeatable.",
+    help="Format of the files. Repeatable.",
 )
 @click.option("-t", "--task", "tasks", multiple=True, help="Only figures of this task. Repeatable.")
 @settings(FigureOptions)
 def figures(chosen: FigureOptions) -> None:
-    """Write the figures of the report about each RUN for a paper, with captions.md."""
+    """Write the figures of the report as files for a paper.
+
+    RUN is a run's folder or a results.csv. Without RUN: the folder runs. The file captions.md has a
+    caption for each figure.
+    """
     from harness.api.reading import need_report_packages
 
     need_report_packages()

@@ -55,9 +55,9 @@ def results_table(
     marks: bool,
     ungrouped: bool,
 ) -> None:
-    """Print the table of models × tasks from each RUN: a run's folder, or a results.csv.
+    """Print the table of models × tasks.
 
-    Without RUN: the folder runs.
+    RUN is a run's folder or a results.csv. Without RUN: the folder runs.
     """
     from harness.api import format_table, load
 

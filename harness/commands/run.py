@@ -72,9 +72,10 @@ class RunOptions:
 @config
 @settings(RunOptions)
 def run(options: RunOptions) -> int:
-    """Embed, probe and score models on tasks; end with a table and results.csv.
+    """Embed, probe and score models on tasks.
 
-    Every unit of work is saved when it finishes: after a stop or a crash, the same command resumes.
+    The command prints a table at the end, and writes results.csv. Every unit of work is saved when
+    it finishes: after a stop or a crash, the same command resumes.
     Exit code 0: all done; 1: something failed, and the rest was finished; 2: wrong arguments, or a
     model or a task that cannot be used, and nothing was run.
     """
@@ -105,7 +106,7 @@ def embed(options: RunOptions) -> int:
 def probe(options: RunOptions) -> int:
     """Probe and score finished embeddings.
 
-    DIRECTORIES are embeddings of the original kit, one folder a task
+    DIRECTORIES are embeddings of the original kit, one folder per task
     (embeddings/MODULE/TASK). Without any, probe what `hear-byola embed` made of -m and -t.
     """
     return _execute(options, probe_only=True)

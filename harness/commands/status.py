@@ -32,8 +32,8 @@ _COLUMNS = ("to do", "claimed", "done")
 def status(folder: Path, as_json: bool) -> int:
     """Print how far a run is, who works on what, and what failed.
 
-    RUN is the folder of --out. It loads no model and changes nothing, so it can be called at any
-    time. Exit code 1: something failed.
+    RUN is the folder that --out named. The command loads no model and changes nothing, so it can be
+    called at any time. Exit code 1: something failed.
     """
     from harness.run.planned import read_plans
     from harness.run.survey import survey

@@ -71,7 +71,7 @@ def submit(
     report: bool,
     dry_run: bool,
 ) -> int:
-    """Submit the run of CONFIG as a job array, and a job that finishes it.
+    """Submit a run to a cluster, as an array of jobs.
 
     CONFIG is a file for `hear-byola run --config`. The jobs of the array share its work. When they
     have ended, another job does what is left, prints the table and writes the report. Jobs that

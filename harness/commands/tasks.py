@@ -23,7 +23,10 @@ def tasks() -> None:
 @options.tasks_dir
 @click.option("--suite", help="Only tasks of this suite, for example `hear2021`.")
 def tasks_list(tasks_dir: Path, suite: str | None) -> None:
-    """List the tasks with a card, whether each is here, and other task directories."""
+    """List all known tasks, and which of them are here.
+
+    A task is known if it has a card. Other task directories in --tasks-dir are listed, too.
+    """
     from tasks.listing import list_tasks
 
     click.echo(list_tasks(tasks_dir, suite))

@@ -37,9 +37,10 @@ def validate(
     quick: bool,
     whole: bool,
 ) -> int:
-    """Check a module against the HEAR API: the official validator, then stricter checks.
+    """Check a module against the HEAR API.
 
-    MODULE is as for `hear-byola run -m`. Exit code 0: all passed; 1: a check failed; 3: the
+    MODULE is as for `hear-byola run -m`. The official validator runs first, then stricter checks.
+    Exit code 0: all passed; 1: a check failed; 3: the
     official validator is not installed and was not run.
     """
     if quick and whole:
