@@ -34,7 +34,7 @@ def read_ahead(
     pending: deque[tuple[Future[list[np.ndarray | Exception]], list[int]]] = deque()
     waiting = deque(paths)
     clips = held = 0  # read in advance, and their bytes
-    # A thread takes several clips at once: to hand over a short clip takes as long as to read it.
+    # A thread takes several clips at once: handing one over costs as much as reading a short clip.
     most = max(1, min(_GROUP, ahead // 4))
     pool = ThreadPoolExecutor(threads, thread_name_prefix="read-ahead")
 
@@ -81,7 +81,7 @@ def _read_all(
     for path in paths:
         try:
             sounds.append(read(path, sample_rate))
-        except Exception as error:
+        except Exception as error:  # raised when the clip's turn comes
             return [*sounds, error]
     return sounds
 

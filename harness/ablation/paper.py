@@ -13,7 +13,7 @@ from harness.core.errors import UserError, did_you_mean
 
 @dataclass(frozen=True)
 class PaperRow:
-    """What a paper prints of an arm.
+    """The scores that a paper prints for an arm.
 
     Attributes:
         source: where it is printed ("arXiv 2103.06695, Table II").

@@ -40,7 +40,7 @@ def train_on_ray(
         pretrain: trains on a device; nodes must be able to import it.
         say: gets lines on the progress.
         engine: the cluster's engine, which runs nothing else at the same time.
-        jobs: number of trainings at a time; None for one a GPU, or without GPUs one a node.
+        jobs: number of trainings at a time; None for one per GPU, or without GPUs one per node.
     """
     ray = engine.cluster.ray
     at_once, needs = _shares(engine, jobs)
@@ -62,7 +62,7 @@ def train_on_ray(
                     say(line)
                     continue
                 error = returned(outcome)
-            except Exception as fault:
+            except Exception as fault:  # one failed training must not stop the others
                 error = text_of(fault).splitlines()[0]
                 if isinstance(fault, ray.exceptions.RayError) and starts[training] < _STARTS:
                     say(f"{training.name}: its worker was lost ({error}); it is started again")

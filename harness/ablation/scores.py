@@ -53,7 +53,7 @@ class StudyScores:
         return tuple(i for i, column in enumerate(self.columns) if column.averaged)
 
     def groups(self) -> dict[str, tuple[int, ...]]:
-        """The columns of each comparison of arms, by name: each task, and the mean."""
+        """Return the columns of each comparison of arms, by name: each task, and the mean."""
         return {c.task: (i,) for i, c in enumerate(self.columns)} | {MEAN: self.averaged}
 
 

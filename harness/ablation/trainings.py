@@ -237,7 +237,7 @@ def _work(
         tell("failed", "it was stopped; what it saved is kept")
     except UserError as error:
         tell("failed", str(error))
-    except Exception as error:
+    except Exception as error:  # one failed training must not stop the others
         traceback.print_exc()
         where = f"traceback in {training.out / LOG}"
         tell("failed", f"{type(error).__name__}: {error} ({where})")

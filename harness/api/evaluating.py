@@ -57,7 +57,7 @@ def evaluate(
             ``PROTOCOL-N-shot``; None stands for all clips.
         draws: how often the clips of ``shots`` are drawn.
         out: the folder for embeddings, predictions and ``results.csv``.
-        jobs: number of worker processes; 1 works in this process, None is one a core or a GPU.
+        jobs: number of worker processes; 1 works in this process, None is one per core or GPU.
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         tasks_dir: the folder in which tasks are looked up by name.
         dtype: of stored embeddings, ``float32`` or ``float16``.

@@ -53,7 +53,7 @@ def list_tasks(tasks_dir: Path | str = "tasks", suite: str | None = None) -> pd.
         suite: only this suite.
 
     Returns:
-        One row a task: ``task`` (its name for :func:`harness.evaluate`), ``suite``, ``title``,
+        One row per task: ``task`` (its name for :func:`harness.evaluate`), ``suite``, ``title``,
         ``embedding_type``, ``prediction_type``, ``metric`` (the primary one), ``clips`` and
         ``here``: whether the task is in ``tasks_dir`` or comes with the package.
 

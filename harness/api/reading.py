@@ -37,9 +37,10 @@ def table(results: Runs, protocol: str | None = None) -> pd.DataFrame:
         protocol: needed if the results have several.
 
     Returns:
-        One row a model: one column a task (mean over seeds; NaN if the evaluation is missing, has
-        failed or is undefined), ``mean`` and ``tasks``, the number of tasks in the mean. Metrics of
-        which less is better and synthetic tasks are not in the mean.
+        One row per model. One column per task has the mean over seeds, NaN if the evaluation is
+        missing, has failed or is undefined. The last columns are ``mean`` and ``tasks``, the number
+        of tasks in the mean. The mean leaves out synthetic tasks, and metrics of which less is
+        better.
 
     Raises:
         UserError: no results by the protocol, or several protocols and none is named.

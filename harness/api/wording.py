@@ -14,8 +14,15 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _OPTION = re.compile(
-    r"(?P<command>`hear-byola [^`]*`)"  # advice to run a command stays as it is
-    r"|--(?P<name>[a-z]+(?:-[a-z]+)*)(?P<value> \w+(?::\d+)?(?=[:.](?:\s|$)))?"
+    r"""
+    (?P<command> `hear-byola\ [^`]*` )      # advice to run a command stays as it is
+    | --(?P<name> [a-z]+ (?:-[a-z]+)* )
+      (?P<value>                            # a word before a colon or full stop is the value,
+          \ \w+ (?: :\d+ )?                 # as in "--device cuda:1: this machine has ..."
+          (?= [:.] (?: \s | $ ) )           # and "Use --device cpu."
+      )?
+    """,
+    re.VERBOSE,
 )
 _OTHER_NAMES = {"format": "style"}
 

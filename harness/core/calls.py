@@ -62,7 +62,7 @@ def answer(call: bytes, **extra: object) -> bytes:
     try:
         function, arguments = pickle.loads(call)
         return pickle.dumps((True, function(*arguments, **extra), ""))
-    except BaseException as error:
+    except BaseException as error:  # whatever the function raised is its outcome
         return _failed(error)
 
 

@@ -27,7 +27,7 @@ has forked can keep the connection open after the parent's death."""
 
 @dataclass(frozen=True)
 class Order:
-    """What a worker begins with; see :func:`harness.core.forkserver.start`."""
+    """The arguments with which a worker starts (:func:`harness.core.forkserver.start`)."""
 
     work: Work
     imports: str
@@ -43,7 +43,7 @@ def serve(control: int, parent: int) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         with socket.socket(fileno=control) as connection:
             _Copies(connection, parent).make()
-    except BaseException:
+    except BaseException:  # nothing else would report it before the process ends
         traceback.print_exc()
     finally:
         # Neither exit handlers nor buffers of the process that this one was copied from.
@@ -148,7 +148,7 @@ class _Copies:
                 numpy.random.seed()  # as in a fresh interpreter, and unlike in other copies
             order.work(connection, server)
             code = 0
-        except BaseException:
+        except BaseException:  # nothing else would report it before the process ends
             traceback.print_exc()
         finally:
             flush()

@@ -84,7 +84,7 @@ def damage_in(folder: Path) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except Exception as error:
+    except Exception as error:  # damaged files raise all kinds
         if not is_damage(error):
             raise
         raise Damaged(folder, text_of(error)) from error
@@ -106,7 +106,7 @@ def text_of(error: BaseException) -> str:
     """
     try:
         text = printable(str(error)).strip()
-    except Exception:
+    except Exception:  # a foreign exception can fail to make its text
         text = ""
     if len(text) > _LONGEST_TEXT:
         text = f"{text[:_LONGEST_TEXT]}... ({len(text):,} characters)"

@@ -162,6 +162,7 @@ class _Copy:
             return -KILL  # the server was killed, and its copies with it
 
 
+# A process has one server, which all its pools share; threads of several pools start workers.
 _lock = threading.Lock()
 _started: _Server | None = None
 _copies_allowed = False

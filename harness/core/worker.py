@@ -36,6 +36,7 @@ def work(connection: int, parent: int) -> None:
 
 
 _to_parent: Connection | None = None
+"""The connection of this process, if it is a worker; units deep in a call use it."""
 
 
 @dataclass(frozen=True)

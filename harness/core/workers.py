@@ -167,7 +167,7 @@ class Workers:
                     if foreign in kept:
                         self._forget(kept.pop(foreign)[1])
                     call.future.set_exception(error)
-                except BaseException as error:
+                except BaseException as error:  # whatever the call raised; its future passes it on
                     call.future.set_exception(error)
         finally:
             for _, process in kept.values():

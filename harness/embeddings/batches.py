@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Sized
 from dataclasses import dataclass, field
 from typing import Generic, NamedTuple, TypeVar
 
-# Seconds of audio in one call of the model. Measured on a CPU with 32 MiB of last-level cache, one
-# thread, clips of 1 s: compared with 10 s a call, a small HuBERT takes 1.6 times as long with one
-# clip a call, and 1.5 times as long with 30 s, whose activations do not fit the cache. `hear_byola`
-# limits its own batches: it takes 1.7 times as long with one clip, and the same from 10 s on. A GPU
-# needs more audio to be busy; if it runs out of memory, calls are halved (`embedder`).
+# Seconds of audio in one call of the model, measured with clips of 1 s on one thread of a CPU with
+# 32 MiB of last-level cache. A small HuBERT takes 1.6 times as long in calls of 1 s as in calls of
+# 10 s, and 1.5 times as long in calls of 30 s, whose activations do not fit the cache. `hear_byola`
+# limits its own batches: it takes 1.7 times as long in calls of 1 s, and the same from 10 s on. A
+# GPU needs more audio to be busy; if it runs out of memory, calls are halved (`embedder`).
 CPU_CALL_SECONDS = 10.0
 GPU_CALL_SECONDS = 480.0
 # Most seconds of decoded audio that wait for clips of the same length (77 MB at 16 kHz).

@@ -141,7 +141,7 @@ class Embedder:
             return self._module.scene(audio), None
         except UserError as error:
             raise UserError(f"{error} {self._where(clips)}") from error
-        except Exception as error:
+        except Exception as error:  # a module can raise any exception
             if not is_out_of_memory(error):
                 raise UserError(
                     f"{self._module.spec.label} failed: {text_of(error)} {self._where(clips)}"

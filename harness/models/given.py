@@ -99,7 +99,7 @@ def _loaded(functions: Any, name: str, device: str) -> Any:
     try:
         with Guest(name).called():
             model = functions.load_model()
-    except (Exception, ModuleExit) as error:
+    except (Exception, ModuleExit) as error:  # a module can raise any exception
         raise UserError(
             f"load_model() of '{name}' failed: {type(error).__name__}: {error}. To give it a "
             "checkpoint or options, load the model and give the pair (module, model)."

@@ -99,7 +99,7 @@ def exits_refused() -> Iterator[None]:
             yield
     except (Exception, KeyboardInterrupt):
         raise
-    except BaseException as error:
+    except BaseException as error:  # SystemExit, and what a module may define beside Exception
         text = f"{type(error).__name__}: {error}".removesuffix(": ")
         raise ModuleExit(text) from error
 

@@ -61,9 +61,10 @@ def guest_of(module: ModuleType) -> Guest:
 
 
 _guests: dict[str, Guest] = {}
+"""By module name: Python imports a module once, and what its import changed is seen only then."""
 
-# The folder from which each HEAR module imports, with the module's name.
 _folder_of: dict[str, str] = {}
+"""The folders that imports have added to ``sys.path``, with the name of the HEAR module."""
 
 
 def _refuse_mixed_code(name: str, module: ModuleType, source: Source) -> None:
@@ -84,8 +85,9 @@ def _refuse_mixed_code(name: str, module: ModuleType, source: Source) -> None:
 
 _NAMES = "an import name, or the path of a .py file or of a package's folder"
 
-# Fingerprints hash the source on disk, which must be the code that this process imported.
 _source_at_import: dict[str, str] = {}
+"""Hash of the source of each imported module: fingerprints hash the source on disk, which must be
+the code that this process imported."""
 
 
 def _import(name: str) -> ModuleType:
@@ -103,7 +105,7 @@ def _import(name: str) -> ModuleType:
         if error.name and f"{name}.".startswith(f"{error.name}."):
             raise _no_such_module(name) from None
         raise _failed(name, error) from error
-    except Exception as error:
+    except Exception as error:  # a module can raise any exception
         raise _failed(name, error) from error
 
 
@@ -135,7 +137,7 @@ def _import_file(path: Path) -> ModuleType:
     try:
         with exits_refused():
             spec.loader.exec_module(module)
-    except BaseException as error:
+    except BaseException as error:  # also an interrupt: a half-imported module must not remain
         del sys.modules[name]
         if isinstance(error, Exception):
             raise _failed(str(typed), error) from error

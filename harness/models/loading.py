@@ -53,7 +53,7 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
         raise UserError(
             f"load_model of '{spec.module}' tried to end the process ({error})."
         ) from error
-    except Exception as error:
+    except Exception as error:  # a module can raise any exception
         raise UserError(
             f"load_model of '{spec.module}' failed: {type(error).__name__}: {error}"
         ) from error

@@ -143,6 +143,7 @@ def with_spread(model: Model, embeddings: ReferenceEmbeddings) -> ReferenceEmbed
     sound = reference_sound(model.sample_rate, *_SOUNDS[embeddings.sound])
     sound = sound * (1 + _ROUNDING * _uniform(1, sound.shape))
     spread, cuda = 0.0, model.device.startswith("cuda")
+    # A module can raise any exception; its spread is then unknown.
     with restored_random_states(cuda), contextlib.suppress(Exception):
         _seed_generators(cuda)
         if embeddings.scene is not None:

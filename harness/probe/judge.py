@@ -133,7 +133,7 @@ class Judge:
         return value, choice
 
     def better(self, score: float, best: float) -> bool:
-        """Whether a score is strictly better; one that is NaN never is, all others beat NaN."""
+        """Return whether a score is strictly better; NaN is worse than every number."""
         if math.isnan(score) or math.isnan(best):
             return not math.isnan(score)
         return score > best if self.higher_is_better else score < best

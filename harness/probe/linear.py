@@ -39,7 +39,7 @@ _AXES = 64
 # Relative errors at which a fit of the path, and a refined fit, have converged.
 _TOLERANCE = 3e-4
 _REFINED = 3e-5
-# The logit of what training leaves no doubt of: a class without rows (-) or one in every row (+).
+# The logit of a class that no training row has (negative), or that every row has (positive).
 _CERTAIN = 1e4
 
 

@@ -95,7 +95,7 @@ class Material:
         ]
 
     def tasks(self, protocol: str) -> tuple[str, ...]:
-        """The tasks with results by a protocol."""
+        """Return the tasks with results by a protocol."""
         return tuple(sorted(set(self.headlines(protocol).task)))
 
     def fact(self, task: str) -> TaskFacts:
@@ -103,13 +103,13 @@ class Material:
         return self.facts.get(task) or TaskFacts(title=task.rsplit("-", 2)[0])
 
     def headlines(self, protocol: str) -> pd.DataFrame:
-        """The rows of one protocol's primary metrics."""
+        """Return the rows of one protocol's primary metrics."""
         if protocol not in self._headlines:
             self._headlines[protocol] = headlines(self.rows, protocol)
         return self._headlines[protocol]
 
     def cells(self, protocol: str) -> pd.DataFrame:
-        """The table of one protocol (:func:`harness.analysis.table.cells.cells`), without means."""
+        """Return the table of one protocol without means (:mod:`harness.analysis.table.cells`)."""
         if protocol not in self._cells:
             found = cells(self.rows, protocol, baselines=self.baselines)
             self._cells[protocol] = found[found.n_tasks.isna()]

@@ -30,7 +30,7 @@ _LIBRARY = "hear-byola"
 
 @dataclass(frozen=True)
 class Publication:
-    """What result rows do not contain.
+    """Facts on a publication that result rows do not contain.
 
     Attributes:
         model: name of the model where it is published, for example ``me/my-model``.

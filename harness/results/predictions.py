@@ -185,7 +185,7 @@ def read_predictions(directory: Path, split: str) -> FoldPredictions:
         reference = _events(jsontext.load(path.read_bytes()), fold.clips)
     except KeyError as error:
         raise UserError(f"{path} lacks {error}. {_CURE}") from error
-    except Exception as error:
+    except Exception as error:  # damaged files raise all kinds
         if not is_damage(error):
             raise
         why = printable(str(error)).rstrip(".") or text_of(error)

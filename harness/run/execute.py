@@ -59,7 +59,7 @@ def execute(
     scheduler = Scheduler(plan, engine, run)
     try:
         scheduler.work()
-    except BaseException:
+    except BaseException:  # also an interrupt must end the workers
         engine.close(kill=True)
         # Errors of the table must not replace the error that stopped the run.
         with contextlib.suppress(OSError):

@@ -197,9 +197,11 @@ def _claimed(directory: Path) -> Iterator[bool]:
         yield mine and not directory.is_dir()
 
 
-# Reading a table or a memory of 100,000 clips takes as long as embedding hundreds of them.
+# A worker keeps the hashes, the task and the model of its last unit. Reading a table or a memory of
+# 100,000 clips takes as long as embedding hundreds of them.
 _hashes = functools.lru_cache(maxsize=1)(lambda out: ContentHashes(out / AUDIO_HASHES))
 _tasks: dict[tuple[str, tuple[FileState, ...]], Task] = {}
+_loaded: dict[tuple[str, str, str], HearModule] = {}
 
 
 def _task(source: TaskSource) -> Task:
@@ -218,13 +220,9 @@ def _read(unit: EmbeddingUnit, out: Path, task: Task, module: HearModule) -> Rea
     return AudioCache((out / RESAMPLED_AUDIO).absolute(), unit.cached, _hashes(out)).read
 
 
-_loaded: dict[tuple[str, str, str], HearModule] = {}
-
-
 def _module(unit: EmbeddingUnit, out: Path, device: str) -> HearModule:
     if unit.spec.live:  # it can have changed since its last use
         return _load(unit, out, device)
-    # Keep the last model: a worker gets the splits of a model one after the other.
     key = (repr(unit.spec), unit.model_fingerprint, device)
     if key not in _loaded:
         _loaded.clear()

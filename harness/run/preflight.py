@@ -118,7 +118,7 @@ def check_tables(sources: Sequence[TaskSource]) -> Sequence[TaskSource]:
     """Check the tables of tasks, and return the tasks.
 
     Raises:
-        UserError: every error of every task, one a line.
+        UserError: every error of every task, one per line.
     """
     _refuse(
         _line(source.directory, finding)

@@ -133,7 +133,7 @@ class Tracker(Listener):
         """Give up on a tracker that fails; the run does not depend on it."""
         try:
             yield
-        except Exception as error:
+        except Exception as error:  # trackers raise all kinds
             self._run = None
             self._display.say(
                 f"{self._package} failed ({error}): the run continues, and logs nothing more to it"

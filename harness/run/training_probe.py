@@ -82,7 +82,7 @@ class TrainingProbe:
             for name, source in self._sources.items():
                 try:
                     scores[name] = self._score(checkpoint, source)
-                except Exception as error:
+                except Exception as error:  # no failure of a probe may stop a training
                     kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
                     self._say(f"the probe on {name} failed: {kind}{error}")
         return scores

@@ -103,7 +103,7 @@ class Folder:
         with _locked(self.out) if _is_rank_zero() else contextlib.nullcontext():
             try:
                 yield
-            except Exception:
+            except Exception:  # whatever it was; an interrupt keeps what is there
                 if _is_rank_zero() and not self.begun() and not self.metrics.is_file():
                     self._clear(before, made)
                 raise

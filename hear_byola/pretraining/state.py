@@ -52,7 +52,7 @@ class WholeFiles(CheckpointIO):
             content = torch.load(path, map_location=map_location or "cpu", weights_only=True)
             content["pytorch-lightning_version"]
             return content
-        except Exception as error:
+        except Exception as error:  # damaged files raise all kinds
             raise UserError(
                 f"{path} cannot be read ({type(error).__name__}): it is damaged, or not the state "
                 "of a run. Delete it to start again."

@@ -69,7 +69,8 @@ def in_threads(function: Callable[[_Item], _Result], items: Sequence[_Item]) -> 
     """
     pool = ThreadPoolExecutor(_THREADS)
     stopped = threading.Event()
-    # A thread takes several items at once: to hand over a short clip takes as long as to decode it.
+    # A thread takes several items at once: handing one item over costs as much as decoding a short
+    # clip.
     size = min(_GROUP, 1 + len(items) // _GROUP)
 
     def work(start: int) -> list[_Result]:

@@ -49,7 +49,7 @@ def side_by_side(
                 failures[name] = sentence(error)
             except Stopped:
                 return
-            except BaseException as error:
+            except BaseException as error:  # raised again in the caller's thread
                 faults.append(error)
                 stop.set()
             finally:
@@ -62,7 +62,7 @@ def side_by_side(
         for thread in running:
             while thread.is_alive():
                 thread.join(0.1)  # an endless join is not interruptible on every system
-    except BaseException:
+    except BaseException:  # an interrupt
         stop.set()
         for thread in filter(threading.Thread.is_alive, running):
             thread.join(_GRACE / len(running))

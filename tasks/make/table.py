@@ -72,7 +72,8 @@ def read_table(path: Path, known: Collection[str], faults: Faults) -> Table:
     if not rows:
         faults.refuse()
         raise UserError(
-            f"{path} contains no row: the first line names the columns, each other line a clip."
+            f"{path} contains no row. The first line must name the columns, and each other line "
+            "describes a clip."
         )
     return Table(path, content_sha256(content), columns, tuple(rows))
 

@@ -106,17 +106,17 @@ def _texts(logs: Path, least: int = 0) -> list[str]:
 
 
 def _listed(array: str, form: str) -> list[str]:
-    """Return what ``squeue`` tells of the running jobs of an array."""
+    """Return what ``squeue`` lists for the running jobs of an array."""
     return _call(["squeue", "-h", "-t", "running", "-j", array, "-o", form]).split()
 
 
 def _kill_a_node(array: str) -> int:
     """Kill a node daemon of this machine, with its jobs; return how many were killed.
 
-    Slurm notices the death of a node after some minutes. It is told here.
+    Slurm notices the death of a node only after some minutes, so this marks the node as down.
     """
-    told = _call(["scontrol", "show", "config"])
-    place = dict(re.findall(r"^(Slurmd\w+File)\s*=\s*(\S+)", told, re.MULTILINE))
+    config = _call(["scontrol", "show", "config"])
+    place = dict(re.findall(r"^(Slurmd\w+File)\s*=\s*(\S+)", config, re.MULTILINE))
     for name in _listed(array, "%N"):
         file, log = (place[f"Slurmd{k}File"].replace("%n", name) for k in ("Pid", "Log"))
         if not Path(file).is_file():

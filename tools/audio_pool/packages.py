@@ -166,7 +166,7 @@ def open_deb(archive: Path) -> Iterator[tarfile.TarFile]:
             raise UserError(
                 f"{archive} cannot be unpacked: {why}. Delete it and start again."
             ) from error
-        except BaseException:
+        except BaseException:  # also an interrupt must end the process
             process.kill()
             raise
 

@@ -39,7 +39,7 @@ class SignTest:
 
 @dataclass(frozen=True)
 class Flips:
-    """What a sign-flip test flips the signs of, for its power.
+    """The differences whose signs a sign-flip test flips, summarised for its power.
 
     Attributes:
         n: number of groups; of clips the effective number over folds (:func:`score_interval`).

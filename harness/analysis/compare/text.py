@@ -58,7 +58,7 @@ def _ranked(comparison: Comparison) -> bool:
 
 
 def long_form(comparison: Comparison) -> pd.DataFrame:
-    """Return one row a task and pair of models, and one of the task ``mean`` a pair."""
+    """Return a row for each task and pair of models, and for each pair one of the task ``mean``."""
     means = comparison.overall.rename(columns={"mean_difference": "difference"})
     means = means.assign(task=MEAN, verdict=[_counts(over) for over in means.to_dict("records")])
     means = means.assign(metric=[plural(n, "task") for n in means.n_tasks])

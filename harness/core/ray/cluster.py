@@ -83,7 +83,7 @@ class Cluster:
             self._connect(address, cpus)
             if address:
                 self._check_nodes()
-        except BaseException:
+        except BaseException:  # also an interrupt must end the connection
             self.close()
             raise
 
@@ -131,7 +131,7 @@ class Cluster:
         try:
             with _signals_kept():
                 self.ray.init(address or "local", **quiet, **({} if address else started))
-        except Exception as error:
+        except Exception as error:  # Ray raises errors of many kinds
             if not address:
                 raise UserError(f"Ray could not be started: {text_of(error)}") from error
             raise UserError(
@@ -159,7 +159,7 @@ class Cluster:
             if answer not in late:
                 try:
                     fault = _fault(self.ray.get(answer), ours)
-                except Exception as error:
+                except Exception as error:  # of a node that fails in any way
                     fault = text_of(error)
             if fault:
                 faults.append(f"  {host}: {fault}")

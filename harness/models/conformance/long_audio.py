@@ -75,7 +75,7 @@ def examine_here(request: Mapping[str, Any]) -> dict[str, str]:
         return {"failure": str(failure)}
     except Doubt as doubt:
         return {"doubt": str(doubt)}
-    except Exception as error:
+    except Exception as error:  # a module can raise any exception
         return {"failure": said(error)}
 
 

@@ -94,7 +94,7 @@ def validate_here(request: Mapping[str, Any]) -> dict[str, Any]:
             print("Looks good!")
         except validator.ModelError as error:  # a BaseException
             outcome, message = "refused", _one_line(error)
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # a module can raise any exception
             outcome, message = "crashed", said(error)
             traceback.print_exc()
     for text in warned:

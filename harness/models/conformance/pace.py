@@ -24,6 +24,6 @@ def measure_pace(subject: Subject) -> float | None:
                 began = time.perf_counter()
                 subject.scene(audio)
                 subject.timestamps(audio)
-    except Exception:
+    except Exception:  # a module can raise any exception
         return None
     return (time.perf_counter() - began) / (2 * _CLIP_SECONDS)

@@ -71,10 +71,10 @@ def check_short_clips(subject: Subject) -> str:
             _check_finite(subject, audio, f"a clip of {milliseconds} ms")
         except Failure:
             raise
-        except Exception as error:
+        except Exception as error:  # a module can raise any exception
             raise Failure(f"a clip of {milliseconds} ms raises {said(error)}") from error
     try:
         _check_finite(subject, noise[:, :1], "a clip of one sample")
-    except Exception as error:
+    except Exception as error:  # a module can raise any exception
         raise Doubt(f"10 ms works, but a clip of one sample does not: {said(error)}") from error
     return "100, 25 and 10 ms and one sample work"

@@ -127,7 +127,7 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
             try:
                 with exits_refused():
                     model = _load(api, spec)
-            except Exception as error:
+            except Exception as error:  # a module can raise any exception
                 raise Failure(f"load_model raises {said(error)}") from error
             seeded = torch.initial_seed() != _ODD_SEED
         changed = changed_settings(before)

@@ -143,7 +143,7 @@ def _judged(name: str, check: Callable[[], str], made: Sequence[CheckResult]) ->
         return CheckResult(name, "WARN", str(doubt))
     except Unmeasured as reason:
         return CheckResult(name, "NOT RUN", f"cannot be measured: {reason}")
-    except Exception as error:
+    except Exception as error:  # a module can raise any exception
         return CheckResult(name, "FAIL", f"the module raises {said(error)}")
 
 

@@ -33,7 +33,7 @@ class InlineEngine:
         future: Future = Future()
         try:
             future.set_result(function(*arguments, device=self._device))
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # any exception of a unit is its outcome
             future.set_exception(error)
         return future
 

@@ -36,6 +36,6 @@ def start(wanted: Wanted) -> RayPool:
                 f"--device {wanted.device}: the Ray cluster has no {lacking}. It has {capacity}."
             )
         return RayPool(cluster, gpu=gpu, jobs=wanted.jobs, imports="harness.run.jobs")
-    except BaseException:
+    except BaseException:  # also an interrupt must end the cluster
         cluster.close()
         raise
