@@ -50,7 +50,7 @@ def find_marks(table: pd.DataFrame, results: Runs, *, grouped: bool = True) -> M
                 continue
             best = set(column.model[column.best])
             rows = results.rows[(results.rows.protocol == protocol) & (results.rows.task == task)]
-            measured, missing = _measure(results, rows, column.model)
+            measured, missing = _measure(results, rows, _fingerprints(table, column.model))
             if best & measured.keys():
                 near[protocol, str(task)], alone = _near(measured, best & measured.keys(), grouped)
                 missing |= alone
@@ -59,13 +59,23 @@ def find_marks(table: pd.DataFrame, results: Runs, *, grouped: bool = True) -> M
     return Marks(near, RULE, unpaired)
 
 
+def _fingerprints(table: pd.DataFrame, models: Iterable[str]) -> dict[str, set[str]]:
+    """Return the fingerprints of each model of a table."""
+    return {model: set(table.model_fingerprint[table.model == model]) for model in models}
+
+
 def _measure(
-    results: Results, rows: pd.DataFrame, models: Iterable[str]
+    results: Results, rows: pd.DataFrame, models: Mapping[str, AbstractSet[str]]
 ) -> tuple[dict[str, list[Measured]], dict[str, str]]:
-    """Return the measurements of each model on a task, and why others are missing."""
+    """Return the measurements of each model on a task, and why others are missing.
+
+    A model that shares its name with an older one has a suffix in ``rows``, and none in the table
+    of a run that has no rows of the older one. There its fingerprint identifies it.
+    """
     found, missing = {}, {}
-    for model in models:
-        measured, gone = read_measured(results, rows[rows.model == model])
+    for model, fingerprints in models.items():
+        same = (rows.written == model) & rows.model_fingerprint.isin(fingerprints)
+        measured, gone = read_measured(results, rows[(rows.model == model) | same])
         if not gone and not measured:
             gone = ["the folder has no such result"]
         if gone:

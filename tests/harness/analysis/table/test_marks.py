@@ -92,6 +92,21 @@ def test_the_command_marks_and_says_the_rule(finished, tmp_path, capsys, named):
     assert "No model is marked" in capsys.readouterr().out
 
 
+def test_a_run_after_the_module_changed_marks_the_new_model(finished, tmp_path, capsys):
+    run = shutil.copytree(finished, tmp_path / "run")
+    names = ("harness.baselines.logmel,name=logmel", f"{finished.parent}/coarse.py,name=toy")
+    task = finished.parent / "tasks" / "tiny_scene-v1-full"
+    models = tuple(map(parse_model, names))
+    settings = Settings(models, (TaskSource(task),), ("knn",), out=run)
+    table = execute(make_plan(settings), InlineEngine("cpu"), run).table
+    assert set(table.model) == {"logmel", "toy"}
+    marks = find_marks(table, run)
+    assert not marks.unpaired
+    before = find_marks(load(finished)[lambda rows: rows.model != "toy"], finished)
+    place = ("knn", "tiny_scene-v1-full")
+    assert marks.near[place] == {"toy": before.near[place]["coarse"]}
+
+
 def test_what_has_no_predictions_is_named_and_has_no_mark(finished, tmp_path):
     run = shutil.copytree(finished, tmp_path / "run")
     for path in run.glob("results/coarse/*/*/*.npz"):
