@@ -19,11 +19,8 @@ def _make(scope: ComparisonScope) -> Panel:
     ranking = rank_rows(rows, sorted(set(rows.model)))
     ranks = ranking.ranks.set_index("model").mean_rank.dropna()
     if len(ranks) < 2:
-        why = (
-            f"they are computed over {ranking.tasks}"
-            if len(ranking.ranks) > 1
-            else "there is only one model"
-        )
+        several = len(ranking.ranks) > 1
+        why = f"all models share {ranking.tasks}" if several else "there is only one model"
         return Panel(f"There are no ranks: {why}.")
     critical = ranking.critical_difference
     note = f"{plural(len(ranks), 'model')}, ranked over {ranking.tasks}. 1 is the best. "

@@ -22,4 +22,4 @@ def test_ranks_stand_on_tasks_of_one_version_and_say_on_how_many():
     assert said in ranks.note
     assert [line[:2] for line in ranks.table.rows] == [("b", "1.00"), ("a", "2.00")]
     ranks = RANKS.make(ComparisonScope(Material(frame(rows[-2:]), (), {}), "linear"))
-    assert ranks.note.startswith("There are no ranks: they are computed over 0 of 1 task (left out")
+    assert ranks.note.startswith("There are no ranks: all models share 0 of 1 task (left out")
