@@ -36,7 +36,7 @@ def fetch(
     keep_archive: bool,
     jobs: int,
 ) -> int:
-    """Download published tasks, and verify those that exist already.
+    """Download published tasks; verify those that are here already.
 
     NAMES are tasks of `hear-byola tasks list`. Running the command again resumes an interrupted
     download. Each archive is checked by the size and md5 that its record lists, and a task

@@ -97,7 +97,7 @@ def exits_refused() -> Iterator[None]:
     try:
         with _exit_raises():
             yield
-    except (Exception, KeyboardInterrupt):
+    except (Exception, KeyboardInterrupt):  # none of these ends the process
         raise
     except BaseException as error:  # SystemExit, and what a module may define beside Exception
         text = f"{type(error).__name__}: {error}".removesuffix(": ")

@@ -161,7 +161,7 @@ def _model(bundle: Any, name: str, weights: str) -> tuple[Any, str]:
         return getattr(model, "model", model), bundle._path
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
-    except Exception as error:
+    except Exception as error:  # other bytes can raise anything in PyTorch's reader
         raise ValueError(f"weights={weights} is no readable state dict: {error}") from error
     kinds = {"Wav2Vec2": torchaudio.models.wav2vec2_model, "WavLM": torchaudio.models.wavlm_model}
     model = kinds[bundle._model_type](**bundle._params)

@@ -375,6 +375,20 @@ def test_every_help_ends_in_examples(command):
     assert examples.count(f"hear-byola {command}") == 2
 
 
+def test_the_help_describes_every_option_and_command():
+    def lacks(group: click.Group, path: str) -> Iterator[str]:
+        for name, command in group.commands.items():
+            if command.get_short_help_str(62).endswith("..."):
+                yield f"{path}{name}: its first sentence does not fit the list of commands"
+            for option in command.params:
+                if isinstance(option, click.Option) and not option.help:
+                    yield f"{path}{name} {option.opts[0]}: no help"
+            if isinstance(command, click.Group):
+                yield from lacks(command, f"{path}{name} ")
+
+    assert list(lacks(cli, "")) == []
+
+
 @pytest.mark.parametrize("command", ["run", "probe"])
 def test_the_help_lists_the_protocols(command):
     listed = hear_byola(command, "--help").stdout.split("Protocols:")[1].split("Examples:")[0]
