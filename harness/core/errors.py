@@ -121,14 +121,18 @@ def printable(text: str) -> str:
 def did_you_mean_path(path: Path, pattern: str = "*") -> str:
     """Return :func:`did_you_mean` for a missing path, with names from its folder.
 
-    ``pattern`` is a glob that selects the files and folders to suggest.
+    ``pattern`` is a glob that selects the files and folders to suggest. Names of the same suffix
+    are compared without it, because a common suffix makes short names similar.
     """
     folder = path.parent
     if not folder.is_dir():
         return f" There is no folder '{folder}'."
     hidden = path.name.startswith(".")
     names = [each.name for each in folder.glob(pattern) if hidden or not each.name.startswith(".")]
-    return did_you_mean(path.name, sorted(names))
+    stems = {Path(name).stem: name for name in sorted(names) if Path(name).suffix == path.suffix}
+    near = nearest(path.stem, list(stems))
+    others = [name for name in sorted(names) if name not in stems.values()]
+    return f" Did you mean '{stems[near]}'?" if near else did_you_mean(path.name, others)
 
 
 def disk_fault(error: OSError) -> str:

@@ -27,6 +27,10 @@ def test_the_nearest_path_is_one_of_the_same_folder(tmp_path):
     assert did_you_mean_path(tmp_path / "demoo") == " Did you mean 'demo'?"
     assert did_you_mean_path(tmp_path / "demoo", "*.csv") == " Did you mean 'demo.csv'?"
     assert did_you_mean_path(tmp_path / "xyz") == ""
+    (tmp_path / "tiny.py").touch()
+    assert did_you_mean_path(tmp_path / "nosuch.py") == ""
+    assert did_you_mean_path(tmp_path / "tinny.py") == " Did you mean 'tiny.py'?"
+    assert did_you_mean_path(tmp_path / "demoo.csv") == " Did you mean 'demo.csv'?"
     gone = tmp_path / "none"
     assert did_you_mean_path(gone / "demo") == f" There is no folder '{gone}'."
 
