@@ -10,7 +10,7 @@ import torch
 from hear_byola.checkpoint import Checkpoint, read_checkpoint
 from hear_byola.core.errors import did_you_mean
 from hear_byola.encoder import restore_encoder
-from hear_byola.frontend import DEFAULT_CONVENTION, LogMel
+from hear_byola.frontend import CONVENTIONS, DEFAULT_CONVENTION, LogMel
 from hear_byola.inference import PRECISIONS, has_arithmetic
 from hear_byola.model import DEFAULT_HOP_MS, ByolA
 from hear_byola.random_weights import random_encoder
@@ -117,7 +117,7 @@ def _frontend(
     """Return the front end of the options, else of the checkpoint, else the default."""
     convention = convention or checkpoint.convention or DEFAULT_CONVENTION
     if mean is None and std is None and checkpoint.convention is not None:
-        if convention != checkpoint.convention:
+        if convention in CONVENTIONS and convention != checkpoint.convention:
             raise ValueError(
                 f"convention={convention!r}: the checkpoint's statistics were computed with "
                 f"{checkpoint.convention!r}. Give mean and std with another convention."

@@ -91,6 +91,8 @@ def test_our_checkpoint_brings_its_front_end(checkpoint: str) -> None:
     assert model.frontend.mean.item() == -8
     with pytest.raises(ValueError, match="statistics were computed with 'htk'"):
         hear_byola.load_model(checkpoint, convention="slaney")
+    with pytest.raises(ValueError, match="unknown filterbank convention 'slanei'"):
+        hear_byola.load_model(checkpoint, convention="slanei")
 
 
 def test_a_published_file_takes_the_documented_front_end(published: str) -> None:
