@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.core.errors import UserError, did_you_mean, did_you_mean_path
+from harness.models.imports import comma_hint
 from harness.models.layers import OPTION, offers_layers
 from harness.models.spec import ModelSpec
 
@@ -76,5 +77,5 @@ def _check_checkpoint(spec: ModelSpec) -> None:
     if spec.checkpoint and not path.exists():
         raise UserError(
             f"The checkpoint '{spec.checkpoint}' of '{spec.module}' does not exist."
-            f"{did_you_mean_path(path)}"
+            f"{did_you_mean_path(path)}{comma_hint(spec.checkpoint)}"
         )

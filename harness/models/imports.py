@@ -122,7 +122,10 @@ def _import_folder(path: Path) -> ModuleType:
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
-        raise UserError(f"There is no module file '{path}'.{did_you_mean_path(path, '*.py')}")
+        raise UserError(
+            f"There is no module file '{path}'.{did_you_mean_path(path, '*.py')}"
+            f"{comma_hint(str(path))}"
+        )
     typed, path = path, path.resolve()
     _append_to_path(path.parents[path.name == "__init__.py"])
     # Use a unique name: a module with the file's name may be loaded already.
@@ -166,6 +169,11 @@ def _failed(name: str, error: Exception) -> UserError:
     return UserError(f"Importing '{name}' failed: {type(error).__name__}: {error}")
 
 
+def comma_hint(name: str) -> str:
+    """Return advice on options for a module or a checkpoint that does not exist; else ""."""
+    return " Write each option after a comma as KEY=VALUE." if "," in name else ""
+
+
 def _no_such_module(name: str) -> UserError:
     near = ["hear_byola", *built_in_modules().values(), *built_in_modules()]
     by_last_part = {full.rpartition(".")[2]: full for full in near}
@@ -177,6 +185,7 @@ def _no_such_module(name: str) -> UserError:
     hint = did_you_mean(by_last_part.get(name, name), near)
     if not hint and (installed := _installed_like(name)):
         hint = did_you_mean(name, [installed])
+    hint += comma_hint(name)
     return UserError(
         f"There is no module '{name}', neither installed nor in the working directory.{hint} "
         f"Give {_NAMES}, of a module that follows the HEAR API."

@@ -116,8 +116,8 @@ def check_no_gradient(subject: Subject) -> str:
     keeping = [name for name, answer in answers.items() if answer.requires_grad]
     if keeping:
         raise Doubt(
-            f"{' and '.join(keeping)} records a graph for gradients unless the caller disables "
-            "gradients; the harness does this, the official validator does not"
+            f"the embeddings of {' and '.join(keeping)} carry a graph for gradients unless the "
+            "caller disables gradients; the harness does this, the official validator does not"
         )
     return "no graph for gradients is recorded"
 

@@ -309,6 +309,9 @@ def test_options_and_checkpoint_are_checked_before_loading(folder):
         load("opts,scal=2")
     with pytest.raises(UserError, match=r"weight\.txt' .*does not exist.*'weights\.txt'"):
         load("opts=weight.txt")
+    for forgotten in ("opts,2", "./opts.py,2", "opts=weights.txt,2", "opts,"):
+        with pytest.raises(UserError, match="after a comma as KEY=VALUE"):
+            load(forgotten)
     np.testing.assert_allclose(load("opts=weights.txt").scene(AUDIO), 2 * load("opts").scene(AUDIO))
 
 

@@ -60,6 +60,10 @@ def _check_name(name: str, revision: str | None) -> None:
             "no model is named. Give a name on the hub or a folder, for example "
             "-m transformers=facebook/wav2vec2-base."
         )
+    if Path(name).is_file():
+        raise ValueError(
+            f"'{name}' is a file. Give a name on the hub, or the folder that save_pretrained wrote."
+        )
     is_folder = Path(name).is_dir()
     if not is_folder and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
         raise ValueError(f"there is no folder '{name}', and it cannot be a name on the hub.")
