@@ -15,7 +15,15 @@ import click
 from harness.commands.arguments import existing, output_folder, read_models
 from harness.commands.options import Command, FilePath, baseline, chosen, settings
 from harness.commands.output import report_failures
-from harness.commands.run_options import config, layout, log_to, preview, probes, workers
+from harness.commands.run_options import (
+    DRAWS,
+    config,
+    layout,
+    log_to,
+    preview,
+    probes,
+    workers,
+)
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,7 +62,7 @@ class RunOptions:
     protocols: tuple[str, ...] = ("linear",)
     seeds: int = 1
     shots: tuple[int | None, ...] = (None,)
-    draws: int = 10
+    draws: int = DRAWS
     baselines: tuple[str, ...] = ()
     layout: str = "native"
     directories: tuple[Path, ...] = ()
@@ -120,10 +128,9 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
     from harness.run.execute import execute, require_embeddings, write_layouts
     from harness.run.tracking import Both
 
+    check_options(options)
     if options.dry_run:
         return _preview(options, embed_only=embed_only)
-    if options.as_json:
-        raise UserError("--json needs --dry-run. `hear-byola status RUN --json` prints the state.")
     serve_from_here()
     out = output_folder(options.out)
     wanted = Wanted(out, options.device, options.jobs, options.ray_address)
@@ -160,6 +167,24 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
         if len(options.models) > 1:
             click.echo(f"To test the differences: hear-byola results compare A B {out}")
     return report_failures(summary.failures)
+
+
+def check_options(options: RunOptions) -> None:
+    """Refuse options that have no effect, before models are loaded.
+
+    Raises:
+        UserError: there is such an option.
+    """
+    from harness.probe import find_protocol
+    from harness.run.engines import check_engine
+    from harness.run.preflight import with_shots
+
+    check_engine(options.engine, options.ray_address)
+    if options.as_json and not options.dry_run:
+        raise UserError("--json needs --dry-run. `hear-byola status RUN --json` prints the state.")
+    names = with_shots(options.protocols, options.shots)
+    if options.draws != DRAWS and all(find_protocol(name).shots is None for name in names):
+        raise UserError("--draws needs --shots: give both, for example --shots 1,4 --draws 5.")
 
 
 def _preview(options: RunOptions, *, embed_only: bool) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import click
@@ -10,6 +11,9 @@ from harness.commands.arguments import read_shard, read_shots
 from harness.commands.config import read_config
 from harness.commands.options import FilePath, out_option, together
 from harness.core.errors import UserError
+
+DRAWS = 10
+"""How often the clips of ``--shots`` are drawn by default."""
 
 engine = together(
     click.option(
@@ -118,7 +122,7 @@ probes = together(
     click.option(
         "--draws",
         type=int,
-        default=10,
+        default=DRAWS,
         show_default=True,
         help="How often the clips of --shots are drawn. All models get the same clips.",
     ),
@@ -142,6 +146,8 @@ def _tracker(_: click.Context, __: click.Parameter, text: str | None) -> tuple[s
     if package not in TRACKERS:
         known = " or ".join(TRACKERS)
         raise UserError(f"--log-to {text}: give {known}, or trackio:PROJECT.")
+    if importlib.util.find_spec(package) is None:
+        raise UserError(f"--log-to {package}: {package} is not installed: pip install {package}.")
     return package, project or PROJECT
 
 

@@ -160,18 +160,19 @@ def _program() -> list[str]:
 def _checked_out(config: Path) -> Path:
     """Return the folder of a run, after the checks that need no model and no audio."""
     from harness.commands.arguments import read_models
-    from harness.commands.run import run
+    from harness.commands.run import RunOptions, check_options, run
     from harness.run.preflight import find_protocols, seeds_of, with_shots
     from tasks.find import find_sources
 
-    options = run.make_context("run", ["--config", str(config)]).params
-    read_models(options["models"])
-    find_sources(options["tasks"], options["suite"], options["tasks_dir"])
-    protocols = find_protocols(with_shots(options["protocols"], options["shots"]))
-    seeds_of(protocols, options["seeds"], options["draws"])
-    if options["shard"] != (1, 1):
+    options = RunOptions(**run.make_context("run", ["--config", str(config)]).params)
+    check_options(options)
+    read_models(options.models)
+    find_sources(options.tasks, options.suite, options.tasks_dir)
+    protocols = find_protocols(with_shots(options.protocols, options.shots))
+    seeds_of(protocols, options.seeds, options.draws)
+    if options.shard != (1, 1):
         raise UserError(f"{config} contains `shard`: the jobs share the work without it.")
-    return output_folder(options["out"]).absolute()
+    return output_folder(options.out).absolute()
 
 
 def _named(option: str) -> tuple[str, object]:

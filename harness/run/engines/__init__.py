@@ -25,11 +25,27 @@ __all__ = [
     "InlineEngine",
     "LocalEngine",
     "Wanted",
+    "check_engine",
     "cores",
     "local_engine",
     "start_engine",
     "worker_devices",
 ]
+
+
+def check_engine(name: str, address: str) -> None:
+    """Check that there is an engine of that name, and that it takes the address of a cluster.
+
+    Raises:
+        UserError: there is none, or it does not.
+    """
+    known = [each.name for each in pkgutil.iter_modules(__path__) if each.name != "interface"]
+    if name not in known:
+        raise UserError(
+            f"No engine '{name}'.{did_you_mean(name, known)} There are {', '.join(known)}."
+        )
+    if address and name == "local":
+        raise UserError("--ray-address needs --engine ray: the local engine uses this machine.")
 
 
 def start_engine(name: str, wanted: Wanted) -> Engine:
@@ -38,9 +54,5 @@ def start_engine(name: str, wanted: Wanted) -> Engine:
     Raises:
         UserError: there is no engine of that name, or it cannot be started as wanted.
     """
-    known = [each.name for each in pkgutil.iter_modules(__path__) if each.name != "interface"]
-    if name not in known:
-        raise UserError(
-            f"No engine '{name}'.{did_you_mean(name, known)} There are {', '.join(known)}."
-        )
+    check_engine(name, wanted.address)
     return importlib.import_module(f"{__name__}.{name}").start(wanted)

@@ -112,6 +112,7 @@ def test_a_dry_run_prints_the_scripts_and_writes_nothing(folder, capsys):
         (["--slurm"], "tasks: [tiny_scene]\n", "Name a model"),
         (["--slurm"], "modles: [logmel]\n", "modles"),
         (["--slurm"], "models: [logmel]\ntasks: [tiny_scene]\nshard: 1/2\n", "contains `shard`"),
+        (["--slurm"], "models: [logmel]\ntasks: [tiny_scene]\nengine: rya\n", "No engine 'rya'"),
         (["--slurm", "--sbatch", "=x"], "", "--sbatch takes NAME=VALUE or NAME, not '=x'"),
         (["--slurm", "--sbatch", "qos=a\nb"], "", "must be printable"),
     ],
