@@ -172,7 +172,7 @@ def choose(rows: pd.DataFrame, column: str, wanted: Iterable[str]) -> list[str]:
     chosen = []
     for name in wanted:
         if column == "model" and name not in names and "written" in rows:
-            _refuse_twins(rows, name)
+            names |= _only_twin(rows, name)
         if name not in names:
             raise UserError(
                 f"No results of the {column} '{name}'.{did_you_mean(name, names)} "
@@ -182,20 +182,21 @@ def choose(rows: pd.DataFrame, column: str, wanted: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(chosen))
 
 
-def _refuse_twins(rows: pd.DataFrame, name: str) -> None:
-    """Refuse a name that several models share.
+def _only_twin(rows: pd.DataFrame, name: str) -> dict[str, str]:
+    """Return the one model that was run under this name, by the name; nothing if there is none.
 
     Raises:
         UserError: several models have this name; all are listed.
     """
     twins = rows[rows.written == name].sort_values("started_at").groupby("model", sort=False)
-    if twins.ngroups:
+    if twins.ngroups > 1:
         last = twins[["checkpoint", "started_at"]].last()
         told = [f"{model} ({', '.join(filter(None, last.loc[model]))})" for model in last.index]
         raise UserError(
             f"'{name}' is the name of several models, of other weights, source or options: "
             f"{', '.join(told)}. Name one of them."
         )
+    return dict(zip([name], twins.groups))
 
 
 def read_measured(results: Results, rows: pd.DataFrame) -> tuple[list[Measured], list[str]]:

@@ -35,21 +35,35 @@ def format_comparison(comparison: Comparison, style: str = "markdown") -> str:
     Raises:
         UserError: an unknown format.
     """
-    check_format(style)
-    if style == "csv":
-        return long_form(comparison).to_csv(index=False, lineterminator="\n")
-    sheets = [_pair(comparison, over) for over in comparison.overall.to_dict("records")]
-    if _ranked(comparison):
-        sheets.append(_ranks(comparison))
-    return render(sheets, _notes(comparison), style)
+    return format_comparisons([comparison], style)
 
 
 def format_comparisons(comparisons: Sequence[Comparison], style: str = "markdown") -> str:
-    """Return comparisons, one a protocol, as one text; as ``csv`` with one header."""
-    texts = [format_comparison(each, style) for each in comparisons]
+    """Return comparisons, one a protocol, as one text; as ``csv`` with one header.
+
+    The notes that define columns come once, after the last comparison.
+
+    Raises:
+        UserError: an unknown format.
+    """
+    check_format(style)
     if style == "csv":
-        texts[1:] = [text.partition("\n")[2] for text in texts[1:]]
-    return ("" if style == "csv" else "\n").join(texts)
+        rows = pd.concat([long_form(each) for each in comparisons], ignore_index=True)
+        return rows.to_csv(index=False, lineterminator="\n")
+    definitions = dict.fromkeys(note for each in comparisons for note in _definitions(each))
+    notes = [_notes(each) for each in comparisons]
+    notes[-1] = [*definitions, *notes[-1]] if len(notes) == 1 else [*notes[-1], *definitions]
+    return "\n".join(
+        render(_sheets(each), said, style) for each, said in zip(comparisons, notes, strict=True)
+    )
+
+
+def _sheets(comparison: Comparison) -> list[Sheet]:
+    """Return a table a pair of models, and one of the mean ranks."""
+    sheets = [_pair(comparison, over) for over in comparison.overall.to_dict("records")]
+    if _ranked(comparison):
+        sheets.append(_ranks(comparison))
+    return sheets
 
 
 def _ranked(comparison: Comparison) -> bool:
@@ -125,7 +139,8 @@ def _ranks(comparison: Comparison) -> Sheet:
     return Sheet(title, ("model", "mean rank", "tasks", "not significantly different"), rows)
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def _definitions(comparison: Comparison) -> list[str]:
+    """Return what the columns mean."""
     notes = [
         "difference: the first model minus the second, with its 95 % confidence interval (not "
         "adjusted for several tasks). p: two-sided test of no difference. Holm: p corrected for "
@@ -147,6 +162,12 @@ def _notes(comparison: Comparison) -> list[str]:
             "deff: design effect, the variance over groups divided by that over clips. Tasks "
             "without groups: clips are taken as independent."
         )
+    return notes
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    """Return what holds for these tasks and models."""
+    notes = []
     tasks = comparison.tasks
     names = dict(zip(tasks.task.drop_duplicates(), short_names(tasks.task.drop_duplicates())))
     for method, rows in tasks[tasks.p.notna()].groupby("method", sort=False):

@@ -18,7 +18,12 @@ from support.hear_modules import write_module
 from support.records import records_of
 
 import harness
-from harness.analysis.compare import compare, compare_all, format_comparison
+from harness.analysis.compare import (
+    compare,
+    compare_all,
+    format_comparison,
+    format_comparisons,
+)
 from harness.analysis.compare.measured import measure
 from harness.analysis.compare.paired import difference
 from harness.analysis.compare.plan import power
@@ -295,6 +300,17 @@ def test_a_name_of_two_models_is_refused_with_both(copied, tmp_path):
         compare([copied, tmp_path / "twin.csv"], ["toy", "logmel"], "linear")
 
 
+def test_a_name_of_two_models_is_accepted_where_only_one_has_results(copied, tmp_path):
+    table = load(copied)
+    rows = table[(table.model == "toy") & table.task.str.startswith("tiny_scene")]
+    twin = rows.assign(model_fingerprint="f" * 64, task="other-v1-full", checkpoint="new.pt")
+    write_csv(twin, tmp_path / "twin.csv")
+    results = harness.load([copied, tmp_path / "twin.csv"]).of_tasks(exclude=["other"])
+    name, _ = compare(results, ["toy", "logmel"], "linear").models
+    assert name.startswith("toy@")
+    assert name != "toy@ffffffff"
+
+
 def test_another_version_of_the_task_is_refused(copied):
     edit_rows(evaluation(copied, "toy", "tiny_scene"), task_sha256="f" * 64)
     each = row(compare([copied], ["logmel", "toy"], "linear").tasks, "tiny_scene")
@@ -354,6 +370,15 @@ def test_protocols_are_never_mixed(copied):
     with pytest.raises(UserError, match=r"by knn \(logmel: knn, linear; toy: linear\)"):
         compare([copied], ["logmel", "toy"], "knn")
     assert compare([copied], ["logmel", "toy"]).protocol == "linear"
+
+
+def test_several_protocols_define_their_columns_once(copied):
+    found = compare_all([copied], ["logmel", "toy"])
+    text = format_comparisons(found)
+    assert text.count("detects: the smallest") == text.count("difference: the first model") == 1
+    assert text.index("detects: the smallest") > text.index("| linear: ")
+    table = pd.read_csv(io.StringIO(format_comparisons(found, "csv")))
+    assert list(table.protocol.drop_duplicates()) == ["knn", "linear"]
 
 
 @pytest.mark.parametrize(
