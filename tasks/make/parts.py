@@ -160,13 +160,14 @@ def _check_enough(labels: Labels, recordings: Sequence[Labelled], folds: int | N
             have, of = len(groups[label]), "group"
         if have < parts:
             rest = len(lines[label]) - _LINES_SHOWN
+            ways = [f"add {of}s", "remove the label"]
+            ways += ["give fewer --folds"] * bool(folds and folds > FEWEST_FOLDS)
             shown = ", ".join(map(str, sorted(lines[label])[:_LINES_SHOWN]))
             faults.add(
                 min(lines[label]),
                 f"the label '{label}' is in {have} {of}{'s' * (have != 1)} "
                 f"(line{'s' * (len(lines[label]) != 1)} {shown}"
                 f"{f' and {rest} more' if rest > 0 else ''}), too few for {what}, each of which "
-                f"must have it: add {of}s, remove the label"
-                f"{' or give fewer --folds' if folds and folds > FEWEST_FOLDS else ''}.",
+                f"must have it: {', '.join(ways[:-1])} or {ways[-1]}.",
             )
     faults.refuse()

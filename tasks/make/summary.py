@@ -54,6 +54,14 @@ def card_of(task: NewTask, wishes: Wishes, seconds: Iterable[float]) -> Card:
     return read_card(write_card(card), card.name)  # raises if the written card is invalid
 
 
+def _duration(hours: float) -> str:
+    """Return hours in a unit that makes at least one of it."""
+    for unit, per_hour in (("h", 1), ("min", 60)):
+        if hours * per_hour >= 1:
+            return f"{hours * per_hour:.3g} {unit}"
+    return f"{hours * 3600:.3g} s"
+
+
 def describe(task: NewTask, card: Card, note: str) -> str:
     """Return lines on a task's kind and splits; ``note`` is a phrase on how splits were made."""
     sizes = Counter(clip.split for clip in task.clips)
@@ -61,7 +69,7 @@ def describe(task: NewTask, card: Card, note: str) -> str:
     labels = plural(len(task.labels), "label")
     lines = [
         f"{task.task_name}: {task.embedding_type}, {task.prediction_type}; "
-        f"{plural(len(task.clips), 'clip')}, {labels}, {card.hours:g} h; "
+        f"{plural(len(task.clips), 'clip')}, {labels}, {_duration(card.hours)}; "
         f"scored by {', '.join(task.evaluation)}",
         f"splits {note}:",
     ]

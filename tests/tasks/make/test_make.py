@@ -263,7 +263,7 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str]] = {
         labels_of() .replace("00.wav,a", "00.wav,rare"),
         {},
         "labels.csv cannot be used:\n  line 2: the label 'rare' is in 1 file (line 2), too few "
-        "for train, valid and test, each of which must have it: add files, remove the label.",
+        "for train, valid and test, each of which must have it: add files or remove the label.",
     ),
     "fewer clips than folds": (
         labels_of(12),
@@ -486,6 +486,7 @@ def test_from_a_folder_of_recordings_to_a_score(tmp_path: Path) -> None:
     directory = tmp_path / "tasks" / "mine-v1-full"
     assert out == f"{directory}\n"
     assert "train: 18 clips, 6 of each label" in err
+    assert "3 labels, 15 s; scored by" in err
     assert errors_in(directory) == []
     task = read_task(directory)
     lengths = {soundfile.info(path).frames for path in directory.rglob("*.wav")}
