@@ -196,7 +196,7 @@ def _only_twin(rows: pd.DataFrame, name: str) -> dict[str, str]:
             f"'{name}' is the name of several models, of other weights, source or options: "
             f"{', '.join(told)}. Name one of them."
         )
-    return dict(zip([name], twins.groups))
+    return {name: str(next(iter(twins.groups)))} if twins.ngroups else {}
 
 
 def read_measured(results: Results, rows: pd.DataFrame) -> tuple[list[Measured], list[str]]:

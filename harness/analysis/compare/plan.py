@@ -57,13 +57,14 @@ def power(
         standard deviation in the difference.
 
     Raises:
-        UserError: as :func:`harness.compare`.
+        UserError: as :func:`harness.compare`; or an impossible difference.
     """
     results = read_runs(results)
     asked = _Asked(difference, power, seeds)
     rows = []
     for found in _comparisons(results, models, protocol, grouped):
         for _, tasks in found.tasks.groupby(["a", "b"], sort=False):
+            _check_difference(difference, tasks)
             rows += [_row(found, about, asked) for about in tasks.to_dict("records")]
         rows += [_mean_row(found, over, asked) for over in found.overall.to_dict("records")]
     table = pd.DataFrame(rows)
@@ -88,8 +89,12 @@ def _comparisons(
         return compare_all(results, models, protocol, options=options)
     found = []
     wanted = choose(results.rows, "protocol", [protocol]) if protocol else None
-    for each in wanted or sorted(set(results.rows.protocol), key=by_shots):
-        rows = results.rows[results.rows.protocol == each]
+    named = set(choose(results.rows, "model", models))
+    scored = results.rows[results.rows.status == "done"]
+    for each in wanted or sorted(set(scored.protocol), key=by_shots):
+        rows = scored[scored.protocol == each]
+        if not wanted and not named <= set(rows.model):
+            continue
         ranked = rank_rows(rows, sorted(set(rows.model))).ranks.model
         names = list(dict.fromkeys([*choose(rows, "model", models), *ranked]))
         if len(names) > 1:
@@ -97,6 +102,23 @@ def _comparisons(
     if not found:
         raise UserError("Power needs two models to compare, but the run has only one.")
     return found
+
+
+def _check_difference(difference: float | None, tasks: pd.DataFrame) -> None:
+    """Refuse a difference that no two scores of a task can have, for example percent.
+
+    Raises:
+        UserError: it is such a difference.
+    """
+    for task, name in zip(tasks.task, tasks.metric):
+        if not name or difference is None:
+            continue
+        low, high = find_metric(name).range
+        if difference >= high - low:
+            raise UserError(
+                f"--difference {difference:g} is impossible on {task}: {name} lies between "
+                f"{low:g} and {high:g}. Give for example 0.05 for 5 %."
+            )
 
 
 def _row(found: Comparison, about: Mapping[Any, Any], asked: _Asked) -> dict[str, Any]:

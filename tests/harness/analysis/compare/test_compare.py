@@ -372,6 +372,18 @@ def test_protocols_are_never_mixed(copied):
     assert compare([copied], ["logmel", "toy"]).protocol == "linear"
 
 
+def test_power_of_a_model_is_planned_by_the_protocols_that_it_has(copied):
+    shutil.rmtree(evaluation(copied, "logmel", "tiny_scene", "knn"))
+    assert set(power([copied], ["logmel"]).protocol) == {"linear"}
+    with pytest.raises(UserError, match="No results of the model 'logmel'"):
+        power([copied], ["logmel"], "knn")
+
+
+def test_a_difference_in_percent_is_refused(copied):
+    with pytest.raises(UserError, match=r"difference 5 is impossible.* between 0 and 1"):
+        power([copied], ["logmel", "toy"], "linear", difference=5)
+
+
 def test_several_protocols_define_their_columns_once(copied):
     found = compare_all([copied], ["logmel", "toy"])
     text = format_comparisons(found)
