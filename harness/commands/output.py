@@ -12,10 +12,15 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def indented(text: str) -> str:
+    """Return a text whose further lines are indented, as they belong to its first line."""
+    return text.replace("\n", "\n    ")
+
+
 def report_failures(failures: Sequence[tuple[str, str]]) -> int:
     """Print the name and error of each failure; return the exit code."""
     if failures:
         say(f"{len(failures)} failed:")
         for name, error in failures:
-            say(f"  {name}: {error}")
+            say(f"  {name}: {indented(error)}")
     return int(bool(failures))

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
 from harness.commands.display import Display
+from harness.commands.output import indented
 from harness.core.counts import plural
 from harness.core.progress import Pace
 from harness.run.listener import Listener
@@ -107,7 +108,7 @@ class RunDisplay(Display, Listener):
 
     def failed(self, name: str, error: str) -> None:
         """Print a failure and its reason."""
-        self.line(f"{name}: {error}", head="[bold red]FAILED[/]    ")
+        self.line(f"{name}: {indented(error)}", head="[bold red]FAILED[/]    ")
 
     def _look(self) -> None:
         """Show the current work at intervals, until the run ends."""

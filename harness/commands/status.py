@@ -12,6 +12,7 @@ import click
 
 from harness.commands.arguments import existing
 from harness.commands.options import Command, FilePath
+from harness.commands.output import indented
 from harness.core.counts import plural
 from harness.core.errors import printable
 from harness.core.progress import rough_duration
@@ -192,7 +193,7 @@ def _failures(state: Survey) -> Iterator[str]:
     for error, those in by_error.items():
         for failure in those:
             yield f"failed    {failure.name}, at {clock(failure.when)}"
-        yield f"  {error}"
+        yield f"  {indented(error)}"
     if state.failures:
         yield "The same command tries failed evaluations again."
 

@@ -17,6 +17,7 @@ from support import sound_files, task_directories
 from support.command_line import Done, hear_byola
 
 from harness.cli import cli
+from harness.commands.output import report_failures
 from harness.probe import PROTOCOLS
 from harness.results import read_csv
 
@@ -362,6 +363,11 @@ def test_a_file_system_that_takes_no_more_is_one_sentence(finished, tmp_path):
     assert "all.csv: File too large. The file system takes no file of this size" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_several_lines_stays_below_its_name(capsys):
+    assert report_failures([("a", "one\ntwo"), ("b", "three")]) == 1
+    assert capsys.readouterr().err == "2 failed:\n  a: one\n    two\n  b: three\n"
 
 
 @pytest.mark.parametrize(
