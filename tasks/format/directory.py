@@ -61,6 +61,9 @@ def read_contents(directory: Path, report: Report, group_pattern: str = "") -> C
     If there is no ``groups.csv``, ``group_pattern`` derives the groups from the names of the clips
     (:func:`tasks.format.groups.derive_groups`); "" for no groups.
     """
+    if directory.is_file():
+        report("", "this is a file. Give a task directory, which contains task_metadata.json.")
+        return Contents()
     if not directory.is_dir():
         siblings = [p.name for p in directory.parent.glob("*") if p.is_dir()]
         report("", f"there is no such folder.{did_you_mean(directory.name, siblings)}")

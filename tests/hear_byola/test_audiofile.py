@@ -365,7 +365,7 @@ def test_the_content_of_a_file_decides_and_not_its_name(
     expected = read(content)
     np.testing.assert_array_equal(read(content, tmp_path, name), expected)
     named = io.BytesIO(content)
-    named.name = name  # type: ignore[attr-defined]
+    vars(named)["name"] = name
     with open_sound(named) as opened:
         np.testing.assert_array_equal(read_frames(opened), expected)
 

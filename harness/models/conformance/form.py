@@ -125,9 +125,14 @@ def check_grid(subject: Subject) -> str:
             )
         times = times[0]
         if times.max() > end:
-            raise Failure(f"a timestamp at {times.max():.2f} ms of a clip of {end:.2f} ms")
+            raise Failure(
+                f"a timestamp at {times.max():.2f} ms of a clip of {end:.2f} ms: leave out frames "
+                "whose centre is past the end"
+            )
         if times.min() < 0:
-            raise Failure(f"a timestamp at {times.min():.2f} ms")
+            raise Failure(
+                f"a timestamp at {times.min():.2f} ms: leave out frames whose centre is before 0"
+            )
         if len(times) < 2:
             continue
         steps = np.diff(times)

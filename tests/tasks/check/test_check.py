@@ -524,10 +524,11 @@ def test_good_clips_are_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     expect(said(again, "error"), "2 channels")
 
 
-@pytest.mark.parametrize("name", ["absent", "file"])
-def test_what_is_no_folder_is_a_finding(tmp_path: Path, name: str) -> None:
+def test_what_is_no_folder_is_a_finding(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert said(check_task(tmp_path / name), "error") == [": there is no such folder."]
+    assert said(check_task(tmp_path / "absent"), "error") == [": there is no such folder."]
+    (found,) = said(check_task(tmp_path / "file"), "error")
+    assert found.startswith(": this is a file. Give a task directory")
 
 
 def test_what_passes_can_be_read(tmp_path: Path) -> None:
