@@ -27,7 +27,7 @@ class LogisticObjective:
         self.multinomial = targets.ndim == 1
         self.groups = 1 if self.multinomial else n_classes
         self.axes = rows[:0]
-        self.curvature = self.rest = self.excess = rows
+        self.curvature = self.rest = self.inside = rows
 
     def set_preconditioner(self, axes: Axes, image: Tensor) -> None:
         """Precondition by the Hessian at the mean variance of the predictions of an image."""
@@ -35,7 +35,7 @@ class LogisticObjective:
         self.curvature = (p * (1 - p)).mean(1, keepdim=True).clamp_min(_LEAST_CURVATURE)
         self.axes = axes.axes
         self.rest = 1 / (self.curvature * axes.rest + self.l2)
-        self.excess = 1 / (self.curvature * axes.variances + self.l2) - self.rest
+        self.inside = 1 / (self.curvature * axes.variances + self.l2)
 
     def image(self, unknowns: Tensor) -> Tensor:
         """Return the logits (C, n)."""
@@ -67,15 +67,18 @@ class LogisticObjective:
     def precondition(self, gradient: Tensor) -> Tensor:
         """Return the gradient times the inverse of the approximate Hessian."""
         by_weight = gradient[:, :-1]
-        inside = (by_weight @ self.axes.T).mul_(self.excess)
-        found = torch.addmm(by_weight * self.rest, inside, self.axes)
+        inside = by_weight @ self.axes.T
+        # In two passes: the rest has a large factor, which would also enlarge rounding errors.
+        outside = torch.addmm(by_weight, inside, self.axes, alpha=-1)
+        outside = torch.addmm(outside, outside @ self.axes.T, self.axes, alpha=-1)
+        found = torch.addmm(outside * self.rest, inside * self.inside, self.axes)
         return torch.cat([found, gradient[:, -1:] / self.curvature], 1)
 
     def only(self, groups: np.ndarray) -> LogisticObjective:
         """Return the objective of some classes, where each is a group."""
         some = LogisticObjective(self.rows, self.targets[groups], self.l2, len(groups))
         some.axes, some.curvature = self.axes, self.curvature[groups]
-        some.rest, some.excess = self.rest[groups], self.excess[groups]
+        some.rest, some.inside = self.rest[groups], self.inside[groups]
         return some
 
 

@@ -8,7 +8,9 @@ from sklearn.linear_model import LogisticRegression
 from harness.probe import lbfgs, linear
 from harness.probe.judge import Check
 from harness.probe.linear import LinearFit, LinearPath
+from harness.probe.logistic import LogisticObjective
 from harness.probe.protocols.linear import fit_until_worse
+from harness.probe.sketch import principal_axes
 
 STRENGTHS = [1.0, 1e-2, 1e-4]
 
@@ -81,6 +83,24 @@ def test_labels_converge_one_by_one_to_what_each_has_alone() -> None:
                 atol=3e-4,
                 rtol=0,
             )
+
+
+def test_rounding_does_not_spoil_the_preconditioner() -> None:
+    """Where rows span few directions, its factor outside of them is large: about 1 / l2."""
+    x, y = correlated(40, 90, 4)
+    rows = torch.from_numpy(x - x.mean(0))
+    axes = principal_axes(rows, 64)
+    objective = LogisticObjective(rows, torch.from_numpy(y), 1e-6, 4)
+    objective.set_preconditioner(axes, torch.zeros(4, 40))
+    assert objective.rest.min() > 1e4
+    _, _, directions = np.linalg.svd(rows.numpy())
+    rng = np.random.default_rng(0)
+    for size in rng.uniform(0.1, 10, 20):
+        gradient = torch.zeros(4, 91)
+        gradient[:, :-1] = torch.from_numpy(size * directions[0])
+        found = (gradient * objective.precondition(gradient)).sum(1) / size**2
+        exact = 1 / (objective.curvature * axes.variances.max())[:, 0]
+        torch.testing.assert_close(found, exact, rtol=0.05, atol=0)
 
 
 def test_fits_on_separable_rows_converge_at_weak_strengths() -> None:
