@@ -121,18 +121,20 @@ def printable(text: str) -> str:
 def did_you_mean_path(path: Path, pattern: str = "*") -> str:
     """Return :func:`did_you_mean` for a missing path, with names from its folder.
 
-    ``pattern`` is a glob that selects the files and folders to suggest. Names of the same suffix
-    are compared without it, because a common suffix makes short names similar.
+    ``pattern`` is a glob that selects the files and folders to suggest. A name with a suffix is
+    compared without suffixes, because a common suffix makes short names similar.
     """
     folder = path.parent
     if not folder.is_dir():
         return f" There is no folder '{folder}'."
     hidden = path.name.startswith(".")
-    names = [each.name for each in folder.glob(pattern) if hidden or not each.name.startswith(".")]
-    stems = {Path(name).stem: name for name in sorted(names) if Path(name).suffix == path.suffix}
+    found = [each.name for each in folder.glob(pattern) if hidden or not each.name.startswith(".")]
+    names = sorted(found, key=lambda name: (Path(name).suffix == path.suffix, name))
+    if not path.suffix:
+        return did_you_mean(path.name, names)
+    stems = {Path(name).stem: name for name in names}  # of equal stems, the one of that suffix
     near = nearest(path.stem, list(stems))
-    others = [name for name in sorted(names) if name not in stems.values()]
-    return f" Did you mean '{stems[near]}'?" if near else did_you_mean(path.name, others)
+    return f" Did you mean '{stems[near]}'?" if near else ""
 
 
 def disk_fault(error: OSError) -> str:

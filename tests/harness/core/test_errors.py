@@ -30,7 +30,9 @@ def test_the_nearest_path_is_one_of_the_same_folder(tmp_path):
     (tmp_path / "tiny.py").touch()
     assert did_you_mean_path(tmp_path / "nosuch.py") == ""
     assert did_you_mean_path(tmp_path / "tinny.py") == " Did you mean 'tiny.py'?"
+    (tmp_path / "demo.txt").touch()
     assert did_you_mean_path(tmp_path / "demoo.csv") == " Did you mean 'demo.csv'?"
+    assert did_you_mean_path(tmp_path / "tiny.yaml") == " Did you mean 'tiny.py'?"
     gone = tmp_path / "none"
     assert did_you_mean_path(gone / "demo") == f" There is no folder '{gone}'."
 
