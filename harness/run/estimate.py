@@ -81,12 +81,12 @@ class Estimate:
         self._rates = Rates()
         self._parts = parts
 
-    def took(self, part: Path, seconds: float, *, whole: bool, share: float = 0.0) -> None:
+    def took(self, part: Path, seconds: float | None, *, whole: bool, share: float = 0.0) -> None:
         """Record the time of a finished unit.
 
         Args:
             part: the folder of the split, or of the evaluation that the unit belongs to.
-            seconds: of work.
+            seconds: of work; None if another process did it.
             whole: whether the part is done.
             share: amount of the part's work that the unit did: seconds of audio, or probes.
         """
@@ -94,7 +94,8 @@ class Estimate:
         if found is None:
             return
         found.done += share
-        self._rates.add(found.kind, seconds, share)
+        if seconds is not None:
+            self._rates.add(found.kind, seconds, share)
         if whole:
             del self._parts[part]
 

@@ -1,7 +1,7 @@
 """The functions that workers run, one for each kind of unit: embed, probe, score.
 
 Each function claims its unit, does nothing if another process has done it, and writes its output in
-one step. It returns whether the unit is done; False means that another process is working on it.
+one step. It returns what became of the unit.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,21 @@ from tasks.audio_cache import AudioCache
 from tasks.format.task import Task, TaskSource
 
 
-def timed(function: Callable[..., bool], *arguments: Any, device: str) -> tuple[bool, float]:
+class Outcome(Enum):
+    """What became of a unit: this call did it, it was found done, or it is not done yet."""
+
+    DONE = "done"
+    FOUND = "found"
+    OPEN = "open"
+
+
+def timed(function: Callable[..., Outcome], *arguments: Any, device: str) -> tuple[Outcome, float]:
     """Call one of the functions below; return its result and the seconds that it took."""
     began = time.perf_counter()
     return function(*arguments, device=device), time.perf_counter() - began
 
 
-def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
+def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> Outcome:
     """Embed one split, or join its chunks."""
     with _claimed(unit.directory) as mine:
         if mine:
@@ -59,7 +68,7 @@ def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
                 join_chunks(
                     unit.directory, unit.chunks, task, unit.split, module, hashes, dtype=unit.dtype
                 )
-                return True
+                return Outcome.DONE
             with pulse(unit.directory) as tell:
                 progress = _counter(tell, len(task.clips[unit.split]))
                 made = embed_split(
@@ -76,13 +85,13 @@ def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> bool:
                 raise UserError(
                     f"The audio of {unit.source.directory.name} changed during the run. Run again."
                 )
-    return unit.directory.is_dir()
+    return _outcome(unit.directory, mine=mine)
 
 
-def embed_part(out: Path, unit: EmbeddingUnit, chunk: Chunk, *, device: str) -> bool:
+def embed_part(out: Path, unit: EmbeddingUnit, chunk: Chunk, *, device: str) -> Outcome:
     """Embed one chunk of a split."""
     if unit.directory.is_dir():
-        return True  # another process has joined the chunks
+        return Outcome.FOUND  # another process has joined the chunks
     with _claimed(chunk.directory) as mine:
         if mine:
             module, hashes, task = _module(unit, out, device), _hashes(out), _task(unit.source)
@@ -98,10 +107,10 @@ def embed_part(out: Path, unit: EmbeddingUnit, chunk: Chunk, *, device: str) -> 
                     progress=progress,
                     read=_read(unit, out, task, module),
                 )
-    return chunk.directory.is_dir()
+    return _outcome(chunk.directory, mine=mine)
 
 
-def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
+def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> Outcome:
     """Train one probe and predict its test split."""
     directory = evaluation.probe_directory(unit)
     with _claimed(directory) as mine:
@@ -123,12 +132,12 @@ def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> bool:
             with new_directory(directory) as temporary:
                 result.to_files(temporary)
             partial.remove()
-    return directory.is_dir()
+    return _outcome(directory, mine=mine)
 
 
 def score(
     evaluation: Evaluation, units: list[list[ProbeUnit]], run: RunInfo, *, device: str
-) -> bool:
+) -> Outcome:
     """Score the selected probes of an evaluation, and write its result."""
     with _claimed(evaluation.directory) as mine:
         if mine:
@@ -174,7 +183,7 @@ def score(
                     },
                 )
                 write_result(temporary, rows)
-    return evaluation.directory.is_dir()
+    return _outcome(evaluation.directory, mine=mine)
 
 
 def _counter(tell: Callable[[str], None], total: int) -> Callable[[int], None]:
@@ -195,6 +204,12 @@ def _claimed(directory: Path) -> Iterator[bool]:
         return
     with lease(directory) as mine:
         yield mine and not directory.is_dir()
+
+
+def _outcome(directory: Path, *, mine: bool) -> Outcome:
+    if not directory.is_dir():  # another process holds the unit, or the folder was removed
+        return Outcome.OPEN
+    return Outcome.DONE if mine else Outcome.FOUND
 
 
 # A worker keeps the hashes, the task and the model of its last unit. Reading a table or a memory of

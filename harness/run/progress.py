@@ -61,7 +61,7 @@ class Job:
         name: for messages.
         function: of :mod:`harness.run.jobs`.
         arguments: of the function, without the device.
-        finished: to be called when the job is done.
+        finished: to be called when a worker of this run has done the job.
         part: directory of the part of the run that the job belongs to: a split or an evaluation.
         part_name: for the display.
         share: amount of the part's work (:meth:`harness.run.estimate.Estimate.took`).
@@ -70,7 +70,7 @@ class Job:
 
     key: Path
     name: str
-    function: Callable[..., bool]
+    function: Callable[..., jobs.Outcome]
     arguments: tuple
     finished: Callable[[], None]
     part: Path

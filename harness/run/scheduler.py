@@ -115,7 +115,7 @@ class Scheduler:
     def _submit(self) -> list[Job]:
         """Fill the engine; return the jobs that other processes have claimed."""
         # After a worker's death, jobs run one at a time, to find the job that kills its worker.
-        room = 1 if self._deaths else self._engine.window
+        room = 1 if self._expects_death() else self._engine.window
         taken = self._in_flight_keys()
         waiting = []
         for job in self._ready():
@@ -137,6 +137,13 @@ class Scheduler:
             )
             self._in_flight[future] = job
         return waiting
+
+    def _expects_death(self) -> bool:
+        """Return whether a job whose worker died is still to be done."""
+        if self._deaths:  # the worker can have died after its work, and the evaluation have failed
+            left = self._in_flight_keys().union(job.key for job in self._ready())
+            self._deaths = Counter({key: n for key, n in self._deaths.items() if key in left})
+        return bool(self._deaths)
 
     def _ready(self) -> Iterator[Job]:
         """Yield the jobs that can be done now; give up evaluations with a failed job."""
@@ -195,14 +202,15 @@ class Scheduler:
             if error is not None:
                 self._errors[job.key] = self._explain(job, error)
                 continue
-            done, seconds = future.result()
-            if done:
-                self._last_unit = time.monotonic()
-                whole = job.key == job.part
-                self._estimate.took(job.part, seconds, whole=whole, share=job.share)
-                job.finished()
-            else:
+            outcome, seconds = future.result()
+            if outcome == jobs.Outcome.OPEN:
                 self._elsewhere[job.key] = time.monotonic() + _POLL
+                continue
+            self._last_unit = time.monotonic()
+            mine, whole = outcome == jobs.Outcome.DONE, job.key == job.part
+            self._estimate.took(job.part, seconds if mine else None, whole=whole, share=job.share)
+            if mine:
+                job.finished()
 
     def _count_death(self, job: Job, error: WorkerDied) -> None:
         self._deaths[job.key] += 1

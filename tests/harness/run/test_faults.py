@@ -8,12 +8,15 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 from support import task_directories
 
+from harness.core.calls import WorkerDied
 from harness.models.spec import ModelSpec
 from harness.results import read_csv
 from harness.run.engines import InlineEngine, LocalEngine
@@ -22,6 +25,7 @@ from harness.run.listener import Listener
 from harness.run.plan import Settings, TaskSource, make_plan
 
 LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")
+LONG = 900.0  # seconds after which a command hangs, also on a busy machine
 OF_A_RUN = ["run_id", "command", "started_at", "embed_seconds", "probe_seconds"]
 
 
@@ -55,16 +59,58 @@ def rows(out: Path) -> pd.DataFrame:
 @pytest.mark.parametrize("runs", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_runs_in_one_folder_share_the_work(task: Path, tmp_path: Path, runs: int) -> None:
     alone = start(command(task, tmp_path / "alone"))
-    assert alone.wait(120) == 0, alone.communicate()
+    assert alone.wait(LONG) == 0, alone.communicate()
     together = [start(command(task, tmp_path / "out")) for _ in range(runs)]
-    said = [run.communicate(timeout=120) for run in together]
+    said = [run.communicate(timeout=LONG) for run in together]
     assert [run.returncode for run in together] == [0] * runs, said
     printed = "\n".join(err for _, err in said)
     embedded = re.findall(r"(?m)^\s*embedded .* · (\w+):", printed)
-    assert set(embedded) == {"train", "valid", "test"}
-    assert len(re.findall(r"(?m)^\s*scored ", printed)) >= 2
+    assert sorted(embedded) == ["test", "train", "valid"]
+    assert len(re.findall(r"(?m)^\s*scored ", printed)) == 2
     pd.testing.assert_frame_equal(rows(tmp_path / "out"), rows(tmp_path / "alone"))
     assert [path for end in ("lease", "part") for path in tmp_path.rglob(f"*.{end}")] == []
+
+
+def test_a_run_does_not_report_what_another_run_has_done(task: Path, tmp_path: Path) -> None:
+    reported: list[object] = []
+
+    class Noting(Listener):
+        embedded = probed = scored = lambda _, unit: reported.append(unit)
+
+    class Late(InlineEngine):
+        """Another run does each unit before this one."""
+
+        def submit(self, *call: Any, **options: Any) -> Future:
+            super().submit(*call, **options)
+            return super().submit(*call, **options)
+
+    settings = Settings((LOGMEL,), (TaskSource(task),), ("knn",), out=tmp_path / "out")
+    summary = execute(make_plan(settings), Late("cpu"), settings.out, "test", Noting())
+    assert set(summary.table.status) == {"done"}
+    assert reported == []
+
+
+def test_a_worker_that_dies_after_its_work_does_not_slow_the_run(
+    task: Path, tmp_path: Path
+) -> None:
+    events: list[str] = []
+
+    class Noting(Listener):
+        embedded = probed = scored = lambda *_: events.append("finished")
+
+    class Dying(InlineEngine):
+        def submit(self, *call: Any, **options: Any) -> Future:
+            future = super().submit(*call, **options)
+            if not events:
+                future = Future()
+                future.set_exception(WorkerDied(-9))
+            events.append("submitted")
+            return future
+
+    settings = Settings((LOGMEL,), (TaskSource(task),), ("byola",), out=tmp_path / "out")
+    summary = execute(make_plan(settings), Dying("cpu"), settings.out, "test", Noting())
+    assert set(summary.table.status) == {"done"}
+    assert "finished submitted submitted" in " ".join(events)
 
 
 @pytest.mark.slow
@@ -73,17 +119,17 @@ def test_runs_in_one_folder_share_the_work(task: Path, tmp_path: Path, runs: int
     ("limit", "said"),
     [
         ("resource.RLIMIT_FSIZE, (2_000, 2_000)", "File too large. The file system takes no file"),
-        ("resource.RLIMIT_NOFILE, (24, 24)", "Too many open files. Raise the limit of open files"),
+        ("resource.RLIMIT_NOFILE, (10, 10)", "Too many open files. Raise the limit of open files"),
     ],
 )
 def test_a_limit_of_the_system_is_told(task: Path, tmp_path: Path, limit: str, said: str) -> None:
     limited = start(command(task, tmp_path / "out"), f"resource.setrlimit({limit})")
-    out, err = limited.communicate(timeout=120)
+    out, err = limited.communicate(timeout=LONG)
     assert limited.returncode in (1, 2)
     assert said in out + err
     assert "Traceback" not in out + err
     again = start(command(task, tmp_path / "out"))
-    assert again.wait(120) == 0, again.communicate()
+    assert again.wait(LONG) == 0, again.communicate()
 
 
 @pytest.fixture
@@ -103,14 +149,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.slow
 def test_a_run_on_a_full_disk_goes_on_when_there_is_room(task: Path, small_disk: Path) -> None:
     full = start(command(task, small_disk / "out"))
-    out, err = full.communicate(timeout=120)
+    out, err = full.communicate(timeout=LONG)
     assert full.returncode in (1, 2)
     assert "No space left on device. Make room there" in out + err
     assert "Traceback" not in out + err
     grown = ["mount", "-o", "remount,size=50m", str(small_disk)]
     subprocess.run(grown, check=True, capture_output=True)
     again = start(command(task, small_disk / "out"))
-    assert again.wait(120) == 0, again.communicate()
+    assert again.wait(LONG) == 0, again.communicate()
     assert len(rows(small_disk / "out")) > 0
     assert [path for end in ("lease", "part") for path in small_disk.rglob(f"*.{end}")] == []
 
