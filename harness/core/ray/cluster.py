@@ -70,7 +70,7 @@ class Cluster:
 
     def __init__(self, out: Path, address: str, cpus: int) -> None:
         self.ray = _import_ray()
-        self._made = None if out.is_dir() else out
+        self._made = [each for each in (out, *out.parents) if not each.is_dir()]
         out.mkdir(parents=True, exist_ok=True)
         self._marker = temporary_beside(out.resolve() / "ray")
         self._marker.touch()
@@ -93,8 +93,8 @@ class Cluster:
             self.ray.shutdown()
         with contextlib.suppress(OSError):
             self._marker.unlink(missing_ok=True)
-            if self._made:
-                self._made.rmdir()  # if nothing was written to it
+            for folder in self._made:  # if nothing was written to them
+                folder.rmdir()
 
     def capacity(self) -> Capacity:
         """Return what the cluster has now."""
