@@ -68,7 +68,7 @@ class FileMemory:
 
 def _key(file: Path | str) -> str:
     key = os.fspath(file)
-    return key if os.path.isabs(key) else os.path.abspath(key)
+    return key if key.startswith(os.sep) else os.path.abspath(key)  # isabs is slower
 
 
 def _prefix(state: FileState) -> str:

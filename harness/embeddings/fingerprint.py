@@ -13,7 +13,7 @@ from harness.core.hashing import sha256_of
 from harness.embeddings.store import FORMAT_VERSION
 from harness.models.module import HearModule
 from harness.models.spec import ModelSpec, folder_name
-from tasks.audio import ContentHashes, audio_path, source_rate
+from tasks.audio import ContentHashes, audio_paths, source_rate
 from tasks.format.task import Task
 
 _OF_MODEL = {"label", "module", "checkpoint", "checkpoint_sha256", "fingerprint"}
@@ -55,8 +55,7 @@ def fingerprint_of_audio(
 
 def audio_sha256s(task: Task, split: str, rate: int, hashes: ContentHashes) -> list[str]:
     """Return the hash of each clip's file at ``rate``, in order."""
-    folder = audio_path(task, split, "", rate)  # joined as text: a Path for each clip is slow
-    return [hashes.sha256(f"{folder}/{clip.name}") for clip in task.clips[split]]
+    return [hashes.sha256(path) for path in audio_paths(task, split, rate)]
 
 
 def embedding_directory(

@@ -17,7 +17,7 @@ from harness.embeddings.fingerprint import (
 from harness.models.module import HearModule
 from harness.run.disk import rows_of
 from harness.run.units import EmbeddingUnit, StoredEmbeddings
-from tasks.audio import ContentHashes, audio_path, resampled_length, source_rate
+from tasks.audio import ContentHashes, audio_paths, resampled_length, source_rate
 from tasks.check.sound import clip_frames
 from tasks.format.task import Task, TaskSource
 
@@ -75,8 +75,8 @@ def _divided(
     sample_rate = module.sample_rate
     rate = source_rate(task, sample_rate)
     clips = task.clips[unit.split]
-    paths = [audio_path(task, unit.split, clip.name, rate) for clip in clips]
-    samples = [resampled_length(clip_frames(p, memory), rate, sample_rate) for p in paths]
+    frames = [clip_frames(path, memory) for path in audio_paths(task, unit.split, rate)]
+    samples = [resampled_length(each, rate, sample_rate) for each in frames]
     event = task.embedding_type == EmbeddingType.EVENT
     chunks = plan_chunks(unit.directory, samples, audio, sample_rate, event=event)
     rows, width = len(clips), module.scene_embedding_size

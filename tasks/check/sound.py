@@ -112,15 +112,15 @@ def hear(
     return heard
 
 
-def clip_frames(path: Path, memory: FileMemory) -> int:
+def clip_frames(path: str, memory: FileMemory) -> int:
     """Return the number of samples of a file, from the stored properties or its header.
 
     Raises:
         BadAudio: the file cannot be opened.
     """
-    sound = _remembered(str(path), memory, closely=False)
+    sound = _remembered(path, memory, closely=False)
     if sound is None:
-        with open_sound(path) as opened:
+        with open_sound(Path(path)) as opened:
             return opened.frames
     return sound.frames
 
@@ -145,7 +145,10 @@ def _remembered(path: str, memory: FileMemory | None, closely: bool) -> DecodedC
         told = memory.known(path) if memory else None
     except OSError:
         return None  # decoding the file reports the error
-    return None if told is None or _lacks(told, closely) else _sound(told)
+    if told is None:
+        return None
+    sound = _sound(told)
+    return None if _lacks(sound, closely) else sound
 
 
 def _listen(path: Path, rate: int, memory: FileMemory | None, closely: bool) -> DecodedClip:
@@ -158,7 +161,8 @@ def _listen(path: Path, rate: int, memory: FileMemory | None, closely: bool) -> 
 
     try:
         told = memory.recall(path, find_out) if memory else find_out()
-        return _sound(find_out() if _lacks(told, closely) else told)
+        sound = _sound(told)
+        return _sound(find_out()) if _lacks(sound, closely) else sound
     except FileNotFoundError:
         return DecodedClip("is missing.")
     except BadAudio as fault:
@@ -170,6 +174,6 @@ def _sound(told: str) -> DecodedClip:
     return DecodedClip("", int(frames), float(peak), digest, encoding, *taken)
 
 
-def _lacks(told: str, closely: bool) -> bool:
+def _lacks(sound: DecodedClip, closely: bool) -> bool:
     """Return whether stored properties lack a needed fingerprint; `run` stores none."""
-    return closely and _sound(told).fingerprint is None
+    return closely and sound.fingerprint is None
