@@ -26,10 +26,11 @@ def show(path: Path, as_json: bool) -> None:
     PATH is a file in our format, or any other file with the weights of a BYOL-A encoder. In JSON,
     null is a value that the file does not record.
     """
+    path = existing(path)
     from hear_byola.checkpoint_report import describe, format_description
 
     with as_user_errors():
-        description = describe(existing(path))
+        description = describe(path)
     click.echo(json.dumps(description, indent=2) if as_json else format_description(description))
 
 
@@ -71,11 +72,12 @@ def convert(
     file in our format records the mel filterbank and the statistics of its weights. IN does not,
     so the options give them. Values that are assumed without an option are printed.
     """
+    source = existing(source)
     from hear_byola.conversion import convert as convert_file
 
     with as_user_errors():
         notes = convert_file(
-            existing(source),
+            source,
             target,
             convention=convention,
             mean=mean,

@@ -99,6 +99,10 @@ def pretrain(options: PretrainOptions) -> int:
     folder below AUDIO is the kind of a recording. The run's folder gets the checkpoint, its curves,
     and the state from which the same command resumes after a stop.
     """
+    # Checked before the imports, which take seconds.
+    audio = existing(options.audio)
+    start = options.start and existing(options.start)
+    fields = _fields(options.overrides)
     try:
         from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -117,13 +121,13 @@ def pretrain(options: PretrainOptions) -> int:
     made = [path for path in (out, *out.parents) if not path.exists()]
     try:
         checkpoint = train(
-            existing(options.audio),
-            read_config(expand_home(options.config_name), _fields(options.overrides)),
+            audio,
+            read_config(expand_home(options.config_name), fields),
             out,
             name,
             machines=Machines(options.accelerator, _devices(options.devices), options.nodes),
             probe=_probe(options.probe_tasks, options.probe_protocol, out),
-            start=options.start and existing(options.start),
+            start=start,
             select=_select(options.exclude_tasks),
             say=say,
         )

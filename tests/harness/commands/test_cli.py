@@ -112,6 +112,7 @@ def test_probe_reads_what_embed_made_and_the_other_layout(finished, tasks_dir, t
         (("results", "compare"), "Missing argument"),
         (("results", "table", "nowhere.csv"), "no such file"),
         (("tasks", "show", "demo_guitar"), "Did you mean"),
+        (("pretrain", "nowhere"), "'nowhere' does not exist"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, said, tmp_path, monkeypatch):
