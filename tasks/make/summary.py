@@ -69,7 +69,7 @@ def describe(task: NewTask, card: Card, note: str) -> str:
     labels = plural(len(task.labels), "label")
     lines = [
         f"{task.task_name}: {task.embedding_type}, {task.prediction_type}; "
-        f"{plural(len(task.clips), 'clip')}, {labels}, {_duration(card.hours)}; "
+        f"{plural(len(task.clips), 'clip')}, {labels}, {_duration(card.hours or 0.0)}; "
         f"scored by {', '.join(task.evaluation)}",
         f"splits {note}:",
     ]
