@@ -22,7 +22,7 @@ import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hear_byola.core.precision import full_precision_convolutions
+from hear_byola.core.precision import cast, full_precision_convolutions
 
 HEAR_RATES = (16000, 22050, 32000, 44100, 48000)
 """The sample rates that the HEAR API allows, in Hz."""
@@ -181,7 +181,7 @@ class FrameModel(nn.Module):
             )
         if not hop_ms > 0:
             raise ValueError(f"hop_ms={hop_ms!r}: it must be a positive number of milliseconds.")
-        self.encoder = encoder.to(PRECISIONS[precision])
+        self.encoder = cast(encoder, PRECISIONS[precision])
         self.pooling = pooling
         self.hop_ms = float(hop_ms)
         self.sample_rate = hear_rate(encoder.rate)
