@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-PARTS = ("run", "commands", "driver", "input", "slurm")
+PARTS = ("run", "ray", "commands", "driver", "input", "slurm")
 INTRODUCTION = """# Attempts to break commands
 
 Written by `make soak` ([tests/bench](../tests/bench)), section by section.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -42,7 +43,12 @@ def section(wanted: Wanted) -> list[str]:
     """Run many units in one session, and kill a worker every few seconds."""
     seconds = min(wanted.seconds, 1800.0)
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
-        looks, kills, took, code = _session(Path(name), seconds, random.Random(wanted.seed))
+        root = Path(name)
+        words = _command(root, seconds)
+        dry = subprocess.run([*words, "--dry-run", "--json"], capture_output=True, check=True)
+        expected = json.loads(dry.stdout)["expected_bytes"]
+        looks, kills, took, code = _session(words, root, random.Random(wanted.seed))
+        written = sum(path.stat().st_size for path in root.glob("run/**/*") if path.is_file())
     units = looks[-1].units
     rows = []
     for moment, share in zip(_MOMENTS, _SHARES):
@@ -58,12 +64,11 @@ def section(wanted: Wanted) -> list[str]:
         *rows,
         "",
         f"- Workers killed: {kills}. Time of the session: {took:.0f} s. Exit code: {code}.",
+        f"- Disk: {written / 1e6:.1f} MB; `--dry-run` expected {expected / 1e6:.1f} MB.",
     ]
 
 
-def _session(
-    root: Path, seconds: float, chance: random.Random
-) -> tuple[list[_Look], int, float, int]:
+def _command(root: Path, seconds: float) -> list[str]:
     tasks = [
         task_directories.make_task(root, kind, n=6, seconds=0.3) for kind in ("scene", "kfold")
     ]
@@ -74,11 +79,13 @@ def _session(
         words += ["-t", str(task)]
     for protocol in ("linear", "knn", "byola"):
         words += ["--protocol", protocol]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "harness.cli", *words],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    return [sys.executable, "-m", "harness.cli", *words]
+
+
+def _session(
+    words: list[str], root: Path, chance: random.Random
+) -> tuple[list[_Look], int, float, int]:
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     looks: list[_Look] = []
     kills, began, last = 0, time.monotonic(), time.monotonic()
     while process.poll() is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,11 @@ TITLE = "Runs that are killed"
 LEAST_OF_PHASE = 5
 MODELS = ("harness.baselines.logmel,name=logmel", "hear_byola,seed=1,name=random")
 PROTOCOLS = ("linear", "knn", "hear2021")
+INTRODUCTION = (
+    "Two models, two tasks and three protocols run with two workers. The command is killed",
+    "at random moments of a phase, and given again. SIGKILL goes to all its processes, to",
+    "the first one, or to a worker; SIGTERM and SIGINT go to the first one.",
+)
 
 
 def section(wanted: Wanted) -> list[str]:
@@ -27,7 +33,7 @@ def section(wanted: Wanted) -> list[str]:
     chance, outcome = random.Random(wanted.seed), Outcome()
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         folder = Path(name)
-        command = _command(folder)
+        command = small_run(folder)
         expected = run_whole(command, folder / "whole")
         number = 0
         while time.monotonic() - began < wanted.seconds:
@@ -40,10 +46,11 @@ def section(wanted: Wanted) -> list[str]:
                 lacking or tuple(PHASES),
             )  # fmt: skip
             print(f"{outcome.kills.total()} kills, {outcome.runs} runs", flush=True)
-    return _lines(outcome)
+    return [*INTRODUCTION, "", *lines(outcome, VICTIMS)]
 
 
-def _command(folder: Path) -> list[str]:
+def small_run(folder: Path) -> list[str]:
+    """Make the tasks of a run in a folder; return its command without ``--out``."""
     tasks = [
         task_directories.make_task(folder, kind, n=8, seconds=0.5) for kind in ("scene", "kfold")
     ]
@@ -57,20 +64,17 @@ def _command(folder: Path) -> list[str]:
     return command
 
 
-def _lines(outcome: Outcome) -> list[str]:
+def lines(outcome: Outcome, victims: Sequence[str]) -> list[str]:
+    """Return what was seen as lines of markdown."""
     rows = [
-        f"| {phase} | " + " | ".join(str(outcome.kills[phase, each]) for each in VICTIMS)
+        f"| {phase} | " + " | ".join(str(outcome.kills[phase, each]) for each in victims)
         + f" | {outcome.of_phase(phase)} |"
         for phase in PHASES
     ]  # fmt: skip
-    total = " | ".join(str(outcome.of_victim(each)) for each in VICTIMS)
+    total = " | ".join(str(outcome.of_victim(each)) for each in victims)
     return [
-        "Two models, two tasks and three protocols run with two workers. The command is killed",
-        "at random moments of a phase, and given again. SIGKILL goes to all its processes, to",
-        "the first one, or to a worker; SIGTERM and SIGINT go to the first one.",
-        "",
-        f"| phase | {' | '.join(VICTIMS)} | all |",
-        "|" + " --- |" * (len(VICTIMS) + 2),
+        f"| phase | {' | '.join(victims)} | all |",
+        "|" + " --- |" * (len(victims) + 2),
         *rows,
         f"| all | {total} | {outcome.kills.total()} |",
         "",

@@ -30,6 +30,9 @@ VICTIMS = ("group", "parent", "worker", "SIGTERM", "SIGINT")
 """Who gets SIGKILL: all processes of the command, its first one, or a worker. SIGTERM and SIGINT go
 to the first process."""
 
+RAY_WORKER = "Ray worker"
+"""A victim on a Ray cluster that this process has started: a worker that has a call."""
+
 SHORT = 2.0
 """Seconds of work in which a unit need not end."""
 
@@ -100,6 +103,7 @@ def run_with_kills(
     chance: random.Random,
     outcome: Outcome,
     wanted: Sequence[str] = tuple(PHASES),
+    victims: Sequence[str] = VICTIMS,
 ) -> None:
     """Run a command, kill it again and again, and check what it leaves at its end.
 
@@ -111,6 +115,7 @@ def run_with_kills(
         chance: draws phases, victims and moments.
         outcome: gets what is seen.
         wanted: the phases in which to kill.
+        victims: who can be killed.
     """
     code = None
     for _ in range(kills):
@@ -121,14 +126,14 @@ def run_with_kills(
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        phase, victim = chance.choice(list(wanted)), chance.choice(VICTIMS)
+        phase, victim = chance.choice(list(wanted)), chance.choice(victims)
         began = _await(process, out, PHASES[phase], stale)
         if began is not None:
             time.sleep(chance.uniform(0, 0.1))
             worked = time.monotonic() - began
             if process.poll() is None and _kill(process, victim, outcome):
                 outcome.kills[phase, victim] += 1
-        if victim == "worker":
+        if victim in ("worker", RAY_WORKER):
             process.wait(timeout=600)  # the run replaces its worker
         code = process.poll()
         after = _units(out)
@@ -197,8 +202,10 @@ def _kill(process: subprocess.Popen, victim: str, outcome: Outcome) -> bool:
     """Kill a victim, and see what happens to the others; return False if there is no victim."""
     family = list(descendants(process.pid))
     began = time.monotonic()
-    if victim == "worker":
+    if victim in ("worker", RAY_WORKER):
         workers = [pid for pid in family if parent_of(pid) != process.pid]
+        if victim == RAY_WORKER:
+            workers = [pid for pid in descendants(os.getpid()) if is_busy_ray_worker(pid)]
         if not workers:
             return False
         with contextlib.suppress(ProcessLookupError):
@@ -226,6 +233,25 @@ def descendants(pid: int) -> Iterator[int]:
     while found:
         yield from found
         found = [child for parent in found for child in children.get(parent, [])]
+
+
+def is_ray_worker(pid: int) -> bool:
+    """Return whether a process of Ray runs calls; a node ends with its agents."""
+    title = title_of(pid)
+    return title.startswith(b"ray::") and b"Agent" not in title
+
+
+def is_busy_ray_worker(pid: int) -> bool:
+    """Return whether a process of Ray has calls of ours; the cluster keeps idle ones."""
+    return is_ray_worker(pid) and b"IDLE" not in title_of(pid)
+
+
+def title_of(pid: int) -> bytes:
+    """Return the title of a process; nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
 
 
 def _status(pid: int) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -14,7 +15,14 @@ import pytest
 from support import task_directories, worker_functions
 from support.command_line import hear_byola
 from support.hear_modules import write_module
-from support.kills import LEFTOVERS, descendants, runs
+from support.kills import (
+    LEFTOVERS,
+    descendants,
+    is_busy_ray_worker,
+    is_ray_worker,
+    runs,
+    title_of,
+)
 from support.ray_clusters import assert_same_results, call, cluster_of, make_mistake, rows_of
 
 from harness.core.calls import WorkerDied, WorkerStuck
@@ -98,6 +106,15 @@ def test_versions_of_a_node_that_differ_are_named():
 
 
 @pytest.mark.slow
+def test_a_dry_run_counts_the_workers_of_the_cluster(ray_address, task, tmp_path):
+    wanted = ("--engine", "ray", "--ray-address", ray_address, "--dry-run", "--json")
+    words = ["run", "-m", "logmel", "-t", str(task), "--out", str(tmp_path / "new" / "out")]
+    dry = hear_byola(*words, *wanted, "--jobs", "7")
+    assert json.loads(dry.stdout)["workers"] == 1
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
 def test_deaths_and_errors_of_calls_are_those_of_local_workers(ray_address, tmp_path):
     with closing(start_engine("ray", Wanted(tmp_path / "out", address=ray_address))) as engine:
         assert (engine.slots, engine.cluster.capacity().cpus) == (1, 1)
@@ -168,25 +185,12 @@ def test_nodes_workers_and_drivers_may_die(task, tmp_path):
             await_units(out, 5, driver)
             cluster.remove_node(node)
             await_units(out, 8, driver)
-            for worker in [pid for pid in descendants(os.getpid()) if is_worker(pid)]:
+            for worker in [pid for pid in descendants(os.getpid()) if is_ray_worker(pid)]:
                 os.kill(worker, signal.SIGKILL)
             assert driver.wait(timeout=300) == 0, driver.stderr.read()
     assert_same_results(tmp_path / "local", out)
     assert {path: path.stat().st_ino for path in made} == made
     assert [path for pattern in LEFTOVERS for path in out.rglob(pattern)] == []
-
-
-def is_worker(pid: int) -> bool:
-    """Return whether a process of Ray runs calls; a node ends with its agents."""
-    title = title_of(pid)
-    return title.startswith(b"ray::") and b"Agent" not in title
-
-
-def title_of(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 @pytest.mark.slow
@@ -199,7 +203,7 @@ def test_a_stopped_driver_ends_soon_and_leaves_no_process(task, tmp_path, how, s
         words += ["--ray-address", request.getfixturevalue("ray_address")]
     with start(words, tmp_path) as driver:
         await_units(tmp_path / "out", 1, driver)
-        ours = {pid for pid in descendants(os.getpid()) if is_busy(pid)}
+        ours = {pid for pid in descendants(os.getpid()) if is_busy_ray_worker(pid)}
         ours |= {child for pid in (*ours, driver.pid) for child in descendants(pid)}
         # After a SIGKILL, Ray's agents try for half a minute to report it.
         ours -= {pid for pid in ours if b"Agent" in title_of(pid)}
@@ -215,8 +219,3 @@ def test_a_stopped_driver_ends_soon_and_leaves_no_process(task, tmp_path, how, s
     with start(words, tmp_path) as driver:
         assert driver.wait(timeout=300) == 0
     assert (rows_of(tmp_path / "out").status == "done").all()
-
-
-def is_busy(pid: int) -> bool:
-    """Return whether a process of Ray has calls of ours; the cluster keeps idle ones."""
-    return is_worker(pid) and b"IDLE" not in title_of(pid)
