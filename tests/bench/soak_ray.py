@@ -33,7 +33,7 @@ def section(wanted: Wanted) -> list[str]:
         while outcome.kills.total() < kills and time.monotonic() - began < wanted.seconds:
             number += 1
             run_with_kills(
-                command, folder / f"killed{number}", expected, 8, chance, outcome, tuple(PHASES),
+                command, folder / f"killed{number}", expected, 6, chance, outcome, tuple(PHASES),
                 VICTIMS,
             )  # fmt: skip
             print(f"{outcome.kills.total()} kills, {outcome.runs} runs", flush=True)
