@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 @contextmanager
@@ -28,7 +31,7 @@ def full_precision_convolutions() -> Iterator[None]:
         setattr(owner, name, before)
 
 
-def cast(network: torch.nn.Module, dtype: torch.dtype) -> torch.nn.Module:
+def cast(network: Network, dtype: torch.dtype) -> Network:
     """Convert a network in place; its convolutions in groups stay in float32.
 
     oneDNN's bfloat16 convolution in groups is wrong on CPUs with AMX: with 8 or 12 channels a group
