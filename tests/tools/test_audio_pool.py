@@ -410,6 +410,25 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     assert result.output.startswith("Error: ")
 
 
+@needs_dpkg
+def test_more_adds_the_packages_of_the_second_recipe(
+    work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for recipe, name, pitch in (("RECIPE", "first", 200), ("MORE", "second", 300)):
+        files = {"usr/a.wav": encoded(tone(1, pitch=pitch))}
+        package = make_deb(work / "packages", name, files)
+        path = work.parent / f"{recipe}.csv"
+        path.write_text(
+            "name,version,sha256,licence,kind,rules\n"
+            f"{name},{package.version},{package.sha256},CC0,effects,\n"
+        )
+        monkeypatch.setattr(debian, recipe, path)
+    for options, packages in ((["--more"], ["first", "second"]), ([], ["first"])):
+        result = CliRunner().invoke(debian.main, [str(work), "--workers", "1", *options])
+        assert result.exit_code == 0, result.output
+        assert [row["name"] for row in table(work / "pool/packages.csv")] == packages
+
+
 def test_a_recipe_is_checked(tmp_path: Path) -> None:
     path = tmp_path / "recipe.csv"
     header = "name,version,sha256,licence,kind,rules\n"
@@ -429,8 +448,8 @@ def test_a_recipe_is_checked(tmp_path: Path) -> None:
         read_recipe(path)
 
 
-def test_the_shipped_recipe_shares_no_package_with_the_demo_suite() -> None:
-    packages = read_recipe(debian.RECIPE)
+def test_the_shipped_recipes_share_no_package_with_the_demo_suite() -> None:
+    packages = read_recipe(debian.RECIPE) + read_recipe(debian.MORE)
     assert len({package.name for package in packages}) == len(packages)
     assert all(len(package.sha256) == 64 and package.licence for package in packages)
     recipes = Path(__file__).parents[2] / "tools/demo_recipes"

@@ -1,7 +1,7 @@
 """Build a pool of free recordings for pretraining from the audio of pinned Debian packages.
 
-The command ``python -m tools.audio_pool WORK`` downloads the packages of ``packages.csv`` (by
-``apt-get download``, which needs no root) and writes:
+The command ``python -m tools.audio_pool WORK`` downloads the packages of ``packages.csv``, with
+``--more`` also those of ``more.csv`` (by ``apt-get download``, which needs no root), and writes:
 
 - ``WORK/packages``: the packages;
 - ``WORK/pool/<kind>/<package>/*.flac``: 16 kHz mono files of at most 60 s; the kind is ``speech``,
@@ -49,6 +49,9 @@ from tools.audio_pool.packages import (
 )
 
 RECIPE = Path(__file__).with_name("packages.csv")
+"""Packages of the shipped checkpoint's training."""
+MORE = Path(__file__).with_name("more.csv")
+"""More packages, with speech of many voices and with effects."""
 
 
 def build(
@@ -247,15 +250,20 @@ def _tell(
 @click.option(
     "--any-version", is_flag=True, help="If a pinned version is gone, use the available one."
 )
+@click.option(
+    "--more",
+    is_flag=True,
+    help="Also the packages of more.csv: speech of many voices, and effects. The shipped "
+    "checkpoint was trained without them.",
+)
 @click.option("--workers", type=click.IntRange(1), default=os.cpu_count() or 1, show_default=True)
-def main(work: Path, any_version: bool, workers: int) -> None:
+def main(work: Path, any_version: bool, more: bool, workers: int) -> None:
     """Build the pretraining pool of free Debian packages in WORK/pool."""
     try:
         if shutil.which("dpkg-deb") is None:
             raise UserError("dpkg-deb is not installed. Run this on Debian or Ubuntu.")
-        hours = build(
-            read_recipe(RECIPE), work, any_version=any_version, workers=workers, say=click.echo
-        )
+        packages = read_recipe(RECIPE) + (read_recipe(MORE) if more else [])
+        hours = build(packages, work, any_version=any_version, workers=workers, say=click.echo)
     except UserError as error:
         raise click.ClickException(str(error)) from error
     except OSError as error:
