@@ -53,7 +53,7 @@ def test_options_reach_the_file(published, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["show", "missing.pth"], "'missing.pth' does not exist. Did you mean"),
+        (["show", "publishd.pth"], "'publishd.pth' does not exist. Did you mean 'published.pth"),
         (["show", "."], "a folder is there"),
         (["convert", "published.pth", "ours.pth"], "must end in .safetensors"),
         (["convert", "published.pth", "a.safetensors", "--mean", "1"], "give both or none"),
