@@ -356,20 +356,6 @@ def test_what_is_no_audio_is_named(tmp_path: Path, case: str, name: str) -> None
     assert reason in refusal(content)
 
 
-@pytest.mark.parametrize("kind", ["WAV", "FLAC", "AIFF"])
-@pytest.mark.parametrize("name", ["a.raw", "a.RAW", "a.gsm", "a.txt"])
-def test_the_content_of_a_file_decides_and_not_its_name(
-    tmp_path: Path, kind: str, name: str
-) -> None:
-    content = whole(kind)
-    expected = read(content)
-    np.testing.assert_array_equal(read(content, tmp_path, name), expected)
-    named = io.BytesIO(content)
-    vars(named)["name"] = name
-    with open_sound(named) as opened:
-        np.testing.assert_array_equal(read_frames(opened), expected)
-
-
 @pytest.mark.parametrize("name", ["a.raw", "a.RAW", "a.au", "a.snd", "a.gsm", "a.vox"])
 def test_headerless_audio_is_refused_whatever_libsndfile_guesses(tmp_path: Path, name: str) -> None:
     content = b"\x01" + np.random.default_rng(1).bytes(9999)

@@ -7,8 +7,7 @@ import os
 import re
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -157,18 +156,7 @@ def _opened(source: Path | BinaryIO) -> soundfile.SoundFile:
         with _binary(source):  # raises OSError if the system cannot open it
             pass
         raise BadFile(f"is no audio file that can be read ({_said(error)}). {CONVERT}") from error
-    except TypeError:  # soundfile takes any file named .raw for headerless
-        return _opened_without_name(source)
-
-
-def _opened_without_name(source: Path | BinaryIO) -> soundfile.SoundFile:
-    if isinstance(source, Path):
-        file: Any = os.open(source, os.O_RDONLY)
-    else:
-        file = SimpleNamespace(seek=source.seek, read=source.read, tell=source.tell)
-    try:
-        return soundfile.SoundFile(file)
-    except soundfile.SoundFileError as error:
+    except TypeError as error:  # soundfile takes any file named .raw for headerless
         raise BadFile(_HEADERLESS) from error
 
 
