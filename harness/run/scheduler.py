@@ -158,7 +158,7 @@ class Scheduler:
             failed = [place for place, job in enumerate(ready) if job.key in self._errors]
             if not failed:
                 yield from ready
-            # Of several failed jobs the first is reported, whichever ended first.
+            # Of failed jobs that ran at the same time the first is reported, whichever ended first.
             elif self._in_flight_keys().isdisjoint(job.key for job in ready[: failed[0]]):
                 self._give_up(progress, self._errors[ready[failed[0]].key])
 

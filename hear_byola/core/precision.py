@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -9,6 +10,7 @@ from typing import TypeVar
 import torch
 
 Network = TypeVar("Network", bound=torch.nn.Module)
+_CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)
 
 
 @contextmanager
@@ -32,16 +34,21 @@ def full_precision_convolutions() -> Iterator[None]:
 
 
 def cast(network: Network, dtype: torch.dtype) -> Network:
-    """Convert a network in place; its convolutions in groups stay in float32.
+    """Convert a network in place, once; its convolutions in groups stay in float32.
 
     oneDNN's bfloat16 convolution in groups is wrong on CPUs with AMX: with 8 or 12 channels a group
     and kernels of even width, its result has nothing in common with that of float32 (PyTorch
     2.14.1). Such convolutions are a small part of a network's work.
     """
+    grouped = [
+        module
+        for module in network.modules()
+        if dtype != torch.float32 and isinstance(module, _CONVOLUTIONS) and module.groups > 1
+    ]
+    weights = [copy.deepcopy(module.state_dict()) for module in grouped]
     network.to(dtype)
-    for module in network.modules() if dtype != torch.float32 else ():
-        if getattr(module, "groups", 1) > 1:
-            module.float()
-            module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(),))
-            module.register_forward_hook(lambda _, inputs, output: output.to(dtype))
+    for module, exact in zip(grouped, weights, strict=True):
+        module.float().load_state_dict(exact)
+        module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
+        module.register_forward_hook(lambda _, inputs, output: output.to(dtype))
     return network
