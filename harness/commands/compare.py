@@ -44,7 +44,7 @@ def compare(
     from harness.analysis.compare.pair import PairOptions
 
     models, named = divide_runs(words)
-    results = load(chosen_runs(*named, *runs)).of_tasks(tasks, exclude)
+    results = load(chosen_runs(*named, *runs)).select(tasks=tasks, exclude=exclude)
     options = PairOptions(grouped=not ungrouped, margin=margin)
     found = compare_all(results, models, protocol, all_pairs=all_pairs, options=options)
     click.echo(format_comparisons(found, style), nl=False)

@@ -22,7 +22,9 @@ _RELATIONSHIPS = ("first_party", "third_party", "collaborative", "other")
 @click.command(cls=Command)
 @runs_argument
 @run_option
-@click.option("--format", "style", type=click.Choice(_FORMATS), required=True, help="See above.")
+@click.option(
+    "--format", "style", type=click.Choice(_FORMATS), required=True, help="Format, as above."
+)
 @out_option(default=None, help="File to write.  [default: standard output]")
 @click.option(
     "-m",
@@ -79,16 +81,14 @@ def export(
     eval-results     YAML for .eval_results/ of a model's repository; needs --dataset
     every-eval-ever  JSON by the schema of the Every Eval Ever project
     """
-    from harness.analysis.compare.gather import choose, load
+    from harness.analysis.compare.gather import load
     from harness.core.files import write_file
     from harness.results.export import Publication
     from harness.results.export import export as exported
 
-    rows = load(chosen_runs(*paths, *runs)).of_tasks(tasks, exclude).rows
-    if models:
-        rows = rows[rows.model.isin(choose(rows, "model", models))]
-    if protocol:
-        rows = rows[rows.protocol.isin(choose(rows, "protocol", [protocol]))]
+    protocols = [protocol] if protocol else []
+    results = load(chosen_runs(*paths, *runs))
+    rows = results.select(models=models, protocols=protocols, tasks=tasks, exclude=exclude).rows
     publication = Publication(name, organization, relationship, _datasets(datasets, rows))
     text = exported(rows, style, publication)
     if out is None:

@@ -65,6 +65,6 @@ def power(
     from harness.analysis.compare.plan import format_power
     from harness.analysis.compare.plan import power as plan
 
-    results = load(chosen_runs(*paths, *runs)).of_tasks(tasks, exclude)
+    results = load(chosen_runs(*paths, *runs)).select(tasks=tasks, exclude=exclude)
     rows = plan(results, models, protocol, difference, power, seeds=seeds, grouped=not ungrouped)
     click.echo(format_power(rows, style), nl=False)

@@ -34,6 +34,10 @@ def results() -> None:
 @runs_argument
 @run_option
 @table_format
+@click.option(
+    "-m", "--model", "models", multiple=True, metavar="MODEL", help="Only this model. Repeatable."
+)
+@click.option("--protocol", "protocols", multiple=True, help="Only this protocol. Repeatable.")
 @some_tasks
 @baseline
 @tasks_dir
@@ -48,6 +52,8 @@ def results_table(
     paths: tuple[Path, ...],
     runs: tuple[Path, ...],
     style: str,
+    models: tuple[str, ...],
+    protocols: tuple[str, ...],
     tasks: tuple[str, ...],
     exclude: tuple[str, ...],
     baselines: tuple[str, ...],
@@ -61,7 +67,9 @@ def results_table(
     """
     from harness.api import format_table, load
 
-    results = load(chosen_runs(*paths, *runs)).of_tasks(tasks, exclude)
+    results = load(chosen_runs(*paths, *runs)).select(
+        models=models, protocols=protocols, tasks=tasks, exclude=exclude
+    )
     text = format_table(
         results,
         style,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -59,24 +59,39 @@ class Results:
         failed = f", {len(self.failures)} failed" if len(self.failures) else ""
         return f"<Results: {', '.join(counts)}{failed}>"
 
-    def of_tasks(self, only: Sequence[str] = (), exclude: Sequence[str] = ()) -> Results:
-        """Return the results on some tasks, named as in tables or by their directories.
+    def select(
+        self,
+        *,
+        models: Sequence[str] = (),
+        protocols: Sequence[str] = (),
+        tasks: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+    ) -> Results:
+        """Return a part of the results.
 
         Args:
-            only: the tasks to keep; by default all.
+            models: the models to keep, named as in tables; by default all.
+            protocols: the protocols to keep, by their whole names; by default all.
+            tasks: the tasks to keep, named as in tables or by their directories; by default all.
             exclude: the tasks to leave out.
 
         Raises:
-            UserError: a task has no results, or no task is left.
+            UserError: a name has no results, or nothing is left.
         """
-        if not only and not exclude:
-            return self
-        kept = set(choose(self.rows, "task", only) if only else self.rows.task)
-        kept -= set(choose(self.rows, "task", exclude))
-        if not kept:
-            raise UserError("No task is left: --exclude names every task that -t chooses.")
-        table = self.table[self.table.task.isin(kept)].reset_index(drop=True)
-        rows = self.rows[self.rows.task.isin(kept)].reset_index(drop=True)
+        found = self
+        for column, wanted in (("task", tasks), ("protocol", protocols), ("model", models)):
+            if wanted:
+                found = found._where(column, choose(found.rows, column, wanted))
+        if exclude:
+            left = set(found.rows.task) - set(choose(self.rows, "task", exclude))
+            found = found._where("task", left)
+            if not left:
+                raise UserError("No task is left: --exclude names every task that -t chooses.")
+        return found
+
+    def _where(self, column: str, names: Collection[str]) -> Results:
+        table = self.table[self.table[column].isin(names)].reset_index(drop=True)
+        rows = self.rows[self.rows[column].isin(names)].reset_index(drop=True)
         return replace(self, table=table, rows=rows)
 
     def evaluation(self, row: pd.Series) -> Path | None:

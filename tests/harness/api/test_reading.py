@@ -42,7 +42,7 @@ def test_results_are_loaded_from_a_folder_a_csv_or_several(run):
     for runs in (str(run), run / "results.csv", [run, run / "results.csv"]):
         assert harness.table(harness.load(runs), "linear").equals(table)
         assert harness.table(runs, "linear").equals(table)
-    assert list(harness.table(whole.of_tasks(["tiny_scene"]), "linear").tasks) == ["1/1", "1/1"]
+    assert list(harness.table(whole.select(tasks=["tiny_scene"]), "linear").tasks) == ["1/1", "1/1"]
 
 
 def test_results_without_predictions_say_so(run, tmp_path):

@@ -510,6 +510,18 @@ def test_the_command_chooses_tasks_and_leaves_out_others(tmp_path, capsys):
         assert said in capsys.readouterr().err
 
 
+def test_the_command_chooses_models_and_protocols(tmp_path, capsys):
+    kinds = [(model, protocol) for model in ("a", "b", "c") for protocol in ("knn", "linear")]
+    rows = [row(model=model, protocol=protocol) for model, protocol in kinds]
+    write_csv(frame(rows), tmp_path / "r.csv")
+    command = ["results", "table", str(tmp_path / "r.csv"), "-m", "c", "-m", "a"]
+    assert call([*command, "--protocol", "linear", "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert set(zip(table.model, table.protocol)) == {("a", "linear"), ("c", "linear")}
+    assert call([*command, "--protocol", "linaer"]) == 2
+    assert "Did you mean 'linear'?" in capsys.readouterr().err
+
+
 def test_ungrouped_intervals_are_given_where_groups_are_too_few():
     few = row(
         value=0.6,
