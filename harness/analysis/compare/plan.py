@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -100,8 +100,16 @@ def _comparisons(
         if len(names) > 1:
             found.append(compare(results, names, each, grouped=grouped))
     if not found:
-        raise UserError("Power needs two models to compare, but the run has only one.")
+        raise UserError(_too_few(results, scored, named))
     return found
+
+
+def _too_few(results: Results, scored: pd.DataFrame, named: Collection[str]) -> str:
+    """Return why there are no two models to compare."""
+    unscored = sorted(set(named) - set(scored.model))
+    if unscored:
+        return f"'{unscored[0]}' has no scores: its evaluations failed or are not finished."
+    return "Power needs two models with scores, but the results have only one."
 
 
 def _check_difference(difference: float | None, tasks: pd.DataFrame) -> None:
@@ -110,9 +118,9 @@ def _check_difference(difference: float | None, tasks: pd.DataFrame) -> None:
     Raises:
         UserError: it is such a difference.
     """
-    for task, name in zip(tasks.task, tasks.metric):
-        if not name or difference is None:
-            continue
+    if difference is None:
+        return
+    for task, name in tasks.loc[tasks.metric != "", ["task", "metric"]].itertuples(index=False):
         low, high = find_metric(name).range
         if difference >= high - low:
             raise UserError(

@@ -305,7 +305,7 @@ def test_a_name_of_two_models_is_accepted_where_only_one_has_results(copied, tmp
     rows = table[(table.model == "toy") & table.task.str.startswith("tiny_scene")]
     twin = rows.assign(model_fingerprint="f" * 64, task="other-v1-full", checkpoint="new.pt")
     write_csv(twin, tmp_path / "twin.csv")
-    results = harness.load([copied, tmp_path / "twin.csv"]).of_tasks(exclude=["other"])
+    results = harness.load([copied, tmp_path / "twin.csv"]).select(exclude=["other"])
     name, _ = compare(results, ["toy", "logmel"], "linear").models
     assert name.startswith("toy@")
     assert name != "toy@ffffffff"
@@ -593,8 +593,16 @@ def test_power_needs_two_models(copied):
     for model in ("toy", "half"):
         shutil.rmtree(copied / "results" / model)
     (copied / "results.csv").unlink()
-    with pytest.raises(UserError, match="the run has only one"):
+    with pytest.raises(UserError, match="the results have only one"):
         power([copied])
+
+
+def test_power_names_a_model_without_scores(copied):
+    for result in (copied / "results" / "toy").rglob("result.json"):
+        edit_rows(result.parent, status="failed", value=None, error="no memory")
+    (copied / "results.csv").unlink()
+    with pytest.raises(UserError, match="'toy' has no scores"):
+        power([copied], ["toy"])
 
 
 def test_what_cannot_be_paired_has_no_power(copied):
