@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from harness.core.counts import plural
 from harness.core.kinds import PredictionType
 from harness.metrics.registry import event_metric
 from harness.report.material import mean_probabilities
@@ -59,6 +60,10 @@ def _clip_mistakes(scope: ModelScope) -> Panel:
     if not rows:
         return Panel("No test clip is wrong.")
     note = f"{_NOTES[kind]} Numbers: probability, mean over runs and seeds."
+    # A kNN classifier has few different probabilities, so that many clips tie.
+    left_out = sum(each[0] == found[MOST_CLIPS - 1][0] for each in found[MOST_CLIPS:])
+    if left_out:
+        note += f" Not shown: {plural(left_out, 'clip')} as wrong as the last (in order of names)."
     table = PanelTable(f"The worst mistakes of {scope.model}", _HEADERS[kind], rows)
     return Panel(note, table=table, shown=True)
 

@@ -40,3 +40,27 @@ def test_a_model_without_mistakes_says_so(material, monkeypatch):
 
     panel = MISTAKES.make(ModelScope("m", [Right()], Sounds(0)))
     assert panel.note == "No test clip is wrong."
+
+
+def test_clips_that_tie_with_the_last_one_shown_are_counted(material):
+    (record,) = records(material, SCENE)
+    (fold,) = record.read_predictions()
+    # All clips are given the same class, and all others than it tie.
+    wrong = dataclasses.replace(
+        fold, probabilities=np.broadcast_to(np.eye(4)[0], (1, len(fold.targets), 4))
+    )
+
+    class Wrong:
+        embedding_type, prediction_type, labels = "scene", "multiclass", record.labels
+
+        def read_predictions(self):
+            return [wrong]
+
+    class NoSounds:
+        def player(self, *_):
+            return None
+
+    panel = MISTAKES.make(ModelScope("m", [Wrong()], NoSounds()))
+    mistakes = int((fold.targets != 0).sum())
+    assert len(panel.table.rows) == 5
+    assert f"Not shown: {mistakes - 5} clips as wrong as the last" in panel.note
