@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import torch
 
@@ -49,6 +50,16 @@ def cast(network: Network, dtype: torch.dtype) -> Network:
     network.to(dtype)
     for module, exact in zip(grouped, weights, strict=True):
         module.float().load_state_dict(exact)
-        module.register_forward_pre_hook(lambda _, inputs: (inputs[0].float(), *inputs[1:]))
-        module.register_forward_hook(lambda _, inputs, output: output.to(dtype))
+        module.register_forward_pre_hook(_to_float32)
+        module.register_forward_hook(partial(_to_dtype, dtype))
     return network
+
+
+def _to_float32(_: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[torch.Tensor, ...]:
+    return (inputs[0].float(), *inputs[1:])
+
+
+def _to_dtype(
+    dtype: torch.dtype, _: torch.nn.Module, __: Any, output: torch.Tensor
+) -> torch.Tensor:
+    return output.to(dtype)
