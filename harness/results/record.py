@@ -34,7 +34,7 @@ _CURE = "Delete its folder and run again: embeddings and probes are kept."
 
 
 _Text = Annotated[str, Field(min_length=1)]
-_Places = Annotated[tuple[InnerFolder, ...], distinct("values")]
+_Places = Annotated[tuple[InnerFolder, ...], distinct("folders")]
 
 
 class _Folds(Schema):
@@ -65,7 +65,7 @@ class _Evaluated(TaskKind):
 
     task: _Text
     evaluation: Names
-    labels: Annotated[tuple[_Text, ...], distinct("values")]
+    labels: Annotated[tuple[_Text, ...], distinct("labels")]
     task_directory: Path
 
 
@@ -74,7 +74,7 @@ class _Document(_Evaluated):
 
     model_config = ConfigDict(extra="ignore", coerce_numbers_to_str=False)
 
-    folds: Annotated[tuple[_Folds, ...], distinct("values")]
+    folds: Annotated[tuple[_Folds, ...], distinct("folds")]
     embeddings: Mapping[str, InnerFolder]
     probes: Mapping[str, _Places]
     audio: Mapping[str, _Audio] = {}

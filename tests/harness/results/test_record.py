@@ -129,7 +129,7 @@ def edit_json(path: Path, change) -> None:
         ("evaluation", [], "evaluation is .*: it must be a list of names"),
         ("evaluation", ["event_onset_200ms_fms"], "is not a metric of multiclass scene tasks"),
         ("evaluation", "top1_acc", "evaluation is 'top1_acc': it must be a list"),
-        ("labels", ["a", "a"], "labels is .*: it must be a list of values, each once"),
+        ("labels", ["a", "a"], "labels is .*: it must be a list of labels, each once"),
         ("folds", [], "folds is .*: it must be a list of"),
         ("folds", [3], r"folds\[0\] is 3: it must be fields"),
         (
