@@ -139,14 +139,18 @@ def _ungrouped(grouped: bool) -> list[str]:
 
 
 def groups_note(table: pd.DataFrame) -> str:
-    """Return a note on tasks with groups: number of test groups and median design effect."""
+    """Return a note on tasks with groups: number of test groups, design effect of its scores.
+
+    Of several scores, for example of two models, the median design effect is given.
+    """
     rows = table[table.n_groups.notna()]
     if rows.empty:
         return ""
     tasks = rows.groupby("task").agg({"n_groups": "first", "design_effect": "median"})
     said = []
+    what = "median design effect" if rows.groupby("task").size().max() > 1 else "design effect"
     for name, (count, effect) in zip(short_names(tasks.index), tasks.itertuples(index=False)):
-        known = "" if pd.isna(effect) else f" (design effect {effect:.1f})"
+        known = "" if pd.isna(effect) else f" ({what} {effect:.1f})"
         said.append(f"{name} {count}{known}")
     few = any(tasks.n_groups < FEW_UNITS)
     warned = f" Below {FEW_UNITS} groups coverage is approximate; below 6 no interval is given."
