@@ -51,8 +51,8 @@ def ablate(
     """Train, evaluate and compare the arms of a study.
 
     STUDY is a YAML file. Each arm is trained with each seed, and compared with the reference arm.
-    The table at the end is also in OUT/table.md and OUT/table.csv. After a
-    stop, the same command resumes. Exit code 1: an arm failed, and the others were finished.
+    The table at the end is also in OUT/table.md and OUT/table.csv. After a stop, the same command
+    resumes. Exit code 1: an arm failed, and the others were finished.
     """
     from harness.ablation import Trainer
     from harness.ablation import ablate as run_study

@@ -133,8 +133,8 @@ def did_you_mean_path(path: Path, pattern: str = "*") -> str:
     if not path.suffix:
         return did_you_mean(path.name, names)
     stems = {Path(name).stem: name for name in names}  # of equal stems, the one of that suffix
-    near = nearest(path.stem, list(stems))
-    return f" Did you mean '{stems[near]}'?" if near else ""
+    near = nearest(path.stem, stems)
+    return did_you_mean(stems[near], [stems[near]]) if near else ""
 
 
 def disk_fault(error: OSError) -> str:

@@ -27,15 +27,15 @@ class LogisticObjective:
         self.multinomial = targets.ndim == 1
         self.groups = 1 if self.multinomial else n_classes
         self.axes = rows[:0]
-        self.curvature = self.rest = self.inside = rows
+        self.curvature = self.scale_outside = self.scale_inside = rows
 
     def set_preconditioner(self, axes: Axes, image: Tensor) -> None:
         """Precondition by the Hessian at the mean variance of the predictions of an image."""
         p = torch.softmax(image, 0) if self.multinomial else torch.sigmoid(image)
         self.curvature = (p * (1 - p)).mean(1, keepdim=True).clamp_min(_LEAST_CURVATURE)
         self.axes = axes.axes
-        self.rest = 1 / (self.curvature * axes.rest + self.l2)
-        self.inside = 1 / (self.curvature * axes.variances + self.l2)
+        self.scale_outside = 1 / (self.curvature * axes.rest + self.l2)
+        self.scale_inside = 1 / (self.curvature * axes.variances + self.l2)
 
     def image(self, unknowns: Tensor) -> Tensor:
         """Return the logits (C, n)."""
@@ -71,14 +71,15 @@ class LogisticObjective:
         # In two passes: the rest has a large factor, which would also enlarge rounding errors.
         outside = torch.addmm(by_weight, inside, self.axes, alpha=-1)
         outside = torch.addmm(outside, outside @ self.axes.T, self.axes, alpha=-1)
-        found = torch.addmm(outside * self.rest, inside * self.inside, self.axes)
+        found = torch.addmm(outside * self.scale_outside, inside * self.scale_inside, self.axes)
         return torch.cat([found, gradient[:, -1:] / self.curvature], 1)
 
     def only(self, groups: np.ndarray) -> LogisticObjective:
         """Return the objective of some classes, where each is a group."""
         some = LogisticObjective(self.rows, self.targets[groups], self.l2, len(groups))
         some.axes, some.curvature = self.axes, self.curvature[groups]
-        some.rest, some.inside = self.rest[groups], self.inside[groups]
+        some.scale_outside = self.scale_outside[groups]
+        some.scale_inside = self.scale_inside[groups]
         return some
 
 

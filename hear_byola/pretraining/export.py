@@ -28,7 +28,7 @@ class Exporter:
     start: Path | None
 
     def write(self, module: ByolTraining, path: Path) -> None:
-        """Write a checkpoint; after the last step with the weights that a finished run exports.
+        """Write the weights as a checkpoint; after the last step, those of the finished run.
 
         Raises:
             UserError: the file cannot be written.

@@ -39,7 +39,7 @@ def format_comparison(comparison: Comparison, style: str = "markdown") -> str:
 
 
 def format_comparisons(comparisons: Sequence[Comparison], style: str = "markdown") -> str:
-    """Return comparisons, one a protocol, as one text; as ``csv`` with one header.
+    """Return the comparisons of several protocols as one text; as ``csv`` with one header.
 
     The notes that define columns come once, after the last comparison.
 

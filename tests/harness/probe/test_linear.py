@@ -92,7 +92,7 @@ def test_rounding_does_not_spoil_the_preconditioner() -> None:
     axes = principal_axes(rows, 64)
     objective = LogisticObjective(rows, torch.from_numpy(y), 1e-6, 4)
     objective.set_preconditioner(axes, torch.zeros(4, 40))
-    assert objective.rest.min() > 1e4
+    assert objective.scale_outside.min() > 1e4
     _, _, directions = np.linalg.svd(rows.numpy())
     rng = np.random.default_rng(0)
     for size in rng.uniform(0.1, 10, 20):
