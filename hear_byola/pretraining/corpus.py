@@ -232,5 +232,6 @@ def tell_skipped(skipped: Iterable[tuple[str, str]]) -> list[str]:
     told = []
     for reason, names in by_reason.items():
         more = f" and {len(names) - _FILES} more" if len(names) > _FILES else ""
-        told.append(f"{', '.join(names[:_FILES])}{more}: {reason}")
+        subject = "it" if len(names) == 1 else "each"
+        told.append(f"{', '.join(names[:_FILES])}{more}: {subject} {reason}")
     return told

@@ -155,7 +155,7 @@ def test_sources_without_audio_are_refused(tmp_path: Path) -> None:
         tmp_path / "blank.txt": "names no audio",
         sound: "is one sound",
         shard: "compressed tar",
-        pack(tmp_path / "none.tar", {"a.txt": b"x"}): "none.tar: holds no audio",
+        pack(tmp_path / "none.tar", {"a.txt": b"x"}): "none.tar: it holds no audio",
     }.items():
         with pytest.raises(UserError, match=complaint):
             scan(source)
@@ -202,8 +202,8 @@ def test_nothing_usable_is_an_error_that_says_why(tmp_path: Path) -> None:
     with pytest.raises(UserError) as refused:
         scan(tmp_path)
     said = str(refused.value)
-    hertz = "Skipped: 0.wav, 1.wav, 2.wav and 4 more: .*8000 Hz.*"
-    assert re.search(f"{hertz}; 8.wav: is a text file, not audio", said)
+    hertz = "Skipped: 0.wav, 1.wav, 2.wav and 4 more: each has .*8000 Hz.*"
+    assert re.search(f"{hertz}; 8.wav: it is a text file, not audio", said)
     assert said.count("8000 Hz") == 1
 
 
