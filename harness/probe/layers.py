@@ -12,6 +12,7 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -27,18 +28,32 @@ _MOMENTUM, _EPSILON = 0.1, 1e-5
 def product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return a @ b.T + bias, for a (m, k), b (n, k) and bias (n,); all may be transposed views.
 
-    In float32 on x86 CPUs it is computed by oneDNN. torch's own products there use MKL, which on
-    processors of AMD leaves out AVX-512 and takes twice as long.
+    In float32 on x86 CPUs it is computed by oneDNN if they have AVX-512, and by numpy's BLAS
+    (OpenBLAS) if not. torch's own products there use MKL. On processors of AMD, MKL leaves out
+    AVX-512 and takes twice as long as oneDNN. Without AVX-512, oneDNN copies transposed operands;
+    an MLP's epoch takes 1.06 to 1.37 times as long as with OpenBLAS (AMD Zen 3).
     """
-    if a.dtype == torch.float32 and a.device.type == "cpu" and _has_onednn():
-        return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
+    if a.dtype == torch.float32 and a.device.type == "cpu" and _is_x86():
+        if _has_avx512():
+            return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
+        # torch's memory is aligned, so that the bits of what follows depend on no address.
+        y = torch.empty(len(a), len(b))
+        with np.errstate(all="ignore"):  # a training that diverges is judged, not warned of
+            np.matmul(a.numpy(), b.numpy().T, out=y.numpy())
+        return y if bias is None else y.add_(bias)
     return functional.linear(a, b, bias)
 
 
 @functools.cache
-def _has_onednn() -> bool:
+def _is_x86() -> bool:
+    return platform.machine() in ("x86_64", "AMD64")
+
+
+@functools.cache
+def _has_avx512() -> bool:
+    """Return whether torch computes with AVX-512, and has oneDNN."""
     return (
-        platform.machine() in ("x86_64", "AMD64")
+        torch.backends.cpu.get_cpu_capability() == "AVX512"
         and torch.backends.mkldnn.is_available()
         and hasattr(torch.ops.mkldnn, "_linear_pointwise")
     )

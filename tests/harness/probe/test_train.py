@@ -126,6 +126,13 @@ def test_products_take_views_of_any_shape() -> None:
                 torch.testing.assert_close(found.double(), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.filterwarnings("error")
+def test_products_that_overflow_are_infinite_without_a_warning() -> None:
+    large = torch.full((2, 3), 1e30)
+    assert product(large, large).isposinf().all()
+    assert product(large * torch.inf, large * 0).isnan().all()
+
+
 def test_weights_are_xavier_with_gain_one_then_sqrt_two() -> None:
     network = Network([300, 400, 400, 200], "xavier_uniform", generators("init", "cpu"))
     linear = [*(block.linear for block in network.blocks), network.last]
