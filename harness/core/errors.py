@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hear_byola.core.errors import UserError, did_you_mean, nearest
+from hear_byola.core.filestate import FileState, file_state
 
 __all__ = [
     "Damaged",
@@ -20,6 +21,7 @@ __all__ = [
     "is_damage",
     "nearest",
     "printable",
+    "state_of",
     "text_of",
 ]
 
@@ -63,12 +65,14 @@ class Damaged(UserError):
     Attributes:
         folder: the folder that contains them.
         reason: what is wrong.
+        state: identifies the folder that was read; None if it does not exist.
     """
 
-    def __init__(self, folder: Path, reason: str) -> None:
-        super().__init__(folder, reason)
+    def __init__(self, folder: Path, reason: str, state: FileState | None) -> None:
+        super().__init__(folder, reason, state)
         self.folder = folder
         self.reason = reason
+        self.state = state
 
     def __str__(self) -> str:
         return (
@@ -80,6 +84,7 @@ class Damaged(UserError):
 @contextlib.contextmanager
 def damage_in(folder: Path) -> Iterator[None]:
     """Raise :class:`Damaged` if files of a folder cannot be read because of their content."""
+    state = state_of(folder)
     try:
         yield
     except UserError:
@@ -87,7 +92,14 @@ def damage_in(folder: Path) -> Iterator[None]:
     except Exception as error:  # damaged files raise all kinds
         if not is_damage(error):
             raise
-        raise Damaged(folder, text_of(error)) from error
+        raise Damaged(folder, text_of(error), state) from error
+
+
+def state_of(folder: Path) -> FileState | None:
+    """Return what identifies a folder until another one takes its place; None if there is none."""
+    with contextlib.suppress(OSError):
+        return file_state(folder)
+    return None
 
 
 def is_damage(error: Exception) -> bool:

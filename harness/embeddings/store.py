@@ -26,7 +26,7 @@ from pydantic import ConfigDict
 
 from harness.core.arrays import read_arrays
 from harness.core.counts import plural
-from harness.core.errors import Damaged, UserError, damage_in
+from harness.core.errors import Damaged, UserError, damage_in, state_of
 from harness.core.files import new_directory
 from hear_byola.core import jsontext
 from hear_byola.core.schema import Schema, Whole, read
@@ -218,8 +218,8 @@ def _checked_index(
 
 
 def _layer(directory: Path, layer: str) -> SplitEmbeddings:
-    whole = read_split(directory)
+    state, whole = state_of(directory), read_split(directory)
     columns = whole.manifest.get("layers", {}).get(layer)
     if columns is None:
-        raise Damaged(directory, f"it has no layer {layer}")
+        raise Damaged(directory, f"it has no layer {layer}", state)
     return dataclasses.replace(whole, embeddings=whole.embeddings[:, slice(*columns)])

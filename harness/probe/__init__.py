@@ -1,7 +1,7 @@
 """Probes: what may run now, one unit's training and prediction, and the choice among units.
 
 A unit trains on a fold's train split, is judged on its validation split and predicts its test
-split. Selection reads ``UnitResult.valid_score`` alone; test predictions are scored elsewhere.
+split. Selection reads :class:`Judged` alone; test predictions are scored elsewhere.
 Training, in :mod:`harness.probe.run`, is the part that needs torch: what reads finished runs does
 without it.
 """
@@ -19,11 +19,12 @@ from harness.probe.protocol import (
 )
 from harness.probe.registry import PROTOCOLS, check_supported, find_protocol
 from harness.probe.search import next_units, number_of_units, possible_units, selected_units
-from harness.probe.units import ProbeUnit, UnitResult
+from harness.probe.units import Judged, ProbeUnit, UnitResult
 
 __all__ = [
     "PROTOCOLS",
     "Classifier",
+    "Judged",
     "ProbeUnit",
     "Protocol",
     "UnitResult",

@@ -10,13 +10,11 @@ from harness.core.errors import UserError
 from harness.probe.grid import grid_points
 from harness.probe.perfect import perfect_score
 from harness.probe.protocol import Protocol, Search, criterion
-from harness.probe.units import Point, ProbeUnit, UnitResult
+from harness.probe.units import Judged, Point, ProbeUnit
 from tasks.format.task import Task
 
 
-def next_units(
-    protocol: Protocol, task: Task, done: Mapping[ProbeUnit, UnitResult]
-) -> list[ProbeUnit]:
+def next_units(protocol: Protocol, task: Task, done: Mapping[ProbeUnit, Judged]) -> list[ProbeUnit]:
     """Return the units that may run now; none when the protocol is finished."""
     folds, runs = len(task.folds), range(protocol.runs)
     searched = 1 if protocol.search == Search.FIRST_FOLD else folds
@@ -52,7 +50,7 @@ def possible_units(protocol: Protocol, task: Task) -> list[ProbeUnit]:
 
 
 def selected_units(
-    protocol: Protocol, task: Task, done: Mapping[ProbeUnit, UnitResult]
+    protocol: Protocol, task: Task, done: Mapping[ProbeUnit, Judged]
 ) -> list[list[ProbeUnit]]:
     """Return, for each fold, the runs of the winning point: their predictions are scored.
 
@@ -64,7 +62,7 @@ def selected_units(
         searched = 0 if protocol.search == Search.FIRST_FOLD else fold
         winner = _winner(protocol, task, done, searched)
         units = [ProbeUnit(fold, winner, run) for run in range(protocol.runs)]
-        if not all(np.isfinite(done[unit].probabilities).all() for unit in units):
+        if not all(done[unit].is_finite for unit in units):
             raise UserError(
                 f"{task.name}: every probe of protocol '{protocol.name}' diverged on fold "
                 f"'{task.folds[fold].name}'. The embeddings' values are probably very large: "
@@ -74,9 +72,7 @@ def selected_units(
     return selected
 
 
-def _winner(
-    protocol: Protocol, task: Task, done: Mapping[ProbeUnit, UnitResult], fold: int
-) -> Point:
+def _winner(protocol: Protocol, task: Task, done: Mapping[ProbeUnit, Judged], fold: int) -> Point:
     """Return the best point on a fold's validation split, the first tried among equals."""
     _, higher = criterion(protocol, task)
 
@@ -88,7 +84,7 @@ def _winner(
 
 
 def _candidates(
-    protocol: Protocol, task: Task, done: Mapping[ProbeUnit, UnitResult], fold: int
+    protocol: Protocol, task: Task, done: Mapping[ProbeUnit, Judged], fold: int
 ) -> Sequence[Point]:
     """Return the points that can win on a fold, in the order in which they are tried.
 
@@ -103,7 +99,7 @@ def _candidates(
 
 
 def _scores(
-    protocol: Protocol, done: Mapping[ProbeUnit, UnitResult], fold: int, point: Point
+    protocol: Protocol, done: Mapping[ProbeUnit, Judged], fold: int, point: Point
 ) -> list[float]:
     units = [ProbeUnit(fold, point, run) for run in range(protocol.runs)]
     return [done[unit].valid_score for unit in units if unit in done]

@@ -7,7 +7,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from pydantic import ConfigDict, Field, SkipValidation
@@ -29,6 +29,18 @@ class ProbeUnit:
     fold: int
     point: Point = ()
     run: int = 0
+
+
+class Judged(NamedTuple):
+    """What the choice among units reads of a finished unit.
+
+    Attributes:
+        valid_score: see :class:`UnitResult`.
+        is_finite: whether all predictions of the test split are finite.
+    """
+
+    valid_score: float
+    is_finite: bool
 
 
 class UnitResult(Schema):
@@ -62,6 +74,11 @@ class UnitResult(Schema):
     average_precision: SkipValidation[np.ndarray | None] = Field(
         default=None, exclude=True, repr=False
     )
+
+    @property
+    def judged(self) -> Judged:
+        """What the choice among units reads."""
+        return Judged(self.valid_score, bool(np.isfinite(self.probabilities).all()))
 
     def to_files(self, directory: Path) -> None:
         """Write ``unit.npz`` and ``unit.json``; the JSON comes last, so what has it is whole."""

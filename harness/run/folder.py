@@ -6,11 +6,13 @@ import contextlib
 import os
 import shutil
 import tempfile
+import time
 from pathlib import Path
 
-from harness.core.errors import UserError
+from harness.core.errors import Damaged, UserError, state_of
 from harness.core.files import remove_abandoned
-from harness.core.lease import claim_on, remove_abandoned_claims
+from harness.core.lease import claim_on, lease, remove_abandoned_claims
+from hear_byola.core.owner import temporary_beside
 
 AUDIO_HASHES = "audio-hashes.json"
 """The hashes of all audio that the run has read."""
@@ -20,6 +22,10 @@ CHECKED_AUDIO = "checked-audio.json"
 
 RESAMPLED_AUDIO = "resampled-audio"
 """The folder of audio at the sample rates of models (:mod:`tasks.audio_cache`)."""
+
+
+_POLL = 0.1
+"""Seconds between two looks whether another process has removed a folder."""
 
 
 def clean(out: Path) -> None:
@@ -43,6 +49,23 @@ def clean(out: Path) -> None:
         unit = place.with_name(place.name.removesuffix("-chunks"))
         if unit.is_dir() and not claim_on(unit):  # the chunks have been joined
             shutil.rmtree(place, ignore_errors=True)
+
+
+def remove_damaged(error: Damaged) -> bool:
+    """Remove a damaged folder of a run; return False if another process has removed it before.
+
+    Several processes can find the same damage. None removes what another has made in its place.
+    """
+    while error.state is not None and state_of(error.folder) == error.state:
+        with lease(error.folder) as mine:
+            if mine and state_of(error.folder) == error.state:
+                aside = temporary_beside(error.folder)  # in one step, as others may read it
+                with contextlib.suppress(OSError):
+                    error.folder.rename(aside)
+                shutil.rmtree(aside, ignore_errors=True)
+                return True
+        time.sleep(_POLL)
+    return False
 
 
 class Folders:

@@ -9,15 +9,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from harness import probe
 from harness.core.errors import Damaged, UserError, going_on
-from harness.probe import ProbeUnit, UnitResult
+from harness.probe import Judged, ProbeUnit, UnitResult
 from harness.results import check_evaluation, write_result
 from harness.results.row import RunInfo
 from harness.run import jobs
 from harness.run.engines import CallLimit
+from harness.run.folder import remove_damaged
 from harness.run.listener import Listener
 from harness.run.rows import failure_row
 from harness.run.units import EmbeddingUnit, Evaluation
@@ -93,7 +92,7 @@ class Progress:
         self._run = run
         self._protocol = probe.find_protocol(evaluation.protocol)
         self._task: Task | None = None
-        self._done: dict[ProbeUnit, UnitResult] = {}
+        self._done: dict[ProbeUnit, Judged] = {}
         if evaluation.directory.is_dir():
             self._redo_if_damaged()
 
@@ -110,8 +109,10 @@ class Progress:
         try:
             check_evaluation(self.evaluation.directory)
         except Damaged as error:
-            self._run.listener.say(f"{error.folder} is damaged ({error.reason}): it is made again")
-            shutil.rmtree(error.folder)
+            if remove_damaged(error):
+                self._run.listener.say(
+                    f"{error.folder} is damaged ({error.reason}): it is made again"
+                )
 
     def next_jobs(self) -> list[Job]:
         """Return the jobs that can be done now, the longest first.
@@ -147,17 +148,15 @@ class Progress:
 
     def _next_probes(self) -> list[ProbeUnit]:
         """Return the probes that can be trained now; none if all are done."""
+        evaluation = self.evaluation
         while True:
             units = probe.next_units(self._protocol, self._read_task(), self._done)
-            fresh = [u for u in units if self.evaluation.probe_directory(u).is_dir()]
+            fresh = [u for u in units if evaluation.probe_directory(u).is_dir()]
             if not fresh:
                 return units
             for unit in fresh:
-                result = UnitResult.from_files(self.evaluation.probe_directory(unit))
-                # Drop the probabilities: the next probes depend only on validation scores.
-                self._done[unit] = result.model_copy(
-                    update={"probabilities": np.empty((0, 0), np.float32)}
-                )
+                # The rest is not kept: a run can have many thousands of probes.
+                self._done[unit] = UnitResult.from_files(evaluation.probe_directory(unit)).judged
 
     def _embedding_jobs(self, unit: EmbeddingUnit) -> list[Job]:
         """Return the missing chunks of a split; the split itself once they are done."""

@@ -6,7 +6,6 @@ work in one folder.
 
 from __future__ import annotations
 
-import shutil
 import time
 import traceback
 from collections import Counter
@@ -21,7 +20,7 @@ from harness.core.hashing import sha256_of
 from harness.core.lease import claim_on
 from harness.run import jobs
 from harness.run.engines import Engine
-from harness.run.folder import clean, refuse_unwritable
+from harness.run.folder import clean, refuse_unwritable, remove_damaged
 from harness.run.forecast import forecast
 from harness.run.order import longest_first
 from harness.run.planned import announced, describe
@@ -36,7 +35,7 @@ _QUIET_POLLS = 3
 
 _MAX_DEATHS = 2
 """A job fails if its worker dies this often. The first death can be caused by another job's use of
-memory; after it, jobs run one at a time."""
+memory; the second attempt therefore runs alone."""
 
 
 class Scheduler:
@@ -53,6 +52,7 @@ class Scheduler:
         self._elsewhere: dict[Path, float] = {}
         self._idle_polls: Counter[Path] = Counter()
         self._deaths: Counter[Path] = Counter()
+        self._again: list[Job] = []
         self._redone: set[tuple[Path, Path]] = set()
 
     @property
@@ -114,12 +114,14 @@ class Scheduler:
 
     def _submit(self) -> list[Job]:
         """Fill the engine; return the jobs that other processes have claimed."""
-        # After a worker's death, jobs run one at a time, to find the job that kills its worker.
-        room = 1 if self._expects_death() else self._engine.window
+        if self._again:
+            if not self._in_flight:
+                self._start(self._again.pop(0))
+            return []
         taken = self._in_flight_keys()
         waiting = []
         for job in self._ready():
-            if len(self._in_flight) >= room:
+            if len(self._in_flight) >= self._engine.window:
                 break
             if job.key in taken:
                 continue
@@ -127,28 +129,25 @@ class Scheduler:
                 waiting.append(job)
                 continue
             taken.add(job.key)
-            self._report_work(job)
-            future = self._engine.submit(
-                jobs.timed,
-                job.function,
-                *job.arguments,
-                isolate=job.model,
-                limit=self._run.limit if job.model else None,
-            )
-            self._in_flight[future] = job
+            self._start(job)
         return waiting
 
-    def _expects_death(self) -> bool:
-        """Return whether a job whose worker died is still to be done."""
-        if self._deaths:  # the worker can have died after its work, and the evaluation have failed
-            left = self._in_flight_keys().union(job.key for job in self._ready())
-            self._deaths = Counter({key: n for key, n in self._deaths.items() if key in left})
-        return bool(self._deaths)
+    def _start(self, job: Job) -> None:
+        self._report_work(job)
+        future = self._engine.submit(
+            jobs.timed,
+            job.function,
+            *job.arguments,
+            isolate=job.model,
+            limit=self._run.limit if job.model else None,
+        )
+        self._in_flight[future] = job
 
     def _ready(self) -> Iterator[Job]:
         """Yield the jobs that can be done now; give up evaluations with a failed job."""
-        for progress in self._evaluations:
+        for progress in list(self._evaluations):
             if progress.over:
+                self._evaluations.remove(progress)  # and all that it has read
                 continue
             try:
                 ready = self._next_jobs(progress)
@@ -177,9 +176,8 @@ class Scheduler:
         """Remove a damaged folder of the run, so that it is made again; not twice for one unit."""
         if self._run.out not in error.folder.parents or (unit, error.folder) in self._redone:
             return False
-        if error.folder not in {folder for _, folder in self._redone}:
+        if remove_damaged(error):
             self._run.listener.say(f"{error.folder} is damaged ({error.reason}): it is made again")
-            shutil.rmtree(error.folder, ignore_errors=True)
         self._redone.add((unit, error.folder))
         return True
 
@@ -196,7 +194,7 @@ class Scheduler:
             if isinstance(error, WorkerDied):
                 self._count_death(job, error)
                 continue
-            self._deaths.pop(job.key, None)
+            died = self._deaths.pop(job.key, 0)
             if isinstance(error, Damaged) and self._redoes(error, job.key):
                 continue
             if error is not None:
@@ -207,19 +205,22 @@ class Scheduler:
                 self._elsewhere[job.key] = time.monotonic() + _POLL
                 continue
             self._last_unit = time.monotonic()
-            mine, whole = outcome == jobs.Outcome.DONE, job.key == job.part
-            self._estimate.took(job.part, seconds if mine else None, whole=whole, share=job.share)
-            if mine:
+            done, whole = outcome == jobs.Outcome.DONE, job.key == job.part
+            self._estimate.took(job.part, seconds if done else None, whole=whole, share=job.share)
+            # A worker can die after it has stored its unit; the second attempt then finds it done.
+            if done or died:
                 job.finished()
 
     def _count_death(self, job: Job, error: WorkerDied) -> None:
         self._deaths[job.key] += 1
-        if self._deaths[job.key] == _MAX_DEATHS:
-            del self._deaths[job.key]
-            self._errors[job.key] = (
-                f"{job.name}: its worker process died {_MAX_DEATHS} times; the last one {error}. "
-                f"{error.advice}"
-            )
+        if self._deaths[job.key] < _MAX_DEATHS:
+            self._again.append(job)
+            return
+        del self._deaths[job.key]
+        self._errors[job.key] = (
+            f"{job.name}: its worker process died {_MAX_DEATHS} times; the last one {error}. "
+            f"{error.advice}"
+        )
 
     def _explain(self, job: Job, error: BaseException) -> str:
         """Return an error in words; write the traceback of an unexpected error to a file."""

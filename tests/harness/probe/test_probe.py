@@ -18,6 +18,7 @@ from harness.metrics.events import Postprocessing, frames_to_events
 from harness.metrics.registry import event_metric, scene_metric
 from harness.probe import (
     PROTOCOLS,
+    Judged,
     ProbeUnit,
     UnitResult,
     check_supported,
@@ -37,18 +38,8 @@ SCENE_PROTOCOLS = ("hear2021", "mlp", "linear", "byola", "knn")
 EVENT_PROTOCOLS = ("hear2021", "mlp", "linear")
 
 
-def result(valid_score: float = 0.5, probabilities: np.ndarray | None = None) -> UnitResult:
-    found = np.full((2, 3), 1 / 3, "f4") if probabilities is None else probabilities
-    return UnitResult(
-        valid_score=valid_score,
-        valid_loss=1.0,
-        epoch=2,
-        curve=[[2, 1.0, 1.0, valid_score]],
-        params={},
-        postprocessing=None,
-        seconds=0.1,
-        probabilities=found,
-    )
+def judged(valid_score: float = 0.5) -> Judged:
+    return Judged(valid_score, is_finite=True)
 
 
 def fold_of(name: str, task: Task, fold: Fold, embeddings) -> FoldData:
@@ -244,14 +235,14 @@ def test_the_first_fold_s_winner_is_trained_anew_on_the_others() -> None:
     first = next_units(protocol, task, {})
     assert [unit.fold for unit in first] == [0] * 8
     done = {
-        unit: result(s)
+        unit: judged(s)
         for unit, s in zip(first, [0.1, 0.3, 0.5, 0.5, 0.4, 0.2, 0.1, 0.1], strict=True)
     }
     assert next_units(protocol, task, {unit: done[unit] for unit in first[:6]}) == first[6:]
     winner = first[2].point  # of equals, the first that was tried
     others = next_units(protocol, task, done)
     assert others == [ProbeUnit(fold, winner) for fold in (1, 2, 3)]
-    done |= {unit: result(0.0) for unit in others}
+    done |= {unit: judged(0.0) for unit in others}
     assert next_units(protocol, task, done) == []
     expected = [[ProbeUnit(fold, winner)] for fold in range(4)]
     assert selected_units(protocol, task, done) == expected
@@ -262,14 +253,14 @@ def test_points_after_a_perfect_one_are_not_trained(name: str) -> None:
     protocol, task = PROTOCOLS[name], class_task(FOLDS, task_specific_param_grid={})[0]
     first = [unit for unit in next_units(protocol, task, {}) if unit.fold == 0]
     scores = [0.9, 0.5, 1.0, 1.0, 0.9, 1.0, 0.7, 0.8]
-    whole = {unit: result(score) for unit, score in zip(first, scores, strict=True)}
+    whole = {unit: judged(score) for unit, score in zip(first, scores, strict=True)}
     done = {unit: whole[unit] for unit in first if unit in (first[2], first[5])}
     missing = [unit for unit in next_units(protocol, task, done) if unit.fold == 0]
     assert missing == first[:2]
     done |= {unit: whole[unit] for unit in missing}
     others = [unit for unit in next_units(protocol, task, done) if unit.fold > 0]
     assert others == [unit for unit in next_units(protocol, task, whole) if unit.fold > 0]
-    found = {unit: result(0.5) for unit in others}
+    found = {unit: judged(0.5) for unit in others}
     assert selected_units(protocol, task, done | found) == selected_units(
         protocol, task, whole | found
     )
@@ -280,8 +271,8 @@ def test_a_perfect_error_rate_or_loss_is_zero() -> None:
     for changes in ({"use_scoring_for_early_stopping": False}, {"evaluation": ("segment_1s_er",)}):
         task, _ = event_task(**changes, task_specific_param_grid={})
         units = next_units(PROTOCOLS["hear2021"], task, {})
-        assert len(next_units(PROTOCOLS["hear2021"], task, {units[0]: result(1.0)})) == 7
-        assert next_units(PROTOCOLS["hear2021"], task, {units[0]: result(0.0)}) == []
+        assert len(next_units(PROTOCOLS["hear2021"], task, {units[0]: judged(1.0)})) == 7
+        assert next_units(PROTOCOLS["hear2021"], task, {units[0]: judged(0.0)}) == []
 
 
 def test_every_fold_chooses_for_itself() -> None:
@@ -289,7 +280,7 @@ def test_every_fold_chooses_for_itself() -> None:
     units = next_units(protocol, task, {})
     assert len(units) == 4 * 8
     points = grid_points(protocol, task)
-    done = {unit: result(float(points.index(unit.point) == unit.fold)) for unit in units}
+    done = {unit: judged(float(points.index(unit.point) == unit.fold)) for unit in units}
     assert next_units(protocol, task, done) == []
     expected = [[ProbeUnit(fold, points[fold])] for fold in range(4)]
     assert selected_units(protocol, task, done) == expected
@@ -300,16 +291,16 @@ def test_a_loss_and_an_error_rate_are_minimised() -> None:
     by_rate, _ = event_task(evaluation=("segment_1s_er",), task_specific_param_grid={})
     for task in (by_loss, by_rate):
         units = next_units(PROTOCOLS["hear2021"], task, {})
-        done = {unit: result(s) for unit, s in zip(units, [5, 4, 3, 4, 5, 6, 7, 8], strict=True)}
+        done = {unit: judged(s) for unit, s in zip(units, [5, 4, 3, 4, 5, 6, 7, 8], strict=True)}
         assert selected_units(PROTOCOLS["hear2021"], task, done) == [[units[2]]]
 
 
 def test_points_without_a_score_lose_and_tie() -> None:
     task, _ = class_task(SPLITS, task_specific_param_grid={})
     units = next_units(PROTOCOLS["hear2021"], task, {})
-    done = {unit: result(-math.inf) for unit in units}
+    done = {unit: judged(-math.inf) for unit in units}
     assert selected_units(PROTOCOLS["hear2021"], task, done) == [[units[0]]]
-    done[units[5]] = result(0.1)
+    done[units[5]] = judged(0.1)
     assert selected_units(PROTOCOLS["hear2021"], task, done) == [[units[5]]]
 
 
@@ -322,7 +313,7 @@ def test_byola_runs_ten_times_on_every_fold() -> None:
     point = dict(units[0].point)
     assert (point["hidden_layers"], point["lr"], point["batch_size"]) == (0, 1e-3, 256)
     assert (point["max_epochs"], point["patience"]) == (200, 10)
-    done = {unit: result() for unit in units}
+    done = {unit: judged() for unit in units}
     assert [len(runs) for runs in selected_units(protocol, task, done)] == [10] * 4
 
 
@@ -336,7 +327,7 @@ def test_one_unit_a_fold_searches_within_itself(name: str) -> None:
 def test_divergence_everywhere_is_said() -> None:
     task, _ = class_task(SPLITS)
     units = next_units(PROTOCOLS["hear2021"], task, {})
-    done = {unit: result(-math.inf, np.full((2, 3), np.nan, "f4")) for unit in units}
+    done = {unit: Judged(-math.inf, is_finite=False) for unit in units}
     with pytest.raises(UserError, match="diverged"):
         selected_units(PROTOCOLS["hear2021"], task, done)
 
@@ -559,7 +550,8 @@ def test_a_result_survives_its_files(tmp_path) -> None:
     "damage", ["[]", "{", '{"epoch": 1}', '{"epoch": "last"}'], ids=["list", "cut", "part", "text"]
 )
 def test_a_damaged_result_is_named(tmp_path, damage) -> None:
-    result().to_files(tmp_path)
+    task, embeddings = class_task(SPLITS)
+    run_first("knn", task, embeddings).to_files(tmp_path)
     (tmp_path / "unit.json").write_text(damage)
     with pytest.raises(UserError, match=r"(?s)is damaged .*Run again"):
         UnitResult.from_files(tmp_path)

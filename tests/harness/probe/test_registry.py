@@ -78,7 +78,7 @@ def test_a_protocol_is_one_module(added: Protocol, select_by: SelectBy) -> None:
     # What a classifier did not judge itself is judged on validation.
     assert found.valid_score == (1 if select_by == SelectBy.METRIC else found.valid_loss)
     assert 0 < found.valid_loss < np.log(3)
-    assert selected_units(protocol, task, {unit: found}) == [[unit]]
+    assert selected_units(protocol, task, {unit: found.judged}) == [[unit]]
 
 
 def test_every_protocol_is_described_in_one_line() -> None:

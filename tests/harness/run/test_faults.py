@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import pickle
 import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,15 @@ import pytest
 from support import task_directories
 
 from harness.core.calls import WorkerDied
+from harness.core.errors import Damaged
 from harness.models.spec import ModelSpec
 from harness.results import read_csv
 from harness.run.engines import InlineEngine, LocalEngine
 from harness.run.execute import Summary, execute
+from harness.run.folder import remove_damaged
 from harness.run.listener import Listener
 from harness.run.plan import Settings, TaskSource, make_plan
+from harness.run.units import EmbeddingUnit
 
 LOGMEL = ModelSpec("harness.baselines.logmel", name="logmel")
 LONG = 900.0  # seconds after which a command hangs, also on a busy machine
@@ -90,13 +94,16 @@ def test_a_run_does_not_report_what_another_run_has_done(task: Path, tmp_path: P
     assert reported == []
 
 
-def test_a_worker_that_dies_after_its_work_does_not_slow_the_run(
+def test_a_unit_whose_worker_dies_after_its_work_is_reported_once(
     task: Path, tmp_path: Path
 ) -> None:
     events: list[str] = []
 
     class Noting(Listener):
-        embedded = probed = scored = lambda *_: events.append("finished")
+        def embedded(self, unit: EmbeddingUnit) -> None:
+            events.append(unit.split)
+
+        probed = scored = lambda *_: events.append("finished")
 
     class Dying(InlineEngine):
         def submit(self, *call: Any, **options: Any) -> Future:
@@ -110,7 +117,52 @@ def test_a_worker_that_dies_after_its_work_does_not_slow_the_run(
     settings = Settings((LOGMEL,), (TaskSource(task),), ("byola",), out=tmp_path / "out")
     summary = execute(make_plan(settings), Dying("cpu"), settings.out, "test", Noting())
     assert set(summary.table.status) == {"done"}
-    assert "finished submitted submitted" in " ".join(events)
+    assert sorted({*events} - {"submitted", "finished"}) == ["test", "train", "valid"]
+    assert len([each for each in events if each in ("test", "train", "valid")]) == 3
+    assert "finished submitted submitted" in " ".join(events), "the death slowed the run"
+
+
+def test_runs_that_find_the_same_damage_make_it_again_once(task: Path, tmp_path: Path) -> None:
+    settings = Settings((LOGMEL,), (TaskSource(task),), ("knn",), out=tmp_path / "out")
+    plan = make_plan(settings)
+    execute(plan, InlineEngine("cpu"), settings.out)
+    (unit, *_) = (unit for unit in plan[0].embeddings.units if unit.split == "test")
+    found: list[Damaged] = []
+    for path in unit.directory.glob("*.npz"):
+        path.write_bytes(b"")
+    for _ in range(3):
+        with pytest.raises(Damaged) as raised:
+            plan[0].embeddings.load()
+        found.append(pickle.loads(pickle.dumps(raised.value)))
+    with ThreadPoolExecutor(2) as others:
+        assert sorted(others.map(remove_damaged, found[:2])) == [False, True]
+    shutil.rmtree(plan[0].directory)
+    assert execute(plan, InlineEngine("cpu"), settings.out).failures == ()
+    # One that read it before it was made again leaves the new one alone.
+    assert not remove_damaged(found[2])
+    assert plan[0].embeddings.load()
+
+
+HUGE = """
+from harness.baselines import logmel
+from harness.baselines.logmel import get_timestamp_embeddings, load_model
+
+def get_scene_embeddings(audio, model):
+    return logmel.get_scene_embeddings(audio, model) * 1e37
+"""
+
+
+def test_probes_that_diverge_everywhere_are_a_failure_with_advice(
+    task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("huge.py").write_text(HUGE)
+    models = (ModelSpec("./huge.py", name="huge"),)
+    chosen = Settings(models, (TaskSource(task),), ("hear2021",), out=tmp_path / "out")
+    summary = execute(make_plan(chosen), InlineEngine("cpu"), chosen.out)
+    ((_, error),) = summary.failures
+    assert "diverged" in error
+    assert "try a protocol that standardises" in error
 
 
 @pytest.mark.slow
