@@ -191,16 +191,17 @@ def _preview(options: RunOptions, *, embed_only: bool) -> int:
     """Print what a run would do, and write nothing."""
     from harness.commands.progress import RunDisplay
     from harness.commands.status import as_object, in_words
-    from harness.run.engines import Wanted, start_engine
+    from harness.run.engines import Wanted, slots_of
     from harness.run.planned import describe
     from harness.run.survey import survey
 
     out = output_folder(options.out)
     wanted = Wanted(out, options.device, options.jobs, options.ray_address)
-    with RunDisplay() as listener, closing(start_engine(options.engine, wanted)) as engine:
+    with RunDisplay() as listener:
+        slots = slots_of(options.engine, wanted)
         plan = _plan(options, out, listener)
         planned = describe(plan, out, "", embed_only=embed_only)
-        state = survey([planned], out, engine.slots)
+        state = survey([planned], out, slots)
     click.echo(json.dumps(as_object(state), indent=1) if options.as_json else in_words(state))
     return 0
 

@@ -52,6 +52,10 @@ ${{SLURM_ARRAY_TASK_ID:-$SLURM_JOB_ID}}"
 """
 
 
+# sbatch(1), option --time.
+_TIME_LIMIT = r"\d+(:\d+){0,2}|\d+-\d+(:\d+){0,2}|unlimited|infinite"
+
+
 @dataclass(frozen=True)
 class JobScript:
     """A job script.
@@ -99,8 +103,14 @@ def job_script(path: Path, options: Mapping[str, object], body: Sequence[str]) -
             before the time limit, and the job is queued again.
 
     Raises:
-        UserError: an option contains a line break.
+        UserError: an option contains a line break, or the time limit has no form that Slurm reads.
     """
+    limit = str(options.get("time") or "0")
+    if not re.fullmatch(_TIME_LIMIT, limit, re.ASCII | re.IGNORECASE):
+        raise UserError(
+            f"--time '{limit}' is not a time limit of Slurm. Allowed are MINUTES, MM:SS, HH:MM:SS, "
+            "DAYS-HH, DAYS-HH:MM, DAYS-HH:MM:SS and UNLIMITED: 08:00:00 is eight hours."
+        )
     fixed = {
         "requeue": True,
         "open-mode": "append",

@@ -103,6 +103,13 @@ class Classifier(ABC):
             n_rows: of the train splits.
         """
 
+    def usual_rows(self, point: Mapping[str, Any]) -> float:
+        """Return about how many rows the curve of a training at a grid point has.
+
+        It predicts disk use. The default is about right for a search within a unit.
+        """
+        return 8
+
     def grid_fault(self, grid: Mapping[str, Sequence[Any]]) -> str:
         """Return which value of a grid is not allowed, and what is; "" if all are."""
         return ""

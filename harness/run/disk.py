@@ -8,12 +8,14 @@ import numpy as np
 
 from harness.core.kinds import EmbeddingType
 from harness.probe import Protocol
+from harness.probe.grid import grid_points
 from tasks.format.task import Task
 
 # Sizes that were measured on runs of the built-in tasks, in bytes.
 _MANIFEST = 1_000.0  # manifest.json
 _ARCHIVE = 800.0  # headers of an npz file with three or four arrays
-_UNIT = 2_400.0  # unit.json, with the curve of a training
+_UNIT = 300.0  # unit.json without the curve of the training
+_CURVE_ROW = 66.0  # a row of that curve
 _ROW = 3_200.0  # a result row: in result.json and in results.csv
 _RECORDS = 2_000.0  # evaluation.json and test.predicted-scores.json
 _EVENT = 90.0  # an event in events.json or reference.json
@@ -60,7 +62,10 @@ def evaluation_bytes(task: Task, protocol: Protocol, rows: Mapping[str, int], pr
     """
     folds = task.folds
     scores = [4 * _COMPRESSED * rows[fold.test] * len(task.labels) for fold in folds]
-    trained = probes * (sum(scores) / len(folds) + _ARCHIVE / 3 + _UNIT)
+    points = [dict(point) for point in grid_points(protocol, task)]
+    curve = sum(map(protocol.classifier.usual_rows, points)) / len(points)
+    unit = _UNIT + _CURVE_ROW * curve + _ARCHIVE / 3
+    trained = probes * (sum(scores) / len(folds) + unit)
     predictions = sum(protocol.runs * each + _ARCHIVE for each in scores)
     predictions += 10 * sum(len(task.clips[fold.test]) for fold in folds)
     if task.embedding_type == EmbeddingType.EVENT:

@@ -21,7 +21,7 @@ from harness.results import read_csv
 def cluster_of(*cpus: int) -> Iterator[Any]:
     """Start a head and further nodes with these numbers of CPUs; yield the cluster."""
     pytest.importorskip("ray")
-    clusters._import_ray()  # with the settings of our own clusters
+    clusters.import_ray()  # with the settings of our own clusters
     from ray.cluster_utils import Cluster
 
     started = Cluster()

@@ -45,6 +45,20 @@ class Capacity:
             return "CPU"
         return "GPU" if gpu and not self.gpus else ""
 
+    def actors(self, *, gpu: bool, jobs: int | None) -> int:
+        """Return how many models run at the same time; ``jobs`` is the most that is wanted."""
+        most = self.gpus if gpu else self.cpus
+        return min(jobs or most, most) or 1
+
+    def tasks(self, *, gpu: bool, jobs: int | None) -> int:
+        """Return how many plain calls run at the same time."""
+        actors = self.actors(gpu=gpu, jobs=jobs)
+        return max(1, self.cpus - actors) if gpu else actors
+
+    def slots(self, *, gpu: bool, jobs: int | None) -> int:
+        """Return how many calls of one kind run at the same time."""
+        return max(self.actors(gpu=gpu, jobs=jobs), self.tasks(gpu=gpu, jobs=jobs))
+
     def __str__(self) -> str:
         return ", ".join(
             [plural(self.nodes, "node"), plural(self.cpus, "CPU"), plural(self.gpus, "GPU")]
@@ -69,7 +83,7 @@ class Cluster:
     """
 
     def __init__(self, out: Path, address: str, cpus: int) -> None:
-        self.ray = _import_ray()
+        self.ray = import_ray()
         self._made = [each for each in (out, *out.parents) if not each.is_dir()]
         out.mkdir(parents=True, exist_ok=True)
         self._marker = temporary_beside(out.resolve() / "ray")
@@ -180,7 +194,7 @@ def _fault(theirs: Mapping[str, str], ours: Mapping[str, str]) -> str:
     )
 
 
-def _import_ray() -> Any:
+def import_ray() -> Any:
     """Import Ray, and keep its messages off the terminal.
 
     Raises:

@@ -77,7 +77,7 @@ class RayPool:
     @property
     def slots(self) -> int:
         """Number of calls that run at the same time."""
-        return max(self._actors_allowed, self._tasks_allowed)
+        return self._capacity.slots(gpu=self.gpu, jobs=self._jobs)
 
     @property
     def window(self) -> int:
@@ -119,14 +119,11 @@ class RayPool:
 
     @property
     def _actors_allowed(self) -> int:
-        most = self._capacity.gpus if self.gpu else self._capacity.cpus
-        return min(self._jobs or most, most) or 1
+        return self._capacity.actors(gpu=self.gpu, jobs=self._jobs)
 
     @property
     def _tasks_allowed(self) -> int:
-        if self.gpu:
-            return max(1, self._capacity.cpus - self._actors_allowed)
-        return self._actors_allowed
+        return self._capacity.tasks(gpu=self.gpu, jobs=self._jobs)
 
     def _serve(self) -> None:
         """Start calls and receive their outcomes until the engine is closed."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from types import ModuleType
 
 from harness.core.errors import UserError, did_you_mean
 from harness.run.engines.interface import CallLimit, Engine, Wanted
@@ -28,6 +29,7 @@ __all__ = [
     "check_engine",
     "cores",
     "local_engine",
+    "slots_of",
     "start_engine",
     "worker_devices",
 ]
@@ -54,5 +56,18 @@ def start_engine(name: str, wanted: Wanted) -> Engine:
     Raises:
         UserError: there is no engine of that name, or it cannot be started as wanted.
     """
+    return _engine(name, wanted).start(wanted)
+
+
+def slots_of(name: str, wanted: Wanted) -> int:
+    """Return how many units an engine would run at the same time, without starting workers.
+
+    Raises:
+        UserError: as :func:`start_engine`.
+    """
+    return _engine(name, wanted).slots(wanted)
+
+
+def _engine(name: str, wanted: Wanted) -> ModuleType:
     check_engine(name, wanted.address)
-    return importlib.import_module(f"{__name__}.{name}").start(wanted)
+    return importlib.import_module(f"{__name__}.{name}")

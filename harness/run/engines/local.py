@@ -123,12 +123,19 @@ def local_engine(devices: list[str]) -> Engine:
     return LocalEngine(devices)
 
 
+def slots(wanted: Wanted) -> int:
+    """Return the number of units that the engine of this machine would run at the same time.
+
+    Raises:
+        UserError: this machine does not have the device.
+    """
+    return len(worker_devices(wanted.device, wanted.jobs))
+
+
 def start(wanted: Wanted) -> Engine:
     """Return the engine of this machine.
 
     Raises:
-        UserError: this machine does not have the device, or an address was given.
+        UserError: this machine does not have the device.
     """
-    if wanted.address:
-        raise UserError("--ray-address needs --engine ray.")
     return local_engine(worker_devices(wanted.device, wanted.jobs))

@@ -115,6 +115,9 @@ def test_a_dry_run_prints_the_scripts_and_writes_nothing(folder, capsys):
         (["--slurm"], "models: [logmel]\ntasks: [tiny_scene]\nengine: rya\n", "No engine 'rya'"),
         (["--slurm", "--sbatch", "=x"], "", "--sbatch takes NAME=VALUE or NAME, not '=x'"),
         (["--slurm", "--sbatch", "qos=a\nb"], "", "must be printable"),
+        (["--slurm", "--time", "8h"], "", "--time '8h' is not a time limit of Slurm. Allowed are "),
+        (["--slurm", "--time", "1:00:00:00"], "", "is not a time limit"),
+        (["--slurm", "--sbatch", "time=8 hours"], "", "08:00:00 is eight hours"),
     ],
 )
 def test_mistakes_are_named_before_anything_is_submitted(folder, capsys, arguments, content, said):
@@ -123,6 +126,12 @@ def test_mistakes_are_named_before_anything_is_submitted(folder, capsys, argumen
     assert call(["submit", "run.yaml", *arguments]) == 2
     assert said in capsys.readouterr().err
     assert not (folder / "record").exists()
+    assert not (folder / "runs").exists()
+
+
+@pytest.mark.parametrize("limit", ["90", "90:00", "8:00:00", "1-0", "1-12:30", "1-12:30:00"])
+def test_every_form_of_a_time_limit_that_slurm_reads_is_taken(folder, limit):
+    assert call(["submit", "--slurm", "run.yaml", "--time", limit, "--dry-run"]) == 0
 
 
 @pytest.mark.parametrize("refused", [1, 2])

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import torch
 from support import task_directories, worker_functions
 from support.command_line import hear_byola
 from support.hear_modules import write_module
@@ -103,6 +104,19 @@ def test_versions_of_a_node_that_differ_are_named():
     assert _fault(theirs, ours) == (
         "it has hear-byola 0.2.0 (code 9abcdef0), and the driver 0.1.0 (code 12345678)"
     )
+
+
+def test_a_dry_run_without_an_address_starts_no_cluster(task, tmp_path):
+    ray = pytest.importorskip("ray")
+    words = ["run", "-m", "logmel", "-t", str(task), "--out", str(tmp_path / "out")]
+    words += ["--engine", "ray", "--dry-run", "--json"]
+    seven = hear_byola(*words, "--device", "cpu", "--jobs", "7")
+    assert json.loads(seven.stdout)["workers"] == 7
+    no_gpu = hear_byola(*words, "--device", "cuda")
+    if not torch.cuda.is_available():
+        assert "the Ray cluster has no GPU" in no_gpu.stderr
+    assert not ray.is_initialized()
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
