@@ -36,10 +36,8 @@ class WorkerDied(Exception):
 
     @property
     def advice(self) -> str:
-        """Advice to the user, in one sentence."""
-        if -self.code == KILL:
-            return "Is memory short? Try fewer --jobs."
-        return "See what it printed."
+        """Advice to the user; empty if there is none."""
+        return "Is memory short? Try fewer --jobs." if -self.code == KILL else ""
 
 
 class WorkerStuck(Exception):

@@ -39,6 +39,11 @@ _to_parent: Connection | None = None
 """The connection of this process, if it is a worker; units deep in a call use it."""
 
 
+def is_worker() -> bool:
+    """Return whether this process is a worker."""
+    return _to_parent is not None
+
+
 @dataclass(frozen=True)
 class Sign:
     """A sign of life of a worker: what it does now, and the amount of work until the next one."""

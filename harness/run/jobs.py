@@ -37,6 +37,7 @@ from harness.results.row import RunInfo
 from harness.run.evaluation import depends_on_seed, evaluate, predicted_scores
 from harness.run.folder import AUDIO_HASHES, RESAMPLED_AUDIO
 from harness.run.models import check_identity
+from harness.run.printed import printed_to_file
 from harness.run.pulse import pulse
 from harness.run.rows import result_rows
 from harness.run.units import EmbeddingUnit, Evaluation
@@ -63,28 +64,8 @@ def embed(out: Path, unit: EmbeddingUnit, *, device: str) -> Outcome:
     """Embed one split, or join its chunks."""
     with _claimed(unit.directory) as mine:
         if mine:
-            module, hashes, task = _module(unit, out, device), _hashes(out), _task(unit.source)
-            if unit.chunks:
-                join_chunks(
-                    unit.directory, unit.chunks, task, unit.split, module, hashes, dtype=unit.dtype
-                )
-                return Outcome.DONE
-            with pulse(unit.directory) as tell:
-                progress = _counter(tell, len(task.clips[unit.split]))
-                made = embed_split(
-                    task,
-                    unit.split,
-                    module,
-                    out,
-                    hashes,
-                    dtype=unit.dtype,
-                    progress=progress,
-                    read=_read(unit, out, task, module),
-                )
-            if made != unit.directory:
-                raise UserError(
-                    f"The audio of {unit.source.directory.name} changed during the run. Run again."
-                )
+            with printed_to_file(unit.directory):
+                _embed(out, unit, device)
     return _outcome(unit.directory, mine=mine)
 
 
@@ -94,20 +75,46 @@ def embed_part(out: Path, unit: EmbeddingUnit, chunk: Chunk, *, device: str) -> 
         return Outcome.FOUND  # another process has joined the chunks
     with _claimed(chunk.directory) as mine:
         if mine:
-            module, hashes, task = _module(unit, out, device), _hashes(out), _task(unit.source)
-            with pulse(chunk.directory) as tell:
-                progress = _counter(tell, len(chunk.clips))
-                embed_chunk(
-                    chunk,
-                    task,
-                    unit.split,
-                    module,
-                    hashes,
-                    dtype=unit.dtype,
-                    progress=progress,
-                    read=_read(unit, out, task, module),
-                )
+            with printed_to_file(chunk.directory):
+                _embed_part(out, unit, chunk, device)
     return _outcome(chunk.directory, mine=mine)
+
+
+def _embed(out: Path, unit: EmbeddingUnit, device: str) -> None:
+    module, hashes, task = _module(unit, out, device), _hashes(out), _task(unit.source)
+    if unit.chunks:
+        join_chunks(unit.directory, unit.chunks, task, unit.split, module, hashes, dtype=unit.dtype)
+        return
+    with pulse(unit.directory) as tell:
+        made = embed_split(
+            task,
+            unit.split,
+            module,
+            out,
+            hashes,
+            dtype=unit.dtype,
+            progress=_counter(tell, len(task.clips[unit.split])),
+            read=_read(unit, out, task, module),
+        )
+    if made != unit.directory:
+        raise UserError(
+            f"The audio of {unit.source.directory.name} changed during the run. Run again."
+        )
+
+
+def _embed_part(out: Path, unit: EmbeddingUnit, chunk: Chunk, device: str) -> None:
+    module, hashes, task = _module(unit, out, device), _hashes(out), _task(unit.source)
+    with pulse(chunk.directory) as tell:
+        embed_chunk(
+            chunk,
+            task,
+            unit.split,
+            module,
+            hashes,
+            dtype=unit.dtype,
+            progress=_counter(tell, len(chunk.clips)),
+            read=_read(unit, out, task, module),
+        )
 
 
 def run_probe(evaluation: Evaluation, unit: ProbeUnit, *, device: str) -> Outcome:

@@ -24,6 +24,7 @@ from harness.run.folder import clean, refuse_unwritable, remove_damaged
 from harness.run.forecast import forecast
 from harness.run.order import longest_first
 from harness.run.planned import announced, describe
+from harness.run.printed import printed_by
 from harness.run.progress import Job, Progress, Run
 from harness.run.units import Evaluation
 
@@ -198,7 +199,7 @@ class Scheduler:
             if isinstance(error, Damaged) and self._redoes(error, job.key):
                 continue
             if error is not None:
-                self._errors[job.key] = self._explain(job, error)
+                self._fail(job, self._explain(job, error))
                 continue
             outcome, seconds = future.result()
             if outcome == jobs.Outcome.OPEN:
@@ -217,10 +218,12 @@ class Scheduler:
             self._again.append(job)
             return
         del self._deaths[job.key]
-        self._errors[job.key] = (
-            f"{job.name}: its worker process died {_MAX_DEATHS} times; the last one {error}. "
-            f"{error.advice}"
-        )
+        text = f"{job.name}: its worker process died {_MAX_DEATHS} times; the last one {error}."
+        self._fail(job, f"{text} {error.advice}".rstrip())
+
+    def _fail(self, job: Job, text: str) -> None:
+        printed = printed_by(job.key)
+        self._errors[job.key] = f"{text}\nWhat it printed is in {printed}." if printed else text
 
     def _explain(self, job: Job, error: BaseException) -> str:
         """Return an error in words; write the traceback of an unexpected error to a file."""

@@ -291,6 +291,52 @@ def test_a_faulty_module_is_named_with_its_clip_and_tried_again(
     assert [name for name, _ in again.failures] == [name for name, _ in summary.failures]
 
 
+PRINTING = {
+    "prints_and_raises": "print('loud'); os.write(2, b'louder'); raise ValueError('no ears')",
+    "prints_and_dies": "os.system('echo loud'); print('louder'); sys.stdout.flush(); os.abort()",
+    "prints_much_and_raises": "print('x' * 3_000_000, 'loud louder'); raise ValueError('no ears')",
+    "prints_and_works": "print('quiet')",
+    "raises": "raise ValueError('no ears')",
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs worker processes")
+def test_what_a_failing_module_printed_is_kept_and_named(
+    task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, fault in PRINTING.items():
+        Path(f"{name}.py").write_text(MODULE.replace("FAULT", fault))
+    models = tuple(ModelSpec(f"./{name}.py", name=name) for name in PRINTING)
+    chosen = Settings(models, (TaskSource(task),), ("knn",), out=tmp_path / "out")
+    summary = execute(make_plan(chosen), LocalEngine(["cpu"]), chosen.out)
+    failed = {name.split(" ")[0]: error for name, error in summary.failures}
+    assert failed.keys() == PRINTING.keys() - {"prints_and_works"}
+    assert "printed" not in failed.pop("raises")
+    for error in failed.values():
+        text = Path(re.findall(r"What it printed is in (.*)\.$", error)[0]).read_text()
+        assert "loud" in text
+        assert "louder" in text
+        assert len(text) <= 1_000_000
+    assert "quiet" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs worker processes")
+def test_a_rerun_that_works_removes_what_was_kept(
+    task: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    chosen = Settings(
+        (ModelSpec("./own.py", name="own"),), (TaskSource(task),), ("knn",), out=tmp_path / "out"
+    )
+    Path("own.py").write_text(MODULE.replace("FAULT", "print('loud'); open('needed')"))
+    assert execute(make_plan(chosen), LocalEngine(["cpu"]), chosen.out).failures
+    assert list(chosen.out.rglob("*.log"))
+    Path("needed").touch()
+    assert not execute(make_plan(chosen), LocalEngine(["cpu"]), chosen.out).failures
+    assert not list(chosen.out.rglob("*.log"))
+
+
 SLOW_TO_FAIL = """
 import time
 from harness.baselines import logmel
