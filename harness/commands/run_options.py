@@ -144,7 +144,7 @@ def _tracker(_: click.Context, __: click.Parameter, text: str | None) -> tuple[s
 
     package, _colon, project = text.partition(":")
     if package not in TRACKERS:
-        known = " or ".join(TRACKERS)
+        known = f"{', '.join(TRACKERS[:-1])} or {TRACKERS[-1]}"
         raise UserError(f"--log-to {text}: give {known}, or trackio:PROJECT.")
     if importlib.util.find_spec(package) is None:
         raise UserError(f"--log-to {package}: {package} is not installed: pip install {package}.")
@@ -155,7 +155,7 @@ log_to = click.option(
     "--log-to",
     metavar="TRACKER[:PROJECT]",
     callback=_tracker,
-    help="Log scores as they are computed to `trackio` (on this machine) or `wandb`.",
+    help="Log scores as they are computed to `trackio` or `mlflow` (on this machine), or `wandb`.",
 )
 
 config = click.option(

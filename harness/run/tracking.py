@@ -1,7 +1,9 @@
-"""Log scores to an experiment tracker while a run proceeds: Trackio, or Weights & Biases.
+"""Log scores to an experiment tracker while a run proceeds.
 
-Both packages have the functions ``init`` and ``log``, so one listener serves both. Trackio writes
-to a folder of this machine (``TRACKIO_DIR``) unless it is told otherwise.
+Trackio and Weights & Biases have the same function ``init``, whose run has ``log`` and ``finish``.
+:class:`_MlflowRun` gives MLflow this form, so that one listener serves all. Trackio writes to a
+folder of this machine (``TRACKIO_DIR``), MLflow to a database in the working directory
+(``MLFLOW_TRACKING_URI``), unless they are told otherwise.
 """
 
 from __future__ import annotations
@@ -9,16 +11,17 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from harness.core.errors import UserError
 from harness.run.listener import Listener
 from harness.run.units import EmbeddingUnit, Evaluation
 
-TRACKERS = ("trackio", "wandb")
+TRACKERS = ("trackio", "mlflow", "wandb")
 
 PROJECT = "hear-byola"
 """The tracker's project, if none is named."""
@@ -87,6 +90,7 @@ class Tracker(Listener):
         self._package = package
         self._display = display
         self._failures = 0
+        self._run: _Run | None = None
         try:
             module = importlib.import_module(package)
         except ImportError as error:
@@ -95,7 +99,10 @@ class Tracker(Listener):
             ) from error
         try:
             with _printing_to_stderr():
-                self._run: Any = module.init(project=project, config=dict(config))
+                if package == "mlflow":
+                    self._run = _MlflowRun(module, project, config)
+                else:
+                    self._run = module.init(project=project, config=dict(config))
         except Exception as error:  # trackers raise all kinds, for example without a network
             raise UserError(f"--log-to {package}: it refuses to begin ({error}).") from error
 
@@ -138,6 +145,37 @@ class Tracker(Listener):
             self._display.say(
                 f"{self._package} failed ({error}): the run continues, and logs nothing more to it"
             )
+
+
+class _Run(Protocol):
+    """What the listener needs of a tracker's run."""
+
+    def log(self, data: dict[str, float], /) -> None:
+        """Log values by name, as one step."""
+
+    def finish(self) -> None:
+        """End the run."""
+
+
+class _MlflowRun:
+    """A run of MLflow with the functions of the other trackers."""
+
+    def __init__(self, mlflow: Any, project: str, config: Mapping[str, Any]) -> None:
+        self._mlflow = mlflow
+        self._steps = 0
+        mlflow.set_experiment(project)
+        mlflow.start_run()
+        mlflow.log_params(config)
+
+    def log(self, data: dict[str, float], /) -> None:
+        """Log values; MLflow allows fewer characters in names than a model's name may have."""
+        allowed = {re.sub(r"[^A-Za-z0-9_\-./ ]", "_", name): data[name] for name in data}
+        self._mlflow.log_metrics(allowed, step=self._steps)
+        self._steps += 1
+
+    def finish(self) -> None:
+        """End the run."""
+        self._mlflow.end_run()
 
 
 @contextlib.contextmanager

@@ -48,9 +48,29 @@ def test_trackio_has_the_scores_of_a_run(
     assert logged[f"{key}/high"] == pytest.approx(row["ci_high"])
 
 
-def write_result(folder: Path, value: float | None) -> SimpleNamespace:
+@pytest.mark.skipif(importlib.util.find_spec("mlflow") is None, reason="mlflow is not installed")
+def test_mlflow_has_the_scores_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import mlflow
+
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    mlflow.set_tracking_uri((tmp_path / "store").as_uri())
+    tracker = Tracker("mlflow", "pipes", {"command": "run", "models": ["m"]}, Sentences())
+    tracker.scored(write_result(tmp_path / "one", 0.25))  # type: ignore[arg-type]
+    tracker.scored(write_result(tmp_path / "two", 0.5, "m@3"))  # type: ignore[arg-type]
+    tracker.finish()
+    assert mlflow.active_run() is None
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("pipes")
+    assert experiment is not None
+    (run,) = client.search_runs([experiment.experiment_id])
+    assert run.data.params == {"command": "run", "models": "['m']"}
+    assert run.data.metrics == {"m/t/linear": 0.25, "m_3/t/linear": 0.5}
+    assert run.info.status == "FINISHED"
+
+
+def write_result(folder: Path, value: float | None, model: str = "m") -> SimpleNamespace:
     row = {
-        "is_primary": True, "split": "all", "value": value, "model": "m", "task": "t",
+        "is_primary": True, "split": "all", "value": value, "model": model, "task": "t",
         "protocol": "linear", "ci_low": None, "ci_high": None,
     }  # fmt: skip
     folder.mkdir(exist_ok=True)
@@ -116,7 +136,7 @@ def test_an_unknown_or_absent_tracker_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert call([*RUN, "--out", str(tmp_path), "--log-to", "notebook"]) == 2
-    assert "--log-to notebook: give trackio or wandb" in capsys.readouterr().err
+    assert "--log-to notebook: give trackio, mlflow or wandb" in capsys.readouterr().err
     if importlib.util.find_spec("wandb") is None:
         assert call([*RUN, "--out", str(tmp_path), "--log-to", "wandb"]) == 2
         assert "wandb is not installed: pip install wandb." in capsys.readouterr().err
