@@ -59,7 +59,10 @@ def execute(
     scheduler = Scheduler(plan, engine, run)
     try:
         scheduler.work()
-    except BaseException:  # also an interrupt must end the workers
+    except KeyboardInterrupt:  # a stop must be quick: the next run writes the table
+        engine.close(kill=True)
+        raise
+    except BaseException:
         engine.close(kill=True)
         # Errors of the table must not replace the error that stopped the run.
         with contextlib.suppress(OSError):
