@@ -242,13 +242,14 @@ class FrameModel(nn.Module):
             ):
                 begin = max(0, end)
                 end += pieces[0].shape[1]
-                if not embeddings:
-                    shape = (len(audio), count)
-                    embeddings = [piece.new_empty(*shape, piece.shape[-1]) for piece in pieces]
-                for whole, piece in zip(embeddings, pieces, strict=True):
+                if not embeddings:  # columns of one tensor, which is then the result
+                    widths = [piece.shape[-1] for piece in pieces]
+                    whole = pieces[0].new_empty(len(audio), count, sum(widths))
+                    embeddings = list(whole.split(widths, dim=-1))
+                for layer, piece in zip(embeddings, pieces, strict=True):
                     new = max(0, end - begin)
                     piece = piece[:, piece.shape[1] - new :]
-                    whole[:, phase::n_phases][:, begin : begin + new] = piece
+                    layer[:, phase::n_phases][:, begin : begin + new] = piece
         frames = torch.arange(count, dtype=torch.float64, device=audio.device)
         times = ((first + hop * frames) * 1000 / rate).float()
         return embeddings, times.repeat(len(audio), 1)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,6 +57,28 @@ def test_layers_are_embedded_side_by_side(toy, option, layers, row):
     assert module.scene_embedding_size == module.timestamp_embedding_size == len(row)
     for layer, (begin, end) in module.layers.items():
         assert set(row[begin:end]) == {layer}
+
+
+@pytest.mark.parametrize("shape", [(2, 7), (1, 1), (3,)])
+def test_columns_of_one_tensor_are_joined_without_a_copy(shape):
+    """The layers of long audio would take twice their memory."""
+
+    def embed(layers: list[torch.Tensor]) -> torch.Tensor:
+        module = SimpleNamespace(get_layer_embeddings=lambda *_, **__: (layers, None))
+        sizes = dict(enumerate(layer.shape[-1] for layer in layers))
+        functions = LayerFunctions(module, sizes, "toy")
+        if len(shape) == 2:
+            return functions.get_timestamp_embeddings(None, None)[0]
+        return functions.get_scene_embeddings(None, None)
+
+    whole = torch.arange(10.0 * np.prod(shape)).reshape(*shape, 10)
+    columns = list(whole.split([3, 2, 5], dim=-1))
+    joined = embed(columns)
+    assert torch.equal(joined, whole)
+    assert joined.data_ptr() == whole.data_ptr()
+    for others in (columns[:2][::-1], [columns[0], columns[2]], [columns[0], columns[1] + 1]):
+        expected = torch.cat(others, dim=-1)
+        assert torch.equal(embed(others), expected)
 
 
 def test_a_layer_is_a_model_of_its_own(toy):
