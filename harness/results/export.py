@@ -215,8 +215,15 @@ def _plain(row: Mapping[str, object]) -> dict[str, object]:
     }
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes an object that occurs twice twice, without an anchor: people read and edit cards."""
+
+    def ignore_aliases(self, data: object) -> bool:
+        return True
+
+
 def _yaml(content: object) -> str:
-    return yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,12 @@ def _make(scope: TaskScope) -> Panel | tuple[()]:
         for model, own in scores.items()
         for shots, *values, n in own
     )
-    header = ("model", "shots", metric, "95 % from", "to", "seeds")
+    header = ("model", "shots", metric, "95 % from", "to", "draws")
     return Panel(
         f"{metric} by training clips of each label, the mean over {plural(draws, 'draw')} of the "
-        "clips; bars are 95 % intervals over test clips and draws. All models are trained on the "
-        "same clips: `results compare` compares them draw by draw, which is more exact than their "
-        "intervals suggest.",
+        "clips; bars are 95 % intervals over the test set and the draws. All models are trained on "
+        "the same clips: `results compare` compares them draw by draw, which is more exact than "
+        "their intervals suggest.",
         draw=lambda width: shots_figure(models, metric, width),
         alt=f"Scores by shots of {plural(len(models), 'model')} on {scope.task}.",
         table=PanelTable(SHOTS.title, header, rows, frozenset({1, 2, 3, 4, 5})),
