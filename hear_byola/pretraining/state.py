@@ -24,9 +24,10 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         with wholefile.replacing(path) as temporary:
             yield temporary
-    # PyTorch's writer reports a full disk as a RuntimeError.
+    # PyTorch's writer raises a RuntimeError when the file raises an OSError.
     except (OSError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        reason = getattr(cause, "strerror", None) or str(cause).splitlines()[0]
         before = "the older file is complete" if path.exists() else "nothing was saved before"
         raise UserError(
             f"{path} could not be written ({reason}); {before}. Make room, and repeat the command "
@@ -41,8 +42,8 @@ class WholeFiles(CheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Replace the file in one step."""
-        with replacing(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = None, weights_only: bool | None = True

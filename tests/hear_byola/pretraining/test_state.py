@@ -71,6 +71,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path: Path) -> None:
     before = path.read_bytes()
     message = on_a_full_disk(lambda: WholeFiles().save_checkpoint(LARGE, path), 100_000)
     assert f"{path} could not be written" in message
+    assert "enforce fail" not in message
     assert "the older file is complete" in message
     assert "repeat the command" in message
     assert path.read_bytes() == before
