@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 _IDLE = 600
 """Seconds after which a job of the array ends if others hold all that is left."""
 
+_FIXED = {
+    "array": "Use --array-max and --array-limit.",
+    "chdir": "The jobs run in the folder in which this command is called.",
+    "dependency": "Submit the run when the other job has ended.",
+    "job-name": "The jobs are named after the folder `out`.",
+    "output": "The logs are in OUT/slurm/logs.",
+}
+"""Options of sbatch that cannot be chosen, and what applies instead."""
+
 
 @click.command(cls=Command)
 @click.argument("config", type=FilePath(path_type=Path))
@@ -30,6 +39,11 @@ _IDLE = 600
     default=8,
     show_default=True,
     help="Number of jobs that share the work.",
+)
+@click.option(
+    "--array-limit",
+    type=click.IntRange(min=1),
+    help="Number of these jobs that may run at the same time.  [default: all]",
 )
 @click.option("--partition", help="Partition of the jobs.")
 @click.option("--account", help="Account of the jobs.")
@@ -61,6 +75,7 @@ def submit(
     config: Path,
     slurm: bool,
     array_max: int,
+    array_limit: int | None,
     partition: str | None,
     account: str | None,
     limit: str | None,
@@ -96,7 +111,8 @@ def submit(
     run = [*_program(), "run", "--config", str(config)]
     if not gpus:
         run += ["--jobs", str(cpus)]
-    array, finish = _scripts(folder, shared, run, out, array_max=array_max, report=report)
+    numbers = f"1-{array_max}" + (f"%{array_limit}" if array_limit else "")
+    array, finish = _scripts(folder, shared, run, out, numbers=numbers, report=report)
     if dry_run:
         for each in (array, finish):
             click.echo(f"# {each.path}\n{each.text}")
@@ -120,7 +136,7 @@ def submit(
 
 
 def _scripts(
-    folder: Path, shared: dict[str, Any], run: list[str], out: Path, *, array_max: int, report: bool
+    folder: Path, shared: dict[str, Any], run: list[str], out: Path, *, numbers: str, report: bool
 ) -> tuple[JobScript, JobScript]:
     from harness.core.slurm import job_script
 
@@ -134,7 +150,7 @@ def _scripts(
         folder / "array.sbatch",
         {
             "job-name": f"hear-{out.name}",
-            "array": f"1-{array_max}",
+            "array": numbers,
             "output": f"{logs}/%A_%a.log",
             **shared,
         },
@@ -170,8 +186,13 @@ def _checked_out(config: Path) -> Path:
     find_sources(options.tasks, options.suite, options.tasks_dir)
     protocols = find_protocols(with_shots(options.protocols, options.shots))
     seeds_of(protocols, options.seeds, options.draws)
-    if options.shard != (1, 1):
-        raise UserError(f"{config} contains `shard`: the jobs share the work without it.")
+    for name, given, cure in (
+        ("shard", options.shard != (1, 1), "The jobs share the work without it."),
+        ("dry_run", options.dry_run, "Use `hear-byola submit --dry-run` to see the jobs."),
+        ("engine: ray", options.engine == "ray", "The jobs share the work without Ray."),
+    ):
+        if given:
+            raise UserError(f"{config} contains `{name}`, which is not for jobs. {cure} Delete it.")
     return output_folder(options.out).absolute()
 
 
@@ -179,4 +200,7 @@ def _named(option: str) -> tuple[str, object]:
     name, equals, value = option.lstrip("-").partition("=")
     if not name:
         raise UserError(f"--sbatch takes NAME=VALUE or NAME, not '{option}'.")
+    for fixed, instead in _FIXED.items():
+        if fixed.startswith(name):  # sbatch takes abbreviations
+            raise UserError(f"--sbatch '{option}': {fixed} cannot be set. {instead}")
     return name, value if equals else True

@@ -48,9 +48,9 @@ def options_of(script: Path) -> dict[str, str]:
 
 def test_an_array_and_the_job_that_finishes_are_submitted(folder, capsys):
     arguments = [
-        "submit", "--slurm", "run.yaml", "--array-max", "3", "--partition", "short", "--time",
-        "1:00:00", "--cpus", "2", "--mem", "4G", "--account", "me", "--sbatch", "qos=low",
-        "--sbatch", "exclusive",
+        "submit", "--slurm", "run.yaml", "--array-max", "3", "--array-limit", "2", "--partition",
+        "short", "--time", "1:00:00", "--cpus", "2", "--mem", "4G", "--account", "me",
+        "--sbatch", "qos=low", "--sbatch", "exclusive",
     ]  # fmt: skip
     assert call(arguments) == 0
     out = folder / "runs" / "my run" / "slurm"
@@ -66,7 +66,7 @@ def test_an_array_and_the_job_that_finishes_are_submitted(folder, capsys):
     }  # fmt: skip
     logs = str(out / "logs")
     assert options_of(array) == shared | {
-        "job-name": '"hear-my run"', "array": "1-3", "output": f'"{logs}/%A_%a.log"',
+        "job-name": '"hear-my run"', "array": "1-3%2", "output": f'"{logs}/%A_%a.log"',
     }  # fmt: skip
     assert options_of(finish) == shared | {
         "job-name": '"hear-my run-end"', "output": f'"{logs}/%j.log"',
@@ -113,6 +113,14 @@ def test_a_dry_run_prints_the_scripts_and_writes_nothing(folder, capsys):
         (["--slurm"], "modles: [logmel]\n", "modles"),
         (["--slurm"], "models: [logmel]\ntasks: [tiny_scene]\nshard: 1/2\n", "contains `shard`"),
         (["--slurm"], "models: [logmel]\ntasks: [tiny_scene]\nengine: rya\n", "No engine 'rya'"),
+        (["--slurm"], "models: [logmel]\ntasks: [tiny_scene]\ndry_run: true\n", "`dry_run`"),
+        (["--slurm"], "models: [logmel]\ntasks: [tiny_scene]\nengine: ray\n", "`engine: ray`"),
+        (["--slurm", "--sbatch", "array=1-100%8"], "", "Use --array-max and --array-limit"),
+        (["--slurm", "--sbatch", "--arr=0-3"], "", "array cannot be set"),
+        (["--slurm", "--sbatch", "dependency=afterok:7"], "", "dependency cannot be set"),
+        (["--slurm", "--sbatch", "output=/dev/null"], "", "The logs are in OUT/slurm/logs"),
+        (["--slurm", "--sbatch", "job-name=x"], "", "job-name cannot be set"),
+        (["--slurm", "--sbatch", "chdir=/"], "", "chdir cannot be set"),
         (["--slurm", "--sbatch", "=x"], "", "--sbatch takes NAME=VALUE or NAME, not '=x'"),
         (["--slurm", "--sbatch", "qos=a\nb"], "", "must be printable"),
         (["--slurm", "--time", "8h"], "", "--time '8h' is not a time limit of Slurm. Allowed are "),
