@@ -1,8 +1,9 @@
 """Call a HEAR module's code and restore the state of the process afterwards.
 
 A module may end the process (``sys.exit``, a parser of the command line) or change its state:
-settings of torch and numpy, warning filters, the working directory, signal handlers. The module's
-settings are active only while it is called. All else is restored at once.
+settings of torch and numpy, environment variables, warning filters, the working directory, signal
+handlers. The module's settings, variables and filters are active only while it is called. All else
+is restored at once.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ class Guest:
     def __init__(self, name: str) -> None:
         self._name = name
         self._settings: dict[str, Any] = {}
+        self._variables: dict[str, str | None] = {}
         self._filters: list[Any] = []
         self._moved = False
         self.changed_by_import: list[str] = []
@@ -59,15 +61,18 @@ class Guest:
         Warns:
             UserWarning: the block changed the working directory, which is restored.
         """
-        before = settings()
+        before, variables = settings(), dict(os.environ)
         with exits_refused(), _restored(self._name):
             with warnings.catch_warnings():
                 outer = list(warnings.filters)
                 warnings.filters = [*self._filters, *outer]
                 write_settings(self._settings)
+                _write_variables(self._variables)
                 try:
                     yield
                 finally:
+                    self._variables = _variables_changed_since(variables)
+                    _write_variables({name: variables.get(name) for name in self._variables})
                     self._filters = [f for f in warnings.filters if f not in outer]
                     moved = self._keep(before)
             if moved:
@@ -84,6 +89,20 @@ class Guest:
         self._settings = {name: now[name] for name in now if now[name] != before[name]}
         write_settings(before)
         return self._settings.pop("os.getcwd()", None) is not None
+
+
+def _variables_changed_since(before: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the environment variables that have another value than before; None if deleted."""
+    now = dict(os.environ)
+    return {name: now.get(name) for name in {*before, *now} if now.get(name) != before.get(name)}
+
+
+def _write_variables(values: Mapping[str, str | None]) -> None:
+    for name, value in values.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 @contextmanager

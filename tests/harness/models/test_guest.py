@@ -109,6 +109,23 @@ def test_settings_of_a_module_do_not_leave_it(name):
     assert guest.changed == [name if name != "os.getcwd()" else "the working directory"]
 
 
+def test_environment_variables_of_a_module_do_not_leave_it(monkeypatch):
+    monkeypatch.setenv("KEPT", "1")
+    monkeypatch.setenv("CHANGED", "1")
+    monkeypatch.setenv("DELETED", "1")
+    before, guest = dict(os.environ), Guest("x")
+    with guest.called():
+        os.environ.update(NEW="2", CHANGED="2")
+        del os.environ["DELETED"]
+        within = dict(os.environ)
+    assert dict(os.environ) == before
+    with guest.called():
+        assert dict(os.environ) == within
+    with Guest("y").called():
+        assert dict(os.environ) == before
+    assert dict(os.environ) == before
+
+
 def test_settings_of_a_module_hold_while_it_is_called(tmp_path):
     more = (
         "torch.set_default_dtype(torch.float64)\n_scene = get_scene_embeddings\n"
