@@ -35,9 +35,14 @@ class WorkerDied(Exception):
         return type(self), (self.code, self.doing)
 
     @property
+    def memory_was_shared(self) -> bool:
+        """Whether the cause can be that calls in other workers left it too little memory."""
+        return -self.code == KILL
+
+    @property
     def advice(self) -> str:
         """Advice to the user; empty if there is none."""
-        return "Is memory short? Try fewer --jobs." if -self.code == KILL else ""
+        return "Is memory short? Try fewer --jobs." if self.memory_was_shared else ""
 
 
 class WorkerStuck(Exception):

@@ -128,6 +128,14 @@ def remove_abandoned_claims(folder: Path) -> list[Claim]:
     return held
 
 
+def is_held(unit: Path) -> bool:
+    """Return whether a process holds ``unit``; remove abandoned claims in its folder."""
+    try:
+        return _others(unit)
+    except FileNotFoundError:  # the folder is not there yet
+        return False
+
+
 def claim_on(unit: Path) -> str:
     """Return who claims ``unit``, and when the claim ends, in words; empty if nobody does."""
     try:

@@ -17,7 +17,7 @@ from harness.core.calls import WorkerDied, WorkerStuck
 from harness.core.errors import Damaged, UserError, disk_fault, going_on, printable, text_of
 from harness.core.files import write_file
 from harness.core.hashing import sha256_of
-from harness.core.lease import claim_on
+from harness.core.lease import claim_on, is_held
 from harness.run import jobs
 from harness.run.engines import Engine
 from harness.run.folder import clean, refuse_unwritable, remove_damaged
@@ -29,14 +29,14 @@ from harness.run.progress import Job, Progress, Run
 from harness.run.units import Evaluation
 
 _POLL = 1.0
-"""Seconds before a job that another process has claimed is tried again."""
+"""Seconds before a job that another process has claimed is looked at again."""
 
 _QUIET_POLLS = 3
 """Number of idle polls before reporting that another process holds a job."""
 
 _MAX_DEATHS = 2
-"""A job fails if its worker dies this often. The first death can be caused by another job's use of
-memory; the second attempt therefore runs alone."""
+"""A job fails if its worker dies this often. If the first death can be caused by other jobs' use of
+memory, the second attempt runs alone."""
 
 
 class Scheduler:
@@ -53,8 +53,9 @@ class Scheduler:
         self._elsewhere: dict[Path, float] = {}
         self._idle_polls: Counter[Path] = Counter()
         self._deaths: Counter[Path] = Counter()
-        self._again: list[Job] = []
+        self._alone: list[Job] = []
         self._redone: set[tuple[Path, Path]] = set()
+        self._left, self._estimate_again = "", 0.0
 
     @property
     def failures(self) -> list[tuple[str, str]]:
@@ -115,9 +116,9 @@ class Scheduler:
 
     def _submit(self) -> list[Job]:
         """Fill the engine; return the jobs that other processes have claimed."""
-        if self._again:
+        if self._alone:
             if not self._in_flight:
-                self._start(self._again.pop(0))
+                self._start(self._alone.pop(0))
             return []
         taken = self._in_flight_keys()
         waiting = []
@@ -126,12 +127,22 @@ class Scheduler:
                 break
             if job.key in taken:
                 continue
-            if time.monotonic() < self._elsewhere.get(job.key, 0.0):
+            if self._is_elsewhere(job):
                 waiting.append(job)
                 continue
             taken.add(job.key)
             self._start(job)
         return waiting
+
+    def _is_elsewhere(self, job: Job) -> bool:
+        """Return whether another process holds a job; look every second.
+
+        A worker would also find out, but before that it could load another model for the job.
+        """
+        now = time.monotonic()
+        if now >= self._elsewhere.get(job.key, 0.0) and is_held(job.key):
+            self._elsewhere[job.key] = now + _POLL
+        return now < self._elsewhere.get(job.key, 0.0)
 
     def _start(self, job: Job) -> None:
         self._report_work(job)
@@ -215,7 +226,8 @@ class Scheduler:
     def _count_death(self, job: Job, error: WorkerDied) -> None:
         self._deaths[job.key] += 1
         if self._deaths[job.key] < _MAX_DEATHS:
-            self._again.append(job)
+            if error.memory_was_shared:
+                self._alone.append(job)
             return
         del self._deaths[job.key]
         text = f"{job.name}: its worker process died {_MAX_DEATHS} times; the last one {error}."
@@ -244,8 +256,9 @@ class Scheduler:
         # Workers take jobs in the order in which they were submitted.
         running = [job for future, job in self._in_flight.items() if not future.done()]
         now = [*running, *further][: self._engine.slots]
-        left = self._estimate.left()
-        self._run.listener.working([(job.part_name, job.key) for job in now], left)
+        if time.monotonic() >= self._estimate_again:  # it reads all parts
+            self._left, self._estimate_again = self._estimate.left(), time.monotonic() + _POLL
+        self._run.listener.working([(job.part_name, job.key) for job in now], self._left)
 
     def _report_holders(self, waiting: Iterable[Job]) -> None:
         for job in waiting:

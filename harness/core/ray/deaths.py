@@ -13,6 +13,11 @@ class WorkerLost(WorkerDied):
         Exception.__init__(self, f"was lost ({why})")
 
     @property
+    def memory_was_shared(self) -> bool:
+        """False: to empty a whole cluster would cost more than a second death on another node."""
+        return False
+
+    @property
     def advice(self) -> str:
         """Advice to the user, in one sentence."""
         return "Is memory short? Try fewer --jobs, or read Ray's logs on that node."

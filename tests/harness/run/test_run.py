@@ -392,6 +392,25 @@ def test_a_unit_that_another_process_claims_is_named(tasks, tmp_path, monkeypatc
     assert text.startswith(f"waiting for {evaluation.name}, claimed by process 99 on node17, last")
 
 
+def test_a_unit_that_another_process_holds_is_given_to_no_worker(tasks, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.run.scheduler._POLL", 0.01)
+    chosen = settings(tmp_path, tasks["scene"])
+    plan = make_plan(chosen)
+    unit = plan[0].embeddings.units[0].directory
+    claim = unit.with_name(f"{unit.name}.node17.00000000-99-1.0a1b2c3d.lease")
+    claim.parent.mkdir(parents=True)
+    claim.touch()
+    engine = Recording()
+
+    class Releasing(Listener):
+        def say(self, text):
+            assert engine.units.count("embed") == 2
+            claim.unlink()
+
+    assert execute(plan, engine, chosen.out, "test", Releasing()).failures == ()
+    assert engine.units.count("embed") == 3
+
+
 def test_a_model_that_does_not_load_says_that_nothing_was_run(tasks, tmp_path):
     models = (LOGMEL, ModelSpec("harness.baselines.logmell"))
     with pytest.raises(UserError, match="Nothing was run, because all models must load"):
@@ -519,6 +538,36 @@ def test_workers_share_a_long_split_and_a_stop_loses_a_chunk(tmp_path, monkeypat
     assert (engine.units.count("embed_part"), engine.units.count("embed")) == (5, 3)
     assert stores(stopped.out) == stores(whole.out)
     assert not list(stopped.out.rglob("*-chunks"))
+
+
+def test_a_death_that_is_not_of_memory_delays_no_other_job(tasks, tmp_path):
+    class Overlapping(InlineEngine):
+        """The first job ends only after the second one, whose worker dies once."""
+
+        window = 2
+
+        def __init__(self) -> None:
+            super().__init__("cpu")
+            self.jobs: list[Path] = []
+
+        def submit(self, function, *arguments, **options):
+            self.jobs.append(arguments[2].directory)
+            if len(self.jobs) == 1:
+                self.first, self.call = Future(), (function, arguments)
+                return self.first
+            if len(self.jobs) == 2:
+                died = Future()
+                died.set_exception(WorkerDied(3))
+                return died
+            done = super().submit(function, *arguments, **options)
+            if not self.first.done():
+                function, arguments = self.call
+                self.first.set_result(function(*arguments, device="cpu"))
+            return done
+
+    chosen, engine = settings(tmp_path, tasks["scene"]), Overlapping()
+    assert execute(make_plan(chosen), engine, chosen.out, embed_only=True).failures == ()
+    assert engine.jobs[1] == engine.jobs[2] != engine.jobs[0]
 
 
 def test_a_job_whose_worker_died_once_is_tried_again(tasks, tmp_path):
