@@ -42,6 +42,10 @@ class Predictions(Protocol):
         """Average precision of rankings, (runs, n, C); None for probes that do not rank."""
 
     @property
+    def precision_at_1(self) -> np.ndarray | None:
+        """Precision at 1 of rankings, (runs, n, C); None for probes that do not rank."""
+
+    @property
     def predicted(self) -> Sequence[Mapping[str, Sequence[Any]]]:
         """Predicted events of each run, file -> events."""
 

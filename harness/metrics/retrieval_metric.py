@@ -21,11 +21,14 @@ class RetrievalFold(NamedTuple):
         similarity: to the most similar train clip of each class, (runs, n, C), in [0, 1].
         precision: average precision of the ranking of all train clips by similarity, of which those
             of each class are relevant, (runs, n, C); NaN for a class without train clips.
+        first: precision at 1 of the same rankings, (runs, n, C): the share of the nearest train
+            clips, one or several equally near, that have the class.
         positives: the labels of the clips, bool (n, C).
     """
 
     similarity: np.ndarray
     precision: np.ndarray
+    first: np.ndarray
     positives: np.ndarray
 
 
@@ -42,11 +45,11 @@ class RetrievalMetric(Metric[RetrievalFold]):
         Raises:
             UserError: they were not made by retrieval.
         """
-        precision = predictions.average_precision
-        if precision is None:
+        precision, first = predictions.average_precision, predictions.precision_at_1
+        if precision is None or first is None:
             raise UserError(f"{self.name} needs rankings, which only the protocol retrieval makes.")
         positives = multi_hot(predictions.targets, predictions.probabilities.shape[2])
-        return RetrievalFold(predictions.probabilities, precision, positives)
+        return RetrievalFold(predictions.probabilities, precision, first, positives)
 
     def sizes(self, folds: Sequence[RetrievalFold]) -> list[int]:
         """Return the number of clips of each fold."""

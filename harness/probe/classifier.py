@@ -53,8 +53,9 @@ class FittedClassifier:
         predict: returns the probabilities (n, C), float32, of rows (n, features).
         read: reads the rows of a split for ``predict``; None for
             :meth:`harness.probe.folddata.FoldData.rows`.
-        rank: returns the average precision (n, C), float32, of the ranking of the train rows for
-            each row, if one class is relevant; None for a classifier that does not rank.
+        rank: returns the average precision and the precision at 1, float32 (n, C), of the ranking
+            of the train rows for each row, if one class is relevant; None for a classifier that
+            does not rank.
         score: on validation, what the protocol selects by. None if the classifier selected nothing
             on validation; its predictions are then judged afterwards.
         loss: on validation, if it is known.
@@ -66,7 +67,7 @@ class FittedClassifier:
 
     predict: Callable[[torch.Tensor], np.ndarray]
     read: Callable[[str], torch.Tensor] | None = None
-    rank: Callable[[torch.Tensor], np.ndarray] | None = None
+    rank: Callable[[torch.Tensor], tuple[np.ndarray, ...]] | None = None
     score: float | None = None
     loss: float | None = None
     choice: Postprocessing | None = None

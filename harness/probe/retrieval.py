@@ -45,14 +45,25 @@ class Gallery:
             found.append(best.scatter_reduce_(1, label, cosines[:, self._clip], "amax"))
         return ((1 + torch.cat(found)) / 2).clamp(0, 1)
 
-    def average_precisions(self, queries: Tensor) -> Tensor:
-        """Return the average precision of each ranking (n, C), where one class is relevant.
+    def rank(self, queries: Tensor) -> tuple[Tensor, Tensor]:
+        """Return average precision and precision at 1 of each ranking, where one class is relevant.
 
-        Clips of equal similarity have one rank, as in scikit-learn. NaN for a class without clips.
+        Both are float32 (n, C), NaN for a class without clips. In the average precision, clips of
+        equal similarity have one rank, as in scikit-learn. The precision at 1 is the mean over the
+        orders of the clips that are equally near: the share of them that are relevant.
         """
-        return torch.cat([self._precisions(cosines) for cosines in self._cosines(queries)])
+        found = [(self._average(each), self._first(each)) for each in self._cosines(queries)]
+        average, first = zip(*found, strict=True)
+        return torch.cat(average), torch.cat(first)
 
-    def _precisions(self, cosines: Tensor) -> Tensor:
+    def _first(self, cosines: Tensor) -> Tensor:
+        nearest = (cosines == cosines.amax(1, keepdim=True)).double()
+        share = nearest / nearest.sum(1, keepdim=True)
+        total = share.new_zeros(len(cosines), len(self._sizes))
+        total.index_add_(1, self._label, share[:, self._clip])
+        return torch.where(self._sizes > 0, total, torch.nan).float()
+
+    def _average(self, cosines: Tensor) -> Tensor:
         n, m = cosines.shape
         rising = cosines.sort(dim=1).values
         # The rank of a clip is the number of clips that are at least as similar.

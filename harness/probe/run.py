@@ -88,6 +88,7 @@ def run_unit(
     score, loss, choice = _on_validation(fitted, judge, lambda: read(fold.valid))
     test = read(fold.test)
     probabilities = fitted.predict(test)
+    average_precision, precision_at_1 = fitted.rank(test) if fitted.rank else (None, None)
     return UnitResult(
         valid_score=score,
         valid_loss=loss,
@@ -97,7 +98,8 @@ def run_unit(
         postprocessing=None if choice is None else dataclasses.asdict(choice),
         seconds=time.perf_counter() - begin,
         probabilities=probabilities,
-        average_precision=fitted.rank(test) if fitted.rank else None,
+        average_precision=average_precision,
+        precision_at_1=precision_at_1,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,9 @@ from harness.core.errors import damage_in
 from harness.core.files import write_file
 from hear_byola.core import jsontext
 from hear_byola.core.schema import Schema, read
+
+RANKINGS = ("average_precision", "precision_at_1")
+"""The arrays of :class:`UnitResult` that describe rankings."""
 
 Point = tuple[tuple[str, Any], ...]
 """A grid point: (key, value) pairs, sorted by key. Hashable."""
@@ -59,6 +63,7 @@ class UnitResult(Schema):
         probabilities: float32 (rows of the test split, C).
         average_precision: of the ranking for each row, if a class is relevant, float32 (rows, C);
             None for classifiers that do not rank.
+        precision_at_1: of the same rankings.
     """
 
     model_config = ConfigDict(allow_inf_nan=True, arbitrary_types_allowed=True)
@@ -74,6 +79,9 @@ class UnitResult(Schema):
     average_precision: SkipValidation[np.ndarray | None] = Field(
         default=None, exclude=True, repr=False
     )
+    precision_at_1: SkipValidation[np.ndarray | None] = Field(
+        default=None, exclude=True, repr=False
+    )
 
     @property
     def judged(self) -> Judged:
@@ -84,8 +92,11 @@ class UnitResult(Schema):
         """Write ``unit.npz`` and ``unit.json``; the JSON comes last, so what has it is whole."""
         stream = io.BytesIO()
         arrays = {"probabilities": self.probabilities}
-        if self.average_precision is not None:
-            arrays["average_precision"] = self.average_precision
+        if self.average_precision is not None and self.precision_at_1 is not None:
+            arrays |= {
+                "average_precision": self.average_precision,
+                "precision_at_1": self.precision_at_1,
+            }
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
         write_file(directory / "unit.npz", stream.getvalue())
         fields = _spell(self.model_dump())
@@ -101,15 +112,30 @@ class UnitResult(Schema):
         with damage_in(directory):
             fields = _unspell(jsontext.load((directory / "unit.json").read_text("utf-8")))
             arrays = read_arrays(directory / "unit.npz")
-            probabilities, rankings = arrays["probabilities"], arrays.get("average_precision")
+            probabilities = arrays["probabilities"]
             if probabilities.ndim != 2 or probabilities.dtype.kind != "f":
                 raise ValueError("probabilities are not numbers (rows, classes)")
-            if rankings is not None and (
-                rankings.shape != probabilities.shape or rankings.dtype.kind != "f"
-            ):
-                raise ValueError("average_precision is not numbers (rows, classes)")
-            fields |= {"probabilities": probabilities, "average_precision": rankings}
+            fields |= {"probabilities": probabilities} | rankings(arrays)
             return read(UnitResult, fields, "unit.json", ValueError)
+
+
+def rankings(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Return the arrays that describe rankings, from those of a file; none if it has none.
+
+    Raises:
+        ValueError: one is missing, or is not of the shape of the probabilities or not in [0, 1].
+    """
+    found = {key: arrays[key] for key in RANKINGS if key in arrays}
+    if found and len(found) < len(RANKINGS):
+        raise ValueError(f"it does not contain all of {', '.join(RANKINGS)}")
+    for key, values in found.items():
+        if (
+            values.shape != arrays["probabilities"].shape
+            or values.dtype.kind != "f"
+            or ((values < 0) | (values > 1)).any()
+        ):
+            raise ValueError(f"{key} does not match the probabilities")
+    return found
 
 
 def _spell(value: Any) -> Any:

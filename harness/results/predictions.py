@@ -22,6 +22,7 @@ from harness.embeddings.store import SplitEmbeddings
 from harness.metrics import events
 from harness.metrics.events import Postprocessing
 from harness.probe import UnitResult
+from harness.probe.units import RANKINGS, rankings
 from hear_byola.core import jsontext
 from tasks.format.spec import is_plain_name
 from tasks.format.tables import check_clip_name, parse_event
@@ -46,6 +47,7 @@ class FoldPredictions:
         groups: the group of each clip; None in a task without groups.
         average_precision: of the rankings of retrieval, float32 (runs, rows, classes), NaN where it
             is undefined; None for probes that do not rank.
+        precision_at_1: of the same rankings.
     """
 
     split: str
@@ -58,6 +60,7 @@ class FoldPredictions:
     reference: Mapping[str, Sequence[Event]] | None = None
     groups: tuple[str, ...] | None = None
     average_precision: np.ndarray | None = None
+    precision_at_1: np.ndarray | None = None
 
 
 def gather(
@@ -86,12 +89,13 @@ def _scene_fold(
         np.stack([run.probabilities for run in runs]),
         read(task, embedded.split),
         embedded.offsets,
-        average_precision=_rankings(runs),
+        average_precision=_of_runs([run.average_precision for run in runs]),
+        precision_at_1=_of_runs([run.precision_at_1 for run in runs]),
     )
 
 
-def _rankings(runs: Sequence[UnitResult]) -> np.ndarray | None:
-    found = [run.average_precision for run in runs if run.average_precision is not None]
+def _of_runs(rankings: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    found = [of_run for of_run in rankings if of_run is not None]
     return np.stack(found) if found else None
 
 
@@ -137,9 +141,9 @@ def write_predictions(fold: FoldPredictions, directory: Path) -> None:
 
     ``<split>.predictions.npz`` contains the arrays of :class:`FoldPredictions`: ``clips``
     (unicode), ``probabilities``, ``targets`` and ``offsets``; for events ``timestamps``; for
-    rankings ``average_precision``; with groups ``groups`` (unicode, one per clip). It contains no
-    pickled object. For events, ``<split>.events.json`` contains each run's events of each clip in
-    ms, and ``<split>.reference.json`` the true ones.
+    rankings ``average_precision`` and ``precision_at_1``; with groups ``groups`` (unicode, one per
+    clip). It contains no pickled object. For events, ``<split>.events.json`` contains each run's
+    events of each clip in ms, and ``<split>.reference.json`` the true ones.
     """
     stream = io.BytesIO()
     arrays: dict[str, Any] = {
@@ -148,8 +152,9 @@ def write_predictions(fold: FoldPredictions, directory: Path) -> None:
         "targets": fold.targets,
         "offsets": fold.offsets,
     }
-    if fold.average_precision is not None:
-        arrays["average_precision"] = fold.average_precision
+    for name in RANKINGS:
+        if getattr(fold, name) is not None:
+            arrays[name] = getattr(fold, name)
     if fold.timestamps is not None:
         arrays["timestamps"] = fold.timestamps
     if fold.groups is not None:
@@ -241,13 +246,7 @@ def _fold(split: str, arrays: Mapping[str, np.ndarray]) -> FoldPredictions:
         groups.shape != (len(names),) or groups.dtype.kind != "U" or not all(groups.tolist())
     ):
         raise ValueError(f"groups are not {len(names)} names")
-    rankings = arrays.get("average_precision")
-    if rankings is not None and (
-        rankings.shape != probabilities.shape
-        or rankings.dtype.kind != "f"
-        or ((rankings < 0) | (rankings > 1)).any()
-    ):
-        raise ValueError("average_precision does not match the probabilities")
+    ranked = rankings(arrays)
     return FoldPredictions(
         split,
         names,
@@ -256,7 +255,8 @@ def _fold(split: str, arrays: Mapping[str, np.ndarray]) -> FoldPredictions:
         offsets,
         timestamps,
         groups=None if groups is None else tuple(groups.tolist()),
-        average_precision=rankings,
+        average_precision=ranked.get("average_precision"),
+        precision_at_1=ranked.get("precision_at_1"),
     )
 
 

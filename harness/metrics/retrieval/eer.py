@@ -61,9 +61,7 @@ class _EqualErrorRate(RetrievalMetric):
 
     def _of_class(self, fold: RetrievalFold, c: int) -> float:
         only = slice(c, c + 1)
-        part = RetrievalFold(
-            fold.similarity[..., only], fold.precision[..., only], fold.positives[:, only]
-        )
+        part = RetrievalFold(*(values[..., only] for values in fold))
         if np.isnan(part.precision).any():
             return np.nan
         return float(np.mean([run.value for run in self.scores(part)]))

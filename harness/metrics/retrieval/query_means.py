@@ -35,8 +35,11 @@ class _QueryMean(RetrievalMetric):
     def scores(self, fold: RetrievalFold) -> list[RunScore]:
         found = []
         for run in range(self.runs(fold)):
+            of_run = slice(run, run + 1)
             one = fold._replace(
-                similarity=fold.similarity[run : run + 1], precision=fold.precision[run : run + 1]
+                similarity=fold.similarity[of_run],
+                precision=fold.precision[of_run],
+                first=fold.first[of_run],
             )
             found.append(RunScore(float(_mean(self._totals(one).sum(axis=0)))))
         return found
@@ -71,11 +74,10 @@ def _mean(totals: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, kw_only=True)
 class _PrecisionAt1(_QueryMean):
-    """The share of pairs whose label the nearest train clip has."""
+    """The share of pairs whose label the nearest train clip has, a mean over equally near ones."""
 
     def of_pairs(self, fold: RetrievalFold) -> np.ndarray:
-        nearest = fold.similarity == fold.similarity.max(axis=2, keepdims=True)
-        return np.where(np.isnan(fold.precision), np.nan, nearest)
+        return fold.first
 
 
 @dataclass(frozen=True, kw_only=True)

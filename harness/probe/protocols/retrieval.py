@@ -28,7 +28,7 @@ class Retrieval(Classifier):
         gallery = Gallery(data.train, data.train_targets, len(data.task.labels))
         return FittedClassifier(
             predict=lambda rows: gallery.similarities(rows).cpu().numpy(),
-            rank=lambda rows: gallery.average_precisions(rows).cpu().numpy(),
+            rank=lambda rows: tuple(each.cpu().numpy() for each in gallery.rank(rows)),
         )
 
     def is_random(self, params: Mapping[str, Any], n_rows: int) -> bool:

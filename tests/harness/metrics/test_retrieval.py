@@ -24,7 +24,7 @@ def made(n: int = 60, classes: int = 4, signal: float = 1.0, seed: int = 0, digi
     raw = rng.normal(size=(1, n, classes)) + signal * hot
     similarity = (1 / (1 + np.exp(-raw))).round(digits)
     precision = rng.random((1, n, classes)) * 0.5 + 0.5 * hot
-    return RetrievalFold(similarity, precision, hot)
+    return RetrievalFold(similarity, precision, rng.random((1, n, classes)), hot)
 
 
 def eer_of(scores: np.ndarray, truth: np.ndarray) -> float:
@@ -44,7 +44,7 @@ def test_eer_is_that_of_the_roc_curve(signal: float, digits: int) -> None:
 
 def test_eer_is_0_if_a_threshold_separates_and_1_if_it_does_so_wrongly() -> None:
     hot = np.eye(3, dtype=bool)[np.arange(30) % 3]
-    fold = RetrievalFold(hot[None].astype(float), np.ones((1, 30, 3)), hot)
+    fold = RetrievalFold(hot[None].astype(float), np.ones((1, 30, 3)), np.ones((1, 30, 3)), hot)
     assert find_metric("eer").scores(fold)[0].value == 0
     wrong = fold._replace(similarity=1 - fold.similarity)
     assert find_metric("eer").scores(wrong)[0].value == 1
@@ -67,9 +67,10 @@ def test_the_means_are_over_pairs_of_a_clip_and_a_label() -> None:
     positives = np.array([[1, 1, 0], [0, 0, 1], [0, 0, 0]], dtype=bool)
     similarity = np.array([[[0.9, 0.9, 0.1], [0.8, 0.2, 0.7], [0.5, 0.6, 0.7]]])
     precision = np.array([[[0.4, 0.2, 0.9], [0.9, 0.9, 0.6], [0.1, 0.2, 0.3]]])
-    fold = RetrievalFold(similarity, precision, positives)
-    # The nearest train clip of the first has both labels; that of the second has another one.
-    assert find_metric("precision_at_1").scores(fold)[0].value == pytest.approx(2 / 3)
+    # The nearest train clip of the first has both labels. Two are nearest to the second.
+    first = np.array([[[1, 1, 0], [0.5, 0, 0.5], [0, 0, 1]]])
+    fold = RetrievalFold(similarity, precision, first, positives)
+    assert find_metric("precision_at_1").scores(fold)[0].value == pytest.approx(2.5 / 3)
     assert find_metric("retrieval_mAP").scores(fold)[0].value == pytest.approx(
         (0.4 + 0.2 + 0.6) / 3
     )
@@ -90,9 +91,7 @@ def test_the_influence_is_that_of_leaving_out_a_group(name: str) -> None:
         without = []
         for group in sorted(set(own)):
             kept = np.array([each != group for each in own])
-            left = RetrievalFold(
-                fold.similarity[:, kept], fold.precision[:, kept], fold.positives[kept]
-            )
+            left = RetrievalFold(*(values[:, kept] for values in fold[:3]), fold.positives[kept])
             values = whole.copy()
             values[number] = metric.scores(left)[0].value
             without.append(np.mean(values))
@@ -118,7 +117,7 @@ def test_class_scores_have_one_entry_for_each_class() -> None:
     targets = fold.positives.argmax(1)
     predictions = FoldPredictions(
         "test", tuple("c" * 60), fold.similarity, targets, np.arange(61),
-        average_precision=fold.precision,
+        average_precision=fold.precision, precision_at_1=fold.first,
     )  # fmt: skip
     by_class = find_metric("retrieval_mAP").class_scores(predictions, list("abcd"))
     expected = [fold.precision[0, targets == c, c].mean() for c in range(4)]

@@ -45,16 +45,19 @@ def test_rankings_are_those_of_scikit_learn(chunk: int, monkeypatch: pytest.Monk
     targets = torch.arange(50) % 3
     found = Gallery(torch.from_numpy(gallery), targets, 4)
     cosines = cosine_similarity(queries.astype(np.float64), gallery.astype(np.float64)).round(6)
-    precisions = found.average_precisions(torch.from_numpy(queries)).numpy()
+    precisions, first = (each.numpy() for each in found.rank(torch.from_numpy(queries)))
     best = found.similarities(torch.from_numpy(queries)).numpy()
     for query in range(20):
         for c in range(3):
             relevant = targets.numpy() == c
             expected = average_precision_score(relevant, cosines[query])
             assert precisions[query, c] == pytest.approx(expected, abs=1e-5)
+            expected = relevant[cosines[query] == cosines[query].max()].mean()
+            assert first[query, c] == pytest.approx(expected, abs=1e-6)
             expected = (1 + cosines[query][relevant].max()) / 2
             assert best[query, c] == pytest.approx(expected, abs=1e-5)
     assert np.isnan(precisions[:, 3]).all()
+    assert np.isnan(first[:, 3]).all()
     assert (best[:, 3] == 0).all()
 
 
@@ -63,7 +66,7 @@ def test_labels_are_ranked_one_by_one() -> None:
     hot = (np.random.default_rng(2).random((40, 3)) < 0.4).astype(np.float32)
     found = Gallery(torch.from_numpy(gallery), torch.from_numpy(hot), 3)
     cosines = cosine_similarity(queries, gallery)
-    precisions = found.average_precisions(torch.from_numpy(queries)).numpy()
+    precisions = found.rank(torch.from_numpy(queries))[0].numpy()
     for query in range(10):
         for c in range(3):
             expected = average_precision_score(hot[:, c], cosines[query])
@@ -82,7 +85,9 @@ def test_test_clips_are_queries_and_train_clips_the_gallery(kind: str, tmp_path:
     )
     queries = torch.from_numpy(embeddings["test"].embeddings)
     np.testing.assert_array_equal(found.probabilities, gallery.similarities(queries).numpy())
-    np.testing.assert_array_equal(found.average_precision, gallery.average_precisions(queries))
+    average, first = gallery.rank(queries)
+    np.testing.assert_array_equal(found.average_precision, average)
+    np.testing.assert_array_equal(found.precision_at_1, first)
     if kind == "multiclass":
         nearest = cosine_similarity(queries, embeddings["train"].embeddings).argmax(1)
         expected = read(task, "train")[nearest]
@@ -90,6 +95,19 @@ def test_test_clips_are_queries_and_train_clips_the_gallery(kind: str, tmp_path:
     found.to_files(tmp_path)
     again = UnitResult.from_files(tmp_path)
     np.testing.assert_array_equal(again.average_precision, found.average_precision)
+    np.testing.assert_array_equal(again.precision_at_1, found.precision_at_1)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_of_equally_near_clips_precision_at_1_is_the_mean_over_their_orders(value: float) -> None:
+    """All embeddings are equal, as of a collapsed encoder or of silence."""
+    rng = np.random.default_rng(0)
+    targets, classes = rng.integers(10, size=200), rng.integers(10, size=30)
+    gallery = Gallery(torch.full((200, 4), value), torch.from_numpy(targets), 10)
+    _, first = gallery.rank(torch.full((30, 4), value))
+    found = first[torch.arange(30), torch.from_numpy(classes)].mean().item()
+    hits = [(targets[rng.integers(200, size=30)] == classes).mean() for _ in range(4000)]
+    assert found == pytest.approx(np.mean(hits), abs=0.004)
 
 
 def test_scale_and_seed_change_nothing() -> None:
