@@ -49,7 +49,7 @@ def embed_split(
     if not task.clips[split]:
         raise UserError(f"The split {split} of {task.name} has no clip to embed.")
     record = manifest(task, split, module, hashes, dtype=dtype)
-    directory = embedding_directory(out, module.spec, task, split, record["fingerprint"])
+    directory = embedding_directory(out, module.whole, task, split, record["fingerprint"])
     if directory.is_dir():
         return directory
     names = [clip.name for clip in task.clips[split]]

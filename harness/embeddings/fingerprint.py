@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,17 +30,23 @@ def embedding_fingerprint(
     """
     rate = source_rate(task, module.sample_rate)
     audio = audio_sha256s(task, split, rate, hashes)
-    return fingerprint_of_audio(task, split, module, audio, dtype=dtype)
+    return fingerprint_of_audio(task, split, module, audio, dtype=dtype, layers=module.layers)
 
 
 def fingerprint_of_audio(
-    task: Task, split: str, module: HearModule, audio: Sequence[str], *, dtype: str
+    task: Task,
+    split: str,
+    module: HearModule,
+    audio: Sequence[str],
+    *,
+    dtype: str,
+    layers: Collection[int],
 ) -> str:
-    """Return :func:`embedding_fingerprint`, given the hashes of the audio."""
+    """Return :func:`embedding_fingerprint` of some layers, given the hashes of the audio."""
     return sha256_of(
         {
             "format_version": FORMAT_VERSION,
-            "module": module.fingerprint,
+            "module": module.fingerprint_of(layers),
             "task_version": task.version,
             "embedding_type": task.embedding_type,
             "split_file": task.split_sha256(split),
@@ -61,7 +67,10 @@ def audio_sha256s(task: Task, split: str, rate: int, hashes: ContentHashes) -> l
 def embedding_directory(
     out: Path, spec: ModelSpec, task: Task, split: str, fingerprint: str
 ) -> Path:
-    """Return the folder of a split's embeddings; it exists if and only if they are complete."""
+    """Return the folder of a split's embeddings; it exists if and only if they are complete.
+
+    ``spec`` is the model without a choice of layers.
+    """
     return out / "embeddings" / folder_name(spec.label) / task.name / f"{split}-{fingerprint[:16]}"
 
 
@@ -74,7 +83,9 @@ def manifest(
     audio = audio_sha256s(task, split, rate, hashes)
     skipped = list(task.skipped.get(split, ()))
     return {
-        "fingerprint": fingerprint_of_audio(task, split, module, audio, dtype=dtype),
+        "fingerprint": fingerprint_of_audio(
+            task, split, module, audio, dtype=dtype, layers=module.layers
+        ),
         "model": {
             **module.info.model_dump(include=_OF_MODEL),
             "options": {key: _plain(value) for key, value in module.spec.options.items()},

@@ -8,9 +8,10 @@ raises a :class:`~harness.core.errors.UserError` if a module violates the API.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -51,8 +52,10 @@ class HearModule:
         frontend_convention: the model's attribute of that name, empty if it has none.
         layers: first column of each layer that the model embeds, and the one after its last; empty
             unless the option ``layer`` chooses some.
-        static_fingerprint: sha256 over the module's name, its source, the options, the content of
-            the state dict and the checkpoint's content. It is the same in every process.
+        n_layers: number of layers that the model has; 0 unless the option ``layer`` chooses some.
+        whole: the model as specified by the user, without a choice of layers.
+        static_fingerprint: sha256 over the module's name, its source, the options of ``whole``, the
+            content of the state dict and the checkpoint's content. It is the same in every process.
     """
 
     def __init__(
@@ -62,17 +65,26 @@ class HearModule:
         self._backend: Backend = backend_of(model, spec.label, device)
         self._guest = Guest(spec.label) if spec.live else guest_of(module)
         self.device = self._backend.device
-        self.layers = columns(layers := chosen_layers(spec, module, model))
-        functions = LayerFunctions(module, layers, spec.label) if layers else module
-        self._scene: Callable = functions.get_scene_embeddings
-        self._timestamps: Callable = functions.get_timestamp_embeddings
+        self.layers: dict[int, tuple[int, int]] = {}
+        self.n_layers = 0
+        self.whole = spec
+        self._scene: Callable = module.get_scene_embeddings
+        self._timestamps: Callable = module.get_timestamp_embeddings
         self._task_options: Callable | None = None
         if not spec.live:  # the options are for load_model
             self._task_options = getattr(module, "task_options", None)
         sizes = [_plain_int(model, name, spec.label) for name in ATTRIBUTES]
         self.sample_rate, self.scene_embedding_size, self.timestamp_embedding_size = sizes
-        if layers:
+        # Its own embeddings identify a model, whichever layers are chosen.
+        self._plain = copy.copy(self)
+        if layers := chosen_layers(spec, module, model):
+            functions = LayerFunctions(module, layers, spec.label)
+            self._scene = functions.get_scene_embeddings
+            self._timestamps = functions.get_timestamp_embeddings
             self.scene_embedding_size = self.timestamp_embedding_size = sum(layers.values())
+            self.layers, self.n_layers = columns(layers), len(model.layer_sizes)  # type: ignore[attr-defined]
+            options = {name: value for name, value in spec.options.items() if name != OPTION}
+            self.whole = dataclasses.replace(spec, options=options)
         self.frontend_convention = str(getattr(model, "frontend_convention", ""))
         self.checkpoint_sha256 = checkpoint_sha256(spec.checkpoint)
         self.checkpoint_revision = str(getattr(model, "checkpoint_revision", ""))
@@ -82,7 +94,7 @@ class HearModule:
             {
                 "module": short_name(import_name(spec.module)),
                 "source": spec.live.code_sha256() if spec.live else source_sha256(module),
-                "options": json.loads(json.dumps(dict(spec.options), default=str)),
+                "options": json.loads(json.dumps(dict(self.whole.options), default=str)),
                 "weights": self._backend.weights_sha256(),
                 "checkpoint": self.checkpoint_sha256,
             }
@@ -92,6 +104,7 @@ class HearModule:
     def fingerprint(self) -> str:
         """Sha256 over ``static_fingerprint`` and the rounded reference embeddings.
 
+        It does not depend on the choice of layers, which :meth:`fingerprint_of` adds.
         A value near the border of two rounding steps can be rounded differently on another machine.
         If a run's folder contains the model, its fingerprint there is set instead
         (:mod:`harness.run.models`).
@@ -104,12 +117,16 @@ class HearModule:
     def fingerprint(self, known: str) -> None:
         self._fingerprint = known
 
+    def fingerprint_of(self, layers: Collection[int]) -> str:
+        """Return the fingerprint of some layers of the model, or of the model if there are none."""
+        return sha256_of([self.fingerprint, list(layers)]) if layers else self.fingerprint
+
     @property
     def info(self) -> ModelInfo:
         """The record of the model."""
         return ModelInfo(
             label=self.spec.label,
-            fingerprint=self.fingerprint,
+            fingerprint=self.fingerprint_of(self.layers),
             options=_json(self.spec.options),
             checkpoint=self.spec.checkpoint,
             checkpoint_sha256=self.checkpoint_sha256,
@@ -121,27 +138,25 @@ class HearModule:
 
     def layer_info(self, layer: int) -> ModelInfo:
         """Return the record of a layer as a model of its own, ``NAME@LAYER``."""
-        options = {name: value for name, value in self.spec.options.items() if name != OPTION}
-        label = dataclasses.replace(self.spec, options=options).label
         return self.info.model_copy(
             update={
-                "label": f"{label}@{layer}",
-                "fingerprint": sha256_of([self.fingerprint, layer]),
-                "options": _json({**options, OPTION: layer}),
+                "label": f"{self.whole.label}@{layer}",
+                "fingerprint": self.fingerprint_of([layer]),
+                "options": _json({**self.whole.options, OPTION: layer}),
                 "layer": layer,
             }
         )
 
     def reference(self, *, spread: bool = False) -> ReferenceEmbeddings:
-        """Return the embeddings of the reference sound, computed once.
+        """Return the model's own embeddings of the reference sound, computed once.
 
         Args:
             spread: also measure how much they depend on rounding (:mod:`harness.models.reference`).
         """
         if self._reference is None:
-            self._reference = embed_reference(self)
+            self._reference = embed_reference(self._plain)
         if spread and self._reference.spread is None:
-            self._reference = with_spread(self, self._reference)
+            self._reference = with_spread(self._plain, self._reference)
         return self._reference
 
     def scene(self, audio: np.ndarray) -> np.ndarray:

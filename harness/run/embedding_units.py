@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -49,14 +50,19 @@ def stored_embeddings(
     rate = source_rate(task, module.sample_rate)
     for split in task.splits:
         audio = audio_sha256s(task, split, rate, hashes)
-        fingerprint = fingerprint_of_audio(task, split, module, audio, dtype=dtype)
-        directory = embedding_directory(out, module.spec, task, split, fingerprint)
+        identity = functools.partial(fingerprint_of_audio, task, split, module, audio, dtype=dtype)
+        place = functools.partial(embedding_directory, out, module.whole, task, split)
+        directory = place(identity(layers=module.layers))
+        every = place(identity(layers=range(module.n_layers)))
+        if len(module.layers) == 1 and every.is_dir():
+            directory = every  # it contains the layer
         unit = EmbeddingUnit(
             spec=module.spec,
             model_fingerprint=module.fingerprint,
             source=source,
             split=split,
             directory=directory,
+            content=place(identity(layers=())).name,
             dtype=dtype,
             cached=cached,
         )

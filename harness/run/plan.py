@@ -119,7 +119,7 @@ def make_plan(settings: Settings, say: Say = lambda _: None) -> Plan:
     how = {"verify": settings.verify, "read_only": settings.read_only}
     hashes = ContentHashes(settings.out / AUDIO_HASHES, **how)
     memory = FileMemory(settings.out / CHECKED_AUDIO, **how)
-    evaluations: list[Evaluation] = []
+    evaluations: dict[Path, Evaluation] = {}  # two choices of layers can have one in common
     for module, source in _pairs(settings, sources, protocols, memory, say):
         task = source.read()
         if settings.task_statistics:
@@ -136,7 +136,7 @@ def make_plan(settings: Settings, say: Say = lambda _: None) -> Plan:
             read_only=settings.read_only,
         )
         for info, embeddings, readers in _layers(module, stored, protocols):
-            evaluations += evaluations_of(
+            for evaluation in evaluations_of(
                 info,
                 embeddings,
                 task,
@@ -146,12 +146,13 @@ def make_plan(settings: Settings, say: Say = lambda _: None) -> Plan:
                 seeds=seeds,
                 out=settings.out,
                 fitted=settings.task_statistics,
-            )
+            ):
+                evaluations.setdefault(evaluation.directory, evaluation)
     if not evaluations and settings.shard == (1, 1):
         raise UserError(f"Nothing to run. {_LAYERS_NEEDED}")
     with contextlib.suppress(OSError):  # if not saved, the next run hashes all audio again
         hashes.save()
-    return Plan(evaluations, unsupported)
+    return Plan(evaluations.values(), unsupported)
 
 
 def _pairs(

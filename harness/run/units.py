@@ -30,6 +30,7 @@ class EmbeddingUnit:
     """One model on one split of one task; ``directory`` exists when it is done.
 
     Attributes:
+        content: identifies the model and the audio, whichever layers are embedded.
         cached: most bytes of resampled audio that the run's folder keeps.
         seconds: length of the audio; 0 if the unit was done when the run was planned.
         rows: about how many embeddings it has; 0 if it was done, or if this is not known.
@@ -42,6 +43,7 @@ class EmbeddingUnit:
     source: TaskSource
     split: str
     directory: Path
+    content: str
     dtype: str = "float32"
     cached: float = 0.0
     seconds: float = 0.0
@@ -74,9 +76,13 @@ class StoredEmbeddings:
         return [(split, layer_path(directory, self.layer)) for split, directory in places]
 
     def identity(self) -> list[str]:
-        """Return what identifies the embeddings in the fingerprint of an evaluation."""
-        part = [] if self.layer is None else [f"layer {self.layer}"]
-        return [unit.directory.name for unit in self.units] + part
+        """Return what identifies the embeddings in the fingerprint of an evaluation.
+
+        A layer is the same one, whichever others were embedded with it.
+        """
+        if self.layer is None:
+            return [unit.directory.name for unit in self.units]
+        return [*(unit.content for unit in self.units), f"layer {self.layer}"]
 
     def task(self) -> Task:
         """Return the task."""

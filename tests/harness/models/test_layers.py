@@ -90,6 +90,10 @@ def test_a_layer_is_a_model_of_its_own(toy):
     assert infos[1].options == '{"layer": 1}'
     named = load_module(parse_model(f"{toy},layer=2,name=mine"), "cpu")
     assert named.layer_info(2).label == "mine@2"
+    assert named.layer_info(2).fingerprint == infos[2].fingerprint
+    alone = load_module(parse_model(f"{toy},layer=1"), "cpu")
+    assert alone.layer_info(1) == infos[1]
+    assert alone.info.fingerprint != module.info.fingerprint
     assert load_module(parse_model(toy), "cpu").layers == {}
 
 

@@ -19,6 +19,7 @@ from harness.results import find_evaluations, load, read_results
 from harness.results.record import read_record
 from harness.run.engines import InlineEngine
 from harness.run.execute import execute
+from harness.run.listener import Listener
 from harness.run.plan import Settings, TaskSource, make_plan
 
 LAYERED = """
@@ -103,6 +104,34 @@ def test_one_pass_embeds_all_layers(run):
             # A sum of layers has the size of the largest, and reads all.
             whole = row.embedding_size + (6 if row.protocol == "linear_layers" else 0)
             assert found.embeddings.shape[1] == whole
+
+
+@pytest.mark.parametrize("layer", ["1", "0..1"])
+def test_a_layer_is_found_however_it_was_chosen(run, layer):
+    tasks = tuple(TaskSource(task, "tiny") for task in (run.parent / "tasks").iterdir())
+    model = parse_model(f"{run.parent / 'layered.py'},layer={layer},name=two")
+    settings = Settings((model,), tasks, ("linear",), out=run)
+    before = load(run)
+    work: list[int] = []
+    listener = Listener()
+    listener.planned = lambda *counts: work.extend(counts)  # type: ignore[method-assign]
+    summary = execute(make_plan(settings), InlineEngine("cpu"), run, listener=listener)
+    assert work == [0, 0]
+    assert not summary.table.empty
+    table = load_runs(run).table
+    assert set(table.model) == {"two", "two@0", "two@1", "logmel"}
+    assert len(load(run)) == len(before)
+
+
+def test_another_protocol_reads_a_layer_from_the_pass_over_all(run):
+    tasks = tuple(TaskSource(task, "tiny") for task in (run.parent / "tasks").iterdir())
+    models = [parse_model(f"{run.parent / 'layered.py'},layer={n},name=two") for n in "01"]
+    settings = Settings((models[1],), tasks, ("knn",), out=run)
+    plan = make_plan(settings)
+    assert plan
+    assert not any(evaluation.embeddings.missing() for evaluation in plan)
+    both = [make_plan(dataclasses.replace(settings, models=(model,))) for model in models]
+    assert not {e.directory for e in both[0]} & {e.directory for e in both[1]}
 
 
 def test_the_report_draws_scores_by_layer(run):
