@@ -68,15 +68,22 @@ def option_value(text: str, expand: Callable[[str], str] = str) -> bool | int | 
         return unquoted(text)
     if _CONSTANTS.fullmatch(text):
         return {"true": True, "false": False, "null": None}[text.lower()]
-    if _DECIMAL.fullmatch(text):
-        if not math.isfinite(float(text)) or len(text) > _LONGEST_NUMBER:
-            raise UserError("the number is too large")
+    if _is_number(text):
         return float(text) if set(text) & set(".eE") else int(text)
     if _MISREAD.fullmatch(text):
         raise UserError(f"{_instead(text)}, or quotes around it, '{text}', for text")
     if not text or (text[0] + text[-1]) in ("[]", "{}"):
         raise UserError("give one number, one text or true/false")
     return expand(text)
+
+
+def _is_number(text: str) -> bool:
+    """Return whether text is a decimal number that a float can hold; others are text."""
+    return (
+        len(text) <= _LONGEST_NUMBER
+        and bool(_DECIMAL.fullmatch(text))
+        and math.isfinite(float(text))
+    )
 
 
 def unquoted(text: str) -> str:

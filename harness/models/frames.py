@@ -30,6 +30,9 @@ HEAR_RATES = (16000, 22050, 32000, 44100, 48000)
 HOP_MS = 50.0
 """The largest spacing of timestamps that the HEAR API suggests."""
 
+LEAST_HOP_MS = 1.0
+"""The smallest ``hop_ms``. The encoder runs once for each multiple, so less takes hours."""
+
 CHUNK_LENGTH_S = 30.0
 """Seconds of audio in one pass. Attention over 30 s of frames 20 ms apart takes 9 MB a head."""
 
@@ -139,7 +142,7 @@ class FrameModel(nn.Module):
     Args:
         encoder: the encoder.
         pooling: of scene embeddings: ``"mean"`` over frames, or ``"model"``, its own pooled output.
-        hop_ms: largest distance of timestamps.
+        hop_ms: largest distance of timestamps, from 1 on.
         chunk_length_s: seconds of audio in one pass.
         precision: of the encoder's arithmetic, a name in ``PRECISIONS``.
 
@@ -179,8 +182,11 @@ class FrameModel(nn.Module):
             raise ValueError(
                 f"chunk_length_s={chunk_length_s:g}: this model needs at least {least:.3g} seconds."
             )
-        if not hop_ms > 0:
-            raise ValueError(f"hop_ms={hop_ms!r}: it must be a positive number of milliseconds.")
+        if not LEAST_HOP_MS <= hop_ms < math.inf:
+            raise ValueError(
+                f"hop_ms={hop_ms!r}: it must be a number of milliseconds, at least "
+                f"{LEAST_HOP_MS:g}. The default is {HOP_MS:g}."
+            )
         self.encoder = cast(encoder, PRECISIONS[precision])
         self.pooling = pooling
         self.hop_ms = float(hop_ms)

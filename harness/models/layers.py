@@ -29,12 +29,6 @@ def offers_layers(module: Any) -> bool:
     return load_model is None or OPTION not in inspect.signature(load_model).parameters
 
 
-def options_of_load(spec: ModelSpec, module: Any) -> dict[str, object]:
-    """Return the options that ``load_model`` gets."""
-    taken = {OPTION} if offers_layers(module) else set()
-    return {name: value for name, value in spec.options.items() if name not in taken}
-
-
 def chosen_layers(spec: ModelSpec, module: Any, model: Any) -> dict[int, int]:
     """Return the numbers and sizes of the layers that a model is to embed; empty without a choice.
 

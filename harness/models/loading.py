@@ -5,10 +5,9 @@ from __future__ import annotations
 import warnings
 
 from harness.core.errors import UserError
-from harness.models.arguments import check_arguments, lacking_arguments
+from harness.models.arguments import check_arguments, lacking_arguments, options_of_load
 from harness.models.guest import ModuleExit
 from harness.models.imports import guest_of, import_hear_module
-from harness.models.layers import options_of_load
 from harness.models.module import FUNCTIONS, HearModule
 from harness.models.reference import difference, tolerance
 from harness.models.spec import ModelSpec

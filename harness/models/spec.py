@@ -23,7 +23,8 @@ class ModelSpec:
     """A model as the user gives it: HEAR-API module, checkpoint and options of ``load_model``.
 
     ``module`` is an import name, the path of a ``.py`` file or that of a package's folder.
-    ``name``, if given, replaces the label in tables. ``live`` is a model in memory; the other
+    ``name``, if given, replaces the label in tables. ``written`` has the text of options that were
+    read as a number, true, false or null. ``live`` is a model in memory; the other
     fields except ``name`` are then not used.
     """
 
@@ -31,6 +32,7 @@ class ModelSpec:
     checkpoint: str = ""
     options: Mapping[str, object] = field(default_factory=dict)
     name: str = ""
+    written: Mapping[str, str] = field(default_factory=dict, compare=False)
     live: LiveModel | None = field(default=None, repr=False)
 
     @property
@@ -74,13 +76,16 @@ def parse_model(text: str) -> ModelSpec:
             "for example hear_byola=weights.safetensors,d=512."
         )
     options: dict[str, object] = {}
+    written = {}
     for pair in pairs:
         key, _, value = (part.strip() for part in pair.partition("="))
         if key in options:
             raise UserError(f"The option '{key}' occurs twice in the model '{text}'.")
         options[key] = _option_value(key, value)
+        if not isinstance(options[key], str):
+            written[key] = value
     name = checked_name(str(options.pop("name", "")))
-    return ModelSpec(expand_home(module), expand_home(checkpoint), options, name)
+    return ModelSpec(expand_home(module), expand_home(checkpoint), options, name, written)
 
 
 def checked_name(name: str) -> str:

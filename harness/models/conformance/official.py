@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from harness.models.arguments import options_of_load
 from harness.models.conformance.child import call_in_child
 from harness.models.conformance.subject import said
 from harness.models.imports import guest_of, import_hear_module
@@ -135,7 +136,7 @@ def _importable(spec: ModelSpec, module: types.ModuleType) -> tuple[str, bool]:
     shim: Any = types.ModuleType("hear_module_with_options")
     shim.__dict__.update(vars(module), __name__=shim.__name__)
     if hasattr(module, "load_model"):
-        options = dict(spec.options)
+        options = options_of_load(spec, module)
         shim.load_model = lambda *path: module.load_model(*path, **options)
     sys.modules[shim.__name__] = shim
     return shim.__name__, True

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 
 from harness.core.errors import UserError
-from harness.models.arguments import check_arguments, lacking_arguments
+from harness.models.arguments import check_arguments, lacking_arguments, options_of_load
 from harness.models.backends import Backend, backend_of
 from harness.models.guest import ModuleExit, exits_refused
 from harness.models.imports import guest_of, import_hear_module
-from harness.models.layers import options_of_load
 from harness.models.module import ATTRIBUTES, FUNCTIONS
 from harness.models.process_state import (
     changed_environment,
