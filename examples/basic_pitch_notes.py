@@ -20,7 +20,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.models.frames import HOP_MS, FrameEncoder, FrameModel, Geometry
+from harness.encoders import (
+    HOP_MS,
+    FrameEncoder,
+    FrameModel,
+    Geometry,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+)
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 RATE = 22050
 PIECE = 43844  # samples that the network takes: 2 s less one frame
@@ -74,15 +83,3 @@ def load_model(model_file_path: str = "", hop_ms: float = HOP_MS) -> nn.Module:
             raise ImportError("pip install --no-deps basic-pitch==0.4.0")
         weights = str(Path(found.origin).parent / "saved_models/icassp_2022/nmp.onnx")
     return FrameModel(BasicPitch(weights), hop_ms=hop_ms).eval()
-
-
-def get_scene_embeddings(audio: Tensor, model: FrameModel) -> Tensor:
-    """Return the mean over frames, float32 ``(n_sounds, 440)``."""
-    with torch.no_grad():
-        return model.scene_embeddings(audio)
-
-
-def get_timestamp_embeddings(audio: Tensor, model: FrameModel) -> tuple[Tensor, Tensor]:
-    """Return embeddings and their centres in ms."""
-    with torch.no_grad():
-        return model.timestamp_embeddings(audio)

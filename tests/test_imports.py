@@ -84,6 +84,7 @@ ROOMS = (
     "tasks",
     "harness.baselines",
     "harness.models",
+    "harness.encoders",
     "harness.embeddings",
     "harness.probe",
     "harness.results",
@@ -146,7 +147,7 @@ def test_the_architecture_page_draws_the_imports() -> None:
 def test_every_package_below_the_harness_is_a_room() -> None:
     folders = {p.parent.name for p in (ROOT / "harness").glob("*/__init__.py")}
     assert {f"harness.{name}" for name in folders} <= set(ROOMS)
-    assert {p.stem for p in (ROOT / "harness").glob("*.py")} == {"__init__", "cli"}
+    assert {p.stem for p in (ROOT / "harness").glob("*.py")} == {"__init__", "cli", "encoders"}
 
 
 def test_a_room_imports_from_rooms_below_it_alone() -> None:
