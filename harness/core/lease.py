@@ -4,8 +4,8 @@ Several processes, on one machine or on many that share a file system, may work 
 folder. A process claims a unit by an empty file ``UNIT.HOST.OWNER.TIME-TOKEN.lease`` beside it,
 whose name is never used again, and holds the unit if no other claim is there afterwards. A claim is
 abandoned if its process has ended (:mod:`hear_byola.core.owner`). Where this cannot be known, on
-another machine or in another container, a claim is abandoned when it was not touched for
-``EXPIRES_AFTER`` seconds; its holder touches it while it works.
+another machine, in another container or without /proc, a claim is abandoned when it was not touched
+for ``EXPIRES_AFTER`` seconds; its holder touches it while it works.
 
 Because the names differ, removing an abandoned claim never removes the claim of another process. If
 a claim is lost all the same, work is done twice, but no file is wrong: outputs are renamed into

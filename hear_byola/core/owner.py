@@ -27,7 +27,8 @@ def owner() -> str:
 def has_ended(name: str) -> bool | None:
     """Return whether a process has ended; None if this cannot be known.
 
-    It is known of the processes of this machine and this PID namespace.
+    It is known of the processes of this machine and this PID namespace, except where start times
+    cannot be found out and a process has the number: it can be another one.
 
     Args:
         name: what :func:`owner` returned in that process.
@@ -43,7 +44,11 @@ def has_ended(name: str) -> bool | None:
     except (ProcessLookupError, OverflowError):
         return True
     started = _started(pid)
-    return started == "" or (started is not None and parts[3] not in (started, _UNKNOWN))
+    if started == "":
+        return True
+    if started is None or parts[3] == _UNKNOWN:
+        return None
+    return parts[3] != started
 
 
 def temporary_beside(path: Path) -> Path:

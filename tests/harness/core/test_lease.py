@@ -63,6 +63,24 @@ def test_a_process_with_the_number_of_a_dead_one_does_not_hold_its_lease(tmp_pat
         assert mine or sys.platform != "linux"
 
 
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_lease_expires_where_the_number_can_be_that_of_another_process(
+    tmp_path, monkeypatch, hidden
+):
+    place, pid, started = owner().split("-")
+    if hidden:
+        monkeypatch.setattr("hear_byola.core.owner._started", lambda _: None)
+    holder = f"{place}-{pid}-{started if hidden else 0}"
+    path = make_claim(tmp_path / "unit", holder)
+    with lease(tmp_path / "unit") as mine:
+        assert not mine
+    assert "last sign of life" in claim_on(tmp_path / "unit")
+    os.utime(path, (time.time() - EXPIRES_AFTER - 1,) * 2)
+    with lease(tmp_path / "unit") as mine:
+        assert mine
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs the start times of processes")
 def test_a_running_process_of_this_machine_holds_its_lease_however_busy_it_is(tmp_path):
     make_claim(tmp_path / "unit", owner(), age=10 * EXPIRES_AFTER)
     with lease(tmp_path / "unit") as mine:
