@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _MOST = 40
 """Number of holders that are listed; JSON has all."""
 
-_COLUMNS = ("to do", "claimed", "done")
+_COLUMNS = ("to do", "claimed", "done", "failed")
 
 
 @click.command(cls=Command)
@@ -114,7 +114,7 @@ def _table(pairs: Sequence[PairState]) -> Iterator[str]:
     from harness.core.rendering import markdown
 
     columns = ["task", *(f"splits {c}" for c in _COLUMNS), *(f"evaluations {c}" for c in _COLUMNS)]
-    columns += ["failed", "work left", "disk"]
+    columns += ["work left", "disk"]
     rows = [_row(pair) for pair in pairs]
     total = [sum(counts) for counts in zip(*(_numbers(pair) for pair in pairs))]
     seconds = sum(pair.seconds for pair in pairs)
@@ -128,7 +128,7 @@ def _table(pairs: Sequence[PairState]) -> Iterator[str]:
 def _numbers(pair: PairState) -> list[int]:
     split, evaluation = pair.splits, pair.evaluations
     return [
-        split.to_do, split.claimed, split.done,
+        split.to_do, split.claimed, split.done, split.failed,
         evaluation.to_do, evaluation.claimed, evaluation.done, evaluation.failed,
     ]  # fmt: skip
 
@@ -195,7 +195,7 @@ def _failures(state: Survey) -> Iterator[str]:
             yield f"failed    {failure.name}, at {clock(failure.when)}"
         yield f"  {indented(error)}"
     if state.failures:
-        yield "The same command tries failed evaluations again."
+        yield "The same command tries again what failed."
 
 
 def in_bytes(size: float) -> str:

@@ -24,12 +24,17 @@ RESAMPLED_AUDIO = "resampled-audio"
 """The folder of audio at the sample rates of models (:mod:`tasks.audio_cache`)."""
 
 
+_KEEP_LOGS = 30 * 86_400.0
+"""Seconds for which the logs of failed splits are kept. A model that changed never writes to the
+old ones again."""
+
 _POLL = 0.1
 """Seconds between two looks whether another process has removed a folder."""
 
 
 def clean(out: Path) -> None:
-    """Remove what killed processes have left in a run's folder: temporary files and claims."""
+    """Remove temporary files and claims of killed processes, and old logs, from a run's folder."""
+    _remove_old_logs(out)
     places = [out, *(out / name for name in ("models", "errors", "plans"))]
     places += (
         place for kind in ("embeddings", "probes", "results") for place in out.glob(f"{kind}/*/*")
@@ -42,6 +47,9 @@ def clean(out: Path) -> None:
             for partial in place.glob("*.partial"):
                 if partial.with_suffix("").is_dir():  # the unit is finished
                     partial.unlink(missing_ok=True)
+            for failure in place.glob("*.failed"):
+                if failure.with_suffix("").is_dir():  # another process has embedded the split
+                    failure.unlink(missing_ok=True)
             for progress in place.glob("*.progress"):
                 if progress.with_suffix("") not in held:
                     progress.unlink(missing_ok=True)
@@ -49,6 +57,14 @@ def clean(out: Path) -> None:
         unit = place.with_name(place.name.removesuffix("-chunks"))
         if unit.is_dir() and not claim_on(unit):  # the chunks have been joined
             shutil.rmtree(place, ignore_errors=True)
+
+
+def _remove_old_logs(out: Path) -> None:
+    logs = [*out.glob("embeddings/*/*/*.log"), *out.glob("embeddings/*/*/*-chunks/*.log")]
+    for path in [*logs, *out.glob("embeddings/*/*/*.failed")]:
+        with contextlib.suppress(OSError):  # another process can remove the same
+            if path.stat().st_mtime < time.time() - _KEEP_LOGS:
+                path.unlink()
 
 
 def remove_damaged(error: Damaged) -> bool:
@@ -66,6 +82,14 @@ def remove_damaged(error: Damaged) -> bool:
                 return True
         time.sleep(_POLL)
     return False
+
+
+def failure_of(split: Path) -> Path:
+    """Return the file with the error for which ``embed`` gave up a split, beside its embeddings.
+
+    The next attempt to embed the split removes it.
+    """
+    return split.with_name(f"{split.name}.failed")
 
 
 class Folders:

@@ -35,7 +35,7 @@ from harness.results.predictions import gather, write_predictions
 from harness.results.record import write_record
 from harness.results.row import RunInfo
 from harness.run.evaluation import depends_on_seed, evaluate, predicted_scores
-from harness.run.folder import AUDIO_HASHES, RESAMPLED_AUDIO
+from harness.run.folder import AUDIO_HASHES, RESAMPLED_AUDIO, failure_of
 from harness.run.models import check_identity
 from harness.run.printed import printed_to_file
 from harness.run.pulse import pulse
@@ -81,6 +81,7 @@ def embed_part(out: Path, unit: EmbeddingUnit, chunk: Chunk, *, device: str) -> 
 
 
 def _embed(out: Path, unit: EmbeddingUnit, device: str) -> None:
+    failure_of(unit.directory).unlink(missing_ok=True)
     module, hashes, task = _module(unit, out, device), _hashes(out), _task(unit.source)
     if unit.chunks:
         join_chunks(unit.directory, unit.chunks, task, unit.split, module, hashes, dtype=unit.dtype)
@@ -103,6 +104,7 @@ def _embed(out: Path, unit: EmbeddingUnit, device: str) -> None:
 
 
 def _embed_part(out: Path, unit: EmbeddingUnit, chunk: Chunk, device: str) -> None:
+    failure_of(unit.directory).unlink(missing_ok=True)
     module, hashes, task = _module(unit, out, device), _hashes(out), _task(unit.source)
     with pulse(chunk.directory) as tell:
         embed_chunk(

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from harness.core.worker import is_worker
 
 _MOST = 1_000_000
 """Bytes that are kept, the last ones."""
+
+_LOOK_EVERY = 1.0
+"""Seconds between two looks at the size of the file, which fills the disk if a model prints in a
+loop."""
 
 
 @contextlib.contextmanager
@@ -31,7 +36,8 @@ def printed_to_file(unit: Path) -> Iterator[None]:
         yield
         return
     path = _file(unit)
-    with path.open("wb", buffering=0) as file, contextlib.ExitStack() as after:
+    path.unlink(missing_ok=True)
+    with path.open("ab", buffering=0) as file, _bounded(path), contextlib.ExitStack() as after:
         flush()
         for number in (1, 2):
             kept = os.dup(number)
@@ -49,16 +55,42 @@ def printed_by(unit: Path) -> Path | None:
     """Return the file with what was printed by a unit that failed; None if there is nothing."""
     path = _file(unit)
     with contextlib.suppress(OSError):
-        size = path.stat().st_size
-        if size > _MOST:
-            with path.open("rb") as file:
-                file.seek(size - _MOST)
-                last = file.read()
-            path.write_bytes(last)
-        if size:
+        _keep_last(path)
+        if path.stat().st_size:
             return path
         path.unlink()
     return None
+
+
+@contextlib.contextmanager
+def _bounded(path: Path) -> Iterator[None]:
+    """Keep a file short while the block runs."""
+    ended = threading.Event()
+    # The block can change the working directory for a moment, so the watch gets the whole path.
+    watch = threading.Thread(target=_watch, args=(path.absolute(), ended), daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watch.join()
+
+
+def _watch(path: Path, ended: threading.Event) -> None:
+    while not ended.wait(_LOOK_EVERY):
+        with contextlib.suppress(OSError):
+            _keep_last(path)
+
+
+def _keep_last(path: Path) -> None:
+    """Cut a file, to which processes may append, to its last bytes."""
+    if path.stat().st_size <= _MOST:
+        return
+    with path.open("a+b") as file:
+        file.seek(-_MOST, os.SEEK_END)
+        last = file.read(_MOST)
+        file.truncate(0)
+        file.write(last)
 
 
 def _file(unit: Path) -> Path:

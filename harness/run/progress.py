@@ -11,12 +11,13 @@ from pathlib import Path
 
 from harness import probe
 from harness.core.errors import Damaged, UserError, going_on
+from harness.core.files import write_file
 from harness.probe import Judged, ProbeUnit, UnitResult
 from harness.results import check_evaluation, write_result
 from harness.results.row import RunInfo
 from harness.run import jobs
 from harness.run.engines import CallLimit
-from harness.run.folder import remove_damaged
+from harness.run.folder import failure_of, remove_damaged
 from harness.run.listener import Listener
 from harness.run.rows import failure_row
 from harness.run.units import EmbeddingUnit, Evaluation
@@ -130,10 +131,13 @@ class Progress:
         return [self._probe_job(unit) for unit in units] if units else [self._score_job()]
 
     def give_up(self, error: str) -> str:
-        """Write the error as the evaluation's result; return the evaluation's name."""
+        """Write the error as the evaluation's result, or beside its splits; return its name."""
         self.failed = True
         evaluation, run = self.evaluation, self._run
         if run.embed_only:
+            with going_on(run.listener.say):
+                for unit in evaluation.embeddings.missing():
+                    write_file(failure_of(unit.directory), error)
             return f"{evaluation.model.label} · {evaluation.task_name}"
         # The table lacks the row if it cannot be written, or if the task itself has become invalid.
         with going_on(run.listener.say), contextlib.suppress(UserError):

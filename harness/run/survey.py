@@ -15,7 +15,7 @@ from pathlib import Path
 
 from harness.core.lease import Claim, claims_in
 from harness.results import find_evaluations
-from harness.run.folder import Folders
+from harness.run.folder import Folders, failure_of
 from harness.run.forecast import forecast
 from harness.run.holders import Holder, holder_of
 from harness.run.planned import Planned, PlannedEvaluation, PlannedSplit, workers_on
@@ -65,7 +65,7 @@ class PairState:
 
 @dataclass(frozen=True)
 class Failed:
-    """An evaluation that failed in the last run that tried it."""
+    """An evaluation, or the embeddings of ``embed``, that failed in the last run that tried it."""
 
     name: str
     error: str
@@ -81,7 +81,7 @@ class Survey:
         pairs: the state of each model on each task.
         workers: processes that work on the plans, with the commands.
         holders: processes that hold units.
-        failures: evaluations that failed and are not done.
+        failures: what failed and is not done.
         left: expected time in words; empty if it is not known.
         slots: number of workers that ``left`` assumes.
         idle: commands of plans that are not finished and that no process works on.
@@ -106,7 +106,8 @@ def survey(plans: Sequence[Planned], out: Path, slots: int = 0) -> Survey:
 
     Args:
         plans: the one that was started last first. Where two contain the same model, task, protocol
-            and seed, the later plan counts: the earlier one was for other audio or weights.
+            and seed, or split, the later plan counts: the earlier one was for other audio or
+            weights.
         out: the run's folder.
         slots: number of workers for the estimate; by default that of the processes at work.
     """
@@ -114,14 +115,17 @@ def survey(plans: Sequence[Planned], out: Path, slots: int = 0) -> Survey:
     existing = Folders(out)
     unfinished = {each.folder for each in evaluations if each.folder not in existing}
     needed = {split for each in evaluations if each.folder in unfinished for split in each.splits}
-    needed |= {split.folder for plan in plans if plan.embed_only for split in plan.splits}
+    needed |= _to_embed(plans)
     splits = _splits(plans, {split for each in evaluations for split in each.splits} | needed)
     claims = _claims(out, evaluations, splits)
     workers = workers_on(out)
     at_work = [(name, n, claim) for name, n, claim in workers if not holder_of(claim, name).expired]
     slots = slots or sum(n for _, n, _ in at_work)
-    failures = list(_failures(out, evaluations, unfinished))
-    pairs = _pairs(existing, evaluations, splits, needed, set(claims), {f.name for f in failures})
+    failures = dict(_failures(out, evaluations, unfinished))
+    lacking = {split for each in evaluations if each.folder in failures for split in each.splits}
+    alone = dict(_failed_splits(out, (s for s in splits if s.folder in needed - lacking), existing))
+    failed = {*failures, *lacking, *alone}
+    pairs = _pairs(existing, evaluations, splits, needed, set(claims), failed)
     wanted = [split for split in splits if split.folder in needed]
     estimate = forecast(wanted, evaluations, out, slots)
     for (model, task), pair in pairs.items():
@@ -137,13 +141,15 @@ def survey(plans: Sequence[Planned], out: Path, slots: int = 0) -> Survey:
         pairs=tuple(pairs.values()),
         workers=tuple(holder_of(claim, commands.get(name, "")) for name, _, claim in workers),
         holders=tuple(holder_of(claim, name) for found in claims.values() for name, claim in found),
-        failures=tuple(failures),
+        failures=(*failures.values(), *{each.name: each for each in alone.values()}.values()),
         left=estimate.left(),
         slots=slots,
         idle=tuple(
             plan.command
             for plan in plans
-            if plan.command and plan.name not in running and _open(plan, existing, unfinished)
+            if plan.command
+            and plan.name not in running
+            and _open(plan, existing, unfinished, needed)
         ),
         others=sum(
             path.relative_to(out).as_posix() not in planned and not path.name.endswith("-failed")
@@ -159,6 +165,18 @@ def _latest(plans: Iterable[Planned]) -> list[PlannedEvaluation]:
         for each in () if plan.embed_only else plan.evaluations:
             found.setdefault(each.key, each)
     return list(found.values())
+
+
+def _to_embed(plans: Iterable[Planned]) -> set[str]:
+    """Return the folders of the splits of ``embed``."""
+    found: dict[tuple[str, str, str], str] = {}
+    wanted = set()
+    for plan in plans:
+        for split in plan.splits:
+            folder = found.setdefault((split.model, split.task, split.split), split.folder)
+            if plan.embed_only and folder == split.folder:
+                wanted.add(folder)
+    return wanted
 
 
 def _splits(plans: Iterable[Planned], used: set[str]) -> list[PlannedSplit]:
@@ -211,27 +229,23 @@ def _pairs(
     for split in splits:
         # The embeddings of finished evaluations may have been deleted.
         done = split.folder not in needed or split.folder in existing
-        _count(pair_of(split).splits, done=done, claimed=split.folder in claimed)
+        count = pair_of(split).splits
+        _count(count, split.folder, claimed, failed, done=done)
     for each in evaluations:
         pair = pair_of(each)
         done = each.folder in existing
-        _count(
-            pair.evaluations,
-            done=done,
-            claimed=each.folder in claimed,
-            failed=_name(each) in failed,
-        )
+        _count(pair.evaluations, each.folder, claimed, failed, done=done)
         if not done:
             pair.probes += sum(folder in existing for folder in each.probes)
     return pairs
 
 
-def _count(count: Count, *, done: bool, claimed: bool, failed: bool = False) -> None:
+def _count(count: Count, folder: str, claimed: set[str], failed: set[str], *, done: bool) -> None:
     if done:
         count.done += 1
-    elif claimed:
+    elif folder in claimed:
         count.claimed += 1
-    elif failed:
+    elif folder in failed:
         count.failed += 1
     else:
         count.to_do += 1
@@ -239,19 +253,32 @@ def _count(count: Count, *, done: bool, claimed: bool, failed: bool = False) -> 
 
 def _failures(
     out: Path, evaluations: Iterable[PlannedEvaluation], unfinished: set[str]
-) -> Iterable[Failed]:
+) -> Iterable[tuple[str, Failed]]:
     for each in evaluations:
         path = out / each.failure / "result.json"
         if each.folder in unfinished and path.is_file():
             with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
                 (row, *_) = jsontext.load(path.read_bytes())["rows"]
-                yield Failed(_name(each), str(row["error"]), path.stat().st_mtime)
+                failed = Failed(_name(each), str(row["error"]), path.stat().st_mtime)
+                yield each.folder, failed
 
 
-def _open(plan: Planned, existing: Folders, unfinished: set[str]) -> bool:
+def _failed_splits(
+    out: Path, splits: Iterable[PlannedSplit], existing: Folders
+) -> Iterable[tuple[str, Failed]]:
+    for split in splits:
+        path = failure_of(out / split.folder)
+        if split.folder not in existing and path.is_file():
+            with contextlib.suppress(OSError):
+                error = path.read_text("utf-8", "replace")
+                name = f"{split.model} · {split.task} · embeddings"
+                yield split.folder, Failed(name, error, path.stat().st_mtime)
+
+
+def _open(plan: Planned, existing: Folders, unfinished: set[str], needed: set[str]) -> bool:
     """Return whether a plan contains work that is not done and not replaced by a later plan."""
     if plan.embed_only:
-        return any(split.folder not in existing for split in plan.splits)
+        return any(s.folder in needed and s.folder not in existing for s in plan.splits)
     return any(each.folder in unfinished for each in plan.evaluations)
 
 

@@ -132,10 +132,18 @@ def test_failures_are_named_until_they_are_repaired(chosen, tmp_path):
     )
     broken.write_text(text)
     bad = dataclasses.replace(chosen, models=(LOGMEL, ModelSpec(str(broken), name="broken")))
+    assert run(bad, embed_only=True).failures
+    found = survey(read_plans(bad.out), bad.out)
+    by_model = {pair.model: vars(pair.splits) for pair in found.pairs}
+    assert by_model == {"logmel": counts(done=3), "broken": counts(failed=3)}
+    (failure,) = found.failures
+    assert failure.name == "broken · tiny_scene-v1-full · embeddings"
+    assert "out of tune" in failure.error
     assert len(run(bad).failures) == 2
     found = survey(read_plans(bad.out), bad.out)
     by_model = {pair.model: vars(pair.evaluations) for pair in found.pairs}
     assert by_model == {"logmel": counts(done=2), "broken": counts(failed=2)}
+    assert vars(found.pairs[1].splits) == counts(failed=3)
     assert {failure.name for failure in found.failures} == {
         f"broken · tiny_scene-v1-full · {protocol} · seed 0" for protocol in ("linear", "knn")
     }
@@ -237,3 +245,27 @@ def test_the_longest_work_comes_first_and_changes_no_result(tmp_path, monkeypatc
     own = ["run_id", "started_at", "embed_seconds", "probe_seconds"]
     assert summary.table.drop(columns=own).equals(plain.table.drop(columns=own))
     assert folders(chosen.out) == folders(other.out)
+
+
+def test_a_failed_embedding_is_known_until_it_succeeds(chosen, tmp_path):
+    """The module fails while a file exists, so its fingerprint stays the same."""
+    switch = tmp_path / "switch"
+    module = tmp_path / "moody.py"
+    module.write_text(
+        "import pathlib\n"
+        "from harness.baselines.logmel import *\n"
+        "from harness.baselines import logmel\n"
+        "def load_model(*a, **k): return logmel.load_model()\n"
+        "def get_scene_embeddings(a, m):\n"
+        f"    if len(a) > 2 and pathlib.Path({str(switch)!r}).exists(): raise ValueError('flat')\n"
+        "    return logmel.get_scene_embeddings(a, m)\n"
+    )
+    chosen = dataclasses.replace(chosen, models=(ModelSpec(str(module), name="moody"),))
+    switch.touch()
+    run(chosen, embed_only=True)
+    assert [splits for splits, _ in states(chosen)] == [counts(failed=3)]
+    switch.unlink()
+    run(chosen, embed_only=True)
+    assert [splits for splits, _ in states(chosen)] == [counts(done=3)]
+    assert survey(read_plans(chosen.out), chosen.out).failures == ()
+    assert list(chosen.out.rglob("*.failed")) == []

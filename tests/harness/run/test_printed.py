@@ -1,0 +1,55 @@
+"""The file of what a model prints while it works on a split."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+from harness.run.folder import clean
+from harness.run.printed import printed_by
+
+IN_A_LOOP = """
+import os, sys, time
+from pathlib import Path
+from harness.run import printed
+
+printed.is_worker, printed._LOOK_EVERY = lambda: True, 0.1
+unit = Path(sys.argv[1])
+with printed.printed_to_file(unit):
+    for number in range(20):
+        os.system("head -c 1000000 /dev/zero")
+        print("line", number, flush=True)
+    size = Path(f"{unit}.log").stat().st_size
+    until = time.monotonic() + 60
+    while size > 1_000_000 and time.monotonic() < until:
+        time.sleep(0.1)
+        size = Path(f"{unit}.log").stat().st_size
+    print("the size was", size)
+    sys.exit(3)
+"""
+
+
+def test_what_is_printed_in_a_loop_is_cut_while_the_model_runs(tmp_path):
+    unit = tmp_path / "train-0123"
+    done = subprocess.run([sys.executable, "-c", IN_A_LOOP, str(unit)], capture_output=True)
+    assert done.returncode == 3
+    assert done.stdout == b""
+    path = printed_by(unit)
+    assert path is not None
+    text = path.read_bytes()
+    assert len(text) <= 1_000_000
+    assert text.endswith(b"line 19\nthe size was 1000000\n")
+
+
+def test_old_logs_are_removed_and_files_of_the_user_are_not(tmp_path):
+    folder = tmp_path / "embeddings" / "model" / "task"
+    names = [folder / "old.log", folder / "old.failed", folder / "new.log", tmp_path / "old.log"]
+    folder.mkdir(parents=True)
+    for path in names:
+        path.touch()
+        if "old" in path.name:
+            os.utime(path, (time.time() - 31 * 86_400,) * 2)
+    clean(tmp_path)
+    assert [path for path in names if path.exists()] == [folder / "new.log", tmp_path / "old.log"]
