@@ -148,7 +148,8 @@ class FrameModel(nn.Module):
 
     Attributes:
         sample_rate, scene_embedding_size, timestamp_embedding_size: as in the HEAR API.
-        layer_sizes: embedding size of each layer; empty if layers cannot be chosen.
+        layer_sizes: embedding size of each layer; empty if layers cannot be chosen. With
+            ``pooling="model"`` they cannot, because the pooled output is that of the whole model.
         checkpoint_revision: commit of the checkpoint; empty if it is not known.
 
     Raises:
@@ -193,7 +194,7 @@ class FrameModel(nn.Module):
         self.sample_rate = hear_rate(encoder.rate)
         self.scene_embedding_size = encoder.pooled_size if pooling == "model" else encoder.size
         self.timestamp_embedding_size = encoder.size
-        self.layer_sizes = list(encoder.sizes)
+        self.layer_sizes = [] if pooling == "model" else list(encoder.sizes)
         self.checkpoint_revision = checkpoint_revision
 
     def scene_embeddings(self, audio: Tensor) -> Tensor:

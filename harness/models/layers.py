@@ -44,7 +44,10 @@ def chosen_layers(spec: ModelSpec, module: Any, model: Any) -> dict[int, int]:
             "list with the embedding size of each layer."
         )
     if not sizes:
-        raise UserError(f"{spec.label}: this model offers no layers. Leave the option layer out.")
+        raise UserError(
+            f"{spec.label}: this model offers no layers with these options. Leave the option layer "
+            "out."
+        )
     numbers = _numbers(str(spec.options[OPTION]), len(sizes))
     if not numbers:
         raise UserError(

@@ -271,6 +271,11 @@ def test_the_models_own_pooled_output(saved, name):
     assert long.shape == (1, expected.shape[1])
 
 
+def test_layers_of_the_models_own_pooled_output_are_refused(saved):
+    with pytest.raises(UserError, match=r"no layers with these options.*option layer out"):
+        load_module(parse_model(f"transformers={saved('ast')},pooling=model,layer=1"), "cpu")
+
+
 @pytest.mark.parametrize("name", quick_first("wav2vec2"))
 def test_layers_are_the_librarys_hidden_states(saved, name):
     model = load_model(str(saved(name)))
