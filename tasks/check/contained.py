@@ -7,8 +7,8 @@ within a task, fingerprints select candidates and waveforms decide.
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -29,6 +29,9 @@ RATE = 16_000
 
 LENGTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Lengths of windows in seconds. A clip is searched for with the longest that it fills."""
+
+_Queries = dict[float, tuple[list["ClipFile"], np.ndarray]]
+"""For each length of windows, the clips and their fingerprints."""
 
 _HOPS = 8  # windows in the length of one, so that a clip is at most a sixteenth off the nearest
 _BLOCK_SECONDS = 60.0  # of a recording that are read at a time
@@ -103,7 +106,10 @@ def find_contained(
     recordings: Sequence[OtherAudio],
     progress: Progress = lambda *_: None,
 ) -> list[Contained]:
-    """Return the clips that recordings contain, with each such recording of the nearest five.
+    """Return the clips that recordings contain, with each such recording.
+
+    The nearest five recordings of a clip are compared with it. If it has as many candidates and one
+    of them is confirmed, twice as many of the other recordings are compared, and so on.
 
     Silent and unreadable clips, and recordings that cannot be decoded, are left out.
 
@@ -113,7 +119,52 @@ def find_contained(
         progress: receives the work, the number of items done, and their total number.
     """
     queries = _queries(clips, progress)
-    nearest = {length: _Nearest(len(prints)) for length, (_, prints) in queries.items()}
+    kept: list[Contained] = []
+    compared: set[tuple[ClipFile, int]] = set()
+    size = CANDIDATES
+    while queries:
+        pairs = _nearest_pairs(queries, recordings, compared, size, progress)
+        confirmed = _confirmed(pairs, recordings, progress)
+        kept += confirmed
+        compared |= {(pair.clip, pair.recording) for pair in pairs}
+        counts = Counter(pair.clip for pair in pairs)
+        again = {each.clip for each in confirmed if counts[each.clip] == size}
+        queries = _only(queries, again)
+        size *= 2
+    return kept
+
+
+class _Pair(NamedTuple):
+    """A clip, the length of the compared window in seconds, a recording, the first sample."""
+
+    clip: ClipFile
+    length: float
+    recording: int
+    start: int
+
+
+def _only(queries: _Queries, clips: Collection[ClipFile]) -> _Queries:
+    """Return the queries of these clips."""
+    rows = {
+        length: [row for row, owner in enumerate(owners) if owner in clips]
+        for length, (owners, _) in queries.items()
+    }
+    return {
+        length: ([queries[length][0][row] for row in some], queries[length][1][some])
+        for length, some in rows.items()
+        if some
+    }
+
+
+def _nearest_pairs(
+    queries: _Queries,
+    recordings: Sequence[OtherAudio],
+    compared: Collection[tuple[ClipFile, int]],
+    size: int,
+    progress: Progress,
+) -> list[_Pair]:
+    """Return at most ``size`` candidates of each clip, without pairs that were compared."""
+    nearest = {length: _Nearest(len(prints), size) for length, (_, prints) in queries.items()}
 
     def windows(recording: OtherAudio) -> Mapping[float, tuple[np.ndarray, np.ndarray]]:
         try:
@@ -123,15 +174,24 @@ def find_contained(
 
     for index, found in enumerate(in_threads(windows, recordings)):
         for length, (starts, prints) in found.items():
-            nearest[length].add(index, starts, queries[length][1] @ prints.T)
+            similarity = queries[length][1] @ prints.T
+            known = [(owner, index) in compared for owner in queries[length][0]]
+            similarity[known] = -1
+            nearest[length].add(index, starts, similarity)
         progress("searching recordings", index + 1, len(recordings))
-    pairs = [
-        (clip, length, recording, start)
+    return [
+        _Pair(clip, length, recording, start)
         for length, (owners, _) in queries.items()
         for clip, recording, start in nearest[length].pairs(owners)
     ]
 
-    def judge(pair: tuple[ClipFile, float, int, int]) -> float:
+
+def _confirmed(
+    pairs: Sequence[_Pair], recordings: Sequence[OtherAudio], progress: Progress
+) -> list[Contained]:
+    """Return the pairs whose waveforms are alike."""
+
+    def judge(pair: _Pair) -> float:
         clip, length, recording, start = pair
         part = _loudest(read_audio(clip.path, RATE), length)
         whole = recordings[recording]
@@ -153,10 +213,10 @@ def find_contained(
 class _Nearest:
     """The most similar window of each of the most similar recordings, for each query."""
 
-    def __init__(self, queries: int) -> None:
-        self._similarity = np.full((queries, CANDIDATES), CANDIDATE, np.float32)
-        self._recording = np.full((queries, CANDIDATES), -1, np.int64)
-        self._start = np.zeros((queries, CANDIDATES), np.int64)
+    def __init__(self, queries: int, size: int) -> None:
+        self._similarity = np.full((queries, size), CANDIDATE, np.float32)
+        self._recording = np.full((queries, size), -1, np.int64)
+        self._start = np.zeros((queries, size), np.int64)
 
     def add(self, recording: int, starts: np.ndarray, similarity: np.ndarray) -> None:
         """Note the similarities (queries, windows) of a recording."""
@@ -175,9 +235,7 @@ class _Nearest:
             yield owners[row], int(self._recording[row, column]), int(self._start[row, column])
 
 
-def _queries(
-    clips: Sequence[ClipFile], progress: Progress
-) -> dict[float, tuple[list[ClipFile], np.ndarray]]:
+def _queries(clips: Sequence[ClipFile], progress: Progress) -> _Queries:
     """Return, for each length of windows that is used, the clips and their fingerprints."""
 
     def take(clip: ClipFile) -> tuple[float, np.ndarray]:

@@ -80,6 +80,17 @@ def test_a_clip_in_two_recordings_is_found_in_both() -> None:
     assert {found.recording for found in find_contained([clip], recordings)} == {0, 1}
 
 
+def test_a_clip_in_many_recordings_is_found_in_all() -> None:
+    clips = clips_of_tests(VOICES)[3:5]
+    audio = read_audio(clips[0].path, RATE)
+    recordings = [in_memory(str(i), surrounded(audio, 0.5 * i)) for i in range(12)]
+    recordings += [in_memory("other", each) for each in others(4)]
+    found = find_contained(clips, recordings)
+    assert sorted((each.clip.name, each.recording) for each in found) == [
+        (clips[0].name, i) for i in range(12)
+    ]
+
+
 def test_silence_and_broken_recordings_are_left_out() -> None:
     def broken(start: int, count: int) -> np.ndarray:
         raise BadFile("is truncated.")
