@@ -11,7 +11,8 @@ from harness.models.frame_functions import (
     get_scene_embeddings,
     get_timestamp_embeddings,
 )
-from harness.models.frames import HOP_MS, FrameEncoder, FrameModel, Geometry
+from harness.models.frames import HOP_MS, FrameEncoder, FrameModel
+from harness.models.geometry import Geometry
 
 __all__ = [
     "HOP_MS",

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 # Of every so many rows of the perceptron's weights, one is compared at each call.
 _COMPARED_ROWS = 64
 
-PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 # Operators that PyTorch's compiler calls. They are absent where PyTorch has no oneDNN.
 _ONEDNN = (
     "_reorder_convolution_weight",
@@ -58,7 +57,7 @@ class InferenceForm:
 
     Args:
         encoder: in eval mode.
-        precision: a value of `PRECISIONS`.
+        precision: a value of `hear_byola.core.precision.PRECISIONS`.
         emulated: round the results of float32 arithmetic; by default where the device needs it.
     """
 

@@ -9,9 +9,10 @@ import torch
 
 from hear_byola.checkpoint import Checkpoint, read_checkpoint
 from hear_byola.core.errors import did_you_mean
+from hear_byola.core.precision import PRECISIONS
 from hear_byola.encoder import restore_encoder
 from hear_byola.frontend import CONVENTIONS, DEFAULT_CONVENTION, LogMel
-from hear_byola.inference import PRECISIONS, has_arithmetic
+from hear_byola.inference import has_arithmetic
 from hear_byola.model import DEFAULT_HOP_MS, ByolA
 from hear_byola.random_weights import random_encoder
 

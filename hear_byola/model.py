@@ -30,10 +30,10 @@ from contextlib import nullcontext
 import torch
 from torch import Tensor, nn
 
-from hear_byola.core.precision import full_precision_convolutions
+from hear_byola.core.precision import PRECISIONS, full_precision_convolutions
 from hear_byola.encoder import Encoder, pool_over_time
 from hear_byola.frontend import HOP, SAMPLE_RATE, LogMel
-from hear_byola.inference import PRECISIONS, InferenceForm
+from hear_byola.inference import InferenceForm
 
 # Mel frames that go through the encoder together, over all clips of the batch. The first block's
 # activations take 16 KiB a frame. On a CPU with 32 MiB of cache, 1024 and 2048 frames are equally

@@ -15,14 +15,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 
 import torch
 import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hear_byola.core.precision import cast, full_precision_convolutions
+from harness.models.geometry import Geometry
+from hear_byola.core.precision import PRECISIONS, cast, full_precision_convolutions
 
 HEAR_RATES = (16000, 22050, 32000, 44100, 48000)
 """The sample rates that the HEAR API allows, in Hz."""
@@ -36,39 +36,7 @@ LEAST_HOP_MS = 1.0
 CHUNK_LENGTH_S = 30.0
 """Seconds of audio in one pass. Attention over 30 s of frames 20 ms apart takes 9 MB a head."""
 
-PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 POOLINGS = ("mean", "model")
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """The place of an encoder's frames, in samples at the encoder's rate.
-
-    Attributes:
-        hop: distance of two frames' centres.
-        centre: centre of the first frame.
-        window: length of audio with one frame; each further frame needs ``hop`` samples more.
-        least: shortest audio that the encoder accepts; shorter audio is padded with zeros.
-        most: longest audio of one pass; None without a limit.
-        context: frames at the inner ends of a pass that are computed and dropped.
-        late: number of first frames that are centred before the audio's beginning.
-    """
-
-    hop: float
-    centre: float
-    window: float
-    least: int = 1
-    most: int | None = None
-    context: int = 0
-    late: int = 0
-
-    def count(self, samples: int) -> int:
-        """Return the number of frames of audio that are not padding, at least 1."""
-        return max(1, math.floor((samples - self.window) / self.hop) + 1)
-
-    def samples(self, frames: int) -> int:
-        """Return the length of audio that has this many frames."""
-        return math.ceil((frames - 1) * self.hop + self.window)
 
 
 class FrameEncoder(nn.Module):

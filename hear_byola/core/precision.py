@@ -1,4 +1,4 @@
-"""The arithmetic of convolutions, where a library's own is too coarse or wrong."""
+"""The precisions of encoders, and convolutions where a library's own are too coarse or wrong."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 import torch
+
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""The names of an encoder's precisions, as users write them."""
 
 Network = TypeVar("Network", bound=torch.nn.Module)
 _CONVOLUTIONS = (torch.nn.Conv1d, torch.nn.Conv2d, torch.nn.Conv3d)

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 import hear_byola
+from hear_byola.core.precision import PRECISIONS
 from hear_byola.encoder import Encoder
-from hear_byola.inference import PRECISIONS, InferenceForm, has_arithmetic
+from hear_byola.inference import InferenceForm, has_arithmetic
 from hear_byola.model import ByolA
 from hear_byola.random_weights import random_encoder
 

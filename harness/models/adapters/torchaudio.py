@@ -21,7 +21,8 @@ from harness.models.frame_functions import (
     get_scene_embeddings,
     get_timestamp_embeddings,
 )
-from harness.models.frames import CHUNK_LENGTH_S, HOP_MS, FrameEncoder, FrameModel, Geometry
+from harness.models.frames import CHUNK_LENGTH_S, HOP_MS, FrameEncoder, FrameModel
+from harness.models.geometry import Geometry, strided, usual_context
 from hear_byola.core.errors import did_you_mean
 
 __all__ = [
@@ -33,9 +34,6 @@ __all__ = [
 
 CHECKPOINT_IS_NAMED = True
 """The first argument of ``load_model`` is the name of a pipeline, and is always needed."""
-
-_CONTEXT_S = 2.5
-"""As in the adapter of transformers: the convolution of positions sees 1.28 s to each side."""
 
 
 class PipelineEncoder(FrameEncoder):
@@ -54,16 +52,14 @@ class PipelineEncoder(FrameEncoder):
         self.model = model
         self.rate = rate
         self._normalise = normalise
-        hop, window = 1, 1
-        for block in model.feature_extractor.conv_layers:
-            window += (block.conv.kernel_size[0] - 1) * hop
-            hop *= block.conv.stride[0]
+        convolutions = [block.conv for block in model.feature_extractor.conv_layers]
+        hop, window = strided((each.kernel_size[0], each.stride[0]) for each in convolutions)
         self.geometry = Geometry(
             hop=hop,
             centre=(window - 1) / 2,
             window=window,
             least=window,
-            context=round(_CONTEXT_S * rate / hop),
+            context=usual_context(rate, hop),
         )
         self.size = model.encoder.feature_projection.projection.out_features
         self.sizes = (self.size,) * (len(model.encoder.transformer.layers) + 1)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from harness.models.adapters.transformers.encoder import HubEncoder
-from harness.models.frames import Geometry
+from harness.models.geometry import Geometry
 
 
 class ClapAudio(HubEncoder):

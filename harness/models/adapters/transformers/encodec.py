@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from harness.models.adapters.transformers.encoder import HubEncoder
-from harness.models.frames import Geometry
+from harness.models.geometry import Geometry
 
 
 class EncodecEncoder(HubEncoder):

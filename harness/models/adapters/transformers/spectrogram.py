@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from harness.models.adapters.transformers.encoder import HubEncoder
-from harness.models.frames import Geometry
+from harness.models.geometry import Geometry, usual_context
 
 _MEL_WINDOW, _MEL_HOP = 400, 160
 
@@ -31,7 +31,7 @@ class Wav2Vec2Bert(HubEncoder):
             centre=window / 2,
             window=window,
             least=window,
-            context=round(2.5 * self.rate / (stack * _MEL_HOP)),
+            context=usual_context(self.rate, stack * _MEL_HOP),
         )
         self._set_sizes(self.config.hidden_size, self.config.num_hidden_layers)
 
@@ -53,7 +53,7 @@ class WhisperEncoder(HubEncoder):
             centre=0,
             window=1,
             most=int(extractor.n_samples),
-            context=round(2.5 * self.rate / hop),
+            context=usual_context(self.rate, hop),
         )
         self._set_sizes(self.config.d_model, self.config.encoder_layers)
 

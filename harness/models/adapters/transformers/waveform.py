@@ -12,11 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from harness.models.adapters.transformers.encoder import HubEncoder
-from harness.models.frames import Geometry
-
-CONTEXT_S = 2.5
-"""Seconds dropped at the inner ends of passes; the convolution of positions (128 frames of 20 ms)
-sees 1.28 s to each side."""
+from harness.models.geometry import Geometry, strided, usual_context
 
 
 class Waveform(HubEncoder):
@@ -24,7 +20,7 @@ class Waveform(HubEncoder):
 
     def __init__(self, model: Any, extractor: Any) -> None:
         super().__init__(model, extractor)
-        hop, window = strided(self.config.conv_kernel, self.config.conv_stride)
+        hop, window = strided(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))
         group = int(getattr(self.config, "squeeze_factor", 1))
         self._group = group
         self.geometry = Geometry(
@@ -32,7 +28,7 @@ class Waveform(HubEncoder):
             centre=(window + (group - 1) * hop - 1) / 2,
             window=window + (group - 1) * hop,
             least=window + (group - 1) * hop,
-            context=round(CONTEXT_S * self.rate / (hop * group)),
+            context=usual_context(self.rate, hop * group),
         )
         self._set_sizes(self.config.hidden_size, self.config.num_hidden_layers)
 
@@ -53,12 +49,3 @@ class Waveform(HubEncoder):
             return hidden
         whole = hidden.shape[1] // self._group * self._group
         return hidden[:, :whole].unflatten(1, (-1, self._group)).mean(2)
-
-
-def strided(kernels: Any, strides: Any) -> tuple[int, int]:
-    """Return the hop and the window of a stack of convolutions, in samples."""
-    hop, window = 1, 1
-    for kernel, stride in zip(kernels, strides, strict=True):
-        window += (kernel - 1) * hop
-        hop *= stride
-    return hop, window
