@@ -46,10 +46,10 @@ class BasicPitch(FrameEncoder):
     geometry = Geometry(
         hop=AVERAGED * FRAME,
         centre=(AVERAGED - 1) * FRAME / 2 - BEHIND,
-        late=1,
+        leading_frames=1,
         window=(AVERAGED - 1) * FRAME + 1,
-        most=PIECE,
-        context=4,  # 0.19 s; the package drops 0.17 s
+        max_samples=PIECE,
+        margin_frames=4,  # 0.19 s; the package drops 0.17 s
     )
 
     def __init__(self, weights: str) -> None:

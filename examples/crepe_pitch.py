@@ -41,7 +41,7 @@ class Crepe(FrameEncoder):
         hop=_HOP,
         centre=(torchcrepe.WINDOW_SIZE - 1) / 2,
         window=torchcrepe.WINDOW_SIZE,
-        least=torchcrepe.WINDOW_SIZE,
+        min_samples=torchcrepe.WINDOW_SIZE,
     )
 
     def __init__(self, capacity: str, weights: str) -> None:

@@ -52,7 +52,7 @@ class VoiceEncoder(FrameEncoder):
         hop=WINDOW_STEP * STEP,
         centre=WINDOW * STEP / 2,
         window=WINDOW * STEP,
-        least=WINDOW * STEP,
+        min_samples=WINDOW * STEP,
     )
 
     def __init__(self, weights: str) -> None:

@@ -44,8 +44,8 @@ class SileroVad(FrameEncoder):
         hop=HOP,
         centre=BEFORE + (HOP - 1) / 2 - BEHIND,
         window=BEFORE + HOP,
-        least=BEFORE + HOP,
-        context=32,
+        min_samples=BEFORE + HOP,
+        margin_frames=32,
     )
 
     def __init__(self, weights: str) -> None:

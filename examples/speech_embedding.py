@@ -49,7 +49,7 @@ class SpeechEmbedding(FrameEncoder):
         hop=WINDOW_STEP * STEP,
         centre=((WINDOW - 1) * STEP + FFT - 1) / 2 + AHEAD,
         window=(WINDOW - 1) * STEP + FFT,
-        least=(WINDOW - 1) * STEP + FFT,
+        min_samples=(WINDOW - 1) * STEP + FFT,
     )
 
     def __init__(self, folder: Path) -> None:

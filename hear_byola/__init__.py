@@ -147,7 +147,7 @@ def get_timestamp_embeddings(audio: Tensor, model: ByolA) -> tuple[Tensor, Tenso
 
 
 def get_layer_embeddings(
-    audio: Tensor, model: ByolA, layers: Sequence[int], timestamps: bool
+    audio: Tensor, model: ByolA, layers: Sequence[int], *, timestamps: bool = False
 ) -> tuple[list[Tensor], Tensor | None]:
     """Return the embeddings of several layers, computed together in float32.
 

@@ -31,7 +31,7 @@ def get_timestamp_embeddings(audio: Tensor, model: FrameModel) -> tuple[Tensor, 
 
 
 def get_layer_embeddings(
-    audio: Tensor, model: FrameModel, layers: Sequence[int], timestamps: bool
+    audio: Tensor, model: FrameModel, layers: Sequence[int], *, timestamps: bool = False
 ) -> tuple[list[Tensor], Tensor | None]:
     """Return the embeddings of layers: 0 is the input of the first block, k the output of block k.
 

@@ -64,7 +64,7 @@ class FrameEncoder(nn.Module):
         """Return the frames of one pass.
 
         Args:
-            audio: ``(n, samples)``, prepared, with ``least`` to ``most`` samples.
+            audio: ``(n, samples)``, prepared, with ``min_samples`` to ``max_samples`` samples.
             layers: numbers of layers; None for the encoder's output.
 
         Returns:
@@ -78,10 +78,10 @@ class FrameEncoder(nn.Module):
         raise NotImplementedError
 
 
-def passes(count: int, largest: int, context: int) -> Iterator[tuple[int, int, int]]:
+def passes(count: int, largest: int, margin: int) -> Iterator[tuple[int, int, int]]:
     """Divide ``count`` frames into passes of at most ``largest`` frames.
 
-    At an inner end of a pass, ``context`` frames are dropped. The last pass is moved back, so that
+    At an inner end of a pass, ``margin`` frames are dropped. The last pass is moved back, so that
     it is as long as the others.
 
     Yields:
@@ -91,12 +91,12 @@ def passes(count: int, largest: int, context: int) -> Iterator[tuple[int, int, i
     if count <= largest:
         yield 0, 0, count
         return
-    context = min(context, (largest - 1) // 2)
+    margin = min(margin, (largest - 1) // 2)
     done = 0
     while done < count:
-        first = min(max(0, done - context), count - largest)
+        first = min(max(0, done - margin), count - largest)
         end = first + largest
-        kept = (end if end == count else end - context) - done
+        kept = (end if end == count else end - margin) - done
         yield first, done - first, kept
         done += kept
 
@@ -143,9 +143,9 @@ class FrameModel(nn.Module):
             )
         geometry = encoder.geometry
         self._pass_samples = int(chunk_length_s * encoder.rate)
-        if geometry.most is not None:
-            self._pass_samples = min(self._pass_samples, geometry.most)
-        fewest = 2 * geometry.context + 1
+        if geometry.max_samples is not None:
+            self._pass_samples = min(self._pass_samples, geometry.max_samples)
+        fewest = 2 * geometry.margin_frames + 1
         if geometry.count(self._pass_samples) < fewest:
             least = geometry.samples(fewest) / encoder.rate
             raise ValueError(
@@ -173,7 +173,7 @@ class FrameModel(nn.Module):
         total, step = audio.new_zeros(len(audio), self.scene_embedding_size), self._pass_samples
         for begin in range(0, audio.shape[1], step):
             end = min(begin + step, audio.shape[1])
-            piece = _piece(audio, begin, max(end, begin + self.encoder.geometry.least))
+            piece = _piece(audio, begin, max(end, begin + self.encoder.geometry.min_samples))
             with full_precision_convolutions() if audio.is_cuda else nullcontext():
                 pooled = self.encoder.pooled(piece)
             total += pooled * ((end - begin) / audio.shape[1])
@@ -182,7 +182,7 @@ class FrameModel(nn.Module):
     def scene_layers(self, audio: Tensor, layers: Sequence[int] | None) -> list[Tensor]:
         """Return the mean over the frames of each layer, float32 ``(n, size)`` each."""
         audio = self._prepared(audio)
-        samples, least = audio.shape[1], self.encoder.geometry.least
+        samples, least = audio.shape[1], self.encoder.geometry.min_samples
         count = self.encoder.geometry.count(samples)
         totals: list[Tensor | float] = []
         for pieces in self._passes(audio, -(max(0, least - samples) // 2), count, layers):
@@ -204,16 +204,16 @@ class FrameModel(nn.Module):
         audio = self._prepared(audio)
         n_phases = max(1, math.ceil(1000 * geometry.hop / rate / self.hop_ms - 1e-9))
         hop = geometry.hop / n_phases
-        centre, least = geometry.centre + geometry.late * geometry.hop, min(hop, samples)
+        centre, least = geometry.centre + geometry.leading_frames * geometry.hop, min(hop, samples)
         lead = 0 if centre <= least else round(centre - least / 2)
         first = centre - lead
         count = max(1, math.floor((samples - first) / hop) + 1)
         embeddings: list[Tensor] = []
         for phase in range(min(n_phases, count)):
             needed = -(-(count - phase) // n_phases)
-            end = -geometry.late
+            end = -geometry.leading_frames
             for pieces in self._passes(
-                audio, round(phase * hop) - lead, needed + geometry.late, layers
+                audio, round(phase * hop) - lead, needed + geometry.leading_frames, layers
             ):
                 begin = max(0, end)
                 end += pieces[0].shape[1]
@@ -240,12 +240,12 @@ class FrameModel(nn.Module):
         """Yield consecutive stretches of ``count`` frames of audio from sample ``start`` on."""
         geometry = self.encoder.geometry
         largest = geometry.count(self._pass_samples)
-        for first, dropped, kept in passes(count, largest, geometry.context):
+        for first, dropped, kept in passes(count, largest, geometry.margin_frames):
             begin = start + round(first * geometry.hop)
             end = begin + geometry.samples(min(count, largest))
             if first + dropped + kept == count:  # with the samples after the last frame
                 end = max(end, min(audio.shape[1], begin + self._pass_samples))
-            piece = _piece(audio, begin, max(end, begin + geometry.least))
+            piece = _piece(audio, begin, max(end, begin + geometry.min_samples))
             with full_precision_convolutions() if audio.is_cuda else nullcontext():
                 pieces = self.encoder.frames(piece, layers)
             yield [frames[:, dropped : dropped + kept] for frames in pieces]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-CONTEXT_S = 2.5
-"""Seconds dropped at the inner ends of a transformer's passes; the convolution of positions of
+MARGIN_S = 2.5
+"""Seconds dropped at each inner end of a transformer's passes; the convolution of positions of
 wav2vec 2.0 (128 frames of 20 ms) sees 1.28 s to each side."""
 
 
@@ -19,19 +19,20 @@ class Geometry:
         hop: distance of two frames' centres.
         centre: centre of the first frame.
         window: length of audio with one frame; each further frame needs ``hop`` samples more.
-        least: shortest audio that the encoder accepts; shorter audio is padded with zeros.
-        most: longest audio of one pass; None without a limit.
-        context: frames at the inner ends of a pass that are computed and dropped.
-        late: number of first frames that are centred before the audio's beginning.
+        min_samples: shortest audio that the encoder accepts; shorter audio is padded with zeros.
+        max_samples: longest audio of one pass; None without a limit.
+        margin_frames: frames at each inner end of a pass that are computed and dropped.
+        leading_frames: number of first frames that are centred before the audio's beginning;
+            they give no timestamps.
     """
 
     hop: float
     centre: float
     window: float
-    least: int = 1
-    most: int | None = None
-    context: int = 0
-    late: int = 0
+    min_samples: int = 1
+    max_samples: int | None = None
+    margin_frames: int = 0
+    leading_frames: int = 0
 
     def count(self, samples: int) -> int:
         """Return the number of frames of audio that are not padding, at least 1."""
@@ -42,9 +43,9 @@ class Geometry:
         return math.ceil((frames - 1) * self.hop + self.window)
 
 
-def usual_context(rate: float, hop: float) -> int:
-    """Return ``CONTEXT_S`` in frames ``hop`` samples apart."""
-    return round(CONTEXT_S * rate / hop)
+def usual_margin(rate: float, hop: float) -> int:
+    """Return ``MARGIN_S`` in frames ``hop`` samples apart."""
+    return round(MARGIN_S * rate / hop)
 
 
 def strided(convolutions: Iterable[tuple[int, int]]) -> tuple[int, int]:

@@ -1,6 +1,6 @@
 """Embed several layers of a model in one pass: which are chosen, and their place in an embedding.
 
-A module offers layers by the function ``get_layer_embeddings(audio, model, layers, timestamps)``
+A module offers layers by the function ``get_layer_embeddings(audio, model, layers, *, timestamps)``
 and the attribute ``layer_sizes`` of its model. The option ``layer`` of ``-m`` then chooses some.
 The embedding of a clip consists of those of its layers, one after the other.
 """
@@ -99,7 +99,7 @@ class LayerFunctions:
         return self._embedded(audio, model, timestamps=True)
 
     def _embedded(self, audio: Any, model: Any, *, timestamps: bool) -> tuple[torch.Tensor, Any]:
-        answer = self._function(audio, model, list(self._layers), timestamps)
+        answer = self._function(audio, model, list(self._layers), timestamps=timestamps)
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
             raise self._against(f"a {type(answer).__name__}", "tensors, and times or None")
         embeddings, times = answer

@@ -22,7 +22,7 @@ from harness.models.frame_functions import (
     get_timestamp_embeddings,
 )
 from harness.models.frames import CHUNK_LENGTH_S, HOP_MS, FrameEncoder, FrameModel
-from harness.models.geometry import Geometry, strided, usual_context
+from harness.models.geometry import Geometry, strided, usual_margin
 from hear_byola.core.errors import did_you_mean
 
 __all__ = [
@@ -58,8 +58,8 @@ class PipelineEncoder(FrameEncoder):
             hop=hop,
             centre=(window - 1) / 2,
             window=window,
-            least=window,
-            context=usual_context(rate, hop),
+            min_samples=window,
+            margin_frames=usual_margin(rate, hop),
         )
         self.size = model.encoder.feature_projection.projection.out_features
         self.sizes = (self.size,) * (len(model.encoder.transformer.layers) + 1)

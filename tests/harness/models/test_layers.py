@@ -27,7 +27,7 @@ def load_model(path=''):
     model.layer_sizes = [3, 2, 5]
     return model
 
-def get_layer_embeddings(audio, model, layers, timestamps):
+def get_layer_embeddings(audio, model, layers, *, timestamps=False):
     shape = (len(audio), 20) if timestamps else (len(audio),)
     found = [torch.full((*shape, model.layer_sizes[k]), float(k)) for k in layers]
     return found, get_timestamp_embeddings(audio, model)[1] if timestamps else None
@@ -160,8 +160,8 @@ def test_the_layers_of_byola(options):
     model = hear_byola.load_model(seed=0, **options)
     audio = torch.from_numpy(AUDIO)[:, :12345]
     numbers = range(len(model.layer_sizes))
-    scenes, none = hear_byola.get_layer_embeddings(audio, model, numbers, False)
-    frames, times = hear_byola.get_layer_embeddings(audio, model, numbers, True)
+    scenes, none = hear_byola.get_layer_embeddings(audio, model, numbers)
+    frames, times = hear_byola.get_layer_embeddings(audio, model, numbers, timestamps=True)
     expected, same = hear_byola.get_timestamp_embeddings(audio, model)
     assert none is None
     assert torch.equal(times, same)
@@ -171,11 +171,11 @@ def test_the_layers_of_byola(options):
     torch.testing.assert_close(frames[-1], expected, rtol=1e-4, atol=1e-4)
     whole = hear_byola.get_scene_embeddings(audio, model)
     torch.testing.assert_close(scenes[-1], whole, rtol=1e-4, atol=1e-4)
-    one, _ = hear_byola.get_layer_embeddings(audio, model, [1], False)
+    one, _ = hear_byola.get_layer_embeddings(audio, model, [1])
     torch.testing.assert_close(one[0], scenes[1])
     functions = LayerFunctions(hear_byola, dict(enumerate(model.layer_sizes)), "byola")
     assert functions.get_scene_embeddings(audio, model).shape == (2, sum(model.layer_sizes))
     model.frames_per_pass = 64
-    passes, _ = hear_byola.get_layer_embeddings(audio, model, numbers, False)
+    passes, _ = hear_byola.get_layer_embeddings(audio, model, numbers)
     for found, undivided in zip(passes, scenes, strict=True):
         torch.testing.assert_close(found, undivided, rtol=1e-4, atol=1e-4)

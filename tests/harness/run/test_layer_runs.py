@@ -35,7 +35,7 @@ def load_model(path=""):
     return model
 
 
-def get_layer_embeddings(audio, model, layers, timestamps):
+def get_layer_embeddings(audio, model, layers, *, timestamps=False):
     CALLS.append(len(audio))
     times = None
     if timestamps:

@@ -38,7 +38,7 @@ class ClapAudio(HubEncoder):
         row = (most // extractor.hop_length) / (rows - 1) * extractor.hop_length
         centre = (merged - 1) / 2 * row
         self.geometry = Geometry(
-            hop=merged * row, centre=centre, window=centre + 1, most=most, context=3
+            hop=merged * row, centre=centre, window=centre + 1, max_samples=most, margin_frames=3
         )
         widths = [config.patch_embeds_hidden_size * 2**i for i in range(len(config.depths))]
         self.size = widths[-1]

@@ -24,15 +24,15 @@ class EncodecEncoder(HubEncoder):
     def __init__(self, model: Any, extractor: Any) -> None:
         super().__init__(model, extractor)
         hop, centre = self._receptive_field()
-        late = max(0, math.ceil(-centre / hop))
+        leading = max(0, math.ceil(-centre / hop))
         chunk = self.config.chunk_length
         self.geometry = Geometry(
             hop=hop,
             centre=centre,
             window=1,
-            most=chunk,
-            context=0 if chunk else round(self.rate / hop),
-            late=late,
+            max_samples=chunk,
+            margin_frames=0 if chunk else round(self.rate / hop),
+            leading_frames=leading,
         )
         self.size = self.config.hidden_size
 

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from harness.models.adapters.transformers.encoder import HubEncoder
-from harness.models.geometry import Geometry, usual_context
+from harness.models.geometry import Geometry, usual_margin
 
 _MEL_WINDOW, _MEL_HOP = 400, 160
 
@@ -30,8 +30,8 @@ class Wav2Vec2Bert(HubEncoder):
             hop=stack * _MEL_HOP,
             centre=window / 2,
             window=window,
-            least=window,
-            context=usual_context(self.rate, stack * _MEL_HOP),
+            min_samples=window,
+            margin_frames=usual_margin(self.rate, stack * _MEL_HOP),
         )
         self._set_sizes(self.config.hidden_size, self.config.num_hidden_layers)
 
@@ -52,8 +52,8 @@ class WhisperEncoder(HubEncoder):
             hop=hop,
             centre=0,
             window=1,
-            most=int(extractor.n_samples),
-            context=usual_context(self.rate, hop),
+            max_samples=int(extractor.n_samples),
+            margin_frames=usual_margin(self.rate, hop),
         )
         self._set_sizes(self.config.d_model, self.config.encoder_layers)
 
@@ -75,9 +75,9 @@ class AudioSpectrogramTransformer(HubEncoder):
             hop=stride * _MEL_HOP,
             centre=window / 2,
             window=window,
-            least=_MEL_WINDOW,
-            most=_MEL_WINDOW + (int(extractor.max_length) - 1) * _MEL_HOP,
-            context=10,
+            min_samples=_MEL_WINDOW,
+            max_samples=_MEL_WINDOW + (int(extractor.max_length) - 1) * _MEL_HOP,
+            margin_frames=10,
         )
         self._set_sizes(config.hidden_size, config.num_hidden_layers)
         self.pooled_size = self.size

@@ -12,7 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from harness.models.adapters.transformers.encoder import HubEncoder
-from harness.models.geometry import Geometry, strided, usual_context
+from harness.models.geometry import Geometry, strided, usual_margin
 
 
 class Waveform(HubEncoder):
@@ -27,8 +27,8 @@ class Waveform(HubEncoder):
             hop=hop * group,
             centre=(window + (group - 1) * hop - 1) / 2,
             window=window + (group - 1) * hop,
-            least=window + (group - 1) * hop,
-            context=usual_context(self.rate, hop * group),
+            min_samples=window + (group - 1) * hop,
+            margin_frames=usual_margin(self.rate, hop * group),
         )
         self._set_sizes(self.config.hidden_size, self.config.num_hidden_layers)
 

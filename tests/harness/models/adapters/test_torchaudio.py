@@ -81,9 +81,9 @@ def test_embeddings_are_those_of_the_pipeline(name):
     frames, times = get_timestamp_embeddings(sound(400 / 16000 + 0.88)[:1], model)
     assert frames.shape == (*times.shape, 24) == (1, 45, 24)
     assert times[0, :2].tolist() == [12.46875, 32.46875]
-    layers, _ = get_layer_embeddings(audio, model, [1, 3], False)
+    layers, _ = get_layer_embeddings(audio, model, [1, 3])
     torch.testing.assert_close(layers, [hidden[0].mean(1), hidden[2].mean(1)])
-    first, _ = get_layer_embeddings(audio, model, [0], False)
+    first, _ = get_layer_embeddings(audio, model, [0])
     assert first[0].shape == (1, 24)
     assert model.layer_sizes == [24] * 4
 

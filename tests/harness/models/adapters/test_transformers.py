@@ -186,7 +186,7 @@ def test_timestamps_are_the_centres_of_frames_before_attention(saved, name):
             conv.weight.data += conv.weight.data.flip(-1)
     clip, clicks = click_train(16000, 1.5, 16)
     audio = torch.from_numpy(np.stack([clip, np.zeros_like(clip)]))
-    (frames,), times = get_layer_embeddings(audio, model, [0], True)
+    (frames,), times = get_layer_embeddings(audio, model, [0], timestamps=True)
     lag = measure_lag((frames[0] - frames[1]).numpy(), times[0].numpy(), clicks)
     assert lag is not None
     assert abs(lag.offset) < 2.0  # ms
@@ -245,8 +245,8 @@ def test_chunks_equal_the_whole_where_a_frame_sees_less_than_the_overlap(saved):
     audio = sound(load_model(folder), 17.3, n=1)
     whole, chunks = (load_model(folder, chunk_length_s=length) for length in (60, 6))
     for timestamps in (True, False):
-        (expected,), times = get_layer_embeddings(audio, whole, [0], timestamps)
-        (found,), same = get_layer_embeddings(audio, chunks, [0], timestamps)
+        (expected,), times = get_layer_embeddings(audio, whole, [0], timestamps=timestamps)
+        (found,), same = get_layer_embeddings(audio, chunks, [0], timestamps=timestamps)
         assert_close(found, expected)
         assert (times is None) or torch.equal(times, same)
 
@@ -283,8 +283,8 @@ def test_layers_are_the_librarys_hidden_states(saved, name):
         pytest.skip("it has one layer")
     audio = sound(model, 0.8)
     numbers = range(len(model.layer_sizes))
-    scenes, none = get_layer_embeddings(audio, model, numbers, False)
-    frames, times = get_layer_embeddings(audio, model, numbers, True)
+    scenes, none = get_layer_embeddings(audio, model, numbers)
+    frames, times = get_layer_embeddings(audio, model, numbers, timestamps=True)
     assert none is None
     assert [scene.shape for scene in scenes] == [(2, size) for size in model.layer_sizes]
     assert [f.shape for f in frames] == [(*times.shape, size) for size in model.layer_sizes]
@@ -294,7 +294,7 @@ def test_layers_are_the_librarys_hidden_states(saved, name):
         return
     if name not in ("sew", "clap", "clap-fused", "wav2vec2-large"):
         assert_close(scenes[-1], output)
-    one, _ = get_layer_embeddings(audio, model, [1], False)
+    one, _ = get_layer_embeddings(audio, model, [1])
     assert_close(one[0], scenes[1])
 
 
