@@ -237,10 +237,12 @@ _found = {
 FIELDS = {column: _found[column] for column in COLUMNS}
 """The group and the field of each column."""
 
+_HINTS = {group: get_type_hints(kind) for group, kind in GROUPS.items()}
+
 
 @functools.cache
 def kind_of(column: str) -> type:
     """Return the type of a column's values: bool, int, float or str."""
     group, name = FIELDS[column]
-    hint = get_type_hints(GROUPS[group])[name]
+    hint = _HINTS[group][name]
     return next((k for k in (bool, int, float) if k in (hint, *get_args(hint))), str)

@@ -30,7 +30,7 @@ def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
     spread = rows.groupby(_PLACE).agg(
         n_seeds=("value", "count"),
         value=("value", "mean"),
-        seed_sd=("value", _sd),
+        seed_sd=("value", deviation),
         ci_low=("ci_low", "mean"),
         ci_high=("ci_high", "mean"),
     )
@@ -39,9 +39,15 @@ def seed_spread(table: pd.DataFrame) -> pd.DataFrame:
     return spread.reset_index()
 
 
-def _sd(values: pd.Series) -> float:
-    known = values.dropna()
+def deviation(values: np.ndarray | pd.Series) -> float:
+    """Return the standard deviation (ddof 1) of the known values; NaN of fewer than two."""
+    values = known(np.asarray(values, np.float64))
     # The mean of equal values can be rounded, which would give a deviation above 0.
-    if len(known) > 1 and known.nunique() == 1:
+    if len(values) > 1 and len(set(values)) == 1:
         return 0.0
-    return float(known.std(ddof=1)) if len(known) > 1 else np.nan
+    return float(values.std(ddof=1)) if len(values) > 1 else np.nan
+
+
+def known(values: np.ndarray) -> np.ndarray:
+    """Return the values of a float or object array that are not missing."""
+    return values[~pd.isna(values)]

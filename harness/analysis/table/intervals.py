@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +14,12 @@ from harness.metrics.variance import Part, add_up, of_seeds
 from harness.results.frames import EQUAL_DIGITS
 
 MEASURED, ALLOWED = "seeds", "allowance"
+
+OF_INTERVAL = (
+    *("metric", "value", "ci_low", "ci_high", "standard_error", "freedom", "training_error"),
+    *("n_groups", "clip_error", "n_test"),
+)
+"""Columns of result rows that an interval over seeds is computed from."""
 
 
 class SeedsInterval(NamedTuple):
@@ -29,39 +36,39 @@ class SeedsInterval(NamedTuple):
     training: str
 
 
-def seeds_interval(rows: pd.DataFrame, *, grouped: bool = True) -> SeedsInterval:
+def seeds_interval(rows: Mapping[str, np.ndarray], *, grouped: bool = True) -> SeedsInterval:
     """Return the interval of one model on one task.
 
     One seed has the interval of its row. Several have a t interval from the mean variance over test
     units and the variance between seeds.
 
     Args:
-        rows: finished rows of one model, task and protocol, a row a probe seed.
+        rows: finished rows of one model, task and protocol, a row a probe seed, as the columns
+            ``OF_INTERVAL``: texts, or float64 with NaN for what is unknown.
         grouped: whether test groups are the units, on tasks that have them; otherwise clips.
     """
     # NaN if a seed has no interval.
-    low, high = rows[["ci_low", "ci_high"]].to_numpy(np.float64).mean(axis=0)
-    errors, freedom = rows.standard_error, rows.freedom
-    over_clips = not grouped and rows.n_groups.notna().any()
+    low, high = float(rows["ci_low"].mean()), float(rows["ci_high"].mean())
+    errors, freedom, values = rows["standard_error"], rows["freedom"], rows["value"]
+    allowed, equal = rows["training_error"], len(set(values)) == 1
+    over_clips = not grouped and not np.isnan(rows["n_groups"]).all()
     if over_clips:
-        errors = rows.clip_error
-        freedom = rows.n_test.astype(float) - 1
-    elif len(rows) == 1 or rows.value.nunique() == 1:
-        allowed = (rows.training_error > 0).any()
-        return SeedsInterval(low, high, ALLOWED if allowed else "")
+        errors, freedom = rows["clip_error"], rows["n_test"] - 1
+    elif equal:
+        return SeedsInterval(low, high, ALLOWED if (allowed > 0).any() else "")
     # There may be an interval over clips even if groups are too few for one over groups.
-    if errors.isna().any() or (rows.ci_low.isna().any() and not over_clips):
+    if np.isnan(errors).any() or (np.isnan(low) and not over_clips):
         return SeedsInterval(low, high, "")
-    parts = [Part(float((errors**2).mean()), float(freedom.min()))]
+    parts = [Part(float((errors**2).mean()), float(np.fmin.reduce(freedom)))]
     training = ""
-    if rows.value.nunique() > 1:
-        parts.append(of_seeds(rows.value.to_numpy()))
+    if not equal:
+        parts.append(of_seeds(values))
         training = MEASURED
-    elif (rows.training_error > 0).any():
-        parts.append(Part(float((rows.training_error**2).mean()), np.inf))
+    elif (allowed > 0).any():
+        parts.append(Part(float(np.nanmean(allowed**2)), np.inf))
         training = ALLOWED
-    metric = find_metric(rows.metric.iloc[0])
-    low, high = t_interval(metric, float(rows.value.mean()), add_up(parts))
+    metric = find_metric(rows["metric"][0])
+    low, high = t_interval(metric, float(values.mean()), add_up(parts))
     return SeedsInterval(low, high, training)
 
 

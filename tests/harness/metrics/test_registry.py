@@ -112,7 +112,7 @@ def test_rows_of_an_unknown_metric_have_no_interval_of_another() -> None:
     tested = {"standard_error": 0.05, "freedom": 30.0, "ci_low": 0.3, "ci_high": 0.8}
     rows = [row(metric="top_acc", seed=s, value=0.5 + s / 10, **tested) for s in range(2)]
     with pytest.raises(UserError, match="Did you mean 'top1_acc'"):
-        seeds_interval(frame(rows))
+        seeds_interval({name: column.to_numpy() for name, column in frame(rows).items()})
 
 
 def test_parts_are_reported_and_no_metrics_of_tasks() -> None:
