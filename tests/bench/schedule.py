@@ -233,8 +233,8 @@ def bound(chains: Sequence[Chain], workers: int) -> float:
 
 def cost_table(speed: Speed) -> Iterator[str]:
     """Yield the table of the tasks."""
-    yield "| task | audio | embedding | probes | longest chain |"
-    yield "| --- | --- | --- | --- | --- |"
+    yield "| task | audio | embedding | probes | longest chain | two workers |"
+    yield "| --- | --- | --- | --- | --- | --- |"
     total = [0.0, 0.0, 0.0]
     for card in sorted(the_cards(), key=lambda card: -chain(card, "m", speed)[0].work):
         each, *_ = chain(card, "m", speed)
@@ -244,9 +244,9 @@ def cost_table(speed: Speed) -> Iterator[str]:
         audio, *cells = numbers
         yield (
             f"| {card.name} | {audio:.1f} h | " + " | ".join(f"{n:.2f} h" for n in cells)
-            + f" | {each.longest / 3600:.2f} h |"
+            + f" | {each.longest / 3600:.2f} h | {makespan([each], 1) / makespan([each], 2):.2f} |"
         )  # fmt: skip
-    yield f"| all | {total[0]:.0f} h | {total[1]:.1f} h | {total[2]:.1f} h | |"
+    yield f"| all | {total[0]:.0f} h | {total[1]:.1f} h | {total[2]:.1f} h | | |"
 
 
 def main() -> None:
