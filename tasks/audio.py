@@ -202,10 +202,17 @@ class ContentHashes:
         memory: the JSON file in which they are stored.
         verify: hash each file again once per object, even if its hash is stored.
         read_only: store nothing on disk.
+        seen: as for :class:`harness.core.memory.FileMemory`.
     """
 
-    def __init__(self, memory: Path, verify: bool = False, read_only: bool = False) -> None:
-        self._memory = FileMemory(memory, verify, read_only)
+    def __init__(
+        self,
+        memory: Path,
+        verify: bool = False,
+        read_only: bool = False,
+        seen: dict[str, str] | None = None,
+    ) -> None:
+        self._memory = FileMemory(memory, verify, read_only, seen)
 
     def sha256(self, path: Path | str) -> str:
         """Return the hash of a file's content.

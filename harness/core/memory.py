@@ -21,22 +21,31 @@ class FileMemory:
         path: the cache, a JSON file; an absent, damaged or outdated one counts as empty.
         verify: ignore the stored texts, so that each is found out again once.
         read_only: store nothing on disk.
+        seen: states of files, as text by path, which are not looked at again. A file that is not
+            in it is added. Caches that share it look at each file once. If None, they look each
+            time.
     """
 
-    def __init__(self, path: Path, verify: bool = False, read_only: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        verify: bool = False,
+        read_only: bool = False,
+        seen: dict[str, str] | None = None,
+    ) -> None:
         self._path = path
         self._read_only = read_only
+        self._seen = seen
         self._old = {} if verify else _load(path)
         self._new: dict[str, str] = {}
 
     def known(self, file: Path | str) -> str | None:
-        """Return the text stored for ``file`` in its present state, if any.
+        """Return the text stored for ``file`` in its present (or ``seen``) state, if any.
 
         Raises:
             OSError: the file's state cannot be read.
         """
-        key = _key(file)
-        return self._known(key, _prefix(file_state(key)))
+        return self._known(_key(file))
 
     def recall(self, file: Path | str, find_out: Callable[[], str]) -> str:
         """Return the text stored for ``file``; otherwise call ``find_out`` and store its result.
@@ -45,18 +54,27 @@ class FileMemory:
             OSError: the file's state cannot be read. Errors of ``find_out`` are raised too.
         """
         key = _key(file)
-        state = file_state(key)  # before find_out: a change during it then invalidates the entry
-        text = self._known(key, _prefix(state))
+        text = self._known(key)
         if text is None:
+            state = file_state(key)  # before find_out: a change during it invalidates the entry
             settled = state.settled()
             text = find_out()
             if settled:
-                self._new[key] = _prefix(state) + text
+                self._new[key] = self._prefix(key, state) + text
         return text
 
-    def _known(self, key: str, prefix: str) -> str | None:
+    def _known(self, key: str) -> str | None:
+        prefix = self._seen.get(key) if self._seen else None
+        if prefix is None:
+            prefix = self._prefix(key, file_state(key))
         entry = self._new.get(key) or self._old.get(key, "")
         return entry[len(prefix) :] if entry.startswith(prefix) else None
+
+    def _prefix(self, key: str, state: FileState) -> str:
+        prefix = f"{state.size} {state.mtime_ns} {state.ctime_ns} {state.inode} "
+        if self._seen is not None:
+            self._seen[key] = prefix
+        return prefix
 
     def save(self) -> None:
         """Add the new entries to the cache file in one step; keep those of other processes."""
@@ -69,10 +87,6 @@ class FileMemory:
 def _key(file: Path | str) -> str:
     key = os.fspath(file)
     return key if key.startswith(os.sep) else os.path.abspath(key)  # isabs is slower
-
-
-def _prefix(state: FileState) -> str:
-    return f"{state.size} {state.mtime_ns} {state.ctime_ns} {state.inode} "
 
 
 def _load(path: Path) -> dict[str, str]:

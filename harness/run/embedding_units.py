@@ -26,6 +26,7 @@ from tasks.format.task import Task, TaskSource
 def stored_embeddings(
     module: HearModule,
     source: TaskSource,
+    task: Task,
     out: Path,
     hashes: ContentHashes,
     memory: FileMemory,
@@ -39,6 +40,7 @@ def stored_embeddings(
     Args:
         module: the model, identified.
         source: the task, with checked audio.
+        task: what was read of it.
         out: the run's folder.
         hashes: the hashes of audio files.
         memory: what the check found out about audio files.
@@ -46,7 +48,7 @@ def stored_embeddings(
         cached: most bytes of resampled audio that the run's folder keeps.
         read_only: remove no leftovers.
     """
-    task, units = source.read(), []
+    units = []
     rate = source_rate(task, module.sample_rate)
     for split in task.splits:
         audio = audio_sha256s(task, split, rate, hashes)

@@ -116,9 +116,10 @@ def make_plan(settings: Settings, say: Say = lambda _: None) -> Plan:
     unsupported = check_protocols(protocols, tasks, say)
     if settings.task_statistics:
         check_fittable(tasks)
+    seen: dict[str, str] = {}
     how = {"verify": settings.verify, "read_only": settings.read_only}
-    hashes = ContentHashes(settings.out / AUDIO_HASHES, **how)
-    memory = FileMemory(settings.out / CHECKED_AUDIO, **how)
+    hashes = ContentHashes(settings.out / AUDIO_HASHES, **how, seen=seen)
+    memory = FileMemory(settings.out / CHECKED_AUDIO, **how, seen=seen)
     evaluations: dict[Path, Evaluation] = {}  # two choices of layers can have one in common
     for module, source in _pairs(settings, sources, protocols, memory, say):
         task = source.read()
@@ -128,6 +129,7 @@ def make_plan(settings: Settings, say: Say = lambda _: None) -> Plan:
         stored = stored_embeddings(
             module,
             source,
+            task,
             settings.out,
             hashes,
             memory,

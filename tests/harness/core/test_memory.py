@@ -222,3 +222,21 @@ def test_relative_and_absolute_are_one_file(
     monkeypatch.chdir(tmp_path)
     memory.recall(Path(file.name), lambda: "once")
     assert memory.recall(file, pytest.fail) == "once"
+
+
+def test_memories_that_share_what_was_seen_look_at_a_file_once(tmp_path: Path, file: Path) -> None:
+    def memories() -> list[FileMemory]:
+        seen: dict[str, str] = {}
+        return [FileMemory(tmp_path / f"memory{i}.json", seen=seen) for i in range(2)]
+
+    for i, memory in enumerate(memories()):
+        assert memory.recall(file, lambda i=i: f"answer {i}") == f"answer {i}"
+        memory.save()
+    first, second = memories()
+    assert first.known(file) == "answer 0"
+    longer(file)  # as if it had changed a moment earlier or later
+    assert (first.known(file), second.known(file)) == ("answer 0", "answer 1")
+    first, second = memories()
+    assert (first.known(file), second.known(file)) == (None, None)
+    assert second.recall(file, lambda: "answer 2") == "answer 2"
+    assert second.known(file) == "answer 2"
