@@ -93,6 +93,8 @@ TINY: dict[str, Callable[[], tuple[Any, Any]]] = {
     "unispeech-sat": _wave(hf.UniSpeechSatConfig, hf.UniSpeechSatModel),
     "data2vec-audio": _wave(hf.Data2VecAudioConfig, hf.Data2VecAudioModel),
     "sew": _wave(hf.SEWConfig, hf.SEWModel, conv_dim=(16,) * 13),
+    "sew-d": _wave(hf.SEWDConfig, hf.SEWDModel, conv_dim=(16,) * 13),
+    "wav2vec2-conformer": _wave(hf.Wav2Vec2ConformerConfig, hf.Wav2Vec2ConformerModel),
     "wav2vec2-bert": _bert,
     "whisper": _whisper,
     "ast": _ast,

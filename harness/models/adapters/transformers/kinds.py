@@ -22,6 +22,8 @@ KINDS: dict[str, type[HubEncoder]] = {
     "unispeech-sat": Waveform,
     "data2vec-audio": Waveform,
     "sew": Waveform,
+    "sew-d": Waveform,
+    "wav2vec2-conformer": Waveform,
     "wav2vec2-bert": Wav2Vec2Bert,
     "whisper": WhisperEncoder,
     "audio-spectrogram-transformer": AudioSpectrogramTransformer,
@@ -34,7 +36,8 @@ KINDS: dict[str, type[HubEncoder]] = {
 def kind_of(config: Any) -> type[HubEncoder]:
     """Return the kind of a model with this configuration.
 
-    A model with code of its own is a :class:`Waveform` if its configuration has the fields of one.
+    A model with code of its own, which only ``trust_remote_code`` loads, is a :class:`Waveform` if
+    its configuration has the fields of one.
 
     Raises:
         ValueError: the model is of no kind that is supported.
@@ -42,9 +45,11 @@ def kind_of(config: Any) -> type[HubEncoder]:
     kind = KINDS.get(config.model_type)
     if kind is not None:
         return kind
-    if hasattr(config, "conv_kernel") and hasattr(config, "conv_stride"):
+    own_code = type(config).__module__.partition(".")[0] != "transformers"
+    if own_code and hasattr(config, "conv_kernel") and hasattr(config, "conv_stride"):
         return Waveform
     raise ValueError(
         f"A model of the type '{config.model_type}' is not supported. Types that are: "
-        f"{', '.join(KINDS)}, and custom code whose configuration has conv_kernel and conv_stride."
+        f"{', '.join(KINDS)}, and own code (trust_remote_code=true) whose configuration has "
+        "conv_kernel and conv_stride."
     )
