@@ -110,10 +110,32 @@ def by_stereo_encodec(folder: Path, audio: torch.Tensor) -> torch.Tensor:
     return hf.EncodecModel.from_pretrained(folder).eval().encoder(stereo).transpose(1, 2)
 
 
+def layers_of_library(name: str, folder: Path, audio: torch.Tensor) -> list[torch.Tensor]:
+    """Return the library's hidden states, each as frames (n, t, size)."""
+    extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
+    rate = extractor.sampling_rate
+    inputs = extractor(list(audio.numpy()), sampling_rate=rate, return_tensors="pt")
+    model = hf.AutoModel.from_pretrained(folder).eval()
+    if name.startswith("whisper"):
+        hidden = model.encoder(inputs.input_features, output_hidden_states=True).hidden_states
+    elif name.startswith("clap"):
+        inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])
+        images = model.audio_model(**inputs, output_hidden_states=True).hidden_states
+        # The rows of an image are four quarters of the time, each with all mel bands.
+        quarters = [each.unflatten(2, (4, -1)).mean(3) for each in images]
+        hidden = [each.flatten(2).unflatten(2, (32, -1)).mean(3).mT for each in quarters]
+    else:
+        hidden = model(**inputs, output_hidden_states=True).hidden_states
+    if name == "ast":
+        hidden = [each[:, 2:].unflatten(1, (12, 101)).mean(1) for each in hidden]
+    return list(hidden)
+
+
 LIBRARY: dict[str, Callable[[Path, torch.Tensor], torch.Tensor]] = {
     **dict.fromkeys(TINY, by_auto_model),
     "wav2vec2-ctc": by_ctc_encoder,
     "sew": by_sew,
+    "sew-d": by_sew,
     "whisper": by_whisper,
     "ast": by_ast,
     "clap": by_clap,
@@ -125,7 +147,7 @@ LIBRARY: dict[str, Callable[[Path, torch.Tensor], torch.Tensor]] = {
 # Distance of timestamps in ms, and the first one.
 TIMES = {
     **dict.fromkeys(TINY, (20.0, 199.5 / 16)),
-    "sew": (40.0, 359.5 / 16),
+    **dict.fromkeys(("sew", "sew-d"), (40.0, 359.5 / 16)),
     "wav2vec2-bert": (20.0, 17.5),
     "whisper": (20.0, 0.0),
     "ast": (50.0, 25.0),
@@ -276,13 +298,18 @@ def test_layers_of_the_models_own_pooled_output_are_refused(saved):
         load_module(parse_model(f"transformers={saved('ast')},pooling=model,layer=1"), "cpu")
 
 
-@pytest.mark.parametrize("name", quick_first("wav2vec2"))
+@pytest.mark.parametrize("name", quick_first("wav2vec2", "wav2vec2-large", "sew", "ast", "clap"))
 def test_layers_are_the_librarys_hidden_states(saved, name):
-    model = load_model(str(saved(name)))
+    folder = saved(name)
+    model = load_model(str(folder), hop_ms=1000)  # one pass of coarse frames
     if not model.layer_sizes:
         pytest.skip("it has one layer")
-    audio = sound(model, 0.8)
+    # As long as 20 whole windows: nothing is padded.
+    audio = sound(model, model.encoder.geometry.samples(20) / model.sample_rate)
+    with torch.no_grad():
+        expected = [frames[:, :20] for frames in layers_of_library(name, folder, audio)]
     numbers = range(len(model.layer_sizes))
+<<<<<<< HEAD
     scenes, none = get_layer_embeddings(audio, model, numbers)
     frames, times = get_layer_embeddings(audio, model, numbers, timestamps=True)
     assert none is None
@@ -296,6 +323,19 @@ def test_layers_are_the_librarys_hidden_states(saved, name):
         assert_close(scenes[-1], output)
     one, _ = get_layer_embeddings(audio, model, [1])
     assert_close(one[0], scenes[1])
+=======
+    assert [frames.shape for frames in expected] == [(2, 20, size) for size in model.layer_sizes]
+    frames, times = get_layer_embeddings(audio, model, numbers, True)
+    scenes, none = get_layer_embeddings(audio, model, numbers, False)
+    assert times.shape == (2, 20)
+    assert none is None
+    for number in numbers:
+        assert_close(frames[number], expected[number])
+        assert_close(scenes[number], expected[number].mean(1))
+    for number in numbers:
+        (alone,), _ = get_layer_embeddings(audio, model, [number], False)
+        assert_close(alone, expected[number].mean(1))
+>>>>>>> 8562877 (The layers of transformers are compared with the library's by time)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.01)])
@@ -343,6 +383,7 @@ def test_a_model_is_a_module_with_the_name_of_its_folder(saved, tmp_path, monkey
         ("transformers=whole,layr=3", r"no option 'layr'"),
         ("transformers=unheard", "no feature extractor"),
         ("transformers=parts", "does not contain all weights.*encoder.layers.0"),
+        ("transformers=speech", "type 'speecht5' is not supported.*own code"),
         ("transformers=text", "type 'bert' is not supported.*wav2vec2"),
     ],
 )
@@ -358,6 +399,7 @@ def test_a_wrong_model_is_refused(saved, tmp_path, monkeypatch, text, said):
     kept = {k: v for k, v in load_file(weights).items() if "layers.0" not in k}
     save_file(kept, weights, {"format": "pt"})
     hf.BertConfig().save_pretrained(tmp_path / "text")
+    hf.SpeechT5Config().save_pretrained(tmp_path / "speech")
     with pytest.raises(UserError, match=said):
         load_module(parse_model(text), "cpu")
 
