@@ -309,33 +309,17 @@ def test_layers_are_the_librarys_hidden_states(saved, name):
     with torch.no_grad():
         expected = [frames[:, :20] for frames in layers_of_library(name, folder, audio)]
     numbers = range(len(model.layer_sizes))
-<<<<<<< HEAD
-    scenes, none = get_layer_embeddings(audio, model, numbers)
-    frames, times = get_layer_embeddings(audio, model, numbers, timestamps=True)
-    assert none is None
-    assert [scene.shape for scene in scenes] == [(2, size) for size in model.layer_sizes]
-    assert [f.shape for f in frames] == [(*times.shape, size) for size in model.layer_sizes]
-    output = get_scene_embeddings(audio, model)
-    if name == "ast":  # its output has another layer normalisation
-        output = model.encoder.model.layernorm(output)
-        return
-    if name not in ("sew", "clap", "clap-fused", "wav2vec2-large"):
-        assert_close(scenes[-1], output)
-    one, _ = get_layer_embeddings(audio, model, [1])
-    assert_close(one[0], scenes[1])
-=======
     assert [frames.shape for frames in expected] == [(2, 20, size) for size in model.layer_sizes]
-    frames, times = get_layer_embeddings(audio, model, numbers, True)
-    scenes, none = get_layer_embeddings(audio, model, numbers, False)
+    frames, times = get_layer_embeddings(audio, model, numbers, timestamps=True)
+    scenes, none = get_layer_embeddings(audio, model, numbers)
     assert times.shape == (2, 20)
     assert none is None
     for number in numbers:
         assert_close(frames[number], expected[number])
         assert_close(scenes[number], expected[number].mean(1))
     for number in numbers:
-        (alone,), _ = get_layer_embeddings(audio, model, [number], False)
+        (alone,), _ = get_layer_embeddings(audio, model, [number])
         assert_close(alone, expected[number].mean(1))
->>>>>>> 8562877 (The layers of transformers are compared with the library's by time)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("bf16", 0.05), ("fp16", 0.01)])
