@@ -118,7 +118,7 @@ class FrameModel(nn.Module):
         sample_rate, scene_embedding_size, timestamp_embedding_size: as in the HEAR API.
         layer_sizes: embedding size of each layer; empty if layers cannot be chosen. With
             ``pooling="model"`` they cannot, because the pooled output is that of the whole model.
-        checkpoint_revision: commit of the checkpoint; empty if it is not known.
+        checkpoint_revision: commit of the checkpoint, or name of its file; empty if not known.
 
     Raises:
         ValueError: an option has a value that is not allowed.

@@ -46,9 +46,10 @@ class HearModule:
         sample_rate: in Hz, of the model's input.
         scene_embedding_size, timestamp_embedding_size: widths of the two kinds of embedding.
         device: the model's device, for example ``"cpu"`` or ``"cuda:0"``.
-        checkpoint_sha256: of the checkpoint's content, empty without one.
+        checkpoint_sha256: of the checkpoint's content, empty without one. If the module names an
+            option as its ``CHECKPOINT_OPTION``, the value of that option is the checkpoint.
         checkpoint_revision: the model's attribute of that name, empty if it has none: the commit of
-            a checkpoint of a hub.
+            a checkpoint of a hub, or the name of a toolkit's file of weights.
         frontend_convention: the model's attribute of that name, empty if it has none.
         layers: first column of each layer that the model embeds, and the one after its last; empty
             unless the option ``layer`` chooses some.
@@ -86,7 +87,12 @@ class HearModule:
             options = {name: value for name, value in spec.options.items() if name != OPTION}
             self.whole = dataclasses.replace(spec, options=options)
         self.frontend_convention = str(getattr(model, "frontend_convention", ""))
-        self.checkpoint_sha256 = checkpoint_sha256(spec.checkpoint)
+        of_checkpoint = getattr(module, "CHECKPOINT_OPTION", "")
+        self.checkpoint_sha256 = checkpoint_sha256(
+            str(spec.options.get(of_checkpoint) or spec.checkpoint)
+        )
+        # The content of a checkpoint identifies the model, and its place does not.
+        options = {k: v for k, v in self.whole.options.items() if k != of_checkpoint}
         self.checkpoint_revision = str(getattr(model, "checkpoint_revision", ""))
         self._fingerprint = ""
         self._reference: ReferenceEmbeddings | None = None
@@ -94,7 +100,7 @@ class HearModule:
             {
                 "module": short_name(import_name(spec.module)),
                 "source": spec.live.code_sha256() if spec.live else source_sha256(module),
-                "options": json.loads(json.dumps(dict(self.whole.options), default=str)),
+                "options": json.loads(json.dumps(options, default=str)),
                 "weights": self._backend.weights_sha256(),
                 "checkpoint": self.checkpoint_sha256,
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,7 +38,10 @@ class ModelSpec:
 
     @property
     def label(self) -> str:
-        """The name in tables: ``module/checkpoint-stem(key=value,...)``, or ``name``."""
+        """The name in tables: ``module/checkpoint-stem(key=value,...)``, or ``name``.
+
+        Paths among the values are shortened to the name of their file.
+        """
         if self.name:
             return self.name
         label = short_name(self.module)
@@ -46,8 +50,13 @@ class ModelSpec:
             # Names of models on a hub can contain dots that begin no suffix: whisper-tiny.en.
             label += f"/{path.name if self.module in built_in_modules() else path.stem}"
         if self.options:
-            label += "(" + ",".join(f"{k}={v}" for k, v in sorted(self.options.items())) + ")"
+            shown = (f"{k}={_without_folder(v)}" for k, v in sorted(self.options.items()))
+            label += f"({','.join(shown)})"
         return label
+
+
+def _without_folder(value: object) -> object:
+    return Path(value).name if isinstance(value, str) and os.sep in value else value
 
 
 def folder_name(label: str) -> str:

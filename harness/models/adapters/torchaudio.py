@@ -35,6 +35,9 @@ __all__ = [
 CHECKPOINT_IS_NAMED = True
 """The first argument of ``load_model`` is the name of a pipeline, and is always needed."""
 
+CHECKPOINT_OPTION = "weights"
+"""The option of ``load_model`` whose value is a file of weights, which replaces the checkpoint."""
+
 
 class PipelineEncoder(FrameEncoder):
     """A ``Wav2Vec2Model`` of torchaudio.

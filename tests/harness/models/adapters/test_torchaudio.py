@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 import torchaudio
 
 from harness.core.errors import UserError
+from harness.core.hashing import file_sha256
 from harness.models.adapters.torchaudio import (
     get_layer_embeddings,
     get_scene_embeddings,
@@ -104,6 +106,12 @@ def test_a_state_dict_replaces_the_weights(tmp_path):
     own = load_module(parse_model(f"torchaudio=TINY,weights={path}"), "cpu")
     known = load_module(parse_model("torchaudio=TINY"), "cpu")
     assert own.fingerprint != known.fingerprint
+    assert own.info.label == "torchaudio/TINY(weights=own.pt)"
+    assert own.info.checkpoint_sha256 == file_sha256(path)
+    (tmp_path / "moved").mkdir()
+    moved = shutil.copy(path, tmp_path / "moved")
+    again = load_module(parse_model(f"torchaudio=TINY,weights={moved}"), "cpu")
+    assert again.fingerprint == own.fingerprint
     assert (known.info.label, known.info.checkpoint_revision) == ("torchaudio/TINY", "TINY.pt")
     del state["encoder.transformer.layers.0.attention.k_proj.weight"]
     torch.save(state, path)
