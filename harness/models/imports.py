@@ -201,14 +201,22 @@ def _installed_like(name: str) -> str:
 
 
 def checkpoint_sha256(checkpoint: str) -> str:
-    """Return the sha256 of a checkpoint's content, a file or folder; empty without checkpoint."""
+    """Return the sha256 of a checkpoint's content, a file or folder; empty without checkpoint.
+
+    Of a folder, hidden files and folders (``.git``) and texts (``*.md``) do not count.
+    """
     path = Path(checkpoint)
     if not checkpoint or not path.exists():  # a name on a hub
         return ""
     if path.is_file():
         return file_sha256(path)
-    files = sorted(p for p in path.rglob("*") if p.is_file())
-    return sha256_of([[p.relative_to(path).as_posix(), file_sha256(p)] for p in files])
+    names = sorted(p.relative_to(path) for p in path.rglob("*") if p.is_file())
+    kept = [
+        name
+        for name in names
+        if name.suffix.lower() != ".md" and not any(part.startswith(".") for part in name.parts)
+    ]
+    return sha256_of([[name.as_posix(), file_sha256(path / name)] for name in kept])
 
 
 def source_sha256(module: ModuleType) -> str:

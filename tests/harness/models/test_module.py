@@ -17,7 +17,7 @@ from support.hear_modules import write_module
 import hear_byola
 from harness.core.errors import UserError
 from harness.models.arguments import options_of_load
-from harness.models.imports import import_hear_module, source_sha256
+from harness.models.imports import checkpoint_sha256, import_hear_module, source_sha256
 from harness.models.loading import load_again, load_module
 from harness.models.names import built_in_modules
 from harness.models.spec import ModelSpec, folder_name, parse_model
@@ -511,6 +511,21 @@ def test_a_fingerprint_does_not_follow_where_the_module_lies_or_what_it_is_calle
     first = load(str(write_module(folder / "a", "toy_move")) + ",name=one")
     second = load(str(write_module(folder / "b", "toy_move")) + ",name=two")
     assert first.fingerprint == second.fingerprint
+
+
+def test_of_a_checkpoint_folder_only_what_a_model_reads_counts(tmp_path):
+    folder = tmp_path / ".cache" / "model"
+    (folder / ".git/objects").mkdir(parents=True)
+    (folder / "weights.bin").write_text("1")
+    first = checkpoint_sha256(str(folder))
+    for name in (".git/FETCH_HEAD", ".git/objects/1.bin", ".gitattributes", "README.md"):
+        (folder / name).write_text("new")
+        assert checkpoint_sha256(str(folder)) == first, name
+    for name in ("weights.bin", "own.py", "part/config.json"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("2")
+        first, last = checkpoint_sha256(str(folder)), first
+        assert first != last, name
 
 
 def test_weights_alone_change_a_fingerprint(folder):
