@@ -88,14 +88,28 @@ def export(
 
     protocols = [protocol] if protocol else []
     results = load(chosen_runs(*paths, *runs))
-    rows = results.select(models=models, protocols=protocols, tasks=tasks, exclude=exclude).rows
-    publication = Publication(name, organization, relationship, _datasets(datasets, rows))
+    chosen = results.select(models=models, protocols=protocols, tasks=tasks, exclude=exclude)
+    rows = chosen.rows
+    publication = Publication(
+        name, organization, relationship, _datasets(datasets, rows), _intervals(chosen.table)
+    )
     text = exported(rows, style, publication)
     if out is None:
         click.echo(text, nl=False)
     else:
         write_file(out, text)
         click.echo(out)
+
+
+def _intervals(table: pd.DataFrame) -> dict[tuple[str, str, str], tuple[float, float]]:
+    """Return the intervals of `results table`, by model, task and protocol."""
+    from harness.analysis.table.cells import cells
+
+    return {
+        (cell.model, cell.task, protocol): (float(cell.ci_low), float(cell.ci_high))
+        for protocol in table.protocol.unique()
+        for cell in cells(table, protocol).dropna(subset="ci_low").itertuples()
+    }
 
 
 def _datasets(texts: tuple[str, ...], rows: pd.DataFrame) -> dict[str, str]:

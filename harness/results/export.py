@@ -37,12 +37,14 @@ class Publication:
         organization: who evaluated it.
         relationship: of the organization to the model's makers, a word of Every Eval Ever's schema.
         datasets: task: its dataset on the Hugging Face hub, ``ORG/NAME`` or ``ORG/NAME:TASK_ID``.
+        intervals: by (model, task, protocol), the 95 % interval of the mean over seeds.
     """
 
     model: str
     organization: str = "unknown"
     relationship: str = "other"
     datasets: Mapping[str, str] = field(default_factory=dict)
+    intervals: Mapping[tuple[str, str, str], tuple[float, float]] = field(default_factory=dict)
 
 
 def json_lines(rows: pd.DataFrame, publication: Publication) -> str:
@@ -56,7 +58,7 @@ def json_lines(rows: pd.DataFrame, publication: Publication) -> str:
 def model_index(rows: pd.DataFrame, publication: Publication) -> str:
     """Return the YAML of ``model-index`` for the front matter of a model card.
 
-    The metrics of one task are by protocol; with several seeds, the mean.
+    The metrics of one task are by protocol; with several seeds or draws, the mean.
     """
     results = []
     for _, of_task in rows.groupby("task", sort=False):
@@ -66,7 +68,7 @@ def model_index(rows: pd.DataFrame, publication: Publication) -> str:
                 "type": _HUB_METRICS.get(each.metric, each.metric),
                 "value": _mean(seeds),
                 "name": f"{each.metric} ({each.protocol})",
-                "args": _args(seeds),
+                "args": _args(seeds, publication),
             }
             for _, seeds in of_task.groupby("protocol", sort=False)
             for each in seeds.iloc[:1].itertuples()
@@ -96,7 +98,7 @@ def eval_results(rows: pd.DataFrame, publication: Publication) -> str:
             continue
         dataset, _, task_id = publication.datasets[task].partition(":")
         notes = [f"{_LIBRARY} {seeds.harness_version.iloc[-1]}", f"protocol {protocol}"]
-        arguments = _args(seeds)
+        arguments = _args(seeds, publication)
         if "ci_low" in arguments:
             notes.append(f"95 % interval [{arguments['ci_low']}, {arguments['ci_high']}]")
         entries.append(
@@ -196,12 +198,13 @@ def _mean(seeds: pd.DataFrame) -> float:
     return round(float(seeds.value.mean()), 6)
 
 
-def _args(seeds: pd.DataFrame) -> dict[str, object]:
-    """Return what belongs to a value; the interval of one seed does not cover several."""
+def _args(seeds: pd.DataFrame, publication: Publication) -> dict[str, object]:
+    """Return what belongs to the mean over seeds."""
     row = seeds.iloc[0]
     found: dict[str, object] = {"protocol": row.protocol, "seeds": len(seeds)}
-    if len(seeds) == 1 and pd.notna(row.ci_low):
-        found |= {"ci_low": round(float(row.ci_low), 6), "ci_high": round(float(row.ci_high), 6)}
+    if interval := publication.intervals.get((row.model, row.task, row.protocol)):
+        low, high = interval
+        found |= {"ci_low": round(low, 6), "ci_high": round(high, 6)}
     if pd.notna(row.n_test):
         found["n_test"] = int(row.n_test)
     return found

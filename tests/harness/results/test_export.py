@@ -54,11 +54,13 @@ def test_a_model_index_is_one_for_the_hub(capsys: pytest.CaptureFixture[str]) ->
     low, high = chord.metric_args["ci_low"], chord.metric_args["ci_high"]
     assert low == pytest.approx(0.683, abs=5e-4)
     assert high == pytest.approx(0.805, abs=5e-4)
-    # Several seeds: their mean, and no interval of a single one.
+    # Several seeds: their mean and its interval, as in `results table`.
     several = by_place["demo_guitar_chord-v1-full", "hear2021"]
     assert several.metric_args["seeds"] == 3
     assert several.metric_value == pytest.approx(0.709, abs=5e-4)
-    assert "ci_low" not in several.metric_args
+    low, high = several.metric_args["ci_low"], several.metric_args["ci_high"]
+    assert low == pytest.approx(0.634, abs=5e-4)
+    assert high == pytest.approx(0.773, abs=5e-4)
     assert by_place["demo_pipe_pitch-v1-full", "linear"].dataset_type == "me/pipes"
 
 
