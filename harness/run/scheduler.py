@@ -204,9 +204,12 @@ class Scheduler:
             job = self._in_flight.pop(future)
             error = future.exception()
             if isinstance(error, WorkerDied):
-                self._count_death(job, error)
+                if job.key.is_dir():  # it died after it had stored its unit
+                    self._finish(job)
+                else:
+                    self._count_death(job, error)
                 continue
-            died = self._deaths.pop(job.key, 0)
+            self._deaths.pop(job.key, None)
             if isinstance(error, Damaged) and self._redoes(error, job.key):
                 continue
             if error is not None:
@@ -216,12 +219,19 @@ class Scheduler:
             if outcome == jobs.Outcome.OPEN:
                 self._elsewhere[job.key] = time.monotonic() + _POLL
                 continue
-            self._last_unit = time.monotonic()
-            done, whole = outcome == jobs.Outcome.DONE, job.key == job.part
-            self._estimate.took(job.part, seconds if done else None, whole=whole, share=job.share)
-            # A worker can die after it has stored its unit; the second attempt then finds it done.
-            if done or died:
-                job.finished()
+            if outcome == jobs.Outcome.DONE:
+                self._finish(job, seconds)
+            else:
+                self._count_finished(job)
+
+    def _finish(self, job: Job, seconds: float | None = None) -> None:
+        """Count and report a job that a worker of this run has done."""
+        self._count_finished(job, seconds)
+        job.finished()
+
+    def _count_finished(self, job: Job, seconds: float | None = None) -> None:
+        self._last_unit = time.monotonic()
+        self._estimate.took(job.part, seconds, whole=job.key == job.part, share=job.share)
 
     def _count_death(self, job: Job, error: WorkerDied) -> None:
         self._deaths[job.key] += 1

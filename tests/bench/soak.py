@@ -14,6 +14,7 @@ import importlib
 import platform
 import re
 import shlex
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -46,6 +47,8 @@ class Wanted:
 
 def main() -> None:
     """Read the command line, and write the section of each part."""
+    # Shells start commands in the background with SIGINT ignored, and children inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -94,8 +94,9 @@ def test_a_run_does_not_report_what_another_run_has_done(task: Path, tmp_path: P
     assert reported == []
 
 
+@pytest.mark.parametrize("code", [-9, -11, 3])
 def test_a_unit_whose_worker_dies_after_its_work_is_reported_once(
-    task: Path, tmp_path: Path
+    task: Path, tmp_path: Path, code: int
 ) -> None:
     events: list[str] = []
 
@@ -110,7 +111,7 @@ def test_a_unit_whose_worker_dies_after_its_work_is_reported_once(
             future = super().submit(*call, **options)
             if not events:
                 future = Future()
-                future.set_exception(WorkerDied(-9))
+                future.set_exception(WorkerDied(code))
             events.append("submitted")
             return future
 
