@@ -56,7 +56,10 @@ def in_words(state: Survey) -> str:
 
 
 def as_object(state: Survey) -> dict[str, object]:
-    """Return the state of a run as an object for JSON; unknown numbers are null."""
+    """Return the state of a run as an object for JSON; unknown numbers are null.
+
+    ``rough_seconds`` uses rates of another machine where ``expected_seconds`` is unknown.
+    """
     return {
         "run": str(state.out),
         "pairs": [
@@ -67,11 +70,13 @@ def as_object(state: Survey) -> dict[str, object]:
                 "evaluations": _counts(pair.evaluations),
                 "probes_done": pair.probes,
                 "expected_seconds": pair.seconds if pair.complete else None,
+                "rough_seconds": pair.rough,
                 "expected_bytes": round(pair.bytes),
             }
             for pair in state.pairs
         ],
         "expected_seconds": _total(state),
+        "rough_seconds": sum(pair.rough for pair in state.pairs),
         "expected_bytes": round(sum(pair.bytes for pair in state.pairs)),
         "free_bytes": state.free,
         "workers": state.slots,
@@ -152,6 +157,11 @@ def _expected(state: Survey) -> Iterator[str]:
         )
     if state.left and state.slots:
         yield f"With {plural(state.slots, 'worker')}: {state.left}.\n"
+    if state.rough_left and state.slots:
+        yield (
+            f"With {plural(state.slots, 'worker')}: {state.rough_left} (rates of hear_byola and "
+            "hear2021 on a CPU core of another machine).\n"
+        )
     size = sum(pair.bytes for pair in state.pairs)
     if size:
         short = " The disk is too small." if size > state.free else ""

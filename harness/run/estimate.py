@@ -20,8 +20,7 @@ class WorkPart:
         kind: of its units: ("embed", model, task) or ("probe", protocol, task).
         amount: of work: seconds of audio, or probes.
         done: amount of work that is done.
-        usual: seconds that an amount of 1 takes usually, where no such unit is finished; only good
-            to compare parts.
+        usual: seconds that an amount of 1 takes on another machine, where no such unit is finished.
     """
 
     kind: Kind
@@ -123,8 +122,19 @@ class Estimate:
         seconds, complete = self.seconds(self._parts)
         if not seconds:
             return ""
-        seconds /= max(1, min(self._slots, len(self._parts)))
-        return f"{'about' if complete else 'more than'} {rough_duration(seconds)} left"
+        return f"{'about' if complete else 'more than'} {self._shared(seconds)} left"
+
+    def rough_left(self) -> str:
+        """Return the time left in words, by usual rates where none are known.
+
+        Empty if all rates are known.
+        """
+        _, complete = self.seconds(self._parts)
+        return "" if complete else f"very roughly {self._shared(self.cost(self._parts))} left"
+
+    def _shared(self, seconds: float) -> str:
+        """Return in words how long the workers take for so much work."""
+        return rough_duration(seconds / max(1, min(self._slots, len(self._parts))))
 
     def _seconds(self, part: WorkPart) -> float | None:
         rate = self._rates.of(part.kind)

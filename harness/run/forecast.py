@@ -15,9 +15,9 @@ from hear_byola.core import jsontext
 _ENOUGH = 24
 """Number of probes of a kind that are read."""
 
-# Seconds on a CPU core, for the order of units of which none has been finished: for a second of
-# audio (`hear_byola`), and for training a probe of `hear2021` on one embedding. Source:
-# tests/bench/schedule.py.
+# Seconds on a core of an AMD EPYC (Zen 3), for units of which none has been finished: for a second
+# of audio (`hear_byola`), and for training a probe of `hear2021` on one embedding. Other protocols
+# take less. Source: tests/bench/schedule.py.
 _USUAL_EMBEDDING = 0.006
 _USUAL_PROBE = 0.02
 

@@ -50,6 +50,7 @@ class PairState:
         probes: number of probes that are trained, of unfinished evaluations.
         seconds: expected work that is left, as far as it can be estimated.
         complete: whether all of it could be estimated.
+        rough: expected work that is left, by rates of another machine where none are known.
         bytes: expected size of what is left to write.
     """
 
@@ -60,6 +61,7 @@ class PairState:
     probes: int = 0
     seconds: float = 0.0
     complete: bool = True
+    rough: float = 0.0
     bytes: float = 0.0
 
 
@@ -83,6 +85,7 @@ class Survey:
         holders: processes that hold units.
         failures: what failed and is not done.
         left: expected time in words; empty if it is not known.
+        rough_left: the same by rates of another machine where none are known; empty if all are.
         slots: number of workers that ``left`` assumes.
         idle: commands of plans that are not finished and that no process works on.
         others: number of finished evaluations that no plan contains.
@@ -95,6 +98,7 @@ class Survey:
     holders: tuple[Holder, ...]
     failures: tuple[Failed, ...]
     left: str
+    rough_left: str
     slots: int
     idle: tuple[str, ...]
     others: int
@@ -132,6 +136,7 @@ def survey(plans: Sequence[Planned], out: Path, slots: int = 0) -> Survey:
         both: tuple[PlannedSplit | PlannedEvaluation, ...] = (*wanted, *evaluations)
         mine = [each for each in both if (each.model, each.task) == (model, task)]
         pair.seconds, pair.complete = estimate.seconds(out / each.folder for each in mine)
+        pair.rough = estimate.cost(out / each.folder for each in mine)
         pair.bytes = sum(each.bytes * estimate.share_left(out / each.folder) for each in mine)
     commands = {plan.name: plan.command for plan in plans}
     running = {name for name, _, _ in at_work}
@@ -143,6 +148,7 @@ def survey(plans: Sequence[Planned], out: Path, slots: int = 0) -> Survey:
         holders=tuple(holder_of(claim, name) for found in claims.values() for name, claim in found),
         failures=(*failures.values(), *{each.name: each for each in alone.values()}.values()),
         left=estimate.left(),
+        rough_left=estimate.rough_left(),
         slots=slots,
         idle=tuple(
             plan.command

@@ -34,8 +34,11 @@ def test_a_dry_run_and_the_status_agree(tasks_dir, tmp_path, capsys):
     assert "unknown" in said
     assert not out.exists()
     assert call(["embed", *wanted[:-2], "--dry-run", "--json"]) == 0
-    (pair,) = json.loads(capsys.readouterr().out)["pairs"]
+    dry = json.loads(capsys.readouterr().out)
+    (pair,) = dry["pairs"]
     assert pair["splits"] == {"done": 0, "claimed": 0, "failed": 0, "to_do": 3}
+    assert (dry["expected_seconds"], pair["expected_seconds"]) == (None, None)
+    assert dry["rough_seconds"] == pair["rough_seconds"] > 0
     assert pair["evaluations"]["to_do"] == 0
     assert call(["run", *wanted]) == 0
     assert call(["run", *wanted, "--seeds", "2", "--dry-run", "--json"]) == 0
@@ -82,6 +85,7 @@ def test_who_holds_what_is_told_in_words():
             ),
             failures=(),
             left="more than 45 s left",
+            rough_left="very roughly 30 h left",
             slots=2,
             idle=("hear-byola run -m other",),
             others=4,
@@ -90,6 +94,8 @@ def test_who_holds_what_is_told_in_words():
     )
     for line in (
         "With 2 workers: more than 45 s left.",
+        "With 2 workers: very roughly 30 h left (rates of hear_byola and hear2021 on a CPU core of "
+        "another machine).",
         "Disk: about 5.0 GB to write, 1.0 GB free. The disk is too small.",
         "process   process 12 on node7 since unknown, last sign of life 5 s ago: hear-byola run",
         "claimed   one (clip 3 of 9), process 12 on node7 since unknown, last sign of life 5 s ago",

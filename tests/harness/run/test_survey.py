@@ -64,6 +64,9 @@ def test_a_look_at_a_plan_writes_nothing(chosen):
     assert vars(pair.splits) == counts(to_do=3)
     assert vars(pair.evaluations) == counts(to_do=2)
     assert (pair.complete, found.left) == (False, "")  # no unit was timed
+    assert found.rough_left.startswith("very roughly ")
+    # three splits of 24 clips of 0.5 s, and two evaluations of one probe on 24 embeddings
+    assert pair.rough == pytest.approx(3 * 24 * 0.5 * 0.006 + 2 * 24 * 0.02)
     assert pair.bytes > 0
     assert not chosen.out.exists()
 
