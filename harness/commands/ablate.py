@@ -66,7 +66,10 @@ def ablate(
     chosen = replace(chosen, audio=audio) if audio else chosen
     out = output_folder(out or Path("runs") / chosen.name)
     wanted = Wanted(out, device, jobs, ray_address)
-    with RunDisplay() as listener, closing(start_engine(engine, wanted)) as started:
+    with (
+        RunDisplay() as listener,
+        closing(start_engine(engine, replace(wanted, say=listener.say))) as started,
+    ):
         train, devices = _trainings(started, wanted)
         trainer = Trainer(
             configure=partial(_configure, devices=devices),

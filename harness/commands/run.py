@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -134,7 +134,10 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
     serve_from_here()
     out = output_folder(options.out)
     wanted = Wanted(out, options.device, options.jobs, options.ray_address)
-    with RunDisplay() as listener, closing(start_engine(options.engine, wanted)) as engine:
+    with (
+        RunDisplay() as listener,
+        closing(start_engine(options.engine, replace(wanted, say=listener.say))) as engine,
+    ):
         plan = _plan(options, out, listener)
         if probe_only and not options.directories:
             require_embeddings(plan)

@@ -51,9 +51,12 @@ class Capacity:
         return min(jobs or most, most) or 1
 
     def tasks(self, *, gpu: bool, jobs: int | None) -> int:
-        """Return how many plain calls run at the same time."""
+        """Return how many plain calls run at the same time; ``jobs`` is the most that is wanted."""
         actors = self.actors(gpu=gpu, jobs=jobs)
-        return max(1, self.cpus - actors) if gpu else actors
+        if not gpu:
+            return actors
+        most = max(1, self.cpus - actors)
+        return min(jobs or most, most)
 
     def slots(self, *, gpu: bool, jobs: int | None) -> int:
         """Return how many calls of one kind run at the same time."""
@@ -116,6 +119,19 @@ class Cluster:
         cpus = [int(node["CPU"]) for node in nodes]
         gpus = sum(int(node.get("GPU", 0)) for node in nodes)
         return Capacity(len(cpus), sum(cpus), gpus, min(cpus, default=0))
+
+    def free(self) -> str:
+        """Return in words what nobody uses now."""
+        free = self.ray.available_resources()
+        cpus, gpus = int(free.get("CPU", 0)), int(free.get("GPU", 0))
+        return f"{plural(cpus, 'CPU')} and {plural(gpus, 'GPU')}"
+
+    def last_start(self) -> int:
+        """Return the time of the last start of a call, by the clock of its node; 0 if unknown."""
+        # Opening the file makes network file systems look at it again.
+        with contextlib.suppress(OSError), self._marker.open("rb") as file:
+            return os.fstat(file.fileno()).st_mtime_ns
+        return 0
 
     def task(self, function: Callable, **options: object) -> Any:
         """Return a function of :mod:`harness.core.ray.remote` as a Ray task that is not retried."""
@@ -205,11 +221,13 @@ def import_ray() -> Any:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else a warning without GPUs
     try:
         import ray
-        import ray._private.worker
     except ImportError as error:
         raise UserError("--engine ray needs Ray: pip install 'hear-byola[ray]'.") from error
     # Ray prints the death of each worker to standard output; we report it in our own words.
-    ray._private.worker.print_to_stdstream = lambda *_, **__: None
+    with contextlib.suppress(ImportError):  # private: another version can lack it
+        import ray._private.worker
+
+        ray._private.worker.print_to_stdstream = lambda *_, **__: None
     return ray
 
 

@@ -20,7 +20,7 @@ from harness.core.errors import UserError, text_of
 from harness.core.ray import remote
 from harness.core.ray.cluster import Cluster
 from harness.core.ray.deaths import as_ours, node_has_gone
-from harness.core.ray.work import ModelActor, RayTask, Submitted, contents
+from harness.core.ray.work import ModelActor, RayTask, Say, Starts, Submitted, contents
 from harness.core.workers import Limit
 
 _TASK_SECONDS = 2.0
@@ -51,13 +51,16 @@ class RayPool:
         gpu: whether models run on GPUs. Plain calls run on CPUs.
         jobs: number of calls that run at the same time; None for as many as there are GPUs or CPUs.
         imports: see :class:`harness.core.workers.Workers`.
+        say: receives a sentence for the user, in a thread of the pool.
 
     Attributes:
         cluster: the cluster.
         gpu: whether models run on GPUs.
     """
 
-    def __init__(self, cluster: Cluster, *, gpu: bool, jobs: int | None, imports: str) -> None:
+    def __init__(
+        self, cluster: Cluster, *, gpu: bool, jobs: int | None, imports: str, say: Say
+    ) -> None:
         self.cluster = cluster
         self.gpu = gpu
         self._jobs = jobs
@@ -70,6 +73,7 @@ class RayPool:
         self._tasks: set[RayTask] = set()
         self._actors: list[ModelActor] = []
         self._pace = _TASK_SECONDS
+        self._starts = Starts(cluster, say)
         self._closed = False
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
@@ -139,6 +143,7 @@ class RayPool:
                     looked = time.monotonic()
                     self._capacity = self.cluster.capacity()
                     self._tidy()
+                    self._starts.report_delay(waiting=bool(self._tasks))
                 if self._capacity.lacks(gpu=self.gpu):
                     if time.monotonic() > fit + _WITHOUT_NODES:
                         raise UserError(
@@ -191,6 +196,7 @@ class RayPool:
 
     def _start(self) -> None:
         """Start waiting calls, as far as there is room: those first that need nothing loaded."""
+        self._starts.look()
         for call in self._of_models():
             known = [actor for actor in self._idle() if actor.model == call.model]
             if known:
@@ -261,6 +267,7 @@ class RayPool:
         """Await the end of a task."""
         self._waiting = [call for call in self._waiting if call not in task.calls]
         self._tasks.add(task)
+        self._starts.expect_another()
         task.outcome = task.reference.future()
         # The callback runs in a thread of Ray, where no call of Ray may be made.
         task.outcome.add_done_callback(lambda _: self._messages.put(task))

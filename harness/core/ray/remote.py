@@ -6,6 +6,7 @@ therefore uses only the standard library at first, and imports our modules when 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -22,7 +23,7 @@ path, ``marker`` is a file in the run's folder."""
 
 
 def enter(place: Place) -> None:
-    """Take over the working directory and the import path of the driver.
+    """Take over the working directory and the import path of the driver; touch the marker.
 
     Raises:
         FileNotFoundError: this machine does not see the run's folder, or the working directory.
@@ -31,6 +32,8 @@ def enter(place: Place) -> None:
         if not os.path.exists(path):
             folder = os.path.dirname(path) if path == place["marker"] else path
             raise FileNotFoundError(f"{socket.gethostname()} does not see {what} {folder}")
+    with contextlib.suppress(OSError):  # the driver only does not learn that a call has started
+        os.utime(place["marker"])
     os.chdir(place["directory"])
     ours = place["path"]
     sys.path[:] = [*ours, *(entry for entry in sys.path if entry not in ours)]

@@ -56,12 +56,14 @@ class Wanted:
         device: ``auto``, ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
         jobs: number of units that run at the same time; None for what the devices allow.
         address: of a running cluster; empty for none.
+        say: receives a sentence for the user, in any thread.
     """
 
     out: Path
     device: str = "auto"
     jobs: int | None = None
     address: str = ""
+    say: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True)

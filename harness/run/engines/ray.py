@@ -47,7 +47,9 @@ def start(wanted: Wanted) -> RayPool:
     cluster = _cluster(wanted)
     try:
         gpu = _uses_gpus(wanted, cluster.capacity())
-        return RayPool(cluster, gpu=gpu, jobs=wanted.jobs, imports="harness.run.jobs")
+        return RayPool(
+            cluster, gpu=gpu, jobs=wanted.jobs, imports="harness.run.jobs", say=wanted.say
+        )
     except BaseException:  # also an interrupt must end the cluster
         cluster.close()
         raise

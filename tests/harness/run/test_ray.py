@@ -28,7 +28,7 @@ from support.ray_clusters import assert_same_results, call, cluster_of, make_mis
 
 from harness.core.calls import WorkerDied, WorkerStuck
 from harness.core.errors import UserError
-from harness.core.ray.cluster import _fault
+from harness.core.ray.cluster import Capacity, _fault, import_ray
 from harness.run.engines import CallLimit, Wanted, start_engine
 
 BAD = """
@@ -88,6 +88,50 @@ def test_without_ray_the_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UserError, match=r"pip install 'hear-byola\[ray\]'"):
         start_engine("ray", Wanted(tmp_path))
+
+
+def test_ray_may_lack_what_is_private(monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setitem(sys.modules, "ray._private.worker", None)
+    assert import_ray() is ray
+
+
+@pytest.mark.parametrize(
+    ("gpu", "jobs", "actors", "tasks"),
+    [
+        (True, None, 4, 12),
+        (True, 2, 2, 2),
+        (True, 8, 4, 8),
+        (False, None, 16, 16),
+        (False, 2, 2, 2),
+    ],
+)
+def test_jobs_bounds_the_models_and_the_probes(gpu, jobs, actors, tasks):
+    capacity = Capacity(nodes=1, cpus=16, gpus=4, smallest=16)
+    assert capacity.actors(gpu=gpu, jobs=jobs) == actors
+    assert capacity.tasks(gpu=gpu, jobs=jobs) == tasks
+
+
+def test_a_run_that_waits_for_a_busy_cluster_says_so(ray_address, tmp_path, monkeypatch):
+    monkeypatch.setattr("harness.core.ray.work._SAY_AFTER", 3.0)
+    monkeypatch.setattr("harness.core.ray.pool._LOOK_EVERY", 0.5)
+    said: list[str] = []
+    wanted = Wanted(tmp_path / "out", address=ray_address, say=said.append)
+    with closing(start_engine("ray", wanted)) as engine:
+        engine.submit(call, time.sleep, 0).result(timeout=200)  # starts a process, which takes time
+        said.clear()
+        engine.submit(call, time.sleep, 6).result(timeout=200)
+        assert said == []  # the cluster was busy with this call
+        other = engine.cluster.task(lambda: time.sleep(10), num_cpus=1).remote()
+        until = time.monotonic() + 60
+        while not engine.cluster.free().startswith("0 CPUs") and time.monotonic() < until:
+            time.sleep(0.1)
+        assert engine.submit(call, time.sleep, 0).result(timeout=200) == "cpu"
+        engine.cluster.ray.get(other)
+    assert said == [
+        "waiting for the Ray cluster: nothing could start for 3 s. It has 1 node, 1 CPU, 0 GPUs; "
+        "0 CPUs and 0 GPUs are free."
+    ]
 
 
 def test_an_engine_that_does_not_exist_or_an_address_without_ray_is_refused(tmp_path):
