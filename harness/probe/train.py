@@ -14,6 +14,7 @@ from harness.probe.classifier import Trial
 from harness.probe.judge import Check
 from harness.probe.layers import Dropout
 from harness.probe.network import Adam, Network
+from hear_byola.core.heap import keep_freed_memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +122,7 @@ class MLPTraining:
 
     def run(self) -> Fitted:
         """Train to the end."""
+        keep_freed_memory()  # each step needs some blocks of megabytes anew
         every = self._settings.check_val_every_n_epoch
         ended = False
         while self._epoch < self._epochs and not ended:
