@@ -218,7 +218,7 @@ def _plain(row: Mapping[str, object]) -> dict[str, object]:
     }
 
 
-class _Dumper(yaml.SafeDumper):
+class _WithoutAnchors(yaml.SafeDumper):
     """Writes an object that occurs twice twice, without an anchor: people read and edit cards."""
 
     def ignore_aliases(self, data: object) -> bool:
@@ -226,7 +226,9 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _yaml(content: object) -> str:
-    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.dump(
+        content, Dumper=_WithoutAnchors, sort_keys=False, allow_unicode=True, width=100
+    )
 
 
 @dataclass(frozen=True)

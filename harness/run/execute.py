@@ -62,7 +62,7 @@ def execute(
     except KeyboardInterrupt:  # a stop must be quick: the next run writes the table
         engine.close(kill=True)
         raise
-    except BaseException:
+    except BaseException:  # whatever stops a run must end its workers
         engine.close(kill=True)
         # Errors of the table must not replace the error that stopped the run.
         with contextlib.suppress(OSError):

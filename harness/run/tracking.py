@@ -90,7 +90,7 @@ class Tracker(Listener):
         self._package = package
         self._display = display
         self._failures = 0
-        self._run: _Run | None = None
+        self._run: _TrackedRun | None = None
         try:
             module = importlib.import_module(package)
         except ImportError as error:
@@ -147,7 +147,7 @@ class Tracker(Listener):
             )
 
 
-class _Run(Protocol):
+class _TrackedRun(Protocol):
     """What the listener needs of a tracker's run."""
 
     def log(self, data: dict[str, float], /) -> None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from harness.analysis.table.baseline_models import baseline_models
-from harness.analysis.table.intervals import OF_INTERVAL, seeds_interval
+from harness.analysis.table.over_seeds import over_seeds
 from harness.core.counts import first_of, plural
 from harness.probe import name_and_shots
 from harness.results import latest
 from harness.results.frames import EQUAL_DIGITS, TESTED, primary
-from harness.results.seeds import deviation, known
 from tasks.format.task import is_synthetic
 
 MEAN = "mean"
@@ -24,7 +22,6 @@ OTHER = "other"
 _NAMED = 3  # models, or reasons, in one note
 _MISSING = {"status": "missing", "n_seeds": 0, "seeds_failed": 0, "seed_sd": np.nan}
 _UNSUPPORTED = _MISSING | {"status": "unsupported"}
-_OVER_SEEDS = [*TESTED, *OF_INTERVAL, "status", "design_effect"]  # columns of a cell's rows
 _DOMAINS = ("speech", "music", "environment")  # in this order; others follow by name
 
 
@@ -137,7 +134,7 @@ def cells(
     """
     chosen = headlines(table, protocol)
     tasks = sorted({*chosen.task, *unsupported}, key=lambda task: _place(task, domains))
-    scored = _scored(chosen, grouped)
+    scored = over_seeds(chosen, grouped)
     described = _described(chosen, tasks, domains)
     averaged = averaged_tasks(chosen)
     on_top = baseline_models(latest(table), baselines)
@@ -205,55 +202,6 @@ def _place(task: str, domains: Mapping[str, str] | None) -> tuple[int, str, str]
     domain = _domain(task, domains)
     known = _DOMAINS.index(domain) if domain in _DOMAINS else len(_DOMAINS) + (domain == OTHER)
     return known, domain, task
-
-
-def _scored(chosen: pd.DataFrame, grouped: bool) -> dict[Any, dict]:
-    """Return the fields of each model and task, over its seeds."""
-    # Arrays, because a selection of rows of a frame takes longer than all that is computed of it.
-    columns = {name: _array(chosen[name]) for name in _OVER_SEEDS}
-    return {
-        place: _over_seeds({name: column[at] for name, column in columns.items()}, grouped)
-        for place, at in chosen.groupby(["model", "task"]).indices.items()
-    }
-
-
-def _array(column: pd.Series) -> np.ndarray:
-    """Return numbers as float64, NaN if unknown, and everything else as objects."""
-    if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(np.float64, na_value=np.nan)
-    return column.to_numpy(object)
-
-
-def _over_seeds(rows: Mapping[str, np.ndarray], grouped: bool) -> dict:
-    finished = rows["status"] == "done"
-    done = {name: column[finished] for name, column in rows.items()}
-    n_done = int(finished.sum())
-    found = dict.fromkeys(("value", "ci_low", "ci_high", "design_effect"), np.nan) | {
-        "training": "",
-        "n_groups": pd.NA,
-        "n_seeds": n_done,
-        "seeds_failed": len(finished) - n_done,
-        "status": "failed",
-        "seed_sd": np.nan,
-    }
-    if not n_done:
-        return found
-    if any(len(set(known(done[name]))) > 1 for name in TESTED):
-        return found | {"status": "mixed"}
-    found["seed_sd"] = deviation(done["value"])
-    if np.isnan(done["value"]).any():
-        return found | {"status": "undefined"}
-    interval = seeds_interval(done, grouped=grouped)
-    effects, n_groups = known(done["design_effect"]), done["n_groups"][0]
-    return found | {
-        "status": "done",
-        "value": done["value"].mean(),
-        "ci_low": interval.low,
-        "ci_high": interval.high,
-        "training": interval.training,
-        "n_groups": n_groups if grouped and n_groups > 0 else pd.NA,
-        "design_effect": effects.mean() if len(effects) else np.nan,
-    }
 
 
 def _means(own: Sequence[dict], averaged: Collection[str], by_domain: bool) -> list[dict]:
