@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     help="Also search this audio for test clips: the corpus.json of a pretraining, a folder, a "
     "list or a tar file.",
 )
+@click.option(
+    "--strict", is_flag=True, help="Exit code 1 on a warning too, for example with --against."
+)
 @click.option("--verify", is_flag=True, help="Check all audio again, and ignore stored results.")
 def check(
     names: tuple[str, ...],
@@ -42,9 +45,10 @@ def check(
     no_audio: bool,
     pairs: Path | None,
     against: Path | None,
+    strict: bool,
     verify: bool,
 ) -> int:
-    """Check tasks and list every finding; exit code 1 on an error.
+    """Check tasks and list every finding; exit code 1 on an error (--strict: or a warning).
 
     NAMES are task directories, or tasks as `hear-byola run -t` names them.
 
@@ -81,8 +85,8 @@ def check(
                 progress=display.count,
                 say=say,
             )
-        failed |= checked.failed
         findings = [*checked.findings, *contained.get(directory, ())]
+        failed |= checked.failed or (strict and bool(findings))
         found += [(directory, pair) for finding in findings for pair in finding.pairs]
         click.echo(format_findings(directory, findings, checked.note))
     if pairs is not None:

@@ -137,6 +137,13 @@ def test_check_names_the_clips_that_a_folder_contains(
     assert row["other_clip"].startswith("music/with_it.wav@2.")
 
 
+def test_strict_fails_on_a_contained_clip_and_passes_without(corpus: Path) -> None:
+    command = ["tasks", "check", str(VOICES), "--no-audio", "--strict", "--against", str(corpus)]
+    assert call(command) == 1
+    (corpus / "music" / "with_it.wav").unlink()
+    assert call(command) == 0
+
+
 def test_a_pretraining_leaves_out_what_contains_test_clips(
     corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
