@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from harness.probe.layers import product
-
 _CHUNK_ROWS = 1024
 # Cosine distances are kept from 0, where a vote would be infinite: an exact copy outvotes the rest.
 _LEAST_DISTANCE = 1e-6
@@ -52,7 +50,7 @@ def _nearest(rows: Tensor, queries: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return cosines (n, k), falling, and the indices of the rows they belong to."""
     unit_rows = functional.normalize(rows, dim=1)
     found = [
-        product(functional.normalize(part, dim=1), unit_rows).topk(k, dim=1)
+        (functional.normalize(part, dim=1) @ unit_rows.T).topk(k, dim=1)
         for part in queries.split(_CHUNK_ROWS)
     ]
     return torch.cat([f.values for f in found]), torch.cat([f.indices for f in found])
