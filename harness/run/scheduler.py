@@ -266,8 +266,11 @@ class Scheduler:
         # Workers take jobs in the order in which they were submitted.
         running = [job for future, job in self._in_flight.items() if not future.done()]
         now = [*running, *further][: self._engine.slots]
-        if time.monotonic() >= self._estimate_again:  # it reads all parts
-            self._left, self._estimate_again = self._estimate.left(), time.monotonic() + _POLL
+        began = time.monotonic()
+        if began >= self._estimate_again:  # it reads all parts, and gets a twentieth of the time
+            self._left = self._estimate.left()
+            ended = time.monotonic()
+            self._estimate_again = ended + 20 * (ended - began)
         self._run.listener.working([(job.part_name, job.key) for job in now], self._left)
 
     def _report_holders(self, waiting: Iterable[Job]) -> None:
