@@ -48,9 +48,10 @@ def check(
     strict: bool,
     verify: bool,
 ) -> int:
-    """Check tasks and list every finding; exit code 1 on an error (--strict: or a warning).
+    """Check tasks and list every finding; exit code 1 on an error.
 
-    NAMES are task directories, or tasks as `hear-byola run -t` names them.
+    NAMES are task directories, or tasks as `hear-byola run -t` names them. With --strict a warning
+    is an error.
 
     Compares a directory with its card, decodes every clip, and searches for recordings that are in
     two splits. All copies with the same samples are found. The search for copies that were made
