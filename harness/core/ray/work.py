@@ -16,7 +16,7 @@ from harness.core.workers import Limit
 Say = Callable[[str], None]
 
 _SAY_AFTER = 30.0
-"""Seconds without a start after which the user is told that tasks wait for the cluster."""
+"""Seconds in which no task starts, before the user is told that tasks wait for the cluster."""
 
 
 @dataclass(eq=False)
