@@ -124,7 +124,7 @@ def test_refining_continues_a_fit() -> None:
     assert refined.converged
     assert refined.l2 == fit.l2
     assert refined.steps >= fit.steps
-    assert refined.error <= 0.1 * linear._TOLERANCE
+    assert refined.error <= linear._REFINED
     again = path.refine(refined)
     assert again.steps == refined.steps
 
