@@ -83,7 +83,10 @@ def _watch(path: Path, ended: threading.Event) -> None:
 
 
 def _keep_last(path: Path) -> None:
-    """Cut a file, to which processes may append, to its last bytes."""
+    """Cut a file, to which processes may append, to its last bytes.
+
+    What is appended while it is cut is lost.
+    """
     if path.stat().st_size <= _MOST:
         return
     with path.open("a+b") as file:
