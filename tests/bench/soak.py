@@ -1,9 +1,10 @@
-"""Try to break commands for an hour, and write what was seen to ``results/soak.md``: ``make soak``.
+"""Try to break commands for hours, and write what was seen to ``results/soak.md``: ``make soak``.
 
     python tests/bench/soak.py [--only PART]... [--seconds 600] [--inputs 100000]
 
 Each part writes a section of the page, and a run replaces the sections of its parts. A part is a
-module ``soak_NAME.py`` with ``TITLE`` and ``section(wanted)``, which returns lines of markdown.
+module ``soak_NAME.py`` with ``TITLE`` and ``section(wanted)``, which returns lines of markdown. If
+a part fails, its section stays as it was, and the others follow.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import shlex
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +37,14 @@ class Wanted:
     Attributes:
         seconds: that the part may take.
         kills: number of kills at least, if the time allows.
-        inputs: number of hostile inputs for each reader.
+        inputs: number of hostile inputs for each reader, whatever time they take; None: as many as
+            the time allows, and 100,000 at most.
         seed: of all that is drawn.
     """
 
     seconds: float
     kills: int
-    inputs: int
+    inputs: int | None
     seed: int
 
 
@@ -55,15 +58,21 @@ def main() -> None:
     parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
     parser.add_argument("--seconds", type=float, default=3600.0, help="at most, of each part")
     parser.add_argument("--kills", type=int, default=100, help="at least, if the time allows")
-    parser.add_argument("--inputs", type=int, default=100_000, help="for each reader")
+    parser.add_argument("--inputs", type=int, help="for each reader, in any time")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/soak.md"))
     chosen = parser.parse_args()
     wanted = Wanted(chosen.seconds, chosen.kills, chosen.inputs, chosen.seed)
+    failed = []
     for name in chosen.only or PARTS:
         part = importlib.import_module(f"soak_{name}")
         began = time.monotonic()
-        lines = part.section(wanted)
+        try:
+            lines = part.section(wanted)
+        except Exception:  # what the other parts see is worth having
+            traceback.print_exc()
+            failed.append(name)
+            continue
         about = (
             f"`{shlex.join(sys.argv[1:]) or 'no options'}`, {datetime.date.today()}, "
             f"{time.monotonic() - began:.0f} s, {platform.system()} {platform.machine()}, Python "
@@ -73,6 +82,8 @@ def main() -> None:
         page = chosen.out.read_text("utf-8") if chosen.out.is_file() else ""
         chosen.out.write_text(with_section(page, name, text), "utf-8")
         print(text, flush=True)
+    if failed:
+        sys.exit(f"Parts that failed: {', '.join(failed)}.")
 
 
 def with_section(page: str, name: str, text: str) -> str:

@@ -6,6 +6,7 @@ python tests/bench/soak_input.py READER INPUTS SECONDS SEED    # one reader, as 
 from __future__ import annotations
 
 import json
+import math
 import os
 import resource
 import subprocess
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 TITLE = "Hostile input"
 _BATCH = 500  # inputs of one search of hypothesis, which remembers all of them
+_INPUTS = 100_000  # for each reader, if the time allows
 _MOST_BYTES = 8 << 30  # address space of a process, for the sake of the machine
 
 
@@ -32,8 +34,10 @@ def section(wanted: Wanted) -> list[str]:
 
     workers = os.cpu_count() or 1
     names = [reader.name for reader in READERS]
-    seconds = wanted.seconds * workers / len(names)
-    words = [str(wanted.inputs), str(seconds), str(wanted.seed)]
+    inputs, seconds = wanted.inputs, math.inf
+    if inputs is None:
+        inputs, seconds = _INPUTS, wanted.seconds * workers / len(names)
+    words = [str(inputs), str(seconds), str(wanted.seed)]
     with ThreadPoolExecutor(workers) as pool:
         shares = [names[i::workers] for i in range(workers)]
         parts = pool.map(lambda share: _in_processes(share, words), shares)

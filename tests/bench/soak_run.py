@@ -78,9 +78,10 @@ def lines(outcome: Outcome, victims: Sequence[str]) -> list[str]:
         *rows,
         f"| all | {total} | {outcome.kills.total()} |",
         "",
-        f"- Runs that were finished and compared: {outcome.runs}. All their rows were equal",
-        "  to those of a run without a kill, no row occurred twice, and no claim or temporary",
-        "  file was left.",
+        f"- Runs that were finished and compared with one without a kill: {outcome.runs}. Faults",
+        "  (unequal rows, rows that occur twice, claims and temporary files that were left): "
+        f"{len(outcome.faults)}.",
+        *(f"  - {fault}" for fault in outcome.faults),
         f"- Finished units that ran again: {outcome.redone}.",
         f"- Starts killed in the first {SHORT:.0f} s of work, before one of their units ended: "
         f"{outcome.early}.",

@@ -18,7 +18,7 @@ TITLE = "Jobs of Slurm"
 def section(wanted: Wanted) -> list[str]:
     """Return what was seen, as lines of markdown."""
     if not is_here():
-        return ["Left out: there is no Slurm that answers and that this user may administer."]
+        raise LookupError("there is no Slurm that answers and that this user may administer")
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         outcome = disturbed_run(Path(name), max(wanted.seconds, 1800.0))
     return lines(outcome)
