@@ -206,4 +206,5 @@ def test_jobs_that_are_requeued_stopped_and_killed_end_as_a_local_run(test_data,
     assert outcome.rows_equal
     assert outcome.requeued > 0
     assert outcome.out_of_time > 0
+    assert outcome.nodes_killed > 0
     assert outcome.leftovers == []

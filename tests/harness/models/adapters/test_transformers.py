@@ -24,6 +24,7 @@ from harness.models.adapters.transformers import (
     load_model,
 )
 from harness.models.conformance.centres import click_train, measure_lag
+from harness.models.conformance.official import run_official
 from harness.models.conformance.validate import stricter_checks
 from harness.models.frames import FrameModel
 from harness.models.loading import load_module
@@ -468,3 +469,5 @@ def test_the_checks_of_validate_pass(saved, name):
     checks = stricter_checks(spec, "cpu", quick=False, announce=lambda name: None)
     assert [f"{c.name}: {c.detail}" for c in checks if c.status == "FAIL"] == []
     assert {c.name: c.status for c in checks}["true centres"] in ("PASS", "NOT RUN")
+    official = run_official(spec, "cpu")
+    assert (official.outcome, official.message) == ("passed", "")
