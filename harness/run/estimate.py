@@ -9,7 +9,8 @@ from pathlib import Path
 from harness.core.progress import rough_duration
 
 Kind = tuple[str, ...]
-"""Units of equal cost have the same kind; units of similar cost have a common beginning."""
+"""Units of equal cost have the same kind. Those with a common beginning have costs that are
+proportional to what they usually take."""
 
 
 @dataclass
@@ -20,13 +21,13 @@ class WorkPart:
         kind: of its units: ("embed", model, task) or ("probe", protocol, task).
         amount: of work: seconds of audio, or probes.
         done: amount of work that is done.
-        usual: seconds that an amount of 1 takes on another machine, where no such unit is finished.
+        usual: seconds that an amount of 1 takes on another machine.
     """
 
     kind: Kind
     amount: float
     done: float = 0.0
-    usual: float = 0.0
+    usual: float = 1.0
 
     @property
     def left(self) -> float:
@@ -35,27 +36,27 @@ class WorkPart:
 
 
 class Rates:
-    """The seconds that units of each kind took, for each amount of work."""
+    """The seconds that units of each kind took, relative to what they usually take."""
 
     def __init__(self) -> None:
         self._spent: dict[Kind, list[float]] = {}
 
-    def add(self, kind: Kind, seconds: float, amount: float) -> None:
-        """Count the seconds and the amount of work of a finished unit."""
+    def add(self, kind: Kind, seconds: float, usual: float) -> None:
+        """Count the seconds of finished work, and those that it usually takes."""
         for length in range(1, len(kind) + 1):
             spent = self._spent.setdefault(kind[:length], [0.0, 0.0])
             spent[0] += seconds
-            spent[1] += amount
+            spent[1] += usual
 
     def of(self, kind: Kind) -> float | None:
-        """Return the seconds for an amount of 1, from the units most similar to a kind.
+        """Return the seconds for each usual second, from the units most similar to a kind.
 
         None if there are none.
         """
         for length in range(len(kind), 0, -1):
-            seconds, amount = self._spent.get(kind[:length], (0.0, 0.0))
-            if amount:
-                return seconds / amount
+            seconds, usual = self._spent.get(kind[:length], (0.0, 0.0))
+            if usual:
+                return seconds / usual
             if kind[0] == "probe" and length == 2:
                 return None  # the costs of protocols are not similar
         return None
@@ -94,7 +95,7 @@ class Estimate:
             return
         found.done += share
         if seconds is not None:
-            self._rates.add(found.kind, seconds, share)
+            self._rates.add(found.kind, seconds, share * found.usual)
         if whole:
             del self._parts[part]
 
@@ -139,4 +140,4 @@ class Estimate:
     def _seconds(self, part: WorkPart) -> float | None:
         rate = self._rates.of(part.kind)
         rate = self._stored.of(part.kind) if rate is None else rate
-        return None if rate is None else part.left * rate
+        return None if rate is None else part.left * part.usual * rate

@@ -15,9 +15,8 @@ from hear_byola.core import jsontext
 _ENOUGH = 24
 """Number of probes of a kind that are read."""
 
-# Seconds on a core of an AMD EPYC (Zen 3), for units of which none has been finished: for a second
-# of audio (`hear_byola`), and for training a probe of `hear2021` on one embedding. Other protocols
-# take less. Source: tests/bench/schedule.py.
+# Seconds on a core of an AMD EPYC (Zen 3): for a second of audio (`hear_byola`), and for training a
+# probe of `hear2021` on one embedding. Other protocols take less. Source: tests/bench/schedule.py.
 _USUAL_EMBEDDING = 0.006
 _USUAL_PROBE = 0.02
 
@@ -74,14 +73,15 @@ def _stored_rates(out: Path, parts: Iterable[WorkPart]) -> Rates:
         label = model.get("label") if isinstance(model, dict) else None
         seconds, audio = _number(record, "embed_seconds"), _number(record, "audio_seconds")
         if seconds and audio:
-            rates.add(("embed", str(label), path.parent.parent.name), seconds, audio)
-    for kind in dict.fromkeys(part.kind for part in parts):
+            kind = ("embed", str(label), path.parent.parent.name)
+            rates.add(kind, seconds, audio * _USUAL_EMBEDDING)
+    for kind, usual in {part.kind: part.usual for part in parts}.items():
         if kind[0] == "probe":
             task, protocol = glob.escape(kind[2]), glob.escape(kind[1])
             units = out.glob(f"probes/*/{task}/{protocol}-seed*/unit.json")
             for path in itertools.islice(units, _ENOUGH):
                 if seconds := _number(_content(path), "seconds"):
-                    rates.add(kind, seconds, 1.0)
+                    rates.add(kind, seconds, usual)
     return rates
 
 

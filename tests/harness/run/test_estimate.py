@@ -14,6 +14,7 @@ from harness.commands.progress import RunDisplay
 from harness.models.spec import ModelSpec
 from harness.run import pulse as pulse_module
 from harness.run.engines import InlineEngine
+from harness.run.estimate import Estimate, Rates, WorkPart
 from harness.run.execute import execute
 from harness.run.forecast import forecast
 from harness.run.listener import Listener
@@ -56,6 +57,20 @@ def test_the_time_left_follows_from_what_was_done(chosen):
     several = forecast(planned.splits, planned.evaluations, chosen.out, slots=2)
     several.took(units[0].directory, 10.0, whole=True, share=units[0].seconds)
     assert several.left() == "more than 25 s left"
+
+
+def test_probes_of_another_task_take_as_long_as_its_size_tells():
+    large, small = (Path(name) for name in ("large", "small"))
+    parts = {
+        large: WorkPart(("probe", "hear2021", "large"), 4.0, usual=3.0),
+        small: WorkPart(("probe", "hear2021", "small"), 40.0, usual=0.1),
+    }
+    estimate = Estimate(parts, slots=1)
+    estimate.took(large, 24.0, whole=True, share=4.0)  # twice as long as usual
+    assert estimate.seconds([small]) == (8.0, True)
+    stored = Rates()
+    stored.add(("probe", "hear2021", "other"), 10.0, 20.0)
+    assert Estimate({small: parts[small]}, 1, stored).seconds([small]) == (2.0, True)
 
 
 def test_what_a_worker_tells_of_a_unit_is_gone_with_its_work(tmp_path, monkeypatch):
