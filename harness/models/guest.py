@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from harness.models.process_state import settings, write_settings
+from harness.models.process_state import changed_environment, settings, write_settings
 
 # Modules do not get hear-byola's command-line arguments. A module that parses arguments at import
 # must fail on this one; otherwise it would silently use its defaults.
@@ -71,7 +71,7 @@ class Guest:
                 try:
                     yield
                 finally:
-                    self._variables = _variables_changed_since(variables)
+                    self._variables = changed_environment(variables)
                     _write_variables({name: variables.get(name) for name in self._variables})
                     self._filters = [f for f in warnings.filters if f not in outer]
                     moved = self._keep(before)
@@ -89,12 +89,6 @@ class Guest:
         self._settings = {name: now[name] for name in now if now[name] != before[name]}
         write_settings(before)
         return self._settings.pop("os.getcwd()", None) is not None
-
-
-def _variables_changed_since(before: Mapping[str, str]) -> dict[str, str | None]:
-    """Return the environment variables that have another value than before; None if deleted."""
-    now = dict(os.environ)
-    return {name: now.get(name) for name in {*before, *now} if now.get(name) != before.get(name)}
 
 
 def _write_variables(values: Mapping[str, str | None]) -> None:

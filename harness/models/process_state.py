@@ -65,6 +65,10 @@ SETTINGS: dict[str, Setting] = {
 }
 
 
+# torch sets these when a part of it is first imported, which a module can cause without knowing.
+_SET_BY_TORCH = {"TORCHINDUCTOR_CACHE_DIR"}
+
+
 def settings() -> dict[str, Any]:
     """Return the settings of torch, numpy and the process, by name."""
     return {name: setting.read() for name, setting in SETTINGS.items()}
@@ -86,10 +90,11 @@ def changed_settings(before: dict[str, Any]) -> list[str]:
     ]
 
 
-def changed_environment(before: Mapping[str, str]) -> list[str]:
-    """Return the names of the changed environment variables."""
-    names = sorted({*before, *os.environ})
-    return [name for name in names if before.get(name) != os.environ.get(name)]
+def changed_environment(before: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the changed environment variables by name; None is one that was deleted."""
+    names = sorted({*before, *os.environ} - _SET_BY_TORCH)
+    now = {name: os.environ.get(name) for name in names}
+    return {name: now[name] for name in names if before.get(name) != now[name]}
 
 
 def random_states() -> dict[str, Any]:

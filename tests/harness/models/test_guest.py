@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch._inductor.runtime.cache_dir_utils as inductor
 from support.hear_modules import write_module
 
 from harness.core.errors import UserError
@@ -19,7 +20,7 @@ from harness.models.conformance.subject import load_subject
 from harness.models.conformance.validate import stricter_checks
 from harness.models.guest import Guest, ModuleExit
 from harness.models.loading import load_module
-from harness.models.process_state import settings
+from harness.models.process_state import changed_environment, settings
 from harness.models.spec import ModelSpec
 
 AUDIO = np.random.default_rng(0).uniform(-1, 1, (2, 16000)).astype(np.float32)
@@ -124,6 +125,15 @@ def test_environment_variables_of_a_module_do_not_leave_it(monkeypatch):
     with Guest("y").called():
         assert dict(os.environ) == before
     assert dict(os.environ) == before
+
+
+def test_a_variable_that_torch_sets_is_not_the_module_s(monkeypatch):
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    before = dict(os.environ)
+    with Guest("x").called():
+        cache_dir = inductor.cache_dir()
+        assert changed_environment(before) == {}
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == cache_dir
 
 
 def test_settings_of_a_module_hold_while_it_is_called(tmp_path):
