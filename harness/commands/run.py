@@ -167,7 +167,7 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
         )
         click.echo(text, nl=False)
         click.echo(f"\n{out / 'results.csv'}")
-        if len(options.models) > 1:
+        if summary.table.value.notna().any() and len(options.models) > 1:
             click.echo(f"To test the differences: hear-byola results compare A B {out}")
     return report_failures(summary.failures)
 

@@ -194,6 +194,8 @@ class Scheduler:
         return True
 
     def _give_up(self, progress: Progress, error: str) -> None:
+        # The names of its jobs begin with its own.
+        error = error.removeprefix(progress.evaluation.name).lstrip(" ·:")
         name = progress.give_up(error)
         self._failures[progress.evaluation.directory] = (name, error)
         self._run.listener.failed(name, error)
