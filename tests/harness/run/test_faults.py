@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -212,6 +213,40 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(task: Path, small_disk:
     assert again.wait(LONG) == 0, again.communicate()
     assert len(rows(small_disk / "out")) > 0
     assert [path for end in ("lease", "part") for path in small_disk.rglob(f"*.{end}")] == []
+
+
+def remount(folder: Path, how: str) -> None:
+    subprocess.run(["mount", "-o", f"remount,bind,{how}", str(folder)], check=True)
+
+
+@pytest.mark.slow
+def test_a_folder_that_becomes_read_only_loses_nothing_finished(
+    task: Path, small_disk: Path, tmp_path: Path
+) -> None:
+    view = tmp_path / "view"
+    view.mkdir()
+    subprocess.run(["mount", "-o", "remount,size=50m", str(small_disk)], check=True)
+    subprocess.run(["mount", "--bind", str(small_disk), str(view)], check=True)
+    words = [*command(task, view / "out"), "--protocol", "byola"]
+    try:
+        process = start(words)
+        while process.poll() is None and not list(small_disk.glob("out/probes/*/*/*/unit.json")):
+            time.sleep(0.01)
+        remount(view, "ro")
+        said = "".join(process.communicate(timeout=LONG))
+        assert process.returncode == 1, said
+        assert "Read-only file system. Name a place that can be written." in said
+        assert "Traceback" not in said
+        done = {path: path.stat().st_ino for path in small_disk.glob("out/*/*/*/*/*.json")}
+        assert done
+        remount(view, "rw")
+        again = start(words)
+        assert again.wait(LONG) == 0, again.communicate()
+        assert done.items() <= {path: path.stat().st_ino for path in done}.items()
+        assert set(rows(view / "out").status) == {"done"}
+        assert [path for end in ("lease", "part") for path in small_disk.rglob(f"*.{end}")] == []
+    finally:
+        subprocess.run(["umount", str(view)], check=True)
 
 
 def run(out: Path, *tasks: Path, listener: Listener) -> Summary:
