@@ -73,8 +73,8 @@ def _stored_rates(out: Path, parts: Iterable[WorkPart]) -> Rates:
         label = model.get("label") if isinstance(model, dict) else None
         seconds, audio = _number(record, "embed_seconds"), _number(record, "audio_seconds")
         if seconds and audio:
-            kind = ("embed", str(label), path.parent.parent.name)
-            rates.add(kind, seconds, audio * _USUAL_EMBEDDING)
+            split = ("embed", str(label), path.parent.parent.name)
+            rates.add(split, seconds, audio * _USUAL_EMBEDDING)
     for kind, usual in {part.kind: part.usual for part in parts}.items():
         if kind[0] == "probe":
             task, protocol = glob.escape(kind[2]), glob.escape(kind[1])
