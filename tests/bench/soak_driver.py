@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 TITLE = "A long run"
 _LOOK_EVERY = 0.5  # seconds
 _KILL_EVERY = 5.0  # seconds between kills of a worker
-_SECONDS_OF_MODEL = 6.0  # that two cores need for all units of a model
+_SECONDS_OF_MODEL = 3.0  # less than two cores need for all units of a model
 _MOMENTS = ("a tenth", "a quarter", "half", "three quarters", "the end")
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
@@ -40,13 +40,13 @@ class _Look:
 
 
 def section(wanted: Wanted) -> list[str]:
-    """Run many units in one session, and kill a worker every few seconds."""
+    """Run many units in one session, kill a worker every few seconds, and stop it in the end."""
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         root = Path(name)
         words = _command(root, wanted.seconds)
-        dry = subprocess.run([*words, "--dry-run", "--json"], capture_output=True, check=True)
-        expected = json.loads(dry.stdout)["expected_bytes"]
-        looks, kills, took, code = _session(words, root, random.Random(wanted.seed))
+        expected = _expected_bytes(words)
+        looks, kills, took, code = _session(words, root, wanted)
+        expected -= _expected_bytes(words)
         written = sum(path.stat().st_size for path in root.glob("run/**/*") if path.is_file())
     units = looks[-1].units
     rows = []
@@ -55,15 +55,16 @@ def section(wanted: Wanted) -> list[str]:
         figures = f"{look.memory / 1e6:.0f} | {look.files} | {look.threads}"
         rows.append(f"| {moment} | {look.units} | {figures} |")
     return [
-        "One command does many units, and one of its workers is killed every few seconds. The",
-        "figures are those of its first process.",
+        "One command does many units, and one of its workers is killed every few seconds, until",
+        "the time is over and it gets SIGTERM. The figures are those of its first process.",
         "",
         "| moment | finished units | memory (MB) | open files | threads |",
         "| --- | --- | --- | --- | --- |",
         *rows,
         "",
         f"- Workers killed: {kills}. Time of the session: {took:.0f} s. Exit code: {code}.",
-        f"- Disk: {written / 1e6:.1f} MB; `--dry-run` expected {expected / 1e6:.1f} MB.",
+        f"- Disk: {written / 1e6:.1f} MB; `--dry-run` expected {expected / 1e6:.1f} MB for what "
+        "was done.",
     ]
 
 
@@ -81,9 +82,14 @@ def _command(root: Path, seconds: float) -> list[str]:
     return [sys.executable, "-m", "harness.cli", *words]
 
 
-def _session(
-    words: list[str], root: Path, chance: random.Random
-) -> tuple[list[_Look], int, float, int]:
+def _expected_bytes(words: list[str]) -> int:
+    """Return the bytes that a run would still write."""
+    dry = subprocess.run([*words, "--dry-run", "--json"], capture_output=True, check=True)
+    return int(json.loads(dry.stdout)["expected_bytes"])
+
+
+def _session(words: list[str], root: Path, wanted: Wanted) -> tuple[list[_Look], int, float, int]:
+    chance, stopped = random.Random(wanted.seed), False
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     looks: list[_Look] = []
     kills, began, last = 0, time.monotonic(), time.monotonic()
@@ -94,6 +100,9 @@ def _session(
         if units and time.monotonic() - last > _KILL_EVERY:
             last = time.monotonic()
             kills += _kill_worker(process.pid, chance)
+        if not stopped and time.monotonic() - began > wanted.seconds:
+            process.terminate()
+            stopped = True
         time.sleep(_LOOK_EVERY)
     return looks, kills, time.monotonic() - began, process.returncode
 
