@@ -58,6 +58,18 @@ def _clap(fused: bool) -> Callable[[], tuple[Any, Any]]:
     return make
 
 
+def _alone(
+    make: Callable[[], tuple[Any, Any]], encoder: Callable[[Any], Any]
+) -> Callable[[], tuple[Any, Any]]:
+    """Return a maker of the encoder alone of a model."""
+
+    def make_alone() -> tuple[Any, Any]:
+        model, extractor = make()
+        return encoder(model), extractor
+
+    return make_alone
+
+
 def _encodec(stereo: bool) -> Callable[[], tuple[Any, Any]]:
     def make() -> tuple[Any, Any]:
         options: dict[str, Any] = {"num_filters": 4, "hidden_size": 16, "codebook_dim": 16}
@@ -97,9 +109,11 @@ TINY: dict[str, Callable[[], tuple[Any, Any]]] = {
     "wav2vec2-conformer": _wave(hf.Wav2Vec2ConformerConfig, hf.Wav2Vec2ConformerModel),
     "wav2vec2-bert": _bert,
     "whisper": _whisper,
+    "whisper-encoder": _alone(_whisper, lambda model: model.get_encoder()),
     "ast": _ast,
     "clap": _clap(fused=False),
     "clap-fused": _clap(fused=True),
+    "clap-tower": _alone(_clap(fused=False), lambda model: model.audio_model),
     "encodec": _encodec(stereo=False),
     "encodec-stereo": _encodec(stereo=True),
 }

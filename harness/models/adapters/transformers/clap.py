@@ -18,14 +18,14 @@ from harness.models.adapters.transformers.encoder import HubEncoder
 from harness.models.geometry import Geometry
 
 
-class ClapAudio(HubEncoder):
-    """The audio tower of a CLAP model; its pooled output is the projected embedding.
+class ClapTower(HubEncoder):
+    """The audio tower of a CLAP model, saved without the projection.
 
     The feature extractor repeats shorter audio. Frames after the first repetition are not used.
     Fusion models get 10 s at a time, so that they have nothing to fuse.
     """
 
-    loader = "ClapAudioModelWithProjection"
+    loader = "ClapAudioModel"
 
     def __init__(self, model: Any, extractor: Any) -> None:
         super().__init__(model, extractor)
@@ -43,7 +43,7 @@ class ClapAudio(HubEncoder):
         widths = [config.patch_embeds_hidden_size * 2**i for i in range(len(config.depths))]
         self.size = widths[-1]
         self.sizes = (*widths, widths[-1])
-        self.pooled_size = config.projection_dim
+        self.pooled_size = self.size
 
     def extracted(self, audio: Tensor, **options: object) -> Mapping[str, Tensor]:
         """Return the spectrograms; none of a pass is longer than the model's input."""
@@ -55,10 +55,6 @@ class ClapAudio(HubEncoder):
             np.random.set_state(state)  # noqa: NPY002
         return {**features, "is_longer": torch.zeros(len(audio), 1, dtype=torch.bool)}
 
-    def pooled(self, audio: Tensor) -> Tensor:
-        """Return the projected embedding."""
-        return self.run(self.inputs(audio)).audio_embeds.float()
-
     def time_frames(self, hidden: Tensor) -> Tensor:
         """Return the mean over mel bands of an image whose rows are the quarters of the audio."""
         quarters = hidden.unflatten(2, (self._ratio, -1)).mean(3)
@@ -68,3 +64,17 @@ class ClapAudio(HubEncoder):
         """Return the mean over mel bands, at the times of the last stage."""
         frames = hidden.mean(2)
         return frames.unflatten(2, (self._frames, -1)).mean(3).transpose(1, 2)
+
+
+class ClapAudio(ClapTower):
+    """The audio tower with its projection; the pooled output is the projected embedding."""
+
+    loader = "ClapAudioModelWithProjection"
+
+    def __init__(self, model: Any, extractor: Any) -> None:
+        super().__init__(model, extractor)
+        self.pooled_size = self.config.projection_dim
+
+    def pooled(self, audio: Tensor) -> Tensor:
+        """Return the projected embedding."""
+        return self.run(self.inputs(audio)).audio_embeds.float()

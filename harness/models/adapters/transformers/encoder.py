@@ -16,7 +16,7 @@ class HubEncoder(FrameEncoder):
     A kind of model is a subclass, which sets ``geometry``, ``size`` and ``sizes``.
 
     Class attributes:
-        loader: name of the class of transformers that loads the model.
+        loader: name of the class that loads the model, in the package transformers.
 
     Args:
         model: what ``loader`` returned.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.models.adapters.transformers.clap import ClapAudio
+from harness.models.adapters.transformers.clap import ClapAudio, ClapTower
 from harness.models.adapters.transformers.encodec import EncodecEncoder
 from harness.models.adapters.transformers.encoder import HubEncoder
 from harness.models.adapters.transformers.spectrogram import (
     AudioSpectrogramTransformer,
     Wav2Vec2Bert,
     WhisperEncoder,
+    WhisperEncoderAlone,
 )
 from harness.models.adapters.transformers.waveform import Waveform
 
@@ -32,6 +33,13 @@ KINDS: dict[str, type[HubEncoder]] = {
     "encodec": EncodecEncoder,
 }
 
+ALONE: dict[str, type[HubEncoder]] = {
+    "ClapAudioModel": ClapTower,
+    "WhisperEncoder": WhisperEncoderAlone,
+}
+"""The kinds of encoders that were saved without the rest of their model, by the class that was
+saved (``architectures``). Their weights have other names."""
+
 
 def kind_of(config: Any) -> type[HubEncoder]:
     """Return the kind of a model with this configuration.
@@ -42,7 +50,8 @@ def kind_of(config: Any) -> type[HubEncoder]:
     Raises:
         ValueError: the model is of no kind that is supported.
     """
-    kind = KINDS.get(config.model_type)
+    saved = next(iter(config.architectures or ()), "")
+    kind = ALONE.get(saved) or KINDS.get(config.model_type)
     if kind is not None:
         return kind
     own_code = type(config).__module__.partition(".")[0] != "transformers"

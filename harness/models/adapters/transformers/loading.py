@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import operator
 import os
 import re
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ def load_encoder(
             # An adapter shortens the output for a decoder; frames are those of the encoder.
             config.add_adapter = False
             options["config"] = config
-        loader = getattr(transformers, kind.loader)
+        loader = operator.attrgetter(kind.loader)(transformers)
         options |= {"dtype": torch.float32, "output_loading_info": True}
         model, info = _loaded(loader, name, options)
     encoder = kind(model.eval().requires_grad_(False), extractor)

@@ -58,6 +58,12 @@ class WhisperEncoder(HubEncoder):
         self._set_sizes(self.config.d_model, self.config.encoder_layers)
 
 
+class WhisperEncoderAlone(WhisperEncoder):
+    """Whisper's encoder, saved without the decoder."""
+
+    loader = "models.whisper.modeling_whisper.WhisperEncoder"
+
+
 class AudioSpectrogramTransformer(HubEncoder):
     """AST: patches of mel bands and mel frames; shorter audio is padded to ``max_length`` frames.
 

@@ -72,11 +72,16 @@ def by_sew(folder: Path, audio: torch.Tensor) -> torch.Tensor:
     return frames[:, : frames.shape[1] // 2 * 2]  # an odd last frame is padding
 
 
+def whisper_encoder(folder: Path) -> torch.nn.Module:
+    if folder.name == "whisper-encoder":
+        return hf.models.whisper.modeling_whisper.WhisperEncoder.from_pretrained(folder).eval()
+    return hf.WhisperForConditionalGeneration.from_pretrained(folder).eval().model.encoder
+
+
 def by_whisper(folder: Path, audio: torch.Tensor) -> torch.Tensor:
     extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
     inputs = extractor(list(audio.numpy()), sampling_rate=16000, return_tensors="pt")
-    encoder = hf.WhisperForConditionalGeneration.from_pretrained(folder).eval().model.encoder
-    frames = encoder(inputs.input_features).last_hidden_state
+    frames = whisper_encoder(folder)(inputs.input_features).last_hidden_state
     return frames[:, : -(-audio.shape[1] // 320)]
 
 
@@ -86,12 +91,17 @@ def by_ast(folder: Path, audio: torch.Tensor) -> torch.Tensor:
     return tokens.reshape(len(audio), 12, 101, -1).mean(1)[:, : (mel_frames - 16) // 10 + 1]
 
 
+def clap_tower(folder: Path) -> torch.nn.Module:
+    if folder.name == "clap-tower":
+        return hf.ClapAudioModel.from_pretrained(folder).eval()
+    return hf.ClapModel.from_pretrained(folder).eval().audio_model
+
+
 def by_clap(folder: Path, audio: torch.Tensor) -> torch.Tensor:
     extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
     inputs = extractor(list(audio.numpy()), sampling_rate=48000, return_tensors="pt")
     inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])
-    model = hf.ClapModel.from_pretrained(folder).eval()
-    image = model.audio_model(**inputs).last_hidden_state  # (n, size, 2 bands, 32 times)
+    image = clap_tower(folder)(**inputs).last_hidden_state  # (n, size, 2 bands, 32 times)
     seconds = audio.shape[1] / 48000
     centres = (32 * np.arange(32) + 15.5) * 1000 / 1023 / 100
     return image.mean(2)[..., : int((centres < seconds).sum())].transpose(1, 2)
@@ -116,16 +126,17 @@ def layers_of_library(name: str, folder: Path, audio: torch.Tensor) -> list[torc
     extractor = hf.AutoFeatureExtractor.from_pretrained(folder)
     rate = extractor.sampling_rate
     inputs = extractor(list(audio.numpy()), sampling_rate=rate, return_tensors="pt")
-    model = hf.AutoModel.from_pretrained(folder).eval()
     if name.startswith("whisper"):
-        hidden = model.encoder(inputs.input_features, output_hidden_states=True).hidden_states
+        encoder = whisper_encoder(folder)
+        hidden = encoder(inputs.input_features, output_hidden_states=True).hidden_states
     elif name.startswith("clap"):
         inputs["is_longer"] = torch.zeros_like(inputs["is_longer"])
-        images = model.audio_model(**inputs, output_hidden_states=True).hidden_states
+        images = clap_tower(folder)(**inputs, output_hidden_states=True).hidden_states
         # The rows of an image are four quarters of the time, each with all mel bands.
         quarters = [each.unflatten(2, (4, -1)).mean(3) for each in images]
         hidden = [each.flatten(2).unflatten(2, (32, -1)).mean(3).mT for each in quarters]
     else:
+        model = hf.AutoModel.from_pretrained(folder).eval()
         hidden = model(**inputs, output_hidden_states=True).hidden_states
     if name == "ast":
         hidden = [each[:, 2:].unflatten(1, (12, 101)).mean(1) for each in hidden]
@@ -137,10 +148,9 @@ LIBRARY: dict[str, Callable[[Path, torch.Tensor], torch.Tensor]] = {
     "wav2vec2-ctc": by_ctc_encoder,
     "sew": by_sew,
     "sew-d": by_sew,
-    "whisper": by_whisper,
+    **dict.fromkeys(("whisper", "whisper-encoder"), by_whisper),
     "ast": by_ast,
-    "clap": by_clap,
-    "clap-fused": by_clap,
+    **dict.fromkeys(("clap", "clap-fused", "clap-tower"), by_clap),
     "encodec": by_encodec,
     "encodec-stereo": by_stereo_encodec,
 }
@@ -150,9 +160,11 @@ TIMES = {
     **dict.fromkeys(TINY, (20.0, 199.5 / 16)),
     **dict.fromkeys(("sew", "sew-d"), (40.0, 359.5 / 16)),
     "wav2vec2-bert": (20.0, 17.5),
-    "whisper": (20.0, 0.0),
+    **dict.fromkeys(("whisper", "whisper-encoder"), (20.0, 0.0)),
     "ast": (50.0, 25.0),
-    **dict.fromkeys(("clap", "clap-fused"), (15014.6628 / 48 / 7, 15014.6628 / 48 / 14)),
+    **dict.fromkeys(
+        ("clap", "clap-fused", "clap-tower"), (15014.6628 / 48 / 7, 15014.6628 / 48 / 14)
+    ),
     "encodec": (320 / 24, 240.5 / 24),
     "encodec-stereo": (320 / 48, 155.5 / 48),
 }
@@ -275,7 +287,7 @@ def test_chunks_equal_the_whole_where_a_frame_sees_less_than_the_overlap(saved):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["ast", "clap"])
+@pytest.mark.parametrize("name", ["ast", "clap", "clap-tower"])
 def test_the_models_own_pooled_output(saved, name):
     folder = saved(name)
     model = load_model(str(folder), pooling="model")
@@ -285,6 +297,8 @@ def test_the_models_own_pooled_output(saved, name):
     with torch.no_grad():
         if name == "ast":
             expected = hf.ASTModel.from_pretrained(folder).eval()(**inputs).pooler_output
+        elif name == "clap-tower":
+            expected = clap_tower(folder)(**inputs).pooler_output
         else:
             tower = hf.ClapAudioModelWithProjection.from_pretrained(folder).eval()
             expected = tower(**inputs).audio_embeds
@@ -292,6 +306,16 @@ def test_the_models_own_pooled_output(saved, name):
     assert_close(get_scene_embeddings(audio, model), expected)
     long = get_scene_embeddings(sound(model, 23.0, n=1), model)
     assert long.shape == (1, expected.shape[1])
+
+
+@pytest.mark.parametrize(
+    ("alone", "whole"), [("whisper-encoder", "whisper"), ("clap-tower", "clap")]
+)
+def test_an_encoder_that_was_saved_alone_is_that_of_the_whole_model(saved, alone, whole):
+    found, expected = (load_model(str(saved(name))) for name in (alone, whole))
+    audio = sound(expected, 0.5)
+    assert_close(get_scene_embeddings(audio, found), get_scene_embeddings(audio, expected))
+    assert found.layer_sizes == expected.layer_sizes
 
 
 def test_layers_of_the_models_own_pooled_output_are_refused(saved):
