@@ -45,8 +45,8 @@ def chosen_layers(spec: ModelSpec, module: Any, model: Any) -> dict[int, int]:
         )
     if not sizes:
         raise UserError(
-            f"{spec.label}: this model offers no layers with these options. Leave the option layer "
-            "out."
+            f"{spec.label}: this model offers no layers (hidden states) with these options. Leave "
+            "the option layer out."
         )
     numbers = _numbers(str(spec.options[OPTION]), len(sizes))
     if not numbers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from harness.models.frames import FrameEncoder
@@ -71,6 +72,23 @@ class HubEncoder(FrameEncoder):
     def output_frames(self, hidden: Tensor) -> Tensor:
         """Return the last hidden state as frames ``(n, t, size)``."""
         return self.time_frames(hidden)
+
+    def measured_sizes(self) -> tuple[int, ...]:
+        """Return the sizes of the hidden states that the model returns for a second of silence.
+
+        Code of a model's own may return others than its configuration has, or none.
+        """
+        with torch.no_grad():
+            try:
+                audio = self.prepare(torch.zeros(1, self.rate))
+                self.frames(audio, None)
+            except Exception:  # own code may need a GPU; otherwise embedding reports its error
+                return self.sizes
+            try:
+                hidden = self.run(self.inputs(audio), output_hidden_states=True).hidden_states
+                return tuple(self.time_frames(each).shape[-1] for each in hidden)
+            except Exception:  # own code that returns no hidden states can raise anything
+                return ()
 
     def _set_sizes(self, size: int, n_blocks: int) -> None:
         """Set the sizes of a transformer: its blocks, and their input as layer 0."""

@@ -41,6 +41,11 @@ ALONE: dict[str, type[HubEncoder]] = {
 saved (``architectures``). Their weights have other names."""
 
 
+def is_own_code(part: object) -> bool:
+    """Return whether the class of a configuration or model is no class of transformers."""
+    return type(part).__module__.partition(".")[0] != "transformers"
+
+
 def kind_of(config: Any) -> type[HubEncoder]:
     """Return the kind of a model with this configuration.
 
@@ -54,8 +59,7 @@ def kind_of(config: Any) -> type[HubEncoder]:
     kind = ALONE.get(saved) or KINDS.get(config.model_type)
     if kind is not None:
         return kind
-    own_code = type(config).__module__.partition(".")[0] != "transformers"
-    if own_code and hasattr(config, "conv_kernel") and hasattr(config, "conv_stride"):
+    if is_own_code(config) and hasattr(config, "conv_kernel") and hasattr(config, "conv_stride"):
         return Waveform
     raise ValueError(
         f"A model of the type '{config.model_type}' is not supported. Types that are: "

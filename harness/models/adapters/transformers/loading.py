@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from harness.models.adapters.transformers.encoder import HubEncoder
-from harness.models.adapters.transformers.kinds import kind_of
+from harness.models.adapters.transformers.kinds import is_own_code, kind_of
 
 _UNUSED_WEIGHTS = ("masked_spec_embed",)
 """Weights that models use in training only. Checkpoints that were fine-tuned lack some of them."""
@@ -42,7 +42,9 @@ def load_encoder(
         loader = operator.attrgetter(kind.loader)(transformers)
         options |= {"dtype": torch.float32, "output_loading_info": True}
         model, info = _loaded(loader, name, options)
-    encoder = kind(model.eval().requires_grad_(False), extractor)
+        encoder = kind(model.eval().requires_grad_(False), extractor)
+        if is_own_code(model):
+            encoder.sizes = encoder.measured_sizes()
     _check_weights(name, model, encoder, info["missing_keys"])
     return encoder, "" if Path(name).is_dir() else _commit(name, revision)
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -319,7 +320,7 @@ def test_an_encoder_that_was_saved_alone_is_that_of_the_whole_model(saved, alone
 
 
 def test_layers_of_the_models_own_pooled_output_are_refused(saved):
-    with pytest.raises(UserError, match=r"no layers with these options.*option layer out"):
+    with pytest.raises(UserError, match=r"no layers .*with these options.*option layer out"):
         load_module(parse_model(f"transformers={saved('ast')},pooling=model,layer=1"), "cpu")
 
 
@@ -433,26 +434,68 @@ class OwnModel(HubertModel):
 """
 
 
-def test_code_of_a_model_runs_only_if_it_is_trusted(saved, tmp_path, monkeypatch):
-    import json
-
+@pytest.fixture
+def own_code(saved, tmp_path, monkeypatch) -> Callable[[str], Path]:
+    """The folder of a model with code of its own, which continues ``CUSTOM``."""
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "m"))
     monkeypatch.setattr(sys, "path", list(sys.path))
-    folder = shutil.copytree(saved("hubert"), tmp_path / "own")
-    (folder / "own.py").write_text(CUSTOM)
-    config = json.loads((folder / "config.json").read_text())
-    config |= {
-        "model_type": "own_model",
-        "architectures": ["OwnModel"],
-        "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"},
-    }
-    (folder / "config.json").write_text(json.dumps(config))
+
+    def folder(more: str) -> Path:
+        folder = shutil.copytree(saved("hubert"), tmp_path / "own")
+        (folder / "own.py").write_text(CUSTOM + more)
+        config = json.loads((folder / "config.json").read_text())
+        config |= {
+            "model_type": "own_model",
+            "architectures": ["OwnModel"],
+            "auto_map": {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel"},
+        }
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    return folder
+
+
+def test_code_of_a_model_runs_only_if_it_is_trusted(saved, own_code):
+    folder = own_code("")
     with pytest.raises(UserError, match="trust_remote_code=true"):
         load_module(parse_model(f"transformers={folder}"), "cpu")
     own = load_module(parse_model(f"transformers={folder},trust_remote_code=true"), "cpu")
     known = load_module(parse_model(f"transformers={saved('hubert')}"), "cpu")
     audio = RNG.uniform(-1, 1, (1, 8000)).astype(np.float32)
     np.testing.assert_allclose(own.scene(audio), known.scene(audio), rtol=1e-5, atol=1e-6)
+    layers = load_module(
+        parse_model(f"transformers={folder},trust_remote_code=true,layer=all"), "cpu"
+    )
+    assert layers.n_layers == 4
+
+
+NO_HIDDEN_STATES = """
+    def forward(self, input_values, output_hidden_states=None):
+        return super().forward(input_values)
+"""
+NO_SUCH_ARGUMENT = """
+    def forward(self, input_values):
+        return super().forward(input_values)
+"""
+THE_LAST_ONES = """
+    def forward(self, input_values, output_hidden_states=None):
+        output = super().forward(input_values, output_hidden_states=True)
+        output.hidden_states = output.hidden_states[2:]
+        return output
+"""
+
+
+@pytest.mark.parametrize("code", [NO_HIDDEN_STATES, NO_SUCH_ARGUMENT])
+def test_layers_of_own_code_without_hidden_states_are_refused(own_code, code):
+    text = f"transformers={own_code(code)},trust_remote_code=true"
+    assert load_module(parse_model(text), "cpu").scene_embedding_size == 24
+    with pytest.raises(UserError, match=r"no layers \(hidden states\).*Leave the option layer out"):
+        load_module(parse_model(f"{text},layer=1"), "cpu")
+
+
+def test_the_layers_of_own_code_are_those_that_it_returns(own_code):
+    text = f"transformers={own_code(THE_LAST_ONES)},trust_remote_code=true,layer=all"
+    assert load_module(parse_model(text), "cpu").n_layers == 2
 
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
