@@ -34,8 +34,13 @@ class ClapTower(HubEncoder):
         rows = config.spec_size * self._ratio
         merged = int(config.patch_stride[1]) * 2 ** (len(config.depths) - 1)
         self._frames = rows // merged
-        most = int(extractor.nb_max_samples)
-        row = (most // extractor.hop_length) / (rows - 1) * extractor.hop_length
+        most, hop = self.setting("nb_max_samples"), self.setting("hop_length")
+        mel_frames = most // hop + 1
+        self.check_extractor("mel bands", self.setting("feature_size"), config.num_mel_bins)
+        self.check_extractor("mel frames", mel_frames, min(mel_frames, rows))
+        spectrograms = 4 if extractor.truncation == "fusion" else 1
+        self.check_extractor("spectrograms a clip", spectrograms, 4 if config.enable_fusion else 1)
+        row = (mel_frames - 1) / (rows - 1) * hop
         centre = (merged - 1) / 2 * row
         self.geometry = Geometry(
             hop=merged * row, centre=centre, window=centre + 1, max_samples=most, margin_frames=3

@@ -23,6 +23,7 @@ class EncodecEncoder(HubEncoder):
 
     def __init__(self, model: Any, extractor: Any) -> None:
         super().__init__(model, extractor)
+        self.check_extractor("samples a second", self.rate, self.config.sampling_rate)
         hop, centre = self._receptive_field()
         leading = max(0, math.ceil(-centre / hop))
         chunk = self.config.chunk_length

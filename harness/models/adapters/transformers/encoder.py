@@ -10,6 +10,8 @@ from torch import Tensor
 
 from harness.models.frames import FrameEncoder
 
+_REMEDY = "Save the one that the model was trained with in its place."
+
 
 class HubEncoder(FrameEncoder):
     """A model and its own feature extractor.
@@ -22,6 +24,9 @@ class HubEncoder(FrameEncoder):
     Args:
         model: what ``loader`` returned.
         extractor: the model's feature extractor.
+
+    Raises:
+        ValueError: the feature extractor does not fit the model.
     """
 
     loader: ClassVar[str] = "AutoModel"
@@ -31,7 +36,7 @@ class HubEncoder(FrameEncoder):
         self.model = model
         self.extractor = extractor
         self.config = model.config
-        self.rate = int(extractor.sampling_rate)
+        self.rate = self.setting("sampling_rate")
 
     def frames(self, audio: Tensor, layers: Sequence[int] | None) -> list[Tensor]:
         """See :meth:`FrameEncoder.frames`."""
@@ -89,6 +94,36 @@ class HubEncoder(FrameEncoder):
                 return tuple(self.time_frames(each).shape[-1] for each in hidden)
             except Exception:  # own code that returns no hidden states can raise anything
                 return ()
+
+    def setting(self, name: str) -> int:
+        """Return a whole number of the feature extractor's configuration.
+
+        Raises:
+            ValueError: it has none of this name, because it is another model's.
+        """
+        if not hasattr(self.extractor, name):
+            raise self.foreign_extractor()
+        return int(getattr(self.extractor, name))
+
+    def check_extractor(self, what: str, made: int, taken: int) -> None:
+        """Compare what the feature extractor makes with what the model takes.
+
+        Raises:
+            ValueError: the numbers differ.
+        """
+        if made != taken:
+            raise ValueError(
+                f"the feature extractor in '{self.model.name_or_path}' makes {made} {what}, but "
+                f"the model takes {taken}. {_REMEDY}"
+            )
+
+    def foreign_extractor(self) -> ValueError:
+        """Return the error on a feature extractor that is no such model's."""
+        return ValueError(
+            f"the feature extractor in '{self.model.name_or_path}', of the class "
+            f"{type(self.extractor).__name__}, is not made for a model of the type "
+            f"'{self.config.model_type}'. {_REMEDY}"
+        )
 
     def _set_sizes(self, size: int, n_blocks: int) -> None:
         """Set the sizes of a transformer: its blocks, and their input as layer 0."""

@@ -24,7 +24,11 @@ class Wav2Vec2Bert(HubEncoder):
 
     def __init__(self, model: Any, extractor: Any) -> None:
         super().__init__(model, extractor)
-        stack = int(extractor.stride)
+        stack = self.setting("stride")
+        bands = self.setting("num_mel_bins")
+        self.check_extractor(
+            "values a frame", bands * stack, self.config.feature_projection_input_dim
+        )
         window = _MEL_WINDOW + (stack - 1) * _MEL_HOP
         self.geometry = Geometry(
             hop=stack * _MEL_HOP,
@@ -47,15 +51,18 @@ class WhisperEncoder(HubEncoder):
 
     def __init__(self, model: Any, extractor: Any) -> None:
         super().__init__(model.get_encoder(), extractor)
-        hop = 2 * int(extractor.hop_length)
+        config, hop = self.config, 2 * self.setting("hop_length")
+        samples = self.setting("n_samples")
+        self.check_extractor("mel bands", self.setting("feature_size"), config.num_mel_bins)
+        self.check_extractor("mel frames", samples // (hop // 2), 2 * config.max_source_positions)
         self.geometry = Geometry(
             hop=hop,
             centre=0,
             window=1,
-            max_samples=int(extractor.n_samples),
+            max_samples=samples,
             margin_frames=usual_margin(self.rate, hop),
         )
-        self._set_sizes(self.config.d_model, self.config.encoder_layers)
+        self._set_sizes(config.d_model, config.encoder_layers)
 
 
 class WhisperEncoderAlone(WhisperEncoder):
@@ -73,7 +80,9 @@ class AudioSpectrogramTransformer(HubEncoder):
 
     def __init__(self, model: Any, extractor: Any) -> None:
         super().__init__(model, extractor)
-        config = self.config
+        config, mel_frames = self.config, self.setting("max_length")
+        self.check_extractor("mel frames", mel_frames, config.max_length)
+        self.check_extractor("mel bands", self.setting("num_mel_bins"), config.num_mel_bins)
         patch, stride = config.patch_size, config.time_stride
         window = _MEL_WINDOW + (patch - 1) * _MEL_HOP
         self._bands = (config.num_mel_bins - patch) // config.frequency_stride + 1
@@ -82,7 +91,7 @@ class AudioSpectrogramTransformer(HubEncoder):
             centre=window / 2,
             window=window,
             min_samples=_MEL_WINDOW,
-            max_samples=_MEL_WINDOW + (int(extractor.max_length) - 1) * _MEL_HOP,
+            max_samples=_MEL_WINDOW + (mel_frames - 1) * _MEL_HOP,
             margin_frames=10,
         )
         self._set_sizes(config.hidden_size, config.num_hidden_layers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from harness.models.adapters.transformers.encoder import HubEncoder
@@ -20,6 +21,7 @@ class Waveform(HubEncoder):
 
     def __init__(self, model: Any, extractor: Any) -> None:
         super().__init__(model, extractor)
+        self._check_waveform()
         hop, window = strided(zip(self.config.conv_kernel, self.config.conv_stride, strict=True))
         group = int(getattr(self.config, "squeeze_factor", 1))
         self._group = group
@@ -35,6 +37,13 @@ class Waveform(HubEncoder):
     def prepare(self, audio: Tensor) -> Tensor:
         """Normalise whole clips, if the feature extractor does so."""
         return self.extracted(audio)["input_values"].to(audio.device)
+
+    def _check_waveform(self) -> None:
+        """Refuse a feature extractor that makes something else than a waveform of audio."""
+        audio = torch.zeros(1, self.rate)
+        made = self.extracted(audio).get("input_values")
+        if made is None or made.shape != audio.shape:
+            raise self.foreign_extractor()
 
     def inputs(self, audio: Tensor) -> dict[str, Tensor]:
         """Return the prepared audio."""

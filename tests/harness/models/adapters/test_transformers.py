@@ -414,6 +414,35 @@ def test_a_wrong_model_is_refused(saved, tmp_path, monkeypatch, text, said):
         load_module(parse_model(text), "cpu")
 
 
+def unfused(**options: int) -> hf.ClapFeatureExtractor:
+    return hf.ClapFeatureExtractor(truncation="rand_trunc", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "extractor", "said"),
+    [
+        ("ast", hf.ASTFeatureExtractor(max_length=512), "512 mel frames, .* takes 1024"),
+        ("ast", hf.ASTFeatureExtractor(num_mel_bins=64), "64 mel bands, .* takes 128"),
+        ("whisper", hf.WhisperFeatureExtractor(feature_size=128), "128 mel bands, .* takes 80"),
+        ("whisper", hf.WhisperFeatureExtractor(chunk_length=10), "1000 mel frames, .* takes 3000"),
+        ("clap", unfused(feature_size=32), "32 mel bands, .* takes 64"),
+        ("clap", unfused(max_length_s=20), "2001 mel frames, .* takes 1024"),
+        ("clap", hf.ClapFeatureExtractor(), "4 spectrograms a clip, .* takes 1"),
+        ("clap-fused", unfused(), "1 spectrograms a clip, .* takes 4"),
+        ("wav2vec2-bert", hf.SeamlessM4TFeatureExtractor(stride=1), "80 values a frame, .* 160"),
+        ("encodec", hf.EncodecFeatureExtractor(sampling_rate=16000), "16000 samples a second"),
+        ("wav2vec2", unfused(), "ClapFeatureExtractor, is not made for .* 'wav2vec2'"),
+        ("wav2vec2", hf.ASTFeatureExtractor(), "ASTFeatureExtractor, is not made for"),
+        ("whisper", hf.Wav2Vec2FeatureExtractor(), "is not made for .* 'whisper'"),
+    ],
+)
+def test_a_feature_extractor_that_does_not_fit_is_refused(saved, tmp_path, name, extractor, said):
+    folder = shutil.copytree(saved(name), tmp_path / "model")
+    extractor.save_pretrained(folder)
+    with pytest.raises(UserError, match=f"feature extractor in '{folder}'.*{said}.* in its place"):
+        load_module(parse_model(f"transformers={folder}"), "cpu")
+
+
 def test_weights_that_only_training_uses_may_be_absent(saved, tmp_path):
     from safetensors.torch import load_file, save_file
 
