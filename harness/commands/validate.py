@@ -40,8 +40,8 @@ def validate(
     """Check a module against the HEAR API.
 
     MODULE is as for `hear-byola run -m`. The official validator runs first, then stricter checks.
-    Exit code 0: all passed; 1: a check failed; 3: the
-    official validator is not installed and was not run.
+    Exit code 0: all passed; 1: a check failed; 2: the module or its checkpoint does not exist, and
+    nothing was checked; 3: the official validator is not installed and was not run.
     """
     if quick and whole:
         raise UserError("--quick leaves out the check that --long extends: give one of them.")

@@ -52,6 +52,8 @@ def load_module(spec: ModelSpec, device: str = "auto") -> HearModule:
         raise UserError(
             f"load_model of '{spec.module}' tried to end the process ({error})."
         ) from error
+    except UserError as error:  # a checkpoint or option that does not exist
+        raise UserError(f"{spec.module}: {error}") from error
     except Exception as error:  # a module can raise any exception
         raise UserError(
             f"load_model of '{spec.module}' failed: {type(error).__name__}: {error}"

@@ -23,7 +23,7 @@ from harness.models.frame_functions import (
 )
 from harness.models.frames import CHUNK_LENGTH_S, HOP_MS, FrameEncoder, FrameModel
 from harness.models.geometry import Geometry, strided, usual_margin
-from hear_byola.core.errors import did_you_mean
+from hear_byola.core.errors import UserError, did_you_mean
 
 __all__ = [
     "get_layer_embeddings",
@@ -107,8 +107,8 @@ def load_model(
         The model on the CPU, in eval mode.
 
     Raises:
-        ValueError: there is no such pipeline, it is no encoder, its weights cannot be read, or an
-            option has a value that is not allowed.
+        UserError: there is no such pipeline, it is no encoder, or its weights cannot be found.
+        ValueError: a file of weights does not fit, or an option has a value that is not allowed.
     """
     bundle = _bundle(model_file_path)
     with torch.random.fork_rng(devices=[]):
@@ -135,12 +135,12 @@ def _bundle(name: str) -> Any:
     if name in known:
         return known[name]
     if not name:
-        raise ValueError("name a pipeline, for example -m torchaudio=WAV2VEC2_BASE.")
+        raise UserError("name a pipeline, for example -m torchaudio=WAV2VEC2_BASE.")
     if hasattr(pipelines, name):
-        raise ValueError(
+        raise UserError(
             f"the pipeline {name} is not an encoder. The encoders are {', '.join(known)}."
         )
-    raise ValueError(
+    raise UserError(
         f"torchaudio.pipelines has no '{name}'.{did_you_mean(name, known)} The encoders are "
         f"{', '.join(known)}."
     )
@@ -153,7 +153,7 @@ def _model(bundle: Any, name: str, weights: str) -> tuple[Any, str]:
             model = bundle.get_model(dl_kwargs={"progress": False})
         except (OSError, RuntimeError) as error:
             folder = Path(torch.hub.get_dir()) / "checkpoints"
-            raise ValueError(
+            raise UserError(
                 f"the weights of {name} cannot be downloaded or read ({error}). Put the file "
                 f"{Path(bundle._path).name} into {folder}, or give weights=FILE."
             ) from error

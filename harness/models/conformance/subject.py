@@ -107,7 +107,8 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
     """Import a module and load its model without corrections, recording side effects of loading.
 
     Raises:
-        UserError: the module, checkpoint, option or device does not exist.
+        UserError: the module, checkpoint, option or device does not exist, also if ``load_model``
+            finds this.
         Failure: the module lacks a function or a usable attribute, or its ``load_model`` fails.
     """
     api = import_hear_module(spec.module)
@@ -126,6 +127,8 @@ def load_subject(spec: ModelSpec, device: str = "auto") -> Subject:
             try:
                 with exits_refused():
                     model = _load(api, spec)
+            except UserError as error:  # a checkpoint or option that does not exist
+                raise UserError(f"{spec.module}: {error}") from error
             except Exception as error:  # a module can raise any exception
                 raise Failure(f"load_model raises {said(error)}") from error
             seeded = torch.initial_seed() != _ODD_SEED

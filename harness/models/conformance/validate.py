@@ -79,7 +79,8 @@ def validate(
         say: receives an estimate of the time that the checks take.
 
     Raises:
-        UserError: the module or device does not exist. All other faults are lines of the report.
+        UserError: the module, checkpoint, option or device does not exist. All other faults are
+            lines of the report.
     """
     announce = progress or (lambda name: None)
     ours = stricter_checks(spec, device, quick=quick, whole=whole, announce=announce, say=say)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from harness.core.errors import UserError, did_you_mean_path
 from harness.models.adapters.transformers.encoder import HubEncoder
 from harness.models.adapters.transformers.kinds import is_own_code, kind_of
 
@@ -26,6 +27,7 @@ def load_encoder(
 
     Raises:
         ImportError: transformers is not installed.
+        UserError: there is no such folder, and the hub and its cache do not have the model.
         ValueError: the model cannot be loaded; the message has the reason.
     """
     _check_name(name, revision)
@@ -59,21 +61,24 @@ def _commit(name: str, revision: str | None) -> str:
 
 def _check_name(name: str, revision: str | None) -> None:
     if not name:
-        raise ValueError(
+        raise UserError(
             "no model is named. Give a name on the hub or a folder, for example "
             "-m transformers=facebook/wav2vec2-base."
         )
     if Path(name).is_file():
-        raise ValueError(
+        raise UserError(
             f"'{name}' is a file. Give a name on the hub, or the folder that save_pretrained wrote."
         )
     is_folder = Path(name).is_dir()
     if not is_folder and not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", name):
-        raise ValueError(f"there is no folder '{name}', and it cannot be a name on the hub.")
+        raise UserError(
+            f"there is no folder '{name}', and it cannot be a name on the hub."
+            f"{did_you_mean_path(Path(name))}"
+        )
     if is_folder and revision is not None:
-        raise ValueError(f"'{name}' is a folder, which has no revisions. Leave revision out.")
+        raise UserError(f"'{name}' is a folder, which has no revisions. Leave revision out.")
     if is_folder and not (Path(name) / "config.json").is_file():
-        raise ValueError(
+        raise UserError(
             f"the folder '{name}' has no config.json. Save model and feature extractor there with "
             "save_pretrained."
         )
@@ -115,26 +120,27 @@ def _loaded(loader: Any, name: str, options: dict[str, Any]) -> Any:
     try:
         return loader.from_pretrained(name, **given)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(_explained(loader.__name__, name, error)) from error
+        raise _explained(loader.__name__, name, error) from error
 
 
-def _explained(loader: str, name: str, error: Exception) -> str:
+def _explained(loader: str, name: str, error: Exception) -> Exception:
     reason = " ".join(str(error).split())[:300]
     if "trust_remote_code" in str(error):
-        return (
+        return ValueError(
             f"'{name}' needs code that comes with the model. To run it, read that code and give "
             "the option trust_remote_code=true."
         )
     if loader == "AutoFeatureExtractor":
-        return (
+        return ValueError(
             f"'{name}' has no feature extractor (preprocessor_config.json). Save the one that the "
             f"model was trained with beside it. The library says: {reason}"
         )
     if Path(name).is_dir():
-        return f"the model in '{name}' cannot be loaded: {reason}"
-    return (
-        f"'{name}' cannot be loaded from the hub or its cache. Give a folder, or run once with a "
-        f"connection. The library says: {reason}"
+        return ValueError(f"the model in '{name}' cannot be loaded: {reason}")
+    return UserError(
+        f"there is no folder '{name}', and the hub and its cache do not give such a model."
+        f"{did_you_mean_path(Path(name))} Give a folder, or run once with a connection. The "
+        f"library says: {reason}"
     )
 
 

@@ -26,7 +26,7 @@ from harness.models.adapters.transformers import (
 )
 from harness.models.conformance.centres import click_train, measure_lag
 from harness.models.conformance.official import run_official
-from harness.models.conformance.validate import stricter_checks
+from harness.models.conformance.validate import stricter_checks, validate
 from harness.models.frames import FrameModel
 from harness.models.loading import load_module
 from harness.models.spec import parse_model
@@ -380,6 +380,7 @@ def test_a_model_is_a_module_with_the_name_of_its_folder(saved, tmp_path, monkey
     [
         ("transformers", "no model is named"),
         ("transformers=./absent", r"no folder './absent'"),
+        ("transformers=./whol", r"no folder './whol'.*Did you mean 'whole'"),
         ("transformers=empty", r"no config\.json"),
         ("transformers=whole,revision=main", "no revisions"),
         ("transformers=whole,pooling=model", "no pooled output"),
@@ -555,7 +556,20 @@ def test_the_hubs_cache_is_used_without_a_connection(saved, tmp_path):
         done = run(text)
         assert done.returncode == 0, done.stderr
         assert COMMIT in done.stdout.split()
-    assert "from the hub or its cache" in run("transformers=some/absent").stderr
+    assert "the hub and its cache" in run("transformers=some/absent").stderr
+
+
+@pytest.mark.parametrize("name", ["models/wav2vec2", "models2/wav2vec"])
+def test_a_misspelt_folder_that_may_be_a_name_on_the_hub(saved, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(saved("wav2vec2"), tmp_path / "models" / "wav2vec")
+    near = "Did you mean 'wav2vec'" if name.startswith("models/") else "no folder 'models2'"
+    spec = parse_model(f"transformers={name}")
+    with pytest.raises(UserError, match=f"transformers: there is no folder '{name}'.*hub.*{near}"):
+        load_module(spec, "cpu")
+    with pytest.raises(UserError, match=f"there is no folder '{name}'"):  # and no report
+        validate(spec, "cpu", quick=True)
 
 
 @pytest.mark.slow
