@@ -175,7 +175,7 @@ def comma_hint(name: str) -> str:
 
 
 def _no_such_module(name: str) -> UserError:
-    near = ["hear_byola", *built_in_modules().values(), *built_in_modules()]
+    near = [*built_in_modules().values(), *built_in_modules()]
     by_last_part = {full.rpartition(".")[2]: full for full in near}
     near += [m.name for m in pkgutil.iter_modules([str(Path.cwd())])]
     parent = name.rpartition(".")[0]

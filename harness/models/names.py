@@ -5,10 +5,13 @@ Nothing here imports torch: commands that only read names start faster.
 
 from __future__ import annotations
 
+import filecmp
 import functools
+import importlib.util
 import os
 import pkgutil
 from pathlib import Path
+from types import ModuleType
 
 import harness.baselines
 import harness.models.adapters
@@ -16,36 +19,56 @@ from harness.core.errors import UserError
 
 
 @functools.cache
+def adapters() -> dict[str, str]:
+    """Return the short names of the adapters of other toolkits, with their import names."""
+    return _modules_in(harness.models.adapters)
+
+
+@functools.cache
 def built_in_modules() -> dict[str, str]:
     """Return the short names of built-in modules, with their import names.
 
-    These are the adapters of other toolkits and the baselines.
+    These are ``hear_byola``, the adapters of other toolkits and the baselines.
     """
-    rooms = (harness.models.adapters, harness.baselines)
+    return {"hear_byola": "hear_byola", **adapters(), **_modules_in(harness.baselines)}
+
+
+def _modules_in(room: ModuleType) -> dict[str, str]:
     return {
-        each.name: f"{room.__name__}.{each.name}"
-        for room in rooms
-        for each in pkgutil.iter_modules(room.__path__)
+        each.name: f"{room.__name__}.{each.name}" for each in pkgutil.iter_modules(room.__path__)
     }
 
 
 def import_name(name: str) -> str:
-    """Return the import name of a built-in module for its short name; other names unchanged.
+    """Return the import name of a built-in module for its short name; other names unchanged."""
+    return built_in_modules().get(name, name)
+
+
+def refuse_ambiguous(name: str) -> None:
+    """Refuse the short name of a built-in module if another module of this name can be meant.
+
+    A copy of the built-in module, which the working directory has in a checkout, is no other one.
 
     Raises:
-        UserError: the working directory has a module of this name, so that either can be meant.
+        UserError: the working directory has another module of this name.
     """
     full = built_in_modules().get(name)
     if full is None:
-        return name
-    for own in (Path(f"{name}.py"), Path(name, "__init__.py")):
-        if own.is_file():
-            path = own if own.suffix == ".py" and own.parent == Path() else own.parent
+        return
+    single = Path(f"{name}.py")
+    for path, file in ((single, single), (Path(name), Path(name, "__init__.py"))):
+        if file.is_file() and not _is_copy(file, full):
+            built_in = f"give {full}" if full != name else "use another working directory"
             raise UserError(
                 f"'{name}' is a built-in module, and the working directory has '{path}'. Give "
-                f".{os.sep}{path} for that one, or {full} for the built-in one."
+                f".{os.sep}{path} for that one. For the built-in one, {built_in}."
             )
-    return full
+
+
+def _is_copy(file: Path, module: str) -> bool:
+    """Return whether a file has the content of a module's file."""
+    spec = importlib.util.find_spec(module)
+    return bool(spec and spec.origin and filecmp.cmp(file, spec.origin, shallow=False))
 
 
 def short_name(module: str) -> str:

@@ -13,7 +13,7 @@ from harness.core.errors import UserError
 from harness.core.files import expand_home
 from harness.core.hashing import sha256_of
 from harness.core.yamltext import option_value, unquoted
-from harness.models.names import built_in_modules, short_name
+from harness.models.names import adapters, refuse_ambiguous, short_name
 
 if TYPE_CHECKING:  # it imports torch, which commands that only read names do not need
     from harness.models.live import LiveModel
@@ -48,7 +48,7 @@ class ModelSpec:
         if self.checkpoint:
             path = Path(self.checkpoint)
             # Names of models on a hub can contain dots that begin no suffix: whisper-tiny.en.
-            label += f"/{path.name if self.module in built_in_modules() else path.stem}"
+            label += f"/{path.name if self.module in adapters() else path.stem}"
         if self.options:
             shown = (f"{k}={_without_folder(v)}" for k, v in sorted(self.options.items()))
             label += f"({','.join(shown)})"
@@ -66,6 +66,18 @@ def folder_name(label: str) -> str:
 
 
 def parse_model(text: str) -> ModelSpec:
+    """Return :func:`read_model` of a model that the user gives now.
+
+    Raises:
+        UserError: :func:`read_model` fails, or the module is the short name of a built-in one, and
+            the working directory has another module of this name.
+    """
+    spec = read_model(text)
+    refuse_ambiguous(spec.module)
+    return spec
+
+
+def read_model(text: str) -> ModelSpec:
     """Read ``MODULE[=CHECKPOINT][,KEY=VALUE...]``.
 
     The key ``name`` is the model's label, as typed. Every other key is an option of ``load_model``,

@@ -54,11 +54,11 @@ def _options(text: str) -> Container[str]:
 
 def _module_in(command: str, model: str) -> str:
     """Return the module that a command names for a model, for rows of schema version 1."""
-    from harness.models.spec import parse_model
+    from harness.models.spec import read_model
 
     try:
         words = shlex.split(command)
-        specs = [parse_model(b) for a, b in itertools.pairwise(words) if a in ("-m", "--model")]
+        specs = [read_model(b) for a, b in itertools.pairwise(words) if a in ("-m", "--model")]
     except (ValueError, UserError):
         return ""
     label = _MARK.sub("", model)

@@ -215,7 +215,8 @@ def test_an_unknown_module_gets_the_nearest_name(folder, wrong, right):
 
 
 def test_built_in_modules_have_short_names(folder):
-    assert set(built_in_modules()) == {"logmel", "oracle", "random", "torchaudio", "transformers"}
+    named = {"hear_byola", "logmel", "oracle", "random", "torchaudio", "transformers"}
+    assert set(built_in_modules()) == named
     short, full = load("logmel"), load("harness.baselines.logmel")
     assert (short.spec.label, full.spec.label) == ("logmel", "harness.baselines.logmel")
     assert short.info.module == full.info.module == "harness.baselines.logmel"
@@ -235,6 +236,25 @@ def test_a_short_name_that_is_a_module_of_the_user_too_is_refused(folder, place,
         load("logmel")
     assert load(own).scene_embedding_size == 3
     assert load("harness.baselines.logmel").scene_embedding_size != 3
+
+
+@pytest.mark.parametrize(("place", "name"), [("", "hear_byola"), ("hear_byola", "__init__")])
+def test_hear_byola_is_a_short_name_too(folder, place, name):
+    write_module(folder / place, name)
+    own = f"./{place or 'hear_byola.py'}"
+    with pytest.raises(UserError, match=f"'hear_byola' is a built-in.*Give {own} for.*directory"):
+        load("hear_byola")
+    assert load(own).scene_embedding_size == 3
+    # What the harness itself gives, for example a checkpoint of a pretraining, is never ambiguous.
+    assert load_module(ModelSpec("hear_byola"), "cpu").scene_embedding_size != 3
+
+
+def test_the_built_in_module_in_a_checkout_is_meant(folder, monkeypatch):
+    expected = load("hear_byola").fingerprint
+    shutil.copytree(Path(hear_byola.__file__).parent, folder / "hear_byola")
+    assert load("hear_byola").fingerprint == expected
+    monkeypatch.chdir(Path(hear_byola.__file__).parents[1])
+    assert load("hear_byola").fingerprint == expected
 
 
 @pytest.mark.parametrize("name", ["my_encoder", "codecs_kr", "jsonn"])
