@@ -6,7 +6,7 @@ temporary name, synced to the disk and renamed, so a folder under its final name
 Temporary folders of killed processes are never read. No file is a pickle.
 
 If a model embeds several layers, a row contains their embeddings one after the other, and the
-manifest has the columns of each. The path :func:`layer_path` opens one layer.
+manifest has the columns of each. The path :func:`layers_path` opens some of them.
 """
 
 from __future__ import annotations
@@ -158,20 +158,20 @@ def write_split(
         writer.finish(clips, offsets, timestamps, manifest)
 
 
-def layer_path(directory: Path, layer: int) -> Path:
-    """Return the path that opens one layer of a folder with several."""
-    return directory / f"layer-{layer}"
+def layers_path(directory: Path, layers: Sequence[int]) -> Path:
+    """Return the path that opens consecutive layers of a folder with several."""
+    return directory / f"layers-{layers[0]}-{layers[-1]}"
 
 
 def read_split(directory: Path) -> SplitEmbeddings:
-    """Open a finished folder, or one of its layers; the embeddings stay on disk, memory-mapped.
+    """Open a finished folder, or some of its layers; the embeddings stay on disk, memory-mapped.
 
     Raises:
         UserError: the folder does not exist or has another format version.
         Damaged: a file is damaged, or the files do not match.
     """
-    if layer := re.fullmatch(r"layer-(\d+)", directory.name):
-        return _layer(directory.parent, layer[1])
+    if ends := re.fullmatch(r"layers-(\d+)-(\d+)", directory.name):
+        return _layers(directory.parent, range(int(ends[1]), int(ends[2]) + 1))
     manifest_path = directory / "manifest.json"
     if not manifest_path.is_file():
         raise UserError(f"There are no embeddings in '{directory}': it has no manifest.json.")
@@ -217,9 +217,17 @@ def _checked_index(
     return tuple(names.tolist()), offsets, timestamps
 
 
-def _layer(directory: Path, layer: str) -> SplitEmbeddings:
+def _layers(directory: Path, layers: Sequence[int]) -> SplitEmbeddings:
+    """Open some layers; their columns are counted from the first one."""
     state, whole = state_of(directory), read_split(directory)
-    columns = whole.manifest.get("layers", {}).get(layer)
-    if columns is None:
-        raise Damaged(directory, f"it has no layer {layer}", state)
-    return dataclasses.replace(whole, embeddings=whole.embeddings[:, slice(*columns)])
+    known = whole.manifest.get("layers", {})
+    if lacking := [layer for layer in layers if str(layer) not in known]:
+        raise Damaged(directory, f"it has no layer {lacking[0]}", state)
+    columns = {str(layer): known[str(layer)] for layer in layers}
+    first, end = columns[str(layers[0])][0], columns[str(layers[-1])][1]
+    shifted = {layer: (a - first, b - first) for layer, (a, b) in columns.items()}
+    return dataclasses.replace(
+        whole,
+        embeddings=whole.embeddings[:, first:end],
+        manifest={**whole.manifest, "layers": shifted},
+    )

@@ -56,8 +56,8 @@ def stored_embeddings(
         place = functools.partial(embedding_directory, out, module.whole, task, split)
         directory = place(identity(layers=module.layers))
         every = place(identity(layers=range(module.n_layers)))
-        if len(module.layers) == 1 and every.is_dir():
-            directory = every  # it contains the layer
+        if module.layers and every.is_dir():
+            directory = every  # it contains the chosen layers
         unit = EmbeddingUnit(
             spec=module.spec,
             model_fingerprint=module.fingerprint,
@@ -73,7 +73,7 @@ def stored_embeddings(
         elif not read_only:
             delete_chunks(directory)  # a process that joined them was stopped
         units.append(unit)
-    return StoredEmbeddings(source, tuple(units))
+    return StoredEmbeddings(source, tuple(units), tuple(module.layers))
 
 
 def _divided(

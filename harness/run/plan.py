@@ -210,7 +210,7 @@ def _layers(
     if not module.layers:
         yield module.info, stored, plain
     for layer in module.layers:
-        yield module.layer_info(layer), dataclasses.replace(stored, layer=layer), plain
+        yield module.layer_info(layer), dataclasses.replace(stored, layers=(layer,)), plain
     if len(module.layers) > 1:
         yield module.info, stored, [protocol for protocol in protocols if protocol.needs_layers]
 

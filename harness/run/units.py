@@ -15,7 +15,7 @@ from harness.core.files import FileState, file_state
 from harness.core.hashing import sha256_of
 from harness.embeddings.chunks import Chunk
 from harness.embeddings.heareval_reader import read_layout
-from harness.embeddings.store import SplitEmbeddings, layer_path, read_split
+from harness.embeddings.store import SplitEmbeddings, layers_path, read_split
 from harness.models.info import ModelInfo
 from harness.models.spec import ModelSpec, folder_name
 from harness.probe import ProbeUnit, Protocol, supports
@@ -54,11 +54,11 @@ class EmbeddingUnit:
 
 @dataclass(frozen=True)
 class StoredEmbeddings:
-    """Embeddings of a task in our own store: of a model, or of one of its layers."""
+    """Embeddings of a task in our own store: of a model, or of consecutive layers of it."""
 
     source: TaskSource
     units: tuple[EmbeddingUnit, ...]
-    layer: int | None = None
+    layers: tuple[int, ...] = ()
 
     def missing(self) -> list[EmbeddingUnit]:
         """Return the units that are not done."""
@@ -71,18 +71,19 @@ class StoredEmbeddings:
     def by_split(self) -> list[tuple[str, Path]]:
         """Return each split's folder."""
         places = ((unit.split, unit.directory) for unit in self.units)
-        if self.layer is None:
+        if not self.layers:
             return list(places)
-        return [(split, layer_path(directory, self.layer)) for split, directory in places]
+        return [(split, layers_path(directory, self.layers)) for split, directory in places]
 
     def identity(self) -> list[str]:
         """Return what identifies the embeddings in the fingerprint of an evaluation.
 
         A layer is the same one, whichever others were embedded with it.
         """
-        if self.layer is None:
+        if not self.layers:
             return [unit.directory.name for unit in self.units]
-        return [*(unit.content for unit in self.units), f"layer {self.layer}"]
+        layers = " ".join(map(str, self.layers))
+        return [*(unit.content for unit in self.units), f"layer {layers}"]
 
     def task(self) -> Task:
         """Return the task."""

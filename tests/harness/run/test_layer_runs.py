@@ -27,11 +27,12 @@ from harness.baselines import logmel
 from harness.baselines.logmel import *
 
 CALLS = []
+N = 2
 
 
 def load_model(path=""):
     model = logmel.load_model()
-    model.layer_sizes = [6, model.scene_embedding_size]
+    model.layer_sizes = [6, model.scene_embedding_size, 4][:N]
     return model
 
 
@@ -132,6 +133,29 @@ def test_another_protocol_reads_a_layer_from_the_pass_over_all(run):
     assert not any(evaluation.embeddings.missing() for evaluation in plan)
     both = [make_plan(dataclasses.replace(settings, models=(model,))) for model in models]
     assert not {e.directory for e in both[0]} & {e.directory for e in both[1]}
+
+
+def test_a_range_of_layers_is_read_from_the_pass_over_all(tmp_path):
+    module = tmp_path / "three.py"
+    module.write_text(LAYERED.replace("N = 2", "N = 3"))
+    task = TaskSource(task_directories.make_task(tmp_path, "scene", n=16, seconds=0.5), "tiny")
+
+    def scores(layers: str, out: Path, embedded: int) -> list[float]:
+        model = parse_model(f"{module},layer={layers},name=three")
+        settings = Settings((model,), (task,), ("linear", "linear_layers"), out=out)
+        plan = make_plan(settings)
+        assert (
+            len({unit.directory for each in plan for unit in each.embeddings.missing()}) == embedded
+        )
+        table = execute(plan, InlineEngine("cpu"), out).table
+        assert set(table.status) == {"done"}
+        chosen = table.sort_values(["model", "protocol", "metric"])
+        return chosen.value.tolist()
+
+    scores("all", tmp_path / "all", 3)
+    found = scores("1..2", tmp_path / "all", 0)
+    alone = scores("1..2", tmp_path / "alone", 3)
+    np.testing.assert_array_equal(found, alone)
 
 
 def test_the_report_draws_scores_by_layer(run):
