@@ -89,21 +89,25 @@ def eval_results(rows: pd.DataFrame, publication: Publication) -> str:
     ``publication.datasets`` does not name are left out.
 
     Raises:
-        UserError: no task is named there.
+        UserError: no task is named there, or a task has results by several protocols.
     """
     entries = []
-    for _, seeds in rows.groupby(["task", "protocol"], sort=False):
-        task, protocol = seeds.task.iloc[0], seeds.protocol.iloc[0]
+    for _, seeds in rows.groupby("task", sort=False):
+        task = seeds.task.iloc[0]
         if task not in publication.datasets:
             continue
         dataset, _, task_id = publication.datasets[task].partition(":")
-        notes = [f"{_LIBRARY} {seeds.harness_version.iloc[-1]}", f"protocol {protocol}"]
+        protocol = _only_protocol(seeds)
+        version, metric = seeds.harness_version.iloc[-1], seeds.metric.iloc[0]
+        notes = [f"{_LIBRARY} {version}", f"protocol {protocol}", metric]
         arguments = _args(seeds, publication)
+        if "revision" in arguments:
+            notes.append(f"revision {arguments['revision']}")
         if "ci_low" in arguments:
             notes.append(f"95 % interval [{arguments['ci_low']}, {arguments['ci_high']}]")
         entries.append(
             {
-                "dataset": {"id": dataset, "task_id": task_id or seeds.metric.iloc[0]},
+                "dataset": {"id": dataset, "task_id": task_id or metric},
                 "value": _mean(seeds),
                 "date": seeds.started_at.max(),
                 "notes": ", ".join(notes),
@@ -118,11 +122,24 @@ def eval_results(rows: pd.DataFrame, publication: Publication) -> str:
     return _yaml(entries)
 
 
+def _only_protocol(rows: pd.DataFrame) -> str:
+    """Return the protocol of a task's rows; an entry of the hub has no field for it."""
+    names = list(dict.fromkeys(rows.protocol))
+    if len(names) > 1:
+        raise UserError(
+            f"{rows.task.iloc[0]} has results by the protocols {', '.join(names)}, and entries of "
+            f"the hub do not name a protocol: choose one, for example --protocol {names[0]}."
+        )
+    return str(names[0])
+
+
 def every_eval_ever(rows: pd.DataFrame, publication: Publication) -> str:
     """Return the JSON of Every Eval Ever, with one result for each task, protocol and seed."""
     first, newest = rows.iloc[0], rows.started_at.max()
     moment = str(int(datetime.datetime.fromisoformat(newest).timestamp()))
-    facts = ("module", "model_options", "model_fingerprint", "checkpoint_sha256")
+    facts = (
+        "module", "model_options", "model_fingerprint", "checkpoint_sha256", "checkpoint_revision",
+    )  # fmt: skip
     record = {
         "schema_version": EVERY_EVAL_EVER,
         "evaluation_id": f"{_LIBRARY}/{publication.model}/{moment}",
@@ -202,6 +219,8 @@ def _args(seeds: pd.DataFrame, publication: Publication) -> dict[str, object]:
     """Return what belongs to the mean over seeds."""
     row = seeds.iloc[0]
     found: dict[str, object] = {"protocol": row.protocol, "seeds": len(seeds)}
+    if row.checkpoint_revision:
+        found["revision"] = row.checkpoint_revision
     if interval := publication.intervals.get((row.model, row.task, row.protocol)):
         low, high = interval
         found |= {"ci_low": round(low, 6), "ci_high": round(high, 6)}

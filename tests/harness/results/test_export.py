@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from harness.analysis.compare.gather import load
 from harness.cli import call
 from harness.commands.export import export
-from harness.results.export import FORMATS
+from harness.results.export import FORMATS, Publication
+from harness.results.export import export as exported_text
 
 DEMO = str(Path(__file__).parents[3] / "results" / "demo.csv")
 
@@ -79,13 +81,29 @@ def test_eval_results_are_those_of_the_hub(capsys: pytest.CaptureFixture[str]) -
         ("me/mixes", "mAP"),
     ]
     assert entries[0].value == pytest.approx(0.736, abs=5e-4)
-    assert "protocol linear, 95 % interval [0.6" in entries[0].notes
+    assert "protocol linear, pitch_acc, 95 % interval [0.6" in entries[0].notes
 
 
 def test_the_hub_needs_datasets(capsys: pytest.CaptureFixture[str]) -> None:
     told = refused(capsys, "--format", "eval-results", "-m", "logmel")
     assert "--dataset TASK=ORG/NAME" in told
     assert "demo_pipe_pitch-v1-full" in told
+
+
+def test_the_hub_gets_one_protocol_of_a_dataset(capsys: pytest.CaptureFixture[str]) -> None:
+    told = refused(
+        capsys, "--format", "eval-results", "-m", "logmel", "--dataset", "demo_pipe_pitch=me/pipes"
+    )
+    assert "hear2021, linear" in told
+    assert "--protocol hear2021" in told
+
+
+def test_the_commit_of_a_checkpoint_is_exported() -> None:
+    rows = load([Path(DEMO)]).select(models=["logmel"], protocols=["linear"]).rows
+    rows = rows.assign(checkpoint_revision="abc1234")
+    chosen = Publication("me/mine", datasets={task: f"me/{task}" for task in rows.task})
+    for style in FORMATS:
+        assert "abc1234" in exported_text(rows, style, chosen), style
 
 
 def test_every_eval_ever_has_each_value_with_its_uncertainty(
