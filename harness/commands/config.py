@@ -55,6 +55,14 @@ def _kind(option: click.Option) -> Any:
         kind = Whole
     elif isinstance(option.type, click.FloatRange):
         kind = Number
+    if (option.metavar or "").endswith(",..."):
+        return Annotated[str, BeforeValidator(_joined)]
     if option.multiple:
         return Annotated[list[kind], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]
     return kind
+
+
+def _joined(value: object) -> object:
+    """Return a list of words as the command line gives them; anything else as it is."""
+    simple = isinstance(value, list) and all(type(each) in (str, int) for each in value)
+    return ",".join(map(str, value)) if simple else value  # type: ignore[call-overload]

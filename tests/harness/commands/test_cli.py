@@ -226,6 +226,8 @@ def test_a_config_takes_names_as_typed_and_finds_the_home_folder(tasks_dir, tmp_
         ("seeds: 1\nseeds: 2", "line 2: field 'seeds' occurs twice"),
         ("seeds: 1:30", "seeds is '1:30': it must be a whole number"),
         ("seeds: [1]", "seeds is [1]: it must be a whole number"),
+        ("shots: [1, all, two]", "--shots has 'two': give whole numbers from 1 on, or `all`"),
+        ("shots: [1, 2.5]", "shots is [1, 2.5]: it must be a text"),
         ("dtype: float64", "dtype is 'float64': it must be one of 'float32', 'float16'"),
         ("tasks: {a: b}", "tasks is {'a': 'b'}: it must be a list"),
         ("tasks: [true]", "tasks[0] is True: it must be a text"),
