@@ -112,8 +112,8 @@ def _pair(contained: Contained, source: Path, corpus: AudioCorpus) -> AlikeClips
         other_split=str(source),
         other_clip=place,
         likeness=contained.likeness,
-        same_samples=False,
-        same_labels=True,
+        same_samples=None,
+        same_labels=None,
     )
 
 

@@ -10,15 +10,19 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class AlikeClips:
-    """Two clips of the same recording; ``likeness`` of their waveforms is at most 1."""
+    """Two clips of the same recording; ``likeness`` of their waveforms is at most 1.
+
+    ``same_samples`` and ``same_labels`` are None where this is not known: for a clip that a corpus
+    without labels contains.
+    """
 
     split: str
     clip: str
     other_split: str
     other_clip: str
     likeness: float
-    same_samples: bool
-    same_labels: bool
+    same_samples: bool | None
+    same_labels: bool | None
 
 
 @dataclass(frozen=True)
