@@ -121,7 +121,8 @@ def _table(pairs: Sequence[PairState]) -> Iterator[str]:
     columns = ["task", *(f"splits {c}" for c in _COLUMNS), *(f"evaluations {c}" for c in _COLUMNS)]
     columns += ["work left", "disk"]
     rows = [_row(pair) for pair in pairs]
-    total = [sum(counts) for counts in zip(*(_numbers(pair) for pair in pairs))]
+    # A plan can be empty.
+    total = [sum(counts) for counts in zip([0] * (len(columns) - 3), *map(_numbers, pairs))]
     seconds = sum(pair.seconds for pair in pairs)
     complete = all(pair.complete for pair in pairs)
     size = sum(pair.bytes for pair in pairs)

@@ -58,6 +58,17 @@ def test_a_dry_run_and_the_status_agree(tasks_dir, tmp_path, capsys):
     assert "| all " in capsys.readouterr().out
 
 
+def test_a_plan_without_work_is_told(tasks_dir, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert call(["run", *command(tasks_dir, out, "--protocol", "knn")]) == 0
+    (plan,) = (out / "plans").glob("*.json")
+    content = json.loads(plan.read_text())
+    plan.write_text(json.dumps({**content, "splits": [], "evaluations": []}))
+    capsys.readouterr()
+    assert call(["status", str(out)]) == 0
+    assert "| all " in capsys.readouterr().out
+
+
 def test_mistakes_are_one_sentence(tasks_dir, tmp_path, capsys):
     assert call(["run", *command(tasks_dir, tmp_path / "out"), "--json"]) == 2
     assert "--json needs --dry-run" in capsys.readouterr().err
