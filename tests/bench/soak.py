@@ -38,7 +38,7 @@ class Wanted:
         seconds: that the part may take.
         kills: number of kills at least, if the time allows.
         inputs: number of hostile inputs for each reader, whatever time they take; None: as many as
-            the time allows, and 100,000 at most.
+            the time allows.
         seed: of all that is drawn.
     """
 
@@ -56,13 +56,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", action="append", choices=PARTS, help="may be repeated")
-    parser.add_argument("--seconds", type=float, default=3600.0, help="at most, of each part")
+    parser.add_argument("--seconds", type=float, help="at most, of each part [default: 3600]")
     parser.add_argument("--kills", type=int, default=100, help="at least, if the time allows")
-    parser.add_argument("--inputs", type=int, help="for each reader, in any time")
+    parser.add_argument(
+        "--inputs",
+        type=int,
+        help="for each reader, in any time [default: 100,000; with --seconds as many as it allows]",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("results/soak.md"))
     chosen = parser.parse_args()
-    wanted = Wanted(chosen.seconds, chosen.kills, chosen.inputs, chosen.seed)
+    inputs = chosen.inputs or (None if chosen.seconds else 100_000)
+    wanted = Wanted(chosen.seconds or 3600.0, chosen.kills, inputs, chosen.seed)
     failed = []
     for name in chosen.only or PARTS:
         part = importlib.import_module(f"soak_{name}")

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 TITLE = "Hostile input"
 _BATCH = 500  # inputs of one search of hypothesis, which remembers all of them
-_INPUTS = 100_000  # for each reader, if the time allows
 _MOST_BYTES = 8 << 30  # address space of a process, for the sake of the machine
 
 
@@ -36,7 +35,7 @@ def section(wanted: Wanted) -> list[str]:
     names = [reader.name for reader in READERS]
     inputs, seconds = wanted.inputs, math.inf
     if inputs is None:
-        inputs, seconds = _INPUTS, wanted.seconds * workers / len(names)
+        inputs, seconds = sys.maxsize, wanted.seconds * workers / len(names)
     words = [str(inputs), str(seconds), str(wanted.seed)]
     with ThreadPoolExecutor(workers) as pool:
         shares = [names[i::workers] for i in range(workers)]
