@@ -28,10 +28,9 @@ from harness.commands.submit import submit
 from harness.commands.tasks import tasks
 from harness.commands.validate import validate
 from harness.core.copies import flush
+from harness.core.deadline import INTERRUPTED, STOPPED
 from harness.core.errors import UserError, disk_fault, printable, text_of
 from harness.core.forkserver import allow_copies
-
-INTERRUPTED = 130
 
 _LONGEST_ERROR = 20_000  # characters
 
@@ -87,7 +86,7 @@ def call(arguments: list[str]) -> int:
         except (click.Abort, KeyboardInterrupt) as error:
             if isinstance(error.__cause__, EOFError):  # click treats it as the end of the input
                 raise error.__cause__ from None
-            click.echo("\nStopped. Finished work is kept: the same command resumes.", err=True)
+            click.echo(STOPPED, err=True)
             return INTERRUPTED
 
 

@@ -24,6 +24,7 @@ from harness.commands.run_options import (
     probes,
     workers,
 )
+from harness.core.deadline import stops_in_time
 from harness.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -135,6 +136,7 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
     out = output_folder(options.out)
     wanted = Wanted(out, options.device, options.jobs, options.ray_address)
     with (
+        stops_in_time(),
         RunDisplay() as listener,
         closing(start_engine(options.engine, replace(wanted, say=listener.say))) as engine,
     ):
@@ -200,7 +202,7 @@ def _preview(options: RunOptions, *, embed_only: bool) -> int:
 
     out = output_folder(options.out)
     wanted = Wanted(out, options.device, options.jobs, options.ray_address)
-    with RunDisplay() as listener:
+    with stops_in_time(), RunDisplay() as listener:
         slots = slots_of(options.engine, wanted)
         plan = _plan(options, out, listener)
         planned = describe(plan, out, "", embed_only=embed_only)
