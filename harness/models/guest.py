@@ -3,7 +3,7 @@
 A module may end the process (``sys.exit``, a parser of the command line) or change its state:
 settings of torch and numpy, environment variables, warning filters, the working directory, signal
 handlers. The module's settings, variables and filters are active only while it is called. All else
-is restored at once.
+is restored at once. What it prints goes to standard error.
 """
 
 from __future__ import annotations
@@ -139,10 +139,14 @@ def _exit_raises() -> Iterator[None]:
 
 @contextmanager
 def _restored(name: str) -> Iterator[None]:
-    """Hide the command-line arguments in the block; restore streams and signal handlers after."""
+    """Hide the command-line arguments in the block; restore streams and signal handlers after.
+
+    What the block prints goes to standard error: standard output is for results.
+    """
     streams, arguments = (sys.stdout, sys.stderr), sys.argv
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     sys.argv = [name, _NO_ARGUMENTS]
+    sys.stdout = sys.stderr
     try:
         yield
     finally:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support import task_directories
+from support.hear_modules import write_module
 
 from harness.cli import call
 from harness.run.holders import Holder
@@ -119,3 +120,14 @@ def test_who_holds_what_is_told_in_words():
     ):
         assert line in text.splitlines()
     assert "> 90 s" in text or "> 2 min" in text
+
+
+def test_what_a_module_prints_is_not_in_the_json(tasks_dir, tmp_path, capfd):
+    more = "print('imported')\ndef load_model(path=''):\n    print('loaded')\n    return Toy(1.0)\n"
+    module = write_module(tmp_path, "talks", more)
+    words = ["-m", str(module), "-t", "tiny_scene", "--tasks-dir", str(tasks_dir)]
+    assert call(["run", *words, "--out", str(tmp_path / "out"), "--dry-run", "--json"]) == 0
+    printed = capfd.readouterr()
+    assert len(json.loads(printed.out)["pairs"]) == 1
+    assert "imported" in printed.err
+    assert "loaded" in printed.err
