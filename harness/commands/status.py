@@ -153,8 +153,8 @@ def _time(seconds: float, complete: bool) -> str:
 def _expected(state: Survey) -> Iterator[str]:
     if any(not pair.complete for pair in state.pairs):
         yield (
-            "The time of units of which none of the kind is done in this folder is unknown. Probes "
-            "are of one kind if they have the same protocol and task.\n"
+            "A time is unknown until the first such unit is done in this folder: a split of the "
+            "model, or a probe of the protocol on the task.\n"
         )
     if state.left and state.slots:
         yield f"With {plural(state.slots, 'worker')}: {state.left}.\n"
@@ -171,7 +171,7 @@ def _expected(state: Survey) -> Iterator[str]:
 
 def _workers(state: Survey) -> Iterator[str]:
     for each in state.workers:
-        yield f"process   {_who(each)}: {each.unit}"
+        yield f"at work   {_who(each)}: {each.unit}"
     if state.idle:
         yield "not finished, and no process works on it:"
         yield from (f"  {command}" for command in state.idle)

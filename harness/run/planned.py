@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -237,7 +238,10 @@ def read_plans(out: Path) -> list[Planned]:
     """Return the plans in a run's folder, the one that was started last first.
 
     Raises:
-        UserError: there is none; one is damaged, or of another version.
+        UserError: there is none that can be read.
+
+    Warns:
+        UserWarning: a plan is damaged, or of another version.
     """
     files = sorted((out / FOLDER).glob("[!.]*.json"), key=lambda path: -path.stat().st_mtime)
     if not files:
@@ -245,7 +249,17 @@ def read_plans(out: Path) -> list[Planned]:
             f"{out} contains no plan of a run. Name the folder that `hear-byola run` got as --out; "
             "a run writes its plan when it has read all models and audio."
         )
-    return [_read(path) for path in files]
+    found, faults = [], []
+    for path in files:
+        try:
+            found.append(_read(path))
+        except UserError as error:
+            faults.append(error)
+    if not found:
+        raise faults[0]
+    for fault in faults:
+        warnings.warn(f"{fault} The other plans are shown.", stacklevel=2)
+    return found
 
 
 def _read(path: Path) -> Planned:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -46,8 +45,10 @@ def printed_to_file(unit: Path) -> Iterator[None]:
             os.dup2(file.fileno(), number)
         after.callback(flush)
         yield
-    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
-        shutil.copyfileobj(file, sys.stderr.buffer)
+    with contextlib.suppress(FileNotFoundError):
+        _keep_last(path)
+        text = path.read_bytes()
+        sys.stderr.buffer.write(text if text.endswith(b"\n") or not text else text + b"\n")
     path.unlink(missing_ok=True)
 
 

@@ -129,7 +129,12 @@ def survey(plans: Sequence[Planned], out: Path, slots: int = 0) -> Survey:
     lacking = {split for each in evaluations if each.folder in failures for split in each.splits}
     alone = dict(_failed_splits(out, (s for s in splits if s.folder in needed - lacking), existing))
     failed = {*failures, *lacking, *alone}
-    pairs = _pairs(existing, evaluations, splits, needed, set(claims), failed)
+    claimed = {
+        part
+        for part, found in claims.items()
+        if not all(holder_of(claim, name).expired for name, claim in found)
+    }
+    pairs = _pairs(existing, evaluations, splits, needed, claimed, failed)
     wanted = [split for split in splits if split.folder in needed]
     estimate = forecast(wanted, evaluations, out, slots)
     for (model, task), pair in pairs.items():

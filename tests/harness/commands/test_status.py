@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,6 +71,34 @@ def test_a_plan_without_work_is_told(tasks_dir, tmp_path, capsys):
     capsys.readouterr()
     assert call(["status", str(out)]) == 0
     assert "| all " in capsys.readouterr().out
+
+
+def test_a_damaged_plan_is_named_and_the_others_are_shown(tasks_dir, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert call(["run", *command(tasks_dir, out, "--protocol", "knn")]) == 0
+    (out / "plans" / "other.json").write_text("{")
+    capsys.readouterr()
+    assert call(["status", str(out)]) == 0
+    told = capsys.readouterr()
+    assert "| logmel | tiny_scene-v1-full |" in told.out
+    assert "other.json cannot be read" in told.err
+
+
+def test_a_claim_of_a_process_that_has_ended_is_no_work(tasks_dir, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert call(["run", *command(tasks_dir, out, "--protocol", "knn")]) == 0
+    (evaluation,) = (out / "results").glob("*/*/knn-*")
+    shutil.rmtree(evaluation)
+    claim = (
+        f"import os; from harness.core.lease import lease; from pathlib import Path\n"
+        f"with lease(Path({str(evaluation)!r})): os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", claim], check=True)
+    capsys.readouterr()
+    assert call(["status", str(out), "--json"]) == 0
+    state = json.loads(capsys.readouterr().out)
+    assert state["pairs"][0]["evaluations"] == {"done": 0, "claimed": 0, "failed": 0, "to_do": 1}
+    assert len(state["claims"]) == 1
 
 
 def test_mistakes_are_one_sentence(tasks_dir, tmp_path, capsys):
