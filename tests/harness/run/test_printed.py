@@ -32,6 +32,26 @@ with printed.printed_to_file(unit):
 """
 
 
+MUCH = """
+import os, sys
+from pathlib import Path
+from harness.run import printed
+
+printed.is_worker = lambda: True
+with printed.printed_to_file(Path(sys.argv[1])):
+    os.system("head -c 3000000 /dev/zero")
+    print("the end", end="")
+"""
+
+
+def test_of_a_split_that_succeeds_the_last_megabyte_is_printed(tmp_path):
+    done = subprocess.run([sys.executable, "-c", MUCH, str(tmp_path / "unit")], capture_output=True)
+    assert done.returncode == 0
+    assert len(done.stderr) == 1_000_001
+    assert done.stderr.endswith(b"\0the end\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_is_printed_in_a_loop_is_cut_while_the_model_runs(tmp_path):
     unit = tmp_path / "train-0123"
     done = subprocess.run([sys.executable, "-c", IN_A_LOOP, str(unit)], capture_output=True)
