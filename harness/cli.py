@@ -68,6 +68,7 @@ def call(arguments: list[str]) -> int:
     with warnings.catch_warnings():
         warnings.showwarning = _warnings_once()
         try:
+            _check_arguments(arguments)
             return cli(arguments, prog_name="hear-byola", standalone_mode=False) or 0
         except UserError as error:
             text = printable(str(error))
@@ -88,6 +89,13 @@ def call(arguments: list[str]) -> int:
                 raise error.__cause__ from None
             click.echo(STOPPED, err=True)
             return INTERRUPTED
+
+
+def _check_arguments(arguments: list[str]) -> None:
+    """Refuse what is not UTF-8: it cannot be a name in JSON files, tables and reports."""
+    for argument in arguments:
+        if any("\ud800" <= character <= "\udfff" for character in argument):
+            raise UserError(f"'{argument}' is not UTF-8. Rename the file or folder.")
 
 
 def _show(error: click.ClickException) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -41,7 +42,10 @@ _ADVICE = {
     errno.ENOTDIR: "A file is in the place of a folder: move it, or name another place",
     errno.ENOTEMPTY: "A folder is in the place of a file: move it, or name another place",
     errno.ENAMETOOLONG: "Choose a shorter name",
-    errno.EFBIG: "The file system takes no file of this size: name another place",
+    errno.EFBIG: (
+        "The file system or the limit of the process (ulimit -f) takes no file of this size: name "
+        "another place, or raise the limit"
+    ),
     errno.EIO: "The disk or its connection is at fault: name another place",
     errno.ENOENT: "It is missing or was removed: put it back, or name another place",
     errno.EMFILE: "Raise the limit of open files (ulimit -n), or use fewer --jobs",
@@ -51,6 +55,9 @@ _ADVICE = {
     errno.ESTALE: "The network folder is gone: mount it again, and run the same command",
 }
 
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Control characters other than tabs and ends of lines."""
 
 _LONGEST_PATH = 300  # characters of a path that an error repeats
 
@@ -126,8 +133,13 @@ def text_of(error: BaseException) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text whose lone surrogates, which UTF-8 lacks, are escapes."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Return a text with escapes for what no terminal prints.
+
+    These are lone surrogates, which UTF-8 lacks, and control characters, which would change colours
+    or move the cursor.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def did_you_mean_path(path: Path, pattern: str = "*") -> str:

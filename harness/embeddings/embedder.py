@@ -140,17 +140,16 @@ class Embedder:
                 return self._module.timestamps(audio)
             return self._module.scene(audio), None
         except UserError as error:
-            raise UserError(f"{error} {self._where(clips)}") from error
+            raise self._error(str(error), clips) from error
         except Exception as error:  # a module can raise any exception
             if not is_out_of_memory(error):
-                raise UserError(
-                    f"{self._module.spec.label} failed: {text_of(error)} {self._where(clips)}"
-                ) from error
+                text = f"{self._module.spec.label} failed: {text_of(error)}"
+                raise self._error(text, clips) from error
             if len(clips) == 1:
                 seconds = audio.shape[1] / self._module.sample_rate
                 raise UserError(
-                    f"{self._module.spec.label} ran out of memory on one clip of {seconds:.1f} s. "
-                    f"{self._where(clips)} Run it on a device with more memory."
+                    f"{self._module.spec.label} ran out of memory on one clip of {seconds:.1f} s "
+                    f"{self._where(clips)}. Run it on a device with more memory."
                 ) from error
             return None
 
@@ -179,10 +178,12 @@ class Embedder:
         if bad.size:
             wrong = int((~np.isfinite(values[bad[0]])).sum())
             hint = " (float16 is limited to 65504)" if self._dtype == np.float16 else ""
-            raise UserError(
-                f"{self._module.spec.label} gave {wrong} NaN or infinite values{hint} of "
-                f"{values.shape[1]}. {self._where([clips[bad[0]]])}"
-            )
+            text = f"{self._module.spec.label} gave {wrong} NaN or infinite values{hint} of "
+            raise self._error(f"{text}{values.shape[1]}", [clips[bad[0]]])
+
+    def _error(self, text: str, clips: Sequence[int]) -> UserError:
+        """Return the error of a call, with the clips that it was given."""
+        return UserError(f"{text.rstrip('.')} {self._where(clips)}.")
 
     def _where(self, clips: Sequence[int]) -> str:
         more = f" and {len(clips) - 1} more of its length" if len(clips) > 1 else ""

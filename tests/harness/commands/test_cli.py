@@ -246,6 +246,14 @@ def test_a_config_value_of_the_wrong_kind_is_named(tmp_path, text, said):
     assert said in done.stderr
 
 
+def test_an_argument_that_is_not_utf_8_is_refused(tasks_dir):
+    task = next(tasks_dir.iterdir())
+    for words in (("-m", "logmel", "-o", "out\udcff"), ("-m", "caf\xe9\udcff.py")):
+        done = hear_byola("run", *words, "-t", task)
+        assert done.returncode == 2
+        assert "is not UTF-8. Rename" in done.stderr
+
+
 def test_odd_modules_and_places_are_refused_in_a_sentence(tasks_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plain_folder").mkdir()
