@@ -8,12 +8,13 @@ running processes.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.core.lease import Claim, claims_in
+from harness.core.lease import claims_in
 from harness.results import find_evaluations
 from harness.run.folder import Folders, failure_of
 from harness.run.forecast import forecast
@@ -121,7 +122,7 @@ def survey(plans: Sequence[Planned], out: Path, slots: int = 0) -> Survey:
     needed = {split for each in evaluations if each.folder in unfinished for split in each.splits}
     needed |= _to_embed(plans)
     splits = _splits(plans, {split for each in evaluations for split in each.splits} | needed)
-    claims = _claims(out, evaluations, splits)
+    holders = _holders(out, evaluations, splits)
     workers = workers_on(out)
     at_work = [(name, n, claim) for name, n, claim in workers if not holder_of(claim, name).expired]
     slots = slots or sum(n for _, n, _ in at_work)
@@ -129,11 +130,7 @@ def survey(plans: Sequence[Planned], out: Path, slots: int = 0) -> Survey:
     lacking = {split for each in evaluations if each.folder in failures for split in each.splits}
     alone = dict(_failed_splits(out, (s for s in splits if s.folder in needed - lacking), existing))
     failed = {*failures, *lacking, *alone}
-    claimed = {
-        part
-        for part, found in claims.items()
-        if not all(holder_of(claim, name).expired for name, claim in found)
-    }
+    claimed = {part for part, found in holders.items() if not all(h.expired for h in found)}
     pairs = _pairs(existing, evaluations, splits, needed, claimed, failed)
     wanted = [split for split in splits if split.folder in needed]
     estimate = forecast(wanted, evaluations, out, slots)
@@ -144,13 +141,12 @@ def survey(plans: Sequence[Planned], out: Path, slots: int = 0) -> Survey:
         pair.rough = estimate.cost(out / each.folder for each in mine)
         pair.bytes = sum(each.bytes * estimate.share_left(out / each.folder) for each in mine)
     commands = {plan.name: plan.command for plan in plans}
-    running = {name for name, _, _ in at_work}
-    planned = {each.folder for each in evaluations}
+    running, planned = {name for name, _, _ in at_work}, {each.folder for each in evaluations}
     return Survey(
         out=out,
         pairs=tuple(pairs.values()),
         workers=tuple(holder_of(claim, commands.get(name, "")) for name, _, claim in workers),
-        holders=tuple(holder_of(claim, name) for found in claims.values() for name, claim in found),
+        holders=tuple(itertools.chain.from_iterable(holders.values())),
         failures=(*failures.values(), *{each.name: each for each in alone.values()}.values()),
         left=estimate.left(),
         rough_left=estimate.rough_left(),
@@ -199,10 +195,10 @@ def _splits(plans: Iterable[Planned], used: set[str]) -> list[PlannedSplit]:
     return list(found.values())
 
 
-def _claims(
+def _holders(
     out: Path, evaluations: Sequence[PlannedEvaluation], splits: Sequence[PlannedSplit]
-) -> dict[str, list[tuple[str, Claim]]]:
-    """Return the claims on the units of each split and evaluation, with the units' names."""
+) -> dict[str, list[Holder]]:
+    """Return who holds units of each split and evaluation."""
     names: dict[Path, tuple[str, str]] = {}
     for split in splits:
         name = f"{split.model} · {split.task} · embedding of {split.split}"
@@ -213,13 +209,13 @@ def _claims(
         names[out / each.folder] = (each.folder, f"{name} · scores")
         for folder in each.probes:
             names[out / folder] = (each.folder, f"{name} · probe")
-    found: dict[str, list[tuple[str, Claim]]] = {}
+    found: dict[str, list[Holder]] = {}
     for place in dict.fromkeys(path.parent for path in names):
         with contextlib.suppress(OSError):  # it is not there yet, or not any more
             for claim in claims_in(place):
                 if claim.unit in names:
                     part, name = names[claim.unit]
-                    found.setdefault(part, []).append((name, claim))
+                    found.setdefault(part, []).append(holder_of(claim, name))
     return found
 
 

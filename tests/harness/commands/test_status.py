@@ -140,7 +140,7 @@ def test_who_holds_what_is_told_in_words():
         "With 2 workers: very roughly 30 h left (rates of hear_byola and hear2021 on a CPU core of "
         "another machine).",
         "Disk: about 5.0 GB to write, 1.0 GB free. The disk is too small.",
-        "process   process 12 on node7 since unknown, last sign of life 5 s ago: hear-byola run",
+        "at work   process 12 on node7 since unknown, last sign of life 5 s ago: hear-byola run",
         "claimed   one (clip 3 of 9), process 12 on node7 since unknown, last sign of life 5 s ago",
         "claimed   two, process 12 on node7 since unknown, last sign of life 300 s ago; it can be "
         "taken over",
