@@ -18,6 +18,7 @@ paper: table2.paper.csv           # columns arm, source, then the paper's tasks 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +32,7 @@ from harness.core.files import expand_home
 from harness.core.yamltext import load_file
 from hear_byola.core.schema import Flag, Schema, read
 
+_MOST_SEEDS = 1000
 _TAKEN = ("results", "embeddings", "probes", "errors", "heareval")
 """What a run's folder holds beside the arms' folders."""
 
@@ -83,7 +85,9 @@ def _arm_name(name: str) -> str:
 
 def _seeds(value: Any) -> tuple[int, ...]:
     # YAML's true is a whole number to Python.
-    seeds = list(range(value)) if type(value) is int else value
+    seeds = list(range(min(value, _MOST_SEEDS + 1))) if type(value) is int else value
+    if isinstance(seeds, list) and len(seeds) > _MOST_SEEDS:
+        raise ValueError(f"at most {_MOST_SEEDS} seeds")
     if not isinstance(seeds, list) or not seeds or any(type(s) is not int or s < 0 for s in seeds):
         raise ValueError("how many, or a list of seeds, each 0 or more")
     if len(set(seeds)) < len(seeds):
@@ -194,4 +198,4 @@ def read_study(path: Path) -> Study:
 def _config(path: Path, name: str) -> str:
     """Return a config's path relative to here; a shipped config's name stays."""
     beside = path.parent / name
-    return str(beside) if "/" in name or beside.is_file() else name
+    return str(beside) if "/" in name or os.path.isfile(beside) else name

@@ -286,6 +286,6 @@ def differing(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]
     free = FREE_TO_CHANGE | ({"precision"} if new.get("precision") == "auto" else set())
     return [
         f"{name}: {old.get(name)!r} -> {new.get(name)!r}"
-        for name in sorted(old.keys() | new.keys())
+        for name in sorted(old.keys() | new.keys(), key=str)
         if old.get(name) != new.get(name) and name not in free
     ]

@@ -103,7 +103,8 @@ def _read(path: Path) -> tuple[list[str], list[dict[str, str]]]:
             reader = csv.DictReader((line for line in file if line.endswith("\n")), strict=True)
             rows = list(reader)
             columns = list(reader.fieldnames or ["step"])
-        if any(set(row) != set(columns) or not row["step"].isdecimal() for row in rows):
+        whole = all(set(row) == set(columns) and None not in row.values() for row in rows)
+        if not whole or not all(row["step"].isdecimal() for row in rows):
             raise ValueError("a row does not fit the first line, or its step is not a number")
     except (csv.Error, ValueError, KeyError) as error:
         raise UserError(

@@ -29,8 +29,9 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
 
 
-_PLAIN = re.compile(r"(?!\.{1,2}$)[^/\\\0\ud800-\udc7f\udd00-\udfff]+")
-"""The surrogates are those that no name of a file gives, whatever its bytes."""
+_PLAIN = re.compile(r"(?!\.{1,2}$)[^/\\\0\ud800-\udc7f\udd00-\udfff]{1,255}")
+"""The surrogates are those that no name of a file gives, whatever its bytes; 255 is the longest
+name that file systems take."""
 
 
 def is_plain_name(name: object) -> bool:
@@ -45,7 +46,7 @@ def fold_names(folds: int) -> tuple[str, ...]:
 
 def _plain(name: str) -> str:
     if not is_plain_name(name):
-        raise ValueError("a plain name without slashes")
+        raise ValueError("a plain name without slashes, of at most 255 characters")
     return name
 
 

@@ -77,6 +77,7 @@ def test_names_stay_as_typed_and_the_home_folder_is_found(tmp_path, monkeypatch)
         ({"seeds": [1, 1]}, "seeds is [1, 1]: it must be a list in which no seed occurs twice"),
         ({"seeds": [-1]}, "seeds is [-1]: it must be how many"),
         ({"seeds": True}, "seeds is True: it must be how many"),
+        ({"seeds": 10**15}, "it must be at most 1000 seeds"),
         ({"arms": []}, "arms is []: it must be "),
         ({"arms": {}}, "arms is {}: it must be the arms by name"),
         ({"arms": {"whole": [1]}}, "arms.whole is [1]: it must be fields and their values"),

@@ -249,6 +249,11 @@ def test_differing_lists_what_changes_the_result() -> None:
     assert set(PretrainConfig.model_fields) > FREE_TO_CHANGE
 
 
+def test_names_of_fields_that_are_no_texts_are_told() -> None:
+    plain = PretrainConfig().as_dict()
+    assert differing({**plain, 3: 4}, plain) == ["3: 4 -> None"]  # type: ignore[dict-item]
+
+
 def test_a_field_that_an_old_config_lacks_counts_as_its_default() -> None:
     old = {name: value for name, value in PretrainConfig().as_dict().items() if name != "init"}
     assert differing(old, PretrainConfig().as_dict()) == []

@@ -162,6 +162,14 @@ def test_a_damaged_record_is_told(
         run(audio, out)
 
 
+def test_a_curve_with_a_short_row_is_told(audio: Path, whole: Path, tmp_path: Path) -> None:
+    out = copy_of(whole, tmp_path / "run")
+    (out / "byola.safetensors").unlink()
+    (out / "metrics.csv").write_text("a,step\n1\n")
+    with pytest.raises(UserError, match=r"metrics\.csv is damaged"):
+        run(audio, out)
+
+
 def test_a_state_that_is_none_is_told(audio: Path, whole: Path, tmp_path: Path) -> None:
     out = copy_of(whole, tmp_path / "run")
     (out / "byola.safetensors").unlink()

@@ -157,6 +157,7 @@ SCENE_ERRORS: dict[str, tuple[Edit, str]] = {
         "splits is .*a list of names, each once",
     ),
     "split path": (metadata(splits=["train", "../valid", "test"]), "plain name"),
+    "split length": (metadata(splits=["train", "v" * 256, "test"]), "at most 255 characters"),
     "duration": (
         metadata(sample_duration=0),
         "sample_duration is 0: it must be a number of",
