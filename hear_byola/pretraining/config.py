@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -264,7 +265,7 @@ def read_config(name: str | Path, overrides: Mapping[str, object] | None = None)
 
 
 def _config_text(name: str | Path) -> str:
-    if Path(name).is_file():
+    if os.path.isfile(name):  # a name can be too long for a file
         return Path(name).read_text("utf-8")
     shipped = {entry.name.removesuffix(".yaml"): entry for entry in _SHIPPED.iterdir()}
     if (stem := str(name).removesuffix(".yaml")) in shipped:

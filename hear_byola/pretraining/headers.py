@@ -237,6 +237,9 @@ def _kept_sound(values: Sequence[object]) -> FoundSound:
     sound = FoundSound(*values)  # type: ignore[arg-type]
     if tuple(map(type, sound)) != (str, int, int, int, int, str) or min(sound[1:5]) < 0:
         raise ValueError("a field has another type")
+    if max(sound[1:4]) >= 2**63 or sound.rate >= 2**31:
+        raise ValueError("a number is larger than a corpus holds")
+    os.fsencode(sound.member)  # a ValueError if it is no name of a file
     if not sound.reason and not (sound.frames and sound.rate):
         raise ValueError("a sound has no length")
     return sound

@@ -49,6 +49,8 @@ def list_source(source: Path) -> Listing:
     """
     if is_compressed(source.name):
         raise UserError(f"{source} {COMPRESSED_REASON}")
+    if "\0" in str(source):
+        raise UserError(f"{str(source)!r} contains a NUL character, which no path has.")
     try:
         if source.is_dir():
             listing = _of_folder(source)

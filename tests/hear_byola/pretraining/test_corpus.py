@@ -336,6 +336,19 @@ def test_a_damaged_memory_costs_only_what_was_damaged(folder: Path, tmp_path: Pa
     assert scan(folder, memory=memory).sha256 == expected
     memory.write_bytes(b"\xff\0" * 99)
     assert scan(folder, memory=memory).sha256 == expected
+    for number, value in [(0, "\ud800"), (1, 2**63), (3, 2**63), (4, 2**31)]:
+        changed = []
+        for line in filter(None, lines):
+            version, key, state, sounds = json.loads(line)
+            sounds[0][number] = value
+            changed.append(json.dumps([version, key, state, sounds]))
+        memory.write_text("\n".join([*changed, ""]))
+        assert scan(folder, memory=memory).sha256 == expected
+
+
+def test_a_source_with_a_nul_character_is_refused() -> None:
+    with pytest.raises(UserError, match="NUL character"):
+        scan(Path("a\0b"))
 
 
 def test_the_hash_tells_corpora_apart_and_does_not_know_where_they_are(tmp_path: Path) -> None:
