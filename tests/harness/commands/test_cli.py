@@ -371,7 +371,7 @@ def test_a_file_system_that_takes_no_more_is_one_sentence(finished, tmp_path):
     command = [sys.executable, "-c", code, "results", "merge", finished[0], "-o", "all.csv"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 2
-    assert "all.csv: File too large. The file system takes no file of this size" in done.stderr
+    assert "all.csv: File too large. The file system or the limit" in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

@@ -172,7 +172,7 @@ def test_probes_that_diverge_everywhere_are_a_failure_with_advice(
 @pytest.mark.parametrize(
     ("limit", "said"),
     [
-        ("resource.RLIMIT_FSIZE, (2_000, 2_000)", "File too large. The file system takes no file"),
+        ("resource.RLIMIT_FSIZE, (2_000, 2_000)", "File too large. The file system or the limit"),
         ("resource.RLIMIT_NOFILE, (10, 10)", "Too many open files. Raise the limit of open files"),
     ],
 )

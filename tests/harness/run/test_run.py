@@ -627,7 +627,7 @@ def test_the_state_of_a_long_probe_is_removed_when_it_is_done(tasks, tmp_path, m
 
 
 FAULTY = {
-    "ends": ("os._exit(7)", "tried to end the process (SystemExit: 7). (clip 'train-0000.wav'"),
+    "ends": ("os._exit(7)", "tried to end the process (SystemExit: 7) (clip 'train-0000.wav'"),
     "ends_in_c": (
         "__import__('ctypes').CDLL(None)._exit(7)",
         "its worker process died 2 times; the last one ended with exit code 7",
