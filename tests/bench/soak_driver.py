@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 TITLE = "A long run"
 _LOOK_EVERY = 0.5  # seconds
 _KILL_EVERY = 5.0  # seconds between kills of a worker
-_SECONDS_OF_MODEL = 3.0  # less than two cores need for all units of a model
+_MODELS = 20
+_SECONDS_OF_SEED = 0.7  # less than two cores need for the probes of a model with a seed
+_PREDICTED = ("embeddings", "probes", "results")  # folders whose size a dry run predicts
 _MOMENTS = ("a tenth", "a quarter", "half", "three quarters", "the end")
 _SHARES = (0.1, 0.25, 0.5, 0.75, 1.0)
 
@@ -47,7 +49,8 @@ def section(wanted: Wanted) -> list[str]:
         expected = _expected_bytes(words)
         looks, kills, took, code = _session(words, root, wanted)
         expected -= _expected_bytes(words)
-        written = sum(path.stat().st_size for path in root.glob("run/**/*") if path.is_file())
+        written = sum(_size(root / "run" / name) for name in _PREDICTED)
+        other = _size(root / "run") - written
     units = looks[-1].units
     rows = []
     for moment, share in zip(_MOMENTS, _SHARES):
@@ -63,8 +66,8 @@ def section(wanted: Wanted) -> list[str]:
         *rows,
         "",
         f"- Workers killed: {kills}. Time of the session: {took:.0f} s. Exit code: {code}.",
-        f"- Disk: {written / 1e6:.1f} MB; `--dry-run` expected {expected / 1e6:.1f} MB for what "
-        "was done.",
+        f"- Disk: {written / 1e6:.1f} MB of embeddings, probes and results; `--dry-run` expected "
+        f"{expected / 1e6:.1f} MB for what was done. {other / 1e6:.1f} MB of other files.",
     ]
 
 
@@ -73,7 +76,8 @@ def _command(root: Path, seconds: float) -> list[str]:
         task_directories.make_task(root, kind, n=6, seconds=0.3) for kind in ("scene", "kfold")
     ]
     words = ["run", "--jobs", "2", "--out", str(root / "run")]
-    for model in range(max(2, round(seconds / _SECONDS_OF_MODEL))):
+    words += ["--seeds", str(max(1, round(seconds / _MODELS / _SECONDS_OF_SEED)))]
+    for model in range(_MODELS):
         words += ["-m", f"hear_byola,seed={model},name=random-{model}"]
     for task in tasks:
         words += ["-t", str(task)]
@@ -105,6 +109,10 @@ def _session(words: list[str], root: Path, wanted: Wanted) -> tuple[list[_Look],
             stopped = True
         time.sleep(_LOOK_EVERY)
     return looks, kills, time.monotonic() - began, process.returncode
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _look(pid: int, units: int) -> _Look | None:
