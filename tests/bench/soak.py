@@ -74,7 +74,7 @@ def main() -> None:
         began = time.monotonic()
         try:
             lines = part.section(wanted)
-        except Exception:  # what the other parts see is worth having
+        except Exception:  # a fault of one part must not cost the others
             traceback.print_exc()
             failed.append(name)
             continue

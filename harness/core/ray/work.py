@@ -16,7 +16,7 @@ from harness.core.workers import Limit
 Say = Callable[[str], None]
 
 _SAY_AFTER = 30.0
-"""Seconds in which no task starts, before the user is told that tasks wait for the cluster."""
+"""After so many seconds without the start of a task, the user is told that the cluster is busy."""
 
 
 @dataclass(eq=False)
