@@ -37,8 +37,8 @@ from harness.probe.sketch import principal_axes
 _COPIED = 2**26
 _AXES = 64
 # Relative errors at which a fit of the path, and a refined fit, have converged. On 19 paths (demo
-# tasks and synthetic ones), 1e-4 selected the strengths that 1e-6 selects. 3e-4 takes 0.8 of the
-# time, but on one path a validation clip then decided for another strength.
+# tasks and synthetic ones), 1e-4 selected the strengths that 1e-6 selects. With 3e-4, which takes
+# 0.8 of the time, one path selected another strength.
 _TOLERANCE = 1e-4
 _REFINED = 3e-5
 # The logit of a class that no training row has (negative), or that every row has (positive).

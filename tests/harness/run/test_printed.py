@@ -22,7 +22,7 @@ with printed.printed_to_file(unit):
         os.system("head -c 1000000 /dev/zero")
     size = Path(f"{unit}.log").stat().st_size
     until = time.monotonic() + 60
-    while size > 1_000_000 and time.monotonic() < until:
+    while size != 1_000_000 and time.monotonic() < until:
         time.sleep(0.1)
         size = Path(f"{unit}.log").stat().st_size
     # What is printed during a cut is lost, so the rest waits for the last one.
