@@ -72,14 +72,27 @@ class Material:
 
     @property
     def protocols(self) -> tuple[str, ...]:
-        """The protocols that have sections, the one with most tasks first.
+        """The protocols that have sections: few-shot ones last, then the one with most tasks first.
 
-        Of a protocol and its few-shot versions it is the one with most training clips, unless the
-        user named others. The panel of scores by shots shows all.
+        Of a protocol and its few-shot versions it is the one with most training clips, and those
+        without which a model on a task were in no section; or those that the user named. The panel
+        of scores by shots shows all.
         """
         counted = self.rows.groupby("protocol").task.nunique()
-        names = self.only or [family[-1] for family in self._families()]
-        return tuple(sorted(names, key=lambda name: (-counted[name], name)))
+        names = self.only or [name for family in self._families() for name in self._shown(family)]
+        few = {name: name_and_shots(name)[1] is not None for name in names}
+        return tuple(sorted(names, key=lambda name: (few[name], -counted[name], name)))
+
+    def _shown(self, family: Sequence[str]) -> list[str]:
+        """Return the protocols of a family, from most training clips, that add something."""
+        shown, seen = [], set()
+        for name in reversed(family):
+            own = self.rows[self.rows.protocol == name]
+            added = set(zip(own.task, own.model, strict=True)) - seen
+            if added:
+                shown.append(name)
+                seen |= added
+        return shown
 
     def family(self, protocol: str) -> tuple[str, ...]:
         """Return a protocol's few-shot versions, rising, then the one with all training clips."""

@@ -11,12 +11,12 @@ from harness.analysis.table.cells import MEAN, Marks, averaged_tasks, cells
 from harness.analysis.table.intervals import interval_text
 from harness.analysis.table.notes import (
     BOLD,
-    SPREAD,
     groups_note,
     intervals_note,
     marks_note,
     mixed_note,
     out_of_scale,
+    spread_note,
 )
 from harness.analysis.versions import version_notes
 from harness.core.counts import plural
@@ -189,10 +189,12 @@ def _cell(row: dict) -> ScoreCell:
         said.append(f"95 % from {number(row['ci_low'], 4)} to {number(row['ci_high'], 4)}")
     if not pd.isna(row["seed_sd"]):
         rest += f" sd {row['seed_sd']:.3f}"
-        said.append(f"standard deviation of {row['n_seeds']} seeds {row['seed_sd']:.4f}")
+        of = "seeds" if pd.isna(row["shots"]) else "draws"
+        said.append(f"standard deviation of {row['n_seeds']} {of} {row['seed_sd']:.4f}")
     if row["seeds_failed"]:
         rest += f" {row['seeds_failed']} failed"
-        said.append(f"{plural(row['seeds_failed'], 'seed')} failed")
+        noun = "seed" if pd.isna(row["shots"]) else "draw"
+        said.append(f"{plural(row['seeds_failed'], noun)} failed")
     if row["best"]:
         said.append("the best")
     if near:
@@ -210,8 +212,8 @@ def _notes(singles: pd.DataFrame, marks: Marks | None) -> tuple[str, ...]:
         notes.append(intervals_note(singles))
     if groups := groups_note(singles):
         notes.append(groups)
-    if singles.seed_sd.notna().any():
-        notes.append(SPREAD)
+    if spread := spread_note(singles[singles.seed_sd.notna()]):
+        notes.append(spread)
     if mixed := mixed_note(singles):
         notes.append(mixed)
     if singles.best.any():

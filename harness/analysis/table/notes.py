@@ -21,7 +21,6 @@ from tasks.format.task import short_names
 
 _SHOWN = 3  # items listed in one note
 BOLD = "Bold: the best of its column; for means, the best of those over all tasks."
-SPREAD = "sd: standard deviation between probe seeds; the value is their mean."
 
 
 def table_notes(
@@ -66,8 +65,8 @@ def _notes(long: Sequence[pd.DataFrame], marks: Marks | None) -> list[str]:
         )
     if table.ci_low.notna().any():
         said.append(intervals_note(table))
-    if any(map(shows_spread, table.itertuples())):
-        said.append(SPREAD)
+    if spread := spread_note(table[list(map(shows_spread, table.itertuples()))]):
+        said.append(spread)
     if table.baseline.any():
         names = dict.fromkeys(table.model[table.baseline])
         said.append(f"The baselines are at the top: {', '.join(names)}.")
@@ -83,6 +82,17 @@ def shows_spread(cell: Any) -> bool:
     This is so in rows of schema version 1.
     """
     return bool(cell.seed_sd > 0) and cell.training != MEASURED
+
+
+def spread_note(shown: pd.DataFrame) -> str:
+    """Return a note on the deviations of the cells that show one; empty without any."""
+    few = shown.shots.notna()
+    between = [
+        "probe seeds" if (~few).any() else "",
+        "draws of training clips" if few.any() else "",
+    ]
+    said = " or ".join(filter(None, between))
+    return f"sd: standard deviation between {said}; the value is their mean." if said else ""
 
 
 def intervals_note(table: pd.DataFrame) -> str:

@@ -68,6 +68,23 @@
     });
   }
 
+  const element = (name, text, className = "") =>
+    Object.assign(document.createElement(name), { textContent: text, className });
+  const fillMean = (cell, mean, isBest, part) => {
+    delete cell.dataset.value;
+    delete cell.dataset.partial;
+    cell.classList.toggle("best", isBest);
+    if (mean === null) return cell.replaceChildren("\u2013");
+    cell.dataset.value = mean;
+    const text = mean.toFixed(3);
+    cell.replaceChildren(
+      ...(isBest ? [element("strong", text), element("span", " best", "unseen")] : [text]));
+    if (part) {
+      cell.dataset.partial = "";
+      cell.append(element("small", part));
+    }
+  };
+
   // Means are over the tasks that are shown. Means of domains need more than one domain.
   const average = (table, place, domain) => {
     const heads = all("thead th", table);
@@ -81,23 +98,19 @@
     const noun = counted.length === 1 ? "task" : "tasks";
     heads[place].querySelector(".sub").textContent = `${counted.length} ${noun}`;
     heads[place].hidden = domain !== "" && (!counted.length || counted.length === every.length);
-    for (const row of table.tBodies[0].rows) {
-      const values = counted.map((column) => valueOf(row, column)).filter((v) => v !== null);
+    const rows = [...table.tBodies[0].rows].map((row) =>
+      [row, counted.map((column) => valueOf(row, column)).filter((v) => v !== null)]);
+    const meanOf = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const isWhole = (values) => values.length > 0 && values.length === counted.length;
+    const equal = (value) => value.toFixed(9);  // As EQUAL_DIGITS of harness/results/frames.py.
+    const whole = rows.filter(([, values]) => isWhole(values)).map(([, values]) => meanOf(values));
+    const best = whole.length > 1 ? equal(Math.max(...whole)) : null;
+    for (const [row, values] of rows) {
       const cell = row.cells[place];
       cell.hidden = heads[place].hidden;
-      cell.textContent = "\u2013";
-      delete cell.dataset.value;
-      delete cell.dataset.partial;
-      if (!values.length) continue;
-      const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-      cell.dataset.value = mean;
-      cell.textContent = mean.toFixed(3);
-      if (values.length < counted.length) {
-        cell.dataset.partial = "";
-        const part = document.createElement("small");
-        part.textContent = `${values.length} of ${counted.length}`;
-        cell.append(part);
-      }
+      fillMean(cell, values.length ? meanOf(values) : null,
+        isWhole(values) && equal(meanOf(values)) === best,
+        isWhole(values) ? "" : `${values.length} of ${counted.length}`);
     }
   };
 

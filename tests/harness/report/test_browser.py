@@ -172,6 +172,15 @@ def test_a_domain_of_several_tasks_has_a_mean_beside_that_of_all(domains):
     assert "All suites and domains are compared" in domains.locator("#comparison").inner_text()
 
 
+def test_the_best_mean_stays_marked_when_tasks_are_filtered(domains):
+    bold = domains.locator("table.scores td.mean.best:visible strong")
+    assert bold.all_inner_texts() == ["0.900", "0.900"]  # of plain, over all tasks and over music
+    domains.select_option("select[name=domain]", "speech")
+    assert bold.all_inner_texts() == ["0.900", "0.900"]  # good and plain
+    assert domains.locator("tr[data-model=weak] td.mean.best").count() == 0
+    domains.reload()
+
+
 def test_means_over_fewer_tasks_sort_last_in_both_directions(browser, tmp_path):
     scores = {"whole": (0.3, 0.5), "better": (0.4, 0.6), "part": (0.9,)}
     rows = [
@@ -183,6 +192,7 @@ def test_means_over_fewer_tasks_sort_last_in_both_directions(browser, tmp_path):
     tab = browser.new_page()
     tab.goto((tmp_path / "r.html").as_uri())
     assert shown_models(tab) == ["better", "whole", "part"]
+    assert tab.locator("table.scores td.mean strong").all_inner_texts() == ["0.500"]
     head = tab.locator("table.scores th[data-mean=''] button")
     for expected in (["better", "whole", "part"], ["whole", "better", "part"]):
         head.click()

@@ -89,3 +89,16 @@ def test_a_model_has_one_colour_on_all_tasks_and_no_two_share_one():
     numbers = series(material, "linear", (coloured[1], other, coloured[0]))
     assert len(set(numbers)) == 3
     assert (numbers[0], numbers[2]) == (1, 0)
+
+
+def test_a_few_shot_protocol_has_a_section_if_it_alone_has_a_model_on_a_task():
+    def protocols(*places: tuple[str, str, str]) -> tuple[str, ...]:
+        rows = [row(protocol=p, task=f"{task}-v1-full", model=m) for p, task, m in places]
+        return Material(frame(rows), (), {}).protocols
+
+    whole = ("linear", "a", "m"), ("linear-1-shot", "a", "m"), ("linear-4-shot", "a", "m")
+    assert protocols(*whole) == ("linear",)
+    more = ("linear-4-shot", "b", "m"), ("linear-4-shot", "c", "m"), ("linear-1-shot", "c", "m")
+    assert protocols(*whole, *more) == ("linear", "linear-4-shot")
+    assert protocols(*whole, ("linear-1-shot", "a", "other")) == ("linear", "linear-1-shot")
+    assert protocols(*more) == ("linear-4-shot",)

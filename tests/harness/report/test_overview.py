@@ -77,3 +77,18 @@ def test_parts_for_paper_have_every_column_once(table, n_tasks):
     sizes = [len(means) + len(columns) for means, columns in parts]
     assert max(sizes) <= 7
     assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("protocol", "between", "said"),
+    [
+        ("linear", "probe seeds", "of 2 seeds 0.1414"),
+        ("linear-4-shot", "draws of training clips", "of 2 draws 0.1414"),
+    ],
+)
+def test_the_deviation_is_of_seeds_or_of_draws(tmp_path, protocol, between, said):
+    rows = [row(protocol=protocol, seed=s, value=v) for s, v in enumerate([0.4, 0.6])]
+    write_csv(frame(rows), tmp_path / "results.csv")
+    found = overview(gather([tmp_path / "results.csv"]), protocol, None)
+    assert f"sd: standard deviation between {between}; the value is their mean." in found.notes
+    assert said in found.rows[0].cells[0].said
