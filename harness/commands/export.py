@@ -120,6 +120,6 @@ def _datasets(texts: tuple[str, ...], rows: pd.DataFrame) -> dict[str, str]:
         task, equals, dataset = text.partition("=")
         if not equals or dataset.count("/") != 1:
             raise UserError(f"--dataset {text}: give a task and its dataset, as esc50=me/esc50.")
-        (chosen,) = choose(rows, "task", [task])
+        (chosen,) = choose(rows, "task", [task], " among the chosen ones")
         found[chosen] = dataset
     return found

@@ -128,6 +128,7 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
     from harness.run.engines import Wanted, start_engine
     from harness.run.execute import execute, require_embeddings, write_layouts
     from harness.run.tracking import Both
+    from tasks.find import domains
 
     check_options(options)
     if options.dry_run:
@@ -163,6 +164,7 @@ def _execute(options: RunOptions, *, embed_only: bool = False, probe_only: bool 
     if not embed_only:
         text = format_table(
             summary.table,
+            domains=domains(options.tasks_dir),
             baselines=options.baselines,
             marks=_marks(summary.table, out),
             unsupported=plan.unsupported,

@@ -119,14 +119,14 @@ def _table(pairs: Sequence[PairState]) -> Iterator[str]:
     from harness.core.rendering import markdown
 
     columns = ["task", *(f"splits {c}" for c in _COLUMNS), *(f"evaluations {c}" for c in _COLUMNS)]
-    columns += ["work left", "disk"]
+    columns += ["work left", "to write"]
     rows = [_row(pair) for pair in pairs]
     # A plan can be empty.
     total = [sum(counts) for counts in zip([0] * (len(columns) - 3), *map(_numbers, pairs))]
     seconds = sum(pair.seconds for pair in pairs)
     complete = all(pair.complete for pair in pairs)
     size = sum(pair.bytes for pair in pairs)
-    rows.append(["", *map(str, total), _time(seconds, complete), in_bytes(size)])
+    rows.append(["", *map(str, total), _time(seconds, complete), _to_write(size)])
     index = [pair.model for pair in pairs] + ["all"]
     yield markdown(pd.DataFrame(rows, index, columns), "model")
 
@@ -141,7 +141,11 @@ def _numbers(pair: PairState) -> list[int]:
 
 def _row(pair: PairState) -> list[str]:
     time = _time(pair.seconds, pair.complete)
-    return [pair.task, *map(str, _numbers(pair)), time, in_bytes(pair.bytes)]
+    return [pair.task, *map(str, _numbers(pair)), time, _to_write(pair.bytes)]
+
+
+def _to_write(size: float) -> str:
+    return in_bytes(size) if size else "-"
 
 
 def _time(seconds: float, complete: bool) -> str:

@@ -180,7 +180,8 @@ def gather(
     bases = [name_and_shots(protocol)[0] for protocol in protocols]
     in_family = table.protocol.map(lambda name: name_and_shots(name)[0]).isin(bases)
     rows = table[in_family] if protocols else table
-    models = choose(rows, "model", models)
+    where = f" with the protocol {', '.join(protocols)}" if protocols else ""
+    models = choose(rows, "model", models, where)
     unread: list[str] = []
     records = _records(results, protocols, unread)
     rows = rows[COLUMNS].reset_index(drop=True)

@@ -144,7 +144,8 @@ class _Rows(NamedTuple):
         self, protocol: str, tasks: Sequence[str] | None, options: PairOptions, *, all_pairs: bool
     ) -> Comparison:
         rows, names = self.table[self.table.protocol == protocol], self.names
-        wanted = choose(rows, "task", tasks) if tasks else sorted(set(rows.task))
+        where = f" with the protocol {protocol}"
+        wanted = choose(rows, "task", tasks, where) if tasks else sorted(set(rows.task))
         grid = {
             (model, task): _cell(self.results, rows[(rows.model == model) & (rows.task == task)])
             for model in names
@@ -184,7 +185,7 @@ def _protocols(rows: pd.DataFrame, models: Sequence[str], wanted: str | None) ->
     """Return the named protocol, or all protocols that every model has."""
     of_model = {model: set(rows.protocol[rows.model == model]) for model in models}
     if wanted is not None:
-        (chosen,) = choose(rows, "protocol", [wanted])
+        (chosen,) = choose(rows, "protocol", [wanted], f" with the model {', '.join(models)}")
         shared = [chosen] if all(chosen in of_model[model] for model in models) else []
     else:
         shared = sorted(set.intersection(*of_model.values()), key=by_shots)

@@ -78,10 +78,12 @@ class Results:
         Raises:
             UserError: a name has no results, or nothing is left.
         """
-        found = self
+        found, where = self, ""
         for column, wanted in (("task", tasks), ("protocol", protocols), ("model", models)):
             if wanted:
-                found = found._where(column, choose(found.rows, column, wanted))
+                names = choose(found.rows, column, wanted, where)
+                found = found._where(column, names)
+                where += f"{' and' if where else ' with'} the {column} {', '.join(names)}"
         if exclude:
             left = set(found.rows.task) - set(choose(self.rows, "task", exclude))
             found = found._where("task", left)
@@ -174,8 +176,14 @@ def load(runs: Path | str | Sequence[Path | str]) -> Results:
     return Results(table, primary, evaluations)
 
 
-def choose(rows: pd.DataFrame, column: str, wanted: Iterable[str]) -> list[str]:
+def choose(rows: pd.DataFrame, column: str, wanted: Iterable[str], where: str = "") -> list[str]:
     """Return the values of a column with these names; tasks can have their short names.
+
+    Args:
+        rows: result rows.
+        column: ``task``, ``protocol`` or ``model``.
+        wanted: the names.
+        where: how the rows were chosen of all, for errors: `` with the task esc50``.
 
     Raises:
         UserError: a name has no results.
@@ -190,7 +198,7 @@ def choose(rows: pd.DataFrame, column: str, wanted: Iterable[str]) -> list[str]:
             names |= _only_twin(rows, name)
         if name not in names:
             raise UserError(
-                f"No results of the {column} '{name}'.{did_you_mean(name, names)} "
+                f"No results of the {column} '{name}'{where}.{did_you_mean(name, names)} "
                 f"Known: {', '.join(known)}."
             )
         chosen.append(names[name])

@@ -96,7 +96,8 @@ def _comparisons(
         if not wanted and not named <= set(rows.model):
             continue
         ranked = rank_rows(rows, sorted(set(rows.model))).ranks.model
-        names = list(dict.fromkeys([*choose(rows, "model", models), *ranked]))
+        asked = choose(rows, "model", models, f" with the protocol {each}")
+        names = list(dict.fromkeys([*asked, *ranked]))
         if len(names) > 1:
             found.append(compare(results, names, each, grouped=grouped))
     if not found:

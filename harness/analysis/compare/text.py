@@ -159,8 +159,9 @@ def _definitions(comparison: Comparison) -> list[str]:
     if comparison.tasks.n_groups.notna().any():
         notes.append(
             "groups: the number of independent test groups (speakers, recordings, instruments). "
-            "deff: design effect, the variance over groups divided by that over clips. Tasks "
-            "without groups: clips are taken as independent."
+            "deff: design effect of the difference, its variance over groups divided by that over "
+            "clips; that of each score is below `results table`. Tasks without groups: clips are "
+            "taken as independent."
         )
     return notes
 

@@ -158,6 +158,14 @@ def test_a_file_about_one_model_needs_one(capsys: pytest.CaptureFixture[str]) ->
         (("-m", "nobody"), "No results of the model 'nobody'."),
         (("--dataset", "demo_pipe_pitch"), "give a task and its dataset, as esc50=me/esc50."),
         (("--protocol", "byola"), "No results of the protocol 'byola'."),
+        (
+            ("-t", "demo_pipe_pitch", "--protocol", "byola"),
+            "No results of the protocol 'byola' with the task demo_pipe_pitch-v1-full. Known: ",
+        ),
+        (
+            ("-t", "demo_pipe_pitch", "--dataset", "demo_guitar_chord=me/chords"),
+            "No results of the task 'demo_guitar_chord' among the chosen ones.",
+        ),
     ],
 )
 def test_wrong_names_are_refused(

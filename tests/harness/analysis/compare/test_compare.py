@@ -375,7 +375,7 @@ def test_protocols_are_never_mixed(copied):
 def test_power_of_a_model_is_planned_by_the_protocols_that_it_has(copied):
     shutil.rmtree(evaluation(copied, "logmel", "tiny_scene", "knn"))
     assert set(power([copied], ["logmel"]).protocol) == {"linear"}
-    with pytest.raises(UserError, match="No results of the model 'logmel'"):
+    with pytest.raises(UserError, match="No results of the model 'logmel' with the protocol knn"):
         power([copied], ["logmel"], "knn")
 
 
