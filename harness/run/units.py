@@ -21,7 +21,7 @@ from harness.models.spec import ModelSpec, folder_name
 from harness.probe import ProbeUnit, Protocol, supports
 from tasks.format.task import SYNTHETIC, Task, TaskSource, is_synthetic
 
-PROBE_VERSION = 3
+PROBE_VERSION = 4
 """Version of what probes and scores compute; part of the fingerprint of every evaluation."""
 
 
