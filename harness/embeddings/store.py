@@ -158,9 +158,9 @@ def write_split(
         writer.finish(clips, offsets, timestamps, manifest)
 
 
-def layers_path(directory: Path, layers: Sequence[int]) -> Path:
-    """Return the path that opens consecutive layers of a folder with several."""
-    return directory / f"layers-{layers[0]}-{layers[-1]}"
+def layers_path(directory: Path, first: int, last: int) -> Path:
+    """Return the path that opens the layers from ``first`` to ``last`` of a folder with several."""
+    return directory / f"layers-{first}-{last}"
 
 
 def read_split(directory: Path) -> SplitEmbeddings:

@@ -66,9 +66,24 @@ def refuse_ambiguous(name: str) -> None:
 
 
 def _is_copy(file: Path, module: str) -> bool:
-    """Return whether a file has the content of a module's file."""
+    """Return whether a file, or the package of an ``__init__.py``, has the source of a module."""
     spec = importlib.util.find_spec(module)
-    return bool(spec and spec.origin and filecmp.cmp(file, spec.origin, shallow=False))
+    if spec is None or spec.origin is None:
+        return False
+    origin = Path(spec.origin)
+    if file.samefile(origin):
+        return True
+    if file.name != "__init__.py":
+        return filecmp.cmp(file, origin, shallow=False)
+    one, other = _source_of(file.parent), _source_of(origin.parent)
+    return one.keys() == other.keys() and all(
+        filecmp.cmp(one[name], other[name], shallow=False) for name in one
+    )
+
+
+def _source_of(package: Path) -> dict[Path, Path]:
+    """Return the source files of a package by their path in it."""
+    return {path.relative_to(package): path for path in package.rglob("*.py")}
 
 
 def short_name(module: str) -> str:

@@ -85,7 +85,8 @@ class Material:
 
     def _shown(self, family: Sequence[str]) -> list[str]:
         """Return the protocols of a family, from most training clips, that add something."""
-        shown, seen = [], set()
+        shown: list[str] = []
+        seen: set[tuple[str, str]] = set()
         for name in reversed(family):
             own = self.rows[self.rows.protocol == name]
             added = set(zip(own.task, own.model, strict=True)) - seen

@@ -73,7 +73,10 @@ class StoredEmbeddings:
         places = ((unit.split, unit.directory) for unit in self.units)
         if not self.layers:
             return list(places)
-        return [(split, layers_path(directory, self.layers)) for split, directory in places]
+        return [
+            (split, layers_path(directory, self.layers[0], self.layers[-1]))
+            for split, directory in places
+        ]
 
     def identity(self) -> list[str]:
         """Return what identifies the embeddings in the fingerprint of an evaluation.

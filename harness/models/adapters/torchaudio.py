@@ -107,8 +107,9 @@ def load_model(
         The model on the CPU, in eval mode.
 
     Raises:
-        UserError: there is no such pipeline, it is no encoder, or its weights cannot be found.
-        ValueError: a file of weights does not fit, or an option has a value that is not allowed.
+        UserError: there is no such pipeline, it is no encoder, or its weights cannot be found, read
+            or used.
+        ValueError: an option has a value that is not allowed.
     """
     bundle = _bundle(model_file_path)
     with torch.random.fork_rng(devices=[]):
@@ -161,12 +162,12 @@ def _model(bundle: Any, name: str, weights: str) -> tuple[Any, str]:
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:  # other bytes can raise anything in PyTorch's reader
-        raise ValueError(f"weights={weights} is no readable state dict: {error}") from error
+        raise UserError(f"weights={weights} is no readable state dict: {error}") from error
     kinds = {"Wav2Vec2": torchaudio.models.wav2vec2_model, "WavLM": torchaudio.models.wavlm_model}
     model = kinds[bundle._model_type](**bundle._params)
     lacking = model.load_state_dict(state, strict=False).missing_keys
     if lacking := [key for key in lacking if not key.startswith("aux.")]:
-        raise ValueError(
+        raise UserError(
             f"weights={weights} does not contain all weights of {name}: {lacking[0]} and "
             f"{len(lacking) - 1} more are missing."
         )

@@ -54,9 +54,9 @@ def load_model(
 
     Raises:
         ImportError: transformers is not installed.
-        UserError: there is no such model.
-        ValueError: the model is of no supported kind; it needs code of its own, or lacks weights or
-            a feature extractor that fits; an option has a value that is not allowed.
+        UserError: there is no such model, or it is of no supported kind; it needs code of its own,
+            or lacks weights or a feature extractor that fits.
+        ValueError: an option has a value that is not allowed.
     """
     encoder, commit = load_encoder(model_file_path, revision, trust_remote_code)
     model = FrameModel(

@@ -37,7 +37,8 @@ class ClapTower(HubEncoder):
         most, hop = self.setting("nb_max_samples"), self.setting("hop_length")
         mel_frames = most // hop + 1
         self.check_extractor("mel bands", self.setting("feature_size"), config.num_mel_bins)
-        self.check_extractor("mel frames", mel_frames, min(mel_frames, rows))
+        if mel_frames > rows:  # shorter spectrograms are stretched
+            self.check_extractor("mel frames", mel_frames, rows)
         spectrograms = 4 if extractor.truncation == "fusion" else 1
         self.check_extractor("spectrograms a clip", spectrograms, 4 if config.enable_fusion else 1)
         row = (mel_frames - 1) / (rows - 1) * hop

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from harness.core.errors import UserError
 from harness.models.frames import FrameEncoder
 
 _REMEDY = "Save the one that the model was trained with in its place."
@@ -26,7 +27,7 @@ class HubEncoder(FrameEncoder):
         extractor: the model's feature extractor.
 
     Raises:
-        ValueError: the feature extractor does not fit the model.
+        UserError: the feature extractor does not fit the model.
     """
 
     loader: ClassVar[str] = "AutoModel"
@@ -99,7 +100,7 @@ class HubEncoder(FrameEncoder):
         """Return a whole number of the feature extractor's configuration.
 
         Raises:
-            ValueError: it has none of this name, because it is another model's.
+            UserError: it has none of this name, because it is another model's.
         """
         if not hasattr(self.extractor, name):
             raise self.foreign_extractor()
@@ -109,17 +110,17 @@ class HubEncoder(FrameEncoder):
         """Compare what the feature extractor makes with what the model takes.
 
         Raises:
-            ValueError: the numbers differ.
+            UserError: the numbers differ.
         """
         if made != taken:
-            raise ValueError(
+            raise UserError(
                 f"the feature extractor in '{self.model.name_or_path}' makes {made} {what}, but "
                 f"the model takes {taken}. {_REMEDY}"
             )
 
-    def foreign_extractor(self) -> ValueError:
+    def foreign_extractor(self) -> UserError:
         """Return the error on a feature extractor that is no such model's."""
-        return ValueError(
+        return UserError(
             f"the feature extractor in '{self.model.name_or_path}', of the class "
             f"{type(self.extractor).__name__}, is not made for a model of the type "
             f"'{self.config.model_type}'. {_REMEDY}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from harness.core.errors import UserError
 from harness.models.adapters.transformers.clap import ClapAudio, ClapTower
 from harness.models.adapters.transformers.encodec import EncodecEncoder
 from harness.models.adapters.transformers.encoder import HubEncoder
@@ -53,7 +54,7 @@ def kind_of(config: Any) -> type[HubEncoder]:
     its configuration has the fields of one.
 
     Raises:
-        ValueError: the model is of no kind that is supported.
+        UserError: the model is of no kind that is supported.
     """
     saved = next(iter(config.architectures or ()), "")
     kind = ALONE.get(saved) or KINDS.get(config.model_type)
@@ -61,8 +62,8 @@ def kind_of(config: Any) -> type[HubEncoder]:
         return kind
     if is_own_code(config) and hasattr(config, "conv_kernel") and hasattr(config, "conv_stride"):
         return Waveform
-    raise ValueError(
-        f"A model of the type '{config.model_type}' is not supported. Types that are: "
+    raise UserError(
+        f"a model of the type '{config.model_type}' is not supported. Types that are: "
         f"{', '.join(KINDS)}, and own code (trust_remote_code=true) whose configuration has "
         "conv_kernel and conv_stride."
     )

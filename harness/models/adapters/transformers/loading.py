@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import operator
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +26,7 @@ def load_encoder(
 
     Raises:
         ImportError: transformers is not installed.
-        UserError: there is no such folder, and the hub and its cache do not have the model.
-        ValueError: the model cannot be loaded; the message has the reason.
+        UserError: there is no such model, or it cannot be loaded; the message has the reason.
     """
     _check_name(name, revision)
     transformers = _transformers()
@@ -96,13 +94,9 @@ def _transformers() -> Any:
 
 @contextlib.contextmanager
 def _quiet(transformers: Any) -> Iterator[None]:
-    """Hide progress bars and warnings on weights, which are checked here; restore the environment.
-
-    Loading imports modules of torch that set variables of the environment.
-    """
+    """Hide progress bars, and warnings on weights, which are checked here."""
     log = transformers.utils.logging
     verbosity, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    environment = dict(os.environ)
     log.set_verbosity_error()
     log.disable_progress_bar()
     try:
@@ -111,8 +105,6 @@ def _quiet(transformers: Any) -> Iterator[None]:
         log.set_verbosity(verbosity)
         if bars:
             log.enable_progress_bar()
-        for name in os.environ.keys() - environment.keys():
-            del os.environ[name]
 
 
 def _loaded(loader: Any, name: str, options: dict[str, Any]) -> Any:
@@ -123,22 +115,22 @@ def _loaded(loader: Any, name: str, options: dict[str, Any]) -> Any:
         raise _explained(loader.__name__, name, error) from error
 
 
-def _explained(loader: str, name: str, error: Exception) -> Exception:
+def _explained(loader: str, name: str, error: Exception) -> UserError:
     reason = " ".join(str(error).split())[:300]
     if "trust_remote_code" in str(error):
-        return ValueError(
+        return UserError(
             f"'{name}' needs code that comes with the model. To run it, read that code and give "
             "the option trust_remote_code=true."
         )
     if loader == "AutoFeatureExtractor":
-        return ValueError(
+        return UserError(
             f"'{name}' has no feature extractor (preprocessor_config.json). Save the one that the "
             f"model was trained with beside it. The library says: {reason}"
         )
     if Path(name).is_dir():
-        return ValueError(f"the model in '{name}' cannot be loaded: {reason}")
+        return UserError(f"the model in '{name}' cannot be loaded: {reason}")
     return UserError(
-        f"there is no folder '{name}', and the hub and its cache do not give such a model."
+        f"'{name}' is no folder, and neither the hub nor its cache gives a model of this name."
         f"{did_you_mean_path(Path(name))} Give a folder, or run once with a connection. The "
         f"library says: {reason}"
     )
@@ -157,7 +149,7 @@ def _check_weights(name: str, model: Any, encoder: HubEncoder, missing: Any) -> 
             lacking.append(key)
     if lacking:
         more = f" and {len(lacking) - 3} more" if len(lacking) > 3 else ""
-        raise ValueError(
+        raise UserError(
             f"'{name}' does not contain all weights of its encoder: {', '.join(lacking[:3])}{more} "
             "are missing. Save the whole model with save_pretrained."
         )
