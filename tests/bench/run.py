@@ -27,7 +27,7 @@ from sides import Row, spread
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parents[1] / "results" / "bench.md"
-BENCHES = ("embed", "linear", "mlp", "knn", "events", "pretrain", "start", "scaling")
+BENCHES = ("embed", "linear", "mlp", "knn", "events", "pretrain", "start", "scaling", "workers")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pytorch-lightning", "sed_eval")
 INTRODUCTION = """# Measurements of speed

@@ -1,0 +1,91 @@
+"""Two workers beside one, on one task: wall-clock seconds of a whole command.
+
+    python tests/bench/run.py --only workers
+
+One task of 5-second clips of noise, three quarters of them for training, with embeddings of
+`hear_byola` (d = 512). The goal of a second core is 2; the start of the command, planning and the
+end of the last unit are the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import tempfile
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench_start import python, with_children
+from sides import Row, alternate
+
+_RATE = 16_000
+_SECONDS = 5
+_LABELS = 10
+
+
+def rows(repeats: int, tiny: bool) -> Iterator[Row]:
+    """Time `embed`, and `probe` of what it made."""
+    clips = 40 if tiny else 480
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        task = _make_task(root, clips)
+        minutes = clips * _SECONDS / 60
+        made = root / "made"
+        _command("embed", task, made, 1)
+        for what in ("embed", "probe"):
+            kept = made if what == "probe" else None
+            yield alternate(
+                f"{what}, {minutes:.0f} minutes of audio, 2 workers",
+                "1 worker",
+                lambda what=what, kept=kept: _fresh(what, task, root / "out", 2, kept),
+                lambda what=what, kept=kept: _fresh(what, task, root / "out", 1, kept),
+                repeats,
+                with_children,
+            )
+
+
+def _make_task(root: Path, clips: int) -> Path:
+    directory = root / "noise-v1-full"
+    draw = random.Random(0)
+    for split, count in (("train", clips * 3 // 4), ("valid", clips // 8), ("test", clips // 8)):
+        folder = directory / str(_RATE) / split
+        folder.mkdir(parents=True)
+        truth = {}
+        for i in range(count):
+            clip = f"{split}{i:05d}.wav"
+            with wave.open(f"{folder}/{clip}", "wb") as file:
+                file.setparams((1, 2, _RATE, 0, "NONE", ""))
+                file.writeframes(draw.randbytes(2 * _RATE * _SECONDS))
+            truth[clip] = [str(i % _LABELS)]
+        (directory / f"{split}.json").write_text(json.dumps(truth))
+    lines = [f"{i},{i}" for i in range(_LABELS)]
+    (directory / "labelvocabulary.csv").write_text("\n".join(["idx,label", *lines, ""]))
+    metadata = {
+        "task_name": "noise",
+        "version": "v1",
+        "mode": "full",
+        "embedding_type": "scene",
+        "prediction_type": "multiclass",
+        "split_mode": "trainvaltest",
+        "splits": ["train", "valid", "test"],
+        "sample_duration": float(_SECONDS),
+        "evaluation": ["top1_acc"],
+    }
+    (directory / "task_metadata.json").write_text(json.dumps(metadata))
+    return directory
+
+
+def _fresh(what: str, task: Path, out: Path, jobs: int, kept: Path | None) -> None:
+    """Run a command in a new folder, or in a copy of one with embeddings."""
+    shutil.rmtree(out, ignore_errors=True)
+    if kept is not None:
+        shutil.copytree(kept, out)
+    _command(what, task, out, jobs)
+
+
+def _command(what: str, task: Path, out: Path, jobs: int) -> None:
+    words = [what, "-m", "hear_byola,seed=0", "-t", str(task), "--out", str(out)]
+    words += ["--jobs", str(jobs), *(["--protocol", "hear2021"] if what == "probe" else [])]
+    python(["-m", "harness.cli", *words])
