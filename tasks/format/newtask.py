@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,14 @@ from pydantic import Field, SkipValidation
 from harness.core.errors import did_you_mean
 from tasks.format.files import METADATA, VOCABULARY
 from tasks.format.groups import GROUPS, groups_table
-from tasks.format.spec import EmbeddingType, PredictionType, TaskSpec
+from tasks.format.spec import (
+    LONGEST_NAME,
+    EmbeddingType,
+    PredictionType,
+    TaskSpec,
+    is_too_long,
+)
 from tasks.format.tables import Event, labels_of
-
-_LONGEST_NAME = 255  # bytes, of a file on the usual file systems
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,8 @@ def contradictions(task: NewTask, rates: Sequence[int]) -> Iterator[str]:
 def _problem(task: NewTask, clip: NewClip, labels: Collection[str]) -> str:
     if not clip.name.endswith(".wav") or clip.name.startswith(".") or "/" in clip.name:
         return "its name must be a plain file name that ends in .wav."
-    if len(os.fsencode(clip.name)) > _LONGEST_NAME:
-        return f"its name is longer than {_LONGEST_NAME} bytes."
+    if is_too_long(clip.name):
+        return f"its name is longer than {LONGEST_NAME} bytes."
     if clip.split not in task.splits:
         return f"there is no split '{clip.split}'.{did_you_mean(clip.split, task.splits)}"
     event = task.embedding_type == EmbeddingType.EVENT

@@ -6,6 +6,7 @@ The field names are those of ``task_metadata.json``.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeGuard
@@ -29,14 +30,21 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
 
 
-_PLAIN = re.compile(r"(?!\.{1,2}$)[^/\\\0\ud800-\udc7f\udd00-\udfff]{1,255}")
-"""The surrogates are those that no name of a file gives, whatever its bytes; 255 is the longest
-name that file systems take."""
+_PLAIN = re.compile(r"(?!\.{1,2}$)[^/\\\0\ud800-\udc7f\udd00-\udfff]+")
+"""The surrogates are those that no name of a file gives, whatever its bytes."""
+
+LONGEST_NAME = 255
+"""Bytes of the longest name of a file that the usual file systems take."""
 
 
 def is_plain_name(name: object) -> bool:
     """Return whether a value is a name that is safe as part of a path."""
-    return isinstance(name, str) and _PLAIN.fullmatch(name) is not None
+    return isinstance(name, str) and bool(_PLAIN.fullmatch(name)) and not is_too_long(name)
+
+
+def is_too_long(name: str) -> bool:
+    """Return whether no usual file system takes a file of that name."""
+    return len(os.fsencode(name)) > LONGEST_NAME
 
 
 def fold_names(folds: int) -> tuple[str, ...]:
@@ -46,7 +54,7 @@ def fold_names(folds: int) -> tuple[str, ...]:
 
 def _plain(name: str) -> str:
     if not is_plain_name(name):
-        raise ValueError("a plain name without slashes, of at most 255 characters")
+        raise ValueError(f"a plain name without slashes, of at most {LONGEST_NAME} bytes")
     return name
 
 

@@ -157,7 +157,8 @@ SCENE_ERRORS: dict[str, tuple[Edit, str]] = {
         "splits is .*a list of names, each once",
     ),
     "split path": (metadata(splits=["train", "../valid", "test"]), "plain name"),
-    "split length": (metadata(splits=["train", "v" * 256, "test"]), "at most 255 characters"),
+    "split length": (metadata(splits=["train", "v" * 256, "test"]), "at most 255 bytes"),
+    "split bytes": (metadata(splits=["train", "ä" * 128, "test"]), "at most 255 bytes"),
     "duration": (
         metadata(sample_duration=0),
         "sample_duration is 0: it must be a number of",
