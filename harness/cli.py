@@ -41,11 +41,29 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # foreign texts may contain what UTF-8 lacks
             stream.reconfigure(errors="backslashreplace")
+    _reserve_stdout()
     allow_copies()
     code = call(sys.argv[1:])
     if code == INTERRUPTED:
         _end_now(code)
     sys.exit(code)
+
+
+def _reserve_stdout() -> None:
+    """Keep standard output for results: from now on, file number 1 is standard error.
+
+    Native code and the child processes of a module write to that file number. The C library writes
+    its buffer at the end of the process, so a redirection during each call would not suffice.
+    """
+    out = sys.stdout
+    if not isinstance(out, io.TextIOWrapper) or sys.stderr is None:  # closed by the caller
+        return
+    out.flush()
+    results = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = io.TextIOWrapper(
+        results, out.encoding, out.errors, None, out.line_buffering, out.write_through
+    )
 
 
 def _end_now(code: int) -> NoReturn:

@@ -38,6 +38,7 @@ class Order:
 def serve(control: int, parent: int) -> NoReturn:
     """Make copies until the parent ends or closes the connection; runs in the server."""
     try:
+        sys.stdout = sys.__stdout__  # results are printed by the parent alone
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
