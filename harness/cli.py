@@ -32,7 +32,7 @@ from harness.core.deadline import INTERRUPTED, STOPPED
 from harness.core.errors import UserError, disk_fault, printable, text_of
 from harness.core.forkserver import allow_copies
 
-_LONGEST_ERROR = 20_000  # characters
+_LONGEST_TEXT = 20_000  # characters
 
 
 def main() -> None:
@@ -89,15 +89,13 @@ def call(arguments: list[str]) -> int:
             _check_arguments(arguments)
             return cli(arguments, prog_name="hear-byola", standalone_mode=False) or 0
         except UserError as error:
-            text = printable(str(error))
-            shown = text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}..."
-            click.secho(f"Error: {shown}", fg="red", err=True)
+            _say("Error", str(error), "red")
             return 2
         except BrokenPipeError:  # the reader of the output has ended, as in `hear-byola ... | head`
             sys.stdout = None
             return 1
         except OSError as error:
-            click.secho(f"Error: {disk_fault(error) or text_of(error)}", fg="red", err=True)
+            _say("Error", disk_fault(error) or text_of(error), "red")
             return 2
         except click.ClickException as error:
             _show(error)
@@ -121,9 +119,16 @@ def _show(error: click.ClickException) -> None:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         error.show()
         return
-    click.secho(f"Error: {error.format_message()}", fg="red", err=True)
+    _say("Error", error.format_message(), "red")
     if isinstance(error, click.UsageError) and error.ctx is not None:
         click.echo(f"Try '{error.ctx.command_path} --help' for help.", err=True)
+
+
+def _say(kind: str, text: str, colour: str) -> None:
+    """Print an error or a warning, which can contain foreign text: names, contents of files."""
+    text = printable(text)
+    shown = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
+    click.secho(f"{kind}: {shown}", fg=colour, err=True)
 
 
 def _interrupt(*_: object) -> None:
@@ -137,7 +142,7 @@ def _warnings_once() -> Callable[..., None]:
     def show(message: Warning | str, *_: object, **__: object) -> None:
         if str(message) not in shown:
             shown.add(str(message))
-            click.secho(f"Warning: {message}", fg="yellow", err=True)
+            _say("Warning", str(message), "yellow")
 
     return show
 

@@ -56,8 +56,8 @@ _ADVICE = {
 }
 
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Control characters other than tabs and ends of lines."""
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]|\r(?!\n)")
+"""Control characters other than tabs and ends of lines, which Windows writes as two characters."""
 
 _LONGEST_PATH = 300  # characters of a path that an error repeats
 
@@ -166,7 +166,7 @@ def disk_fault(error: OSError) -> str:
     advice = _ADVICE.get(error.errno or 0)
     if advice is None:
         return ""
-    name = str(error.filename or "")
+    name = printable(str(error.filename or ""))
     where = f"{name if len(name) <= _LONGEST_PATH else name[:_LONGEST_PATH] + '...'}: " * bool(name)
     return f"{where}{error.strerror}. {advice}."
 

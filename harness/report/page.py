@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 
 from harness.analysis.table.cells import Marks
 from harness.core.files import write_file
-from harness.report.figures.names import printable
+from harness.report.figures.names import xml_safe
 from harness.report.figures.style import SCREEN_INCHES
 from harness.report.figures.svg import to_svg
 from harness.report.material import Material
@@ -70,7 +70,7 @@ def write_page(
         ids=_ids(sections),
         **_parts(),
     )
-    write_file(out, printable(html))
+    write_file(out, xml_safe(html))
     say(f"{time.monotonic() - began:5.0f} s  {out}: {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -10,7 +10,7 @@ from itertools import takewhile
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def printable(text: str) -> str:
+def xml_safe(text: str) -> str:
     """Replace the characters that XML or UTF-8 cannot contain; keep line breaks and tabs."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
@@ -21,7 +21,7 @@ def shorten(names: Sequence[str], most: int = 26) -> list[str]:
     Long names are cut in the middle, or in the part that they share if the labels would be equal.
     Labels exceed ``most`` characters if shorter ones would be equal.
     """
-    names = [re.sub(r"[\t\n\r]", "\ufffd", printable(name)) for name in names]
+    names = [re.sub(r"[\t\n\r]", "\ufffd", xml_safe(name)) for name in names]
     different = set(names)
     while len(set((labels := _labels(different, most)).values())) < len(different):
         most += 1

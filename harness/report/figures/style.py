@@ -18,7 +18,7 @@ from matplotlib.textpath import text_to_path
 from matplotlib.ticker import MaxNLocator
 
 from harness.core.files import write_file
-from harness.report.figures.names import printable, shorten
+from harness.report.figures.names import shorten, xml_safe
 
 COLUMN_INCHES = 3.5
 """One column of a two-column paper (IEEE's templates)."""
@@ -179,7 +179,7 @@ def to_bytes(figure: Figure, style: str) -> bytes:
     """
     # Names come from users, and a control character in a name would make an SVG invalid.
     for text in figure.findobj(Text):
-        text.set_text(printable(text.get_text()))
+        text.set_text(xml_safe(text.get_text()))
     stream = BytesIO()
     metadata = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}.get(style)
     ground = "white" if style == "png" else "none"

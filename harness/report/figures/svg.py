@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from matplotlib.figure import Figure
 
-from harness.report.figures.names import printable
+from harness.report.figures.names import xml_safe
 from harness.report.figures.style import VARIABLES, to_bytes
 
 _SVG = "http://www.w3.org/2000/svg"
@@ -49,7 +49,7 @@ def to_svg(figure: Figure, name: str, alt: str) -> str:
     root.attrib.pop("version", None)
     del root.attrib["width"], root.attrib["height"]
     root.set("role", "img")
-    root.set("aria-label", printable(alt))
+    root.set("aria-label", xml_safe(alt))
     root.set("style", f"--width:{width:.0f}")
     ElementTree.register_namespace("", _SVG)
     return ElementTree.tostring(root, encoding="unicode")

@@ -376,6 +376,18 @@ def test_a_file_system_that_takes_no_more_is_one_sentence(finished, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_no_message_moves_the_cursor(tmp_path):
+    odd = tmp_path / "odd\x1b[2J"
+    (odd / "results" / "model" / "task").mkdir(parents=True)
+    (odd / "results" / "model" / "task" / "result.json").write_text("{}")
+    warned = hear_byola("results", "table", odd)
+    refused = hear_byola("status", f"--{odd.name}")
+    for done in (warned, refused):
+        assert "odd\\x1b[2J" in done.stderr
+        assert "\x1b" not in done.stderr
+    assert "Warning: " in warned.stderr
+
+
 def test_an_error_of_several_lines_stays_below_its_name(capsys):
     assert report_failures([("a", "one\ntwo"), ("b", "three")]) == 1
     assert capsys.readouterr().err == "2 failed:\n  a: one\n    two\n  b: three\n"

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 
-from harness.core.errors import did_you_mean, did_you_mean_path, nearest
+from harness.core.errors import did_you_mean, did_you_mean_path, disk_fault, nearest, printable
 
 
 @pytest.mark.parametrize(
@@ -43,3 +46,14 @@ def test_the_nearest_path_is_one_of_the_same_folder(tmp_path):
 )
 def test_the_nearest_name_is_as_like_as_was_asked(name, likeness, found):
     assert nearest(name, ["speech", "music", "voice"], likeness) == found
+
+
+def test_only_what_a_terminal_does_not_print_is_escaped():
+    lines = "one\ttwo\r\nthree\n"
+    assert printable(lines) == lines
+    assert printable("a\rb\x1b[2Jc\udcff") == "a\\rb\\x1b[2Jc\\udcff"
+
+
+def test_a_fault_of_the_disk_names_its_file_in_printable_characters():
+    error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "odd\x1b[2J")
+    assert disk_fault(error).startswith("odd\\x1b[2J: No space left on device. ")
