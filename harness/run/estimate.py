@@ -20,14 +20,14 @@ class WorkPart:
     Attributes:
         kind: of its units: ("embed", model, task) or ("probe", protocol, task).
         amount: of work: seconds of audio, or probes.
-        done: amount of work that is done.
         usual: seconds that an amount of 1 takes on another machine.
+        done: amount of work that is done.
     """
 
     kind: Kind
     amount: float
+    usual: float
     done: float = 0.0
-    usual: float = 1.0
 
     @property
     def left(self) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import glob
 import itertools
-from collections.abc import Iterable
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from harness.run.estimate import Estimate, Rates, WorkPart
+from harness.run.estimate import Estimate, Kind, Rates, WorkPart
 from harness.run.folder import Folders
 from harness.run.planned import PlannedEvaluation, PlannedSplit
 from hear_byola.core import jsontext
@@ -23,7 +25,7 @@ _USUAL_PROBE = 0.02
 
 def forecast(
     splits: Iterable[PlannedSplit],
-    evaluations: Iterable[PlannedEvaluation],
+    evaluations: Sequence[PlannedEvaluation],
     out: Path,
     slots: int,
 ) -> Estimate:
@@ -35,7 +37,10 @@ def forecast(
         slots: number of workers.
     """
     parts = _unfinished(splits, evaluations, out)
-    return Estimate(parts, slots, _stored_rates(out, parts.values()))
+    usual = _usual_of_probes(evaluations, out)
+    kinds = {part.kind for part in parts.values()}
+    rates = _stored_rates(out, {kind: usual[kind] for kind in usual if kind in kinds})
+    return Estimate(parts, slots, rates)
 
 
 def _unfinished(
@@ -49,22 +54,40 @@ def _unfinished(
             done = sum(chunk in existing for chunk in split.chunks)
             share = done / len(split.chunks) if split.chunks else 0.0
             parts[out / split.folder] = WorkPart(
-                split.kind, split.seconds, share * split.seconds, _USUAL_EMBEDDING
+                split.kind, split.seconds, _USUAL_EMBEDDING, share * split.seconds
             )
     for each in evaluations:
         if each.folder not in existing:
             trained = sum(folder in existing for folder in each.probes)
-            usual = each.rows * _USUAL_PROBE
-            parts[out / each.folder] = WorkPart(each.kind, each.most, trained, usual)
+            parts[out / each.folder] = WorkPart(each.kind, each.most, _usual_probe(each), trained)
     return parts
 
 
-def _stored_rates(out: Path, parts: Iterable[WorkPart]) -> Rates:
+def _usual_probe(evaluation: PlannedEvaluation) -> float:
+    return evaluation.rows * _USUAL_PROBE
+
+
+def _usual_of_probes(
+    evaluations: Iterable[PlannedEvaluation], out: Path
+) -> dict[Kind, dict[Path, float]]:
+    """Return what a probe of each kind usually takes, by the folder of a model's probes.
+
+    Models of different frame rates train probes of one task on different numbers of embeddings.
+    """
+    usual: dict[Kind, dict[Path, float]] = defaultdict(dict)
+    for each in evaluations:
+        for folder in each.probes[:1]:
+            usual[each.kind][(out / folder).parent] = _usual_probe(each)
+    return usual
+
+
+def _stored_rates(out: Path, probes: Mapping[Kind, Mapping[Path, float]]) -> Rates:
     """Return the rates of the units that are finished in a run's folder.
 
     Args:
         out: the run's folder.
-        parts: what is to be estimated. Only probes of the same kinds are read.
+        probes: kinds of probes to read, and what they usually take by the folder of a model's
+            probes. The mean is used for models without an evaluation in the plan.
     """
     rates = Rates()
     for path in out.glob("embeddings/*/*/*/manifest.json"):
@@ -75,13 +98,13 @@ def _stored_rates(out: Path, parts: Iterable[WorkPart]) -> Rates:
         if seconds and audio:
             split = ("embed", str(label), path.parent.parent.name)
             rates.add(split, seconds, audio * _USUAL_EMBEDDING)
-    for kind, usual in {part.kind: part.usual for part in parts}.items():
-        if kind[0] == "probe":
-            task, protocol = glob.escape(kind[2]), glob.escape(kind[1])
-            units = out.glob(f"probes/*/{task}/{protocol}-seed*/unit.json")
-            for path in itertools.islice(units, _ENOUGH):
-                if seconds := _number(_content(path), "seconds"):
-                    rates.add(kind, seconds, usual)
+    for kind, usual in probes.items():
+        task, protocol = glob.escape(kind[2]), glob.escape(kind[1])
+        units = out.glob(f"probes/*/{task}/{protocol}-seed*/unit.json")
+        mean = statistics.fmean(usual.values())
+        for path in itertools.islice(units, _ENOUGH):
+            if seconds := _number(_content(path), "seconds"):
+                rates.add(kind, seconds, usual.get(path.parents[1], mean))
     return rates
 
 

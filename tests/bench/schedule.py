@@ -164,8 +164,8 @@ def ordered(models: Sequence[str], speed: Speed) -> tuple[list[Chain], list[Chai
     for _, split, evaluation in made:
         rates.add(split.kind, speed.embed, 1.0)
         rates.add(evaluation.kind, evaluation.rows * EPOCHS * speed.probe, 1.0)
-        parts[OUT / split.folder] = WorkPart(split.kind, split.seconds)
-        parts[OUT / evaluation.folder] = WorkPart(evaluation.kind, evaluation.most)
+        parts[OUT / split.folder] = WorkPart(split.kind, split.seconds, 1.0)
+        parts[OUT / evaluation.folder] = WorkPart(evaluation.kind, evaluation.most, 1.0)
     by_folder = {evaluation.folder: each for each, _, evaluation in made}
     order = longest_first(planned, Estimate(parts, 1, rates), OUT)
     return [each for each, _, _ in made], [by_folder[e.folder] for e in order]

@@ -19,7 +19,7 @@ from harness.run.execute import execute
 from harness.run.forecast import forecast
 from harness.run.listener import Listener
 from harness.run.plan import Settings, make_plan
-from harness.run.planned import describe
+from harness.run.planned import PlannedEvaluation, describe
 from harness.run.pulse import pulse, pulse_of
 from tasks.format.task import TaskSource
 
@@ -62,8 +62,8 @@ def test_the_time_left_follows_from_what_was_done(chosen):
 def test_probes_of_another_task_take_as_long_as_its_size_tells():
     large, small = (Path(name) for name in ("large", "small"))
     parts = {
-        large: WorkPart(("probe", "hear2021", "large"), 4.0, usual=3.0),
-        small: WorkPart(("probe", "hear2021", "small"), 40.0, usual=0.1),
+        large: WorkPart(("probe", "hear2021", "large"), 4.0, 3.0),
+        small: WorkPart(("probe", "hear2021", "small"), 40.0, 0.1),
     }
     estimate = Estimate(parts, slots=1)
     estimate.took(large, 24.0, whole=True, share=4.0)  # twice as long as usual
@@ -71,6 +71,23 @@ def test_probes_of_another_task_take_as_long_as_its_size_tells():
     stored = Rates()
     stored.add(("probe", "hear2021", "other"), 10.0, 20.0)
     assert Estimate({small: parts[small]}, 1, stored).seconds([small]) == (2.0, True)
+
+
+def test_stored_probes_are_compared_with_the_size_of_their_own_model(tmp_path):
+    planned = [
+        PlannedEvaluation(
+            model=model, task="t", protocol="linear", seed=0, folder=f"results/{model}/t/0",
+            failure=f"results/{model}/t/0-failed", splits=(),
+            probes=(f"probes/{model}/t/linear-seed0-0",), most=1, rows=rows, bytes=0,
+        )
+        for model, rows in [("fine", 1000), ("coarse", 10)]
+    ]  # fmt: skip
+    stored = tmp_path / planned[0].probes[0]
+    stored.mkdir(parents=True)
+    (stored / "unit.json").write_text('{"seconds": 50}')
+    for order in (planned, planned[::-1]):
+        estimate = forecast((), order, tmp_path, slots=1)
+        assert estimate.seconds([tmp_path / "results/coarse/t/0"]) == (pytest.approx(0.5), True)
 
 
 def test_what_a_worker_tells_of_a_unit_is_gone_with_its_work(tmp_path, monkeypatch):
