@@ -59,6 +59,8 @@ class Job:
     Attributes:
         key: the directory that exists when the job is done.
         name: for messages.
+        subject: what its errors are about, below the name of an evaluation that needs it; empty if
+            it is that evaluation.
         function: of :mod:`harness.run.jobs`.
         arguments: of the function, without the device.
         finished: to be called when a worker of this run has done the job.
@@ -70,6 +72,7 @@ class Job:
 
     key: Path
     name: str
+    subject: str
     function: Callable[..., jobs.Outcome]
     arguments: tuple
     finished: Callable[[], None]
@@ -77,6 +80,10 @@ class Job:
     part_name: str
     share: float = 0.0
     model: str = ""
+
+    def error(self, text: str) -> str:
+        """Return the error of an evaluation that needs the job."""
+        return f"{self.subject}: {text}" if self.subject else text
 
 
 class Progress:
@@ -168,6 +175,7 @@ class Progress:
         whole = Job(
             key=unit.directory,
             name=name,
+            subject=name,
             function=jobs.embed,
             arguments=(self._run.out, unit),
             finished=partial(self._run.listener.embedded, unit),
@@ -193,9 +201,11 @@ class Progress:
 
     def _probe_job(self, unit: ProbeUnit) -> Job:
         evaluation = self.evaluation
+        subject = f"probe of fold {unit.fold} {dict(unit.point)}"
         return Job(
             key=evaluation.probe_directory(unit),
-            name=f"{evaluation.name} · probe of fold {unit.fold} {dict(unit.point)}",
+            name=f"{evaluation.name} · {subject}",
+            subject=subject,
             function=jobs.run_probe,
             arguments=(evaluation, unit),
             finished=partial(self._run.listener.probed, evaluation),
@@ -210,6 +220,7 @@ class Progress:
         return Job(
             key=evaluation.directory,
             name=evaluation.name,
+            subject="",
             function=jobs.score,
             arguments=(evaluation, selected, self._run.info),
             finished=partial(self._run.listener.scored, evaluation),

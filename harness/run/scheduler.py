@@ -194,8 +194,6 @@ class Scheduler:
         return True
 
     def _give_up(self, progress: Progress, error: str) -> None:
-        # The names of its jobs begin with its own.
-        error = error.removeprefix(progress.evaluation.name).lstrip(" ·:")
         name = progress.give_up(error)
         self._failures[progress.evaluation.directory] = (name, error)
         self._run.listener.failed(name, error)
@@ -242,8 +240,8 @@ class Scheduler:
                 self._alone.append(job)
             return
         del self._deaths[job.key]
-        text = f"{job.name}: its worker process died {_MAX_DEATHS} times; the last one {error}."
-        self._fail(job, f"{text} {error.advice}".rstrip())
+        text = f"its worker process died {_MAX_DEATHS} times; the last one {error}."
+        self._fail(job, job.error(f"{text} {error.advice}".rstrip()))
 
     def _fail(self, job: Job, text: str) -> None:
         printed = printed_by(job.key)
@@ -254,11 +252,11 @@ class Scheduler:
         if isinstance(error, UserError):
             return printable(str(error))
         if isinstance(error, WorkerStuck):
-            return f"{job.name}: {error}. If the model needs more time, use --unit-timeout."
+            return job.error(f"{error}. If the model needs more time, use --unit-timeout.")
         if isinstance(error, OSError) and (fault := disk_fault(error)):
-            return f"{job.name}: {fault}"
+            return job.error(fault)
         trace = self._run.out / "errors" / f"{sha256_of(str(job.key))[:16]}.txt"
-        text = f"{job.name}: {text_of(error)}"
+        text = job.error(text_of(error))
         with going_on(self._run.listener.say):
             write_file(trace, "".join(traceback.format_exception(error)))
             text += f" (traceback in {trace})"

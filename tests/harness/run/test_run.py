@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -485,15 +486,16 @@ def test_worker_processes_give_the_results_of_one_process(tasks, tmp_path):
 
 
 class DyingEngine(InlineEngine):
-    """Its workers die so many times at the first job that it gets."""
+    """Its workers die so many times at the first job that it gets, or the first of a kind."""
 
-    def __init__(self, deaths: int, code: int) -> None:
+    def __init__(self, deaths: int, code: int, kind=None) -> None:
         super().__init__("cpu")
         self.slots = 2
-        self.deaths, self.code, self.killer = deaths, code, None
+        self.deaths, self.code, self.kind, self.killer = deaths, code, kind, None
 
     def submit(self, function, *arguments, **how):
-        self.killer = self.killer or arguments
+        if self.kind in (None, arguments[0]):
+            self.killer = self.killer or arguments
         if self.deaths and arguments == self.killer:
             self.deaths -= 1
             future: Future = Future()
@@ -592,6 +594,21 @@ def test_a_job_whose_worker_dies_twice_fails_alone(tasks, tmp_path, code, said):
     assert said in error
     assert error.startswith("logmel · tiny_kfold-v1-full · embedding of fold00: its worker ")
     assert sorted(set(summary.table.status)) == ["done", "failed"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        (jobs.run_probe, r"probe of fold 0 \{.*\}: its worker process died"),
+        (jobs.score, "its worker process died"),
+    ],
+)
+def test_an_error_of_an_evaluation_does_not_repeat_its_name(tasks, tmp_path, kind, told):
+    chosen = settings(tmp_path, tasks["scene"])
+    summary = execute(make_plan(chosen), DyingEngine(2, 3, kind), chosen.out)
+    ((name, error),) = summary.failures
+    assert name.startswith("logmel · tiny_scene-v1-full · ")
+    assert re.match(told, error)
 
 
 def test_a_run_killed_at_any_moment_goes_on_to_the_same_results(tasks, tmp_path):
