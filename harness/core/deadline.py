@@ -22,8 +22,8 @@ STOPPED: Final = "\nStopped. Finished work is kept: the same command resumes."
 _GRACE = 4.0  # seconds
 _SHOW_CURSOR = "\x1b[?25h"
 
-_owner = 0
-"""Number of the process that has such a block; 0 if there is none."""
+_watched = False
+"""Whether this process has such a block; a forked process has none."""
 
 
 @contextlib.contextmanager
@@ -34,25 +34,24 @@ def stops_in_time() -> Iterator[None]:
     Python's global lock all the time also delays this end. Outside the main thread, and within
     another such block, nothing is done.
     """
-    global _owner
-    process = os.getpid()
-    if threading.current_thread() is not threading.main_thread() or _owner == process:
+    global _watched
+    if threading.current_thread() is not threading.main_thread() or _watched:
         yield
         return
     heard, told = socket.socketpair()
     told.setblocking(False)  # the handler must not wait; the thread that reads must
     ended = threading.Event()
     thread = threading.Thread(target=_watch, args=(heard, ended), daemon=True)
-    _owner = process
+    _watched = True
     before = signal.set_wakeup_fd(told.fileno(), warn_on_full_buffer=False)
     try:
         thread.start()
         yield
     finally:
-        if os.getpid() == process:  # a fork that leaves the block must not end the watch
+        if _watched:  # a fork that leaves the block must not end the watch
             ended.set()
             signal.set_wakeup_fd(before)
-            _owner = 0
+            _watched = False
             with contextlib.suppress(OSError):  # the watch may have closed its end
                 told.shutdown(socket.SHUT_RDWR)
             told.close()
@@ -77,9 +76,9 @@ def _end() -> None:
 
 def _forget() -> None:
     """Keep signals of a forked process from this process's watch; runs in the fork."""
-    global _owner
-    if _owner:
-        _owner = 0
+    global _watched
+    if _watched:
+        _watched = False
         signal.set_wakeup_fd(-1)
 
 

