@@ -3,8 +3,9 @@
     python tests/bench/soak.py [--only PART]... [--seconds 600] [--inputs 100000]
 
 Each part writes a section of the page, and a run replaces the sections of its parts. A part is a
-module ``soak_NAME.py`` with ``TITLE`` and ``section(wanted)``, which returns lines of markdown. If
-a part fails, its section stays as it was, and the others follow.
+module ``soak_NAME.py`` with ``TITLE`` and ``section(wanted)`` (:mod:`soaking`). If a part fails or
+is left out, its section stays as it was, and the others follow. The exit code is 1 if a part failed
+or saw a fault.
 """
 
 from __future__ import annotations
@@ -20,32 +21,15 @@ import sys
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+
+from soaking import LeftOut, Wanted
 
 PARTS = ("run", "ray", "commands", "driver", "input", "slurm")
 INTRODUCTION = """# Attempts to break commands
 
 Written by `make soak` ([tests/bench](../tests/bench)), section by section.
 """
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What the command line asks of a part.
-
-    Attributes:
-        seconds: that the part may take.
-        kills: number of kills at least, if the time allows.
-        inputs: number of hostile inputs for each reader, whatever time they take; None: as many as
-            the time allows.
-        seed: of all that is drawn.
-    """
-
-    seconds: float
-    kills: int
-    inputs: int | None
-    seed: int
 
 
 def main() -> None:
@@ -73,7 +57,10 @@ def main() -> None:
         part = importlib.import_module(f"soak_{name}")
         began = time.monotonic()
         try:
-            lines = part.section(wanted)
+            seen = part.section(wanted)
+        except LeftOut as error:
+            print(f"{name} is left out: {error}.", flush=True)
+            continue
         except Exception:  # a fault of one part must not cost the others
             traceback.print_exc()
             failed.append(name)
@@ -83,10 +70,12 @@ def main() -> None:
             f"{time.monotonic() - began:.0f} s, {platform.system()} {platform.machine()}, Python "
             f"{platform.python_version()}."
         )
-        text = "\n".join([f"## {part.TITLE}", "", about, "", *lines])
+        text = "\n".join([f"## {part.TITLE}", "", about, "", *seen.lines])
         page = chosen.out.read_text("utf-8") if chosen.out.is_file() else ""
         chosen.out.write_text(with_section(page, name, text), "utf-8")
         print(text, flush=True)
+        if seen.faults:
+            failed.append(f"{name} ({seen.faults} faults)")
     if failed:
         sys.exit(f"Parts that failed: {', '.join(failed)}.")
 

@@ -6,22 +6,19 @@ import random
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from soaking import Seen, Wanted
 from support.kill_commands import SIGNALS, Killed, kill_and_repeat
 from support.kill_jobs import all_jobs
-
-if TYPE_CHECKING:
-    from soak import Wanted
 
 TITLE = "Other commands that are killed"
 KILLS = 8  # of each command, or more if the command line says so
 
 
-def section(wanted: Wanted) -> list[str]:
+def section(wanted: Wanted) -> Seen:
     """Kill each command, and return what was seen."""
     chance = random.Random(wanted.seed)
-    rows, notes = [], []
+    rows, notes, faults = [], [], 0
     with tempfile.TemporaryDirectory(prefix="soak-") as name, all_jobs(Path(name)) as jobs:
         began = time.monotonic()
         for job in jobs:
@@ -32,8 +29,9 @@ def section(wanted: Wanted) -> list[str]:
             seen = kill_and_repeat(job, folder, max(KILLS, wanted.kills // 10), chance)
             rows.append(_row(job.name, seen))
             notes += [f"- {job.name} left {path}" for path in sorted(set(seen.left))]
+            faults += seen.unequal + len(seen.left)
             print(rows[-1], flush=True)
-    return [
+    lines = [
         "A command is killed at random moments of its work and given again, until it finishes.",
         "What it made is compared with that of a command without a kill: weights and curves of",
         "`pretrain` and `ablate`, scores of `ablate`, all files of task directories.",
@@ -43,6 +41,7 @@ def section(wanted: Wanted) -> list[str]:
         *rows,
         *notes,
     ]
+    return Seen(lines, faults)
 
 
 def _row(name: str, seen: Killed) -> str:

@@ -13,13 +13,12 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from soaking import Seen, Wanted
 from support import task_directories
 from support.kills import descendants, parent_of
 
-if TYPE_CHECKING:
-    from soak import Wanted
+from harness.core.deadline import INTERRUPTED
 
 TITLE = "A long run"
 _LOOK_EVERY = 0.5  # seconds
@@ -41,7 +40,7 @@ class _Look:
     threads: int
 
 
-def section(wanted: Wanted) -> list[str]:
+def section(wanted: Wanted) -> Seen:
     """Run many units in one session, kill a worker every few seconds, and stop it in the end."""
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         root = Path(name)
@@ -57,7 +56,7 @@ def section(wanted: Wanted) -> list[str]:
         look = next(each for each in looks if each.units >= share * units)
         figures = f"{look.memory / 1e6:.0f} | {look.files} | {look.threads}"
         rows.append(f"| {moment} | {look.units} | {figures} |")
-    return [
+    lines = [
         "One command does many units, and one of its workers is killed every few seconds, until",
         "the time is over and it gets SIGTERM. The figures are those of its first process.",
         "",
@@ -69,6 +68,7 @@ def section(wanted: Wanted) -> list[str]:
         f"- Disk: {written / 1e6:.1f} MB of embeddings, probes and results; `--dry-run` expected "
         f"{expected / 1e6:.1f} MB for what was done. {other / 1e6:.1f} MB of other files.",
     ]
+    return Seen(lines, faults=int(code not in (0, INTERRUPTED)))
 
 
 def _command(root: Path, seconds: float) -> list[str]:

@@ -17,17 +17,16 @@ from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from soak import Wanted
+from soaking import Seen, Wanted
 
 TITLE = "Hostile input"
 _BATCH = 500  # inputs of one search of hypothesis, which remembers all of them
 _MOST_BYTES = 8 << 30  # address space of a process, for the sake of the machine
 
 
-def section(wanted: Wanted) -> list[str]:
+def section(wanted: Wanted) -> Seen:
     """Try all readers, and return what was found."""
     from support.hostile.readers import READERS
 
@@ -52,7 +51,7 @@ def section(wanted: Wanted) -> list[str]:
         for found in results
         for fault, count in found["faults"].items()
     ]
-    return [
+    lines = [
         "Every reader gets valid files that were cut or changed, byte by byte or in a value. It",
         "must accept a file or refuse it with an error for users, within 10 s and with at most",
         "1 GiB of memory beyond the size of the file. It must not write outside the folders that",
@@ -66,6 +65,7 @@ def section(wanted: Wanted) -> list[str]:
         f"{sum(len(found['faults']) for found in results)} |",
         *(["", *faults] if faults else []),
     ]
+    return Seen(lines, len(faults))
 
 
 def _in_processes(names: list[str], words: list[str]) -> list[dict[str, Any]]:

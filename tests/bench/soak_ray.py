@@ -6,21 +6,22 @@ import random
 import tempfile
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from soak_run import lines, small_run
+from soak_run import seen, small_run
+from soaking import Seen, Wanted
 from support.kills import PHASES, RAY_WORKER, Outcome, run_whole, run_with_kills
 from support.ray_clusters import cluster_of
-
-if TYPE_CHECKING:
-    from soak import Wanted
 
 TITLE = "Runs on Ray that are killed"
 VICTIMS = ("parent", RAY_WORKER, "SIGTERM", "SIGINT")
 KILLS = 12  # or more if the command line says so
+INTRODUCTION = (
+    "The same run on a Ray cluster of a head and two nodes of one CPU. The command, which is",
+    "the driver, or a worker of Ray that has a call is killed, and the command given again.",
+)
 
 
-def section(wanted: Wanted) -> list[str]:
+def section(wanted: Wanted) -> Seen:
     """Kill runs on a cluster, and return what was seen."""
     began = time.monotonic()
     chance, outcome = random.Random(wanted.seed), Outcome()
@@ -37,9 +38,4 @@ def section(wanted: Wanted) -> list[str]:
                 VICTIMS,
             )  # fmt: skip
             print(f"{outcome.kills.total()} kills, {outcome.runs} runs", flush=True)
-    return [
-        "The same run on a Ray cluster of a head and two nodes of one CPU. The command, which is",
-        "the driver, or a worker of Ray that has a call is killed, and the command given again.",
-        "",
-        *lines(outcome, VICTIMS),
-    ]
+    return seen(INTRODUCTION, outcome, VICTIMS)

@@ -7,13 +7,10 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from soaking import Seen, Wanted
 from support import task_directories
 from support.kills import PHASES, SHORT, VICTIMS, Outcome, run_whole, run_with_kills
-
-if TYPE_CHECKING:
-    from soak import Wanted
 
 TITLE = "Runs that are killed"
 
@@ -27,7 +24,7 @@ INTRODUCTION = (
 )
 
 
-def section(wanted: Wanted) -> list[str]:
+def section(wanted: Wanted) -> Seen:
     """Kill runs until there were enough kills in every phase, or the time is over."""
     began = time.monotonic()
     chance, outcome = random.Random(wanted.seed), Outcome()
@@ -46,7 +43,7 @@ def section(wanted: Wanted) -> list[str]:
                 lacking or tuple(PHASES),
             )  # fmt: skip
             print(f"{outcome.kills.total()} kills, {outcome.runs} runs", flush=True)
-    return [*INTRODUCTION, "", *lines(outcome, VICTIMS)]
+    return seen(INTRODUCTION, outcome, VICTIMS)
 
 
 def small_run(folder: Path) -> list[str]:
@@ -64,8 +61,13 @@ def small_run(folder: Path) -> list[str]:
     return command
 
 
-def lines(outcome: Outcome, victims: Sequence[str]) -> list[str]:
-    """Return what was seen as lines of markdown."""
+def seen(introduction: Sequence[str], outcome: Outcome, victims: Sequence[str]) -> Seen:
+    """Return what was seen. Units that ran again and surviving processes are faults, too."""
+    faults = len(outcome.faults) + outcome.redone + outcome.survivors
+    return Seen([*introduction, "", *_lines(outcome, victims)], faults)
+
+
+def _lines(outcome: Outcome, victims: Sequence[str]) -> list[str]:
     rows = [
         f"| {phase} | " + " | ".join(str(outcome.kills[phase, each]) for each in victims)
         + f" | {outcome.of_phase(phase)} |"

@@ -5,23 +5,20 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from soaking import LeftOut, Seen, Wanted
 from support.slurm import MODELS, PROTOCOLS, TASKS, Disturbed, disturbed_run, is_here
-
-if TYPE_CHECKING:
-    from soak import Wanted
 
 TITLE = "Jobs of Slurm"
 
 
-def section(wanted: Wanted) -> list[str]:
-    """Return what was seen, as lines of markdown."""
+def section(wanted: Wanted) -> Seen:
+    """Disturb jobs, and return what was seen."""
     if not is_here():
-        raise LookupError("there is no Slurm that answers and that this user may administer")
+        raise LeftOut("there is no Slurm that answers and that this user may administer")
     with tempfile.TemporaryDirectory(prefix="soak-") as name:
         outcome = disturbed_run(Path(name), max(wanted.seconds, 1800.0))
-    return lines(outcome)
+    return Seen(lines(outcome), len(outcome.leftovers) + (not outcome.rows_equal))
 
 
 def lines(outcome: Disturbed) -> list[str]:
