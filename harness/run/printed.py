@@ -90,11 +90,16 @@ def _keep_last(path: Path) -> None:
     """
     if path.stat().st_size <= _MOST:
         return
-    with path.open("a+b") as file:
-        file.seek(-_MOST, os.SEEK_END)
+    with open(path, "a+b", opener=_open_existing) as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST))
         last = file.read(_MOST)
         file.truncate(0)
         file.write(last)
+
+
+def _open_existing(path: str, flags: int) -> int:
+    """Open a file, and do not make one in the place of a file that was removed meanwhile."""
+    return os.open(path, flags & ~os.O_CREAT)
 
 
 def _file(unit: Path) -> Path:

@@ -64,6 +64,19 @@ def test_what_is_printed_in_a_loop_is_cut_while_the_model_runs(tmp_path):
     assert text.endswith(b"the size was 1000000\n")
 
 
+def test_a_log_that_is_removed_before_it_is_cut_does_not_come_back(tmp_path):
+    class Vanishing(type(tmp_path)):
+        def stat(self, **how):
+            found = super().stat(**how)
+            self.unlink()
+            return found
+
+    unit = Vanishing(tmp_path / "unit")
+    (tmp_path / "unit.log").write_bytes(bytes(3_000_000))
+    assert printed_by(unit) is None
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_old_logs_are_removed_and_files_of_the_user_are_not(tmp_path):
     folder = tmp_path / "embeddings" / "model" / "task"
     names = [folder / "old.log", folder / "old.failed", folder / "new.log", tmp_path / "old.log"]
