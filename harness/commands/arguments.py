@@ -69,9 +69,9 @@ def read_models(texts: tuple[str, ...]) -> tuple[ModelSpec, ...]:
     return tuple(parse_model(text) for text in texts)
 
 
-def read_shots(text: str | None) -> tuple[int | None, ...]:
-    """Return the numbers of --shots; None for `all`, which is the default."""
-    words = [word.strip() for word in (text or "all").split(",")]
+def read_shots(text: str) -> tuple[int | None, ...]:
+    """Return the numbers of --shots; None for `all`."""
+    words = [word.strip() for word in text.split(",")]
     if wrong := [word for word in words if word != "all" and not re.fullmatch(r"\d{1,9}", word)]:
         raise UserError(
             f"--shots has '{wrong[0]}': give whole numbers from 1 on, or `all`, separated by "

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import click
 
+from harness.commands.options import CommaList
+
 if TYPE_CHECKING:
     from hear_byola.core.schema import Schema
 
@@ -55,7 +57,7 @@ def _kind(option: click.Option) -> Any:
         kind = Whole
     elif isinstance(option.type, click.FloatRange):
         kind = Number
-    if (option.metavar or "").endswith(",..."):
+    if isinstance(option.type, CommaList):
         return Annotated[str, BeforeValidator(_joined)]
     if option.multiple:
         return Annotated[list[kind], BeforeValidator(lambda v: [v] if isinstance(v, str) else v)]

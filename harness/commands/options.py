@@ -25,6 +25,23 @@ class FilePath(click.Path):
         return super().convert(expand_home(value), param, ctx)
 
 
+class CommaList(click.ParamType):
+    """A list of words, separated by commas on a command line; in a config also a list of YAML.
+
+    Args:
+        read: returns the option's value of the text; raises UserError.
+    """
+
+    name = "list"
+
+    def __init__(self, read: Callable[[str], object]) -> None:
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the option's value; click also converts what is converted already."""
+        return self._read(value) if isinstance(value, str) else value
+
+
 class Command(click.Command):
     """A command whose help ends with examples that work, below the protocols that it takes."""
 

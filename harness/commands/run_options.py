@@ -9,7 +9,7 @@ import click
 
 from harness.commands.arguments import read_shard, read_shots
 from harness.commands.config import read_config
-from harness.commands.options import FilePath, out_option, together
+from harness.commands.options import CommaList, FilePath, out_option, together
 from harness.core.errors import UserError
 
 DRAWS = 10
@@ -114,10 +114,12 @@ probes = together(
     ),
     click.option(
         "--shots",
+        type=CommaList(read_shots),
         metavar="N,...",
-        callback=lambda _, __, text: read_shots(text),
+        default="all",
+        show_default=True,
         help="Train on N training clips of each label, for example `1,4,16,64,all`. Each N is a "
-        "protocol of its own, PROTOCOL-N-shot.  [default: all]",
+        "protocol of its own, PROTOCOL-N-shot.",
     ),
     click.option(
         "--draws",
