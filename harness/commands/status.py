@@ -118,11 +118,11 @@ def _table(pairs: Sequence[PairState]) -> Iterator[str]:
 
     from harness.core.rendering import markdown
 
-    columns = ["task", *(f"splits {c}" for c in _COLUMNS), *(f"evaluations {c}" for c in _COLUMNS)]
-    columns += ["work left", "to write"]
+    counts = [f"{units} {c}" for units in ("splits", "evaluations") for c in _COLUMNS]
+    columns = ["task", *counts, "work left", "to write"]
     rows = [_row(pair) for pair in pairs]
     # A plan can be empty.
-    total = [sum(counts) for counts in zip([0] * (len(columns) - 3), *map(_numbers, pairs))]
+    total = [sum(column) for column in zip([0] * len(counts), *map(_numbers, pairs))]
     seconds = sum(pair.seconds for pair in pairs)
     complete = all(pair.complete for pair in pairs)
     size = sum(pair.bytes for pair in pairs)
