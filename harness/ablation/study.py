@@ -198,4 +198,5 @@ def read_study(path: Path) -> Study:
 def _config(path: Path, name: str) -> str:
     """Return a config's path relative to here; a shipped config's name stays."""
     beside = path.parent / name
+    # Path.is_file raises for what no file can be called, which the config's reader refuses.
     return str(beside) if "/" in name or os.path.isfile(beside) else name
