@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch._inductor.runtime.cache_dir_utils as inductor
 from support.hear_modules import write_module
 
 from harness.core.errors import UserError
@@ -128,6 +127,8 @@ def test_environment_variables_of_a_module_do_not_leave_it(monkeypatch):
 
 
 def test_a_variable_that_torch_sets_is_not_the_module_s(monkeypatch):
+    import torch._inductor.runtime.cache_dir_utils as inductor  # it takes a second
+
     monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
     before = dict(os.environ)
     with Guest("x").called():
