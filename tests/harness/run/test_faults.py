@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -215,8 +214,20 @@ def test_a_run_on_a_full_disk_goes_on_when_there_is_room(task: Path, small_disk:
     assert [path for end in ("lease", "part") for path in small_disk.rglob(f"*.{end}")] == []
 
 
-def remount(folder: Path, how: str) -> None:
-    subprocess.run(["mount", "-o", f"remount,bind,{how}", str(folder)], check=True)
+READ_ONLY = """
+import subprocess, time
+from harness.commands.progress import RunDisplay
+
+def probed(self, evaluation):
+    RunDisplay.probed = as_before
+    command = ["mount", "-o", "remount,bind,ro", "VIEW"]
+    # It fails while the worker writes what it has begun. The worker gets no more meanwhile.
+    while subprocess.run(command, capture_output=True).returncode:
+        time.sleep(0.05)
+    as_before(self, evaluation)
+
+as_before, RunDisplay.probed = RunDisplay.probed, probed
+"""
 
 
 @pytest.mark.slow
@@ -229,17 +240,14 @@ def test_a_folder_that_becomes_read_only_loses_nothing_finished(
     subprocess.run(["mount", "--bind", str(small_disk), str(view)], check=True)
     words = [*command(task, view / "out"), "--protocol", "byola"]
     try:
-        process = start(words)
-        while process.poll() is None and not list(small_disk.glob("out/probes/*/*/*/unit.json")):
-            time.sleep(0.01)
-        remount(view, "ro")
+        process = start(words, READ_ONLY.replace("VIEW", str(view)))
         said = "".join(process.communicate(timeout=LONG))
         assert process.returncode == 1, said
         assert "Read-only file system. Name a place that can be written." in said
         assert "Traceback" not in said
         done = {path: path.stat().st_ino for path in small_disk.glob("out/*/*/*/*/*.json")}
         assert done
-        remount(view, "rw")
+        subprocess.run(["mount", "-o", "remount,bind,rw", str(view)], check=True)
         again = start(words)
         assert again.wait(LONG) == 0, again.communicate()
         assert done.items() <= {path: path.stat().st_ino for path in done}.items()
