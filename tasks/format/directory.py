@@ -14,7 +14,7 @@ published archives contain them::
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,30 +82,33 @@ def read_contents(directory: Path, report: Report, group_pattern: str = "") -> C
     contents.labels = read_vocabulary(files)
     kind = contents.fields.get("embedding_type")
     for split in contents.fields.get("splits", ()):
-        table = files.json(f"{split}.json")
-        if table is not None and kind is not None:
-            event = kind == EmbeddingType.EVENT
-            contents.clips[split] = _clips(files, f"{split}.json", table, event)
+        if (found := _clips(files, f"{split}.json", kind)) is not None:
+            contents.clips[split] = found
     # Groups are checked against the clips of all splits: without one, its clips seem unknown.
     if contents.clips and contents.clips.keys() == set(contents.fields["splits"]):
         _set_groups(files, contents, group_pattern)
     return contents
 
 
-_read: dict[tuple[str, str, bool], tuple[Clip, ...]] = {}
+_read: dict[tuple[str, str, EmbeddingType | None], tuple[Clip, ...]] = {}
 """The latest tables without faults, by file name, digest and kind. A plan reads each four times."""
 
 
-def _clips(
-    files: TaskFiles, file: str, table: Mapping[str, object], event: bool
-) -> tuple[Clip, ...]:
-    key = (file, files.digests[file], event)
+def _clips(files: TaskFiles, file: str, kind: EmbeddingType | None) -> tuple[Clip, ...] | None:
+    """Return the clips of a split file; None if it cannot be read or their kind is unknown."""
+    text = files.text(file)
+    if text is None:
+        return None
+    key = (file, files.digests[file], kind)
     if key not in _read:
         faults: list[str] = []
-        found = read_clips(file, table, event, lambda _, reason: faults.append(reason))
+        kept = replace(files, report=lambda _, reason: faults.append(reason))
+        table, found = kept.parse(file, text), None
+        if table is not None and kind is not None:
+            found = read_clips(file, table, kind == EmbeddingType.EVENT, kept.report)
         for fault in faults:
             files.report(file, fault)
-        if faults:
+        if faults or found is None:
             return found
         while len(_read) >= _MOST_TABLES:
             _read.pop(next(iter(_read)), None)

@@ -45,13 +45,15 @@ class TaskFiles:
         return None
 
     def json(self, name: str) -> dict[str, object] | None:
-        """Return the object in a JSON file, or None if the file has none.
+        """Return the object in a JSON file, or None if the file has none."""
+        text = self.text(name)
+        return None if text is None else self.parse(name, text)
+
+    def parse(self, name: str, text: str) -> dict[str, object] | None:
+        """Return the object in the text of a JSON file, or None if it has none.
 
         A repeated key is reported, because parsers silently drop one of its values.
         """
-        text = self.text(name)
-        if text is None:
-            return None
         twice: list[str] = []
 
         def pairs_to_dict(pairs: list[tuple[str, object]]) -> dict[str, object]:

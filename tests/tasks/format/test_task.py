@@ -8,6 +8,7 @@ import pytest
 from support import task_directories
 
 from harness.core.errors import UserError
+from tasks.format.files import TaskFiles
 from tasks.format.task import (
     Event,
     Fold,
@@ -42,6 +43,29 @@ def test_clips_keep_the_files_order(scene: Path) -> None:
     task_directories.edit_json(scene / "train.json", lambda t: dict(reversed(list(t.items()))))
     names = [clip.name for clip in read_task(scene).clips["train"]]
     assert names == [f"train-{i:04d}.wav" for i in (3, 2, 1, 0)]
+
+
+def test_an_unchanged_table_is_parsed_once(scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = read_task(scene)
+    parsed: list[str] = []
+    parse = TaskFiles.parse
+    monkeypatch.setattr(
+        TaskFiles, "parse", lambda self, name, text: parsed.append(name) or parse(self, name, text)
+    )
+    assert read_task(scene) == first
+    assert parsed == ["task_metadata.json"]
+    task_directories.edit_json(scene / "valid.json", lambda t: dict(reversed(list(t.items()))))
+    assert read_task(scene).clips["valid"] == first.clips["valid"][::-1]
+    assert parsed == ["task_metadata.json", "task_metadata.json", "valid.json"]
+
+
+def test_a_fault_of_a_table_is_reported_each_time(scene: Path) -> None:
+    table = (scene / "valid.json").read_text()
+    first = next(iter(json.loads(table)))
+    (scene / "valid.json").write_text(f'{{"{first}": ["a"], {table.lstrip("{ ")}')
+    for _ in range(2):
+        with pytest.raises(UserError, match=f"valid.json: the key '{first}' occurs twice"):
+            read_task(scene)
 
 
 def test_no_label_is_taken_for_a_number_or_a_gap(tmp_path: Path) -> None:
