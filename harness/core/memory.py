@@ -45,7 +45,12 @@ class FileMemory:
         Raises:
             OSError: the file's state cannot be read.
         """
-        return self._known(_key(file))
+        key = _key(file)
+        prefix = self._seen.get(key) if self._seen else None
+        if prefix is None:
+            prefix = self._prefix(key, file_state(key))
+        entry = self._new.get(key) or self._old.get(key, "")
+        return entry[len(prefix) :] if entry.startswith(prefix) else None
 
     def recall(self, file: Path | str, find_out: Callable[[], str]) -> str:
         """Return the text stored for ``file``; otherwise call ``find_out`` and store its result.
@@ -53,9 +58,9 @@ class FileMemory:
         Raises:
             OSError: the file's state cannot be read. Errors of ``find_out`` are raised too.
         """
-        key = _key(file)
-        text = self._known(key)
+        text = self.known(file)
         if text is None:
+            key = _key(file)
             state = file_state(key)  # before find_out: a change during it invalidates the entry
             settled = state.settled()
             text = find_out()
@@ -63,15 +68,9 @@ class FileMemory:
                 self._new[key] = self._prefix(key, state) + text
         return text
 
-    def _known(self, key: str) -> str | None:
-        prefix = self._seen.get(key) if self._seen else None
-        if prefix is None:
-            prefix = self._prefix(key, file_state(key))
-        entry = self._new.get(key) or self._old.get(key, "")
-        return entry[len(prefix) :] if entry.startswith(prefix) else None
-
     def _prefix(self, key: str, state: FileState) -> str:
-        prefix = f"{state.size} {state.mtime_ns} {state.ctime_ns} {state.inode} "
+        size, mtime, ctime, inode = state
+        prefix = f"{size} {mtime} {ctime} {inode} "
         if self._seen is not None:
             self._seen[key] = prefix
         return prefix
@@ -93,9 +92,9 @@ def _load(path: Path) -> dict[str, str]:
     """Return path -> "size mtime_ns ctime_ns inode text"; plain strings load fast."""
     try:
         content = json.loads(path.read_bytes())
-        if content["version"] == _VERSION:
-            files = dict(content["files"])
-            return {file: text for file, text in files.items() if isinstance(text, str)}
+        files: dict[str, str] = content["files"]
+        if content["version"] == _VERSION and set(map(type, files.values())) <= {str}:
+            return files
     except Exception:  # damaged files raise all kinds
         pass
     return {}

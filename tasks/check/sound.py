@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -119,9 +118,12 @@ def clip_frames(path: str, memory: FileMemory) -> int:
     Raises:
         BadAudio: the file cannot be opened.
     """
-    with contextlib.suppress(OSError):  # opening the file reports the error
-        if told := memory.known(path):
-            return int(told.partition(",")[0])
+    try:
+        told = memory.known(path)
+    except OSError:
+        told = None  # opening the file reports the error
+    if told:
+        return int(told.partition(",")[0])
     with open_sound(Path(path)) as opened:
         return opened.frames
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.core.memory import FileMemory
+from harness.core.memory import _VERSION, FileMemory
 
 pytestmark = pytest.mark.usefixtures("settled")
 
@@ -165,7 +165,19 @@ def test_verify_finds_out_again_once(tmp_path: Path, file: Path) -> None:
     assert FileMemory(tmp_path / "memory.json").recall(file, asked) == "answer 2"
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"version": 99, "files": {}}', "\x80"])
+DAMAGED = [
+    "",
+    "{",
+    "[]",
+    '{"version": 99, "files": {}}',
+    f'{{"version": {_VERSION}}}',
+    f'{{"version": {_VERSION}, "files": ["a"]}}',
+    f'{{"version": {_VERSION}, "files": {{"a": 1}}}}',
+    "\x80",
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
 def test_a_damaged_memory_counts_as_empty(tmp_path: Path, file: Path, content: str) -> None:
     (tmp_path / "memory.json").write_bytes(content.encode("latin-1"))
     memory = FileMemory(tmp_path / "memory.json")
