@@ -69,11 +69,12 @@ def batches(audio: Iterable[Audio], most: Limits, first: int = 0) -> Iterator[Ba
             largest = max((m for m in waiting if m != n), key=lambda m: waiting[m].samples)
             held -= waiting[largest].samples
             yield waiting.pop(largest)
-        batch = waiting.setdefault(n, Batch())
-        batch.clips.append(i)
-        batch.audio.append(clip)
+        if n not in waiting:
+            waiting[n] = Batch()
+        waiting[n].clips.append(i)
+        waiting[n].audio.append(clip)
         held += n
-        if batch.samples + n > most.call:
-            held -= batch.samples
+        if mates + 2 * n > most.call:
+            held -= mates + n
             yield waiting.pop(n)
     yield from waiting.values()

@@ -52,10 +52,12 @@ def stored_embeddings(
     rate = source_rate(task, module.sample_rate)
     for split in task.splits:
         audio = audio_sha256s(task, split, rate, hashes)
-        identity = functools.partial(fingerprint_of_audio, task, split, module, audio, dtype=dtype)
+        identity = functools.cache(
+            functools.partial(fingerprint_of_audio, task, split, module, audio, dtype=dtype)
+        )
         place = functools.partial(embedding_directory, out, module.whole, task, split)
-        directory = place(identity(layers=module.layers))
-        every = place(identity(layers=range(module.n_layers)))
+        directory = place(identity(layers=tuple(module.layers)))
+        every = place(identity(layers=tuple(range(module.n_layers))))
         if module.layers and every.is_dir():
             directory = every  # it contains the chosen layers
         unit = EmbeddingUnit(
