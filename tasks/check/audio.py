@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 import itertools
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from harness.core.counts import plural
@@ -73,12 +73,9 @@ def _check_folder(
     if sounds and not good:
         yield error(folder, "no clip in it can be used.")
 
-    def those(condition: Callable[[DecodedClip], bool]) -> list[str]:
-        return [name for name, sound in good.items() if condition(sound)]
-
     if duration is not None:
         frames = duration * rate
-        names = those(lambda sound: abs(sound.frames - frames) > _LENGTH_SLACK)
+        names = [n for n, sound in good.items() if abs(sound.frames - frames) > _LENGTH_SLACK]
         if names:
             example = good[names[0]].frames / rate
             yield warning(
@@ -86,17 +83,18 @@ def _check_folder(
                 f"{clips(names)}: not {duration:g} s long as in sample_duration "
                 f"(the first: {example:g} s).",
             )
-    if names := those(lambda sound: sound.encoding not in _ENCODINGS):
+    if names := [n for n, sound in good.items() if sound.encoding not in _ENCODINGS]:
         yield warning(
             folder, f"{clips(names)}: not 16-bit wav (the first: {good[names[0]].encoding})."
         )
-    if names := those(lambda sound: sound.peak > 1.0):
-        peak = max(good[name].peak for name in names)
+    peaks = {name: sound.peak for name, sound in good.items()}
+    if names := [name for name, peak in peaks.items() if peak > 1.0]:
+        peak = max(peaks.values())
         yield warning(folder, f"{clips(names)}: louder than 1 (up to {peak:g}); clipped when used.")
-    if names := those(lambda sound: sound.peak == 0.0):
+    if names := [name for name, peak in peaks.items() if peak == 0.0]:
         yield warning(folder, f"{clips(names)}: silence (all samples are zero).")
-    if names := those(lambda sound: 0.0 < sound.peak * _STEPS < _FAINT_STEPS):
-        steps = round(max(good[name].peak for name in names) * _STEPS)
+    if names := [name for name, peak in peaks.items() if 0.0 < peak * _STEPS < _FAINT_STEPS]:
+        steps = round(max(peaks[name] for name in names) * _STEPS)
         yield warning(
             folder,
             f"{clips(names)}: so quiet that 16 bits resolve the sound poorly (the largest sample "
@@ -109,7 +107,7 @@ def _check_ends(
 ) -> Iterator[Finding]:
     for clip in listed:
         sound = sounds[clip.name]
-        if sound.fault:
+        if sound.fault or not clip.events:
             continue
         length = sound.frames / rate * 1000.0
         late = [event for event in clip.events if event.end > length + _EVENT_SLACK_MS]

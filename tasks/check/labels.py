@@ -85,8 +85,9 @@ def _check_known(file: str, listed: Sequence[Clip], labels: Sequence[str]) -> It
     read_as = {reading(label): label for label in reversed(labels)}
     unknown: dict[str, list[str]] = defaultdict(list)
     for clip in listed:
-        for label in set(labels_of(clip)) - known:
-            unknown[label].append(clip.name)
+        if not known.issuperset(labels_of(clip)):
+            for label in set(labels_of(clip)) - known:
+                unknown[label].append(clip.name)
     for label, names in unknown.items():
         hint = did_you_mean(label, labels)
         if (meant := read_as.get(reading(label))) is not None:

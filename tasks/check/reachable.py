@@ -28,7 +28,7 @@ _SHOWN = 3
 def check_overlaps(contents: Contents) -> Iterator[Finding]:
     """Yield warnings for events of one label that overlap or touch; frame targets merge them."""
     for split, listed in contents.clips.items():
-        merged = {clip.name: pairs for clip in listed if (pairs := _overlaps(clip))}
+        merged = {clip.name: pairs for clip in listed if clip.events and (pairs := _overlaps(clip))}
         if not merged:
             continue
         shown = [

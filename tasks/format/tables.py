@@ -41,11 +41,11 @@ class _HasLabels(Protocol):
     def events(self) -> tuple[Event, ...]: ...
 
 
-def labels_of(clip: _HasLabels) -> list[str]:
+def labels_of(clip: _HasLabels) -> tuple[str, ...]:
     """Return the labels of a clip or recording, or the label of each of its events."""
     if not clip.events:
-        return list(clip.labels)
-    return [*clip.labels, *(event.label for event in clip.events)]
+        return clip.labels
+    return (*clip.labels, *(event.label for event in clip.events))
 
 
 def read_vocabulary(files: TaskFiles) -> tuple[str, ...]:
