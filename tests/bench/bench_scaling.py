@@ -47,7 +47,7 @@ def make_task(root: Path, name: str, clips: int, *, audio: bool = True) -> Path:
         folder.mkdir(parents=True)
         truth = {}
         for i in range(count):
-            clip = f"{split}{i:07d}.wav"
+            clip = f"{name}-{split}{i:07d}.wav"
             if audio:
                 with wave.open(f"{folder}/{clip}", "wb") as file:
                     file.setparams((1, 2, _RATE, 0, "NONE", ""))
