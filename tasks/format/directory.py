@@ -13,7 +13,9 @@ published archives contain them::
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import gc
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -103,9 +105,10 @@ def _clips(files: TaskFiles, file: str, kind: EmbeddingType | None) -> tuple[Cli
     if key not in _read:
         faults: list[str] = []
         kept = replace(files, report=lambda _, reason: faults.append(reason))
-        table, found = kept.parse(file, text), None
-        if table is not None and kind is not None:
-            found = read_clips(file, table, kind == EmbeddingType.EVENT, kept.report)
+        with _without_collections():
+            table, found = kept.parse(file, text), None
+            if table is not None and kind is not None:
+                found = read_clips(file, table, kind == EmbeddingType.EVENT, kept.report)
         for fault in faults:
             files.report(file, fault)
         if faults or found is None:
@@ -114,6 +117,21 @@ def _clips(files: TaskFiles, file: str, kind: EmbeddingType | None) -> tuple[Cli
             _read.pop(next(iter(_read)), None)
         _read[key] = found
     return _read[key]
+
+
+@contextlib.contextmanager
+def _without_collections() -> Iterator[None]:
+    """Pause garbage collection: a table has no cycles, and its many objects start a scan often.
+
+    The scans take as long as reading the table.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _metadata_fields(metadata: Mapping[str, object], report: Report) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 from pathlib import Path
 
@@ -57,6 +58,20 @@ def test_an_unchanged_table_is_parsed_once(scene: Path, monkeypatch: pytest.Monk
     task_directories.edit_json(scene / "valid.json", lambda t: dict(reversed(list(t.items()))))
     assert read_task(scene).clips["valid"] == first.clips["valid"][::-1]
     assert parsed == ["task_metadata.json", "task_metadata.json", "valid.json"]
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_collection_is_left_as_it_was(scene: Path, enabled: bool) -> None:
+    (scene / "valid.json").write_text(f" {(scene / 'valid.json').read_text()}")
+    (scene / "test.json").write_text("{")
+    before = gc.isenabled()
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with pytest.raises(UserError, match=r"test\.json: not JSON"):
+            read_task(scene)
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
 
 
 def test_a_fault_of_a_table_is_reported_each_time(scene: Path) -> None:
