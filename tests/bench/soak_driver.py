@@ -67,8 +67,8 @@ def section(wanted: Wanted) -> Seen:
         f"- Workers killed: {kills}. Time of the session: {took:.0f} s. Exit code: {code}.",
         f"- Disk: {written / 1e6:.1f} MB of embeddings, probes and results; `--dry-run` expected "
         f"{expected / 1e6:.1f} MB for what was done. {other / 1e6:.1f} MB of other files.",
-        "- The prediction takes trainings of the usual length, and `byola`'s on these tiny tasks of",
-        "  noise are longer: few end early. Of the other files the plan is the largest.",
+        "- The prediction takes trainings of the usual length, and `byola`'s on these tiny tasks",
+        "  of noise are longer: few end early. Of the other files the plan is the largest.",
     ]
     return Seen(lines, faults=int(code not in (0, INTERRUPTED)))
 
