@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from harness.probe import lbfgs, linear
+from harness.probe import lbfgs, linear, logistic
 from harness.probe.judge import Check
 from harness.probe.linear import LinearFit, LinearPath
 from harness.probe.logistic import LogisticObjective
@@ -154,6 +154,26 @@ def test_rows_are_left_as_they_are_and_equal_rows_give_equal_fits() -> None:
     assert np.array_equal(rows.numpy(), x)
     for a, b in zip(first, second, strict=True):
         assert torch.equal(a.weight, b.weight)
+
+
+@pytest.mark.parametrize("one_vs_rest", [False, True])
+def test_products_of_blocks_of_rows_equal_those_of_all(
+    one_vs_rest: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x, y = correlated(150, 20, 4)
+    rows, classes = torch.from_numpy(x), torch.from_numpy(y)
+    targets = torch.eye(4)[:, classes].contiguous() if one_vs_rest else classes
+    unknowns = 0.1 * torch.randn(4, 21, generator=torch.Generator().manual_seed(0))
+    found = []
+    for block in (2**19, 20 * 64, 1):
+        monkeypatch.setattr(logistic, "_BLOCK", block)
+        objective = LogisticObjective(rows, targets, 0.1, 4)
+        image = objective.image(unknowns)
+        _, residual = objective.value(unknowns, image)
+        found.append((image, objective.gradient(unknowns, residual)))
+    for image, gradient in found[1:]:
+        torch.testing.assert_close(image, found[0][0], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(gradient, found[0][1], atol=1e-5, rtol=1e-5)
 
 
 def test_a_path_ends_where_a_fit_alone_does() -> None:
