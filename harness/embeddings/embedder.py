@@ -134,17 +134,11 @@ class Embedder:
         self, clips: Sequence[int], audio: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray | None] | None:
         """Return the model's embeddings; None if it ran out of memory on more than one clip."""
-        sign_of_life(self._where(clips).strip("()"), audio.size / self._module.sample_rate)
         try:
-            if self._clips.event:
-                return self._module.timestamps(audio)
-            return self._module.scene(audio), None
-        except UserError as error:
-            raise self._error(str(error), clips) from error
+            return self._embed(clips, audio)
         except Exception as error:  # a module can raise any exception
-            if not is_out_of_memory(error):
-                text = f"{self._module.spec.label} failed: {text_of(error)}"
-                raise self._error(text, clips) from error
+            if isinstance(error, UserError) or not is_out_of_memory(error):
+                raise self._failure(clips, audio, error) from error
             if len(clips) == 1:
                 seconds = audio.shape[1] / self._module.sample_rate
                 raise UserError(
@@ -152,6 +146,28 @@ class Embedder:
                     f"{self._where(clips)}. Run it on a device with more memory."
                 ) from error
             return None
+
+    def _embed(
+        self, clips: Sequence[int], audio: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        sign_of_life(self._where(clips).strip("()"), audio.size / self._module.sample_rate)
+        if self._clips.event:
+            return self._module.timestamps(audio)
+        return self._module.scene(audio), None
+
+    def _failure(self, clips: Sequence[int], audio: np.ndarray, error: Exception) -> UserError:
+        """Return the error of a call; it names one clip if there is one that also fails alone."""
+        # After such an error of a GPU, every call fails.
+        if len(clips) > 1 and not isinstance(error, getattr(torch, "AcceleratorError", ())):
+            for clip, samples in zip(clips, audio, strict=True):
+                try:
+                    self._embed([clip], samples[None])
+                except Exception as alone:  # as above
+                    clips, error = [clip], alone
+                    break
+        if isinstance(error, UserError):
+            return self._error(str(error), clips)
+        return self._error(f"{self._module.spec.label} failed: {text_of(error)}", clips)
 
     def _store(
         self,

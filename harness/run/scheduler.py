@@ -238,6 +238,8 @@ class Scheduler:
         if self._deaths[job.key] < _MAX_DEATHS:
             if error.memory_was_shared:
                 self._alone.append(job)
+            again = "once more, alone" if error.memory_was_shared else "once more"
+            self._run.listener.say(f"{job.name}: its worker process {error}; it is tried {again}")
             return
         del self._deaths[job.key]
         text = f"its worker process died {_MAX_DEATHS} times; the last one {error}."

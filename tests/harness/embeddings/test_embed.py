@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -146,6 +147,40 @@ def test_a_clip_over_20_minutes_is_refused_by_name(tmp_path):
         run(read_task(directory), toy(tmp_path), tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("raise ValueError('a bad clip')", r"failed: ValueError: a bad clip \(clip '{}', "),
+        ("return audio[:, :2, None]", r"\(clip '{}', "),  # of another shape
+    ],
+)
+def test_the_clip_of_a_call_that_fails_alone_is_named(tmp_path, fault, said):
+    task = make(tmp_path)
+    name = task.clips["train"][5].name
+    first = float(clip_audio(task, name)[0, 0])
+    more = (
+        "_scene = get_scene_embeddings\n"
+        "def get_scene_embeddings(audio, model):\n"
+        f"    if (audio[:, 0] == {first!r}).any():\n"
+        f"        {fault}\n"
+        "    return _scene(audio, model)\n"
+    )
+    with pytest.raises(UserError, match=said.format(re.escape(name))):
+        run(task, toy(tmp_path, more), tmp_path / "out")
+
+
+def test_a_call_whose_clips_do_not_fail_alone_names_the_first_and_their_number(tmp_path):
+    more = (
+        "_scene = get_scene_embeddings\n"
+        "def get_scene_embeddings(audio, model):\n"
+        "    if len(audio) == 4:\n"
+        "        raise ValueError('four')\n"
+        "    return _scene(audio, model)\n"
+    )
+    with pytest.raises(UserError, match=r"four \(clip 'train-0000\.wav' and 3 more of its length"):
+        run(make(tmp_path), toy(tmp_path, more), tmp_path / "out")
+
+
 def test_a_split_without_clips_is_refused(tmp_path):
     task = read_task(
         task_directories.make_task(tmp_path, "scene", n={"train": 0, "valid": 1, "test": 1})
@@ -239,7 +274,7 @@ def test_a_failing_model_names_the_clip(tmp_path):
 
 def test_a_wrong_answer_names_the_clip(tmp_path):
     more = "def get_scene_embeddings(audio, model): return torch.zeros(len(audio), 7)\n"
-    with pytest.raises(UserError, match=r"\(4, 7\).*'train-0000\.wav' and 3 more"):
+    with pytest.raises(UserError, match=r"\(1, 7\).*\(clip 'train-0000\.wav', "):
         run(make(tmp_path), toy(tmp_path, more), tmp_path / "out")
 
 

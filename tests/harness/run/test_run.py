@@ -573,9 +573,16 @@ def test_a_death_that_is_not_of_memory_delays_no_other_job(tasks, tmp_path):
 
 
 def test_a_job_whose_worker_died_once_is_tried_again(tasks, tmp_path):
-    chosen = settings(tmp_path, tasks["scene"])
-    summary = execute(make_plan(chosen), DyingEngine(1, -9), chosen.out)
+    chosen, said = settings(tmp_path, tasks["scene"]), []
+
+    class Hearing(Listener):
+        def say(self, text):
+            said.append(text)
+
+    summary = execute(make_plan(chosen), DyingEngine(1, -9), chosen.out, "test", Hearing())
     assert summary.failures == ()
+    (text,) = said
+    assert "its worker process was killed by signal 9 (Killed); it is tried once more, al" in text
     assert (summary.table.status == "done").all()
 
 
