@@ -73,8 +73,9 @@ def _is_copy(file: Path, module: str) -> bool:
     origin = Path(spec.origin)
     if file.samefile(origin):
         return True
-    if file.name != "__init__.py":
-        return filecmp.cmp(file, origin, shallow=False)
+    equal = filecmp.cmp(file, origin, shallow=False)
+    if not equal or file.name != "__init__.py":
+        return equal
     one, other = _source_of(file.parent), _source_of(origin.parent)
     return one.keys() == other.keys() and all(
         filecmp.cmp(one[name], other[name], shallow=False) for name in one
@@ -83,7 +84,8 @@ def _is_copy(file: Path, module: str) -> bool:
 
 def _source_of(package: Path) -> dict[Path, Path]:
     """Return the source files of a package by their path in it."""
-    return {path.relative_to(package): path for path in package.rglob("*.py")}
+    found = package.rglob("*.py")
+    return {path.relative_to(package): path for path in found if path.is_file()}
 
 
 def short_name(module: str) -> str:

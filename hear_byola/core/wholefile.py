@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,10 +24,13 @@ def replacing(path: Path, *, one_writer: bool = True, sync: bool = True) -> Iter
             file. False is for many files that are synced together later.
 
     Raises:
-        OSError: the file could not be written; an older file at `path` is unchanged. The error
-            names `path`, not the temporary file.
+        OSError: the file could not be written, or `path` is a device or a pipe; what is at `path`
+            is unchanged. The error names `path`, not the temporary file.
     """
     temporary = path.with_name(f".{path.name}.part") if one_writer else temporary_beside(path)
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        # A rename would put a file in the place of the device or pipe, for all programs.
+        raise OSError(errno.EINVAL, "It is no regular file and cannot be replaced", str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()

@@ -126,7 +126,8 @@ def _without_collections() -> Iterator[None]:
     The scans take as long as reading the table.
     """
     enabled = gc.isenabled()
-    gc.disable()
+    if enabled:  # otherwise, of two threads the second could keep it off for good
+        gc.disable()
     try:
         yield
     finally:

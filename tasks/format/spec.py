@@ -6,7 +6,6 @@ The field names are those of ``task_metadata.json``.
 from __future__ import annotations
 
 import math
-import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, TypeGuard
@@ -43,8 +42,8 @@ def is_plain_name(name: object) -> bool:
 
 
 def is_too_long(name: str) -> bool:
-    """Return whether no usual file system takes a file of that name."""
-    return len(os.fsencode(name)) > LONGEST_NAME
+    """Return whether a name is too long for a file on the usual file systems."""
+    return len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME
 
 
 def fold_names(folds: int) -> tuple[str, ...]:

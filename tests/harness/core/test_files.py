@@ -34,6 +34,16 @@ def test_write_file_keeps_the_old_one_when_it_fails(tmp_path):
     assert len(list(tmp_path.iterdir())) == 1
 
 
+@pytest.mark.skipif(os.name != "posix", reason="needs named pipes")
+def test_a_pipe_is_never_replaced_by_a_file(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="no regular file"):
+        write_file(path, "one")
+    assert path.is_fifo()
+    assert len(list(tmp_path.iterdir())) == 1
+
+
 def test_new_directory_appears_whole_or_not_at_all(tmp_path):
     final = tmp_path / "unit"
     with pytest.raises(FileNotFoundError), new_directory(final) as temporary:

@@ -724,7 +724,12 @@ def test_a_copy_of_hear_byola_is_no_other_module_until_a_file_of_it_is_edited(fo
     package = Path(hear_byola.__file__).parent
     shutil.copytree(package, folder / "hear_byola", ignore=shutil.ignore_patterns("weights"))
     assert parse_model("hear_byola").module == "hear_byola"
-    with (folder / "hear_byola" / "encoder.py").open("a") as file:
+    edited = folder / "hear_byola" / "encoder.py"
+    with edited.open("a") as file:
         file.write("# edited\n")
+    with pytest.raises(UserError, match="'hear_byola' is a built-in module"):
+        parse_model("hear_byola")
+    edited.unlink()
+    edited.symlink_to("gone")
     with pytest.raises(UserError, match="'hear_byola' is a built-in module"):
         parse_model("hear_byola")
