@@ -1,10 +1,10 @@
-"""Two workers beside one, on one task: wall-clock seconds of a whole command.
+"""Two workers with a thread each beside one with two, on one task: seconds of a whole command.
 
     python tests/bench/run.py --only workers
 
 One task of 5-second clips of noise, three quarters of them for training, with embeddings of
-`hear_byola` (d = 512). The goal of a second core is 2; the start of the command, planning and the
-end of the last unit are the rest.
+`hear_byola` (d = 512). A run divides the cores among its workers, so one worker uses both cores
+where its work has several threads. The times include the start of the command and planning.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def rows(repeats: int, tiny: bool) -> Iterator[Row]:
             kept = made if what == "probe" else None
             yield alternate(
                 f"{what}, {minutes:.0f} minutes of audio, 2 workers",
-                "1 worker",
+                "1 worker with 2 threads",
                 lambda what=what, kept=kept: _fresh(what, task, root / "out", 2, kept),
                 lambda what=what, kept=kept: _fresh(what, task, root / "out", 1, kept),
                 repeats,
