@@ -15,16 +15,15 @@ Cases, each in a process of its own, which prints CPU and wall-clock seconds and
 from __future__ import annotations
 
 import json
-import random
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from noise_task import make_task
 from sides import Row
 
 TINY = {"plan": (20, 40), "tasks": (1, 2), "models": (1, 2), "run": (60, 120), "probe": (200, 400)}
@@ -35,39 +34,11 @@ SIZES = {
     "run": (1_000, 10_000, 50_000),
     "probe": (1_000, 10_000, 100_000, 1_000_000),
 }
-_RATE = 16_000
 
 
-def make_task(root: Path, name: str, clips: int, *, audio: bool = True) -> Path:
-    """Write a task of two classes with clips of noise of 0.1 s, half of them for training."""
-    directory = root / f"{name}-v1-full"
-    draw = random.Random(name)
-    for split, count in (("train", clips // 2), ("valid", clips // 4), ("test", clips // 4)):
-        folder = directory / str(_RATE) / split
-        folder.mkdir(parents=True)
-        truth = {}
-        for i in range(count):
-            clip = f"{name}-{split}{i:07d}.wav"
-            if audio:
-                with wave.open(f"{folder}/{clip}", "wb") as file:
-                    file.setparams((1, 2, _RATE, 0, "NONE", ""))
-                    file.writeframes(draw.randbytes(2 * _RATE // 10))
-            truth[clip] = [str(i % 2)]
-        (directory / f"{split}.json").write_text(json.dumps(truth))
-    (directory / "labelvocabulary.csv").write_text("idx,label\n0,0\n1,1\n")
-    metadata = {
-        "task_name": name,
-        "version": "v1",
-        "mode": "full",
-        "embedding_type": "scene",
-        "prediction_type": "multiclass",
-        "split_mode": "trainvaltest",
-        "splits": ["train", "valid", "test"],
-        "sample_duration": 0.1,
-        "evaluation": ["top1_acc"],
-    }
-    (directory / "task_metadata.json").write_text(json.dumps(metadata))
-    return directory
+def halves(clips: int) -> dict[str, int]:
+    """Return the clips of each split, half of them for training."""
+    return {"train": clips // 2, "valid": clips // 4, "test": clips // 4}
 
 
 def planned(root: Path, tasks: int, clips: int, models: int) -> Callable[[], object]:
@@ -76,7 +47,7 @@ def planned(root: Path, tasks: int, clips: int, models: int) -> Callable[[], obj
     from harness.run.plan import Settings, make_plan
     from tasks.format.task import TaskSource
 
-    sources = [TaskSource(make_task(root, f"t{i:02d}", clips)) for i in range(tasks)]
+    sources = [TaskSource(make_task(root, f"t{i:02d}", halves(clips))) for i in range(tasks)]
     specs = [parse_model(f"harness.baselines.logmel,name=logmel{i}") for i in range(models)]
     settings = Settings(tuple(specs), tuple(sources), ("linear",), out=root / "out")
     make_plan(settings)
@@ -91,7 +62,7 @@ def run(root: Path, clips: int) -> Callable[[], object]:
     from harness.run.plan import Settings, make_plan
     from tasks.format.task import TaskSource
 
-    source = TaskSource(make_task(root, "task", clips))
+    source = TaskSource(make_task(root, "task", halves(clips)))
     spec = parse_model("harness.baselines.logmel,name=logmel")
     settings = Settings((spec,), (source,), ("linear",), out=root / "out")
     return lambda: execute(make_plan(settings), InlineEngine("cpu"), settings.out)
@@ -106,7 +77,7 @@ def probe(root: Path, clips: int, size: int = 64) -> Callable[[], object]:
     from harness.probe.run import run_unit
     from tasks.format.task import read_task
 
-    task = read_task(make_task(root, "task", clips, audio=False))
+    task = read_task(make_task(root, "task", halves(clips), audio=False))
     draw = np.random.default_rng(0)
     for split in task.splits:
         names = [clip.name for clip in task.clips[split]]

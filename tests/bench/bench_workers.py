@@ -9,19 +9,16 @@ where its work has several threads. The times include the start of the command a
 
 from __future__ import annotations
 
-import json
-import random
 import shutil
 import tempfile
-import wave
 from collections.abc import Iterator
 from pathlib import Path
 
 from bench_start import python, with_children
+from noise_task import make_task
 from sides import Row, alternate
 
-_RATE = 16_000
-_SECONDS = 5
+_SECONDS = 5.0
 _LABELS = 10
 
 
@@ -30,7 +27,8 @@ def rows(repeats: int, tiny: bool) -> Iterator[Row]:
     clips = 40 if tiny else 480
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
-        task = _make_task(root, clips)
+        counts = {"train": clips * 3 // 4, "valid": clips // 8, "test": clips // 8}
+        task = make_task(root, "noise", counts, seconds=_SECONDS, labels=_LABELS)
         minutes = clips * _SECONDS / 60
         made = root / "made"
         _command("embed", task, made, 1)
@@ -44,37 +42,6 @@ def rows(repeats: int, tiny: bool) -> Iterator[Row]:
                 repeats,
                 with_children,
             )
-
-
-def _make_task(root: Path, clips: int) -> Path:
-    directory = root / "noise-v1-full"
-    draw = random.Random(0)
-    for split, count in (("train", clips * 3 // 4), ("valid", clips // 8), ("test", clips // 8)):
-        folder = directory / str(_RATE) / split
-        folder.mkdir(parents=True)
-        truth = {}
-        for i in range(count):
-            clip = f"{split}{i:05d}.wav"
-            with wave.open(f"{folder}/{clip}", "wb") as file:
-                file.setparams((1, 2, _RATE, 0, "NONE", ""))
-                file.writeframes(draw.randbytes(2 * _RATE * _SECONDS))
-            truth[clip] = [str(i % _LABELS)]
-        (directory / f"{split}.json").write_text(json.dumps(truth))
-    lines = [f"{i},{i}" for i in range(_LABELS)]
-    (directory / "labelvocabulary.csv").write_text("\n".join(["idx,label", *lines, ""]))
-    metadata = {
-        "task_name": "noise",
-        "version": "v1",
-        "mode": "full",
-        "embedding_type": "scene",
-        "prediction_type": "multiclass",
-        "split_mode": "trainvaltest",
-        "splits": ["train", "valid", "test"],
-        "sample_duration": float(_SECONDS),
-        "evaluation": ["top1_acc"],
-    }
-    (directory / "task_metadata.json").write_text(json.dumps(metadata))
-    return directory
 
 
 def _fresh(what: str, task: Path, out: Path, jobs: int, kept: Path | None) -> None:
