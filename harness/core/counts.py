@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 
 def plural(count: int, noun: str, several: str = "") -> str:
@@ -14,6 +14,12 @@ def plural(count: int, noun: str, several: str = "") -> str:
         several: its plural, where that is not the noun with an s.
     """
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
+def in_range(counts: Collection[int], noun: str) -> str:
+    """Return the least and the largest number with their noun: "2 to 3 draws", or "3 draws"."""
+    least, most = min(counts, default=0), max(counts, default=0)
+    return plural(most, noun) if least == most else f"{least:,} to {plural(most, noun)}"
 
 
 def first_of(texts: Sequence[str], most: int) -> list[str]:

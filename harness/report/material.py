@@ -75,8 +75,8 @@ class Material:
         """The protocols that have sections: few-shot ones last, then the one with most tasks first.
 
         Of a protocol and its few-shot versions it is the one with most training clips, and each
-        that alone has a model's scores on a task; or those that the user named. The panel of scores
-        by shots shows all.
+        other one with a model's scores on a task that none with more clips has; or those that the
+        user named. The panel of scores by shots shows all.
         """
         counted = self.rows.groupby("protocol").task.nunique()
         names = self.only or [name for family in self._families() for name in self._shown(family)]

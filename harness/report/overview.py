@@ -21,7 +21,7 @@ from harness.analysis.table.notes import (
 from harness.analysis.versions import version_notes
 from harness.core.counts import plural
 from harness.report.material import Material
-from harness.report.texts import number
+from harness.report.texts import number, repetition
 from tasks.format.task import short_names
 
 _ON_PAPER = 7  # columns of scores that A4 and Letter have room for
@@ -189,12 +189,11 @@ def _cell(row: dict) -> ScoreCell:
         said.append(f"95 % from {number(row['ci_low'], 4)} to {number(row['ci_high'], 4)}")
     if not pd.isna(row["seed_sd"]):
         rest += f" sd {row['seed_sd']:.3f}"
-        of = "seeds" if pd.isna(row["shots"]) else "draws"
-        said.append(f"standard deviation of {row['n_seeds']} {of} {row['seed_sd']:.4f}")
+        of = repetition(row["protocol"])
+        said.append(f"standard deviation of {row['n_seeds']} {of}s {row['seed_sd']:.4f}")
     if row["seeds_failed"]:
         rest += f" {row['seeds_failed']} failed"
-        noun = "seed" if pd.isna(row["shots"]) else "draw"
-        said.append(f"{plural(row['seeds_failed'], noun)} failed")
+        said.append(f"{plural(row['seeds_failed'], repetition(row['protocol']))} failed")
     if row["best"]:
         said.append("the best")
     if near:

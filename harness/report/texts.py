@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from harness.probe import name_and_shots
+
 
 def number(value: float, digits: int = 3) -> str:
     """Format a number; NaN is a dash."""
@@ -25,6 +27,11 @@ def p_value(p: float) -> str:
     if p < 0.0001:
         return "<0.0001"
     return number(p, 4 if p < 0.01 else 3)
+
+
+def repetition(protocol: str) -> str:
+    """Return what repeats a protocol's probes: "draw" of training clips if it is few-shot."""
+    return "seed" if name_and_shots(protocol)[1] is None else "draw"
 
 
 # The folders of absolute paths, not of relative paths and web addresses.

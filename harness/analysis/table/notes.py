@@ -10,7 +10,7 @@ import pandas as pd
 from harness.analysis.table.cells import Marks
 from harness.analysis.table.intervals import ALLOWED, MEASURED
 from harness.analysis.versions import version_notes
-from harness.core.counts import first_of, plural
+from harness.core.counts import first_of, in_range
 from harness.core.kinds import EmbeddingType
 from harness.core.rendering import NEAR, PARTIAL
 from harness.metrics.registry import metrics_of
@@ -201,10 +201,11 @@ def shots_notes(table: pd.DataFrame, long: Sequence[pd.DataFrame]) -> list[str]:
     few = [each for each in long if each.shots.notna().any()]
     if not few:
         return []
-    draws = int(pd.concat(few).n_seeds.max())
+    draws = pd.concat(few).n_seeds
+    numbers = in_range(set(draws[draws > 0]), "draw")
     notes = [
-        f"Shots: training clips of each label, in {plural(draws, 'draw')}; all models are trained "
-        "on the same clips. Validation and test splits are whole. The value is the mean over draws."
+        f"Shots: training clips of each label, in {numbers}. A draw has the same clips for all "
+        "models. Validation and test splits are whole. The value is the mean over draws."
     ]
     rows = latest(table)
     rows = rows[rows.notes.str.contains(SCARCE, regex=False)]

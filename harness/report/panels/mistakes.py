@@ -59,7 +59,7 @@ def _clip_mistakes(scope: ModelScope) -> Panel:
     )
     if not rows:
         return Panel("No test clip is wrong.")
-    note = f"{_NOTES[kind]} Numbers: probability, mean over runs and seeds."
+    note = f"{_NOTES[kind]} Numbers: probability, mean over all runs of the probe."
     # A kNN classifier has few different probabilities, so that many clips tie.
     left_out = sum(each[0] == found[MOST_CLIPS - 1][0] for each in found[MOST_CLIPS:])
     if left_out:

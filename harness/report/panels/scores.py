@@ -8,7 +8,7 @@ from harness.analysis.board.published import BOARDS, read_published
 from harness.core.counts import plural
 from harness.report.figures.scores import ModelScore, scores_figure
 from harness.report.panel import Panel, PanelTable, TaskPanel, TaskScope
-from harness.report.texts import number
+from harness.report.texts import number, repetition
 
 
 def _make(scope: TaskScope) -> Panel:
@@ -21,7 +21,7 @@ def _make(scope: TaskScope) -> Panel:
     higher = bool(rows.higher_is_better.all())
     seeds = {model: tuple(own.value) for model, own in rows.groupby("model")}
     done = found[found.status == "done"].sort_values("value", ascending=not higher, kind="stable")
-    metric = str(found.metric.iloc[0])
+    metric, repeated = str(found.metric.iloc[0]), repetition(protocol)
     scores = [
         ModelScore(row.model, row.value, row.ci_low, row.ci_high, row.baseline, seeds[row.model])
         for row in done.itertuples()
@@ -32,7 +32,7 @@ def _make(scope: TaskScope) -> Panel:
         [
             f"{metric}, {'higher' if higher else 'lower'} is better. Lines are 95 % intervals.",
             *(["Hollow markers are baselines."] if done.baseline.any() else []),
-            *(["Ticks are single seeds."] if any(len(s.seeds) > 1 for s in scores) else []),
+            *([f"Ticks are single {repeated}s."] if any(len(s.seeds) > 1 for s in scores) else []),
             *(
                 [f"Purple ticks: published scores ({title}); the number is the best of them."]
                 if len(board)
@@ -51,7 +51,7 @@ def _make(scope: TaskScope) -> Panel:
         note,
         draw=lambda width: scores_figure(scores, metric, width, board, title),
         alt=alt,
-        table=_table(scores, board, title, metric),
+        table=_table(scores, board, title, (metric, f"{repeated}s")),
     )
 
 
@@ -67,7 +67,10 @@ def _published(protocol: str, task: str) -> tuple[str, pd.Series]:
     return "", pd.Series(dtype=float)
 
 
-def _table(scores: list[ModelScore], board: pd.Series, title: str, metric: str) -> PanelTable:
+def _table(
+    scores: list[ModelScore], board: pd.Series, title: str, names: tuple[str, str]
+) -> PanelTable:
+    metric, repeated = names
     rows = [
         (
             score.model + (" (baseline)" if score.baseline else ""),
@@ -82,5 +85,5 @@ def _table(scores: list[ModelScore], board: pd.Series, title: str, metric: str) 
         (f"{title}: {model}", number(value, 4), "–", "–", "–")
         for model, value in board.sort_values(ascending=False, kind="stable").items()
     ]
-    header = ("model", metric, "95 % from", "to", "seeds")
+    header = ("model", metric, "95 % from", "to", repeated)
     return PanelTable(f"{metric} of every model", header, tuple(rows), frozenset({1, 2, 3, 4}))

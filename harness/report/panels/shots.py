@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from harness.core.counts import plural
+from harness.core.counts import in_range, plural
 from harness.probe import name_and_shots
 from harness.report.choice import coloured_models
 from harness.report.figures.shots import ShotScores, shots_figure
@@ -14,7 +14,7 @@ from harness.report.texts import number
 
 def _make(scope: TaskScope) -> Panel | tuple[()]:
     """Draw the scores of each model; nothing if there are no few-shot scores of the task."""
-    material, scores, metric, draws = scope.material, defaultdict(list), "", 0
+    material, scores, metric, draws = scope.material, defaultdict(list), "", set[int]()
     for protocol in material.family(scope.protocol):
         shots = name_and_shots(protocol)[1]
         found = material.cells(protocol)
@@ -22,7 +22,7 @@ def _make(scope: TaskScope) -> Panel | tuple[()]:
         for row in found.itertuples():
             scores[row.model].append((shots, row.value, row.ci_low, row.ci_high, row.n_seeds))
             metric = str(row.metric)
-            draws = draws if shots is None else max(draws, int(row.n_seeds))
+            draws |= set() if shots is None else {int(row.n_seeds)}
     if not draws:
         return ()
     models = [
@@ -37,10 +37,10 @@ def _make(scope: TaskScope) -> Panel | tuple[()]:
     )
     header = ("model", "shots", metric, "95 % from", "to", "draws")
     return Panel(
-        f"{metric} by training clips of each label, the mean over {plural(draws, 'draw')} of the "
-        "clips; bars are 95 % intervals over the test set and the draws. All models are trained on "
-        "the same clips: `results compare` compares them draw by draw, which is more exact than "
-        "their intervals suggest.",
+        f"{metric} by training clips of each label, the mean over {in_range(draws, 'draw')} of "
+        "the clips; bars are 95 % intervals over the test set and the draws. A draw has the same "
+        "clips for all models: `results compare` compares models of the same draws draw by draw, "
+        "which is more exact than their intervals suggest.",
         draw=lambda width: shots_figure(models, metric, width),
         alt=f"Scores by shots of {plural(len(models), 'model')} on {scope.task}.",
         table=PanelTable(SHOTS.title, header, rows, frozenset({1, 2, 3, 4, 5})),

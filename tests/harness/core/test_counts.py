@@ -9,7 +9,7 @@ import pytest
 
 import harness
 import tasks
-from harness.core.counts import abridged, first_of, plural
+from harness.core.counts import abridged, first_of, in_range, plural
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,11 @@ def test_long_lists_show_their_first() -> None:
     assert abridged("abc", 3) == "a, b, c"
     assert abridged("abcd", 3) == "a, b, c, ..."
     assert abridged("", 3) == ""
+
+
+@pytest.mark.parametrize(
+    ("counts", "said"),
+    [({3}, "3 draws"), ({1}, "1 draw"), ({2, 10, 3}, "2 to 10 draws"), (set(), "0 draws")],
+)
+def test_a_range_of_counts(counts: set[int], said: str) -> None:
+    assert in_range(counts, "draw") == said

@@ -133,7 +133,7 @@ def test_the_table_has_a_column_for_each_number_of_shots(run: Path) -> None:
     (line,) = [line for line in text.splitlines() if line.startswith("| linear on")]
     assert [cell.strip() for cell in line.strip("|").split("|")[1:]] == ["1 shot", "4 shots"]
     assert "the variance between draws of training clips" in text
-    assert "in 3 draws; all models are trained on the same clips" in text
+    assert "in 3 draws. A draw has the same clips for all models." in text
     csv = format_table(load(run).rows, "csv").splitlines()
     assert csv[0].startswith("protocol,model,")
     assert csv[0].endswith(",shots")
