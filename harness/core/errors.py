@@ -41,6 +41,7 @@ _ADVICE = {
     errno.EISDIR: "A folder is in the place of a file: move it, or name another place",
     errno.ENOTDIR: "A file is in the place of a folder: move it, or name another place",
     errno.ENOTEMPTY: "A folder is in the place of a file: move it, or name another place",
+    errno.EEXIST: "Name another place",
     errno.ENAMETOOLONG: "Choose a shorter name",
     errno.EFBIG: (
         "The file system or the limit of the process (ulimit -f) takes no file of this size: name "

@@ -156,15 +156,22 @@ class Embedder:
         return self._module.scene(audio), None
 
     def _failure(self, clips: Sequence[int], audio: np.ndarray, error: Exception) -> UserError:
-        """Return the error of a call; it names one clip if there is one that also fails alone."""
-        # After such an error of a GPU, every call fails.
-        if len(clips) > 1 and not isinstance(error, getattr(torch, "AcceleratorError", ())):
-            for clip, samples in zip(clips, audio, strict=True):
-                try:
-                    self._embed([clip], samples[None])
-                except Exception as alone:  # as above
-                    clips, error = [clip], alone
-                    break
+        """Return the error of a call; it names one clip if that alone fails likewise.
+
+        Another clip must succeed alone: after some errors of a GPU, for example, every call fails.
+        """
+        failed: tuple[int, Exception] | None = None
+        some_succeed = False
+        for clip, samples in zip(clips, audio, strict=True) if len(clips) > 1 else ():
+            try:
+                self._embed([clip], samples[None])
+                some_succeed = True
+            except Exception as alone:  # a module can raise any exception
+                if failed is None and type(alone) is type(error) and not is_out_of_memory(alone):
+                    failed = clip, alone
+            if some_succeed and failed is not None:
+                clips, error = [failed[0]], failed[1]
+                break
         if isinstance(error, UserError):
             return self._error(str(error), clips)
         return self._error(f"{self._module.spec.label} failed: {text_of(error)}", clips)

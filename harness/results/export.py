@@ -230,7 +230,7 @@ def _args(seeds: pd.DataFrame, publication: Publication) -> dict[str, object]:
 
 
 def _plain(row: Mapping[str, object]) -> dict[str, object]:
-    """Return a row with null for missing values, which are empty in columns of text."""
+    """Return a row with null for missing values; in columns of text these are empty texts."""
     return {
         column: None if pd.isna(value) or value == "" else value  # type: ignore[call-overload]
         for column, value in row.items()

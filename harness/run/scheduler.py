@@ -239,7 +239,9 @@ class Scheduler:
             if error.memory_was_shared:
                 self._alone.append(job)
             again = "once more, alone" if error.memory_was_shared else "once more"
-            self._run.listener.say(f"{job.name}: its worker process {error}; it is tried {again}")
+            self._run.listener.say(
+                f"{job.name}: its worker process {error}; the unit is tried {again}"
+            )
             return
         del self._deaths[job.key]
         text = f"its worker process died {_MAX_DEATHS} times; the last one {error}."

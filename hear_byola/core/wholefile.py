@@ -30,7 +30,7 @@ def replacing(path: Path, *, one_writer: bool = True, sync: bool = True) -> Iter
     temporary = path.with_name(f".{path.name}.part") if one_writer else temporary_beside(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
         # A rename would put a file in the place of the device or pipe, for all programs.
-        raise OSError(errno.EINVAL, "It is no regular file and cannot be replaced", str(path))
+        raise FileExistsError(errno.EEXIST, "A device or a pipe is there", str(path))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch()

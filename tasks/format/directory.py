@@ -126,7 +126,7 @@ def _without_collections() -> Iterator[None]:
     The scans take as long as reading the table.
     """
     enabled = gc.isenabled()
-    if enabled:  # otherwise, of two threads the second could keep it off for good
+    if enabled:  # a thread that finds it paused could pause it again after the other has ended
         gc.disable()
     try:
         yield

@@ -38,7 +38,7 @@ def test_write_file_keeps_the_old_one_when_it_fails(tmp_path):
 def test_a_pipe_is_never_replaced_by_a_file(tmp_path):
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(FileExistsError, match="a pipe is there"):
         write_file(path, "one")
     assert path.is_fifo()
     assert len(list(tmp_path.iterdir())) == 1

@@ -181,6 +181,19 @@ def test_a_call_whose_clips_do_not_fail_alone_names_the_first_and_their_number(t
         run(make(tmp_path), toy(tmp_path, more), tmp_path / "out")
 
 
+def test_no_clip_is_blamed_if_all_calls_fail_after_the_first(tmp_path):
+    more = (
+        "_scene, broken = get_scene_embeddings, []\n"
+        "def get_scene_embeddings(audio, model):\n"
+        "    if broken or len(audio) == 4:\n"
+        "        broken.append(1)\n"
+        "        raise RuntimeError('the device is lost')\n"
+        "    return _scene(audio, model)\n"
+    )
+    with pytest.raises(UserError, match=r"device is lost \(clip 'train-0000\.wav' and 3 more"):
+        run(make(tmp_path), toy(tmp_path, more), tmp_path / "out")
+
+
 def test_a_split_without_clips_is_refused(tmp_path):
     task = read_task(
         task_directories.make_task(tmp_path, "scene", n={"train": 0, "valid": 1, "test": 1})
@@ -274,7 +287,7 @@ def test_a_failing_model_names_the_clip(tmp_path):
 
 def test_a_wrong_answer_names_the_clip(tmp_path):
     more = "def get_scene_embeddings(audio, model): return torch.zeros(len(audio), 7)\n"
-    with pytest.raises(UserError, match=r"\(1, 7\).*\(clip 'train-0000\.wav', "):
+    with pytest.raises(UserError, match=r"\(4, 7\).*'train-0000\.wav' and 3 more"):
         run(make(tmp_path), toy(tmp_path, more), tmp_path / "out")
 
 

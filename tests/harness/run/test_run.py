@@ -582,7 +582,7 @@ def test_a_job_whose_worker_died_once_is_tried_again(tasks, tmp_path):
     summary = execute(make_plan(chosen), DyingEngine(1, -9), chosen.out, "test", Hearing())
     assert summary.failures == ()
     (text,) = said
-    assert "its worker process was killed by signal 9 (Killed); it is tried once more, al" in text
+    assert "its worker process was killed by signal 9 (Killed); the unit is tried once" in text
     assert (summary.table.status == "done").all()
 
 
