@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# The axes of many rows are those of every k-th row, of which at least this many remain: 8 for each
+# of 256 axes. With 4 an axis, a solver takes 1.5 times as many steps.
+_SAMPLE = 2048
+
 
 @dataclass(frozen=True)
 class Axes:
@@ -21,12 +25,13 @@ class Axes:
 
 
 def principal_axes(rows: Tensor, most: int) -> Axes:
-    """Find up to ``most`` axes of centred rows (n, features).
+    """Find up to ``most`` axes of centred rows (n, features), from a sample of many rows.
 
     A randomised range finder with one power iteration (Halko, Martinsson and Tropp, SIAM Review 53,
     2011, algorithm 4.4). The axes precondition a solver, so their accuracy does not change what it
     finds. The projection is drawn from a generator of its own, so that equal rows give equal axes.
     """
+    rows = rows[:: max(len(rows) // _SAMPLE, 1)]
     n, features = rows.shape
     rank = min(most, n, features)
     generator = torch.Generator().manual_seed(0)
