@@ -1,4 +1,4 @@
-"""BYOL on log-mel spectrograms: networks and training step (arXiv 2103.06695, section III)."""
+"""BYOL on log-mel spectrograms: the training step (arXiv 2103.06695, section III)."""
 
 from __future__ import annotations
 
@@ -13,55 +13,21 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from hear_byola.encoder import Encoder, pool_over_time
 from hear_byola.frontend import HOP, MEL_BANDS, LogMel
-from hear_byola.pretraining import fused, losses
+from hear_byola.pretraining import losses
 from hear_byola.pretraining.augment import Augmentations
 from hear_byola.pretraining.auxiliary import Regression, Targets
 from hear_byola.pretraining.collapse import VectorSpread, spread
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.crops import CROP_SAMPLES
 from hear_byola.pretraining.distributed import ranks, synchronise
+from hear_byola.pretraining.networks import Branch, head
 from hear_byola.random_weights import random_encoder
 
 FRAMES = CROP_SAMPLES // HOP + 1
 """Frames of a crop of 0.95 s: 96."""
 
 _PIECE = 4  # crops whose spectrograms a CPU computes at a time; more do not fit its cache
-
-
-def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Return the perceptron of the projector or the predictor (paper, section IV-A)."""
-    return nn.Sequential(
-        nn.Linear(inputs, hidden),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(inplace=True),
-        nn.Linear(hidden, outputs),
-    )
-
-
-class Branch(nn.Module):
-    """Encoder and projector, which the online and the target network share."""
-
-    def __init__(self, encoder: Encoder, hidden: int, projection: int) -> None:
-        super().__init__()
-        self.encoder = encoder
-        self.projector = head(encoder.d, hidden, projection)
-
-    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Return embeddings (batch, d) and projections (batch, projection) of (batch, F, T)."""
-        embedding = self.embed(mel)
-        return embedding, self.projector(embedding)
-
-    def embed(self, mel: Tensor) -> Tensor:
-        """Return embeddings (batch, d) of (batch, F, T)."""
-        return pool_over_time([_over_time(self.encoder, mel[:, None])])
-
-
-def _over_time(encoder: Encoder, mel: Tensor) -> Tensor:
-    if mel.device.type == "cpu":
-        return encoder.head(fused.local_features(encoder, mel))
-    return encoder(mel)
 
 
 def _regression(
@@ -91,6 +57,7 @@ class ByolTraining(pl.LightningModule):
 
     Attributes:
         predictor, target: None unless the loss is BYOL's.
+        frame_predictor: the predictor of frames; None unless the loss is BYOL's and compares them.
         regression: head of the auxiliary task, or None.
         average: mean of the encoder's last weights, or None.
         batches: number of batches that this process has trained on.
@@ -129,6 +96,12 @@ class ByolTraining(pl.LightningModule):
                 head(config.projection, config.hidden, config.projection) if byol else None
             )
             self.regression = _regression(config, targets)
+            self.frame_predictor = None
+            if config.frames is not None:
+                hidden = config.frames.hidden
+                self.online.frame_projector = head(encoder.d, hidden, config.projection)
+                if byol:
+                    self.frame_predictor = head(config.projection, hidden, config.projection)
         for layer in encoder.features:
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 # BatchNorm cancels this bias. Its gradient is only rounding, on which Adam would
@@ -167,7 +140,7 @@ class ByolTraining(pl.LightningModule):
             mel = self.spectrograms(audio)
             views = self.augment(mel, generator)
         seen = [self.online(view) for view in views]
-        total = self._loss(views, [projection for _, projection in seen])
+        total = self._loss(views, [projections for _, projections in seen])
         if self.regression is not None:
             assert self.config.auxiliary is not None
             auxiliary = self.regression(self.online.embed(self.as_deployed(mel)), audio)
@@ -177,18 +150,33 @@ class ByolTraining(pl.LightningModule):
         self.batches += 1
         step, within = divmod(self.batches, self.config.accumulate)
         if not within and (step % self.config.monitor_every == 0 or step == self.steps):
-            embedding, projection = (x.detach().float() for x in seen[0])
-            self.spreads = {"embedding": spread(embedding), "projection": spread(projection)}
+            embedding, projections = seen[0]
+            self.spreads = {
+                "embedding": spread(embedding.detach().float()),
+                "projection": spread(projections[0].detach().float()),
+            }
             self._new_spreads = True
         return total
 
-    def _loss(self, views: Sequence[Tensor], projections: Sequence[Tensor]) -> Tensor:
-        if self.predictor is None or self.target is None:
-            return getattr(losses, self.config.loss)(*projections)
-        predictions = [self.predictor(projection) for projection in projections]
-        with torch.no_grad():
-            targets = [self.target(view)[1] for view in views]
-        return losses.byol(predictions[0], targets[1]) + losses.byol(predictions[1], targets[0])
+    def _loss(self, views: Sequence[Tensor], seen: Sequence[Sequence[Tensor]]) -> Tensor:
+        """Return the loss of both views and their projections, of clips and perhaps of frames."""
+        if self.target is None:
+            compare = getattr(losses, self.config.loss)
+            parts = [compare(*pair) for pair in zip(*seen, strict=True)]
+        else:
+            predictors = filter(None, (self.predictor, self.frame_predictor))
+            with torch.no_grad():
+                targets = [self.target(view)[1] for view in views]
+            parts = [
+                losses.byol(predictor(first), target[1]) + losses.byol(predictor(second), target[0])
+                for predictor, (first, second), target in zip(
+                    predictors, zip(*seen, strict=True), zip(*targets, strict=True), strict=True
+                )
+            ]
+        if self.config.frames is None:
+            return parts[0]
+        clips, frames = parts
+        return torch.lerp(clips, frames, self.config.frames.share)
 
     def as_deployed(self, mel: Tensor) -> Tensor:
         """Return spectrograms normalised as the checkpoint's users normalise them.

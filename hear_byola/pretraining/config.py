@@ -8,14 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import (
-    AfterValidator,
-    BeforeValidator,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from hear_byola.core import yamltext
 from hear_byola.core.errors import UserError, did_you_mean
@@ -30,6 +23,14 @@ from hear_byola.core.schema import (
 )
 from hear_byola.encoder import ENCODERS
 from hear_byola.frontend import CONVENTIONS
+from hear_byola.pretraining.fields import (
+    Auxiliary,
+    Frames,
+    NullIsEmpty,
+    Positive,
+    Range,
+    Share,
+)
 from hear_byola.random_weights import INITS
 
 _SHIPPED = files("hear_byola.pretraining") / "configs"
@@ -53,33 +54,6 @@ FREE_TO_CHANGE = frozenset(
     }
 )
 """Fields that change no weight: a run may be resumed with another value."""
-
-
-def _in_order(pair: tuple[float, float]) -> tuple[float, float]:
-    if not 0 < pair[0] <= pair[1]:
-        raise ValueError("a range: 0 < low <= high")
-    return pair
-
-
-Positive = Annotated[Whole, Field(ge=1)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-Range = Annotated[tuple[Number, Number], AfterValidator(_in_order)]
-# A YAML field without a value is null.
-NullIsEmpty = BeforeValidator(lambda value: {} if value is None else value)
-
-
-class Auxiliary(Schema):
-    """The auxiliary task: targets are predicted from the embedding of the crop as it is.
-
-    Attributes:
-        weight: weight of its loss, the mean squared error of standardised targets.
-        targets: names in `hear_byola.pretraining.auxiliary.FEATURES`.
-    """
-
-    weight: Number = Field(default=1.0, gt=0)
-    targets: Annotated[
-        tuple[Literal["log_mel", "deltas", "chroma", "onset_strength"], ...], Field(min_length=1)
-    ] = ("log_mel", "deltas", "chroma", "onset_strength")
 
 
 class PretrainConfig(Schema):
@@ -108,6 +82,8 @@ class PretrainConfig(Schema):
         hidden: size of the hidden layers of both heads (4096).
         loss: "byol"; or "barlow_twins" (arXiv 2103.03230) or "vicreg" (arXiv 2105.04906), which
             compare the projections of both views, and have neither predictor nor target network.
+        frames: compares the views also frame by frame (`Frames`); null for clips alone. Both views
+            must show the same times, so it excludes crops in time.
         auxiliary: the auxiliary task (`Auxiliary`); null for none.
         ema_decay: decay of the target network's moving average (0.99).
         ema_batch: number of crops in a step for which `ema_decay` is meant. A step of another size
@@ -169,6 +145,7 @@ class PretrainConfig(Schema):
     projection: Positive = 256
     hidden: Positive = 4096
     loss: Literal["byol", "barlow_twins", "vicreg"] = "byol"
+    frames: Frames | None = None
     auxiliary: Auxiliary | None = None
     ema_decay: Number = Field(default=0.99, ge=0, lt=1)
     ema_batch: Positive | None = None
@@ -215,6 +192,17 @@ class PretrainConfig(Schema):
             raise ValueError(
                 "average_steps needs batchnorm_crops: no BatchNorm statistics belong to averaged "
                 "weights. Set batchnorm_crops, for example to 2048."
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _compared_frames_are_of_the_same_time(self) -> PretrainConfig:
+        moves = (*self.crop_time, self.crop_canvas[1]) != (1, 1, 1)
+        if self.frames is not None and "random_resize_crop" in self.augmentations and moves:
+            raise ValueError(
+                "frames compares the views frame by frame, but random_resize_crop moves them in "
+                "time. Leave it out of augmentations, or set crop_time to [1, 1] and crop_canvas "
+                "to [1, 1]."
             )
         return self
 

@@ -42,12 +42,12 @@ def train(variant: str, batch: int, warmup: int, steps: int) -> float:
     import torch
 
     from hear_byola.frontend import CONVENTIONS
-    from hear_byola.pretraining import byol
+    from hear_byola.pretraining import byol, networks
     from hear_byola.pretraining.config import PretrainConfig
     from hear_byola.pretraining.crops import CROP_SAMPLES
 
     if variant.startswith("eager"):
-        byol._over_time = lambda encoder, mel: encoder(
+        networks._over_time = lambda encoder, mel: encoder(
             mel.contiguous(memory_format=torch.channels_last)
         )
     clock: list[float] = []

@@ -8,9 +8,10 @@ from support import plain_byola
 from torch import Tensor, nn
 
 from hear_byola.pretraining import losses
-from hear_byola.pretraining.byol import FRAMES, Branch, ByolTraining
+from hear_byola.pretraining.byol import FRAMES, ByolTraining
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.crops import CROP_SAMPLES
+from hear_byola.pretraining.networks import Branch
 
 TINY = PretrainConfig(batch_size=4, hidden=64, projection=16, mixup_memory=16)
 # plain_byola has the paper's sizes.

@@ -196,13 +196,13 @@ def test_a_probe_is_called_and_logged(audio: Path, tmp_path: Path) -> None:
 
 def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network whose projections are all alike."""
-    from hear_byola.pretraining.byol import Branch
+    from hear_byola.pretraining.networks import Branch
 
     plain = Branch.forward
 
-    def forward(self: Branch, mel: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        embedding, projection = plain(self, mel)
-        return embedding, projection * 1e-6 + 1
+    def forward(self: Branch, mel: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        embedding, projections = plain(self, mel)
+        return embedding, [projection * 1e-6 + 1 for projection in projections]
 
     monkeypatch.setattr(Branch, "forward", forward)
 

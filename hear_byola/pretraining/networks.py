@@ -1,0 +1,55 @@
+"""The networks of pretraining: the heads, and the branch that both networks of BYOL share."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from hear_byola.encoder import Encoder, pool_over_time
+from hear_byola.pretraining import fused
+
+
+def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
+    """Return the perceptron of the projector or the predictor (paper, section IV-A)."""
+    return nn.Sequential(
+        nn.Linear(inputs, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(inplace=True),
+        nn.Linear(hidden, outputs),
+    )
+
+
+class Branch(nn.Module):
+    """Encoder and projector, which the online and the target network share.
+
+    Attributes:
+        frame_projector: the projector of frames, or None.
+    """
+
+    def __init__(self, encoder: Encoder, hidden: int, projection: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projector = head(encoder.d, hidden, projection)
+        self.frame_projector: nn.Sequential | None = None
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return embeddings (batch, d) and projections of (batch, F, T).
+
+        The projections are those of clips (batch, projection), and with a projector for frames also
+        those of all frames (batch * n, projection).
+        """
+        frames = _over_time(self.encoder, mel[:, None])
+        embedding = pool_over_time([frames])
+        projections = [self.projector(embedding)]
+        if self.frame_projector is not None:
+            projections.append(self.frame_projector(frames.flatten(0, 1)))
+        return embedding, projections
+
+    def embed(self, mel: Tensor) -> Tensor:
+        """Return embeddings (batch, d) of (batch, F, T)."""
+        return pool_over_time([_over_time(self.encoder, mel[:, None])])
+
+
+def _over_time(encoder: Encoder, mel: Tensor) -> Tensor:
+    if mel.device.type == "cpu":
+        return encoder.head(fused.local_features(encoder, mel))
+    return encoder(mel)
