@@ -25,7 +25,7 @@ from hear_byola.encoder import ENCODERS
 from hear_byola.frontend import CONVENTIONS
 from hear_byola.pretraining.fields import (
     Auxiliary,
-    Frames,
+    FrameComparison,
     NullIsEmpty,
     Positive,
     Range,
@@ -82,8 +82,8 @@ class PretrainConfig(Schema):
         hidden: size of the hidden layers of both heads (4096).
         loss: "byol"; or "barlow_twins" (arXiv 2103.03230) or "vicreg" (arXiv 2105.04906), which
             compare the projections of both views, and have neither predictor nor target network.
-        frames: compares the views also frame by frame (`Frames`); null for clips alone. Both views
-            must show the same times, so it excludes crops in time.
+        frames: compares the views also frame by frame (`FrameComparison`); null for clips alone.
+            Both views must show the same times, so it excludes crops in time.
         auxiliary: the auxiliary task (`Auxiliary`); null for none.
         ema_decay: decay of the target network's moving average (0.99).
         ema_batch: number of crops in a step for which `ema_decay` is meant. A step of another size
@@ -145,7 +145,7 @@ class PretrainConfig(Schema):
     projection: Positive = 256
     hidden: Positive = 4096
     loss: Literal["byol", "barlow_twins", "vicreg"] = "byol"
-    frames: Frames | None = None
+    frames: FrameComparison | None = None
     auxiliary: Auxiliary | None = None
     ema_decay: Number = Field(default=0.99, ge=0, lt=1)
     ema_batch: Positive | None = None

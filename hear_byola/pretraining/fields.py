@@ -36,7 +36,7 @@ class Auxiliary(Schema):
     ] = ("log_mel", "deltas", "chroma", "onset_strength")
 
 
-class Frames(Schema):
+class FrameComparison(Schema):
     """The comparison of the two views frame by frame, beside that of clips.
 
     Attributes:

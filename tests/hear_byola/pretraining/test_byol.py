@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 from support import plain_byola
+from support.given_views import GivenViews
 from torch import Tensor, nn
 
 from hear_byola.pretraining import losses
@@ -16,17 +17,6 @@ from hear_byola.pretraining.networks import Branch
 TINY = PretrainConfig(batch_size=4, hidden=64, projection=16, mixup_memory=16)
 # plain_byola has the paper's sizes.
 PAPER = PretrainConfig(batch_size=4, mixup_memory=16, learning_rate=1e-3, ema_decay=0.9)
-
-
-class GivenViews(nn.Module):
-    """Views known before, in place of the augmentations."""
-
-    def __init__(self, *views: Tensor) -> None:
-        super().__init__()
-        self.views = views
-
-    def forward(self, x: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        return self.views
 
 
 def training(config: PretrainConfig = TINY) -> ByolTraining:

@@ -135,6 +135,7 @@ def test_batch_statistics_are_those_of_plain_crops(audio: Path, tmp_path: Path) 
         {"auxiliary": {}},
         {"average_steps": 4, "batchnorm_crops": 8, "ema_batch": 16},
         {"loss": "vicreg"},
+        {"augmentations": ["mixup"], "frames": {"hidden": 16}},
     ],
 )
 def test_a_stopped_run_with_options_resumes_to_the_same_end(
