@@ -18,6 +18,9 @@ from hear_byola.pretraining.crops import CropSource
 TARGET_CROPS = 2_000
 """Largest number of crops for the statistics of the targets."""
 
+RIDGE = 0.01
+"""Penalty of the first head's ridge regression, times the mean variance of the embedding."""
+
 _PIECE = 16  # crops whose targets are computed at a time
 _LEAST_DEVIATION = 1e-4  # a target that never varies is not divided by zero
 _A4, _A4_CLASS = 440.0, 9  # Hz, and the pitch class of A where C is 0
@@ -129,7 +132,9 @@ def measure_targets(source: CropSource, targets: Targets) -> tuple[Tensor, Tenso
 class Regression(nn.Module):
     """The linear head, and its loss: the mean squared error of standardised targets.
 
-    The head is linear because what it guards is to be read by linear probes.
+    The head is linear because what it guards is to be read by linear probes. `begin` fits it to the
+    encoder before training: the gradient of a random head would distort the features that the
+    encoder begins with (arXiv 2202.10054).
 
     Args:
         d: embedding size.
@@ -157,3 +162,21 @@ class Regression(nn.Module):
         with torch.autocast(audio.device.type, enabled=False):
             wanted = (self.targets(audio) - self.mean) / self.std
         return nn.functional.mse_loss(self.head(embedding).float(), wanted)
+
+    @torch.no_grad()
+    def begin(self, embeddings: Tensor, targets: Tensor) -> None:
+        """Set the head to the ridge regression of targets on embeddings.
+
+        Args:
+            embeddings: float32 (n, d), of the encoder before training.
+            targets: what `targets` returned, float32 (n, size).
+        """
+        wanted = ((targets - self.mean) / self.std).double()
+        mean, level = embeddings.double().mean(0), wanted.mean(0)
+        centred = embeddings.double() - mean
+        covariance = centred.T @ centred / len(centred)
+        penalty = RIDGE * covariance.diagonal().mean()
+        covariance.diagonal().add_(penalty)
+        weight = torch.linalg.solve(covariance, centred.T @ (wanted - level) / len(centred)).T
+        self.head.weight.copy_(weight)
+        self.head.bias.copy_(level - weight @ mean)

@@ -16,10 +16,10 @@ from torch.optim.swa_utils import AveragedModel
 from hear_byola.frontend import HOP, MEL_BANDS, LogMel
 from hear_byola.pretraining import losses
 from hear_byola.pretraining.augment import Augmentations
-from hear_byola.pretraining.auxiliary import Regression, Targets
+from hear_byola.pretraining.auxiliary import TARGET_CROPS, Regression, Targets
 from hear_byola.pretraining.collapse import VectorSpread, spread
 from hear_byola.pretraining.config import PretrainConfig
-from hear_byola.pretraining.crops import CROP_SAMPLES
+from hear_byola.pretraining.crops import CROP_SAMPLES, CropSource
 from hear_byola.pretraining.distributed import ranks, synchronise
 from hear_byola.pretraining.networks import Branch, head
 from hear_byola.random_weights import random_encoder
@@ -118,6 +118,26 @@ class ByolTraining(pl.LightningModule):
         """Compute BatchNorm statistics over all processes."""
         if self.trainer.world_size > 1:
             synchronise(self, self.trainer.strategy.root_device.type)
+
+    @torch.no_grad()
+    def begin_regression(self, source: CropSource) -> None:
+        """Fit the auxiliary task's head to the encoder as it is, on crops without augmentation.
+
+        Args:
+            source: the crops of the run, of which up to `TARGET_CROPS` are used.
+        """
+        if self.regression is None:
+            return
+        branch = copy.deepcopy(self.online)  # it keeps statistics of its own
+        for layer in branch.modules():
+            layer.train(not isinstance(layer, nn.Dropout))
+        found = []
+        for start in range(0, min(TARGET_CROPS, source.epoch_size), self.config.batch_size):
+            audio = source.crops(range(start, start + self.config.batch_size))
+            mel = self.as_deployed(self.spectrograms(audio))
+            found.append((branch.embed(mel), self.regression.targets(audio)))
+        embeddings, targets = zip(*found, strict=True)
+        self.regression.begin(torch.cat(embeddings), torch.cat(targets))
 
     def spectrograms(self, audio: Tensor) -> Tensor:
         """Return log-mel spectrograms, normalised by the corpus if `pre_norm` is set.

@@ -149,6 +149,7 @@ def _module(
     if beginning is not None:
         for branch in filter(None, (module.online, module.target)):
             branch.encoder.load_state_dict(beginning.state)
+    module.begin_regression(prepared.source)
     if config.warmup_steps > steps:
         say(
             f"WARNING: warmup_steps is {config.warmup_steps}, and the run has {steps} steps. "

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import Ridge
+from support.pretraining_runs import tiny
 from torch import Tensor
 
 from hear_byola.frontend import LogMel
@@ -19,6 +21,7 @@ from hear_byola.pretraining.auxiliary import (
     chroma_matrix,
     measure_targets,
 )
+from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.corpus import scan
 from hear_byola.pretraining.crops import CROP_SAMPLES, CropSource, Sampling
 
@@ -130,3 +133,36 @@ def test_loss_is_the_mean_square_of_standardised_errors() -> None:
         for k in range(3)
     ]
     torch.testing.assert_close(regression(embedding, audio), sum(errors) / 9)
+
+
+def test_head_begins_as_the_ridge_regression() -> None:
+    audio = crops(40)
+    targets = Targets("slaney", ["onset_strength", "chroma"])
+    plain = targets(audio)
+    regression = Regression(8, targets, plain.mean(0), plain.std(0))
+    embeddings = torch.randn(40, 8, generator=torch.Generator().manual_seed(3))
+    regression.begin(embeddings, plain)
+    wanted = (plain - regression.mean) / regression.std
+    variance = float(embeddings.var(0, correction=0).mean())
+    ridge = Ridge(alpha=0.01 * variance * 40).fit(embeddings.double(), wanted.double())
+    found = regression.head.weight.double().detach().numpy()
+    np.testing.assert_allclose(found, ridge.coef_, rtol=1e-4, atol=1e-6)
+    expected = torch.from_numpy(ridge.predict(embeddings.double()))
+    torch.testing.assert_close(regression.head(embeddings).double(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_head_begins_with_what_the_encoder_knows(audio: Path) -> None:
+    source = CropSource(scan(audio), Sampling(), seed=42)
+    statistics = measure_targets(source, Targets("slaney", list(FEATURES)))
+    module = ByolTraining(tiny(auxiliary={}), -9.7, 4.7, 10, statistics)
+    before = {name: value.clone() for name, value in module.online.state_dict().items()}
+
+    def error() -> float:
+        module.training_step(source.crops(range(4)), 0)
+        module.online.load_state_dict(before)
+        return float(module.last_auxiliary)
+
+    random = error()
+    module.begin_regression(source)
+    assert all(value.equal(before[name]) for name, value in module.online.state_dict().items())
+    assert error() < 0.7 * random
