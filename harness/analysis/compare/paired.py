@@ -223,10 +223,13 @@ def _values(*sides: Sequence[Measured]) -> list[list[float]]:
     return [[each.value for each in side] for side in sides]
 
 
+def _is_few_shot(measured: Measured) -> bool:
+    return name_and_shots(measured.protocol)[1] is not None
+
+
 def _are_draws(a: Sequence[Measured], b: Sequence[Measured]) -> bool:
     """Return whether both have the same draws of training clips, two or more."""
-    few_shot = name_and_shots(a[0].protocol)[1] is not None
-    return few_shot and len(a) > 1 and {x.seed for x in a} == {x.seed for x in b}
+    return _is_few_shot(a[0]) and len(a) > 1 and {x.seed for x in a} == {x.seed for x in b}
 
 
 def _of_draws(a: Sequence[Measured], b: Sequence[Measured]) -> Part:
@@ -241,7 +244,8 @@ def _subtract(a: Sequence[Influence], b: Sequence[Influence]) -> Influence:
 
 
 def _seeds_text(a: Sequence[Measured], b: Sequence[Measured]) -> str:
-    text = f"seeds ({len(a)} and {len(b)}"
+    repeats = "unpaired draws" if _is_few_shot(a[0]) else "seeds"
+    text = f"{repeats} ({len(a)} and {len(b)}"
     return text + (")" if min(len(a), len(b)) > 1 else ", assumed to have the same variance)")
 
 

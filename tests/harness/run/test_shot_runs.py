@@ -126,6 +126,7 @@ def test_comparisons_are_paired_by_draw(run: Path) -> None:
         sides[0], [dataclasses.replace(each, seed=each.seed + 1) for each in sides[1]]
     )
     assert len(apart.parts) == 3
+    assert "unpaired draws (3 and 3)" in apart.method
 
 
 def test_the_table_has_a_column_for_each_number_of_shots(run: Path) -> None:
