@@ -35,9 +35,9 @@ from harness.probe.sketch import principal_axes
 
 # Up to this many elements (256 MB) rows are copied, so that the caller's stay as they are.
 _COPIED = 2**26
-# Axes of the preconditioner: one for 4 rows, from 64 to 256. With 256 instead of 64, correlated
-# rows (5,000 x 2048) take 0.62 of the steps; with few rows the steps do not change.
-_AXES, _ROWS_PER_AXIS = (64, 256), 4
+# Axes of the preconditioner: one for 8 rows, from 64 to 256. With 256 instead of 64, correlated
+# rows (5,000 x 2048) take 0.62 of the steps. With few rows, axes cost more than they save.
+_AXES, _ROWS_PER_AXIS = (64, 256), 8
 # Relative errors at which a fit of the path, and a refined fit, have converged. On 19 paths (demo
 # tasks and synthetic ones), 1e-4 selected the strengths that 1e-6 selects. With 3e-4, which takes
 # 0.8 of the time, one path selected another strength.

@@ -31,6 +31,7 @@ def principal_axes(rows: Tensor, most: int) -> Axes:
     2011, algorithm 4.4). The axes precondition a solver, so their accuracy does not change what it
     finds. The projection is drawn from a generator of its own, so that equal rows give equal axes.
     """
+    directions = min(rows.shape)
     rows = rows[:: max(len(rows) // _SAMPLE, 1)]
     n, features = rows.shape
     rank = min(most, n, features)
@@ -40,7 +41,8 @@ def principal_axes(rows: Tensor, most: int) -> Axes:
     basis = torch.linalg.qr(back.T)[0].T.contiguous()
     projected = basis @ rows.T
     variances, turn = torch.linalg.eigh((projected @ projected.T).double() / n)
-    total = float(torch.linalg.vector_norm(rows)) ** 2 / n
-    rest = max(total - float(variances.sum()), 0.0) / max(min(n, features) - rank, 1)
+    # The rest can be a millionth of the total, so squares are summed in double precision.
+    total = float(torch.linalg.vector_norm(rows, dim=1).double().square().sum()) / n
+    rest = max(total - float(variances.sum()), 0.0) / max(directions - rank, 1)
     axes = turn.T.to(rows.dtype) @ basis
     return Axes(axes, variances.clamp_min(0).to(rows.dtype), rest)

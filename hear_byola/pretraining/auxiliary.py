@@ -22,6 +22,7 @@ RIDGE = 0.01
 """Penalty of the first head's ridge regression, times the mean variance of the embedding."""
 
 _PIECE = 16  # crops whose targets are computed at a time
+_LEAST_PENALTY = 1e-6  # equal embeddings have no variance
 _LEAST_DEVIATION = 1e-4  # a target that never varies is not divided by zero
 _A4, _A4_CLASS = 440.0, 9  # Hz, and the pitch class of A where C is 0
 _CHROMA_HZ = (110.0, 4186.0)  # A2 to C8: below, bins of 15.6 Hz are wider than a semitone
@@ -176,7 +177,7 @@ class Regression(nn.Module):
         centred = embeddings.double() - mean
         covariance = centred.T @ centred / len(centred)
         penalty = RIDGE * covariance.diagonal().mean()
-        covariance.diagonal().add_(penalty)
+        covariance.diagonal().add_(penalty.clamp(min=_LEAST_PENALTY))
         weight = torch.linalg.solve(covariance, centred.T @ (wanted - level) / len(centred)).T
         self.head.weight.copy_(weight)
         self.head.bias.copy_(level - weight @ mean)

@@ -124,7 +124,7 @@ class ByolTraining(pl.LightningModule):
         """Fit the auxiliary task's head to the encoder as it is, on crops without augmentation.
 
         Args:
-            source: the crops of the run, of which up to `TARGET_CROPS` are used.
+            source: the crops of the run, of which about `TARGET_CROPS` are used, in whole batches.
         """
         if self.regression is None:
             return

@@ -9,7 +9,7 @@ from hear_byola.pretraining import fused
 
 
 def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
-    """Return the perceptron of the projector or the predictor (paper, section IV-A)."""
+    """Return the perceptron of a projector or a predictor (paper, section IV-A)."""
     return nn.Sequential(
         nn.Linear(inputs, hidden),
         nn.BatchNorm1d(hidden),

@@ -103,6 +103,26 @@ def test_rounding_does_not_spoil_the_preconditioner() -> None:
         torch.testing.assert_close(found, exact, rtol=0.05, atol=0)
 
 
+def test_axes_of_many_rows_are_those_of_a_sample() -> None:
+    generator = torch.Generator().manual_seed(0)
+    deviations = torch.arange(1, 401) ** -1.0
+    rows = torch.randn(4100, 400, generator=generator) * deviations
+    axes = principal_axes(rows, 256)
+    sample = rows[::2].double()
+    exact = torch.linalg.svdvals(sample).square() / len(sample)
+    largest = axes.variances.double().flip(0)
+    torch.testing.assert_close(largest[:64], exact[:64], rtol=0.02, atol=0)
+    rest = float(exact.sum() - largest.sum()) / (400 - 256)
+    assert axes.rest == pytest.approx(rest, rel=0.05)
+
+
+def test_fits_with_the_most_axes_converge() -> None:
+    x, y = correlated(2100, 300, 4)
+    path = LinearPath(torch.from_numpy(x), torch.from_numpy(y), 4)
+    assert len(path.axes.axes) == 256
+    assert all(path.fit(l2).converged for l2 in (1.0, 1e-2, 1e-4))
+
+
 def test_fits_on_separable_rows_converge_at_weak_strengths() -> None:
     """Where losses are tiny: their gradient is below any absolute tolerance from the start."""
     x, y = correlated(40, 90, 4)

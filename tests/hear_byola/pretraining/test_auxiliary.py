@@ -151,6 +151,14 @@ def test_head_begins_as_the_ridge_regression() -> None:
     torch.testing.assert_close(regression.head(embeddings).double(), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_head_begins_at_the_mean_where_embeddings_are_equal() -> None:
+    targets = Targets("slaney", ["onset_strength"])
+    regression = Regression(8, targets, torch.zeros(3), torch.ones(3))
+    wanted = torch.arange(12.0).view(4, 3)
+    regression.begin(torch.ones(4, 8), wanted)
+    torch.testing.assert_close(regression.head(torch.ones(4, 8)), wanted.mean(0).expand(4, 3))
+
+
 def test_head_begins_with_what_the_encoder_knows(audio: Path) -> None:
     source = CropSource(scan(audio), Sampling(), seed=42)
     statistics = measure_targets(source, Targets("slaney", list(FEATURES)))
