@@ -91,17 +91,17 @@ class ByolTraining(pl.LightningModule):
         byol = config.loss == "byol"
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(config.seed)
-            self.online = Branch(encoder, config.hidden, config.projection)
+            frame_hidden = None if config.frames is None else config.frames.hidden
+            self.online = Branch(encoder, config.hidden, config.projection, frame_hidden)
             self.predictor = (
                 head(config.projection, config.hidden, config.projection) if byol else None
             )
             self.regression = _regression(config, targets)
-            self.frame_predictor = None
-            if config.frames is not None:
-                hidden = config.frames.hidden
-                self.online.frame_projector = head(encoder.d, hidden, config.projection)
-                if byol:
-                    self.frame_predictor = head(config.projection, hidden, config.projection)
+            self.frame_predictor = (
+                head(config.projection, frame_hidden, config.projection)
+                if byol and frame_hidden
+                else None
+            )
         for layer in encoder.features:
             if isinstance(layer, nn.Conv2d) and layer.bias is not None:
                 # BatchNorm cancels this bias. Its gradient is only rounding, on which Adam would

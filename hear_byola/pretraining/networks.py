@@ -19,17 +19,24 @@ def head(inputs: int, hidden: int, outputs: int) -> nn.Sequential:
 
 
 class Branch(nn.Module):
-    """Encoder and projector, which the online and the target network share.
+    """Encoder and projectors, which the online and the target network share.
 
-    Attributes:
-        frame_projector: the projector of frames, or None.
+    Args:
+        encoder: the encoder.
+        hidden: size of the projector's hidden layer.
+        projection: size of projections.
+        frame_hidden: size of the hidden layer of the frames' projector; None for no such projector.
     """
 
-    def __init__(self, encoder: Encoder, hidden: int, projection: int) -> None:
+    def __init__(
+        self, encoder: Encoder, hidden: int, projection: int, frame_hidden: int | None = None
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.projector = head(encoder.d, hidden, projection)
-        self.frame_projector: nn.Sequential | None = None
+        self.frame_projector = (
+            None if frame_hidden is None else head(encoder.d, frame_hidden, projection)
+        )
 
     def forward(self, mel: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return embeddings (batch, d) and projections of (batch, F, T).

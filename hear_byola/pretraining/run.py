@@ -93,6 +93,8 @@ def pretrain(
             return folder.checkpoint
         keep_freed_memory()
         module = _module(config, prepared, steps, beginning, say)
+        if not folder.state.is_file():
+            module.begin_regression(prepared.source)
         export = rank_zero_only(Exporter(config, prepared, start).write)
         trainer.callbacks.extend(  # type: ignore[attr-defined]
             _callbacks(
@@ -149,7 +151,6 @@ def _module(
     if beginning is not None:
         for branch in filter(None, (module.online, module.target)):
             branch.encoder.load_state_dict(beginning.state)
-    module.begin_regression(prepared.source)
     if config.warmup_steps > steps:
         say(
             f"WARNING: warmup_steps is {config.warmup_steps}, and the run has {steps} steps. "
