@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.distributed.nn.functional import all_reduce
 
 Norm = nn.modules.batchnorm._BatchNorm
@@ -64,9 +67,9 @@ def track(norm: Norm, mean: Tensor, variance: Tensor, count: int) -> None:
 
 
 class BatchNorm(Norm):
-    """BatchNorm over the batches of all processes, on any device, with the usual state dict.
+    """BatchNorm over the batches of all processes, on a CPU, with the usual state dict.
 
-    PyTorch's SyncBatchNorm does not run on a CPU.
+    PyTorch's SyncBatchNorm does not run there.
     """
 
     def _check_input_dim(self, x: Tensor) -> None:
@@ -77,12 +80,58 @@ class BatchNorm(Norm):
         """See `torch.nn.BatchNorm2d`."""
         if ranks() == 1 or not self.training:
             return super().forward(x)
-        mean, variance, count = batch_moments(x.float())
-        track(self, mean.detach(), variance.detach(), count)
-        shape = [-1 if axis == 1 else 1 for axis in range(x.dim())]
-        scale = self.weight * torch.rsqrt(variance + self.eps)
-        shift = self.bias - mean * scale
-        return (x.float() * scale.view(shape) + shift.view(shape)).to(x.dtype)
+        y, mean, variance = _SharedNorm.apply(x, self.weight, self.bias, self.eps)
+        track(self, mean, variance, ranks() * x.numel() // x.shape[1])
+        return y
+
+
+class _SharedNorm(torch.autograd.Function):
+    """BatchNorm over the batches of all processes, of equal size, in PyTorch's kernels for one.
+
+    Args of `apply`:
+        x: (batch, channels, ...).
+        weight, bias: (channels,).
+        eps: what is added to the variance.
+
+    Returns:
+        The normalised batch of this process; mean and population variance, (channels,), of all.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        count = x.numel() // x.shape[1]
+        own = weight.new_zeros(2, len(weight))
+        # With a momentum of 1 the running statistics become the batch's. The kernel's results have
+        # the type of x, which may be too coarse.
+        torch.batch_norm_update_stats(x, own[0], own[1], 1.0)
+        own[1] *= (count - 1) / count
+        if count == 1:
+            own[1] = 0  # it was 0 / 0
+        means, variances = torch.stack(from_all_ranks(own), 1)
+        mean = means.mean(0)
+        variance = (variances + (means - mean).square()).mean(0)
+        ctx.save_for_backward(x, weight, mean, variance)
+        ctx.eps = eps
+        ctx.mark_non_differentiable(mean, variance)
+        y = nn.functional.batch_norm(x, mean, variance, weight, bias, eps=eps)
+        return y, mean, variance
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor, *_: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight, mean, variance = ctx.saved_tensors
+        # As of constant statistics; then the part that goes through the statistics.
+        found = torch.ops.aten.native_batch_norm_backward(
+            gradient, x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        of_x, of_weight, of_bias = found
+        count = ranks() * x.numel() // x.shape[1]
+        totals = torch.stack(from_all_ranks(torch.stack([of_weight, of_bias]))).sum(0)
+        slope, offset = totals * (weight * torch.rsqrt(variance + ctx.eps) / count)
+        through = nn.functional.batch_norm(x, mean, variance, slope, offset, eps=ctx.eps)
+        return of_x.sub_(through), of_weight, of_bias, None
 
 
 def synchronise(module: nn.Module, device: str) -> None:

@@ -132,6 +132,58 @@ def one_of_two(rank: int, folder: str) -> None:
     dist.destroy_process_group()
 
 
+NORM_BATCHES: Mapping[str, tuple[tuple[int, ...], torch.dtype]] = {
+    "images": ((8, 5, 6, 4), torch.float32),
+    "images in bfloat16": ((8, 5, 6, 4), torch.bfloat16),
+    "one vector a process": ((2, 5), torch.float64),
+}
+
+
+def normalised(layers: Mapping[str, nn.Module], rank: int, ranks: int) -> dict[str, torch.Tensor]:
+    """Return what BatchNorm layers make of a rank's part of `NORM_BATCHES`, far from zero.
+
+    Of each: outputs, gradients of inputs, parts of gradients of parameters, and statistics.
+    """
+    found: dict[str, torch.Tensor] = {}
+    for name, (shape, dtype) in NORM_BATCHES.items():
+        generator = torch.Generator().manual_seed(7)
+        whole = (torch.randn(shape, generator=generator) + 30).to(dtype)
+        direction = torch.randn(shape, generator=generator).to(dtype)
+        x = whole.chunk(ranks)[rank].clone().requires_grad_()
+        layer = layers[name]
+        out = layer(x)
+        (out * direction.chunk(ranks)[rank]).sum().backward()
+        assert x.grad is not None
+        found |= {f"{name}: output": out.detach(), f"{name}: gradient": x.grad}
+        for key, parameter in layer.named_parameters():
+            assert parameter.grad is not None
+            found[f"sum of {name}: {key}"] = parameter.grad
+        found |= {f"all {name}: {key}": value for key, value in layer.named_buffers()}
+    return found
+
+
+def norm_layers() -> dict[str, nn.Module]:
+    """Return a BatchNorm layer, with parameters of its own, for each of `NORM_BATCHES`."""
+    torch.manual_seed(3)
+    found: dict[str, nn.Module] = {}
+    for name, (shape, dtype) in NORM_BATCHES.items():
+        layer = (nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d)(shape[1])
+        nn.init.normal_(layer.weight)
+        nn.init.normal_(layer.bias)
+        found[name] = layer.to(torch.promote_types(dtype, torch.float32))
+    return found
+
+
+def norms_of_half(rank: int, folder: str) -> None:
+    """Save what synchronised layers make of half of the batches."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
+    layers = nn.ModuleDict(norm_layers())
+    synchronise(layers, "cpu")
+    torch.save(normalised(layers, rank, 2), Path(folder) / f"{rank}.pt")
+    dist.destroy_process_group()
+
+
 def views(clips: int = 6) -> tuple[torch.Tensor, torch.Tensor]:
     """Return projections (clips, 4) of two views: unequal scales, away from zero."""
     generator = torch.Generator().manual_seed(1)

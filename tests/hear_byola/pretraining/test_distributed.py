@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 
 import pytest
 import torch
-from support.pretraining_runs import joint_work, one_of_two, results
+from support.pretraining_runs import (
+    joint_work,
+    norm_layers,
+    normalised,
+    norms_of_half,
+    one_of_two,
+    results,
+)
 from torch import nn
 
 from hear_byola.pretraining.distributed import BatchNorm, synchronise, track
@@ -33,6 +41,24 @@ def test_processes_agree_to_the_last_bit(halves: list[dict[str, torch.Tensor]]) 
     for name, ours in halves[0].items():
         if name.startswith("all "):
             assert ours.equal(halves[1][name]), name
+
+
+def test_halves_are_normalised_as_one_batch_by_torchs_own_layers(tmp_path: Path) -> None:
+    torch.multiprocessing.spawn(norms_of_half, (str(tmp_path),), nprocs=2)
+    halves = [torch.load(tmp_path / f"{rank}.pt", weights_only=True) for rank in range(2)]
+    for name, expected in normalised(norm_layers(), 0, 1).items():
+        parts = [half[name] for half in halves]
+        if name.startswith("sum of "):
+            ours = parts[0] + parts[1]
+        elif name.startswith("all "):
+            ours = parts[0]
+            assert ours.equal(parts[1]), name
+        else:
+            ours = torch.cat(parts)
+            assert ours.dtype == expected.dtype
+        tolerance = 2e-2 if ours.dtype == torch.bfloat16 else 2e-4
+        distance = (ours - expected).double().norm()
+        assert distance <= tolerance * expected.double().norm() + 1e-6, (name, ours, expected)
 
 
 def test_synchronising_keeps_parameters_and_statistics() -> None:
