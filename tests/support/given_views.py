@@ -1,4 +1,4 @@
-"""Views known before, in place of the augmentations."""
+"""A module in place of the augmentations."""
 
 from __future__ import annotations
 

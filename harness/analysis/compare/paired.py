@@ -150,7 +150,7 @@ def difference(
         half = spread.half_width()
         low, high, p = value - half, value + half, spread.p(value)
         method = f"t with {spread.freedom_text} degrees of freedom"
-        seeds = f"draws ({len(a)}, paired)" if paired else _seeds_text(a, b)
+        seeds = f"draws ({len(a)}, paired)" if paired else _repeats_text(a, b)
         covered = f"{_units_text(a[0])} and {seeds}"
     else:
         effect = 1 + allowed / clips.variance if allowed else 1.0
@@ -243,7 +243,7 @@ def _subtract(a: Sequence[Influence], b: Sequence[Influence]) -> Influence:
     return mean_influence(a).minus(mean_influence(b))
 
 
-def _seeds_text(a: Sequence[Measured], b: Sequence[Measured]) -> str:
+def _repeats_text(a: Sequence[Measured], b: Sequence[Measured]) -> str:
     repeats = "unpaired draws" if _is_few_shot(a[0]) else "seeds"
     text = f"{repeats} ({len(a)} and {len(b)}"
     return text + (")" if min(len(a), len(b)) > 1 else ", assumed to have the same variance)")
