@@ -6,23 +6,18 @@ openSMILE features of Hybrid BYOL-S do (arXiv 2206.12038). The head is not part 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 import torch
 from torch import Tensor, nn
 
 from hear_byola.frontend import HOP, LOG_FLOOR, SAMPLE_RATE, WINDOW, LogMel
-from hear_byola.pretraining.crops import CropSource
-
-TARGET_CROPS = 2_000
-"""Largest number of crops for the statistics of the targets."""
 
 RIDGE = 0.01
 """Penalty of the first head's ridge regression, times the mean variance of the embedding."""
 
-_PIECE = 16  # crops whose targets are computed at a time
-_LEAST_PENALTY = 1e-6  # equal embeddings have no variance
+_LEAST_PENALTY = 1e-6  # of embeddings that are all equal, whose variance is 0
 _LEAST_DEVIATION = 1e-4  # a target that never varies is not divided by zero
 _A4, _A4_CLASS = 440.0, 9  # Hz, and the pitch class of A where C is 0
 _CHROMA_HZ = (110.0, 4186.0)  # A2 to C8: below, bins of 15.6 Hz are wider than a semitone
@@ -118,40 +113,31 @@ class Targets(nn.Module):
         return torch.cat(values, dim=1)
 
 
-def measure_targets(source: CropSource, targets: Targets) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each target, float32 (size,), over training crops."""
-    count = min(TARGET_CROPS, source.epoch_size)
-    found = torch.cat(
-        [
-            targets(source.crops(range(start, min(start + _PIECE, count))))
-            for start in range(0, count, _PIECE)
-        ]
-    ).double()
-    return found.mean(0).float(), found.std(0, correction=0).float()
-
-
 class Regression(nn.Module):
     """The linear head, and its loss: the mean squared error of standardised targets.
 
-    The head is linear because what it guards is to be read by linear probes. `begin` fits it to the
-    encoder before training: the gradient of a random head would distort the features that the
-    encoder begins with (arXiv 2202.10054).
+    The head is linear because what it guards is to be read by linear probes. `begin` measures the
+    targets and fits the head to the encoder before training: the gradient of a random head would
+    distort the features that the encoder begins with (arXiv 2202.10054).
 
     Args:
         d: embedding size.
         targets: computes the targets.
-        mean, std: statistics of each target over the training audio, (targets.size,).
+
+    Attributes:
+        mean, std: statistics of each target by which it is standardised, (targets.size,); 0 and 1
+            until `begin`.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, d: int, targets: Targets, mean: Tensor, std: Tensor) -> None:
+    def __init__(self, d: int, targets: Targets) -> None:
         super().__init__()
         self.targets = targets
         self.head = nn.Linear(d, targets.size)
-        self.register_buffer("mean", mean.clone())
-        self.register_buffer("std", std.clamp(min=_LEAST_DEVIATION))
+        self.register_buffer("mean", torch.zeros(targets.size))
+        self.register_buffer("std", torch.ones(targets.size))
 
     def forward(self, embedding: Tensor, audio: Tensor) -> Tensor:
         """Return the loss of a batch, a scalar.
@@ -161,23 +147,30 @@ class Regression(nn.Module):
             audio: float32 (batch, samples).
         """
         with torch.autocast(audio.device.type, enabled=False):
-            wanted = (self.targets(audio) - self.mean) / self.std
+            wanted = self._standardised(self.targets(audio))
         return nn.functional.mse_loss(self.head(embedding).float(), wanted)
 
     @torch.no_grad()
-    def begin(self, embeddings: Tensor, targets: Tensor) -> None:
-        """Set the head to the ridge regression of targets on embeddings.
+    def begin(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Set the statistics of the targets, and the head to their ridge regression on embeddings.
 
         Args:
-            embeddings: float32 (n, d), of the encoder before training.
-            targets: what `targets` returned, float32 (n, size).
+            batches: embeddings of the encoder before training, float32 (batch, d), and their audio,
+                float32 (batch, samples).
         """
-        wanted = ((targets - self.mean) / self.std).double()
-        mean, level = embeddings.double().mean(0), wanted.mean(0)
+        found = [(embeddings, self.targets(audio)) for embeddings, audio in batches]
+        embeddings, targets = map(torch.cat, zip(*found, strict=True))
+        self.mean.copy_(targets.double().mean(0))
+        self.std.copy_(targets.double().std(0, correction=0).clamp(min=_LEAST_DEVIATION))
+        wanted = self._standardised(targets.double())
+        mean = embeddings.double().mean(0)
         centred = embeddings.double() - mean
         covariance = centred.T @ centred / len(centred)
         penalty = RIDGE * covariance.diagonal().mean()
         covariance.diagonal().add_(penalty.clamp(min=_LEAST_PENALTY))
-        weight = torch.linalg.solve(covariance, centred.T @ (wanted - level) / len(centred)).T
+        weight = torch.linalg.solve(covariance, centred.T @ wanted / len(centred)).T
         self.head.weight.copy_(weight)
-        self.head.bias.copy_(level - weight @ mean)
+        self.head.bias.copy_(-weight @ mean)
+
+    def _standardised(self, targets: Tensor) -> Tensor:
+        return (targets - self.mean) / self.std

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel
 from hear_byola.frontend import HOP, MEL_BANDS, LogMel
 from hear_byola.pretraining import losses
 from hear_byola.pretraining.augment import Augmentations
-from hear_byola.pretraining.auxiliary import TARGET_CROPS, Regression, Targets
+from hear_byola.pretraining.auxiliary import Regression, Targets
 from hear_byola.pretraining.collapse import VectorSpread, spread
 from hear_byola.pretraining.config import PretrainConfig
 from hear_byola.pretraining.crops import CROP_SAMPLES, CropSource
@@ -27,18 +27,10 @@ from hear_byola.random_weights import random_encoder
 FRAMES = CROP_SAMPLES // HOP + 1
 """Frames of a crop of 0.95 s: 96."""
 
+REGRESSION_CROPS = 2_000
+"""Least number of crops, of a corpus that has them, to which the first auxiliary head is fitted."""
+
 _PIECE = 4  # crops whose spectrograms a CPU computes at a time; more do not fit its cache
-
-
-def _regression(
-    config: PretrainConfig, statistics: tuple[Tensor, Tensor] | None
-) -> Regression | None:
-    if config.auxiliary is None:
-        return None
-    if statistics is None:
-        raise ValueError("an auxiliary task needs the statistics of its targets.")
-    targets = Targets(config.convention, config.auxiliary.targets)
-    return Regression(config.d, targets, *statistics)
 
 
 class ByolTraining(pl.LightningModule):
@@ -52,8 +44,6 @@ class ByolTraining(pl.LightningModule):
         config: config of the run.
         mean, std: statistics of the corpus's log-mel spectrograms.
         steps: number of optimiser steps of the run.
-        targets: mean and standard deviation of the auxiliary task's targets (`measure_targets`);
-            needed if the config has an auxiliary task.
 
     Attributes:
         predictor, target: None unless the loss is BYOL's.
@@ -63,7 +53,8 @@ class ByolTraining(pl.LightningModule):
         batches: number of batches that this process has trained on.
         spreads: spreads of embeddings and projections of the last measured batch.
         last_loss: loss of the last batch.
-        last_auxiliary: loss of its auxiliary task before weighting, or None.
+        terms: the terms of that loss before weighting, if it has several: "clips", "frames" and
+            "auxiliary".
     """
 
     first_bad_step: Tensor
@@ -74,7 +65,6 @@ class ByolTraining(pl.LightningModule):
         mean: float,
         std: float,
         steps: int,
-        targets: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -82,7 +72,7 @@ class ByolTraining(pl.LightningModule):
         self.batches = 0
         self.spreads: dict[str, VectorSpread] = {}
         self.last_loss: float | Tensor = math.nan
-        self.last_auxiliary: Tensor | None = None
+        self.terms: dict[str, Tensor] = {}
         self._losses: list[float | Tensor] = []
         self._new_spreads = False
         self.frontend = LogMel(config.convention, mean, std)
@@ -96,7 +86,10 @@ class ByolTraining(pl.LightningModule):
             self.predictor = (
                 head(config.projection, config.hidden, config.projection) if byol else None
             )
-            self.regression = _regression(config, targets)
+            self.regression = None
+            if config.auxiliary is not None:
+                targets = Targets(config.convention, config.auxiliary.targets)
+                self.regression = Regression(config.d, targets)
             self.frame_predictor = (
                 head(config.projection, frame_hidden, config.projection)
                 if byol and frame_hidden
@@ -121,23 +114,35 @@ class ByolTraining(pl.LightningModule):
 
     @torch.no_grad()
     def begin_regression(self, source: CropSource) -> None:
-        """Fit the auxiliary task's head to the encoder as it is, on crops without augmentation.
+        """Begin the auxiliary task, if there is one, with the encoder as it is.
 
         Args:
-            source: the crops of the run, of which about `TARGET_CROPS` are used, in whole batches.
+            source: the crops of the run, of which about `REGRESSION_CROPS` are used.
         """
         if self.regression is None:
             return
         branch = copy.deepcopy(self.online)  # it keeps statistics of its own
         for layer in branch.modules():
             layer.train(not isinstance(layer, nn.Dropout))
-        found = []
-        for start in range(0, min(TARGET_CROPS, source.epoch_size), self.config.batch_size):
-            audio = source.crops(range(start, start + self.config.batch_size))
-            mel = self.as_deployed(self.spectrograms(audio))
-            found.append((branch.embed(mel), self.regression.targets(audio)))
-        embeddings, targets = zip(*found, strict=True)
-        self.regression.begin(torch.cat(embeddings), torch.cat(targets))
+        batches = self.clean_batches(source, min(REGRESSION_CROPS, source.epoch_size))
+        self.regression.begin((branch.embed(mel), audio) for audio, mel in batches)
+
+    @torch.no_grad()
+    def clean_batches(self, source: CropSource, crops: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the first crops of a run without augmentation, in whole batches.
+
+        Args:
+            source: the crops of the run.
+            crops: least number of crops.
+
+        Yields:
+            Audio, float32 (batch, CROP_SAMPLES), and its spectrograms as deployed, float32 (batch,
+            MEL_BANDS, FRAMES), on the module's device.
+        """
+        size = self.config.batch_size
+        for start in range(0, crops, size):
+            audio = source.crops(range(start, start + size)).to(self.device)
+            yield audio, self.as_deployed(self.spectrograms(audio))
 
     def spectrograms(self, audio: Tensor) -> Tensor:
         """Return log-mel spectrograms, normalised by the corpus if `pre_norm` is set.
@@ -159,44 +164,43 @@ class ByolTraining(pl.LightningModule):
         with torch.no_grad(), torch.autocast(audio.device.type, enabled=False):
             mel = self.spectrograms(audio)
             views = self.augment(mel, generator)
-        seen = [self.online(view) for view in views]
-        total = self._loss(views, [projections for _, projections in seen])
+        outputs = [self.online(view) for view in views]
+        terms = self._comparisons(views, [projections for _, projections in outputs])
+        total = terms["clips"]
+        if self.config.frames is not None:
+            total = torch.lerp(total, terms["frames"], self.config.frames.share)
         if self.regression is not None:
             assert self.config.auxiliary is not None
-            auxiliary = self.regression(self.online.embed(self.as_deployed(mel)), audio)
-            self.last_auxiliary = auxiliary.detach()
-            total = total + self.config.auxiliary.weight * auxiliary
+            embedding = self.online.embed(self.as_deployed(mel))
+            terms["auxiliary"] = self.regression(embedding, audio)
+            total = total + self.config.auxiliary.weight * terms["auxiliary"]
+        if len(terms) > 1:
+            self.terms = {name: term.detach() for name, term in terms.items()}
         self._watch(total.detach())
         self.batches += 1
         step, within = divmod(self.batches, self.config.accumulate)
         if not within and (step % self.config.monitor_every == 0 or step == self.steps):
-            embedding, projections = seen[0]
-            self.spreads = {
-                "embedding": spread(embedding.detach().float()),
-                "projection": spread(projections[0].detach().float()),
-            }
+            embedding, projections = outputs[0]
+            names = ("embedding", "projection", "frame_projection")
+            vectors = zip(names, (embedding, *projections), strict=False)
+            self.spreads = {name: spread(found.detach().float()) for name, found in vectors}
             self._new_spreads = True
         return total
 
-    def _loss(self, views: Sequence[Tensor], seen: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Return the loss of both views and their projections, of clips and perhaps of frames."""
+    def _comparisons(
+        self, views: Sequence[Tensor], projections: Sequence[Sequence[Tensor]]
+    ) -> dict[str, Tensor]:
+        """Return the losses of both views' projections: of clips, and perhaps of frames."""
+        first, second = projections
         if self.target is None:
             compare = getattr(losses, self.config.loss)
-            parts = [compare(*pair) for pair in zip(*seen, strict=True)]
+            found = map(compare, first, second)
         else:
-            predictors = filter(None, (self.predictor, self.frame_predictor))
             with torch.no_grad():
                 targets = [self.target(view)[1] for view in views]
-            parts = [
-                losses.byol(predictor(first), target[1]) + losses.byol(predictor(second), target[0])
-                for predictor, (first, second), target in zip(
-                    predictors, zip(*seen, strict=True), zip(*targets, strict=True), strict=True
-                )
-            ]
-        if self.config.frames is None:
-            return parts[0]
-        clips, frames = parts
-        return torch.lerp(clips, frames, self.config.frames.share)
+            predictors = filter(None, (self.predictor, self.frame_predictor))
+            found = map(_byol, predictors, first, second, *targets)
+        return dict(zip(("clips", "frames"), found, strict=False))
 
     def as_deployed(self, mel: Tensor) -> Tensor:
         """Return spectrograms normalised as the checkpoint's users normalise them.
@@ -286,3 +290,11 @@ class ByolTraining(pl.LightningModule):
         """Restore the position in the data and the losses."""
         self.batches = checkpoint["batches"]
         self._losses = list(checkpoint["losses"])
+
+
+def _byol(
+    predictor: nn.Module, first: Tensor, second: Tensor, first_target: Tensor, second_target: Tensor
+) -> Tensor:
+    """Return BYOL's loss of two views, each predicted from the other."""
+    forward = losses.byol(predictor(first), second_target)
+    return forward + losses.byol(predictor(second), first_target)

@@ -60,8 +60,7 @@ class Curves(StepCallback):
             self._refuse_bad_loss(module)
             values["loss"] = module.take_mean_loss()
             values["lr"] = module.learning_rate(step - 1)
-            if module.last_auxiliary is not None:
-                values["auxiliary"] = float(module.last_auxiliary)
+            values |= {name: float(term) for name, term in module.terms.items()}
         for name, spread in module.take_spreads().items():
             values[f"{name}_std"] = spread.std
             values[f"{name}_rank"] = spread.effective_rank

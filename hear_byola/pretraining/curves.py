@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 _POINTS = 1000  # twice the width of a panel in pixels
 _PROBE = "probe/"
 _PANELS = {
-    "loss": ["loss"],
-    "standard deviation": ["embedding_std", "projection_std"],
-    "effective rank": ["embedding_rank", "projection_rank"],
+    "loss": ["loss", "clips", "frames"],
+    "standard deviation": ["embedding_std", "projection_std", "frame_projection_std"],
+    "effective rank": ["embedding_rank", "projection_rank", "frame_projection_rank"],
     "learning rate": ["lr"],
     "auxiliary loss": ["auxiliary"],
 }
@@ -32,8 +32,7 @@ def draw(metrics_csv: Path, figure: Path) -> None:
     their minimum to their maximum. Values that are not finite leave a gap.
 
     Args:
-        metrics_csv: rows with the column `step`, and any of `loss`, `embedding_std`,
-            `projection_std`, `embedding_rank`, `projection_rank`, `lr`, `auxiliary` and
+        metrics_csv: rows with the column `step`, and any of the names in `_PANELS` and
             `probe/TASK`; empty cells where a step did not log a column. If a step has several
             rows, the last value counts. The file may be absent, empty, or end in the middle of a
             row.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-import torch
 from torch import Tensor
 from torch.optim.swa_utils import update_bn
 
@@ -25,14 +24,6 @@ def finished_state(module: ByolTraining, source: CropSource) -> Mapping[str, Ten
     encoder = restore_encoder(config.encoder, config.d, trained.state_dict())
     if config.batchnorm_crops:
         # Without the perceptron, which has dropout and no BatchNorm.
-        update_bn(_batches(module, source), encoder.features)
+        batches = module.clean_batches(source, config.batchnorm_crops)
+        update_bn((mel.cpu()[:, None] for _, mel in batches), encoder.features)
     return encoder.state_dict()
-
-
-def _batches(module: ByolTraining, source: CropSource) -> Iterator[Tensor]:
-    """Yield spectrograms without augmentation, (batch, 1, F, T), of the first crops."""
-    config, device = module.config, module.device
-    for start in range(0, max(config.batchnorm_crops, config.batch_size), config.batch_size):
-        audio = source.crops(range(start, start + config.batch_size)).to(device)
-        with torch.no_grad():
-            yield module.as_deployed(module.spectrograms(audio)).cpu()[:, None]

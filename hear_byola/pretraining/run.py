@@ -13,7 +13,6 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from hear_byola.checkpoint import Checkpoint, read_checkpoint
 from hear_byola.core.errors import UserError
 from hear_byola.pretraining.allocator import keep_freed_memory
-from hear_byola.pretraining.auxiliary import Targets, measure_targets
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.callbacks import (
     CollapseWatch,
@@ -93,7 +92,8 @@ def pretrain(
             return folder.checkpoint
         keep_freed_memory()
         module = _module(config, prepared, steps, beginning, say)
-        if not folder.state.is_file():
+        if config.auxiliary is not None and not folder.state.is_file():
+            say("fitting the head of the auxiliary task")
             module.begin_regression(prepared.source)
         export = rank_zero_only(Exporter(config, prepared, start).write)
         trainer.callbacks.extend(  # type: ignore[attr-defined]
@@ -140,14 +140,8 @@ def _module(
     say: Callable[[str], None],
 ) -> ByolTraining:
     """Return the module of a run at its beginning."""
-    targets = None
-    if config.auxiliary is not None:
-        say("measuring the statistics of the auxiliary task's targets")
-        targets = measure_targets(
-            prepared.source, Targets(config.convention, config.auxiliary.targets)
-        )
     statistics = prepared.statistics
-    module = ByolTraining(config, statistics.mean, statistics.std, steps, targets)
+    module = ByolTraining(config, statistics.mean, statistics.std, steps)
     if beginning is not None:
         for branch in filter(None, (module.online, module.target)):
             branch.encoder.load_state_dict(beginning.state)

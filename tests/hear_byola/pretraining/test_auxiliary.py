@@ -19,7 +19,6 @@ from hear_byola.pretraining.auxiliary import (
     Targets,
     chroma,
     chroma_matrix,
-    measure_targets,
 )
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.corpus import scan
@@ -111,66 +110,59 @@ def test_each_bin_belongs_to_one_pitch_class_at_most_and_silence_has_none() -> N
     assert not chroma(torch.zeros(1, 513, 4)).any()
 
 
-def test_statistics_are_those_of_the_training_crops(audio: Path) -> None:
-    source = CropSource(scan(audio), Sampling(), seed=42)
-    targets = Targets("slaney", ["chroma", "onset_strength"])
-    mean, std = measure_targets(source, targets)
-    single = torch.cat([targets(source.crops([position])) for position in range(7)]).double()
-    torch.testing.assert_close(mean.double(), single.mean(0), rtol=1e-5, atol=1e-6)
-    torch.testing.assert_close(std.double(), single.std(0, correction=0), rtol=1e-4, atol=1e-6)
-
-
 def test_loss_is_the_mean_square_of_standardised_errors() -> None:
     audio = crops()
     targets = Targets("slaney", ["onset_strength"])
-    mean, std = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 2.0, 0.0])
-    regression = Regression(8, targets, mean, std)
-    embedding = torch.randn(3, 8, generator=torch.Generator().manual_seed(3))
-    predicted, plain = regression.head(embedding), targets(audio)
+    regression = Regression(8, targets)
+    generator = torch.Generator().manual_seed(3)
+    regression.begin([(torch.randn(3, 8, generator=generator), audio)])
+    embedding = torch.randn(3, 8, generator=generator)
+    predicted, plain = regression.head(embedding), targets(audio).double()
+    mean, std = plain.mean(0), plain.std(0, correction=0)
     errors = [
         (predicted[n, k] - (plain[n, k] - mean[k]) / max(float(std[k]), 1e-4)) ** 2
         for n in range(3)
         for k in range(3)
     ]
-    torch.testing.assert_close(regression(embedding, audio), sum(errors) / 9)
+    found = regression(embedding, audio).double()
+    torch.testing.assert_close(found, sum(errors) / 9, rtol=1e-4, atol=1e-6)
 
 
 def test_head_begins_as_the_ridge_regression() -> None:
     audio = crops(40)
     targets = Targets("slaney", ["onset_strength", "chroma"])
-    plain = targets(audio)
-    regression = Regression(8, targets, plain.mean(0), plain.std(0))
+    regression = Regression(8, targets)
     embeddings = torch.randn(40, 8, generator=torch.Generator().manual_seed(3))
-    regression.begin(embeddings, plain)
-    wanted = (plain - regression.mean) / regression.std
+    regression.begin((embeddings[n : n + 10], audio[n : n + 10]) for n in range(0, 40, 10))
+    plain = targets(audio).double().numpy()
+    wanted = (plain - plain.mean(0)) / np.maximum(plain.std(0), 1e-4)
     variance = float(embeddings.var(0, correction=0).mean())
-    ridge = Ridge(alpha=0.01 * variance * 40).fit(embeddings.double(), wanted.double())
+    ridge = Ridge(alpha=0.01 * variance * 40).fit(embeddings.double(), wanted)
     found = regression.head.weight.double().detach().numpy()
-    np.testing.assert_allclose(found, ridge.coef_, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found, ridge.coef_, rtol=1e-3, atol=1e-5)
     expected = torch.from_numpy(ridge.predict(embeddings.double()))
-    torch.testing.assert_close(regression.head(embeddings).double(), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(regression.head(embeddings).double(), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_head_begins_at_the_mean_where_embeddings_are_equal() -> None:
-    targets = Targets("slaney", ["onset_strength"])
-    regression = Regression(8, targets, torch.zeros(3), torch.ones(3))
-    wanted = torch.arange(12.0).view(4, 3)
-    regression.begin(torch.ones(4, 8), wanted)
-    torch.testing.assert_close(regression.head(torch.ones(4, 8)), wanted.mean(0).expand(4, 3))
+    regression = Regression(8, Targets("slaney", ["onset_strength"]))
+    regression.begin([(torch.ones(4, 8), crops(4))])
+    assert not regression.head(torch.ones(4, 8)).any()  # standardised targets have the mean 0
 
 
 def test_head_begins_with_what_the_encoder_knows(audio: Path) -> None:
     source = CropSource(scan(audio), Sampling(), seed=42)
-    statistics = measure_targets(source, Targets("slaney", list(FEATURES)))
-    module = ByolTraining(tiny(auxiliary={}), -9.7, 4.7, 10, statistics)
+    module = ByolTraining(tiny(auxiliary={}), -9.7, 4.7, 10)
     before = {name: value.clone() for name, value in module.online.state_dict().items()}
 
     def error() -> float:
         module.training_step(source.crops(range(4)), 0)
         module.online.load_state_dict(before)
-        return float(module.last_auxiliary)
+        return float(module.terms["auxiliary"])
 
-    random = error()
     module.begin_regression(source)
     assert all(value.equal(before[name]) for name, value in module.online.state_dict().items())
-    assert error() < 0.7 * random
+    fitted = error()
+    assert module.regression is not None
+    module.regression.head.reset_parameters()
+    assert fitted < 0.7 * error()

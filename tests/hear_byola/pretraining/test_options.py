@@ -18,6 +18,7 @@ from hear_byola.core.errors import UserError
 from hear_byola.encoder import restore_encoder
 from hear_byola.frontend import LogMel
 from hear_byola.pretraining import precision
+from hear_byola.pretraining.auxiliary import Targets
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.config import differing
 from hear_byola.pretraining.corpus import scan
@@ -46,6 +47,24 @@ def test_an_auxiliary_task_is_learnt_and_not_kept(audio: Path, tmp_path: Path) -
     assert read_checkpoint(path).state.keys() == plain.state_dict().keys()
 
 
+def test_an_auxiliary_task_is_begun_once_with_its_targets_statistics(
+    audio: Path, tmp_path: Path
+) -> None:
+    config, told = tiny(auxiliary={"targets": ["chroma"]}, probe_every=1), []
+    with pytest.raises(KeyboardInterrupt):
+        run(audio, tmp_path, config, probe=killer(signal.SIGTERM, 1), say=told.append)
+    crops = CropSource(scan(audio), Sampling(), seed=42).crops(range(8))  # 7 sounds, batches of 4
+    plain = Targets("slaney", ["chroma"])(crops).double()
+    begun = state(tmp_path)["state_dict"]
+    for name, expected in (("mean", plain.mean(0)), ("std", plain.std(0, correction=0))):
+        torch.testing.assert_close(
+            begun[f"regression.{name}"].double(), expected.clamp(min=1e-4), rtol=1e-3, atol=1e-6
+        )
+    run(audio, tmp_path, config, say=told.append)
+    assert told.count("fitting the head of the auxiliary task") == 1
+    assert state(tmp_path)["state_dict"]["regression.mean"].equal(begun["regression.mean"])
+
+
 def test_an_auxiliary_task_sees_the_crop_as_users_of_the_checkpoint_do(audio: Path) -> None:
     clips = CropSource(scan(audio), Sampling(), seed=1).crops(range(4))
     for pre, post in [(True, True), (False, True), (True, False), (False, False)]:
@@ -57,14 +76,12 @@ def test_an_auxiliary_task_sees_the_crop_as_users_of_the_checkpoint_do(audio: Pa
 
 def test_the_weight_of_the_auxiliary_task_scales_its_loss(audio: Path) -> None:
     clips = CropSource(scan(audio), Sampling(), seed=1).crops(range(4))
-    statistics = torch.zeros(423), torch.ones(423)
 
     def losses(weight: float | None) -> tuple[float, float]:
         auxiliary = None if weight is None else {"weight": weight}
-        module = ByolTraining(tiny(auxiliary=auxiliary), -9.7, 4.7, 10, statistics)
+        module = ByolTraining(tiny(auxiliary=auxiliary), -9.7, 4.7, 10)
         module.training_step(clips, 0)
-        own = module.last_auxiliary
-        return float(module.last_loss), 0.0 if own is None else float(own)
+        return float(module.last_loss), float(module.terms.get("auxiliary", 0.0))
 
     plain, _ = losses(None)
     for weight in (0.5, 2.0):
