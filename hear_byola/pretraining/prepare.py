@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -17,7 +18,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.core import jsontext, schema
 from hear_byola.core.errors import UserError
-from hear_byola.core.pace import Pace
+from hear_byola.core.pace import Pace, rough_duration
 from hear_byola.core.userfolders import cache_folder
 from hear_byola.frontend import LogMel
 from hear_byola.pretraining.config import PretrainConfig
@@ -34,7 +35,7 @@ RECORD_VERSION = 1
 _PIECE = 16
 _NAMED = 5
 _KINDS = 8  # largest number of kinds that are all listed
-_LINE_EVERY = 5.0  # seconds between lines about the scan
+_LINE_EVERY = 5.0  # seconds between lines about the progress
 
 
 class Statistics(schema.Schema):
@@ -120,7 +121,7 @@ def prepare(
         statistics = Statistics(**known["statistics"])
     else:
         say("measuring the statistics of the log-mel spectrograms")
-        statistics = measure(source, config.convention)
+        statistics = measure(source, config.convention, say)
     description = describe(source)
     content = {
         "version": RECORD_VERSION,
@@ -156,20 +157,30 @@ def find_sounds(audio: Path, say: Callable[[str], None]) -> AudioCorpus:
 
 
 @torch.no_grad()
-def measure(source: CropSource, convention: str) -> Statistics:
+def measure(source: CropSource, convention: str, say: Callable[[str], None]) -> Statistics:
     """Return log-mel statistics of the first crops of the stream, of at most one epoch.
+
+    Args:
+        source: the crops.
+        convention: mel filterbank.
+        say: called with the progress every few seconds.
 
     Raises:
         UserError: the spectrograms do not vary.
     """
     front = LogMel(convention)
     count, total, squares = 0, 0.0, 0.0
-    for start in range(0, min(STATISTICS_CROPS, source.epoch_size), _PIECE):
-        stop = min(start + _PIECE, STATISTICS_CROPS, source.epoch_size)
+    most = min(STATISTICS_CROPS, source.epoch_size)
+    pace, began = Pace(_LINE_EVERY), time.monotonic()
+    for start in range(0, most, _PIECE):
+        stop = min(start + _PIECE, most)
         bins = front.log_mel(source.crops(range(start, stop))).double()
         count += bins.numel()
         total += float(bins.sum())
         squares += float(bins.square().sum())
+        if pace.due():
+            left = rough_duration((time.monotonic() - began) / stop * (most - stop))
+            say(f"measured {stop:,} of {most:,} crops, {left} left")
     variance = squares / count - (total / count) ** 2
     if variance < 1e-6:
         raise UserError(

@@ -1,4 +1,4 @@
-"""How a corpus is described in a line."""
+"""How a corpus is described in a line, and measured."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 from support.sound_files import noise, write
 
+from hear_byola.pretraining import prepare
 from hear_byola.pretraining.corpus import scan
 from hear_byola.pretraining.crops import CropSource, Sampling
-from hear_byola.pretraining.prepare import describe, duration
+from hear_byola.pretraining.prepare import describe, duration, measure
 
 
 def described(root: Path) -> str:
@@ -40,6 +41,17 @@ def test_of_many_kinds_those_with_the_most_audio_are_named(tmp_path: Path) -> No
         "12 kinds, 2.1 min: word06 14.0 s, word05 13.0 s, word04 12.0 s, word11 12.0 s, "
         "word03 11.0 s, 7 others 1.1 min; 12 sounds"
     )
+
+
+def test_measuring_tells_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "_LINE_EVERY", 0.0)
+    told: list[str] = []
+    for number in range(20):
+        write(tmp_path / f"{number}.wav", noise(1.0, seed=number))
+    measure(CropSource(scan(tmp_path), Sampling(), seed=1), "slaney", told.append)
+    assert told[0].startswith("measured 16 of 20 crops, ")
+    assert told[0].endswith(" left")
+    assert told[1].startswith("measured 20 of 20 crops")
 
 
 def test_sounds_without_a_kind_are_told(tmp_path: Path) -> None:
