@@ -79,7 +79,7 @@ class PretrainConfig(Schema):
         crop_frequency, crop_time: ranges of the crop's height and width: (0.6, 1.5).
         fader_range: largest offset at the ends of RandomLinearFader, 1.0 for U(-1, 1).
         projection: size of the projection (256).
-        hidden: size of the hidden layers of both heads (4096).
+        hidden: size of the hidden layers of the heads of clips (4096).
         loss: "byol"; or "barlow_twins" (arXiv 2103.03230) or "vicreg" (arXiv 2105.04906), which
             compare the projections of both views, and have neither predictor nor target network.
         frames: compares the views also frame by frame (`FrameComparison`); null for clips alone.
