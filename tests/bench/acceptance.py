@@ -1,20 +1,22 @@
 """Whether a checkpoint of BYOL-A is better than random weights and than log-mel statistics.
 
     export HEAR_BYOLA_TEST_DATA=...  # holds fsdd/recordings, the Free Spoken Digit Dataset
-    python tests/bench/acceptance.py CHECKPOINT runs/acceptance [results/byola-512.csv]
+    python tests/bench/acceptance.py CHECKPOINT runs/acceptance [--csv results/byola-512.csv]
 
-Tasks: the demo suite, and spoken digits by speakers who were not trained on (every speaker of the
-Free Spoken Digit Dataset is the test fold once). Protocol: `linear`. Compared are the checkpoint
-with three random initialisations of its encoder, and with mean and standard deviation of the
-log-mel; and, where it began with another initialisation than PyTorch's, with three of these at the
-checkpoint's own statistics, which shows what training added. Each time the mean over tasks of the
-paired differences, with a 95 % interval over test groups (speakers of digits) or clips, and over
-the seeds of the random weights. Tasks that log-mel solves beyond 0.90 are reported and left out of
-the mean. A checkpoint is one training: the spread between trainings is not covered.
+Tasks: those in the folder `--tasks` (`unseen_tasks.py` makes some), otherwise the demo suite, and
+spoken digits by speakers who were not trained on (every speaker of the Free Spoken Digit Dataset is
+the test fold once). Protocol: `linear`. Compared are the checkpoint with three random
+initialisations of its encoder, and with mean and standard deviation of the log-mel; and, where it
+began with another initialisation than PyTorch's, with three of these at the checkpoint's own
+statistics, which shows what training added. Each time the mean over tasks of the paired
+differences, with a 95 % interval over test groups (speakers of digits) or clips, and over the seeds
+of the random weights. Tasks that log-mel solves beyond 0.90 are reported and left out of the mean.
+A checkpoint is one training: the spread between trainings is not covered.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import sys
@@ -114,8 +116,8 @@ def baselines(checkpoint: str) -> dict[str, list[str]]:
     return found
 
 
-def main(checkpoint: str, out: Path, csv: Path | None) -> None:
-    """Run, compare, print."""
+def acceptance_tasks(out: Path) -> list[TaskSource]:
+    """The demo suite and the spoken digits."""
     data = Path(os.environ.get("HEAR_BYOLA_TEST_DATA", ""))
     if not list((data / "fsdd" / "recordings").glob("*.wav")):
         sys.exit(
@@ -123,7 +125,18 @@ def main(checkpoint: str, out: Path, csv: Path | None) -> None:
             "Digit Dataset (https://github.com/Jakobovski/free-spoken-digit-dataset)."
         )
     sources = [TaskSource(demo_directory(name), "demo") for name in demo_names()]
-    sources.append(TaskSource(make_digits(data / "fsdd" / "recordings", out / "tasks")))
+    return [*sources, TaskSource(make_digits(data / "fsdd" / "recordings", out / "tasks"))]
+
+
+def tasks_in(folder: Path) -> list[TaskSource]:
+    """The tasks of a folder."""
+    found = sorted(folder.glob("*/task_metadata.json"))
+    return [TaskSource(path.parent) for path in found] or sys.exit(f"{folder} has no tasks.")
+
+
+def main(checkpoint: str, out: Path, csv: Path | None, tasks_dir: Path | None) -> None:
+    """Run, compare, print."""
+    sources = acceptance_tasks(out) if tasks_dir is None else tasks_in(tasks_dir)
     name = Path(checkpoint).stem
     specs = {name: [f"hear_byola={checkpoint},name={name}"]} | baselines(checkpoint)
     models = [parse_model(spec) for arm in specs.values() for spec in arm]
@@ -158,4 +171,12 @@ def main(checkpoint: str, out: Path, csv: Path | None) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]) if len(sys.argv) > 3 else None)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint")
+    parser.add_argument("out", type=Path, help="folder of embeddings and results")
+    parser.add_argument("--csv", type=Path, help="copy of the results")
+    parser.add_argument("--tasks", type=Path, help="folder of other tasks")
+    options = parser.parse_args()
+    main(options.checkpoint, options.out, options.csv, options.tasks)
