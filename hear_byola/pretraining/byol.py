@@ -30,6 +30,7 @@ FRAMES = CROP_SAMPLES // HOP + 1
 REGRESSION_CROPS = 2_000
 """Least number of crops, of a corpus that has them, to which the first auxiliary head is fitted."""
 
+_MEASURED = ("embedding", "projection", "frame_projection")  # in the curves
 _PIECE = 4  # crops whose spectrograms a CPU computes at a time; more do not fit its cache
 
 
@@ -53,8 +54,6 @@ class ByolTraining(pl.LightningModule):
         batches: number of batches that this process has trained on.
         spreads: spreads of embeddings and projections of the last measured batch.
         last_loss: loss of the last batch.
-        terms: the terms of that loss before weighting, if it has several: "clips", "frames" and
-            "auxiliary".
     """
 
     first_bad_step: Tensor
@@ -72,8 +71,7 @@ class ByolTraining(pl.LightningModule):
         self.batches = 0
         self.spreads: dict[str, VectorSpread] = {}
         self.last_loss: float | Tensor = math.nan
-        self.terms: dict[str, Tensor] = {}
-        self._losses: list[float | Tensor] = []
+        self._logged: dict[str, list[float | Tensor]] = {}
         self._new_spreads = False
         self.frontend = LogMel(config.convention, mean, std)
         self.augment = Augmentations(config, (MEL_BANDS, FRAMES))
@@ -114,18 +112,18 @@ class ByolTraining(pl.LightningModule):
 
     @torch.no_grad()
     def begin_regression(self, source: CropSource) -> None:
-        """Begin the auxiliary task, if there is one, with the encoder as it is.
+        """Begin the auxiliary task with the encoder as it is.
 
         Args:
             source: the crops of the run, of which about `REGRESSION_CROPS` are used.
         """
-        if self.regression is None:
-            return
-        branch = copy.deepcopy(self.online)  # it keeps statistics of its own
-        for layer in branch.modules():
-            layer.train(not isinstance(layer, nn.Dropout))
+        assert self.regression is not None
+        # With dropout, as in training: a head fitted without it would amplify its noise.
+        branch = copy.deepcopy(self.online).train()  # it keeps statistics of its own
         batches = self.clean_batches(source, min(REGRESSION_CROPS, source.epoch_size))
-        self.regression.begin((branch.embed(mel), audio) for audio, mel in batches)
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(self.config.seed)
+            self.regression.begin((branch.embed(mel), audio) for audio, mel in batches)
 
     @torch.no_grad()
     def clean_batches(self, source: CropSource, crops: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -174,16 +172,13 @@ class ByolTraining(pl.LightningModule):
             embedding = self.online.embed(self.as_deployed(mel))
             terms["auxiliary"] = self.regression(embedding, audio)
             total = total + self.config.auxiliary.weight * terms["auxiliary"]
-        if len(terms) > 1:
-            self.terms = {name: term.detach() for name, term in terms.items()}
-        self._watch(total.detach())
+        self._watch({"loss": total, **terms} if len(terms) > 1 else {"loss": total})
         self.batches += 1
         step, within = divmod(self.batches, self.config.accumulate)
         if not within and (step % self.config.monitor_every == 0 or step == self.steps):
             embedding, projections = outputs[0]
-            names = ("embedding", "projection", "frame_projection")
-            vectors = zip(names, (embedding, *projections), strict=False)
-            self.spreads = {name: spread(found.detach().float()) for name, found in vectors}
+            vectors = (found.detach().float() for found in (embedding, *projections))
+            self.spreads = dict(zip(_MEASURED, map(spread, vectors), strict=False))
             self._new_spreads = True
         return total
 
@@ -212,11 +207,14 @@ class ByolTraining(pl.LightningModule):
             return mel
         return (mel - self.frontend.mean) / self.frontend.std
 
-    def take_mean_loss(self) -> float:
-        """Return the mean loss of the batches since the last call."""
-        losses, self._losses = self._losses, []
+    def take_mean_losses(self) -> dict[str, float]:
+        """Return means over the batches since the last call: of "loss", and of its terms.
+
+        If it has several, these are "clips", "frames" and "auxiliary", before weighting.
+        """
+        logged, self._logged = self._logged, {}
         # Losses from before a stop are numbers, later ones are tensors on the device.
-        return math.fsum(map(float, losses)) / len(losses)
+        return {name: math.fsum(map(float, each)) / len(each) for name, each in logged.items()}
 
     def take_spreads(self) -> dict[str, VectorSpread]:
         """Return the newest spreads, or nothing if they were returned before."""
@@ -229,12 +227,13 @@ class ByolTraining(pl.LightningModule):
         torch.manual_seed(dropout)
         return torch.Generator(device).manual_seed(augmentation)
 
-    def _watch(self, value: Tensor) -> None:
-        """Record the first step whose loss is not finite, without waiting for the device."""
-        bad = ~torch.isfinite(value) & (self.first_bad_step < 0)
+    def _watch(self, losses: Mapping[str, Tensor]) -> None:
+        """Record losses and the first step with one not finite, without waiting for the device."""
+        for name, value in losses.items():
+            self._logged.setdefault(name, []).append(value.detach())
+        self.last_loss = losses["loss"].detach()
+        bad = ~torch.isfinite(self.last_loss) & (self.first_bad_step < 0)
         self.first_bad_step.masked_fill_(bad, self.global_step)
-        self.last_loss = value
-        self._losses.append(value)
 
     def configure_optimizers(self) -> Any:
         """Return Adam on the online network and the predictor, with its schedule."""
@@ -284,12 +283,13 @@ class ByolTraining(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Save the position in the data, and the losses that are not yet logged."""
         checkpoint["batches"] = self.batches
-        checkpoint["losses"] = [float(value) for value in self._losses]
+        checkpoint["logged"] = {name: [*map(float, each)] for name, each in self._logged.items()}
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         """Restore the position in the data and the losses."""
         self.batches = checkpoint["batches"]
-        self._losses = list(checkpoint["losses"])
+        # The states of earlier versions lack it.
+        self._logged = {name: list(each) for name, each in checkpoint.get("logged", {}).items()}
 
 
 def _byol(

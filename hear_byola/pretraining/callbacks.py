@@ -58,9 +58,8 @@ class Curves(StepCallback):
         values: dict[str, float] = {}
         if step % module.config.log_every == 0 or step == module.steps:
             self._refuse_bad_loss(module)
-            values["loss"] = module.take_mean_loss()
+            values = module.take_mean_losses()
             values["lr"] = module.learning_rate(step - 1)
-            values |= {name: float(term) for name, term in module.terms.items()}
         for name, spread in module.take_spreads().items():
             values[f"{name}_std"] = spread.std
             values[f"{name}_rank"] = spread.effective_rank

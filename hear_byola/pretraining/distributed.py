@@ -8,7 +8,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.distributed.nn.functional import all_reduce
 
 Norm = nn.modules.batchnorm._BatchNorm
 
@@ -20,7 +19,22 @@ def ranks() -> int:
 
 def sum_over_ranks(x: Tensor) -> Tensor:
     """Return the sum over all processes; gradients flow back to every process."""
-    return all_reduce(x) if ranks() > 1 else x
+    return _Sum.apply(x) if ranks() > 1 else x
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over processes, whose gradient is the sum of their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return _Sum.forward(ctx, gradient)
 
 
 def mean_over_ranks(x: Tensor) -> Tensor:

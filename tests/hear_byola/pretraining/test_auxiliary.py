@@ -158,11 +158,11 @@ def test_head_begins_with_what_the_encoder_knows(audio: Path) -> None:
     def error() -> float:
         module.training_step(source.crops(range(4)), 0)
         module.online.load_state_dict(before)
-        return float(module.terms["auxiliary"])
+        return module.take_mean_losses()["auxiliary"]
 
     module.begin_regression(source)
     assert all(value.equal(before[name]) for name, value in module.online.state_dict().items())
     fitted = error()
     assert module.regression is not None
     module.regression.head.reset_parameters()
-    assert fitted < 0.7 * error()
+    assert fitted < min(0.9, 0.7 * error())  # a constant head has 1

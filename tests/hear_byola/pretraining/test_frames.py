@@ -80,8 +80,9 @@ def test_the_loss_is_shared_between_clips_and_frames(loss: str, plain: object) -
     assert first[1].shape == (CLIPS * FRAMES_2020, 3)
     clips, frames = (plain(one, other) for one, other in zip(first, second, strict=True))  # type: ignore[operator]
     assert float(trained.last_loss) == pytest.approx((1 - SHARE) * clips + SHARE * frames, rel=1e-4)
-    assert float(trained.terms["clips"]) == pytest.approx(clips, rel=1e-4)
-    assert float(trained.terms["frames"]) == pytest.approx(frames, rel=1e-4)
+    logged = trained.take_mean_losses()
+    assert logged["clips"] == pytest.approx(clips, rel=1e-4)
+    assert logged["frames"] == pytest.approx(frames, rel=1e-4)
 
 
 def test_the_curves_show_frames_apart_and_a_collapse_of_their_head(
@@ -96,12 +97,11 @@ def test_the_curves_show_frames_apart_and_a_collapse_of_their_head(
         nn.init.ones_(self.frame_projector[3].bias)
 
     monkeypatch.setattr(Branch, "__init__", collapsed)
-    config = tiny(augmentations=["mixup"], frames={}, learning_rate=1e-9)
+    config = tiny(augmentations=["mixup"], frames={}, learning_rate=1e-9, log_every=2)
     run(audio, tmp_path, config, say=told.append)
     assert any("collapsed: frame_projection (std 0.000" in line for line in told), told
     for row in rows(tmp_path):
         assert {"clips", "frames", "frame_projection_std", "frame_projection_rank"} <= row.keys()
-        # The loss is the mean of the steps since the last row, of which there is one.
         mixed = 0.5 * float(row["clips"]) + 0.5 * float(row["frames"])
         assert float(row["loss"]) == pytest.approx(mixed, rel=1e-4)
 
