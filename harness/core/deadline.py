@@ -17,7 +17,7 @@ from typing import Final
 INTERRUPTED: Final = 130
 """Exit code of a command that SIGINT or SIGTERM has stopped."""
 
-STOPPED: Final = "\nStopped. The same command goes on after what is finished."
+STOPPED: Final = "\nStopped: the same command resumes after what is finished."
 
 _GRACE = 4.0  # seconds
 _SHOW_CURSOR = "\x1b[?25h"
