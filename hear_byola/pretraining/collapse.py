@@ -52,7 +52,7 @@ def spread(vectors: Tensor) -> VectorSpread:
     """Return the spread of a batch, of at most its first `MOST_VECTORS` vectors.
 
     Args:
-        vectors: floating point (n, dim), n >= 2, on any device; one for each sound.
+        vectors: floating point (n, dim), n >= 2, on any device; of sounds or frames.
 
     Raises:
         ValueError: another shape, or fewer than two vectors.

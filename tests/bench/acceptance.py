@@ -143,7 +143,8 @@ def main(checkpoint: str, out: Path, csv: Path | None, tasks_dir: Path | None) -
     plan = make_plan(Settings(tuple(models), tuple(sources), ("linear",), out=out))
     with RunDisplay() as listener:
         engine = local_engine(worker_devices("auto", None))
-        command = f"python tests/bench/acceptance.py {Path(checkpoint).name}"
+        given = "" if tasks_dir is None else f" --tasks {tasks_dir.name}"
+        command = f"python tests/bench/acceptance.py {Path(checkpoint).name}{given}"
         summary = execute(plan, engine, out, command, listener)
     assert not summary.failures, summary.failures
     tasks = sorted({e.task_name for e in plan})
@@ -177,6 +178,6 @@ if __name__ == "__main__":
     parser.add_argument("checkpoint")
     parser.add_argument("out", type=Path, help="folder of embeddings and results")
     parser.add_argument("--csv", type=Path, help="copy of the results")
-    parser.add_argument("--tasks", type=Path, help="folder of other tasks")
+    parser.add_argument("--tasks", type=Path, help="folder of tasks to measure instead")
     options = parser.parse_args()
     main(options.checkpoint, options.out, options.csv, options.tasks)
