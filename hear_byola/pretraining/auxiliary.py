@@ -147,7 +147,7 @@ class Regression(nn.Module):
             audio: float32 (batch, samples).
         """
         with torch.autocast(audio.device.type, enabled=False):
-            wanted = self._standardised(self.targets(audio))
+            wanted = (self.targets(audio) - self.mean) / self.std
         return nn.functional.mse_loss(self.head(embedding).float(), wanted)
 
     @torch.no_grad()
@@ -159,18 +159,17 @@ class Regression(nn.Module):
                 float32 (batch, samples).
         """
         found = [(embeddings, self.targets(audio)) for embeddings, audio in batches]
-        embeddings, targets = map(torch.cat, zip(*found, strict=True))
-        self.mean.copy_(targets.double().mean(0))
-        self.std.copy_(targets.double().std(0, correction=0).clamp(min=_LEAST_DEVIATION))
-        wanted = self._standardised(targets.double())
-        mean = embeddings.double().mean(0)
-        centred = embeddings.double() - mean
+        embeddings, targets = (torch.cat(parts).double() for parts in zip(*found, strict=True))
+        level = targets.mean(0)
+        deviation = targets.std(0, correction=0).clamp(min=_LEAST_DEVIATION)
+        self.mean.copy_(level)
+        self.std.copy_(deviation)
+        wanted = (targets - level) / deviation
+        mean = embeddings.mean(0)
+        centred = embeddings - mean
         covariance = centred.T @ centred / len(centred)
         penalty = RIDGE * covariance.diagonal().mean()
         covariance.diagonal().add_(penalty.clamp(min=_LEAST_PENALTY))
         weight = torch.linalg.solve(covariance, centred.T @ wanted / len(centred)).T
         self.head.weight.copy_(weight)
         self.head.bias.copy_(-weight @ mean)
-
-    def _standardised(self, targets: Tensor) -> Tensor:
-        return (targets - self.mean) / self.std

@@ -30,7 +30,7 @@ FRAMES = CROP_SAMPLES // HOP + 1
 REGRESSION_CROPS = 2_000
 """Least number of crops, of a corpus that has them, to which the first auxiliary head is fitted."""
 
-_MEASURED = ("embedding", "projection", "frame_projection")  # in the curves
+_PROJECTIONS = {"clips": "projection", "frames": "frame_projection"}  # names in the curves
 _PIECE = 4  # crops whose spectrograms a CPU computes at a time; more do not fit its cache
 
 
@@ -163,7 +163,7 @@ class ByolTraining(pl.LightningModule):
             mel = self.spectrograms(audio)
             views = self.augment(mel, generator)
         outputs = [self.online(view) for view in views]
-        terms = self._comparisons(views, [projections for _, projections in outputs])
+        terms = self._comparisons(views, *(projections for _, projections in outputs))
         total = terms["clips"]
         if self.config.frames is not None:
             total = torch.lerp(total, terms["frames"], self.config.frames.share)
@@ -177,25 +177,28 @@ class ByolTraining(pl.LightningModule):
         step, within = divmod(self.batches, self.config.accumulate)
         if not within and (step % self.config.monitor_every == 0 or step == self.steps):
             embedding, projections = outputs[0]
-            vectors = (found.detach().float() for found in (embedding, *projections))
-            self.spreads = dict(zip(_MEASURED, map(spread, vectors), strict=False))
+            vectors = {_PROJECTIONS[level]: found for level, found in projections.items()}
+            vectors = {"embedding": embedding, **vectors}
+            self.spreads = {name: spread(found.float()) for name, found in vectors.items()}
             self._new_spreads = True
         return total
 
     def _comparisons(
-        self, views: Sequence[Tensor], projections: Sequence[Sequence[Tensor]]
+        self, views: Sequence[Tensor], first: Mapping[str, Tensor], second: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """Return the losses of both views' projections: of clips, and perhaps of frames."""
-        first, second = projections
+        """Return the losses of the projections of two views: of clips, and perhaps of frames."""
         if self.target is None:
             compare = getattr(losses, self.config.loss)
-            found = map(compare, first, second)
-        else:
-            with torch.no_grad():
-                targets = [self.target(view)[1] for view in views]
-            predictors = filter(None, (self.predictor, self.frame_predictor))
-            found = map(_byol, predictors, first, second, *targets)
-        return dict(zip(("clips", "frames"), found, strict=False))
+            return {level: compare(first[level], second[level]) for level in first}
+        with torch.no_grad():
+            of_first, of_second = (self.target(view)[1] for view in views)
+        both = {"clips": self.predictor, "frames": self.frame_predictor}
+        predictors = {level: predictor for level, predictor in both.items() if predictor}
+        return {
+            level: losses.byol(predictors[level](first[level]), of_second[level])
+            + losses.byol(predictors[level](second[level]), of_first[level])
+            for level in first
+        }
 
     def as_deployed(self, mel: Tensor) -> Tensor:
         """Return spectrograms normalised as the checkpoint's users normalise them.
@@ -290,11 +293,3 @@ class ByolTraining(pl.LightningModule):
         self.batches = checkpoint["batches"]
         # The states of earlier versions lack it.
         self._logged = {name: list(each) for name, each in checkpoint.get("logged", {}).items()}
-
-
-def _byol(
-    predictor: nn.Module, first: Tensor, second: Tensor, first_target: Tensor, second_target: Tensor
-) -> Tensor:
-    """Return BYOL's loss of two views, each predicted from the other."""
-    forward = losses.byol(predictor(first), second_target)
-    return forward + losses.byol(predictor(second), first_target)

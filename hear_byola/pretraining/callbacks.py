@@ -91,28 +91,29 @@ class CollapseWatch(StepCallback):
 
     def __init__(self, say: Callable[[str], None]) -> None:
         self.say = say
-        self._told = False
+        self._told: set[str] = set()
 
     def after_step(self, trainer: pl.Trainer, module: ByolTraining, step: int) -> None:
         """Check the spreads when they are measured: communication makes all processes wait."""
         if step % module.config.monitor_every and step != module.steps:
             return
-        collapsed = [
-            f"{name} (std {spread.std:.3f}, effective rank {spread.effective_rank:.1f})"
+        collapsed = {
+            name: f"{name} (std {spread.std:.3f}, effective rank {spread.effective_rank:.1f})"
             for name, spread in module.spreads.items()
-            if is_collapsed(spread)
-        ]
-        if not module.spreads or self._told:
+            if is_collapsed(spread) and name not in self._told
+        }
+        if not module.spreads:
             return
         # All processes must stop together; otherwise the others wait forever.
         if not trainer.strategy.reduce_boolean_decision(bool(collapsed), all=False):
             return
-        self._told = True
-        found = ", ".join(collapsed) or "in the batch of another process"
+        self._told |= collapsed.keys()
+        found = ", ".join(collapsed.values()) or "in the batch of another process"
         text = f"step {step}: the network has collapsed: {found}."
         if module.config.stop_on_collapse:
             raise UserError(f"{text} The last saved state is kept.")
-        self.say(f"WARNING: {text} Its embeddings hardly differ between sounds.")
+        meaning = " Its embeddings hardly differ between sounds." * ("embedding" in collapsed)
+        self.say(f"WARNING: {text}{meaning}")
 
 
 class SavedState(StepCallback):

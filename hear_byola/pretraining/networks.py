@@ -38,17 +38,17 @@ class Branch(nn.Module):
             None if frame_hidden is None else head(encoder.d, frame_hidden, projection)
         )
 
-    def forward(self, mel: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def forward(self, mel: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return embeddings (batch, d) and projections of (batch, F, T).
 
-        The projections are those of clips (batch, projection), and with a projector for frames also
-        those of all frames (batch * n, projection).
+        The projections are those of "clips" (batch, projection), and with a projector for frames
+        also those of all "frames" (batch * n, projection).
         """
         frames = _over_time(self.encoder, mel[:, None])
         embedding = pool_over_time([frames])
-        projections = [self.projector(embedding)]
+        projections = {"clips": self.projector(embedding)}
         if self.frame_projector is not None:
-            projections.append(self.frame_projector(frames.flatten(0, 1)))
+            projections["frames"] = self.frame_projector(frames.flatten(0, 1))
         return embedding, projections
 
     def embed(self, mel: Tensor) -> Tensor:

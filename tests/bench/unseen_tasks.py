@@ -50,7 +50,7 @@ DRUM_NAMES = {
     "snare": r"snare|^sn\d?_|^sd|_sn_",
     "hi-hat": r"hat|^hh|_hh_|chh|ohh",
     "cymbal": r"crash|ride|china|splash|^[cr]c_|^rd\d?_",
-    "tom": r"tom|^t\d_|^tm\d?_",
+    "tom": r"(?<!s)tom|^t\d_|^tm\d?_",
 }
 """What the names of files contain, by the kind of drum."""
 
@@ -67,7 +67,7 @@ FAMILIES = {
     "plucked": "Harp|dulci|Shamisen|sitar|Banjo|Koto",
     "voice": "Ahh Choir|Ohh Voices|SynthVz|solo_vox",
 }
-"""What the names of samples begin with, longer names first, by the family of instruments."""
+"""What the names of samples begin with, by the family of instruments; the first that fits."""
 
 _SAMPLE = struct.Struct("<20s5IBbHH")  # a sample header of SoundFont 2.04, section 7.10
 _RIGHT = 2  # type of the right channel of a stereo sample; the left one is kept
@@ -77,7 +77,7 @@ Clip = tuple[str, str, str]
 
 
 def drums(archive: Path, audio: Path) -> Iterator[Clip]:
-    """Write the drums whose names tell what they are."""
+    """Write the drums whose kind is known from their names."""
     for path, content in members(archive, r".*/drumkits/[^/]+/[^/]+\.(wav|flac|aiff)"):
         for label, pattern in DRUM_NAMES.items():
             if re.search(pattern, path.name, re.IGNORECASE):

@@ -150,8 +150,8 @@ def difference(
         half = spread.half_width()
         low, high, p = value - half, value + half, spread.p(value)
         method = f"t with {spread.freedom_text} degrees of freedom"
-        seeds = f"draws ({len(a)}, paired)" if paired else _repeats_text(a, b)
-        covered = f"{_units_text(a[0])} and {seeds}"
+        repeats = f"draws ({len(a)}, paired)" if paired else _repeats_text(a, b)
+        covered = f"{_units_text(a[0])} and {repeats}"
     else:
         effect = 1 + allowed / clips.variance if allowed else 1.0
         low, high, p, method = one_probe_test(a[0], b[0], value, found, spread, effect)

@@ -139,9 +139,9 @@ def test_head_begins_as_the_ridge_regression() -> None:
     variance = float(embeddings.var(0, correction=0).mean())
     ridge = Ridge(alpha=0.01 * variance * 40).fit(embeddings.double(), wanted)
     found = regression.head.weight.double().detach().numpy()
-    np.testing.assert_allclose(found, ridge.coef_, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found, ridge.coef_, rtol=1e-4, atol=1e-6)
     expected = torch.from_numpy(ridge.predict(embeddings.double()))
-    torch.testing.assert_close(regression.head(embeddings).double(), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(regression.head(embeddings).double(), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_head_begins_at_the_mean_where_embeddings_are_equal() -> None:

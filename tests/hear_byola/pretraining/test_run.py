@@ -200,9 +200,9 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
     plain = Branch.forward
 
-    def forward(self: Branch, mel: torch.Tensor) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    def forward(self: Branch, mel: torch.Tensor) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         embedding, projections = plain(self, mel)
-        return embedding, [projection * 1e-6 + 1 for projection in projections]
+        return embedding, {level: found * 1e-6 + 1 for level, found in projections.items()}
 
     monkeypatch.setattr(Branch, "forward", forward)
 
