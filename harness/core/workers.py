@@ -138,13 +138,16 @@ class Workers:
         if grace is not None:
             until = time.monotonic() + grace
             for thread in self._threads:
-                thread.join(max(0.0, until - time.monotonic()))
+                _join(thread, until)
             with self._lock:
                 self._killed = True
                 for process in self._processes:
                     process.kill()
+        # An interrupt within `concurrent.futures.wait` can leave a future locked. The thread that
+        # holds its result then waits for ever, though its worker has ended.
+        until = math.inf if grace is None else time.monotonic() + _PATIENCE
         for thread in self._threads:
-            thread.join()
+            _join(thread, until)
 
     def _serve(self, extra: Mapping[str, object]) -> None:
         """Pass calls to one worker until the pool is closed."""
@@ -185,6 +188,11 @@ class Workers:
         process.close()
         with self._lock:
             self._processes.discard(process)
+
+
+def _join(thread: threading.Thread, until: float) -> None:
+    """Wait for the end of a thread, until a time or for ever (inf)."""
+    thread.join(None if until == math.inf else max(0.0, until - time.monotonic()))
 
 
 class _Process:

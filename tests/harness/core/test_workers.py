@@ -183,6 +183,17 @@ def test_closing_kills_what_outlasts_the_grace(tmp_path: Path, grace: float) -> 
     assert all(isinstance(future.exception(), WorkerDied) for future in running)
 
 
+def test_closing_ends_although_an_interrupt_has_left_a_future_locked(tmp_path: Path) -> None:
+    pool = Workers([{}])
+    future = pool.submit(worker_functions.sleep_after_mark, tmp_path / "mark", 0.5)
+    wait_for((tmp_path / "mark").exists)
+    with future._condition:  # an interrupt within concurrent.futures.wait can leave it so
+        began = time.monotonic()
+        pool.close(grace=1)
+        assert time.monotonic() - began < 20
+    assert future.exception(timeout=60) is None
+
+
 SCRIPT = """
 import sys, time
 from pathlib import Path
