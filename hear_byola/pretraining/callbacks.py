@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
 from hear_byola.core.errors import UserError
-from hear_byola.core.pace import Pace, rough_duration
+from hear_byola.core.pace import Pace, duration, rough_duration
 from hear_byola.pretraining.byol import ByolTraining
 from hear_byola.pretraining.collapse import is_collapsed
 from hear_byola.pretraining.distributed import from_all_ranks
@@ -277,10 +277,11 @@ class ProgressLines(StepCallback):
             return
         config = module.config
         crops = config.batch_size * config.accumulate * trainer.world_size
-        rate = (step - self._first) / (time.monotonic() - self._began)
-        left = (module.steps - step) / rate
+        seconds = time.monotonic() - self._began
+        rate = (step - self._first) / seconds
+        left = module.steps - step
+        state = f"{rough_duration(left / rate)} left" if left else f"done in {duration(seconds)}"
         loss = float(torch.as_tensor(module.last_loss))
         self.say(
-            f"step {step}/{module.steps}: loss {loss:.3f}, {rate * crops:.0f} crops/s, "
-            f"{rough_duration(left)} left"
+            f"step {step}/{module.steps}: loss {loss:.3f}, {rate * crops:.0f} crops/s, {state}"
         )
