@@ -130,7 +130,7 @@ class Folder:
         if fields:
             raise UserError(
                 f"{self.out} contains a run with another config: {'; '.join(fields)}. To resume "
-                "it, restore these fields; otherwise choose another --out."
+                "it, use the values on the left; otherwise choose another --out."
             )
         with replacing(self.config) as temporary:
             temporary.write_text(yaml.safe_dump(dict(wanted), sort_keys=False), "utf-8")
