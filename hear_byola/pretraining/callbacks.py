@@ -278,10 +278,10 @@ class ProgressLines(StepCallback):
         config = module.config
         crops = config.batch_size * config.accumulate * trainer.world_size
         seconds = time.monotonic() - self._began
-        rate = (step - self._first) / seconds
-        left = module.steps - step
-        state = f"{rough_duration(left / rate)} left" if left else f"done in {duration(seconds)}"
+        done, left = step - self._first, module.steps - step
+        rate = done / seconds
+        told = f"{rough_duration(left / rate)} left"
+        if not left:
+            told = f"{done} steps in {duration(seconds)}"
         loss = float(torch.as_tensor(module.last_loss))
-        self.say(
-            f"step {step}/{module.steps}: loss {loss:.3f}, {rate * crops:.0f} crops/s, {state}"
-        )
+        self.say(f"step {step}/{module.steps}: loss {loss:.3f}, {rate * crops:.0f} crops/s, {told}")

@@ -52,7 +52,7 @@ def test_a_stopped_run_goes_on_as_if_nothing_had_been(
     told: list[str] = []
     run(audio, tmp_path, say=told.append)
     assert f"resuming from step {at} of 6" in told
-    assert re.fullmatch(r"step 6/6: loss [\d.]+, \d+ crops/s, done in \d+ s", told[-1])
+    assert re.fullmatch(r"step 6/6: loss [\d.]+, \d+ crops/s, \d steps in \d+ s", told[-1])
     assert_same_run(tmp_path, whole)
 
 
